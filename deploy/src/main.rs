@@ -1,0 +1,3 @@
+//! The `isobar` program.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The spouts and bolts of Isobar: everything that knows an outside system or a transformation.

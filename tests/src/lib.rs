@@ -1,0 +1,1 @@
+//! Fakes and control of real services, for integration tests and benches.
