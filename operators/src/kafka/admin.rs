@@ -1,0 +1,287 @@
+//! Questions to a cluster that need no group membership: offsets, topic ids, commits, cluster id.
+//!
+//! Every call waits for its answer, bounded; call from a thread that may block, never from a lane.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::connection::KafkaConnection;
+use super::error::{Error, code_of};
+use super::ffi::admin as ffi;
+use super::log::Asking;
+
+pub use rdkafka::error::RDKafkaErrorCode;
+
+/// A partition of a topic.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPartition {
+    /// The topic's name.
+    pub topic: Arc<str>,
+    /// The partition's number, from 0.
+    pub partition: i32,
+}
+
+impl TopicPartition {
+    /// Names a partition.
+    pub fn new(topic: &str, partition: i32) -> Self {
+        Self {
+            topic: topic.into(),
+            partition,
+        }
+    }
+}
+
+/// Which offset of a partition is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spec {
+    /// The first offset that still exists (log start).
+    Earliest,
+    /// The offset after the last record that this connection may read: the last stable offset,
+    /// or the high watermark with `isolation.level: read_uncommitted`.
+    Latest,
+    /// The first record, in offset order, whose timestamp in milliseconds since 1970 is this or
+    /// later; the end where there is none.
+    Timestamp(i64),
+}
+
+/// The answer for one partition.
+pub type PartitionAnswer<T> = (TopicPartition, Result<T, RDKafkaErrorCode>);
+
+/// The last commit of a group for one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The next offset to read.
+    pub offset: i64,
+    /// The text stored with it, as [`super::commit_metadata`] writes it or any other.
+    pub metadata: Option<String>,
+}
+
+/// A topic as the brokers know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// The topic's name.
+    pub name: String,
+    /// The topic's id in Kafka's spelling; `None` where the cluster has none.
+    pub id: Option<String>,
+    /// How many partitions it has.
+    pub partitions: usize,
+}
+
+/// The answer for one topic, with its name.
+pub type TopicAnswer = (String, Result<Topic, RDKafkaErrorCode>);
+
+/// A client that only asks.
+pub struct Admin {
+    client: BaseConsumer<Asking>,
+    uncommitted: bool,
+    within: Duration,
+}
+
+impl Admin {
+    /// Makes the client; contacts nobody yet. Each later call waits at most `within`.
+    ///
+    /// Fails when a certificate or key of the connection cannot be read.
+    pub fn new(connection: &KafkaConnection, within: Duration) -> Result<Self, Error> {
+        Ok(Self {
+            client: connection.asking_client()?,
+            uncommitted: connection.reads_uncommitted(),
+            within,
+        })
+    }
+
+    /// Asks for one offset of each partition. Partitions that fail say why, one by one.
+    pub fn offsets(
+        &self,
+        partitions: &[TopicPartition],
+        spec: Spec,
+    ) -> Result<Vec<PartitionAnswer<i64>>, Error> {
+        self.explain(offsets(
+            self.client.client(),
+            partitions,
+            spec,
+            self.uncommitted,
+            self.within,
+        ))
+    }
+
+    /// Asks for all commits of a group. A group that never committed has none.
+    pub fn committed(&self, group: &str) -> Result<Vec<Committed>, Error> {
+        let elements = ffi::committed(self.client.client(), group, self.within);
+        Ok(self
+            .explain(elements)?
+            .into_iter()
+            .filter(|element| element.offset >= 0 && element.error.is_none())
+            .map(|element| Committed {
+                partition: TopicPartition::new(&element.topic, element.partition),
+                offset: element.offset,
+                metadata: element.metadata,
+            })
+            .collect())
+    }
+
+    /// Asks for ids and partition counts of topics by name, in the order of the answer.
+    pub fn topics(&self, names: &[&str]) -> Result<Vec<TopicAnswer>, Error> {
+        self.explain(topics(self.client.client(), names, self.within))
+    }
+
+    /// Asks for the names of all topics that this user may see.
+    pub fn topic_names(&self) -> Result<Vec<String>, Error> {
+        let metadata = self
+            .client
+            .fetch_metadata(None, self.within)
+            .map_err(|error| refused("listing topics".to_owned(), self.within, &error));
+        Ok(self
+            .explain(metadata)?
+            .topics()
+            .iter()
+            .map(|topic| topic.name().to_owned())
+            .collect())
+    }
+
+    /// Asks for the cluster's id.
+    pub fn cluster_id(&self) -> Result<String, Error> {
+        self.explain(cluster_id(self.client.client(), self.within))
+    }
+
+    /// Serves what librdkafka reported meanwhile (its queue of log lines and failures has no other
+    /// reader), and adds the last failure to a question that got no answer.
+    fn explain<T>(&self, mut answer: Result<T, Error>) -> Result<T, Error> {
+        for _ in 0..SERVED_PER_CALL {
+            let _ = self.client.poll(Duration::ZERO);
+        }
+        let failure = self.client.context().take_failure();
+        if let Err(Error::TimedOut { cause, .. }) = &mut answer {
+            *cause = failure;
+        }
+        answer
+    }
+}
+
+/// How many reports of librdkafka are served after a call; a call causes a handful at most.
+const SERVED_PER_CALL: usize = 64;
+
+fn refused(what: String, within: Duration, error: &KafkaError) -> Error {
+    match code_of(error) {
+        RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::BrokerTransportFailure => {
+            Error::TimedOut {
+                what,
+                within,
+                cause: None,
+            }
+        }
+        code => Error::Refused {
+            what,
+            code,
+            text: code.to_string(),
+        },
+    }
+}
+
+pub(super) fn offsets<C: ClientContext>(
+    client: &Client<C>,
+    partitions: &[TopicPartition],
+    spec: Spec,
+    uncommitted: bool,
+    within: Duration,
+) -> Result<Vec<PartitionAnswer<i64>>, Error> {
+    if partitions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let answers = ask(client, partitions, spec, uncommitted, within)?;
+    let beyond: Vec<_> = answers
+        .iter()
+        .filter(|(_, answer)| *answer == Ok(AT_END))
+        .map(|(partition, _)| partition.clone())
+        .collect();
+    if beyond.is_empty() {
+        return Ok(answers);
+    }
+    let ends = ask(client, &beyond, Spec::Latest, uncommitted, within)?;
+    let found = answers
+        .into_iter()
+        .filter(|(_, answer)| *answer != Ok(AT_END));
+    Ok(found.chain(ends).collect())
+}
+
+/// What a broker answers for a timestamp after the last record.
+const AT_END: i64 = -1;
+
+fn ask<C: ClientContext>(
+    client: &Client<C>,
+    partitions: &[TopicPartition],
+    spec: Spec,
+    uncommitted: bool,
+    within: Duration,
+) -> Result<Vec<PartitionAnswer<i64>>, Error> {
+    let raw = match spec {
+        Spec::Earliest => Offset::Beginning,
+        Spec::Latest => Offset::End,
+        Spec::Timestamp(ms) => Offset::Offset(ms.max(0)),
+    };
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        list.add_partition_offset(&partition.topic, partition.partition, raw)
+            .map_err(|error| Error::Refused {
+                what: format!("listing offsets of topic {}", partition.topic),
+                code: code_of(&error),
+                text: error.to_string(),
+            })?;
+    }
+    Ok(ffi::list_offsets(client, &list, uncommitted, within)?
+        .into_iter()
+        .map(|element| {
+            let answer = match element.error {
+                Some(code) => Err(code),
+                None => Ok(element.offset),
+            };
+            (
+                TopicPartition::new(&element.topic, element.partition),
+                answer,
+            )
+        })
+        .collect())
+}
+
+pub(super) fn topics<C: ClientContext>(
+    client: &Client<C>,
+    names: &[&str],
+    within: Duration,
+) -> Result<Vec<TopicAnswer>, Error> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(ffi::describe_topics(client, names, within)?
+        .into_iter()
+        .map(|described| {
+            let answer = match described.error {
+                Some((code, _)) => Err(code),
+                None => Ok(Topic {
+                    name: described.topic.clone(),
+                    id: described.id,
+                    partitions: described.partitions,
+                }),
+            };
+            (described.topic, answer)
+        })
+        .collect())
+}
+
+pub(super) fn cluster_id<C: ClientContext>(
+    client: &Client<C>,
+    within: Duration,
+) -> Result<String, Error> {
+    client
+        .fetch_cluster_id(within)
+        .ok_or_else(|| Error::TimedOut {
+            what: "asking for the cluster's id".to_owned(),
+            within,
+            cause: None,
+        })
+}

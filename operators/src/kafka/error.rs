@@ -1,0 +1,93 @@
+//! What can go wrong between Isobar and a Kafka cluster, in words that name the broker or topic.
+//!
+//! Knows librdkafka's error codes; decides nothing about retries beyond saying what is transient.
+
+use std::time::Duration;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+/// A failed call to a Kafka cluster or to librdkafka.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration cannot be used; the text names the option and the fix.
+    #[error("{0}")]
+    Config(String),
+    /// librdkafka refused to create a client with this configuration.
+    #[error("cannot create a Kafka client for {brokers}: {source}")]
+    Client {
+        /// The bootstrap brokers of the connection.
+        brokers: String,
+        /// What librdkafka said.
+        source: KafkaError,
+    },
+    /// The cluster, or librdkafka on its behalf, answered a request with an error.
+    #[error("{what}: {text}")]
+    Refused {
+        /// What was asked for, naming topic or group.
+        what: String,
+        /// librdkafka's code for the error.
+        code: RDKafkaErrorCode,
+        /// The error's text.
+        text: String,
+    },
+    /// No answer came in time: the brokers may be unreachable or overloaded.
+    #[error("{what}: no answer from the brokers within {within:?}{}", because(cause.as_ref()))]
+    TimedOut {
+        /// What was asked for, naming topic or group.
+        what: String,
+        /// How long was waited.
+        within: Duration,
+        /// The last failure of a connection meanwhile, naming the broker.
+        cause: Option<String>,
+    },
+    /// The operating system refused something, such as a new thread.
+    #[error("{what}: {source}")]
+    System {
+        /// What was asked for.
+        what: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// Tells whether the same call may succeed later without anybody changing anything.
+    ///
+    /// Configuration errors never do; missing topics and permissions count as transient, because
+    /// they are repaired at the cluster while the topology keeps running.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Config(_) | Self::Client { .. } => false,
+            Self::TimedOut { .. } | Self::System { .. } => true,
+            Self::Refused { code, .. } => !matches!(
+                code,
+                RDKafkaErrorCode::InvalidArgument
+                    | RDKafkaErrorCode::UnsupportedFeature
+                    | RDKafkaErrorCode::UnsupportedVersion
+                    | RDKafkaErrorCode::NotImplemented
+            ),
+        }
+    }
+
+    /// Tells whether the cluster does not know the request at all.
+    pub fn is_unsupported(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                code: RDKafkaErrorCode::UnsupportedFeature
+                    | RDKafkaErrorCode::UnsupportedVersion
+                    | RDKafkaErrorCode::NotImplemented,
+                ..
+            }
+        )
+    }
+}
+
+fn because(cause: Option<&String>) -> String {
+    cause.map_or_else(String::new, |cause| format!(" ({cause})"))
+}
+
+/// Returns librdkafka's code of an error of the `rdkafka` crate, if it carries one.
+pub(crate) fn code_of(error: &KafkaError) -> RDKafkaErrorCode {
+    error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)
+}

@@ -1,0 +1,7 @@
+//! The only unsafe code of the project: calls into librdkafka that the `rdkafka` crate lacks.
+//!
+//! Each file wraps one area in types that are safe to use; no raw pointer leaves this folder.
+
+pub(super) mod admin;
+pub(super) mod conf;
+pub(super) mod list;

@@ -1,0 +1,353 @@
+//! Admin requests that the `rdkafka` crate lacks: list offsets, describe topics, list the committed
+//! offsets of a group.
+//!
+//! Each call makes its own queue, waits for its one answer and copies it out.
+
+#![expect(
+    unsafe_code,
+    reason = "the rdkafka crate has none of these requests (its pull request 785 is open)"
+)]
+
+use std::ffi::{CStr, CString, c_char};
+use std::ptr;
+use std::time::Duration;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka_sys as sys;
+use rdkafka_sys::RDKafkaRespErr;
+use rdkafka_sys::rd_kafka_admin_op_t as Op;
+
+use super::list::{self, Element};
+use crate::kafka::error::Error;
+
+/// Asks for one offset per partition of `specs`, whose offsets are librdkafka's specs: −1 latest,
+/// −2 earliest, ≥ 0 the first record at or after that timestamp.
+///
+/// Waits for the answer, at most `within`. Errors of single partitions are in their elements.
+pub(in crate::kafka) fn list_offsets<C: ClientContext>(
+    client: &Client<C>,
+    specs: &TopicPartitionList,
+    uncommitted: bool,
+    within: Duration,
+) -> Result<Vec<Element>, Error> {
+    const WHAT: &str = "listing offsets";
+    let request = Request::new(client, Op::RD_KAFKA_ADMIN_OP_LISTOFFSETS, WHAT, within)?;
+    let isolation = if uncommitted {
+        sys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED
+    } else {
+        sys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED
+    };
+    // SAFETY: client, list, options and queue are alive; librdkafka copies the list.
+    unsafe {
+        take_error(
+            sys::rd_kafka_AdminOptions_set_isolation_level(request.options, isolation),
+            WHAT,
+        )?;
+        sys::rd_kafka_ListOffsets(
+            client.native_ptr(),
+            specs.ptr(),
+            request.options,
+            request.queue,
+        );
+    }
+    let answer = request.wait()?;
+    // SAFETY: the event is of the type asked for; result, infos and partitions are borrowed from
+    // it and copied before it is destroyed.
+    unsafe {
+        let mut count = 0;
+        let result = sys::rd_kafka_event_ListOffsets_result(answer.0);
+        let infos = sys::rd_kafka_ListOffsets_result_infos(result, &raw mut count);
+        Ok(slice(infos, count)
+            .iter()
+            .map(|info| {
+                list::copy_one(&*sys::rd_kafka_ListOffsetsResultInfo_topic_partition(*info))
+            })
+            .collect())
+    }
+}
+
+/// A topic as the brokers describe it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::kafka) struct Described {
+    pub(in crate::kafka) topic: String,
+    /// Kafka's spelling; `None` where the cluster has no topic ids.
+    pub(in crate::kafka) id: Option<String>,
+    pub(in crate::kafka) partitions: usize,
+    pub(in crate::kafka) error: Option<(RDKafkaErrorCode, String)>,
+}
+
+/// Asks for id and partition count of topics by name. Waits for the answer, at most `within`.
+pub(in crate::kafka) fn describe_topics<C: ClientContext>(
+    client: &Client<C>,
+    topics: &[&str],
+    within: Duration,
+) -> Result<Vec<Described>, Error> {
+    const WHAT: &str = "describing topics";
+    let request = Request::new(client, Op::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, WHAT, within)?;
+    let names: Vec<CString> = topics
+        .iter()
+        .map(|topic| c_string(topic))
+        .collect::<Result<_, _>>()?;
+    let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+    // SAFETY: the names live until after the call, which copies them; client, options and queue
+    // are alive.
+    unsafe {
+        let collection =
+            sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+        sys::rd_kafka_DescribeTopics(
+            client.native_ptr(),
+            collection,
+            request.options,
+            request.queue,
+        );
+        sys::rd_kafka_TopicCollection_destroy(collection);
+    }
+    let answer = request.wait()?;
+    // SAFETY: as in `list_offsets`: everything is borrowed from the live event and copied.
+    unsafe {
+        let mut count = 0;
+        let result = sys::rd_kafka_event_DescribeTopics_result(answer.0);
+        let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
+        Ok(slice(topics, count)
+            .iter()
+            .map(|topic| describe(*topic))
+            .collect())
+    }
+}
+
+/// Copies one topic description.
+///
+/// # Safety
+/// `topic` must be borrowed from a live event.
+unsafe fn describe(topic: *const sys::rd_kafka_TopicDescription_t) -> Described {
+    // SAFETY: every pointer is borrowed from the live event, and copied here.
+    unsafe {
+        let mut partitions = 0;
+        let _ = sys::rd_kafka_TopicDescription_partitions(topic, &raw mut partitions);
+        let error = sys::rd_kafka_TopicDescription_error(topic);
+        let code = sys::rd_kafka_error_code(error);
+        let uuid = sys::rd_kafka_TopicDescription_topic_id(topic);
+        let has_id = !uuid.is_null()
+            && (sys::rd_kafka_Uuid_most_significant_bits(uuid) != 0
+                || sys::rd_kafka_Uuid_least_significant_bits(uuid) != 0);
+        Described {
+            topic: text(sys::rd_kafka_TopicDescription_name(topic)),
+            // librdkafka writes standard base64, Kafka's own tools the URL alphabet.
+            id: has_id.then(|| {
+                text(sys::rd_kafka_Uuid_base64str(uuid))
+                    .trim_end_matches('=')
+                    .replace('+', "-")
+                    .replace('/', "_")
+            }),
+            partitions,
+            error: (code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR)
+                .then(|| (code.into(), text(sys::rd_kafka_error_string(error)))),
+        }
+    }
+}
+
+/// Asks for all committed offsets of a group, with their metadata; an unknown group has none.
+///
+/// Waits for the answer, at most `within`.
+pub(in crate::kafka) fn committed<C: ClientContext>(
+    client: &Client<C>,
+    group: &str,
+    within: Duration,
+) -> Result<Vec<Element>, Error> {
+    let what = format!("listing the committed offsets of group {group}");
+    let op = Op::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
+    let request = Request::new(client, op, &what, within)?;
+    let group = c_string(group)?;
+    // SAFETY: the group's name lives until after the call; a null list asks for all partitions;
+    // the request object is destroyed once, after librdkafka copied it.
+    unsafe {
+        let mut asked = sys::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), ptr::null());
+        sys::rd_kafka_ListConsumerGroupOffsets(
+            client.native_ptr(),
+            &raw mut asked,
+            1,
+            request.options,
+            request.queue,
+        );
+        sys::rd_kafka_ListConsumerGroupOffsets_destroy(asked);
+    }
+    let answer = request.wait()?;
+    // SAFETY: as in `list_offsets`: everything is borrowed from the live event and copied.
+    unsafe {
+        let mut count = 0;
+        let result = sys::rd_kafka_event_ListConsumerGroupOffsets_result(answer.0);
+        let groups = sys::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &raw mut count);
+        let mut elements = Vec::new();
+        for group in slice(groups, count) {
+            let error = sys::rd_kafka_group_result_error(*group);
+            let code = sys::rd_kafka_error_code(error);
+            if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                return Err(Error::Refused {
+                    what: what.clone(),
+                    code: code.into(),
+                    text: text(sys::rd_kafka_error_string(error)),
+                });
+            }
+            elements.extend(list::copy(sys::rd_kafka_group_result_partitions(*group)));
+        }
+        Ok(elements)
+    }
+}
+
+/// The options and the answer queue of one admin request; destroyed with it.
+struct Request<'a> {
+    options: *mut sys::rd_kafka_AdminOptions_t,
+    queue: *mut sys::rd_kafka_queue_t,
+    what: &'a str,
+    within: Duration,
+}
+
+impl<'a> Request<'a> {
+    fn new<C: ClientContext>(
+        client: &Client<C>,
+        op: Op,
+        what: &'a str,
+        within: Duration,
+    ) -> Result<Self, Error> {
+        let mut reason: [c_char; 256] = [0; 256];
+        // SAFETY: the client is alive for the borrow; options and queue are destroyed by `Drop`;
+        // librdkafka writes at most `reason.len()` bytes, zero-terminated.
+        unsafe {
+            let request = Self {
+                options: sys::rd_kafka_AdminOptions_new(client.native_ptr(), op),
+                queue: sys::rd_kafka_queue_new(client.native_ptr()),
+                what,
+                within,
+            };
+            let code = sys::rd_kafka_AdminOptions_set_request_timeout(
+                request.options,
+                millis(within),
+                reason.as_mut_ptr(),
+                reason.len(),
+            );
+            if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                return Err(Error::Refused {
+                    what: what.to_owned(),
+                    code: code.into(),
+                    text: text(reason.as_ptr()),
+                });
+            }
+            Ok(request)
+        }
+    }
+
+    /// Waits for the answer and checks its error.
+    fn wait(&self) -> Result<Answer, Error> {
+        // librdkafka answers by itself when its time is up; the margin lets that answer, which
+        // says more, come first.
+        let patience = millis(self.within).saturating_add(500);
+        // SAFETY: the queue is alive; the event is owned by `Answer`; its texts are copied.
+        unsafe {
+            let event = sys::rd_kafka_queue_poll(self.queue, patience);
+            if event.is_null() {
+                return Err(self.timed_out());
+            }
+            let answer = Answer(event);
+            match sys::rd_kafka_event_error(event) {
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(answer),
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR__TIMED_OUT => Err(self.timed_out()),
+                code => Err(Error::Refused {
+                    what: self.what.to_owned(),
+                    code: code.into(),
+                    text: text(sys::rd_kafka_event_error_string(event)),
+                }),
+            }
+        }
+    }
+
+    fn timed_out(&self) -> Error {
+        Error::TimedOut {
+            what: self.what.to_owned(),
+            within: self.within,
+            cause: None,
+        }
+    }
+}
+
+impl Drop for Request<'_> {
+    fn drop(&mut self) {
+        // SAFETY: both were made by `new`, are destroyed once, and nothing borrows from them;
+        // destroying the queue also drops an answer that came too late.
+        unsafe {
+            sys::rd_kafka_queue_destroy(self.queue);
+            sys::rd_kafka_AdminOptions_destroy(self.options);
+        }
+    }
+}
+
+/// The event that carries an answer; destroyed after it was copied.
+struct Answer(*mut sys::rd_kafka_event_t);
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        // SAFETY: the event is owned by this value and destroyed once.
+        unsafe { sys::rd_kafka_event_destroy(self.0) }
+    }
+}
+
+/// Turns an error object of librdkafka into ours, and frees it.
+///
+/// # Safety
+/// `error` must be null or an error object that the caller owns.
+unsafe fn take_error(error: *mut sys::rd_kafka_error_t, what: &str) -> Result<(), Error> {
+    if error.is_null() {
+        return Ok(());
+    }
+    // SAFETY: the object is owned here, read while alive and destroyed once.
+    unsafe {
+        let refused = Error::Refused {
+            what: what.to_owned(),
+            code: sys::rd_kafka_error_code(error).into(),
+            text: text(sys::rd_kafka_error_string(error)),
+        };
+        sys::rd_kafka_error_destroy(error);
+        Err(refused)
+    }
+}
+
+/// Views an array that librdkafka returned with its length.
+///
+/// # Safety
+/// `array` must be null or hold `count` initialised elements that live as long as `'a`.
+unsafe fn slice<'a, T>(array: *mut T, count: usize) -> &'a [T] {
+    if array.is_null() || count == 0 {
+        return &[];
+    }
+    // SAFETY: guaranteed by the caller.
+    unsafe { std::slice::from_raw_parts(array, count) }
+}
+
+/// Copies a text of librdkafka; null becomes empty.
+///
+/// # Safety
+/// `text` must be null or zero-terminated.
+unsafe fn text(text: *const c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: guaranteed by the caller.
+    unsafe { CStr::from_ptr(text) }
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn c_string(text: &str) -> Result<CString, Error> {
+    CString::new(text).map_err(|_| {
+        Error::Config(format!(
+            "{text:?} contains a zero byte: no name of Kafka does"
+        ))
+    })
+}
+
+fn millis(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis())
+        .unwrap_or(i32::MAX)
+        .max(1)
+}
