@@ -1,0 +1,309 @@
+//! A batch on its way through the bolts: rows over an immutable arena, edits beside it, and the ack.
+//!
+//! Batches move; they are never cloned silently. A fan-out forks by name, rejected records start
+//! over from their original bytes.
+
+use std::sync::Arc;
+
+use crate::ack::Ack;
+use crate::arena::Arena;
+use crate::operator::Emitter;
+use crate::outcome::{Answer, Policy};
+use crate::record::{Record, RecordMut, Row, Shared, Slot, position};
+use crate::rejection::Rejection;
+use crate::stream::Stream;
+use crate::symbol::Symbols;
+
+/// Records of one partition, in offset order, with the duty to answer for them.
+#[derive(Debug)]
+pub struct Batch {
+    arena: Arc<Arena>,
+    symbols: Arc<Symbols>,
+    rows: Vec<Row>,
+    /// `rows.len() * symbols.len()` slots, row by row; empty until the first edit or parse.
+    slots: Vec<Slot>,
+    scratch: Vec<u8>,
+    /// Empty, or one for each row.
+    rejections: Vec<Rejection>,
+    ack: Ack,
+}
+
+impl Batch {
+    /// A batch of these records of the arena, as they were read.
+    pub(crate) fn new(
+        arena: Arc<Arena>,
+        symbols: Arc<Symbols>,
+        records: Option<&[u32]>,
+        ack: Ack,
+    ) -> Self {
+        let rows: Vec<Row> = match records {
+            None => (0..arena.len() as u32).map(Row::new).collect(),
+            Some(records) => records.iter().copied().map(Row::new).collect(),
+        };
+        debug_assert_eq!(rows.len(), ack.len());
+        let slots = vec![Slot::default(); rows.len() * symbols.len()];
+        Self {
+            arena,
+            symbols,
+            rows,
+            slots,
+            scratch: Vec::new(),
+            rejections: Vec::new(),
+            ack,
+        }
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Bytes that the batch keeps in memory: its arena, rows, slots and edits.
+    pub fn size(&self) -> usize {
+        self.arena.size()
+            + self.rows.len() * size_of::<Row>()
+            + self.slots.len() * size_of::<Slot>()
+            + self.scratch.len()
+    }
+
+    /// The bytes that the records were read into.
+    pub fn arena(&self) -> &Arc<Arena> {
+        &self.arena
+    }
+
+    /// The names of the topology.
+    pub fn symbols(&self) -> &Arc<Symbols> {
+        &self.symbols
+    }
+
+    /// The record in a row.
+    #[inline]
+    pub fn record(&self, row: usize) -> Record<'_> {
+        let width = self.symbols.len();
+        Record {
+            arena: &self.arena,
+            symbols: &self.symbols,
+            row: &self.rows[row],
+            slots: &self.slots[row * width..(row + 1) * width],
+            scratch: &self.scratch,
+        }
+    }
+
+    /// The records in order.
+    pub fn records(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
+        (0..self.rows.len()).map(|row| self.record(row))
+    }
+
+    /// The record in a row, to edit.
+    #[inline]
+    pub fn record_mut(&mut self, row: usize) -> RecordMut<'_> {
+        let width = self.symbols.len();
+        RecordMut {
+            arena: &self.arena,
+            symbols: &self.symbols,
+            row: &mut self.rows[row],
+            slots: &mut self.slots[row * width..(row + 1) * width],
+            scratch: &mut self.scratch,
+        }
+    }
+
+    /// Puts a raw JSON value into the batch once, for many records to share.
+    pub fn share(&mut self, json: &[u8]) -> Shared {
+        let start = position(&self.scratch);
+        self.scratch.extend_from_slice(json);
+        Shared(crate::json::Span {
+            start,
+            end: position(&self.scratch),
+        })
+    }
+
+    /// Why the record in a row was rejected; `None` on streams other than `rejected`.
+    pub fn rejection(&self, row: usize) -> Option<&Rejection> {
+        self.rejections.get(row)
+    }
+
+    /// Gives up the records and keeps the duty to answer for them.
+    pub fn into_ack(self) -> Ack {
+        self.ack
+    }
+
+    /// Gives the same answer for every record.
+    pub fn answer(self, answer: Answer) {
+        self.ack.answer(answer);
+    }
+
+    /// Decides record by record what becomes of it and emits the batch accordingly: kept records on
+    /// the stream `out`, in order; rejected ones on `rejected`, as they were read; dropped ones are
+    /// answered. One pass; a batch of which everything is kept moves on as it is.
+    pub fn judge(
+        mut self,
+        out: &mut Emitter,
+        mut judge: impl FnMut(&mut RecordMut<'_>) -> Verdict,
+    ) {
+        let mut verdicts: Vec<(u32, Verdict)> = Vec::new();
+        for row in 0..self.rows.len() {
+            match judge(&mut self.record_mut(row)) {
+                Verdict::Keep => {}
+                verdict => verdicts.push((row as u32, verdict)),
+            }
+        }
+        if !verdicts.is_empty() {
+            self = match self.without(out, verdicts) {
+                Some(kept) => kept,
+                None => return,
+            };
+        }
+        out.emit(self);
+    }
+
+    /// Makes a second batch with the same records: a fan-out, by name.
+    pub fn fork(&self) -> Batch {
+        Batch {
+            arena: Arc::clone(&self.arena),
+            symbols: Arc::clone(&self.symbols),
+            rows: self.rows.clone(),
+            slots: self.slots.clone(),
+            scratch: self.scratch.clone(),
+            rejections: self.rejections.clone(),
+            ack: self.ack.fork(),
+        }
+    }
+
+    /// Parts the records: row `i` goes to part `part_of[i]` < `parts`, order kept. A part without
+    /// records is `None`.
+    pub fn part(self, part_of: &[u8], parts: usize) -> Vec<Option<Batch>> {
+        assert_eq!(part_of.len(), self.rows.len(), "one part for each row");
+        let mut counts = vec![0usize; parts];
+        for part in part_of {
+            counts[usize::from(*part)] += 1;
+        }
+        if let Some(whole) = counts.iter().position(|count| *count == self.rows.len()) {
+            let mut out: Vec<Option<Batch>> = (0..parts).map(|_| None).collect();
+            out[whole] = Some(self);
+            return out;
+        }
+        let acks = self.ack.part(part_of, parts);
+        let width = self.symbols.len();
+        acks.into_iter()
+            .zip(counts)
+            .enumerate()
+            .map(|(part, (ack, count))| {
+                if count == 0 {
+                    return None;
+                }
+                let mut rows = Vec::with_capacity(count);
+                let mut slots = Vec::with_capacity(count * width);
+                let mut rejections = Vec::new();
+                for (row, to) in part_of.iter().enumerate() {
+                    if usize::from(*to) == part {
+                        rows.push(self.rows[row]);
+                        slots.extend_from_slice(&self.slots[row * width..(row + 1) * width]);
+                        rejections.extend(self.rejections.get(row).cloned());
+                    }
+                }
+                Some(Batch {
+                    arena: Arc::clone(&self.arena),
+                    symbols: Arc::clone(&self.symbols),
+                    rows,
+                    slots,
+                    scratch: self.scratch.clone(),
+                    rejections,
+                    ack,
+                })
+            })
+            .collect()
+    }
+
+    /// Attaches the reasons why the records were rejected, one for each row.
+    pub(crate) fn rejected(mut self, rejections: Vec<Rejection>) -> Self {
+        assert_eq!(rejections.len(), self.rows.len(), "one reason for each row");
+        self.rejections = rejections;
+        self
+    }
+
+    /// Lets every good answer count as dead-lettered.
+    pub(crate) fn dead_letter(mut self) -> Self {
+        self.ack = self.ack.dead_letter();
+        self
+    }
+
+    pub(crate) fn ack(&self) -> &Ack {
+        &self.ack
+    }
+
+    /// Answers for and emits the records with a verdict; returns the kept rest.
+    fn without(self, out: &mut Emitter, verdicts: Vec<(u32, Verdict)>) -> Option<Batch> {
+        // Parts: kept, each policy, rejected, each stream, in order of first use.
+        let mut kinds: Vec<Part> = vec![Part::Keep];
+        let mut part_of = vec![0u8; self.rows.len()];
+        let mut rejections = Vec::new();
+        for (row, verdict) in verdicts {
+            let kind = match verdict {
+                Verdict::Keep => continue,
+                Verdict::Drop(policy) => Part::Drop(policy),
+                Verdict::To(stream) => Part::To(stream),
+                Verdict::Reject(rejection) => {
+                    rejections.push(out.complete(rejection));
+                    Part::Reject
+                }
+            };
+            let part = kinds.iter().position(|known| *known == kind);
+            let part = part.unwrap_or_else(|| {
+                kinds.push(kind);
+                kinds.len() - 1
+            });
+            part_of[row as usize] =
+                u8::try_from(part).expect("policies and streams of one bolt are fewer than 256");
+        }
+        let mut kept = None;
+        for (kind, part) in kinds.iter().zip(self.part(&part_of, kinds.len())) {
+            let Some(part) = part else { continue };
+            match kind {
+                Part::Keep => kept = Some(part),
+                Part::Drop(policy) => part.answer(Answer::Dropped(*policy)),
+                Part::To(stream) => out.emit_to(*stream, part),
+                Part::Reject => {
+                    let part = part.start_over().rejected(std::mem::take(&mut rejections));
+                    out.emit_to(Stream::REJECTED, part);
+                }
+            }
+        }
+        kept
+    }
+
+    /// The same records as they were read, without document and edits.
+    pub(crate) fn start_over(mut self) -> Self {
+        for row in &mut self.rows {
+            *row = row.start_over();
+        }
+        self.slots.fill(Slot::default());
+        self.scratch = Vec::new();
+        self
+    }
+}
+
+#[derive(PartialEq)]
+enum Part {
+    Keep,
+    Drop(Policy),
+    To(Stream),
+    Reject,
+}
+
+/// What becomes of a record; see [`Batch::judge`].
+#[derive(Debug)]
+pub enum Verdict {
+    /// It goes on.
+    Keep,
+    /// It is left out on purpose.
+    Drop(Policy),
+    /// It can never succeed.
+    Reject(Rejection),
+    /// It leaves on another stream of the bolt.
+    To(Stream),
+}

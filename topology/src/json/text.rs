@@ -1,0 +1,143 @@
+//! Strings of JSON: finding their end, and turning them into text and back.
+
+use std::borrow::Cow;
+
+/// The position of the first quote, backslash or control character at or after `at`, or the end of
+/// the text. Eight bytes at a time.
+#[inline]
+pub(super) fn next_special(text: &[u8], mut at: usize) -> usize {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*chunk);
+        // Each term has the high bit of a byte set where that byte is what it looks for; bytes above
+        // a hit may be wrong, the lowest hit is exact.
+        let quote = (word ^ (LOW * 0x22)).wrapping_sub(LOW) & !(word ^ (LOW * 0x22));
+        let backslash = (word ^ (LOW * 0x5C)).wrapping_sub(LOW) & !(word ^ (LOW * 0x5C));
+        let control = word.wrapping_sub(LOW * 0x20) & !word;
+        let hits = (quote | backslash | control) & HIGH;
+        if hits != 0 {
+            return at + (hits.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while let Some(byte) = text.get(at) {
+        if *byte < 0x20 || *byte == b'"' || *byte == b'\\' {
+            break;
+        }
+        at += 1;
+    }
+    at
+}
+
+/// The text of a validated raw string value, quotes included; `None` for other types.
+pub fn string(value: &[u8]) -> Option<Cow<'_, str>> {
+    let inner = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    Some(unescape(inner))
+}
+
+/// The text between the quotes of a validated string, escapes resolved. Lone surrogates become
+/// U+FFFD. Borrows when there is nothing to resolve.
+pub fn unescape(raw: &[u8]) -> Cow<'_, str> {
+    if !raw.contains(&b'\\') {
+        return String::from_utf8_lossy(raw);
+    }
+    let mut out = Vec::with_capacity(raw.len());
+    let mut at = 0;
+    while let Some(offset) = raw[at..].iter().position(|byte| *byte == b'\\') {
+        out.extend_from_slice(&raw[at..at + offset]);
+        at += offset + 1;
+        let byte = match raw.get(at) {
+            Some(b'b') => 0x08,
+            Some(b'f') => 0x0C,
+            Some(b'n') => b'\n',
+            Some(b'r') => b'\r',
+            Some(b't') => b'\t',
+            Some(b'u') => {
+                let (character, length) = unicode_escape(&raw[at - 1..]);
+                let mut buffer = [0; 4];
+                out.extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
+                at += length - 1;
+                continue;
+            }
+            Some(other) => *other,
+            None => break,
+        };
+        out.push(byte);
+        at += 1;
+    }
+    out.extend_from_slice(&raw[at.min(raw.len())..]);
+    String::from_utf8(out)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+        .into()
+}
+
+/// The character of the escape `\uXXXX` or surrogate pair that `raw` starts with, and its length.
+fn unicode_escape(raw: &[u8]) -> (char, usize) {
+    let unit = |at: usize| {
+        let digits = raw
+            .get(at + 2..at + 6)
+            .filter(|_| raw[at..].starts_with(b"\\u"))?;
+        u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    let Some(first) = unit(0) else {
+        return (char::REPLACEMENT_CHARACTER, raw.len().min(2));
+    };
+    if let Some(character) = char::from_u32(first) {
+        return (character, 6);
+    }
+    match unit(6) {
+        Some(second @ 0xDC00..=0xDFFF) if first < 0xDC00 => {
+            let code = 0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00);
+            (
+                char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER),
+                12,
+            )
+        }
+        _ => (char::REPLACEMENT_CHARACTER, 6),
+    }
+}
+
+/// Appends `text` as a JSON string, quotes included.
+pub fn write_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    write_escaped(out, text.as_bytes());
+    out.push(b'"');
+}
+
+/// Appends bytes as a JSON string, quotes included; what is not UTF-8 becomes U+FFFD.
+pub fn write_bytes_lossy(out: &mut Vec<u8>, text: &[u8]) {
+    out.push(b'"');
+    for chunk in text.utf8_chunks() {
+        write_escaped(out, chunk.valid().as_bytes());
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice("\u{FFFD}".as_bytes());
+        }
+    }
+    out.push(b'"');
+}
+
+fn write_escaped(out: &mut Vec<u8>, text: &[u8]) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut at = 0;
+    loop {
+        let special = next_special(text, at);
+        out.extend_from_slice(&text[at..special]);
+        let Some(byte) = text.get(special) else {
+            return;
+        };
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            control => {
+                out.extend_from_slice(b"\\u00");
+                out.push(HEX[usize::from(control >> 4)]);
+                out.push(HEX[usize::from(control & 15)]);
+            }
+        }
+        at = special + 1;
+    }
+}

@@ -1,0 +1,347 @@
+//! What was handed out from one partition during one assignment, in delivery order.
+//!
+//! The frontier is the offset before which everything is settled; only it may be committed.
+//! Delivery order, not offset arithmetic: gaps of compaction and control records do not matter.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::ack::Ticket;
+use crate::arena::Arena;
+use crate::outcome::Code;
+use crate::partition::Partition;
+
+/// The open and not yet passed entries of one assignment of one partition.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    id: u64,
+    partition: Arc<Partition>,
+    entries: VecDeque<Entry>,
+    /// Number of `entries[0]`.
+    first: u64,
+    /// Offset after the last record that was handed out, or where reading starts.
+    next: i64,
+    /// Timestamp of the last settled record before the frontier.
+    settled_timestamp: Option<i64>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    arena: Arc<Arena>,
+    codes: Vec<Code>,
+    open: usize,
+}
+
+impl Ledger {
+    /// Opens the ledger of an assignment that reads from offset `start`.
+    pub(crate) fn open(partition: Arc<Partition>, start: i64) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let mut ledger = Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            partition,
+            entries: VecDeque::new(),
+            first: 0,
+            next: start,
+            settled_timestamp: None,
+        };
+        ledger.publish();
+        ledger
+    }
+
+    /// Unique in the process: late answers to an earlier assignment find no ledger.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn partition(&self) -> &Arc<Partition> {
+        &self.partition
+    }
+
+    /// Notes a batch as handed out and returns the ticket of its first attempt.
+    pub(crate) fn register(&mut self, arena: Arc<Arena>) -> Ticket {
+        let count = arena.len();
+        assert!(count > 0, "a batch has records");
+        assert!(
+            arena.offset(0) >= self.next,
+            "batches of a partition come in offset order"
+        );
+        self.next = arena.offset(count - 1) + 1;
+        let entry = self.first + self.entries.len() as u64;
+        self.entries.push_back(Entry {
+            arena,
+            codes: vec![Code::OPEN; count],
+            open: count,
+        });
+        self.partition.lock().count_read(count as u64);
+        self.publish();
+        Ticket {
+            ledger: self.id,
+            entry,
+            records: None,
+            attempts: 0,
+            retries: 0,
+        }
+    }
+
+    /// Enters the final outcomes of an attempt and moves the frontier. Failed records stay open.
+    /// Returns records and bytes that are no longer in flight.
+    pub(crate) fn settle(&mut self, ticket: &Ticket, codes: &[Code]) -> Released {
+        let index = (ticket.entry - self.first) as usize;
+        let entry = &mut self.entries[index];
+        let mut enter = |record: usize, code: Code| {
+            if code.failure().is_none() {
+                debug_assert_eq!(entry.codes[record], Code::OPEN, "settled once");
+                entry.codes[record] = code;
+                entry.open -= 1;
+            }
+        };
+        match &ticket.records {
+            None => codes.iter().enumerate().for_each(|(r, c)| enter(r, *c)),
+            Some(records) => {
+                for (record, code) in records.iter().zip(codes) {
+                    enter(*record as usize, *code);
+                }
+            }
+        }
+        let records = self.partition.lock().count_settled(codes.iter().copied());
+        let mut released = Released {
+            records: records as usize,
+            bytes: 0,
+        };
+        if entry.open == 0 {
+            released.bytes = entry.arena.size();
+        }
+        self.pass_settled();
+        released
+    }
+
+    /// The records of an entry.
+    pub(crate) fn arena(&self, entry: u64) -> &Arc<Arena> {
+        &self.entries[(entry - self.first) as usize].arena
+    }
+
+    /// Nothing is in flight and the spout knows that nothing lies before `position`: control records
+    /// or gaps at the end of the partition are passed, so that lag reaches 0.
+    pub(crate) fn advance(&mut self, position: i64) {
+        if self.entries.is_empty() && position > self.next {
+            self.next = position;
+            self.publish();
+        }
+    }
+
+    /// Whether nothing is in flight.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Records read beyond the frontier, settled or not: what would be read again after a crash.
+    pub(crate) fn uncommitted(&self) -> usize {
+        self.entries.iter().map(|entry| entry.codes.len()).sum()
+    }
+
+    /// Ends the assignment: what is still open is handed back.
+    pub(crate) fn close(self) -> Released {
+        let mut released = Released::default();
+        for entry in self.entries.iter().filter(|entry| entry.open > 0) {
+            released.records += entry.open;
+            released.bytes += entry.arena.size();
+        }
+        self.partition
+            .lock()
+            .count_handed_back(released.records as u64);
+        released
+    }
+
+    fn pass_settled(&mut self) {
+        while let Some(entry) = self.entries.front() {
+            if entry.open > 0 {
+                break;
+            }
+            let last = entry.arena.len() - 1;
+            self.settled_timestamp = known(entry.arena.timestamp(last));
+            let _ = self.entries.pop_front();
+            self.first += 1;
+        }
+        self.publish();
+    }
+
+    /// Writes the frontier where the commit and lag threads read it.
+    fn publish(&mut self) {
+        let (frontier, frontier_timestamp) = match self.entries.front() {
+            None => (self.next, None),
+            Some(entry) => {
+                let open = entry
+                    .codes
+                    .iter()
+                    .position(|code| *code == Code::OPEN)
+                    .expect("the first entry has an open record");
+                if open > 0 {
+                    self.settled_timestamp = known(entry.arena.timestamp(open - 1));
+                }
+                (entry.arena.offset(open), known(entry.arena.timestamp(open)))
+            }
+        };
+        let mut account = self.partition.lock();
+        account.frontier = Some(frontier);
+        account.next = Some(self.next);
+        account.frontier_timestamp = frontier_timestamp;
+        account.settled_timestamp = self.settled_timestamp.or(account.settled_timestamp);
+    }
+}
+
+fn known(timestamp: i64) -> Option<i64> {
+    (timestamp >= 0).then_some(timestamp)
+}
+
+/// What is no longer in flight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Released {
+    pub(crate) records: usize,
+    /// Bytes of arenas that were let go.
+    pub(crate) bytes: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::arena::ArenaBuilder;
+    use crate::outcome::{Answer, Failure};
+
+    fn arena(partition: &Arc<Partition>, offsets: &[i64]) -> Arc<Arena> {
+        let mut builder = ArenaBuilder::new(Arc::clone(partition), offsets.len(), 0);
+        for offset in offsets {
+            builder.push(*offset, offset * 10, None, Some(b"x"), std::iter::empty());
+        }
+        Arc::new(builder.finish())
+    }
+
+    fn delivered(count: usize) -> Vec<Code> {
+        vec![Code::of(Answer::Delivered); count]
+    }
+
+    #[test]
+    fn the_frontier_waits_for_the_oldest_open_batch() {
+        let partition = Partition::for_tests("t", 0);
+        let mut ledger = Ledger::open(Arc::clone(&partition), 5);
+        assert_eq!(partition.account().frontier, Some(5));
+        let older = ledger.register(arena(&partition, &[7, 8]));
+        let newer = ledger.register(arena(&partition, &[20]));
+        assert_eq!(partition.account().frontier, Some(7));
+
+        let _ = ledger.settle(&newer, &delivered(1));
+        let account = partition.account();
+        assert_eq!((account.frontier, account.next), (Some(7), Some(21)));
+        assert_eq!(account.frontier_timestamp, Some(70));
+
+        let _ = ledger.settle(&older, &delivered(2));
+        let account = partition.account();
+        assert_eq!((account.frontier, account.in_flight), (Some(21), 0));
+        assert_eq!(account.settled_timestamp, Some(200));
+        assert_eq!(account.difference(), 0);
+    }
+
+    #[test]
+    fn a_failed_record_stays_open_and_its_neighbours_do_not() {
+        let partition = Partition::for_tests("t", 0);
+        let mut ledger = Ledger::open(Arc::clone(&partition), 0);
+        let ticket = ledger.register(arena(&partition, &[0, 1, 2]));
+        let failed = Code::failed(Failure::External);
+        let codes = [Code::DELIVERED, failed, Code::DELIVERED];
+        let _ = ledger.settle(&ticket, &codes);
+        assert_eq!(partition.account().frontier, Some(1));
+        assert_eq!(partition.account().in_flight, 1);
+
+        let retry = Ticket {
+            records: Some(vec![1]),
+            ..ticket
+        };
+        let released = ledger.settle(&retry, &delivered(1));
+        assert_eq!(released.records, 1);
+        assert!(released.bytes > 0);
+        assert_eq!(partition.account().frontier, Some(3));
+    }
+
+    #[test]
+    fn positions_past_control_records_count_only_with_nothing_in_flight() {
+        let partition = Partition::for_tests("t", 0);
+        let mut ledger = Ledger::open(Arc::clone(&partition), 0);
+        let ticket = ledger.register(arena(&partition, &[0]));
+        ledger.advance(9);
+        assert_eq!(partition.account().frontier, Some(0));
+        let _ = ledger.settle(&ticket, &delivered(1));
+        ledger.advance(9);
+        assert_eq!(partition.account().frontier, Some(9));
+        ledger.advance(3);
+        assert_eq!(partition.account().frontier, Some(9));
+    }
+
+    #[test]
+    fn what_is_open_at_the_end_is_handed_back() {
+        let partition = Partition::for_tests("t", 0);
+        let mut ledger = Ledger::open(Arc::clone(&partition), 0);
+        let ticket = ledger.register(arena(&partition, &[0, 1, 2]));
+        let codes = [
+            Code::DELIVERED,
+            Code::failed(Failure::External),
+            Code::DELIVERED,
+        ];
+        let _ = ledger.settle(&ticket, &codes);
+        assert_eq!(ledger.close().records, 1);
+        let account = partition.account();
+        assert_eq!((account.handed_back, account.in_flight), (1, 0));
+        assert_eq!(account.difference(), 0);
+    }
+
+    proptest! {
+        /// Answers in any order and any portions: the frontier never passes an open offset, ends
+        /// after the last record, and the account adds up at every step.
+        #[test]
+        fn the_frontier_never_passes_an_open_offset(
+            sizes in prop::collection::vec((1usize..5, 0i64..4), 1..8),
+            order in prop::collection::vec((any::<u8>(), any::<u8>()), 0..80),
+        ) {
+            let partition = Partition::for_tests("t", 0);
+            let mut ledger = Ledger::open(Arc::clone(&partition), 0);
+            let mut offset = 0;
+            let mut open = Vec::new();
+            for (size, gap) in sizes {
+                offset += gap;
+                let offsets: Vec<i64> = (offset..offset + size as i64).collect();
+                offset += size as i64;
+                let ticket = ledger.register(arena(&partition, &offsets));
+                for (record, offset) in offsets.iter().enumerate() {
+                    let one = Ticket { records: Some(vec![record as u32]), ..ticket.clone() };
+                    open.push((one, *offset));
+                }
+            }
+            let check = |open: &[(Ticket, i64)], ledger: &Ledger| {
+                let account = ledger.partition().account();
+                let oldest = open.iter().map(|(_, offset)| *offset).min().unwrap_or(offset);
+                prop_assert_eq!(account.frontier, Some(oldest));
+                prop_assert_eq!(account.in_flight, open.len() as u64);
+                prop_assert_eq!(account.difference(), 0);
+                Ok(())
+            };
+            check(&open, &ledger)?;
+            for (pick, fails) in order {
+                if open.is_empty() {
+                    break;
+                }
+                let at = usize::from(pick) % open.len();
+                if fails % 4 == 0 {
+                    let _ = ledger.settle(&open[at].0, &[Code::failed(Failure::External)]);
+                } else {
+                    let (ticket, _) = open.swap_remove(at);
+                    let _ = ledger.settle(&ticket, &delivered(1));
+                }
+                check(&open, &ledger)?;
+            }
+            let left = open.len();
+            prop_assert_eq!(ledger.close().records, left);
+            prop_assert_eq!(partition.account().difference(), 0);
+        }
+    }
+}

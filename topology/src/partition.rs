@@ -1,0 +1,193 @@
+//! A partition that a spout reads, and the account of what became of its records.
+//!
+//! The account lives as long as the spout, over revokes and new assignments. Each term is counted
+//! on its own, none is derived from the others, so that a difference is a bug that shows.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::outcome::{Code, Policy, Settled};
+
+/// A partition of a topic, as one spout reads it.
+#[derive(Debug)]
+pub struct Partition {
+    topic: Arc<str>,
+    number: i32,
+    source: u64,
+    account: Mutex<Account>,
+}
+
+impl Partition {
+    /// Names a partition. `source` is the 64-bit hash of the cluster, the topic's name and the
+    /// topic's id that becomes part of every document id.
+    pub fn new(topic: Arc<str>, number: i32, source: u64) -> Arc<Self> {
+        Arc::new(Self {
+            topic,
+            number,
+            source,
+            account: Mutex::default(),
+        })
+    }
+
+    /// The topic's name.
+    pub fn topic(&self) -> &Arc<str> {
+        &self.topic
+    }
+
+    /// The partition's number in its topic.
+    pub fn number(&self) -> i32 {
+        self.number
+    }
+
+    /// The hash of cluster and topic that is part of document ids.
+    pub fn source(&self) -> u64 {
+        self.source
+    }
+
+    /// A consistent copy of the account.
+    pub fn account(&self) -> Account {
+        self.lock().clone()
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Account> {
+        // Nothing panics while holding this lock, except on broken invariants, which are kept.
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A partition without meaning, for tests.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn for_tests(topic: &str, number: i32) -> Arc<Self> {
+        Self::new(topic.into(), number, 7)
+    }
+}
+
+/// What became of the records that were read from a partition, in records.
+///
+/// `read = delivered + already_present + dropped + dead_lettered + handed_back + in_flight` holds at
+/// every moment; [`Account::difference`] is 0 unless there is a bug.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Handed out by the spout.
+    pub read: u64,
+    /// The outside system took it.
+    pub delivered: u64,
+    /// The outside system had it already.
+    pub already_present: u64,
+    /// Left out on purpose, by policy.
+    pub dropped: BTreeMap<Policy, u64>,
+    /// Rejected, and the dead letter is written.
+    pub dead_lettered: u64,
+    /// Given back unfinished: the partition was revoked, or the topology stopped. Whoever reads the
+    /// partition next starts before these records.
+    pub handed_back: u64,
+    /// Handed out and not settled yet.
+    pub in_flight: u64,
+    /// Times that a record was sent again after a failure.
+    pub retried: u64,
+    /// Everything before this offset is settled: what may be committed. `None` before the first record.
+    pub frontier: Option<i64>,
+    /// The offset after the last record that was handed out.
+    pub next: Option<i64>,
+    /// Timestamp of the record at the frontier, in ms since 1970, where that record was read.
+    pub frontier_timestamp: Option<i64>,
+    /// Timestamp of the last record before the frontier, in ms since 1970.
+    pub settled_timestamp: Option<i64>,
+}
+
+impl Account {
+    /// Records read but in none of the terms. Anything but 0 is a bug.
+    pub fn difference(&self) -> i64 {
+        let terms = self.delivered
+            + self.already_present
+            + self.dropped.values().sum::<u64>()
+            + self.dead_lettered
+            + self.handed_back
+            + self.in_flight;
+        self.read as i64 - terms as i64
+    }
+
+    /// Adds the counts of another account; offsets and timestamps of the sum are unknown.
+    pub fn add(&mut self, other: &Account) {
+        self.read += other.read;
+        self.delivered += other.delivered;
+        self.already_present += other.already_present;
+        for (policy, count) in &other.dropped {
+            *self.dropped.entry(*policy).or_default() += count;
+        }
+        self.dead_lettered += other.dead_lettered;
+        self.handed_back += other.handed_back;
+        self.in_flight += other.in_flight;
+        self.retried += other.retried;
+        self.frontier = None;
+        self.next = None;
+        self.frontier_timestamp = None;
+        self.settled_timestamp = None;
+    }
+
+    pub(crate) fn count_read(&mut self, records: u64) {
+        self.read += records;
+        self.in_flight += records;
+    }
+
+    /// Counts final outcomes; returns how many there were.
+    pub(crate) fn count_settled(&mut self, codes: impl Iterator<Item = Code>) -> u64 {
+        let mut total = 0;
+        let mut delivered = 0;
+        for code in codes {
+            if code == Code::DELIVERED {
+                delivered += 1;
+                continue;
+            }
+            match code.settled() {
+                Some(Settled::Delivered) => delivered += 1,
+                Some(Settled::AlreadyPresent) => self.already_present += 1,
+                Some(Settled::Dropped(policy)) => *self.dropped.entry(policy).or_default() += 1,
+                Some(Settled::DeadLettered) => self.dead_lettered += 1,
+                None => continue,
+            }
+            total += 1;
+        }
+        self.delivered += delivered;
+        total += delivered;
+        self.in_flight -= total;
+        total
+    }
+
+    pub(crate) fn count_handed_back(&mut self, records: u64) {
+        self.in_flight -= records;
+        self.handed_back += records;
+    }
+}
+
+/// The partitions of a spout, over all assignments since it was started.
+#[derive(Debug, Default)]
+pub struct Partitions {
+    known: Mutex<BTreeMap<(Arc<str>, i32), Arc<Partition>>>,
+}
+
+impl Partitions {
+    /// Returns the partition, with its account going on where it was read before.
+    ///
+    /// A topic that was deleted and created again has another `source` and a new account.
+    pub fn open(&self, topic: &str, number: i32, source: u64) -> Arc<Partition> {
+        let mut known = self.lock();
+        let key = (Arc::from(topic), number);
+        match known.get(&key) {
+            Some(partition) if partition.source() == source => Arc::clone(partition),
+            _ => {
+                let partition = Partition::new(Arc::clone(&key.0), number, source);
+                let _ = known.insert(key, Arc::clone(&partition));
+                partition
+            }
+        }
+    }
+
+    /// All partitions, by topic and number.
+    pub fn all(&self) -> Vec<Arc<Partition>> {
+        self.lock().values().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(Arc<str>, i32), Arc<Partition>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

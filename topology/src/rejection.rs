@@ -1,0 +1,53 @@
+//! Why a record can never succeed: what its dead letter tells.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// The reason of a rejection. The bolt's name and the attempts are filled in by the runtime.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// A short stable word for grouping and metrics: `invalid_json`, `mapping`, `event_time`, …
+    pub class: &'static str,
+    /// One sentence for the person who reads the dead letter, at most [`Rejection::REASON_MAX`] bytes.
+    pub reason: Cow<'static, str>,
+    /// The bolt that rejected the record.
+    pub bolt: Arc<str>,
+    /// How often the record was tried.
+    pub attempts: u32,
+    /// The index or topic that was tried, where there was one.
+    pub target: Option<Arc<str>>,
+    /// The document id that was tried, where there was one.
+    pub document_id: Option<String>,
+}
+
+impl Rejection {
+    /// Longest reason, in bytes: it travels in a header of the dead letter.
+    pub const REASON_MAX: usize = 1024;
+
+    /// A rejection for this reason; longer reasons are cut.
+    pub fn new(class: &'static str, reason: impl Into<Cow<'static, str>>) -> Self {
+        let mut reason = reason.into();
+        if reason.len() > Self::REASON_MAX {
+            let mut end = Self::REASON_MAX - '…'.len_utf8();
+            while !reason.is_char_boundary(end) {
+                end -= 1;
+            }
+            reason = Cow::Owned(format!("{}…", &reason[..end]));
+        }
+        Self {
+            class,
+            reason,
+            bolt: Arc::from(""),
+            attempts: 1,
+            target: None,
+            document_id: None,
+        }
+    }
+
+    /// Adds the index and id that were tried.
+    pub fn tried(mut self, target: Arc<str>, document_id: Option<String>) -> Self {
+        self.target = Some(target);
+        self.document_id = document_id;
+        self
+    }
+}
