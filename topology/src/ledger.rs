@@ -22,6 +22,8 @@ pub(crate) struct Ledger {
     first: u64,
     /// Offset after the last record that was handed out, or where reading starts.
     next: i64,
+    /// Records of `entries`.
+    uncommitted: usize,
     /// Timestamp of the last settled record before the frontier.
     settled_timestamp: Option<i64>,
 }
@@ -43,6 +45,7 @@ impl Ledger {
             entries: VecDeque::new(),
             first: 0,
             next: start,
+            uncommitted: 0,
             settled_timestamp: None,
         };
         ledger.publish();
@@ -68,6 +71,7 @@ impl Ledger {
         );
         self.next = arena.offset(count - 1) + 1;
         let entry = self.first + self.entries.len() as u64;
+        self.uncommitted += count;
         self.entries.push_back(Entry {
             arena,
             codes: vec![Code::OPEN; count],
@@ -137,7 +141,7 @@ impl Ledger {
 
     /// Records read beyond the frontier, settled or not: what would be read again after a crash.
     pub(crate) fn uncommitted(&self) -> usize {
-        self.entries.iter().map(|entry| entry.codes.len()).sum()
+        self.uncommitted
     }
 
     /// Ends the assignment: what is still open is handed back.
@@ -160,6 +164,7 @@ impl Ledger {
             }
             let last = entry.arena.len() - 1;
             self.settled_timestamp = known(entry.arena.timestamp(last));
+            self.uncommitted -= entry.codes.len();
             let _ = self.entries.pop_front();
             self.first += 1;
         }

@@ -5,6 +5,9 @@ mod arena;
 mod batch;
 pub mod clock;
 mod error;
+mod graph;
+pub mod grouping;
+mod health;
 pub mod json;
 mod ledger;
 mod operator;
@@ -12,17 +15,30 @@ mod outcome;
 mod partition;
 mod record;
 mod rejection;
+mod retry;
+mod run;
+mod statistics;
 mod stream;
 mod symbol;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use ack::Ack;
 pub use arena::{Arena, ArenaBuilder, Headers};
 pub use batch::{Batch, Verdict};
 pub use error::{Domain, OperatorError, Retry};
+pub use graph::{
+    BoltContext, BoltNode, Graph, Grouping, KeySlot, MakeBolt, MakeSpout, Output, SpoutContext,
+    SpoutNode, StartSpout, Target,
+};
+pub use health::{Condition, Health};
 pub use operator::{AnyBolt, AnySpout, Bolt, Emitter, Next, SourceBatch, Spout};
 pub use outcome::{Answer, Failure, Policy};
 pub use partition::{Account, Partition, Partitions};
 pub use record::{DocumentWriter, NoDocument, Record, RecordMut, Shared};
 pub use rejection::Rejection;
+pub use retry::RetryPolicy;
+pub use run::{Finish, Running, start, start_here};
+pub use statistics::{BoltCounts, BoltStatistics};
 pub use stream::Stream;
 pub use symbol::{Symbol, Symbols};

@@ -162,8 +162,11 @@ impl Account {
 /// The partitions of a spout, over all assignments since it was started.
 #[derive(Debug, Default)]
 pub struct Partitions {
-    known: Mutex<BTreeMap<(Arc<str>, i32), Arc<Partition>>>,
+    known: Mutex<Known>,
 }
+
+/// By topic and number.
+type Known = BTreeMap<(Arc<str>, i32), Arc<Partition>>;
 
 impl Partitions {
     /// Returns the partition, with its account going on where it was read before.
@@ -187,7 +190,7 @@ impl Partitions {
         self.lock().values().cloned().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(Arc<str>, i32), Arc<Partition>>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,0 +1,192 @@
+//! A topology ready to run: operators to make, edges between them, bounds.
+//!
+//! Every bolt has one copy on each lane. A bolt is *fused* into the task of its inputs when all of
+//! them are `local` edges from one task; else it heads a task of its own with a bounded inbox.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::OperatorError;
+use crate::health::Health;
+use crate::operator::{AnyBolt, AnySpout};
+use crate::partition::Partitions;
+use crate::record::Record;
+use crate::retry::RetryPolicy;
+use crate::stream::Stream;
+use crate::symbol::Symbols;
+
+/// A topology ready to run.
+pub struct Graph {
+    /// The topology's name.
+    pub name: String,
+    /// Lanes: threads that each run a copy of all bolts, from 1 to 255.
+    pub lanes: usize,
+    /// Field names that the topology mentions.
+    pub symbols: Arc<Symbols>,
+    /// Names of drop policies, by [`crate::Policy::index`].
+    pub policies: Vec<String>,
+    /// The spouts.
+    pub spouts: Vec<SpoutNode>,
+    /// The bolts; edges lead from smaller to larger numbers.
+    pub bolts: Vec<BoltNode>,
+    /// Pace and bound of retries.
+    pub retry: RetryPolicy,
+    /// How long a stop waits for what is in flight.
+    pub drain_timeout: Duration,
+    /// Batches that wait at most in each inbox, at least 1.
+    pub queue_batches: usize,
+    /// Bytes that wait at most in each inbox.
+    pub queue_bytes: usize,
+}
+
+/// A spout of a [`Graph`].
+pub struct SpoutNode {
+    /// Its id in the topology file.
+    pub id: Arc<str>,
+    /// Makes the spout: called once, returns one maker for each lane.
+    pub start: Box<StartSpout>,
+    /// Consumers of the stream `out`.
+    pub out: Vec<Target>,
+    /// Most records in flight over all lanes.
+    pub max_in_flight_records: usize,
+    /// Most bytes in flight over all lanes.
+    pub max_in_flight_bytes: usize,
+    /// Most records of one partition between frontier and last read.
+    pub max_uncommitted: usize,
+}
+
+/// Makes the lanes of a spout.
+pub type StartSpout = dyn Fn(SpoutContext) -> Result<Vec<MakeSpout>, OperatorError> + Send + Sync;
+/// Makes the part of a spout that runs on one lane, on that lane's thread.
+pub type MakeSpout = Box<dyn FnOnce() -> AnySpout + Send>;
+/// Makes a copy of a bolt, on the thread of its lane.
+pub type MakeBolt = dyn Fn(BoltContext) -> AnyBolt + Send + Sync;
+
+/// What a spout gets to know.
+#[derive(Clone)]
+pub struct SpoutContext {
+    /// Its id in the topology file.
+    pub id: Arc<str>,
+    /// The topology's name.
+    pub topology: Arc<str>,
+    /// How many lanes to make.
+    pub lanes: usize,
+    /// Read up to what is there at the start, then end.
+    pub bounded: bool,
+    /// Where partitions are opened, so that accounts outlive assignments.
+    pub partitions: Arc<Partitions>,
+    /// Where to say what is wrong.
+    pub health: Health,
+}
+
+/// What a bolt gets to know.
+#[derive(Clone)]
+pub struct BoltContext {
+    /// Its id in the topology file.
+    pub id: Arc<str>,
+    /// The topology's name.
+    pub topology: Arc<str>,
+    /// The lane, from 0.
+    pub lane: usize,
+    /// How many lanes there are.
+    pub lanes: usize,
+    /// Where to say what is wrong.
+    pub health: Health,
+}
+
+/// A bolt of a [`Graph`].
+pub struct BoltNode {
+    /// Its id in the topology file.
+    pub id: Arc<str>,
+    /// Makes one copy.
+    pub make: Arc<MakeBolt>,
+    /// Consumers by [`Stream::index`]; missing ones are as empty.
+    pub outputs: Vec<Output>,
+}
+
+impl BoltNode {
+    /// Where a stream leads.
+    pub(crate) fn output(&self, stream: Stream) -> &Output {
+        const NOWHERE: &Output = &Output::To(Vec::new());
+        self.outputs.get(stream.index()).unwrap_or(NOWHERE)
+    }
+}
+
+/// Where a stream leads.
+pub enum Output {
+    /// To these bolts, each of which gets every record.
+    To(Vec<Target>),
+    /// Nowhere on purpose.
+    Drop(crate::Policy),
+}
+
+/// A consumer of a stream.
+pub struct Target {
+    /// The bolt's number.
+    pub bolt: usize,
+    /// How records are spread over its lanes.
+    pub grouping: Grouping,
+    /// Records that arrive here are dead letters: what becomes of them counts as dead-lettered.
+    pub dead_letter: bool,
+}
+
+/// How records are spread over the lanes of a bolt.
+#[derive(Clone)]
+pub enum Grouping {
+    /// Stay on the lane.
+    Local,
+    /// Batches go to the lanes in turn.
+    Shuffle,
+    /// Records of one key go to one lane; the function gives the key's slot, see [`crate::KeyHash`].
+    Fields(Arc<KeySlot>),
+}
+
+/// Gives the key slot of a record, below [`crate::grouping::KEY_SLOTS`].
+pub type KeySlot = dyn Fn(Record<'_>) -> usize + Send + Sync;
+
+impl Graph {
+    /// For each bolt the number of its task: the bolt that heads it.
+    ///
+    /// The edges between tasks have no cycle: a task is entered at its head only, and the graph of
+    /// bolts has none. So a full inbox always drains.
+    pub fn tasks(&self) -> Vec<usize> {
+        let mut heads: Vec<usize> = (0..self.bolts.len()).collect();
+        for bolt in 0..self.bolts.len() {
+            let mut fused_into = None;
+            let mut fusable = !self
+                .spouts
+                .iter()
+                .any(|spout| spout.out.iter().any(|target| target.bolt == bolt));
+            for (from, node) in self.bolts.iter().enumerate() {
+                for (stream, target) in node.targets() {
+                    if target.bolt != bolt {
+                        continue;
+                    }
+                    debug_assert!(from < bolt, "edges lead from smaller to larger numbers");
+                    // Rejected records come from retries too, from outside the task.
+                    let direct = matches!(target.grouping, Grouping::Local)
+                        && stream != Stream::REJECTED.index();
+                    fusable &= direct && fused_into.is_none_or(|head| head == heads[from]);
+                    fused_into = Some(heads[from]);
+                }
+            }
+            if let (true, Some(head)) = (fusable, fused_into) {
+                heads[bolt] = head;
+            }
+        }
+        heads
+    }
+}
+
+impl BoltNode {
+    /// All consumers, with the index of their stream.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = (usize, &Target)> {
+        self.outputs
+            .iter()
+            .enumerate()
+            .flat_map(|(stream, output)| match output {
+                Output::To(targets) => targets.iter().map(|target| (stream, target)).collect(),
+                Output::Drop(_) => Vec::new(),
+            })
+    }
+}

@@ -1,0 +1,69 @@
+//! What is wrong right now, by component, in words: read by `/readyz`, tables and people.
+//!
+//! A condition is set when something starts to be wrong and cleared when it is over; nothing here
+//! is a history.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::clock;
+
+/// The conditions of a running topology.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    conditions: Arc<Mutex<BTreeMap<Key, Condition>>>,
+}
+
+/// Component and the kind of its condition.
+type Key = (String, &'static str);
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// The spout or bolt.
+    pub component: String,
+    /// A stable word: `connecting`, `restarting`, `held`, …
+    pub kind: &'static str,
+    /// One sentence for a person: what is wrong and what it waits for.
+    pub text: String,
+    /// Since when, in ms since 1970.
+    pub since: i64,
+}
+
+impl Health {
+    /// Says that something is wrong; the time of the first word counts.
+    pub fn set(&self, component: &str, kind: &'static str, text: impl Into<String>) {
+        let text = text.into();
+        let mut conditions = self.lock();
+        let condition = conditions
+            .entry((component.to_owned(), kind))
+            .or_insert_with(|| {
+                tracing::warn!(component, kind, text, "Something is wrong");
+                Condition {
+                    component: component.to_owned(),
+                    kind,
+                    text: String::new(),
+                    since: clock::unix_ms(),
+                }
+            });
+        condition.text = text;
+    }
+
+    /// Says that it is over.
+    pub fn clear(&self, component: &str, kind: &'static str) {
+        if self.lock().remove(&(component.to_owned(), kind)).is_some() {
+            tracing::info!(component, kind, "Back to normal");
+        }
+    }
+
+    /// All conditions, by component.
+    pub fn conditions(&self) -> Vec<Condition> {
+        self.lock().values().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Condition>> {
+        self.conditions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

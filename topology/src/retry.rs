@@ -1,0 +1,200 @@
+//! What happens to the records of an attempt that failed: when they are sent again, in which
+//! portions, and when they are rejected.
+//!
+//! Only failures that are attributable to a record count. A portion with such a failure is halved
+//! until the record at fault stands alone; an outage of an outside system is waited out.
+
+use std::time::Duration;
+
+use crate::ack::{Completion, Ticket};
+use crate::outcome::Failure;
+
+/// How retries are paced and bounded.
+#[derive(Clone, Copy, Debug)]
+pub struct RetryPolicy {
+    /// First back-off.
+    pub initial: Duration,
+    /// Longest back-off; each one doubles the last.
+    pub max: Duration,
+    /// Attempts that count before a record is rejected, at least 1.
+    pub attempts_max: u32,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            initial: Duration::from_millis(100),
+            max: Duration::from_secs(30),
+            attempts_max: 5,
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// The back-off before retry number `retries` (from 0), without jitter.
+    pub(crate) fn delay(&self, retries: u32) -> Duration {
+        self.initial
+            .saturating_mul(1u32.checked_shl(retries.min(20)).unwrap_or(u32::MAX))
+            .min(self.max)
+    }
+}
+
+/// What to do with some failed records of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Next {
+    /// Records of the entry.
+    pub(crate) records: Vec<u32>,
+    /// Attempts that counted so far.
+    pub(crate) attempts: u32,
+    /// Retries so far.
+    pub(crate) retries: u32,
+    pub(crate) action: Action,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Send again after this time.
+    Resend(Duration),
+    /// It can never succeed, or was tried often enough.
+    Reject,
+}
+
+/// Decides about the failed records of a completed attempt; nothing when all succeeded.
+pub(crate) fn plan(completion: &Completion, policy: &RetryPolicy) -> Vec<Next> {
+    let Ticket {
+        attempts, retries, ..
+    } = completion.ticket;
+    let mut waiting = Vec::new();
+    let mut suspects = Vec::new();
+    let mut poison = true;
+    for (position, code) in completion.codes.iter().enumerate() {
+        let record = match &completion.ticket.records {
+            None => position as u32,
+            Some(records) => records[position],
+        };
+        match code.failure() {
+            None => {}
+            Some(Failure::Bystander | Failure::External) => waiting.push(record),
+            Some(failure) => {
+                poison &= failure == Failure::Poison;
+                suspects.push(record);
+            }
+        }
+    }
+    let mut next = Vec::new();
+    if !waiting.is_empty() {
+        next.push(Next {
+            records: waiting,
+            attempts,
+            retries: retries + 1,
+            action: Action::Resend(policy.delay(retries)),
+        });
+    }
+    if let [record] = suspects[..] {
+        let attempts = attempts + 1;
+        let over = poison || attempts >= policy.attempts_max;
+        next.push(Next {
+            records: vec![record],
+            attempts,
+            retries: retries + 1,
+            action: if over {
+                Action::Reject
+            } else {
+                Action::Resend(policy.delay(attempts - 1))
+            },
+        });
+    } else if !suspects.is_empty() {
+        // Which of them is at fault is not known yet, so the attempt counts for none.
+        let second = suspects.split_off(suspects.len().div_ceil(2));
+        for records in [suspects, second] {
+            next.push(Next {
+                records,
+                attempts,
+                retries,
+                action: Action::Resend(Duration::ZERO),
+            });
+        }
+    }
+    next
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Code;
+
+    fn completion(records: Option<Vec<u32>>, attempts: u32, codes: Vec<Code>) -> Completion {
+        let ticket = Ticket {
+            ledger: 1,
+            entry: 0,
+            records,
+            attempts,
+            retries: attempts,
+        };
+        Completion {
+            ticket,
+            codes,
+            note: None,
+        }
+    }
+
+    const OK: Code = Code::DELIVERED;
+
+    fn code(failure: Failure) -> Code {
+        Code::failed(failure)
+    }
+
+    #[test]
+    fn external_failures_never_count() {
+        let away = code(Failure::External);
+        let policy = RetryPolicy::default();
+        let next = plan(
+            &completion(Some(vec![4, 7, 9]), 3, vec![away, OK, away]),
+            &policy,
+        );
+        assert_eq!(next.len(), 1);
+        assert_eq!((&next[0].records, next[0].attempts), (&vec![4, 9], 3));
+        assert_eq!(next[0].action, Action::Resend(policy.delay(3)));
+    }
+
+    #[test]
+    fn suspects_are_halved_until_one_stands_alone() {
+        let policy = RetryPolicy::default();
+        let mut portions = vec![(0..1000u32).collect::<Vec<_>>()];
+        let (mut sends, mut rejected) = (0, Vec::new());
+        let mut attempts = 0;
+        while let Some(records) = portions.pop() {
+            sends += 1;
+            let bad = records.contains(&617);
+            let codes = vec![if bad { code(Failure::Poison) } else { OK }; records.len()];
+            for next in plan(&completion(Some(records), attempts, codes), &policy) {
+                match next.action {
+                    Action::Resend(_) => portions.push(next.records),
+                    Action::Reject => rejected.extend(next.records),
+                }
+                attempts = next.attempts;
+            }
+        }
+        assert_eq!(rejected, [617]);
+        assert!(sends <= 21, "{sends}");
+    }
+
+    #[test]
+    fn a_single_record_is_rejected_after_the_last_attempt() {
+        let policy = RetryPolicy::default();
+        let failed = vec![code(Failure::Attributable)];
+        for attempts in 0..policy.attempts_max {
+            let next = plan(&completion(None, attempts, failed.clone()), &policy);
+            let last = attempts + 1 == policy.attempts_max;
+            assert_eq!(next[0].action == Action::Reject, last, "{attempts}");
+        }
+    }
+
+    #[test]
+    fn the_back_off_doubles_up_to_its_maximum() {
+        let policy = RetryPolicy::default();
+        assert_eq!(policy.delay(0), policy.initial);
+        assert_eq!(policy.delay(3), policy.initial * 8);
+        assert_eq!(policy.delay(40), policy.max);
+    }
+}

@@ -1,0 +1,428 @@
+//! Runs a [`Graph`]: lanes, tasks on them, a stop that loses nothing, and what is going on meanwhile.
+
+mod bolt_task;
+mod in_flight;
+mod inbox;
+mod router;
+mod signals;
+mod spout_task;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt;
+use tokio::sync::watch;
+use tokio::task::{JoinSet, LocalSet};
+
+use crate::clock;
+use crate::error::OperatorError;
+use crate::graph::{BoltContext, Graph, MakeSpout, SpoutContext};
+use crate::health::Health;
+use crate::partition::{Account, Partitions};
+use crate::run::bolt_task::{BoltTask, Member};
+use crate::run::in_flight::InFlight;
+use crate::run::inbox::{Receiver, inbox};
+use crate::run::router::{Inboxes, Router};
+use crate::run::signals::{Phase, Signals};
+use crate::run::spout_task::SpoutTask;
+use crate::statistics::{BoltCounts, BoltStatistics};
+use crate::stream::Stream;
+
+/// How long bolts may take to close after their spouts have closed: what is in flight then was handed
+/// back already.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A topology at work. Dropping it neither stops nor waits; call [`Running::stop`] and
+/// [`Running::finished`].
+pub struct Running {
+    shared: Arc<Shared>,
+    finished: watch::Receiver<Option<Finish>>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// Everything that was read is settled.
+    Drained,
+    /// The drain's deadline passed; what was open is handed back.
+    HandedBack,
+    /// A lane ended by a fault of the runtime itself.
+    Broken(String),
+}
+
+struct Shared {
+    graph: Graph,
+    phase: watch::Sender<Phase>,
+    health: Health,
+    spouts: Vec<SpoutState>,
+    bolts: Vec<Arc<BoltStatistics>>,
+    inboxes: Inboxes,
+    heads: Vec<usize>,
+    /// Spout tasks that have not ended yet, over all lanes.
+    reading: AtomicUsize,
+    /// Lanes that have not ended yet.
+    lanes: AtomicUsize,
+    broken: Mutex<Option<String>>,
+    finish: watch::Sender<Option<Finish>>,
+}
+
+struct SpoutState {
+    partitions: Arc<Partitions>,
+    in_flight: Arc<InFlight>,
+}
+
+/// How the lanes are run.
+enum Place<'a> {
+    /// A thread for each.
+    Threads,
+    /// All on the caller's thread: one seed and a paused clock reproduce a run.
+    Here(&'a LocalSet),
+}
+
+/// Starts a topology on threads of its own. `bounded`: read what is there at the start, then end.
+///
+/// Fails when a spout cannot be started for a reason that trying again does not cure.
+pub fn start(graph: Graph, bounded: bool) -> Result<Running, OperatorError> {
+    start_at(graph, bounded, &Place::Threads)
+}
+
+/// Starts a topology with all lanes on one thread, for simulations under a paused clock.
+pub fn start_here(graph: Graph, bounded: bool, on: &LocalSet) -> Result<Running, OperatorError> {
+    start_at(graph, bounded, &Place::Here(on))
+}
+
+fn start_at(graph: Graph, bounded: bool, place: &Place<'_>) -> Result<Running, OperatorError> {
+    assert!(
+        (1..=255).contains(&graph.lanes),
+        "the planner bounds the number of lanes"
+    );
+    let health = Health::default();
+    let mut spouts = Vec::new();
+    let mut lanes: Vec<Lane> = (0..graph.lanes).map(|_| Lane::default()).collect();
+    for (number, node) in graph.spouts.iter().enumerate() {
+        let partitions = Arc::<Partitions>::default();
+        let context = SpoutContext {
+            id: Arc::clone(&node.id),
+            topology: graph.name.as_str().into(),
+            lanes: graph.lanes,
+            bounded,
+            partitions: Arc::clone(&partitions),
+            health: health.clone(),
+        };
+        for (lane, make) in (node.start)(context)?.into_iter().enumerate() {
+            lanes[lane % graph.lanes].spouts.push((number, make));
+        }
+        let in_flight = InFlight::new(node.max_in_flight_records, node.max_in_flight_bytes);
+        spouts.push(SpoutState {
+            partitions,
+            in_flight: Arc::new(in_flight),
+        });
+    }
+    let heads = graph.tasks();
+    let mut inboxes = Vec::new();
+    for lane in &mut lanes {
+        let mut senders = vec![None; graph.bolts.len()];
+        for head in (0..graph.bolts.len()).filter(|bolt| heads[*bolt] == *bolt) {
+            let (sender, receiver) = inbox(graph.queue_batches, graph.queue_bytes);
+            senders[head] = Some(sender);
+            let _ = lane.inboxes.insert(head, receiver);
+        }
+        inboxes.push(senders);
+    }
+    let reading = lanes.iter().map(|lane| lane.spouts.len()).sum();
+    let (finish, finished) = watch::channel(None);
+    let shared = Arc::new(Shared {
+        phase: watch::channel(Phase::Running).0,
+        health,
+        spouts,
+        bolts: graph.bolts.iter().map(|_| Arc::default()).collect(),
+        inboxes: Arc::new(inboxes),
+        heads,
+        reading: AtomicUsize::new(reading),
+        lanes: AtomicUsize::new(graph.lanes),
+        broken: Mutex::new(None),
+        finish,
+        graph,
+    });
+    for (number, lane) in lanes.into_iter().enumerate() {
+        let shared = Arc::clone(&shared);
+        match place {
+            Place::Threads => start_thread(number, lane, shared)?,
+            Place::Here(local) => {
+                drop(local.spawn_local(shared.run_lane(number, lane)));
+            }
+        }
+    }
+    Ok(Running { shared, finished })
+}
+
+fn start_thread(number: usize, lane: Lane, shared: Arc<Shared>) -> Result<(), OperatorError> {
+    let name = format!("lane-{number}");
+    let body = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        match runtime {
+            Ok(runtime) => {
+                LocalSet::new().block_on(&runtime, shared.run_lane(number, lane));
+            }
+            Err(error) => {
+                shared.break_with(format!("lane {number} has no runtime: {error}"));
+                shared.lane_ended();
+            }
+        }
+    };
+    match std::thread::Builder::new().name(name).spawn(body) {
+        Ok(_detached) => Ok(()),
+        Err(error) => {
+            Err(OperatorError::internal("a lane's thread could not be started").with_source(error))
+        }
+    }
+}
+
+/// What is handed to a lane when it starts.
+#[derive(Default)]
+struct Lane {
+    spouts: Vec<(usize, MakeSpout)>,
+    inboxes: BTreeMap<usize, Receiver>,
+}
+
+impl Shared {
+    /// Runs all tasks of a lane until the topology has ended.
+    async fn run_lane(self: Arc<Self>, number: usize, lane: Lane) {
+        let body = Arc::clone(&self).run_tasks(number, lane);
+        if std::panic::AssertUnwindSafe(body)
+            .catch_unwind()
+            .await
+            .is_err()
+        {
+            self.break_with(format!("lane {number} panicked outside of any operator"));
+        }
+        self.lane_ended();
+    }
+
+    async fn run_tasks(self: Arc<Self>, lane: usize, parts: Lane) {
+        let signals = Signals::new(self.phase.subscribe());
+        let mut tasks = JoinSet::new();
+        for (head, receiver) in parts.inboxes {
+            let task = self.bolt_task(lane, head, receiver, signals.clone());
+            let _ = tasks.spawn_local(task.run());
+        }
+        let rejected = Rc::new(
+            self.graph
+                .bolts
+                .iter()
+                .map(|bolt| {
+                    let output = bolt.output(Stream::REJECTED);
+                    Router::new(lane, None, output, &self.heads, &self.inboxes)
+                })
+                .collect::<Vec<_>>(),
+        );
+        for (number, make) in parts.spouts {
+            let task = self.spout_task(lane, number, make, &rejected, signals.clone());
+            let shared = Arc::clone(&self);
+            let _ = tasks.spawn_local(async move {
+                task.run().await;
+                shared.spout_ended();
+            });
+        }
+        let mut phases = signals;
+        let cut_off = phases.closed_for(CLOSE_TIMEOUT);
+        tokio::pin!(cut_off);
+        loop {
+            tokio::select! {
+                biased;
+                ended = tasks.join_next() => match ended {
+                    None => return,
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => {
+                        self.break_with(format!("a task of lane {lane} ended by a fault: {error}"));
+                        return;
+                    }
+                },
+                () = &mut cut_off => {
+                    tracing::warn!(lane, "Bolts that did not close in time were cut off");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn bolt_task(&self, lane: usize, head: usize, inbox: Receiver, signals: Signals) -> BoltTask {
+        let graph = &self.graph;
+        let members = (0..graph.bolts.len()).filter(|bolt| self.heads[*bolt] == head);
+        let members = members.map(|number| {
+            let node = &graph.bolts[number];
+            let routers = node
+                .outputs
+                .iter()
+                .map(|output| Router::new(lane, Some(head), output, &self.heads, &self.inboxes));
+            Member {
+                number,
+                context: BoltContext {
+                    id: Arc::clone(&node.id),
+                    topology: graph.name.as_str().into(),
+                    lane,
+                    lanes: graph.lanes,
+                    health: self.health.clone(),
+                },
+                make: Arc::clone(&node.make),
+                bolt: None,
+                routers: routers.collect(),
+                statistics: Arc::clone(&self.bolts[number]),
+                setbacks: 0,
+            }
+        });
+        BoltTask {
+            members: members.collect(),
+            inbox,
+            signals,
+            detached: JoinSet::new(),
+        }
+    }
+
+    fn spout_task(
+        &self,
+        lane: usize,
+        number: usize,
+        make: MakeSpout,
+        rejected: &Rc<Vec<Router>>,
+        signals: Signals,
+    ) -> SpoutTask {
+        let graph = &self.graph;
+        let node = &graph.spouts[number];
+        SpoutTask {
+            id: Arc::clone(&node.id),
+            spout: make().0,
+            symbols: Arc::clone(&graph.symbols),
+            out: Rc::new(Router::to(
+                lane,
+                None,
+                &node.out,
+                &self.heads,
+                &self.inboxes,
+            )),
+            rejected: Rc::clone(rejected),
+            bolts: graph
+                .bolts
+                .iter()
+                .map(|bolt| Arc::clone(&bolt.id))
+                .collect(),
+            in_flight: Arc::clone(&self.spouts[number].in_flight),
+            max_uncommitted: node.max_uncommitted,
+            retry: graph.retry,
+            signals,
+            health: self.health.clone(),
+            state: spout_task::State::default(),
+        }
+    }
+
+    fn spout_ended(&self) {
+        if self.reading.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let _ = self.phase.send_replace(Phase::Closing);
+        }
+    }
+
+    fn lane_ended(&self) {
+        if self.lanes.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return;
+        }
+        let broken = self
+            .broken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let open = self.spouts.iter().any(|spout| {
+            let partitions = spout.partitions.all();
+            partitions.iter().any(|p| p.account().handed_back > 0)
+        });
+        let finish = match broken {
+            Some(text) => Finish::Broken(text),
+            None if open => Finish::HandedBack,
+            None => Finish::Drained,
+        };
+        let _ = self.finish.send_replace(Some(finish));
+    }
+
+    fn break_with(&self, text: String) {
+        tracing::error!(text, "A lane ended by a fault of the runtime");
+        let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = broken.get_or_insert(text);
+        let _ = self.phase.send_replace(Phase::Closing);
+    }
+}
+
+impl Running {
+    /// Stops reading, flushes, waits for what is in flight up to the graph's `drain_timeout`, then
+    /// closes everything. Returns at once; [`Running::finished`] waits.
+    pub fn stop(&self) {
+        let deadline = clock::now() + self.shared.graph.drain_timeout;
+        let _ = self.shared.phase.send_if_modified(|phase| {
+            let running = *phase == Phase::Running;
+            if running {
+                *phase = Phase::Draining(deadline);
+            }
+            running
+        });
+    }
+
+    /// Waits until every lane has ended.
+    pub fn finished(&self) -> impl Future<Output = Finish> + use<> {
+        let mut finished = self.finished.clone();
+        async move {
+            match finished.wait_for(Option::is_some).await {
+                Ok(finish) => finish.clone().expect("waited for it"),
+                Err(_) => Finish::Broken("the runtime was dropped".to_owned()),
+            }
+        }
+    }
+
+    /// The graph that runs.
+    pub fn graph(&self) -> &Graph {
+        &self.shared.graph
+    }
+
+    /// What is wrong right now.
+    pub fn health(&self) -> &Health {
+        &self.shared.health
+    }
+
+    /// The partitions of a spout, by its number in the graph.
+    pub fn partitions(&self, spout: usize) -> &Arc<Partitions> {
+        &self.shared.spouts[spout].partitions
+    }
+
+    /// The account of a spout, summed over its partitions.
+    pub fn account(&self, spout: usize) -> Account {
+        let mut sum = Account::default();
+        for partition in self.partitions(spout).all() {
+            sum.add(&partition.account());
+        }
+        sum
+    }
+
+    /// Records and bytes of a spout in flight, over all lanes.
+    pub fn in_flight(&self, spout: usize) -> (usize, usize) {
+        self.shared.spouts[spout].in_flight.now()
+    }
+
+    /// The counters of a bolt, by its number in the graph.
+    pub fn bolt(&self, bolt: usize) -> BoltCounts {
+        self.shared.bolts[bolt].counts()
+    }
+
+    /// Batches that wait in the inbox of a bolt over all lanes; `None` for a fused bolt.
+    pub fn waiting(&self, bolt: usize) -> Option<usize> {
+        let lanes = self.shared.inboxes.iter();
+        lanes
+            .map(|inboxes| inboxes[bolt].as_ref().map(inbox::Sender::waiting))
+            .sum()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,332 @@
+//! A task: a bolt and those fused behind it, on one lane.
+//!
+//! Takes batches from its inbox, hands them from bolt to bolt without queues, sends what leaves the
+//! task to other inboxes. A bolt that panics is made anew after a back-off; its batches fail.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use tokio::task::JoinSet;
+
+use crate::ack::as_bystanders;
+use crate::batch::Batch;
+use crate::clock::{self, Instant};
+use crate::error::OperatorError;
+use crate::graph::{BoltContext, MakeBolt};
+use crate::operator::{Emitter, ErasedBolt};
+use crate::run::inbox::{Delivery, Receiver};
+use crate::run::router::Router;
+use crate::run::signals::{Phase, Signals};
+use crate::statistics::BoltStatistics;
+use crate::stream::Stream;
+
+/// Back-off before a bolt is made anew or opened again: doubles from the first to the second.
+const RESTART_DELAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// The bolts of one task on one lane.
+pub(crate) struct BoltTask {
+    pub(crate) members: Vec<Member>,
+    pub(crate) inbox: Receiver,
+    pub(crate) signals: Signals,
+    /// Requests and other work that bolts let go on beside them, with the member's index.
+    pub(crate) detached: JoinSet<(usize, Emitter)>,
+}
+
+/// A bolt inside a task.
+pub(crate) struct Member {
+    /// Its number in the graph.
+    pub(crate) number: usize,
+    pub(crate) context: BoltContext,
+    pub(crate) make: Arc<MakeBolt>,
+    /// `None` before it was opened and after a panic.
+    pub(crate) bolt: Option<Box<dyn ErasedBolt>>,
+    /// By stream.
+    pub(crate) routers: Vec<Router>,
+    pub(crate) statistics: Arc<BoltStatistics>,
+    /// Panics and failed openings in a row.
+    pub(crate) setbacks: u32,
+}
+
+impl BoltTask {
+    /// Runs until the phase is `Closing` and everything in hand is sent off.
+    pub(crate) async fn run(mut self) {
+        let mut phases = self.signals.clone();
+        loop {
+            let phase = phases.phase();
+            if phase == Phase::Closing {
+                break;
+            }
+            // At the start, and again after a panic.
+            for member in 0..self.members.len() {
+                let _ = self.make_ready(member).await;
+            }
+            if phase != Phase::Running && self.inbox.is_empty() {
+                // Draining: nothing is kept that nobody adds to.
+                self.flush(|_| true).await;
+            }
+            let deadline = self.deadline();
+            tokio::select! {
+                biased;
+                () = phases.phase_after(phase) => {}
+                Some(done) = self.detached.join_next() => self.finish_detached(done).await,
+                () = self.signals.flush_asked() => self.flush(|_| true).await,
+                () = sleep_until(deadline) => {
+                    let now = clock::now();
+                    self.flush(|bolt| bolt.deadline().is_some_and(|at| at <= now)).await;
+                }
+                Some(delivery) = self.inbox.recv() => {
+                    let Delivery { bolt, batch, .. } = delivery;
+                    self.work_off(vec![(self.member(bolt), batch)]).await;
+                }
+            }
+        }
+        self.close().await;
+    }
+
+    /// Takes batches through the task until they left it, oldest first.
+    async fn work_off(&mut self, mut waiting: Vec<(usize, Batch)>) {
+        waiting.reverse();
+        while let Some((member, batch)) = waiting.pop() {
+            if !self.make_ready(member).await {
+                // Stopping: the batch is dropped, hence handed back.
+                return;
+            }
+            let mut out = Emitter::new(Arc::clone(&self.members[member].context.id));
+            self.members[member].process(batch, &mut out).await;
+            let mut fused = Vec::new();
+            self.route(member, out, &mut fused).await;
+            waiting.extend(fused.into_iter().rev());
+        }
+    }
+
+    /// Sends what a bolt emitted; what stays in the task is appended to `fused`.
+    async fn route(&mut self, member: usize, out: Emitter, fused: &mut Vec<(usize, Batch)>) {
+        let Emitter {
+            emitted, detached, ..
+        } = out;
+        for work in detached {
+            let _ = self
+                .detached
+                .spawn_local(async move { (member, work.await) });
+        }
+        for (stream, batch) in emitted {
+            let from = &self.members[member];
+            if stream == Stream::REJECTED {
+                from.statistics.count_rejected(batch.len());
+            }
+            let Some(router) = from.routers.get(stream.index()) else {
+                tracing::error!(bolt = %from.context.id, "A bolt emitted on a stream that it did not declare");
+                continue;
+            };
+            let members = &self.members;
+            router
+                .send(batch, |bolt, batch| {
+                    fused.push((index_of(members, bolt), batch));
+                })
+                .await;
+        }
+    }
+
+    async fn finish_detached(&mut self, done: Result<(usize, Emitter), tokio::task::JoinError>) {
+        match done {
+            Ok((member, out)) => {
+                let mut fused = Vec::new();
+                self.route(member, out, &mut fused).await;
+                self.work_off(fused).await;
+            }
+            // Its acks were dropped, so its records are retried.
+            Err(error) => tracing::error!(%error, "Detached work of a bolt panicked"),
+        }
+    }
+
+    async fn flush(&mut self, due: impl Fn(&dyn ErasedBolt) -> bool) {
+        for member in 0..self.members.len() {
+            let is_due = self.members[member].bolt.as_deref().is_some_and(&due);
+            if !is_due {
+                continue;
+            }
+            let mut out = Emitter::new(Arc::clone(&self.members[member].context.id));
+            self.members[member].flush(&mut out).await;
+            let mut fused = Vec::new();
+            self.route(member, out, &mut fused).await;
+            self.work_off(fused).await;
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let bolts = self.members.iter().filter_map(|m| m.bolt.as_deref());
+        bolts.filter_map(ErasedBolt::deadline).min()
+    }
+
+    fn member(&self, bolt: usize) -> usize {
+        index_of(&self.members, bolt)
+    }
+
+    /// Makes and opens the bolt unless it is; `false` when the topology stops meanwhile.
+    async fn make_ready(&mut self, member: usize) -> bool {
+        while self.members[member].bolt.is_none() {
+            let wait = self.members[member].restart_delay();
+            let opened = async {
+                tokio::time::sleep(wait).await;
+                self.members[member].try_open().await;
+            };
+            tokio::select! {
+                biased;
+                () = opened => {}
+                () = closing(&self.signals) => return false,
+            }
+        }
+        true
+    }
+
+    async fn close(&mut self) {
+        for member in &mut self.members {
+            if let Some(mut bolt) = member.bolt.take() {
+                let closed = guarded(bolt.close()).await;
+                if let Err(error) = closed {
+                    tracing::warn!(bolt = %member.context.id, %error, "Closing failed");
+                }
+            }
+        }
+    }
+}
+
+/// Resolves when the phase is `Closing`, or draining has reached its deadline.
+async fn closing(signals: &Signals) {
+    let mut signals = signals.clone();
+    loop {
+        let phase = signals.phase();
+        if phase == Phase::Closing {
+            return;
+        }
+        signals.phase_after(phase).await;
+    }
+}
+
+fn index_of(members: &[Member], bolt: usize) -> usize {
+    let found = members.iter().position(|member| member.number == bolt);
+    found.expect("only bolts of the task are sent to its inbox")
+}
+
+impl Member {
+    async fn process(&mut self, batch: Batch, out: &mut Emitter) {
+        let bolt = self.bolt.as_mut().expect("made ready before");
+        let watch = batch.ack().watch();
+        let (records, start) = (batch.len(), clock::now());
+        let result = guarded(bolt.process(batch, out)).await;
+        self.statistics.count_call(records, clock::now() - start);
+        watch.end(self.number, result.as_ref().err().map(Fault::error));
+        self.after_call(result);
+    }
+
+    async fn flush(&mut self, out: &mut Emitter) {
+        let Some(bolt) = self.bolt.as_mut() else {
+            return;
+        };
+        let result = guarded(bolt.flush(out)).await;
+        self.after_call(result);
+    }
+
+    fn after_call(&mut self, result: Result<(), Fault>) {
+        let Err(fault) = result else {
+            self.setbacks = 0;
+            return;
+        };
+        self.statistics.count_failure();
+        tracing::warn!(bolt = %self.context.id, error = %fault.error(), "A bolt failed on a batch");
+        if let Fault::Panic(error) = fault {
+            self.statistics.count_restart();
+            self.setbacks += 1;
+            let bolt = self.bolt.take();
+            as_bystanders(|| drop(bolt));
+            let text = format!("{error}; it is made anew and its batches are sent again");
+            self.context.health.set(&self.context.id, RESTARTING, text);
+        }
+    }
+
+    async fn try_open(&mut self) {
+        let context = &self.context;
+        let mut bolt = (self.make)(context.clone()).0;
+        match guarded(bolt.open()).await {
+            Ok(()) => {
+                self.bolt = Some(bolt);
+                context.health.clear(&context.id, RESTARTING);
+                context.health.clear(&context.id, OPENING);
+            }
+            Err(fault) => {
+                self.setbacks += 1;
+                context
+                    .health
+                    .set(&context.id, OPENING, fault.error().to_string());
+            }
+        }
+    }
+
+    fn restart_delay(&self) -> Duration {
+        let (first, longest) = RESTART_DELAY;
+        match self.setbacks {
+            0 => Duration::ZERO,
+            n => first.saturating_mul(1 << (n - 1).min(16)).min(longest),
+        }
+    }
+}
+
+const RESTARTING: &str = "restarting";
+const OPENING: &str = "opening";
+
+/// How a call on an operator ended badly.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    Error(OperatorError),
+    Panic(OperatorError),
+}
+
+impl Fault {
+    pub(crate) fn error(&self) -> &OperatorError {
+        match self {
+            Fault::Error(error) | Fault::Panic(error) => error,
+        }
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.error().fmt(f)
+    }
+}
+
+/// Awaits a call on an operator; a panic becomes an error.
+pub(crate) async fn guarded<T>(
+    call: LocalBoxFuture<'_, Result<T, OperatorError>>,
+) -> Result<T, Fault> {
+    match AssertUnwindSafe(call).catch_unwind().await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(Fault::Error(error)),
+        Err(panic) => Err(Fault::Panic(OperatorError::internal(format!(
+            "the operator panicked: {}",
+            panic_text(panic.as_ref())
+        )))),
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    if let Some(text) = panic.downcast_ref::<&str>() {
+        text
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        text
+    } else {
+        "without a text"
+    }
+}
+
+/// Sleeps until then, or for ever.
+pub(crate) async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,123 @@
+//! Sends batches along the edges of a stream: forks for each further consumer, parts by key.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use crate::batch::Batch;
+use crate::graph::{Grouping, Output, Target};
+use crate::grouping::{Turn, part_by_key};
+use crate::outcome::Answer;
+use crate::run::inbox::Sender;
+
+/// The inboxes of all tasks: by lane and by the bolt that heads the task.
+pub(crate) type Inboxes = Arc<Vec<Vec<Option<Sender>>>>;
+
+/// The edges of one stream, as seen from one lane.
+pub(crate) struct Router {
+    lane: usize,
+    edges: Vec<Edge>,
+    drop: Option<crate::Policy>,
+}
+
+struct Edge {
+    bolt: usize,
+    /// The bolt belongs to the sender's own task.
+    fused: bool,
+    dead_letter: bool,
+    grouping: Grouping,
+    turn: RefCell<Turn>,
+    /// By lane.
+    inboxes: Vec<Sender>,
+}
+
+impl Router {
+    /// The edges from `from` (a bolt's task, or `None` for a spout or a retry).
+    pub(crate) fn new(
+        lane: usize,
+        from: Option<usize>,
+        output: &Output,
+        heads: &[usize],
+        inboxes: &Inboxes,
+    ) -> Self {
+        match output {
+            Output::Drop(policy) => Self {
+                lane,
+                edges: Vec::new(),
+                drop: Some(*policy),
+            },
+            Output::To(targets) => Self::to(lane, from, targets, heads, inboxes),
+        }
+    }
+
+    pub(crate) fn to(
+        lane: usize,
+        from: Option<usize>,
+        targets: &[Target],
+        heads: &[usize],
+        inboxes: &Inboxes,
+    ) -> Self {
+        let edges = targets.iter().map(|target| {
+            let head = heads[target.bolt];
+            Edge {
+                bolt: target.bolt,
+                fused: from == Some(head),
+                dead_letter: target.dead_letter,
+                grouping: target.grouping.clone(),
+                turn: RefCell::default(),
+                inboxes: inboxes
+                    .iter()
+                    .map(|lane| lane[head].clone().expect("each head has an inbox"))
+                    .collect(),
+            }
+        });
+        Self {
+            lane,
+            edges: edges.collect(),
+            drop: None,
+        }
+    }
+
+    /// Sends to every consumer; for consumers in the sender's own task calls `fused` instead.
+    ///
+    /// A batch without consumer is dropped, which fails it: the planner lets no such stream through.
+    pub(crate) async fn send(&self, batch: Batch, mut fused: impl FnMut(usize, Batch)) {
+        if let Some(policy) = self.drop {
+            batch.answer(Answer::Dropped(policy));
+            return;
+        }
+        let Some((last, others)) = self.edges.split_last() else {
+            return;
+        };
+        for edge in others {
+            self.send_along(edge, batch.fork(), &mut fused).await;
+        }
+        self.send_along(last, batch, &mut fused).await;
+    }
+
+    async fn send_along(&self, edge: &Edge, batch: Batch, fused: &mut impl FnMut(usize, Batch)) {
+        let batch = if edge.dead_letter {
+            batch.dead_letter()
+        } else {
+            batch
+        };
+        if edge.fused {
+            return fused(edge.bolt, batch);
+        }
+        let lanes = edge.inboxes.len();
+        match &edge.grouping {
+            Grouping::Local => edge.inboxes[self.lane].send(edge.bolt, batch).await,
+            Grouping::Shuffle => {
+                let lane = edge.turn.borrow_mut().next(lanes);
+                edge.inboxes[lane].send(edge.bolt, batch).await;
+            }
+            Grouping::Fields(slot) => {
+                let parts = part_by_key(batch, lanes, |record| slot(record));
+                for (lane, part) in parts.into_iter().enumerate() {
+                    if let Some(part) = part {
+                        edge.inboxes[lane].send(edge.bolt, part).await;
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,485 @@
+//! A spout on one lane: its ledgers, what is in flight, retries, and what a revoke waits for.
+//!
+//! Hands batches to the bolts through a bounded inbox and never waits for them otherwise, so that
+//! answers, retries and revokes go on while a sink is slow.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use tokio::sync::oneshot;
+
+use crate::ack::{Completion, Completions, Note, Ticket};
+use crate::arena::Arena;
+use crate::batch::Batch;
+use crate::clock::{self, Instant};
+use crate::error::{Domain, OperatorError};
+use crate::health::Health;
+use crate::ledger::Ledger;
+use crate::operator::{ErasedSpout, Next, SourceBatch};
+use crate::outcome::Answer;
+use crate::partition::Partition;
+use crate::rejection::Rejection;
+use crate::retry::{self, Action, RetryPolicy};
+use crate::run::bolt_task::{guarded, sleep_until};
+use crate::run::in_flight::InFlight;
+use crate::run::router::Router;
+use crate::run::signals::{Phase, Signals};
+use crate::symbol::Symbols;
+
+/// What a spout task needs.
+pub(crate) struct SpoutTask {
+    pub(crate) id: Arc<str>,
+    pub(crate) spout: Box<dyn ErasedSpout>,
+    pub(crate) symbols: Arc<Symbols>,
+    pub(crate) out: std::rc::Rc<Router>,
+    /// Edges of the streams `rejected`, by bolt: records that the core gives up on leave there.
+    pub(crate) rejected: std::rc::Rc<Vec<Router>>,
+    pub(crate) bolts: Vec<Arc<str>>,
+    pub(crate) in_flight: Arc<InFlight>,
+    pub(crate) max_uncommitted: usize,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) signals: Signals,
+    pub(crate) health: Health,
+    pub(crate) state: State,
+}
+
+/// What a spout task keeps track of.
+#[derive(Default)]
+pub(crate) struct State {
+    completions: Arc<Completions>,
+    /// By ledger id.
+    ledgers: HashMap<u64, Ledger>,
+    /// The ledger of each partition that is assigned.
+    assigned: BTreeMap<(Arc<str>, i32), u64>,
+    retries: BinaryHeap<Reverse<Due>>,
+    retries_made: u64,
+    /// Batches on their way to the bolts, oldest first.
+    leaving: VecDeque<LocalBoxFuture<'static, ()>>,
+    revoking: Option<Revoking>,
+    ended: bool,
+    /// Setbacks of the spout in a row.
+    setbacks: u32,
+    /// Not asked again before this time.
+    rest_until: Option<Instant>,
+    /// A partition has reached `max_uncommitted`.
+    uncommitted_full: bool,
+}
+
+struct Revoking {
+    partitions: Vec<Arc<Partition>>,
+    deadline: Instant,
+    done: oneshot::Sender<()>,
+}
+
+/// A retry and when it is due.
+struct Due {
+    at: Instant,
+    /// Keeps retries of one moment in order.
+    number: u64,
+    ticket: Ticket,
+    action: Action,
+    note: Option<Note>,
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Due {}
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+const READING: &str = "reading";
+const UNCOMMITTED: &str = "uncommitted";
+
+impl SpoutTask {
+    /// Runs until the spout ended or the topology drains, and what was in flight is settled or the
+    /// drain's deadline has passed. Closes the spout.
+    pub(crate) async fn run(mut self) {
+        if self.open().await {
+            self.run_open().await;
+        }
+        self.hand_back();
+        if let Err(fault) = guarded(self.spout.close()).await {
+            tracing::error!(spout = %self.id, error = %fault, "Closing the spout failed");
+        }
+    }
+
+    async fn open(&mut self) -> bool {
+        loop {
+            let mut signals = self.signals.clone();
+            let opened = tokio::select! {
+                biased;
+                opened = guarded(self.spout.open()) => opened,
+                () = signals.phase_after(Phase::Running) => return false,
+            };
+            match opened {
+                Ok(()) => {
+                    self.state.setbacks = 0;
+                    self.health.clear(&self.id, READING);
+                    return true;
+                }
+                Err(fault) => self.set_back(fault.error()),
+            }
+            tokio::select! {
+                biased;
+                () = sleep_until(self.state.rest_until) => {}
+                () = signals.phase_after(Phase::Running) => return false,
+            }
+        }
+    }
+
+    async fn run_open(&mut self) {
+        let mut seen_full = false;
+        loop {
+            self.take_completions();
+            self.take_due_retries();
+            self.finish_revoke();
+            let phase = self.signals.phase();
+            let draining = match phase {
+                Phase::Running => self.state.ended,
+                Phase::Draining(_) | Phase::Closing => true,
+            };
+            if draining && self.is_settled() {
+                return;
+            }
+            let full = !self.in_flight.has_room();
+            if full && !seen_full {
+                self.signals.ask_flush();
+            }
+            seen_full = full;
+            let may_read = !draining
+                && !full
+                && self.state.leaving.is_empty()
+                && self.state.revoking.is_none()
+                && !self.too_much_uncommitted();
+            let give_up = match phase {
+                Phase::Draining(deadline) => Some(deadline),
+                Phase::Closing => return,
+                Phase::Running => None,
+            };
+            let state = &mut self.state;
+            let wake = [
+                state.retries.peek().map(|Reverse(due)| due.at),
+                state.revoking.as_ref().map(|revoking| revoking.deadline),
+            ];
+            let wake = wake.into_iter().flatten().min();
+            let resting = state.rest_until.filter(|at| *at > clock::now());
+            tokio::select! {
+                biased;
+                () = self.signals.phase_after(phase) => {
+                    self.signals.ask_flush();
+                }
+                () = state.completions.arrived() => {}
+                () = first(&mut state.leaving), if !state.leaving.is_empty() => {
+                    let _ = state.leaving.pop_front();
+                }
+                () = sleep_until(wake), if wake.is_some() => {}
+                () = sleep_until(give_up), if give_up.is_some() => return,
+                () = sleep_until(resting), if may_read && resting.is_some() => {
+                    state.rest_until = None;
+                }
+                next = guarded(self.spout.next()), if may_read && resting.is_none() => match next {
+                    Ok(next) => {
+                        if state.setbacks > 0 {
+                            state.setbacks = 0;
+                            self.health.clear(&self.id, READING);
+                        }
+                        self.take_next(next);
+                    }
+                    Err(fault) => self.set_back(fault.error()),
+                },
+                () = self.in_flight.room(), if full => {}
+            }
+        }
+    }
+
+    fn take_next(&mut self, next: Next) {
+        match next {
+            Next::Assigned { partition, start } => {
+                self.forget(&partition);
+                let ledger = Ledger::open(Arc::clone(&partition), start);
+                let _ = self.state.assigned.insert(key(&partition), ledger.id());
+                let _ = self.state.ledgers.insert(ledger.id(), ledger);
+            }
+            Next::Batch(batch) => self.take_batch(batch),
+            Next::Position { partition, offset } => {
+                if let Some(ledger) = self.ledger_of(&partition) {
+                    ledger.advance(offset);
+                }
+            }
+            Next::Revoking {
+                partitions,
+                deadline,
+                done,
+            } => {
+                self.state.revoking = Some(Revoking {
+                    partitions,
+                    deadline,
+                    done,
+                });
+                self.signals.ask_flush();
+            }
+            Next::Lost(partitions) => {
+                for partition in &partitions {
+                    self.forget(partition);
+                }
+            }
+            Next::End => {
+                self.state.ended = true;
+                self.signals.ask_flush();
+            }
+        }
+    }
+
+    fn take_batch(&mut self, batch: SourceBatch) {
+        let SourceBatch { arena, dropped } = batch;
+        let arena = Arc::new(arena);
+        let Some(ledger) = self.ledger_of(arena.partition()) else {
+            debug_assert!(false, "a batch of a partition that is not assigned");
+            tracing::error!(spout = %self.id, "A batch of a partition that is not assigned was let go");
+            return;
+        };
+        let ticket = ledger.register(Arc::clone(&arena));
+        self.in_flight.add(arena.len(), arena.size());
+        let mut batch = self.attempt(&arena, ticket);
+        if !dropped.is_empty() {
+            let mut part_of = vec![0u8; batch.len()];
+            let mut policies = Vec::new();
+            for (record, policy) in dropped {
+                let part = policies.iter().position(|known| *known == policy);
+                let part = part.unwrap_or_else(|| {
+                    policies.push(policy);
+                    policies.len() - 1
+                });
+                part_of[record as usize] = part as u8 + 1;
+            }
+            let mut parts = batch.part(&part_of, policies.len() + 1).into_iter();
+            let rest = parts.next().flatten();
+            for (part, policy) in parts.zip(policies) {
+                if let Some(part) = part {
+                    part.answer(Answer::Dropped(policy));
+                }
+            }
+            match rest {
+                Some(rest) => batch = rest,
+                None => return,
+            }
+        }
+        let out = std::rc::Rc::clone(&self.out);
+        self.leave(async move { out.send(batch, no_fused).await });
+    }
+
+    fn attempt(&self, arena: &Arc<Arena>, ticket: Ticket) -> Batch {
+        let records = ticket.records.clone();
+        let count = records.as_ref().map_or(arena.len(), Vec::len);
+        let ack = self.state.completions.start(ticket, count);
+        let symbols = Arc::clone(&self.symbols);
+        Batch::new(Arc::clone(arena), symbols, records.as_deref(), ack)
+    }
+
+    fn leave(&mut self, sending: impl Future<Output = ()> + 'static) {
+        self.state.leaving.push_back(sending.boxed_local());
+    }
+
+    fn take_completions(&mut self) {
+        while let Some(completion) = self.state.completions.take() {
+            let ticket = &completion.ticket;
+            // Answers to an assignment that is over count for nothing.
+            let Some(ledger) = self.state.ledgers.get_mut(&ticket.ledger) else {
+                continue;
+            };
+            let released = ledger.settle(ticket, &completion.codes);
+            self.in_flight.release(released);
+            if released.records < completion.codes.len() {
+                self.plan_retries(completion);
+            }
+        }
+    }
+
+    fn plan_retries(&mut self, completion: Completion) {
+        let now = clock::now();
+        for next in retry::plan(&completion, &self.retry) {
+            let delay = match next.action {
+                Action::Resend(delay) => delay,
+                Action::Reject => Duration::ZERO,
+            };
+            self.state.retries_made += 1;
+            self.state.retries.push(Reverse(Due {
+                at: now + delay,
+                number: self.state.retries_made,
+                ticket: Ticket {
+                    records: Some(next.records),
+                    attempts: next.attempts,
+                    retries: next.retries,
+                    ..completion.ticket.clone()
+                },
+                action: next.action,
+                note: completion.note.clone(),
+            }));
+        }
+    }
+
+    fn take_due_retries(&mut self) {
+        let now = clock::now();
+        while let Some(Reverse(due)) = self.state.retries.peek() {
+            if due.at > now {
+                return;
+            }
+            let Some(Reverse(due)) = self.state.retries.pop() else {
+                return;
+            };
+            self.send_again(due);
+        }
+    }
+
+    fn send_again(&mut self, due: Due) {
+        let Some(ledger) = self.state.ledgers.get(&due.ticket.ledger) else {
+            return;
+        };
+        let arena = Arc::clone(ledger.arena(due.ticket.entry));
+        let attempts = due.ticket.attempts;
+        let batch = self.attempt(&arena, due.ticket);
+        match due.action {
+            Action::Resend(_) => {
+                arena.partition().lock().retried += batch.len() as u64;
+                let out = std::rc::Rc::clone(&self.out);
+                self.leave(async move { out.send(batch, no_fused).await });
+            }
+            Action::Reject => self.reject(batch, attempts, due.note),
+        }
+    }
+
+    /// Sends records that never will succeed along the `rejected` edge of the bolt that failed.
+    fn reject(&mut self, batch: Batch, attempts: u32, note: Option<Note>) {
+        let bolt = note.as_ref().and_then(|note| note.bolt).unwrap_or(0);
+        let class = match note.as_ref().map(|note| note.domain) {
+            Some(Domain::User) => "refused",
+            _ => "fault",
+        };
+        let reason = match note {
+            Some(note) => note.text,
+            None => "a bolt dropped the record without an answer".to_owned(),
+        };
+        let mut rejection = Rejection::new(class, reason);
+        rejection.bolt = Arc::clone(&self.bolts[bolt]);
+        rejection.attempts = attempts;
+        let rejections = vec![rejection; batch.len()];
+        let batch = batch.rejected(rejections);
+        let routers = std::rc::Rc::clone(&self.rejected);
+        self.leave(async move { routers[bolt].send(batch, no_fused).await });
+    }
+
+    /// Ends the revoke under way when nothing of its partitions is in flight, or it took too long.
+    fn finish_revoke(&mut self) {
+        let Some(revoking) = &self.state.revoking else {
+            return;
+        };
+        let open = |partition: &Arc<Partition>| {
+            let id = self.state.assigned.get(&key(partition));
+            id.and_then(|id| self.state.ledgers.get(id))
+                .is_some_and(|ledger| !ledger.is_empty())
+        };
+        let over = clock::now() >= revoking.deadline;
+        if !over && revoking.partitions.iter().any(open) {
+            return;
+        }
+        if let Some(revoking) = self.state.revoking.take() {
+            for partition in &revoking.partitions {
+                self.forget(partition);
+            }
+            // The spout may have stopped waiting.
+            let _ = revoking.done.send(());
+        }
+    }
+
+    /// Ends the assignment of a partition: late answers and retries find no ledger any more.
+    fn forget(&mut self, partition: &Arc<Partition>) {
+        if let Some(id) = self.state.assigned.remove(&key(partition))
+            && let Some(ledger) = self.state.ledgers.remove(&id)
+        {
+            self.in_flight.release(ledger.close());
+        }
+    }
+
+    fn hand_back(&mut self) {
+        self.take_completions();
+        self.state.assigned.clear();
+        for (_, ledger) in self.state.ledgers.drain() {
+            self.in_flight.release(ledger.close());
+        }
+        if let Some(revoking) = self.state.revoking.take() {
+            let _ = revoking.done.send(());
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.state.ledgers.values().all(Ledger::is_empty) && self.state.leaving.is_empty()
+    }
+
+    fn too_much_uncommitted(&mut self) -> bool {
+        let full = self
+            .state
+            .ledgers
+            .values()
+            .find(|ledger| ledger.uncommitted() >= self.max_uncommitted);
+        match full {
+            Some(ledger) => {
+                let partition = ledger.partition();
+                let text = format!(
+                    "{}/{} has {} records read beyond its oldest unsettled one (max_uncommitted): this lane reads no further until that one is settled",
+                    partition.topic(),
+                    partition.number(),
+                    ledger.uncommitted(),
+                );
+                self.health.set(&self.id, UNCOMMITTED, text);
+                self.state.uncommitted_full = true;
+            }
+            None if self.state.uncommitted_full => {
+                self.health.clear(&self.id, UNCOMMITTED);
+                self.state.uncommitted_full = false;
+            }
+            None => {}
+        }
+        self.state.uncommitted_full
+    }
+
+    fn ledger_of(&mut self, partition: &Arc<Partition>) -> Option<&mut Ledger> {
+        let id = self.state.assigned.get(&key(partition))?;
+        self.state.ledgers.get_mut(id)
+    }
+
+    fn set_back(&mut self, error: &OperatorError) {
+        self.health.set(&self.id, READING, error.to_string());
+        self.state.rest_until = Some(clock::now() + self.retry.delay(self.state.setbacks));
+        self.state.setbacks = self.state.setbacks.saturating_add(1);
+    }
+}
+
+fn key(partition: &Arc<Partition>) -> (Arc<str>, i32) {
+    (Arc::clone(partition.topic()), partition.number())
+}
+
+async fn first(leaving: &mut VecDeque<LocalBoxFuture<'static, ()>>) {
+    match leaving.front_mut() {
+        Some(sending) => sending.await,
+        None => std::future::pending().await,
+    }
+}
+
+fn no_fused(_: usize, _: Batch) {
+    debug_assert!(false, "a spout shares no task with bolts");
+}

@@ -1,0 +1,230 @@
+//! Small topologies, run for real on one thread under a paused clock.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::*;
+use crate::graph::{BoltNode, Grouping, Output, SpoutNode, Target};
+use crate::operator::{AnyBolt, Next};
+use crate::outcome::Answer;
+use crate::testing::{FnBolt, Script, Seen, see, source_batch};
+use crate::{OperatorError, Policy, RetryPolicy, Symbols};
+
+fn target(bolt: usize, grouping: Grouping) -> Target {
+    Target {
+        bolt,
+        grouping,
+        dead_letter: false,
+    }
+}
+
+fn bolt(
+    id: &str,
+    outputs: Vec<Output>,
+    make: impl Fn() -> AnyBolt + Send + Sync + 'static,
+) -> BoltNode {
+    BoltNode {
+        id: id.into(),
+        make: Arc::new(move |_| make()),
+        outputs,
+    }
+}
+
+/// One partition of `batches` × `size` records, then these bolts.
+fn graph(lanes: usize, batches: i64, size: i64, bolts: Vec<BoltNode>) -> Graph {
+    let start = move |context: SpoutContext| {
+        let partition = context.partitions.open("t", 0, 7);
+        let assigned = Next::Assigned {
+            partition: Arc::clone(&partition),
+            start: 0,
+        };
+        let read = (0..batches).map(move |n| {
+            let payloads = (0..size).map(|i| format!("{}", n * size + i));
+            Next::Batch(source_batch(&partition, n * size, payloads))
+        });
+        let steps: Vec<Next> = std::iter::once(assigned).chain(read).collect();
+        let make: MakeSpout = Box::new(|| Script::new(steps));
+        Ok(vec![make])
+    };
+    Graph {
+        name: "test".to_owned(),
+        lanes,
+        symbols: Arc::new(Symbols::new()),
+        policies: vec!["noise".to_owned()],
+        spouts: vec![SpoutNode {
+            id: "in".into(),
+            start: Box::new(start),
+            out: vec![target(0, Grouping::Local)],
+            max_in_flight_records: 50,
+            max_in_flight_bytes: 1 << 20,
+            max_uncommitted: 1_000,
+        }],
+        bolts,
+        retry: RetryPolicy::default(),
+        drain_timeout: Duration::from_secs(30),
+        queue_batches: 2,
+        queue_bytes: 1 << 20,
+    }
+}
+
+async fn finish(graph: Graph) -> (Running, Finish) {
+    let local = LocalSet::new();
+    let running = start_here(graph, true, &local).expect("starts");
+    let finish = local.run_until(running.finished()).await;
+    assert_eq!(running.account(0).difference(), 0);
+    assert_eq!(running.in_flight(0), (0, 0));
+    (running, finish)
+}
+
+fn sink(seen: &Seen<i64>) -> impl Fn() -> AnyBolt + Send + Sync + use<> {
+    let seen = Arc::clone(seen);
+    move || {
+        let seen = Arc::clone(&seen);
+        FnBolt::any(move |batch, _| {
+            batch.records().for_each(|r| see(&seen, r.offset()));
+            batch.answer(Answer::Delivered);
+            Ok(())
+        })
+    }
+}
+
+fn pass() -> AnyBolt {
+    FnBolt::any(|batch, out| {
+        out.emit(batch);
+        Ok(())
+    })
+}
+
+fn to(bolt: usize) -> Vec<Output> {
+    vec![Output::To(vec![target(bolt, Grouping::Local)])]
+}
+
+fn sorted(seen: &Seen<i64>) -> Vec<i64> {
+    let mut seen = seen.lock().expect("no panic while seeing").clone();
+    seen.sort_unstable();
+    seen
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_record_is_delivered_once_and_the_run_ends_drained() {
+    for grouping in [
+        Grouping::Local,
+        Grouping::Shuffle,
+        Grouping::Fields(Arc::new(|r| r.offset() as usize)),
+    ] {
+        let seen = Seen::default();
+        let edges = vec![Output::To(vec![target(1, grouping)])];
+        let bolts = vec![bolt("pass", edges, pass), bolt("sink", vec![], sink(&seen))];
+        let (running, finish) = finish(graph(3, 20, 10, bolts)).await;
+        assert_eq!(finish, Finish::Drained);
+        assert_eq!(sorted(&seen), (0..200).collect::<Vec<_>>());
+        let account = running.account(0);
+        assert_eq!((account.read, account.delivered), (200, 200));
+        let partition = &running.partitions(0).all()[0];
+        assert_eq!(partition.account().frontier, Some(200));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_waited_out_and_dead_letters_nothing() {
+    let seen: Seen<i64> = Seen::default();
+    let calls = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&calls);
+    let sink_seen = Arc::clone(&seen);
+    let flaky = move || {
+        let (seen, calls) = (Arc::clone(&sink_seen), Arc::clone(&counted));
+        FnBolt::any(move |batch, _| {
+            if calls.fetch_add(1, Ordering::Relaxed) < 40 {
+                return Err(OperatorError::external("the index is away"));
+            }
+            batch.records().for_each(|r| see(&seen, r.offset()));
+            batch.answer(Answer::Delivered);
+            Ok(())
+        })
+    };
+    let (running, finish) = finish(graph(1, 5, 10, vec![bolt("sink", vec![], flaky)])).await;
+    assert_eq!(finish, Finish::Drained);
+    assert_eq!(sorted(&seen), (0..50).collect::<Vec<_>>());
+    assert_eq!(running.account(0).dead_lettered, 0);
+    assert!(running.account(0).retried > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_makes_the_bolt_anew_and_isolates_the_record_at_fault() {
+    let (seen, dead) = (Seen::default(), Seen::default());
+    let panicking = || {
+        FnBolt::any(|batch, out| {
+            assert!(batch.records().all(|r| r.offset() != 13), "record 13");
+            out.emit(batch);
+            Ok(())
+        })
+    };
+    let letter = Target {
+        dead_letter: true,
+        ..target(2, Grouping::Local)
+    };
+    let edges = vec![
+        Output::To(vec![target(1, Grouping::Local)]),
+        Output::To(vec![letter]),
+    ];
+    let bolts = vec![
+        bolt("bad", edges, panicking),
+        bolt("sink", vec![], sink(&seen)),
+        bolt("dead", vec![], sink(&dead)),
+    ];
+    let (running, finish) = finish(graph(1, 4, 10, bolts)).await;
+    assert_eq!(finish, Finish::Drained);
+    let expected: Vec<i64> = (0..40).filter(|offset| *offset != 13).collect();
+    assert_eq!(sorted(&seen), expected);
+    assert_eq!(sorted(&dead), [13]);
+    let account = running.account(0);
+    assert_eq!((account.delivered, account.dead_lettered), (39, 1));
+    assert!(running.bolt(0).restarts >= 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_branch_of_a_fan_out_gets_every_record_and_drops_are_named() {
+    let seen = Seen::default();
+    let drops = || {
+        FnBolt::any(|batch, _| {
+            batch.answer(Answer::Dropped(Policy::new(0).expect("small")));
+            Ok(())
+        })
+    };
+    let both = vec![target(1, Grouping::Local), target(2, Grouping::Shuffle)];
+    let bolts = vec![
+        bolt("pass", vec![Output::To(both)], pass),
+        bolt("sink", vec![], sink(&seen)),
+        bolt("drops", vec![], drops),
+    ];
+    let (running, _) = finish(graph(2, 3, 10, bolts)).await;
+    assert_eq!(sorted(&seen).len(), 30);
+    let dropped: u64 = running.account(0).dropped.values().sum();
+    assert_eq!((dropped, running.account(0).delivered), (30, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_hands_back_what_a_dead_sink_holds() {
+    let away = || FnBolt::any(|_, _| Err(OperatorError::external("away for good")));
+    let mut graph = graph(
+        1,
+        100,
+        10,
+        vec![bolt("pass", to(1), pass), bolt("sink", vec![], away)],
+    );
+    graph.drain_timeout = Duration::from_secs(3);
+    let local = LocalSet::new();
+    let running = start_here(graph, false, &local).expect("starts");
+    let finish = local
+        .run_until(async {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            assert_eq!(running.account(0).read, 50, "stays within max_in_flight");
+            running.stop();
+            running.finished().await
+        })
+        .await;
+    assert_eq!(finish, Finish::HandedBack);
+    let account = running.account(0);
+    assert_eq!((account.handed_back, account.difference()), (50, 0));
+    assert_eq!(running.partitions(0).all()[0].account().frontier, Some(0));
+}
