@@ -1,1 +1,12 @@
-//! Fakes and control of real services, for integration tests and benches.
+//! Fakes and control of real services, for integration tests, end-to-end suites and benches.
+//!
+//! Everything here blocks the calling thread and returns `anyhow::Result`, so that a suite reads as a
+//! list of steps; the library crates never depend on it.
+
+pub mod http;
+pub mod ports;
+pub mod process;
+pub mod records;
+pub mod scratch;
+pub mod services;
+pub mod wait;

@@ -1,0 +1,197 @@
+//! The services themselves: each starts, stores, counts, stops and starts again. When this suite
+//! fails, the others need not be looked at.
+
+use std::time::Duration;
+
+use serde_json::json;
+use testkit::services::rsyslog::RFC5424;
+use testkit::services::{Kafka, Prometheus, Rsyslog, Search, SearchVersion};
+use testkit::{records, wait};
+
+#[test]
+fn kafka_keeps_what_it_is_given() {
+    let mut steps = Steps::new("kafka");
+    let mut kafka = Kafka::start().expect("Kafka starts");
+    steps.done("start");
+
+    kafka
+        .create_topic("first", 4, &[])
+        .expect("the topic is created");
+    kafka
+        .produce_json("first", 4, 0..1_000)
+        .expect("all is acknowledged");
+    steps.done("produce 1,000");
+    let received = kafka
+        .consume_all("first", Duration::from_secs(30))
+        .expect("all is read");
+    steps.done("consume 1,000");
+    assert_eq!(received.len(), 1_000);
+    for record in &received {
+        let number = u64::try_from(record.offset).expect("offsets count") * 4
+            + u64::try_from(record.partition).expect("partitions count");
+        assert_eq!(record.value, Some(records::json(number)));
+    }
+
+    kafka.kill9();
+    kafka.restart().expect("Kafka starts again");
+    assert_eq!(
+        kafka.end_offsets("first").expect("the broker answers"),
+        [250; 4]
+    );
+    steps.done("kill -9 and restart");
+
+    kafka
+        .create_topic("second", 4, &[])
+        .expect("the topic is created");
+    kafka
+        .produce_json("second", 4, 0..500_000)
+        .expect("all is acknowledged");
+    steps.done("produce 500,000");
+    assert_eq!(
+        kafka.end_offsets("second").expect("the broker answers"),
+        [125_000; 4]
+    );
+    kafka.stop().expect("Kafka stops when asked");
+    steps.done("stop");
+}
+
+#[test]
+fn elasticsearch_8_keeps_what_it_is_given() {
+    search_keeps_what_it_is_given(SearchVersion::Elasticsearch8);
+}
+
+#[test]
+fn elasticsearch_9_keeps_what_it_is_given() {
+    search_keeps_what_it_is_given(SearchVersion::Elasticsearch9);
+}
+
+#[test]
+fn opensearch_2_keeps_what_it_is_given() {
+    search_keeps_what_it_is_given(SearchVersion::OpenSearch2);
+}
+
+#[test]
+fn opensearch_3_keeps_what_it_is_given() {
+    search_keeps_what_it_is_given(SearchVersion::OpenSearch3);
+}
+
+#[test]
+fn rsyslog_writes_lines_to_kafka() {
+    let mut steps = Steps::new("rsyslog");
+    let kafka = Kafka::start().expect("Kafka starts");
+    kafka
+        .create_topic("syslog", 1, &[])
+        .expect("the topic is created");
+    let mut rsyslog = Rsyslog::start(kafka.brokers(), "syslog", RFC5424).expect("rsyslog starts");
+    steps.done("start");
+
+    let lines =
+        (0..1_000).map(|n| format!("<34>1 2026-01-01T00:00:00Z web-1 shop {n} ID47 - line {n}"));
+    rsyslog.send(lines).expect("rsyslog takes them");
+    wait::until("1,000 lines in Kafka", Duration::from_secs(60), || {
+        let end = kafka.end_offsets("syslog")?;
+        anyhow::ensure!(end == [1_000], "the topic ends at {end:?}");
+        Ok(())
+    })
+    .expect("all arrive");
+    let received = kafka
+        .consume_all("syslog", Duration::from_secs(30))
+        .expect("all is read");
+    let texts = received.iter().filter_map(|record| record.value.as_deref());
+    assert!(
+        texts
+            .clone()
+            .all(|text| text.starts_with(b"<34>1 2026-01-01T00:00:00Z web-1 shop "))
+    );
+    assert_eq!(texts.count(), 1_000);
+    steps.done("1,000 lines");
+    rsyslog.stop().expect("rsyslog stops when asked");
+    steps.done("stop");
+}
+
+#[test]
+fn prometheus_answers_queries() {
+    let mut steps = Steps::new("prometheus");
+    let mut prometheus = Prometheus::start(&["127.0.0.1:9"], &[]).expect("Prometheus starts");
+    let up = wait::until("the first scrape", Duration::from_secs(30), || {
+        let up = prometheus.query("up{job=\"isobar\"}")?;
+        anyhow::ensure!(!up.is_empty(), "nothing was scraped yet");
+        Ok(up)
+    })
+    .expect("it scrapes");
+    assert_eq!(up[0]["value"][1], "0", "nothing listens on that port");
+    prometheus.stop().expect("Prometheus stops when asked");
+    steps.done("start, query, stop");
+}
+
+fn search_keeps_what_it_is_given(version: SearchVersion) {
+    let mut steps = Steps::new(version.directory());
+    let mut search = Search::start(version).expect("the server starts");
+    let client = search.client().clone();
+    steps.done("start");
+
+    let mut lines = Vec::new();
+    for number in 0..1_000 {
+        lines.extend_from_slice(
+            json!({"create": {"_index": "first", "_id": number.to_string()}})
+                .to_string()
+                .as_bytes(),
+        );
+        lines.push(b'\n');
+        lines.extend_from_slice(&records::json(number));
+        lines.push(b'\n');
+    }
+    let answer = client.bulk(&lines).expect("the bulk request is answered");
+    assert_eq!(answer["errors"], false);
+    let again = client.bulk(&lines).expect("the bulk request is answered");
+    assert_eq!(again["items"][999]["create"]["status"], 409);
+    client.refresh("first").expect("it refreshes");
+    assert_eq!(client.count("first").expect("it counts"), 1_000);
+    let errors = client
+        .count_where("first", &json!({"term": {"level": "error"}}))
+        .expect("it counts");
+    assert_eq!(errors, 20);
+    let mut documents = client.dump("first", &["number"]).expect("it dumps");
+    documents.sort_by_key(|document| document.fields["number"].as_u64());
+    for (number, document) in (0_u64..).zip(&documents) {
+        assert_eq!(
+            (document.id.clone(), document.fields.clone()),
+            (number.to_string(), json!({"number": number}))
+        );
+    }
+    assert_eq!(documents.len(), 1_000);
+    steps.done("index, count, dump 1,000");
+
+    search.kill9();
+    search.restart().expect("the server starts again");
+    client.refresh("first").expect("it refreshes");
+    assert_eq!(client.count("first").expect("it counts"), 1_000);
+    steps.done("kill -9 and restart");
+    search.stop().expect("the server stops when asked");
+    steps.done("stop");
+}
+
+/// Prints how long each step took, so that a slow one is seen in any run.
+struct Steps {
+    name: &'static str,
+    last: std::time::Instant,
+}
+
+impl Steps {
+    fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            last: wait::now(),
+        }
+    }
+
+    #[expect(clippy::print_stdout, reason = "the seconds of an end-to-end run")]
+    fn done(&mut self, step: &str) {
+        println!(
+            "{}: {step}: {:.1} s",
+            self.name,
+            self.last.elapsed().as_secs_f32()
+        );
+        self.last = wait::now();
+    }
+}

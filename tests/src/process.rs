@@ -1,0 +1,483 @@
+//! A program under control: started with its output in a file, signalled as a group, ended when its
+//! owner is dropped or when the test process dies. Knows nothing of what the program is.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, geteuid, kill_process_group};
+
+use crate::wait;
+
+/// The user that stands in for root with programs that refuse root, and its number on Debian.
+const UNPRIVILEGED: (&str, u32) = ("nobody", 65534);
+
+/// What to start: program, arguments, environment, directory, log file. Kept by [`Process`], so that
+/// a restart is the same start again.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    program: OsString,
+    arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    directory: Option<PathBuf>,
+    log: PathBuf,
+    unprivileged: bool,
+}
+
+impl Launch {
+    /// Describes a start of `program`, whose output and errors are appended to `log`.
+    pub fn new(program: impl AsRef<OsStr>, log: &Path) -> Self {
+        Self {
+            program: program.as_ref().to_owned(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            directory: None,
+            log: log.to_owned(),
+            unprivileged: false,
+        }
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn arguments<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.arguments
+            .extend(arguments.into_iter().map(|a| a.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets a variable of the program's environment, which otherwise is that of the tests.
+    #[must_use]
+    pub fn environment(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.environment
+            .push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets the working directory.
+    #[must_use]
+    pub fn directory(mut self, directory: &Path) -> Self {
+        self.directory = Some(directory.to_owned());
+        self
+    }
+
+    /// Runs the program as `nobody` if the tests run as root. The caller gives that user its
+    /// directories with [`give_to_unprivileged`].
+    #[must_use]
+    pub fn not_as_root(mut self) -> Self {
+        self.unprivileged = true;
+        self
+    }
+
+    fn command(&self) -> Result<Command> {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .with_context(|| format!("cannot write the log {}", self.log.display()))?;
+        // The kernel kills the program when the thread that started it ends: see `spawn`.
+        let mut command = Command::new("setpriv");
+        let _ = command.args(["--pdeathsig", "KILL"]);
+        if self.unprivileged && geteuid().is_root() {
+            let _ = command.args(as_unprivileged());
+        }
+        let _ = command
+            .arg("--")
+            .arg(&self.program)
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().context("cannot share the log file")?)
+            .stderr(log);
+        if let Some(directory) = &self.directory {
+            let _ = command.current_dir(directory);
+        }
+        Ok(command)
+    }
+}
+
+/// A started program and all that it started itself (one process group). Dropping it kills the group.
+#[derive(Debug)]
+pub struct Process {
+    launch: Launch,
+    child: Option<Child>,
+    paused: bool,
+}
+
+impl Process {
+    /// Starts the program. It need not be ready when this returns: ask it.
+    pub fn start(launch: Launch) -> Result<Self> {
+        let mut process = Self {
+            launch,
+            child: None,
+            paused: false,
+        };
+        process.start_again()?;
+        Ok(process)
+    }
+
+    /// Runs a program that ends by itself, within `limit`, and fails with its log unless it succeeds.
+    pub fn run(launch: Launch, limit: Duration) -> Result<()> {
+        let mut process = Self::start(launch)?;
+        let status = process.wait(limit)?;
+        if !status.success() {
+            bail!(
+                "{} ended with {status}\n{}",
+                process.name(),
+                process.log_tail()
+            );
+        }
+        Ok(())
+    }
+
+    /// Starts a stopped or killed program again, with the same arguments and log.
+    pub fn start_again(&mut self) -> Result<()> {
+        if self.child.is_some() {
+            bail!("{} is started already: stop it first", self.name());
+        }
+        let command = self.launch.command()?;
+        self.child = Some(spawn(command).with_context(|| {
+            format!(
+                "cannot start {} (setpriv is needed too: Debian package util-linux)",
+                self.name()
+            )
+        })?);
+        Ok(())
+    }
+
+    /// The process number, while started.
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Fails with the end of the log if the program has ended; for probes of readiness.
+    pub fn check_running(&mut self) -> Result<()> {
+        let name = self.name();
+        let Some(child) = &mut self.child else {
+            bail!("{name} is not started")
+        };
+        if let Some(status) = child.try_wait()? {
+            bail!("{name} has ended with {status}\n{}", self.log_tail());
+        }
+        Ok(())
+    }
+
+    /// Waits until the program ends by itself. Fails, with the program still running, after `limit`.
+    pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let name = self.name();
+        let Some(child) = &mut self.child else {
+            bail!("{name} is not started")
+        };
+        let status = wait::until(&format!("end of {name}"), limit, || {
+            child.try_wait()?.context("it is still running")
+        })?;
+        // What it started itself must not outlive it.
+        self.signal(Signal::KILL);
+        self.child = None;
+        Ok(status)
+    }
+
+    /// Asks the program to end (SIGTERM), waits up to `limit`, then kills it and fails.
+    pub fn stop(&mut self, limit: Duration) -> Result<ExitStatus> {
+        self.resume();
+        self.signal(Signal::TERM);
+        match self.wait(limit) {
+            Ok(status) => Ok(status),
+            Err(error) => {
+                let tail = self.log_tail();
+                self.kill9();
+                Err(error.context(format!("killed after SIGTERM\n{tail}")))
+            }
+        }
+    }
+
+    /// Kills the program and all it started (SIGKILL), and waits until it is gone. Nothing happens if
+    /// it is not started.
+    pub fn kill9(&mut self) {
+        self.signal(Signal::KILL);
+        if let Some(mut child) = self.child.take() {
+            // Cannot fail for a child that nobody else waits for, and SIGKILL cannot be refused.
+            drop(child.wait());
+        }
+        self.paused = false;
+    }
+
+    /// Freezes the program (SIGSTOP): connections stay open and nothing answers.
+    pub fn pause(&mut self) {
+        self.signal(Signal::STOP);
+        self.paused = true;
+    }
+
+    /// Lets a paused program go on (SIGCONT).
+    pub fn resume(&mut self) {
+        if std::mem::take(&mut self.paused) {
+            self.signal(Signal::CONT);
+        }
+    }
+
+    /// The most memory that the program has had resident since it was started, in bytes.
+    pub fn peak_memory(&self) -> Result<u64> {
+        let status = self.proc_file("status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        Ok(kib
+            .context("no VmHWM in the process's status")?
+            .trim()
+            .parse::<u64>()?
+            * 1024)
+    }
+
+    /// The CPU time, user and system, that the program has used since it was started. Resolution 10 ms
+    /// (`USER_HZ` is 100 on every Linux that Isobar is built for).
+    pub fn cpu_time(&self) -> Result<Duration> {
+        let stat = self.proc_file("stat")?;
+        // The name in parentheses may hold spaces; utime and stime are fields 14 and 15 (proc(5)).
+        let after_name = stat
+            .rsplit_once(')')
+            .context("no name in the process's stat")?
+            .1;
+        let mut fields = after_name.split_whitespace().skip(11);
+        let mut ticks = 0;
+        for _ in 0..2 {
+            ticks += fields
+                .next()
+                .context("the process's stat is short")?
+                .parse::<u64>()?;
+        }
+        Ok(Duration::from_millis(ticks * 10))
+    }
+
+    /// The file that holds the program's output.
+    pub fn log(&self) -> &Path {
+        &self.launch.log
+    }
+
+    /// The last lines of the log, under its path, for error texts.
+    pub fn log_tail(&self) -> String {
+        const LINES: usize = 30;
+        let text = std::fs::read(self.log()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        let last = &lines[lines.len().saturating_sub(LINES)..];
+        format!("end of {}:\n{}", self.log().display(), last.join("\n"))
+    }
+
+    fn name(&self) -> String {
+        Path::new(&self.launch.program).display().to_string()
+    }
+
+    fn proc_file(&self, file: &str) -> Result<String> {
+        let id = self
+            .id()
+            .with_context(|| format!("{} is not started", self.name()))?;
+        let path = format!("/proc/{id}/{file}");
+        std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))
+    }
+
+    fn signal(&self, signal: Signal) {
+        let group = self
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(Pid::from_raw);
+        if let Some(group) = group {
+            // Fails only when the whole group is gone already, which every caller then notices.
+            let _ = kill_process_group(group, signal);
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            #[expect(clippy::print_stderr, reason = "the evidence of a failing test")]
+            {
+                eprintln!("{}: log kept in {}", self.name(), self.log().display());
+            }
+        }
+        self.kill9();
+    }
+}
+
+/// Gives a directory with all that is in it to the user that [`Launch::not_as_root`] uses. Does
+/// nothing unless the tests run as root.
+pub fn give_to_unprivileged(directory: &Path) -> Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let owner = format!("{0}:{0}", UNPRIVILEGED.1);
+    let status = Command::new("chown")
+        .arg("-R")
+        .arg(owner)
+        .arg(directory)
+        .status()?;
+    if !status.success() {
+        bail!("cannot give {} to {}", directory.display(), UNPRIVILEGED.0);
+    }
+    Ok(())
+}
+
+/// Tells whether the user that [`Launch::not_as_root`] uses can read the file, through all its parents.
+pub fn unprivileged_can_read(file: &Path) -> Result<bool> {
+    if !geteuid().is_root() {
+        return Ok(File::open(file).is_ok());
+    }
+    let mut command = Command::new("setpriv");
+    let _ = command
+        .args(as_unprivileged())
+        .args(["--", "test", "-r"])
+        .arg(file);
+    Ok(command
+        .status()
+        .context("cannot run setpriv: Debian package util-linux")?
+        .success())
+}
+
+fn as_unprivileged() -> [String; 5] {
+    let id = UNPRIVILEGED.1.to_string();
+    [
+        "--reuid".into(),
+        id.clone(),
+        "--regid".into(),
+        id,
+        "--clear-groups".into(),
+    ]
+}
+
+/// Starts a command on a thread that lives as long as the test process. The kernel sends a child its
+/// death signal when the *thread* that started it ends, and the test's own thread, or a helper's that
+/// starts several services at once, ends earlier.
+fn spawn(command: Command) -> io::Result<Child> {
+    type Request = (Command, SyncSender<io::Result<Child>>);
+    static STARTER: OnceLock<SyncSender<Request>> = OnceLock::new();
+    let starter = STARTER.get_or_init(|| {
+        let (requests, queue) = sync_channel::<Request>(16);
+        let _ = std::thread::spawn(move || {
+            for (mut command, answer) in queue {
+                drop(answer.send(command.spawn()));
+            }
+        });
+        requests
+    });
+    let (answer, child) = sync_channel(1);
+    starter
+        .send((command, answer))
+        .expect("the starting thread never ends");
+    child.recv().expect("the starting thread always answers")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    fn shell(scratch: &Scratch, script: &str) -> Process {
+        let log = scratch.path().join("log");
+        Process::start(Launch::new("sh", &log).arguments(["-c", script])).expect("sh starts")
+    }
+
+    fn wait_for_log(process: &Process, text: &str) {
+        wait::until("log", SOON, || {
+            let log = std::fs::read_to_string(process.log())?;
+            log.contains(text).then_some(()).context(log)
+        })
+        .expect("the script writes it");
+    }
+
+    #[test]
+    fn a_program_that_ends_by_itself_reports_its_status() {
+        let scratch = Scratch::new("process").expect("a directory");
+        let status = shell(&scratch, "exit 3").wait(SOON).expect("it ends");
+        assert_eq!(status.code(), Some(3));
+    }
+
+    #[test]
+    fn a_failing_run_shows_the_end_of_its_log() {
+        let scratch = Scratch::new("process").expect("a directory");
+        let log = scratch.path().join("log");
+        let launch = Launch::new("sh", &log).arguments(["-c", "echo broken; exit 1"]);
+        let error = Process::run(launch, SOON)
+            .expect_err("it exits 1")
+            .to_string();
+        assert!(error.contains("broken"), "{error}");
+    }
+
+    #[test]
+    fn stop_asks_first_and_kills_what_does_not_listen() {
+        let scratch = Scratch::new("process").expect("a directory");
+        let mut polite = shell(
+            &scratch,
+            "trap 'exit 7' TERM; echo up; while :; do sleep 0.05; done",
+        );
+        wait_for_log(&polite, "up");
+        assert_eq!(polite.stop(SOON).expect("it listens").code(), Some(7));
+
+        let mut deaf = shell(
+            &scratch,
+            "trap '' TERM; echo deaf; while :; do sleep 0.05; done",
+        );
+        wait_for_log(&deaf, "deaf");
+        let error = deaf
+            .stop(Duration::from_millis(200))
+            .expect_err("it does not listen");
+        assert!(
+            format!("{error:#}").contains("killed after SIGTERM"),
+            "{error:#}"
+        );
+        assert_eq!(deaf.id(), None);
+    }
+
+    #[test]
+    fn dropping_kills_what_the_program_started_too() {
+        let scratch = Scratch::new("process").expect("a directory");
+        let process = shell(&scratch, "sleep 1000 & echo child $!; wait");
+        wait_for_log(&process, "child");
+        let log = std::fs::read_to_string(process.log()).expect("the log is there");
+        let child: u32 = log
+            .trim_start_matches("child")
+            .trim()
+            .parse()
+            .expect("a number");
+        drop(process);
+        wait::until("end of the child", SOON, || {
+            // Gone, or a zombie that the first process of the system has yet to collect.
+            let stat = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+            (stat.is_empty() || stat.contains(") Z "))
+                .then_some(())
+                .context(stat)
+        })
+        .expect("the whole group is killed");
+    }
+
+    #[test]
+    fn a_started_thread_that_ends_does_not_take_its_program_along() {
+        let scratch = Scratch::new("process").expect("a directory");
+        let log = scratch.path().join("log");
+        let script = "while :; do echo tick; sleep 0.05; done";
+        let launch = Launch::new("sh", &log).arguments(["-c", script]);
+        let start = std::thread::spawn(move || Process::start(launch));
+        let mut process = start.join().expect("no panic").expect("sh starts");
+        wait_for_log(&process, &"tick\n".repeat(5));
+        process.check_running().expect("it outlives the thread");
+    }
+
+    #[test]
+    fn memory_and_cpu_of_a_running_program_are_read() {
+        let scratch = Scratch::new("process").expect("a directory");
+        let process = shell(
+            &scratch,
+            "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; echo up; sleep 1000",
+        );
+        wait_for_log(&process, "up");
+        assert!(process.peak_memory().expect("it runs") > 100_000);
+        assert!(process.cpu_time().expect("it runs") > Duration::ZERO);
+    }
+}

@@ -1,0 +1,317 @@
+//! Topics and records of a running broker: what a test sends and reads back by itself, apart from the
+//! program under test.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::{ClientContext, DefaultClientContext};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::Kafka;
+use crate::{records, wait};
+
+/// How long one request may take. Local brokers answer in milliseconds; a broker that has just
+/// started, on a machine that builds something, in seconds.
+const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a producer may take to hand over what it was given: 500,000 records take seconds.
+const FLUSH_LIMIT: Duration = Duration::from_secs(120);
+
+/// A record to send. Absent parts are absent in Kafka too: a value of `None` is a tombstone.
+#[derive(Debug, Clone, Default)]
+pub struct Sent {
+    /// The partition; by the key, or by turns, when absent.
+    pub partition: Option<i32>,
+    /// The key.
+    pub key: Option<Vec<u8>>,
+    /// The value.
+    pub value: Option<Vec<u8>>,
+    /// Unix milliseconds; the time of sending when absent.
+    pub timestamp: Option<i64>,
+}
+
+/// A record that was read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// The partition it was read from.
+    pub partition: i32,
+    /// Its offset there.
+    pub offset: i64,
+    /// The key.
+    pub key: Option<Vec<u8>>,
+    /// The value; `None` for a tombstone.
+    pub value: Option<Vec<u8>>,
+}
+
+impl Kafka {
+    /// Creates a topic and waits until the broker leads all its partitions. `settings` are the topic's
+    /// own, such as `("max.message.bytes", "30000000")`.
+    pub fn create_topic(
+        &self,
+        topic: &str,
+        partitions: i32,
+        settings: &[(&str, &str)],
+    ) -> Result<()> {
+        let admin: AdminClient<DefaultClientContext> = self.client(&[]).create()?;
+        let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        for (name, value) in settings {
+            new = new.set(name, value);
+        }
+        let options = AdminOptions::new().operation_timeout(Some(REQUEST_LIMIT));
+        let results = blocking(admin.create_topics([&new], &options))??;
+        for result in results {
+            let _ = result
+                .map_err(|(topic, code)| anyhow::anyhow!("cannot create topic {topic}: {code}"))?;
+        }
+        wait::until(&format!("leaders of topic {topic}"), REQUEST_LIMIT, || {
+            let metadata = admin.inner().fetch_metadata(Some(topic), REQUEST_LIMIT)?;
+            let topic = metadata
+                .topics()
+                .first()
+                .context("the topic is not known yet")?;
+            let led = topic
+                .partitions()
+                .iter()
+                .filter(|p| p.leader() >= 0 && p.error().is_none())
+                .count();
+            if led != usize::try_from(partitions)? {
+                bail!("{led} of {partitions} partitions have a leader");
+            }
+            Ok(())
+        })
+    }
+
+    /// Deletes a topic.
+    pub fn delete_topic(&self, topic: &str) -> Result<()> {
+        let admin: AdminClient<DefaultClientContext> = self.client(&[]).create()?;
+        let options = AdminOptions::new().operation_timeout(Some(REQUEST_LIMIT));
+        for result in blocking(admin.delete_topics(&[topic], &options))?? {
+            let _ = result
+                .map_err(|(topic, code)| anyhow::anyhow!("cannot delete topic {topic}: {code}"))?;
+        }
+        Ok(())
+    }
+
+    /// Sends the JSON records of [`records::json`] with these numbers, over `partitions` partitions by
+    /// turns (record N goes to partition N modulo `partitions`), with their key and time. Returns
+    /// when the broker has acknowledged all of them. 500,000 records take a few seconds.
+    pub fn produce_json(
+        &self,
+        topic: &str,
+        partitions: i32,
+        numbers: std::ops::Range<u64>,
+    ) -> Result<()> {
+        let partitions = u64::try_from(partitions)?;
+        let records = numbers.map(|number| Sent {
+            partition: i32::try_from(number % partitions).ok(),
+            key: Some(records::key(number).into_bytes()),
+            value: Some(records::json(number)),
+            timestamp: Some(records::time(number)),
+        });
+        self.produce(topic, records)
+    }
+
+    /// Sends records in this order and returns when the broker has acknowledged all of them.
+    pub fn produce(&self, topic: &str, records: impl IntoIterator<Item = Sent>) -> Result<()> {
+        let settings = [
+            ("acks", "all"),
+            ("enable.idempotence", "true"),
+            ("linger.ms", "20"),
+            ("batch.size", "500000"),
+            ("queue.buffering.max.kbytes", "65536"),
+            ("message.max.bytes", "50000000"),
+        ];
+        let producer: BaseProducer<Deliveries> = self
+            .client(&settings)
+            .create_with_context(Deliveries::default())?;
+        let mut sent = 0;
+        for record in records {
+            send(&producer, topic, &record)?;
+            sent += 1;
+        }
+        producer
+            .flush(FLUSH_LIMIT)
+            .context("the broker did not acknowledge all records in time")?;
+        let deliveries = producer.context();
+        if let Some(error) = deliveries
+            .first_error
+            .lock()
+            .expect("no holder panics")
+            .take()
+        {
+            return Err(error).context("a record was not acknowledged");
+        }
+        let acknowledged = deliveries.acknowledged.load(Ordering::Acquire);
+        if acknowledged != sent {
+            bail!("sent {sent} records, {acknowledged} were acknowledged");
+        }
+        Ok(())
+    }
+
+    /// The end offset of each partition of a topic, in order of partitions.
+    pub fn end_offsets(&self, topic: &str) -> Result<Vec<i64>> {
+        let consumer: BaseConsumer = self.client(&[]).create()?;
+        end_offsets(&consumer, topic)
+    }
+
+    /// What a consumer group has committed for each partition of a topic; `None` where nothing is.
+    pub fn committed(&self, group: &str, topic: &str) -> Result<Vec<Option<i64>>> {
+        let consumer: BaseConsumer = self.client(&[("group.id", group)]).create()?;
+        let mut asked = TopicPartitionList::new();
+        for partition in 0..end_offsets(&consumer, topic)?.len() {
+            let _ = asked.add_partition(topic, i32::try_from(partition)?);
+        }
+        let committed = consumer.committed_offsets(asked, REQUEST_LIMIT)?;
+        let offset = |offset| {
+            if let Offset::Offset(offset) = offset {
+                Some(offset)
+            } else {
+                None
+            }
+        };
+        Ok(committed
+            .elements()
+            .iter()
+            .map(|element| offset(element.offset()))
+            .collect())
+    }
+
+    /// Reads a topic from its beginning to its end as of now, without a group. In order within each
+    /// partition. Fails when it does not get there within `limit`.
+    pub fn consume_all(&self, topic: &str, limit: Duration) -> Result<Vec<Received>> {
+        // EOF tells the end where the last offsets hold no record (compaction, control records).
+        let settings = [
+            ("group.id", "testkit"),
+            ("enable.auto.commit", "false"),
+            ("enable.partition.eof", "true"),
+        ];
+        let consumer: BaseConsumer = self.client(&settings).create()?;
+        let ends = end_offsets(&consumer, topic)?;
+        let mut assigned = TopicPartitionList::new();
+        for partition in 0..ends.len() {
+            assigned.add_partition_offset(topic, i32::try_from(partition)?, Offset::Beginning)?;
+        }
+        consumer.assign(&assigned)?;
+        let (mut received, mut open) = (Vec::new(), ends.len());
+        let deadline = wait::now() + limit;
+        while open > 0 {
+            if wait::now() >= deadline {
+                bail!(
+                    "read {} records of topic {topic}, not all, within {limit:?}",
+                    received.len()
+                );
+            }
+            match consumer.poll(Duration::from_millis(100)) {
+                None => {}
+                Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
+                Some(Err(error)) => return Err(error.into()),
+                Some(Ok(record)) => received.push(Received {
+                    partition: record.partition(),
+                    offset: record.offset(),
+                    key: record.key().map(<[u8]>::to_vec),
+                    value: record.payload().map(<[u8]>::to_vec),
+                }),
+            }
+        }
+        Ok(received)
+    }
+
+    fn client(&self, settings: &[(&str, &str)]) -> ClientConfig {
+        let mut config = client_of(self.brokers());
+        for (name, value) in settings {
+            let _ = config.set(*name, *value);
+        }
+        config
+    }
+}
+
+/// Fails unless the broker answers a request for metadata.
+pub(super) fn check_answers(brokers: &str, limit: Duration) -> Result<()> {
+    let consumer: BaseConsumer = client_of(brokers).create()?;
+    let metadata = consumer.fetch_metadata(None, limit)?;
+    if metadata.brokers().is_empty() {
+        bail!("the cluster knows no broker yet");
+    }
+    Ok(())
+}
+
+/// Counts what the broker has acknowledged and keeps the first error.
+#[derive(Default)]
+struct Deliveries {
+    acknowledged: AtomicU64,
+    first_error: Mutex<Option<KafkaError>>,
+}
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        match result {
+            Ok(_) => drop(self.acknowledged.fetch_add(1, Ordering::AcqRel)),
+            Err((error, _)) => {
+                let mut first = self.first_error.lock().expect("no holder panics");
+                let _ = first.get_or_insert_with(|| error.clone());
+            }
+        }
+    }
+}
+
+fn send(producer: &BaseProducer<Deliveries>, topic: &str, record: &Sent) -> Result<()> {
+    let mut next: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic);
+    next.partition = record.partition;
+    next.key = record.key.as_deref();
+    next.payload = record.value.as_deref();
+    next.timestamp = record.timestamp;
+    loop {
+        match producer.send(next) {
+            Ok(()) => return Ok(()),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                producer.poll(Duration::from_millis(100));
+                next = back;
+            }
+            Err((error, _)) => return Err(error.into()),
+        }
+    }
+}
+
+fn end_offsets(consumer: &BaseConsumer, topic: &str) -> Result<Vec<i64>> {
+    let metadata = consumer.fetch_metadata(Some(topic), REQUEST_LIMIT)?;
+    let known = metadata
+        .topics()
+        .first()
+        .with_context(|| format!("no topic {topic}"))?;
+    if let Some(error) = known.error() {
+        bail!("topic {topic}: {:?}", RDKafkaErrorCode::from(error));
+    }
+    let partitions = 0..i32::try_from(known.partitions().len())?;
+    partitions
+        .map(|p| Ok(consumer.fetch_watermarks(topic, p, REQUEST_LIMIT)?.1))
+        .collect()
+}
+
+fn client_of(brokers: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    let _ = config
+        .set("bootstrap.servers", brokers)
+        .set("broker.address.family", "v4")
+        // A broker that has just been started again is there within milliseconds, not within 10 s.
+        .set("reconnect.backoff.max.ms", "200");
+    config
+}
+
+fn blocking<F: Future>(future: F) -> Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    Ok(runtime.block_on(future))
+}
