@@ -3,6 +3,12 @@
 //!
 //! Knows Kafka and librdkafka; knows nothing of spouts, bolts, ledgers or the topology file. What
 //! adapts this layer to the runtime's traits lives in `spouts/kafka.rs` and `bolts/kafka.rs`.
+//!
+//! A consumer in one picture: the poll thread (`session.rs`) serves librdkafka's callbacks
+//! (`rebalance.rs`) and repairs (`recovery.rs`); it tells the lanes through mailboxes
+//! (`mailbox.rs`) what is theirs. Each lane (`lane.rs`) reads its own queue (`ffi/consume.rs`),
+//! accepts by its own offsets (`acceptance.rs`), and hands out batches of one partition
+//! (`table.rs`).
 
 pub mod admin;
 pub mod commit_metadata;
@@ -11,5 +17,27 @@ pub mod error;
 pub mod lag;
 pub mod options;
 
+mod acceptance;
+mod assignment;
+mod conditions;
+mod config;
+mod consumer;
 mod ffi;
+mod lane;
 mod log;
+mod mailbox;
+mod rebalance;
+mod recovery;
+mod session;
+mod shared;
+mod start;
+mod table;
+
+pub use assignment::{Assignment, Held, Start, State};
+pub use conditions::{Condition, Subject};
+pub use config::{ConsumerConfig, GroupProtocol, StartPolicy};
+pub use consumer::{Handle, LanedConsumer};
+pub use ffi::record::{Headers, Record, TimestampKind};
+pub use lane::{LaneReader, Limits, Read};
+pub use mailbox::{Event, Frontier, Reply};
+pub use shared::{Closed, Counts};

@@ -3,5 +3,8 @@
 //! Each file wraps one area in types that are safe to use; no raw pointer leaves this folder.
 
 pub(super) mod admin;
+pub(super) mod commit;
 pub(super) mod conf;
+pub(super) mod consume;
 pub(super) mod list;
+pub(super) mod record;

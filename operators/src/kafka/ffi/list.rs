@@ -10,6 +10,7 @@
 
 use std::ffi::CStr;
 
+use rdkafka::TopicPartitionList;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 use rdkafka_sys::RDKafkaRespErr;
@@ -24,6 +25,12 @@ pub(in crate::kafka) struct Element {
     /// The commit metadata, if any; bytes that are not UTF-8 are replaced.
     pub(in crate::kafka) metadata: Option<String>,
     pub(in crate::kafka) error: Option<RDKafkaErrorCode>,
+}
+
+/// Returns the elements of a list.
+pub(in crate::kafka) fn elements(list: &TopicPartitionList) -> Vec<Element> {
+    // SAFETY: the list is alive for this call and nobody else writes to it.
+    unsafe { copy(list.ptr()) }
 }
 
 /// Copies the elements of a native list.

@@ -1,0 +1,166 @@
+//! The laned consumer: one member of a consumer group whose partitions are read by several lanes.
+//!
+//! Offers starting, committing, watching and closing. Reading is done by the [`LaneReader`]s.
+
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer;
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::admin;
+use super::assignment::Assignment;
+use super::conditions::{Condition, Conditions};
+use super::config::ConsumerConfig;
+use super::error::Error;
+use super::ffi::commit;
+use super::lane::LaneReader;
+use super::log::lock;
+use super::mailbox::{Frontier, Mailbox};
+use super::session;
+use super::shared::{Closed, Counters, Counts, Shared, add, commit_list};
+
+/// Starts consumers.
+pub struct LanedConsumer;
+
+impl LanedConsumer {
+    /// Joins the group with one member and as many lanes, each to be read by a thread of its own.
+    ///
+    /// Contacts nobody before it returns: unreachable brokers and missing topics show as
+    /// [`Handle::conditions`]. Fails when the configuration cannot be used.
+    pub fn start(config: ConsumerConfig, lanes: usize) -> Result<(Handle, Vec<LaneReader>), Error> {
+        let problems = config.check();
+        if !problems.is_empty() {
+            return Err(Error::Config(problems.join("; ")));
+        }
+        let shared = Arc::new(Shared {
+            config,
+            mailboxes: (0..lanes.max(1)).map(|_| Mailbox::default()).collect(),
+            registry: Mutex::default(),
+            requests: Mutex::default(),
+            postponed: Mutex::default(),
+            conditions: Conditions::default(),
+            counters: Counters::default(),
+            session: Mutex::default(),
+            check_fatal: false.into(),
+            closing: Mutex::new(false),
+            close_asked: Condvar::new(),
+            closed: tokio::sync::watch::Sender::new(None),
+        });
+        let first = session::open(&shared)?;
+        let theirs = Arc::clone(&shared);
+        let _ = std::thread::Builder::new()
+            .name("kafka-poll".to_owned())
+            .spawn(move || session::run(&theirs, first))
+            .map_err(|source| Error::System {
+                what: "starting the poll thread".to_owned(),
+                source,
+            })?;
+        let readers = (0..shared.mailboxes.len())
+            .map(|lane| LaneReader::new(lane, Arc::clone(&shared)))
+            .collect();
+        let handle = Handle {
+            inner: Arc::new(Owner { shared }),
+        };
+        Ok((handle, readers))
+    }
+}
+
+/// A running consumer. The last handle that is dropped closes it without waiting.
+#[derive(Clone)]
+pub struct Handle {
+    inner: Arc<Owner>,
+}
+
+struct Owner {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        ask_to_close(&self.shared);
+    }
+}
+
+impl Handle {
+    /// Commits frontiers without waiting; returns how many were sent.
+    ///
+    /// Left out are assignments that are no longer ours and offsets that are committed already.
+    /// Results show in [`Self::counts`] and [`Assignment::committed`]. Fails when the request could
+    /// not be sent; the next one carries the same or later offsets, so nothing is lost.
+    pub fn commit(&self, frontiers: &[Frontier]) -> Result<usize, RDKafkaErrorCode> {
+        let shared = &self.inner.shared;
+        let Some(session) = shared.session() else {
+            return Ok(0);
+        };
+        // Held until the request is sent, so that no commit of a partition starts after its
+        // revoke has.
+        let registry = lock(&shared.registry);
+        let ours: Vec<Frontier> = frontiers
+            .iter()
+            .filter(|frontier| {
+                frontier.assignment.is_owned()
+                    && frontier.assignment.committed() != Some(frontier.offset)
+            })
+            .cloned()
+            .collect();
+        if ours.is_empty() {
+            return Ok(0);
+        }
+        let sent = commit::commit(&session.client, &commit_list(&ours));
+        drop(registry);
+        match sent {
+            Ok(()) => Ok(ours.len()),
+            Err(code) => {
+                add(&shared.counters.failed_commits, ours.len() as u64);
+                Err(code)
+            }
+        }
+    }
+
+    /// Returns what is wrong at the moment; empty when all is well.
+    pub fn conditions(&self) -> Vec<Condition> {
+        self.inner.shared.conditions.read()
+    }
+
+    /// Returns counts since the start.
+    pub fn counts(&self) -> Counts {
+        self.inner.shared.counters.read()
+    }
+
+    /// Returns the partitions that are ours at the moment, in the order of their names.
+    pub fn assignments(&self) -> Vec<Arc<Assignment>> {
+        let registry = lock(&self.inner.shared.registry);
+        registry.assignments.values().cloned().collect()
+    }
+
+    /// Asks for the cluster's id. Waits for the answer, at most `within`: not for lanes.
+    pub fn cluster_id(&self, within: Duration) -> Result<String, Error> {
+        match self.inner.shared.session() {
+            Some(session) => admin::cluster_id(session.client.client(), within),
+            None => Err(Error::TimedOut {
+                what: "asking for the cluster's id".to_owned(),
+                within,
+                cause: Some("the client is being made again".to_owned()),
+            }),
+        }
+    }
+
+    /// Leaves the group and frees everything, waiting at most `within`; `None` when it takes
+    /// longer and goes on behind the scenes.
+    ///
+    /// The lanes must go on being read until they say [`super::Event::Closed`]: they are asked for
+    /// their frontiers as in any revoke, and must let go of their records. With dead brokers
+    /// the end can take as long as the session time-out.
+    pub async fn close(&self, within: Duration) -> Option<Closed> {
+        ask_to_close(&self.inner.shared);
+        let mut closed = self.inner.shared.closed.subscribe();
+        let waited = tokio::time::timeout(within, closed.wait_for(Option::is_some)).await;
+        waited.ok()?.ok().and_then(|closed| *closed)
+    }
+}
+
+fn ask_to_close(shared: &Shared) {
+    *lock(&shared.closing) = true;
+    shared.close_asked.notify_all();
+}

@@ -1,0 +1,187 @@
+//! One Kafka record as librdkafka holds it, read without copying.
+//!
+//! Knows the layout of librdkafka's messages; a record lives as long as the visit it is shown in.
+
+#![expect(
+    unsafe_code,
+    reason = "records are read in place: copying twice would cost a tenth of the budget"
+)]
+
+use std::ffi::{CStr, c_char, c_void};
+use std::marker::PhantomData;
+use std::ptr;
+
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka_sys as sys;
+use rdkafka_sys::RDKafkaRespErr;
+
+/// A record, or an error that stands in a partition's queue in place of one.
+#[derive(Clone, Copy)]
+pub struct Record<'a> {
+    message: *mut sys::rd_kafka_message_t,
+    inbox: PhantomData<&'a ()>,
+}
+
+/// Where a record's timestamp comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimestampKind {
+    /// The producer's clock.
+    Create,
+    /// The broker's clock.
+    LogAppend,
+}
+
+impl<'a> Record<'a> {
+    /// Views a message.
+    ///
+    /// # Safety
+    /// `message` must be a live message that is not destroyed during `'a`, and no other thread may
+    /// use it meanwhile.
+    pub(super) unsafe fn new(message: *mut sys::rd_kafka_message_t) -> Self {
+        Self {
+            message,
+            inbox: PhantomData,
+        }
+    }
+
+    /// Returns the record's offset.
+    pub fn offset(&self) -> i64 {
+        self.raw().offset
+    }
+
+    /// Returns the record's timestamp in milliseconds since 1970 and its kind; `None` when the
+    /// record has none. Producers can write any number, also negative ones.
+    pub fn timestamp(&self) -> Option<(i64, TimestampKind)> {
+        use sys::rd_kafka_timestamp_type_t as Kind;
+        let mut kind = Kind::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: the message is alive during `'a`; the call only reads it and writes `kind`.
+        let ms = unsafe { sys::rd_kafka_message_timestamp(self.message, &raw mut kind) };
+        match kind {
+            Kind::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE => None,
+            Kind::RD_KAFKA_TIMESTAMP_CREATE_TIME => Some((ms, TimestampKind::Create)),
+            Kind::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME => Some((ms, TimestampKind::LogAppend)),
+        }
+    }
+
+    /// Returns the record's key, if it has one.
+    pub fn key(&self) -> Option<&'a [u8]> {
+        let raw = self.raw();
+        // SAFETY: librdkafka keeps `key_len` bytes at `key` as long as the message lives.
+        unsafe { bytes(raw.key, raw.key_len) }
+    }
+
+    /// Returns the record's value; `None` for a tombstone.
+    pub fn payload(&self) -> Option<&'a [u8]> {
+        let raw = self.raw();
+        // SAFETY: librdkafka keeps `len` bytes at `payload` as long as the message lives.
+        unsafe { bytes(raw.payload, raw.len) }
+    }
+
+    /// Returns the length of the record's value in bytes, 0 for a tombstone.
+    pub fn payload_len(&self) -> usize {
+        self.raw().len
+    }
+
+    /// Returns the record's headers in their order; names can repeat and values can be null.
+    pub fn headers(&self) -> Headers<'a> {
+        let mut headers = ptr::null_mut();
+        // SAFETY: the message is alive during `'a` and used by this thread alone: the call parses
+        // the headers on first use and keeps them in the message.
+        let code = unsafe { sys::rd_kafka_message_headers(self.message, &raw mut headers) };
+        if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            headers = ptr::null_mut();
+        }
+        Headers {
+            headers,
+            next: 0,
+            message: PhantomData,
+        }
+    }
+
+    /// Returns the error that this stands for, with its text; `None` for a record.
+    pub(in crate::kafka) fn error(&self) -> Option<(RDKafkaErrorCode, String)> {
+        let raw = self.raw();
+        if raw.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return None;
+        }
+        // SAFETY: for an error the payload is its text, not necessarily zero-terminated by length.
+        let text = unsafe { bytes(raw.payload, raw.len) }.unwrap_or_default();
+        Some((raw.err.into(), String::from_utf8_lossy(text).into_owned()))
+    }
+
+    /// Returns a number that stands for the topic while any of its partitions is assigned.
+    pub(in crate::kafka) fn topic_key(&self) -> usize {
+        self.raw().rkt.addr()
+    }
+
+    /// Returns the topic's name; empty for errors that concern no topic.
+    pub(in crate::kafka) fn topic(&self) -> &'a str {
+        let topic = self.raw().rkt;
+        if topic.is_null() {
+            return "";
+        }
+        // SAFETY: the message holds a reference to its topic, whose name never changes; Kafka's
+        // topic names are ASCII.
+        let name = unsafe { CStr::from_ptr(sys::rd_kafka_topic_name(topic)) };
+        name.to_str().unwrap_or_default()
+    }
+
+    /// Returns the partition's number; negative for errors that concern no partition.
+    pub(in crate::kafka) fn partition(&self) -> i32 {
+        self.raw().partition
+    }
+
+    fn raw(&self) -> &'a sys::rd_kafka_message_t {
+        // SAFETY: the message is alive during `'a`, guaranteed by `new`; the public part that the
+        // reference covers is not written after the message was returned.
+        unsafe { &*self.message }
+    }
+}
+
+/// The headers of a record.
+pub struct Headers<'a> {
+    headers: *mut sys::rd_kafka_headers_t,
+    next: usize,
+    message: PhantomData<&'a ()>,
+}
+
+impl<'a> Iterator for Headers<'a> {
+    type Item = (&'a [u8], Option<&'a [u8]>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.headers.is_null() {
+            return None;
+        }
+        let mut name: *const c_char = ptr::null();
+        let mut value: *const c_void = ptr::null();
+        let mut len = 0;
+        // SAFETY: the headers live as long as their message; the call only reads them.
+        let code = unsafe {
+            sys::rd_kafka_header_get_all(
+                self.headers,
+                self.next,
+                &raw mut name,
+                &raw mut value,
+                &raw mut len,
+            )
+        };
+        if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return None;
+        }
+        self.next += 1;
+        // SAFETY: librdkafka keeps a zero-terminated name and `len` bytes of value.
+        unsafe { Some((CStr::from_ptr(name).to_bytes(), bytes(value, len))) }
+    }
+}
+
+/// Views bytes that librdkafka keeps; null stands for none.
+///
+/// # Safety
+/// `start` must be null or hold `len` bytes that live and do not change during `'a`.
+unsafe fn bytes<'a>(start: *const c_void, len: usize) -> Option<&'a [u8]> {
+    if start.is_null() {
+        return None;
+    }
+    // SAFETY: guaranteed by the caller.
+    Some(unsafe { std::slice::from_raw_parts(start.cast::<u8>(), len) })
+}

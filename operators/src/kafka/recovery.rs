@@ -1,0 +1,276 @@
+//! Gets partitions going again that stand still: after errors, ranges that no longer exist, starts
+//! that could not be found in time.
+//!
+//! Runs on the poll thread only, between polls: librdkafka accepts an assign of a partition that is
+//! not ours and then breaks on the next real one, so each step checks the assignment first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use isobar_topology::clock::{self, Instant};
+use rdkafka::consumer::Consumer;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::admin::{self, Spec, TopicPartition};
+use super::assignment::{Assignment, Held};
+use super::conditions::Subject;
+use super::ffi::list;
+use super::log::lock;
+use super::mailbox::{Control, Event, Request};
+use super::rebalance::{assign_at, take_over, tell, unassign};
+use super::shared::{Client, Shared, add};
+use super::start;
+
+/// Between unassign and assign of one partition. Back to back, librdkafka 2.12 stops it in
+/// silence, up to 8 times of 8; with 50 to 200 ms it never did in 32.
+const GAP: Duration = Duration::from_millis(200);
+
+/// How long after a partition was moved its lane is asked whether anything came.
+const VERIFY_AFTER: Duration = Duration::from_secs(2);
+
+/// Before asking again what could not be answered.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+const WITHIN: Duration = Duration::from_secs(2);
+
+/// Partitions on their way back to work; owned by the poll thread.
+#[derive(Default)]
+pub(crate) struct Recovery {
+    due: Vec<(Instant, Step)>,
+}
+
+enum Step {
+    /// Ask where the log starts and ends, and decide.
+    Bounds(Arc<Assignment>, i64),
+    /// The gap has passed: fetch again from this offset.
+    Resume(Arc<Assignment>, i64),
+    /// Ask the lane whether anything came.
+    Verify(Arc<Assignment>),
+}
+
+impl Recovery {
+    /// Serves requests of the lanes, and whatever is due.
+    pub(crate) fn serve(&mut self, shared: &Shared, client: &Client) {
+        let requests = std::mem::take(&mut *lock(&shared.requests));
+        for request in requests {
+            self.request(shared, client, request);
+        }
+        let now = clock::now();
+        while let Some(position) = self.due.iter().position(|(due, _)| *due <= now) {
+            let (_, step) = self.due.swap_remove(position);
+            self.step(shared, client, step);
+        }
+        shared.retry_postponed(client);
+    }
+
+    /// Forgets everything: the client is gone.
+    pub(crate) fn clear(&mut self) {
+        self.due.clear();
+    }
+
+    fn request(&mut self, shared: &Shared, client: &Client, request: Request) {
+        match request {
+            Request::Seek(assignment, to) if assignment.is_owned() => {
+                add(&shared.counters.seeks, 1);
+                if seek(client, &assignment.partition, to) {
+                    moved(shared, &assignment, to);
+                } else {
+                    // A partition that stopped refuses to seek; only a new start helps.
+                    self.restart(shared, client, assignment, to);
+                }
+            }
+            Request::OutOfRange(assignment, next) => {
+                self.step(shared, client, Step::Bounds(assignment, next));
+            }
+            Request::Silent(assignment, next) if assignment.is_owned() => {
+                let uncommitted = shared.config.reads_uncommitted();
+                match bounds(client, &assignment.partition, uncommitted) {
+                    Ok((_, end)) if end > next => self.restart(shared, client, assignment, next),
+                    _ => self.later(VERIFY_AFTER, Step::Verify(assignment)),
+                }
+            }
+            Request::Seek(..) | Request::Silent(..) => {}
+        }
+    }
+
+    fn step(&mut self, shared: &Shared, client: &Client, step: Step) {
+        match step {
+            Step::Bounds(assignment, next) if assignment.is_owned() => {
+                self.decide(shared, client, assignment, next);
+            }
+            Step::Resume(assignment, at) if assignment.is_owned() => {
+                moved(shared, &assignment, at);
+                assign_at(shared, client, &[(Arc::clone(&assignment), at)], false);
+                self.later(VERIFY_AFTER, Step::Verify(assignment));
+            }
+            Step::Verify(assignment) if assignment.is_owned() => {
+                shared.mailboxes[assignment.lane].push(Control::Verify(assignment));
+            }
+            Step::Bounds(..) | Step::Resume(..) | Step::Verify(_) => {}
+        }
+    }
+
+    fn decide(&mut self, shared: &Shared, client: &Client, assignment: Arc<Assignment>, next: i64) {
+        let uncommitted = shared.config.reads_uncommitted();
+        let (start, end) = match bounds(client, &assignment.partition, uncommitted) {
+            Ok(bounds) => bounds,
+            Err(text) => {
+                shared.conditions.raise(Subject::Connection, text);
+                self.later(AGAIN_AFTER, Step::Bounds(assignment, next));
+                return;
+            }
+        };
+        let resumed = resume_at(next, start, end);
+        let held = match resumed {
+            Some(_) => None,
+            None => Some(Held::BeyondEnd { next, end }),
+        };
+        if resumed != Some(next) {
+            let event = Event::OutOfRange {
+                assignment: Arc::clone(&assignment),
+                requested: next,
+                log_start: start,
+                log_end: end,
+                resumed,
+                held,
+            };
+            tell(shared, &assignment, event);
+        }
+        if let Some(at) = resumed {
+            add(&shared.counters.lost, u64::try_from(at - next).unwrap_or(0));
+            self.restart(shared, client, assignment, at);
+        }
+    }
+
+    fn restart(&mut self, shared: &Shared, client: &Client, assignment: Arc<Assignment>, at: i64) {
+        add(&shared.counters.restarts, 1);
+        unassign(shared, client, std::slice::from_ref(&assignment.partition));
+        self.later(GAP, Step::Resume(assignment, at));
+    }
+
+    fn later(&mut self, after: Duration, step: Step) {
+        self.due.push((clock::now() + after, step));
+    }
+}
+
+/// Decides where to go on after the broker had no such offset: at log start when records were
+/// deleted, nowhere when the offset is beyond the end, else where it was.
+fn resume_at(next: i64, start: i64, end: i64) -> Option<i64> {
+    if next > end {
+        None
+    } else {
+        Some(next.max(start))
+    }
+}
+
+/// Tells the lane that what comes from now on starts at this offset.
+fn moved(shared: &Shared, assignment: &Arc<Assignment>, at: i64) {
+    shared.mailboxes[assignment.lane].push(Control::Moved(Arc::clone(assignment), at));
+}
+
+fn seek(client: &Client, partition: &TopicPartition, to: i64) -> bool {
+    let mut offsets = TopicPartitionList::with_capacity(1);
+    if offsets
+        .add_partition_offset(&partition.topic, partition.partition, Offset::Offset(to))
+        .is_err()
+    {
+        return false;
+    }
+    match client.seek_partitions(offsets, WITHIN) {
+        Ok(answers) => list::elements(&answers)
+            .iter()
+            .all(|element| element.error.is_none()),
+        Err(_) => false,
+    }
+}
+
+fn bounds(
+    client: &Client,
+    partition: &TopicPartition,
+    uncommitted: bool,
+) -> Result<(i64, i64), String> {
+    let ask = |spec| {
+        let asked = std::slice::from_ref(partition);
+        admin::offsets(client.client(), asked, spec, uncommitted, WITHIN)
+            .map_err(|error| error.to_string())?
+            .into_iter()
+            .next()
+            .ok_or_else(|| "listing offsets: an empty answer".to_owned())?
+            .1
+            .map_err(|code| format!("topic {}: {code}", partition.topic))
+    };
+    Ok((ask(Spec::Earliest)?, ask(Spec::Latest)?))
+}
+
+/// Partitions whose start could not be found inside the rebalance: ours, and not fetched yet.
+#[derive(Default)]
+pub(crate) struct Postponed {
+    partitions: Vec<TopicPartition>,
+    again: Option<Instant>,
+}
+
+impl Shared {
+    /// Notes partitions whose start could not be found, and why.
+    pub(crate) fn postpone(&self, failed: Vec<(TopicPartition, String)>) {
+        for (partition, text) in &failed {
+            let topic = &partition.topic;
+            let text = format!("topic {topic}, partition {}: {text}", partition.partition);
+            self.conditions
+                .raise(Subject::Topic(topic.to_string()), text);
+        }
+        let mut postponed = lock(&self.postponed);
+        postponed
+            .partitions
+            .extend(failed.into_iter().map(|(partition, _)| partition));
+        postponed.again = Some(clock::now() + AGAIN_AFTER);
+    }
+
+    /// Forgets postponed partitions that are being taken away.
+    pub(crate) fn forget_postponed(&self, partitions: &[TopicPartition]) {
+        lock(&self.postponed)
+            .partitions
+            .retain(|partition| !partitions.contains(partition));
+    }
+
+    fn retry_postponed(&self, client: &Client) {
+        let mut postponed = lock(&self.postponed);
+        if postponed.again.is_none_or(|again| clock::now() < again) {
+            return;
+        }
+        let partitions = std::mem::take(&mut postponed.partitions);
+        postponed.again = None;
+        drop(postponed);
+        if partitions.is_empty() {
+            return;
+        }
+        let (found, failed) = start::find(self, client, &partitions);
+        let reading = take_over(self, client, found);
+        assign_at(self, client, &reading, false);
+        if !failed.is_empty() {
+            self.postpone(failed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_goes_on_at_log_start_and_never_beyond_the_end() {
+        for (next, start, end, expected) in [
+            (5, 10, 20, Some(10)),
+            (15, 10, 20, Some(15)),
+            (20, 10, 20, Some(20)),
+            (21, 10, 20, None),
+            (5, 10, 10, Some(10)),
+            (11, 10, 10, None),
+        ] {
+            assert_eq!(
+                resume_at(next, start, end),
+                expected,
+                "{next} {start} {end}"
+            );
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The poll thread: makes the client, serves its callbacks, recovers partitions, closes.
+//!
+//! It alone changes assignments. Lanes never wait for it; it waits for lanes only with a bound.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use isobar_topology::clock;
+use rdkafka::consumer::Consumer;
+
+use super::conditions::Subject;
+use super::error::Error;
+use super::ffi::consume::LaneQueue;
+use super::log::lock;
+use super::mailbox::{Control, Drain};
+use super::rebalance::{Context, give_up};
+use super::recovery::Recovery;
+use super::shared::{Client, Closed, Session, Shared, add};
+
+/// How long one poll waits for a callback. Requests of lanes, all of them about partitions that
+/// stand still anyway, are served in between.
+const POLL: Duration = Duration::from_millis(50);
+
+/// How long leaving the group may take until the client is dropped regardless.
+const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long lanes have to let go of their queues.
+const DETACH_WITHIN: Duration = Duration::from_secs(5);
+
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+const LAST_BACKOFF: Duration = Duration::from_secs(15);
+
+/// Makes a client with its lane queues and joins the group. Contacts nobody yet.
+pub(crate) fn open(shared: &Arc<Shared>) -> Result<Session, Error> {
+    let lanes = shared.mailboxes.len();
+    let refused = |source| Error::Client {
+        brokers: shared.config.connection.brokers.join(","),
+        source,
+    };
+    let context = Context {
+        shared: Arc::clone(shared),
+    };
+    let client: Client = shared
+        .config
+        .client_config(lanes)
+        .create_with_context(context)
+        .map_err(refused)?;
+    let client = Arc::new(client);
+    let queues: Vec<_> = shared
+        .mailboxes
+        .iter()
+        .map(|mailbox| Arc::new(LaneQueue::new(&client, Arc::clone(&mailbox.wake))))
+        .collect();
+    for (mailbox, queue) in shared.mailboxes.iter().zip(&queues) {
+        mailbox.push(Control::Attach(Arc::clone(queue)));
+    }
+    let session = Session { client, queues };
+    *lock(&shared.session) = Some(session.clone());
+    let topics: Vec<&str> = shared.config.topics.iter().map(String::as_str).collect();
+    session.client.subscribe(&topics).map_err(refused)?;
+    add(&shared.counters.clients, 1);
+    Ok(session)
+}
+
+/// Runs until the consumer is closed; makes a new client after errors that end the old one.
+pub(crate) fn run(shared: &Arc<Shared>, first: Session) {
+    let mut session = Some(first);
+    let mut backoff = FIRST_BACKOFF;
+    let mut recovery = Recovery::default();
+    let mut outcome = Closed::Cleanly;
+    while let Some(current) = session.take() {
+        let started = clock::now();
+        let fatal = poll(shared, &current.client, &mut recovery);
+        recovery.clear();
+        if fatal.is_none() {
+            leave(shared, &current.client);
+        }
+        outcome = drop_session(shared, current);
+        let Some(text) = fatal else { break };
+        if clock::now().saturating_duration_since(started) > LAST_BACKOFF * 2 {
+            backoff = FIRST_BACKOFF;
+        }
+        session = reopen(shared, &text, &mut backoff);
+    }
+    for mailbox in &shared.mailboxes {
+        mailbox.push(Control::Closed);
+    }
+    let _ = shared.closed.send_replace(Some(outcome));
+}
+
+/// Serves callbacks and lanes until the consumer is to be closed (`None`) or the client is of no
+/// more use, with the reason.
+fn poll(shared: &Shared, client: &Client, recovery: &mut Recovery) -> Option<String> {
+    while !shared.is_closing() {
+        // Errors went to the context, with more text than here; records go to the lanes.
+        let _ = client.poll(POLL);
+        if shared.check_fatal.swap(false, Ordering::Relaxed)
+            && let Some((code, text)) = client.client().fatal_error()
+        {
+            return Some(format!("{text} ({code})"));
+        }
+        recovery.serve(shared, client);
+    }
+    None
+}
+
+/// Waits, longer each time, and makes a new client; `None` when the consumer is closed meanwhile.
+fn reopen(shared: &Arc<Shared>, text: &str, backoff: &mut Duration) -> Option<Session> {
+    let mut text = text.to_owned();
+    loop {
+        let group = &shared.config.group;
+        shared.conditions.raise(
+            Subject::Group,
+            format!("group {group}: {text}; trying again with a new client in {backoff:?}"),
+        );
+        if close_asked_within(shared, *backoff) {
+            return None;
+        }
+        *backoff = (*backoff * 2).min(LAST_BACKOFF);
+        match open(shared) {
+            Ok(session) => return Some(session),
+            Err(error) => {
+                text = error.to_string();
+                if let Some(session) = lock(&shared.session).clone() {
+                    let _ = drop_session(shared, session);
+                }
+            }
+        }
+    }
+}
+
+fn close_asked_within(shared: &Shared, within: Duration) -> bool {
+    shared
+        .close_asked
+        .wait_timeout_while(lock(&shared.closing), within, |closing| !*closing)
+        .map_or_else(|poisoned| *poisoned.into_inner().0, |(closing, _)| *closing)
+}
+
+/// Leaves the group and waits until its partitions were revoked in order, bounded.
+fn leave(shared: &Shared, client: &Client) {
+    client.unsubscribe();
+    let until = clock::now() + LEAVE_WITHIN;
+    while !lock(&shared.registry).assignments.is_empty() && clock::now() < until {
+        let _ = client.poll(POLL);
+    }
+}
+
+/// Lets go of a client in the order that does not hang: partitions, lanes, queues, client.
+fn drop_session(shared: &Shared, session: Session) -> Closed {
+    *lock(&shared.session) = None;
+    let left: Vec<_> = lock(&shared.registry)
+        .assignments
+        .values()
+        .cloned()
+        .collect();
+    give_up(shared, &left);
+    lock(&shared.requests).clear();
+    let drain = Drain::new(shared.mailboxes.len());
+    for mailbox in &shared.mailboxes {
+        mailbox.push(Control::Detach(drain.reply()));
+    }
+    let (_, late) = drain.wait(DETACH_WITHIN);
+    let Session { client, queues } = session;
+    if late > 0 {
+        tracing::error!(
+            lanes = late,
+            "Lanes did not let go of the Kafka client in time; it is abandoned"
+        );
+        // Dropping a client whose queues live hangs for ever.
+        std::mem::forget(client);
+        std::mem::forget(queues);
+        return Closed::Abandoned;
+    }
+    drop(queues);
+    // Waits for the group's coordinator, up to the session time-out when the brokers are gone:
+    // whoever closes has a deadline of their own.
+    drop(client);
+    Closed::Cleanly
+}

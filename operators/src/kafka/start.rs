@@ -1,0 +1,215 @@
+//! Where partitions start: what the group committed, else the start policy, as explicit offsets.
+//!
+//! Runs on the poll thread, inside the rebalance callback, so every question is bounded. What
+//! cannot be answered in time is asked again later; nobody guesses.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::Consumer;
+
+use super::admin::{self, Spec, TopicPartition};
+use super::assignment::{Held, Start};
+use super::commit_metadata::CommitMetadata;
+use super::config::StartPolicy;
+use super::error::code_of;
+use super::ffi::list;
+use super::shared::{Client, Shared};
+
+/// How long one question may take inside a rebalance. A warm client is answered in 1 ms; the whole
+/// group waits meanwhile.
+const WITHIN: Duration = Duration::from_secs(2);
+
+/// The partitions whose start was found, and those where it was not, with the reason.
+pub(crate) type Found = (Vec<(TopicPartition, Start)>, Vec<(TopicPartition, String)>);
+
+/// Finds the start of each partition; for those where it could not be found, says why.
+pub(crate) fn find(shared: &Shared, client: &Client, partitions: &[TopicPartition]) -> Found {
+    let mut failed = BTreeMap::new();
+    let commits = committed(client, partitions, &mut failed);
+    let ids = topic_ids(client, partitions, &mut failed);
+    let fresh: Vec<_> = partitions
+        .iter()
+        .filter(|partition| !commits.contains_key(partition) && !failed.contains_key(partition))
+        .cloned()
+        .collect();
+    let offsets = by_policy(shared, client, &fresh, &mut failed);
+
+    let mut found = Vec::new();
+    for partition in partitions {
+        if failed.contains_key(partition) {
+            continue;
+        }
+        let topic_id = ids.get(&*partition.topic).cloned().flatten();
+        let start = match (commits.get(partition), offsets.get(partition)) {
+            (Some((offset, metadata)), _) => from_commit(*offset, metadata.clone(), topic_id),
+            (None, Some(offset)) => Start {
+                offset: *offset,
+                from_commit: false,
+                metadata: None,
+                topic_id,
+                held: None,
+            },
+            (None, None) => {
+                let _ = failed.insert(partition.clone(), "no answer for its offset".to_owned());
+                continue;
+            }
+        };
+        found.push((partition.clone(), start));
+    }
+    (found, failed.into_iter().collect())
+}
+
+/// Starts at a commit, unless its text says that it belongs to another topic of the same name.
+fn from_commit(offset: i64, metadata: Option<String>, topic_id: Option<String>) -> Start {
+    let committed = metadata
+        .as_deref()
+        .and_then(CommitMetadata::parse)
+        .and_then(|metadata| metadata.topic_id);
+    let held = match (committed, &topic_id) {
+        (Some(committed), Some(found)) if committed != *found => Some(Held::OtherTopic {
+            committed,
+            found: found.clone(),
+        }),
+        _ => None,
+    };
+    Start {
+        offset,
+        from_commit: true,
+        metadata,
+        topic_id,
+        held,
+    }
+}
+
+type Failures = BTreeMap<TopicPartition, String>;
+
+fn committed(
+    client: &Client,
+    partitions: &[TopicPartition],
+    failed: &mut Failures,
+) -> BTreeMap<TopicPartition, (i64, Option<String>)> {
+    let mut asked = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        let _ = asked.add_partition(&partition.topic, partition.partition);
+    }
+    let answer = match client.committed_offsets(asked, WITHIN) {
+        Ok(answer) => answer,
+        Err(error) => {
+            let text = format!("asking for the group's commits: {}", code_of(&error));
+            fail_all(failed, partitions, &text);
+            return BTreeMap::new();
+        }
+    };
+    let mut commits = BTreeMap::new();
+    for element in list::elements(&answer) {
+        let partition = TopicPartition::new(&element.topic, element.partition);
+        match element.error {
+            Some(code) => {
+                let _ = failed.insert(partition, format!("asking for its commit: {code}"));
+            }
+            None if element.offset >= 0 => {
+                let _ = commits.insert(partition, (element.offset, element.metadata));
+            }
+            None => {}
+        }
+    }
+    commits
+}
+
+/// Asks for topic ids. A cluster that has none says so, which is not a failure.
+fn topic_ids(
+    client: &Client,
+    partitions: &[TopicPartition],
+    failed: &mut Failures,
+) -> BTreeMap<String, Option<String>> {
+    let mut names: Vec<&str> = partitions
+        .iter()
+        .map(|partition| &*partition.topic)
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut ids = BTreeMap::new();
+    match admin::topics(client.client(), &names, WITHIN) {
+        Ok(answers) => {
+            for (name, answer) in answers {
+                match answer {
+                    Ok(topic) => {
+                        let _ = ids.insert(name, topic.id);
+                    }
+                    Err(code) => {
+                        let of_topic = partitions.iter().filter(|one| *one.topic == *name);
+                        for partition in of_topic {
+                            let text = format!("asking for the topic's id: {code}");
+                            let _ = failed.insert(partition.clone(), text);
+                        }
+                    }
+                }
+            }
+        }
+        Err(error) if error.is_unsupported() => {}
+        Err(error) => fail_all(failed, partitions, &error.to_string()),
+    }
+    ids
+}
+
+fn by_policy(
+    shared: &Shared,
+    client: &Client,
+    partitions: &[TopicPartition],
+    failed: &mut Failures,
+) -> BTreeMap<TopicPartition, i64> {
+    let spec = match shared.config.start {
+        StartPolicy::Earliest => Spec::Earliest,
+        StartPolicy::Latest => Spec::Latest,
+        StartPolicy::Timestamp(ms) => Spec::Timestamp(ms),
+    };
+    let uncommitted = shared.config.reads_uncommitted();
+    let answers = match admin::offsets(client.client(), partitions, spec, uncommitted, WITHIN) {
+        Ok(answers) => answers,
+        Err(error) => {
+            fail_all(failed, partitions, &error.to_string());
+            return BTreeMap::new();
+        }
+    };
+    let mut offsets = BTreeMap::new();
+    for (partition, answer) in answers {
+        match answer {
+            Ok(offset) => {
+                let _ = offsets.insert(partition, offset);
+            }
+            Err(code) => {
+                let _ = failed.insert(partition, format!("asking for its start: {code}"));
+            }
+        }
+    }
+    offsets
+}
+
+fn fail_all(failed: &mut Failures, partitions: &[TopicPartition], text: &str) {
+    for partition in partitions {
+        let _ = failed.insert(partition.clone(), text.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_of_another_topic_of_the_same_name_holds_the_partition() {
+        let commit = |id: &str| Some(format!("isobar1;id={id};f=1"));
+        let found = || Some("new".to_owned());
+        assert_eq!(from_commit(5, commit("new"), found()).held, None);
+        assert_eq!(from_commit(5, commit("old"), None).held, None);
+        assert_eq!(from_commit(5, Some("text".to_owned()), found()).held, None);
+        assert_eq!(
+            from_commit(5, commit("old"), found()).held,
+            Some(Held::OtherTopic {
+                committed: "old".to_owned(),
+                found: "new".to_owned()
+            })
+        );
+    }
+}
