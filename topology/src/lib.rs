@@ -17,6 +17,7 @@ mod record;
 mod rejection;
 mod retry;
 mod run;
+pub mod spec;
 mod statistics;
 mod stream;
 mod symbol;

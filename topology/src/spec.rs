@@ -1,0 +1,18 @@
+//! What a topology file says, checked for everything that needs no operator: a tree of values with
+//! their places, the components and edges, and every problem at once.
+//!
+//! Knows no YAML text: whoever reads a file makes a [`Node`].
+
+mod components;
+mod config;
+mod problem;
+mod schema;
+mod settings;
+mod tree;
+pub mod units;
+
+pub use components::{Component, Grouping, Input, OnRejected, Spec, StreamRef};
+pub use config::parse_config;
+pub use problem::{Path, Problem, Problems, Segment, nearest};
+pub use settings::Settings;
+pub use tree::{Entry, Node, Place, Value};

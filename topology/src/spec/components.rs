@@ -1,0 +1,683 @@
+//! The components of a topology and the edges between them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::config::parse_config;
+use super::problem::{Path, Problem, Problems};
+use super::settings::Settings;
+use super::tree::{Entry, Node, Place, Value};
+
+/// A topology as its file says it.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// The topology's name.
+    pub name: String,
+    /// Outside systems, by name.
+    pub connections: Vec<Component>,
+    /// Where records come from.
+    pub spouts: Vec<Component>,
+    /// What is done with them.
+    pub bolts: Vec<Component>,
+    /// Where rejected records go that no bolt consumes.
+    pub dead_letter: Option<Component>,
+    /// Bounds and paces.
+    pub settings: Settings,
+}
+
+/// A connection, spout or bolt.
+#[derive(Clone, Debug)]
+pub struct Component {
+    /// Its key in the file.
+    pub id: String,
+    /// Its `type:`.
+    pub kind: String,
+    /// Where its records come from; bolts only.
+    pub inputs: Vec<Input>,
+    /// What its `rejected` stream does when nobody consumes it.
+    pub on_rejected: Option<OnRejected>,
+    /// A mapping of the remaining options.
+    pub config: Node,
+    /// Where it is in the file.
+    pub place: Place,
+    /// Where it is in the tree.
+    pub path: Path,
+}
+
+/// What happens to rejected records that no bolt consumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnRejected {
+    /// They are dropped, counted under a policy of the bolt's name.
+    Drop,
+}
+
+/// An input of a bolt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// The stream that is consumed.
+    pub from: StreamRef,
+    /// How its records are spread over lanes.
+    pub grouping: Grouping,
+    /// Where it is in the tree.
+    pub path: Path,
+    /// Where it is in the file.
+    pub place: Place,
+}
+
+/// A stream of a spout or bolt: `parse` or `route.errors`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StreamRef {
+    /// The spout or bolt.
+    pub component: String,
+    /// The stream, `None` for `out`.
+    pub stream: Option<String>,
+}
+
+/// How records are spread over the lanes of a bolt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grouping {
+    /// They stay on their lane.
+    Local,
+    /// Batches go to the lanes in turn.
+    Shuffle,
+    /// Records with equal values in these fields go to the same lane.
+    Fields(Vec<String>),
+}
+
+const TOP_LEVEL: [&str; 7] = [
+    "isobar",
+    "name",
+    "connections",
+    "spouts",
+    "bolts",
+    "dead_letter",
+    "settings",
+];
+
+/// The id under which the topology's dead letter appears beside the bolts.
+const DEAD_LETTER: &str = "dead_letter";
+
+impl Spec {
+    /// Reads a whole file and finds every problem that needs no knowledge of operators.
+    pub fn read(root: &Node) -> Result<Spec, Problems> {
+        let mut problems = Problems::default();
+        if !matches!(root.value, Value::Map(_)) {
+            let problem = Problem::new(Path::root(), format!("found {}", root.described()));
+            return Err(problem
+                .expected("a mapping with isobar, name, spouts and bolts")
+                .at(root.place)
+                .into());
+        }
+        for entry in root.entries() {
+            if !TOP_LEVEL.contains(&entry.key.as_str()) {
+                problems.push(
+                    Problem::new(Path::root().key(&entry.key), "unknown key")
+                        .expected(format!("one of {}", TOP_LEVEL.join(", ")))
+                        .near(&entry.key, TOP_LEVEL)
+                        .at(entry.key_place),
+                );
+            }
+        }
+        check_version(root, &mut problems);
+        let name = read_name(root, &mut problems);
+        let connections = components(root, "connections", false, &mut problems);
+        let spouts = components(root, "spouts", false, &mut problems);
+        let bolts = components(root, "bolts", true, &mut problems);
+        let dead_letter = root.entry(DEAD_LETTER).and_then(|entry| {
+            let path = Path::root().key(DEAD_LETTER);
+            component(entry, path, false, &mut problems)
+        });
+        let settings = match root.get("settings") {
+            Some(node) => problems
+                .take(parse_config(node, &Path::root().key("settings")))
+                .unwrap_or_default(),
+            None => Settings::default(),
+        };
+        let spec = Spec {
+            name,
+            connections,
+            spouts,
+            bolts,
+            dead_letter,
+            settings,
+        };
+        spec.check_ids(root, &mut problems);
+        spec.check_inputs(&mut problems);
+        spec.check_cycles(&mut problems);
+        problems.or(spec)
+    }
+
+    /// Bolts in an order in which every bolt comes after its inputs.
+    pub fn sorted_bolts(&self) -> Vec<&Component> {
+        let mut sorted: Vec<&Component> = Vec::new();
+        let mut placed: BTreeSet<&str> = self.spouts.iter().map(|s| s.id.as_str()).collect();
+        while sorted.len() < self.bolts.len() {
+            let ready = self.bolts.iter().filter(|bolt| {
+                !placed.contains(bolt.id.as_str())
+                    && bolt
+                        .inputs
+                        .iter()
+                        .all(|input| placed.contains(input.from.component.as_str()))
+            });
+            let ready: Vec<&Component> = ready.collect();
+            if ready.is_empty() {
+                break;
+            }
+            for bolt in ready {
+                let _ = placed.insert(&bolt.id);
+                sorted.push(bolt);
+            }
+        }
+        sorted
+    }
+
+    fn check_ids(&self, root: &Node, problems: &mut Problems) {
+        if self.spouts.is_empty() && root.get("spouts").is_none() {
+            problems.push(
+                Problem::new(Path::root(), "`spouts` is missing")
+                    .expected("at least one spout")
+                    .at(root.place),
+            );
+        }
+        if self.bolts.is_empty() && root.get("bolts").is_none() {
+            problems.push(
+                Problem::new(Path::root(), "`bolts` is missing")
+                    .expected("at least one bolt")
+                    .at(root.place),
+            );
+        }
+        let mut seen: BTreeMap<&str, &Component> = BTreeMap::new();
+        for component in self.spouts.iter().chain(&self.bolts) {
+            if let Some(first) = seen.insert(&component.id, component) {
+                problems.push(
+                    Problem::new(
+                        component.path.clone(),
+                        format!("the id `{}` is taken by {}", component.id, first.path),
+                    )
+                    .expected("an id of its own: spouts and bolts share their names")
+                    .at(component.place),
+                );
+            }
+            if component.id == DEAD_LETTER {
+                problems.push(
+                    Problem::new(component.path.clone(), "the id `dead_letter` is reserved")
+                        .at(component.place),
+                );
+            }
+        }
+    }
+
+    fn check_inputs(&self, problems: &mut Problems) {
+        let known: Vec<&str> = self
+            .spouts
+            .iter()
+            .chain(&self.bolts)
+            .map(|component| component.id.as_str())
+            .collect();
+        for bolt in &self.bolts {
+            for input in &bolt.inputs {
+                let from = input.from.component.as_str();
+                if !known.contains(&from) {
+                    problems.push(
+                        Problem::new(input.path.clone(), format!("unknown input `{from}`"))
+                            .expected(format!("one of {}", known.join(", ")))
+                            .near(from, known.iter().copied())
+                            .at(input.place),
+                    );
+                }
+            }
+        }
+    }
+
+    fn check_cycles(&self, problems: &mut Problems) {
+        let sorted: BTreeSet<&str> = self.sorted_bolts().iter().map(|b| b.id.as_str()).collect();
+        let by_id: BTreeMap<&str, &Component> = self
+            .bolts
+            .iter()
+            .map(|bolt| (bolt.id.as_str(), bolt))
+            .collect();
+        let mut reported: BTreeSet<&str> = BTreeSet::new();
+        for bolt in &self.bolts {
+            if sorted.contains(bolt.id.as_str()) || reported.contains(bolt.id.as_str()) {
+                continue;
+            }
+            // Walk towards the inputs that are not sorted either, until a bolt comes again.
+            let mut walk: Vec<&str> = Vec::new();
+            let mut at = bolt.id.as_str();
+            while !walk.contains(&at) {
+                walk.push(at);
+                let inputs = by_id.get(at).into_iter().flat_map(|bolt| &bolt.inputs);
+                let mut unsorted = inputs
+                    .map(|input| input.from.component.as_str())
+                    .filter(|from| by_id.contains_key(from) && !sorted.contains(from));
+                match unsorted.next() {
+                    Some(next) => at = next,
+                    None => break,
+                }
+            }
+            let Some(start) = walk.iter().position(|id| *id == at).filter(|_| {
+                walk.len() > 1
+                    || by_id
+                        .get(at)
+                        .is_some_and(|b| b.inputs.iter().any(|i| i.from.component == at))
+            }) else {
+                continue;
+            };
+            let mut cycle: Vec<&str> = walk[start..].to_vec();
+            if reported.contains(cycle[0]) || cycle.is_empty() {
+                continue;
+            }
+            reported.extend(cycle.iter().copied());
+            cycle.reverse();
+            cycle.push(cycle[0]);
+            let first = by_id[cycle[0]];
+            problems.push(
+                Problem::new(
+                    first.path.key("inputs"),
+                    format!("the bolts form a cycle: {}", cycle.join(" → ")),
+                )
+                .expected("a graph in which records only move forward")
+                .at(first.place),
+            );
+        }
+    }
+}
+
+fn check_version(root: &Node, problems: &mut Problems) {
+    let path = Path::root().key("isobar");
+    match root.get("isobar") {
+        None => problems.push(
+            Problem::new(Path::root(), "`isobar` is missing")
+                .expected("`isobar: 1`, the version of the file's format")
+                .at(root.place),
+        ),
+        Some(node) if node.value != Value::Int(1) => problems.push(
+            Problem::new(path, format!("found {}", node.described()))
+                .expected("1, the only version of the file's format that this program knows")
+                .at(node.place),
+        ),
+        Some(_) => {}
+    }
+}
+
+fn read_name(root: &Node, problems: &mut Problems) -> String {
+    let path = Path::root().key("name");
+    match root.get("name") {
+        None => problems.push(
+            Problem::new(Path::root(), "`name` is missing")
+                .expected("the topology's name: it names the consumer group and the metrics")
+                .at(root.place),
+        ),
+        Some(node) => match node.text() {
+            Some(name) if is_id(name) => return name.to_owned(),
+            _ => problems.push(
+                Problem::new(path, format!("found {}", node.described()))
+                    .expected(ID_RULE)
+                    .at(node.place),
+            ),
+        },
+    }
+    String::new()
+}
+
+const ID_RULE: &str = "a name of lower-case letters, digits, - and _";
+
+fn is_id(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 100
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
+}
+
+fn components(
+    root: &Node,
+    section: &str,
+    with_inputs: bool,
+    problems: &mut Problems,
+) -> Vec<Component> {
+    let Some(node) = root.get(section) else {
+        return Vec::new();
+    };
+    let path = Path::root().key(section);
+    if !matches!(node.value, Value::Map(_)) {
+        problems.push(
+            Problem::new(path, format!("found {}", node.described()))
+                .expected("a mapping from ids to their options")
+                .at(node.place),
+        );
+        return Vec::new();
+    }
+    let entries = node.entries().iter();
+    entries
+        .filter_map(|entry| {
+            if !is_id(&entry.key) {
+                problems.push(
+                    Problem::new(path.key(&entry.key), "not an id")
+                        .expected(ID_RULE)
+                        .at(entry.key_place),
+                );
+            }
+            component(entry, path.key(&entry.key), with_inputs, problems)
+        })
+        .collect()
+}
+
+fn component(
+    entry: &Entry,
+    path: Path,
+    with_inputs: bool,
+    problems: &mut Problems,
+) -> Option<Component> {
+    let node = &entry.node;
+    if !matches!(node.value, Value::Map(_)) {
+        problems.push(
+            Problem::new(path, format!("found {}", node.described()))
+                .expected("a mapping with at least `type`")
+                .at(entry.key_place),
+        );
+        return None;
+    }
+    let kind = match node.entry("type") {
+        Some(kind) if kind.node.text().is_some() => kind.node.text().unwrap_or_default().to_owned(),
+        Some(kind) => {
+            problems.push(
+                Problem::new(path.key("type"), format!("found {}", kind.node.described()))
+                    .expected("the name of a type")
+                    .at(kind.node.place),
+            );
+            return None;
+        }
+        None => {
+            problems.push(
+                Problem::new(path, "`type` is missing")
+                    .expected("the name of a type; `isobar operators` lists them")
+                    .at(entry.key_place),
+            );
+            return None;
+        }
+    };
+    let mut own = vec!["type"];
+    let mut inputs = Vec::new();
+    let mut on_rejected = None;
+    if with_inputs {
+        own.extend(["inputs", "on_rejected"]);
+        inputs = read_inputs(entry, &path, problems);
+        on_rejected = read_on_rejected(node, &path, problems);
+    }
+    let rest = node.entries().iter();
+    let rest = rest.filter(|entry| !own.contains(&entry.key.as_str()));
+    Some(Component {
+        id: entry.key.clone(),
+        kind,
+        inputs,
+        on_rejected,
+        config: Node::new(Value::Map(rest.cloned().collect()), entry.key_place),
+        place: entry.key_place,
+        path,
+    })
+}
+
+fn read_on_rejected(node: &Node, path: &Path, problems: &mut Problems) -> Option<OnRejected> {
+    let value = node.get("on_rejected")?;
+    if value.text() == Some("drop") {
+        return Some(OnRejected::Drop);
+    }
+    problems.push(
+        Problem::new(
+            path.key("on_rejected"),
+            format!("found {}", value.described()),
+        )
+        .expected("drop; to keep rejected records, consume the stream or set dead_letter")
+        .at(value.place),
+    );
+    None
+}
+
+fn read_inputs(entry: &Entry, path: &Path, problems: &mut Problems) -> Vec<Input> {
+    let path = path.key("inputs");
+    let Some(node) = entry.node.get("inputs") else {
+        problems.push(
+            Problem::new(path, "`inputs` is missing")
+                .expected("a list of spouts, bolts or streams such as [parse, route.errors]")
+                .at(entry.key_place),
+        );
+        return Vec::new();
+    };
+    let single = [node.clone()];
+    let items: Vec<Node> = match &node.value {
+        Value::List(items) => items.clone(),
+        Value::String(text) if text.contains(',') => text
+            .split(',')
+            .map(|part| Node::new(Value::String(part.trim().to_owned()), node.place))
+            .collect(),
+        _ => single.to_vec(),
+    };
+    if items.is_empty() {
+        problems.push(
+            Problem::new(path.clone(), "the list is empty")
+                .expected("at least one input")
+                .at(node.place),
+        );
+    }
+    let items = items.iter().enumerate();
+    items
+        .filter_map(|(i, item)| read_input(item, path.index(i), problems))
+        .collect()
+}
+
+fn read_input(node: &Node, path: Path, problems: &mut Problems) -> Option<Input> {
+    let (from, grouping) = match &node.value {
+        Value::String(text) => (Some(text.as_str()), Some(Grouping::Local)),
+        Value::Map(entries) => {
+            for entry in entries {
+                if !["from", "grouping"].contains(&entry.key.as_str()) {
+                    problems.push(
+                        Problem::new(path.key(&entry.key), "unknown option")
+                            .expected("from or grouping")
+                            .near(&entry.key, ["from", "grouping"])
+                            .at(entry.key_place),
+                    );
+                }
+            }
+            let grouping = match node.get("grouping") {
+                None => Some(Grouping::Local),
+                Some(grouping) => read_grouping(grouping, path.key("grouping"), problems),
+            };
+            (node.get("from").and_then(Node::text), grouping)
+        }
+        _ => (None, None),
+    };
+    let Some(from) = from else {
+        problems.push(
+            Problem::new(path, format!("found {}", node.described()))
+                .expected(
+                    "a name such as parse or route.errors, or {from: parse, grouping: shuffle}",
+                )
+                .at(node.place),
+        );
+        return None;
+    };
+    let (component, stream) = match from.split_once('.') {
+        None => (from, None),
+        Some((component, "out")) => (component, None),
+        Some((component, stream)) => (component, Some(stream.to_owned())),
+    };
+    Some(Input {
+        from: StreamRef {
+            component: component.to_owned(),
+            stream,
+        },
+        grouping: grouping?,
+        path,
+        place: node.place,
+    })
+}
+
+fn read_grouping(node: &Node, path: Path, problems: &mut Problems) -> Option<Grouping> {
+    const EXPECTED: &str = "local, shuffle or {fields: [doc.host]}";
+    match &node.value {
+        Value::String(name) if name == "local" => return Some(Grouping::Local),
+        Value::String(name) if name == "shuffle" => return Some(Grouping::Shuffle),
+        Value::Map(entries) if entries.len() == 1 => {
+            let fields = node.get("fields").map(|fields| match &fields.value {
+                Value::List(items) => items.clone(),
+                _ => vec![fields.clone()],
+            });
+            let texts: Option<Vec<String>> = fields
+                .filter(|fields| !fields.is_empty())
+                .and_then(|fields| fields.iter().map(|f| f.text().map(str::to_owned)).collect());
+            if let Some(texts) = texts {
+                return Some(Grouping::Fields(texts));
+            }
+        }
+        _ => {}
+    }
+    let problem = Problem::new(path, format!("found {}", node.described()))
+        .expected(EXPECTED)
+        .near(node.text().unwrap_or_default(), ["local", "shuffle"])
+        .at(node.place);
+    problems.push(problem);
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Reads a file given as JSON and compares its problems, line by line.
+    fn check(change: serde_json::Value, expected: &[&str]) {
+        let mut file = json!({
+            "isobar": 1,
+            "name": "logs",
+            "spouts": {"in": {"type": "kafka"}},
+            "bolts": {
+                "parse": {"type": "parse_json", "inputs": ["in"]},
+                "index": {"type": "elasticsearch", "inputs": ["parse"]},
+            },
+        });
+        merge(&mut file, change);
+        let problems = match Spec::read(&Node::from_json(&file)) {
+            Ok(_) => String::new(),
+            Err(problems) => problems.to_string(),
+        };
+        assert_eq!(problems.lines().collect::<Vec<_>>(), expected);
+    }
+
+    fn merge(into: &mut serde_json::Value, change: serde_json::Value) {
+        match (into, change) {
+            (serde_json::Value::Object(into), serde_json::Value::Object(change)) => {
+                for (key, value) in change {
+                    if value.is_null() {
+                        let _ = into.remove(&key);
+                    } else {
+                        merge(into.entry(key).or_insert(json!(null)), value);
+                    }
+                }
+            }
+            (into, change) => *into = change,
+        }
+    }
+
+    #[test]
+    fn a_sound_file_has_no_problems_and_bolts_sort_behind_their_inputs() {
+        check(json!({}), &[]);
+        let file = json!({
+            "isobar": 1, "name": "x", "spouts": {"in": {"type": "kafka"}},
+            "bolts": {
+                "last": {"type": "blackhole", "inputs": ["route.errors", "first"]},
+                "route": {"type": "route", "inputs": [{"from": "first", "grouping": {"fields": ["doc.host"]}}]},
+                "first": {"type": "parse_json", "inputs": "in"},
+            },
+        });
+        let spec = Spec::read(&Node::from_json(&file)).expect("sound");
+        let order: Vec<&str> = spec.sorted_bolts().iter().map(|b| b.id.as_str()).collect();
+        assert_eq!(order, ["first", "route", "last"]);
+        let route = &spec.bolts[1].inputs[0];
+        assert_eq!(
+            route.grouping,
+            Grouping::Fields(vec!["doc.host".to_owned()])
+        );
+    }
+
+    #[test]
+    fn problems_of_the_whole_are_found() {
+        check(
+            json!({"isobar": 2}),
+            &[
+                "isobar: found the number 2; expected 1, the only version of the file's format that this program knows",
+            ],
+        );
+        check(
+            json!({"name": null, "spout": {}}),
+            &[
+                "`name` is missing; expected the topology's name: it names the consumer group and the metrics",
+                "spout: unknown key; expected one of isobar, name, connections, spouts, bolts, dead_letter, settings; did you mean spouts?",
+            ],
+        );
+        check(
+            json!({"settings": {"lane": 2, "max_attempts": 0}}),
+            &[
+                "settings.lane: unknown option; expected one of drain_timeout, lanes, max_attempts, queue_batches, queue_bytes, retry_initial, retry_max; did you mean lanes?",
+                "settings.max_attempts: found the number 0; expected a number from 1 to 1000",
+            ],
+        );
+    }
+
+    #[test]
+    fn problems_of_components_are_found() {
+        check(
+            json!({"bolts": {"in": {"type": "x", "inputs": ["parse"]}}}),
+            &[
+                "bolts.in: the id `in` is taken by spouts.in; expected an id of its own: spouts and bolts share their names",
+            ],
+        );
+        check(
+            json!({"bolts": {"index": {"type": null}}}),
+            &[
+                "bolts.index: `type` is missing; expected the name of a type; `isobar operators` lists them",
+            ],
+        );
+        check(
+            json!({"bolts": {"index": {"inputs": ["parze"]}}}),
+            &[
+                "bolts.index.inputs[0]: unknown input `parze`; expected one of in, parse, index; did you mean parse?",
+            ],
+        );
+        check(
+            json!({"bolts": {"index": {"inputs": null}}}),
+            &[
+                "bolts.index.inputs: `inputs` is missing; expected a list of spouts, bolts or streams such as [parse, route.errors]",
+            ],
+        );
+        check(
+            json!({"bolts": {"index": {"inputs": [{"from": "parse", "grouping": "shufle"}]}}}),
+            &[
+                "bolts.index.inputs[0].grouping: found the string \"shufle\"; expected local, shuffle or {fields: [doc.host]}; did you mean shuffle?",
+            ],
+        );
+        check(
+            json!({"bolts": {"index": {"on_rejected": "keep"}}}),
+            &[
+                "bolts.index.on_rejected: found the string \"keep\"; expected drop; to keep rejected records, consume the stream or set dead_letter",
+            ],
+        );
+    }
+
+    #[test]
+    fn cycles_are_printed() {
+        check(
+            json!({"bolts": {"parse": {"inputs": ["in", "index"]}}}),
+            &[
+                "bolts.index.inputs: the bolts form a cycle: index → parse → index; expected a graph in which records only move forward",
+            ],
+        );
+        check(
+            json!({"bolts": {"parse": {"inputs": ["parse"]}}}),
+            &[
+                "bolts.parse.inputs: the bolts form a cycle: parse → parse; expected a graph in which records only move forward",
+            ],
+        );
+    }
+}

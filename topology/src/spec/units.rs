@@ -1,0 +1,325 @@
+//! Durations, byte sizes and secrets as a topology file spells them.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Error as _, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A length of time: a whole number and `ms`, `s`, `m`, `h` or `d`, such as `500ms`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Duration(std::time::Duration);
+
+impl Duration {
+    /// So many milliseconds.
+    pub const fn millis(ms: u64) -> Self {
+        Self(std::time::Duration::from_millis(ms))
+    }
+
+    /// So many seconds.
+    pub const fn secs(s: u64) -> Self {
+        Self(std::time::Duration::from_secs(s))
+    }
+
+    /// As the standard library has it.
+    pub const fn get(self) -> std::time::Duration {
+        self.0
+    }
+}
+
+/// Units from large to small, in ms.
+const TIME_UNITS: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
+
+impl FromStr for Duration {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (number, unit) = split(text);
+        let factor = TIME_UNITS.iter().find(|(name, _)| *name == unit);
+        let ms = factor.and_then(|(_, factor)| number.parse::<u64>().ok()?.checked_mul(*factor));
+        ms.map(Self::millis)
+            .ok_or_else(|| format!("{text:?} is not a duration: write a whole number and ms, s, m, h or d, such as 500ms"))
+    }
+}
+
+impl fmt::Display for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = self.0.as_millis() as u64;
+        let (unit, factor) = TIME_UNITS
+            .iter()
+            .find(|(_, factor)| ms >= *factor && ms.is_multiple_of(*factor))
+            .unwrap_or(&("ms", 1));
+        write!(f, "{}{unit}", ms / factor)
+    }
+}
+
+/// A number of bytes: a whole number, alone or with `KiB`, `MiB`, `GiB` (1024) or `kB`, `MB`, `GB`
+/// (1000), such as `8MiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteSize(usize);
+
+impl ByteSize {
+    /// So many bytes.
+    pub const fn bytes(bytes: usize) -> Self {
+        Self(bytes)
+    }
+
+    /// So many times 1024 × 1024 bytes.
+    pub const fn mib(mib: usize) -> Self {
+        Self(mib << 20)
+    }
+
+    /// The number of bytes.
+    pub const fn get(self) -> usize {
+        self.0
+    }
+}
+
+const SIZE_UNITS: [(&str, usize); 8] = [
+    ("GiB", 1 << 30),
+    ("GB", 1_000_000_000),
+    ("MiB", 1 << 20),
+    ("MB", 1_000_000),
+    ("KiB", 1 << 10),
+    ("kB", 1_000),
+    ("B", 1),
+    ("", 1),
+];
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (number, unit) = split(text);
+        let factor = SIZE_UNITS.iter().find(|(name, _)| *name == unit);
+        let bytes =
+            factor.and_then(|(_, factor)| number.parse::<usize>().ok()?.checked_mul(*factor));
+        bytes.map(Self).ok_or_else(|| {
+            format!(
+                "{text:?} is not a size: write a whole number and KiB, MiB or GiB, such as 8MiB"
+            )
+        })
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let exact =
+            |(_, factor): &&(&str, usize)| self.0 >= *factor && self.0.is_multiple_of(*factor);
+        let (unit, factor) = SIZE_UNITS.iter().find(exact).unwrap_or(&("", 1));
+        write!(f, "{}{unit}", self.0 / factor)
+    }
+}
+
+fn split(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    (&text[..end], text[end..].trim_start())
+}
+
+struct FromText<T>(std::marker::PhantomData<T>, &'static str);
+
+impl<T: FromStr<Err = String>> Visitor<'_> for FromText<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.1)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<T, E> {
+        number.to_string().parse().map_err(E::custom)
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<T, E> {
+        number.to_string().parse().map_err(E::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Duration {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(FromText(
+            std::marker::PhantomData,
+            "a duration such as 500ms",
+        ))
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(FromText(std::marker::PhantomData, "a size such as 8MiB"))
+    }
+}
+
+impl Serialize for Duration {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl Serialize for ByteSize {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl JsonSchema for Duration {
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "duration", "examples": ["500ms", "2s", "10m"]})
+    }
+}
+
+impl JsonSchema for ByteSize {
+    fn schema_name() -> Cow<'static, str> {
+        "ByteSize".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": ["string", "integer"], "format": "byte_size", "examples": ["64KiB", "8MiB"]})
+    }
+}
+
+/// A text that is never shown: not by `Debug`, not when it is written out again.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides a text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself: only to hand it to a client.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(HIDDEN)
+    }
+}
+
+const HIDDEN: &str = "<hidden>";
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(HIDDEN)
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)
+            .map(Self)
+            // The text of serde's own error would show the value.
+            .map_err(|_| D::Error::custom("expected a string"))
+    }
+}
+
+impl JsonSchema for Secret {
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "secret"})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn units_are_read_and_written_in_their_shortest_form() {
+        for (text, ms, shortest) in [
+            ("250ms", 250, "250ms"),
+            ("2000ms", 2_000, "2s"),
+            ("90s", 90_000, "90s"),
+            ("24h", 86_400_000, "1d"),
+            ("0s", 0, "0ms"),
+        ] {
+            let duration: Duration = text.parse().expect(text);
+            assert_eq!(duration, Duration::millis(ms));
+            assert_eq!(duration.to_string(), shortest);
+        }
+        for (text, bytes, shortest) in [
+            ("512", 512, "512B"),
+            ("64KiB", 65_536, "64KiB"),
+            ("1GB", 1_000_000_000, "1GB"),
+            ("1024 MiB", 1 << 30, "1GiB"),
+        ] {
+            let size: ByteSize = text.parse().expect(text);
+            assert_eq!(size, ByteSize::bytes(bytes));
+            assert_eq!(size.to_string(), shortest);
+        }
+        for text in [
+            "",
+            "5",
+            "s",
+            "-1s",
+            "1.5s",
+            "1 week",
+            "99999999999999999999s",
+        ] {
+            assert!(text.parse::<Duration>().is_err(), "{text}");
+        }
+        for text in ["", "MiB", "-1", "8 mib", "99999999999GiB"] {
+            assert!(text.parse::<ByteSize>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let secret: Secret = serde_json::from_str("\"hush\"").expect("a string");
+        assert_eq!(secret.reveal(), "hush");
+        assert_eq!(format!("{secret:?}"), HIDDEN);
+        assert_eq!(
+            serde_json::to_string(&secret).expect("a string"),
+            "\"<hidden>\""
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn units_survive_writing_and_reading(ms in 0u64..1 << 40, bytes: u32) {
+            let duration = Duration::millis(ms);
+            prop_assert_eq!(duration.to_string().parse(), Ok(duration));
+            let size = ByteSize::bytes(bytes as usize);
+            prop_assert_eq!(size.to_string().parse(), Ok(size));
+        }
+    }
+}
