@@ -13,7 +13,9 @@ mod ledger;
 mod operator;
 mod outcome;
 mod partition;
+mod plan;
 mod record;
+mod registry;
 mod rejection;
 mod retry;
 mod run;
@@ -36,7 +38,12 @@ pub use health::{Condition, Health};
 pub use operator::{AnyBolt, AnySpout, Bolt, Emitter, Next, SourceBatch, Spout};
 pub use outcome::{Answer, Failure, Policy};
 pub use partition::{Account, Partition, Partitions};
+pub use plan::{EdgeReport, MemoryReport, NodeReport, Plan, PlanReport, plan};
 pub use record::{DocumentWriter, NoDocument, Record, RecordMut, Shared};
+pub use registry::{
+    BoltType, ConnectionType, DocumentUse, Prepare, PreparedBolt, PreparedSpout, Registry,
+    SpoutType,
+};
 pub use rejection::Rejection;
 pub use retry::RetryPolicy;
 pub use run::{Finish, Running, start, start_here};

@@ -18,6 +18,12 @@ impl Stream {
         (index < Self::MAX).then_some(Stream(index as u8))
     }
 
+    /// The stream at a position that [`Stream::index`] gave.
+    pub(crate) fn at(index: usize) -> Stream {
+        debug_assert!(index < Self::MAX);
+        Stream(index as u8)
+    }
+
     /// The position in the list `out`, `rejected`, declared outputs.
     pub fn index(self) -> usize {
         usize::from(self.0)

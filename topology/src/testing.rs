@@ -22,7 +22,7 @@ pub struct Script {
 
 impl Script {
     /// A script of these steps.
-    pub fn new(steps: impl IntoIterator<Item = Next>) -> AnySpout {
+    pub fn spout(steps: impl IntoIterator<Item = Next>) -> AnySpout {
         AnySpout::new(Self {
             steps: steps.into_iter().collect(),
         })

@@ -43,7 +43,7 @@ fn graph(lanes: usize, batches: i64, size: i64, bolts: Vec<BoltNode>) -> Graph {
             Next::Batch(source_batch(&partition, n * size, payloads))
         });
         let steps: Vec<Next> = std::iter::once(assigned).chain(read).collect();
-        let make: MakeSpout = Box::new(|| Script::new(steps));
+        let make: MakeSpout = Box::new(|| Script::spout(steps));
         Ok(vec![make])
     };
     Graph {

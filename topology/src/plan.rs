@@ -1,0 +1,393 @@
+//! From a specification to a graph that can run, with everything that can be said before it does:
+//! edges, bounds, guarantees, and every problem at once.
+
+mod checks;
+mod report;
+
+use std::collections::BTreeMap;
+use std::path::Path as FilePath;
+use std::sync::Arc;
+
+use crate::graph::{BoltNode, Graph, Grouping, KeySlot, Output, SpoutNode, Target};
+use crate::grouping::KeyHash;
+use crate::json;
+use crate::outcome::Policy;
+use crate::registry::{Prepare, PreparedBolt, PreparedSpout, Registry};
+use crate::retry::RetryPolicy;
+use crate::spec::{self, Component, OnRejected, Path, Problem, Problems, Spec};
+use crate::stream::Stream;
+use crate::symbol::{Symbol, Symbols};
+
+pub use report::{EdgeReport, MemoryReport, NodeReport, PlanReport};
+
+/// A topology that can be run, and what can be said about it.
+pub struct Plan {
+    /// What runs.
+    pub graph: Graph,
+    /// What is printed.
+    pub report: PlanReport,
+}
+
+/// A consumer of a stream, before numbers are known.
+struct Edge<'s> {
+    from: &'s str,
+    stream: Stream,
+    to: usize,
+    grouping: &'s spec::Grouping,
+    dead_letter: bool,
+}
+
+const LOCAL: &spec::Grouping = &spec::Grouping::Local;
+
+/// A component with what its type made of it.
+struct Prepared<'s, T> {
+    component: &'s Component,
+    made: T,
+}
+
+/// Prepares a topology. `cores` is the default number of lanes; `directory` is where relative paths
+/// of the file start.
+pub fn plan(
+    spec: &Spec,
+    registry: &Registry,
+    cores: usize,
+    directory: &FilePath,
+) -> Result<Plan, Problems> {
+    let lanes = spec.settings.lanes.unwrap_or(cores).clamp(1, 255);
+    let mut problems = Problems::default();
+    let mut symbols = Symbols::new();
+    let mut policies = Vec::new();
+    let connections: BTreeMap<&str, &Component> = spec
+        .connections
+        .iter()
+        .map(|connection| (connection.id.as_str(), connection))
+        .collect();
+    checks::connections(spec, registry, &mut problems);
+    let mut prepare = Prepare {
+        topology: &spec.name,
+        lanes,
+        symbols: &mut symbols,
+        policies: &mut policies,
+        connections: &connections,
+        directory,
+    };
+    let spouts = prepare_spouts(spec, registry, &mut prepare, &mut problems);
+    let bolts = prepare_bolts(spec, registry, &mut prepare, &mut problems);
+    // Edges to operators that could not be prepared would only repeat what is wrong with those.
+    problems.clone().or(())?;
+
+    let mut edges = Vec::new();
+    connect(&spouts, &bolts, &mut edges, &mut problems);
+    let drops = connect_rejected(spec, &bolts, &mut edges, &mut prepare, &mut problems);
+    checks::streams_lead_somewhere(&spouts, &bolts, &edges, &mut problems);
+    checks::documents_are_made(&bolts, &edges, &mut problems);
+    checks::no_record_arrives_twice(&spouts, &bolts, &edges, &mut problems);
+    let slots = key_slots(&edges, &bolts, &mut prepare, &mut problems);
+    problems.or(())?;
+
+    let mut memory = MemoryReport::new(&spouts, &bolts, lanes, symbols.len());
+    let streams: Vec<Vec<String>> = bolts
+        .iter()
+        .map(|bolt| checks::stream_names(&bolt.made))
+        .collect();
+    let nodes = report::nodes(&spouts, &bolts);
+    let graph = build(
+        spec, lanes, symbols, policies, spouts, bolts, &edges, &slots, &drops,
+    );
+    memory.edges(&graph);
+    let report = PlanReport::new(&graph, &streams, nodes, memory);
+    Ok(Plan { graph, report })
+}
+
+fn prepare_spouts<'s>(
+    spec: &'s Spec,
+    registry: &Registry,
+    prepare: &mut Prepare<'_>,
+    problems: &mut Problems,
+) -> Vec<Prepared<'s, PreparedSpout>> {
+    let mut prepared = Vec::new();
+    for component in &spec.spouts {
+        let Some(kind) = registry.spout(&component.kind) else {
+            let known = registry.spouts.iter().map(|kind| kind.name);
+            checks::unknown_type(component, "spout", known.collect(), problems);
+            continue;
+        };
+        if let Some(made) = problems.take((kind.prepare)(component, prepare)) {
+            prepared.push(Prepared { component, made });
+        }
+    }
+    prepared
+}
+
+fn prepare_bolts<'s>(
+    spec: &'s Spec,
+    registry: &Registry,
+    prepare: &mut Prepare<'_>,
+    problems: &mut Problems,
+) -> Vec<Prepared<'s, PreparedBolt>> {
+    let mut prepared = Vec::new();
+    for component in spec.sorted_bolts().into_iter().chain(&spec.dead_letter) {
+        let Some(kind) = registry.bolt(&component.kind) else {
+            let known = registry.bolts.iter().map(|kind| kind.name);
+            checks::unknown_type(component, "bolt", known.collect(), problems);
+            continue;
+        };
+        if let Some(made) = problems.take((kind.prepare)(component, prepare)) {
+            prepared.push(Prepared { component, made });
+        }
+    }
+    prepared
+}
+
+fn connect<'s>(
+    spouts: &[Prepared<'s, PreparedSpout>],
+    bolts: &[Prepared<'s, PreparedBolt>],
+    edges: &mut Vec<Edge<'s>>,
+    problems: &mut Problems,
+) {
+    for (to, bolt) in bolts.iter().enumerate() {
+        for input in &bolt.component.inputs {
+            let name = input.from.component.as_str();
+            let source = bolts.iter().find(|bolt| bolt.component.id == name);
+            let streams = match source {
+                Some(source) => checks::stream_names(&source.made),
+                None => vec!["out".to_owned()],
+            };
+            debug_assert!(source.is_some() || spouts.iter().any(|s| s.component.id == name));
+            let wanted = input.from.stream.as_deref().unwrap_or("out");
+            let Some(index) = streams.iter().position(|stream| stream == wanted) else {
+                let known: Vec<&str> = streams
+                    .iter()
+                    .map(String::as_str)
+                    .filter(|stream| !stream.is_empty())
+                    .collect();
+                problems.push(
+                    Problem::new(
+                        input.path.clone(),
+                        format!("`{name}` has no stream `{wanted}`"),
+                    )
+                    .expected(if known.is_empty() {
+                        format!("another input: `{name}` is a sink and emits nothing")
+                    } else {
+                        format!("one of {}", known.join(", "))
+                    })
+                    .near(wanted, known)
+                    .at(input.place),
+                );
+                continue;
+            };
+            let stream = Stream::at(index);
+            edges.push(Edge {
+                from: name,
+                stream,
+                to,
+                grouping: &input.grouping,
+                dead_letter: stream == Stream::REJECTED && !bolt.made.emits,
+            });
+        }
+    }
+}
+
+/// Leads `rejected` streams that nobody consumes to the dead letter, or into a policy.
+fn connect_rejected<'s>(
+    spec: &'s Spec,
+    bolts: &[Prepared<'s, PreparedBolt>],
+    edges: &mut Vec<Edge<'s>>,
+    prepare: &mut Prepare<'_>,
+    problems: &mut Problems,
+) -> BTreeMap<&'s str, Policy> {
+    let mut drops = BTreeMap::new();
+    let letters = spec.dead_letter.as_ref().and_then(|letter| {
+        bolts
+            .iter()
+            .position(|bolt| std::ptr::eq(bolt.component, letter))
+    });
+    for (number, bolt) in bolts.iter().enumerate() {
+        let id = bolt.component.id.as_str();
+        let consumed = edges
+            .iter()
+            .any(|edge| edge.from == id && edge.stream == Stream::REJECTED);
+        if consumed || Some(number) == letters {
+            continue;
+        }
+        match (bolt.component.on_rejected, letters) {
+            (Some(OnRejected::Drop), _) => {
+                let path = bolt.component.path.key("on_rejected");
+                match prepare.policy(&format!("{id}.rejected"), &path) {
+                    Ok(policy) => {
+                        let _ = drops.insert(id, policy);
+                    }
+                    Err(problem) => problems.push(problem),
+                }
+            }
+            (None, Some(to)) => edges.push(Edge {
+                from: id,
+                stream: Stream::REJECTED,
+                to,
+                grouping: LOCAL,
+                dead_letter: true,
+            }),
+            (None, None) => problems.push(
+                Problem::new(
+                    bolt.component.path.clone(),
+                    "records that it rejects lead nowhere",
+                )
+                .expected(format!(
+                    "a `dead_letter` of the topology, a bolt with `inputs: [{id}.rejected]`, or `on_rejected: drop`"
+                ))
+                .at(bolt.component.place),
+            ),
+        }
+    }
+    drops
+}
+
+/// The key function of each `fields` edge, by its position in `edges`.
+fn key_slots(
+    edges: &[Edge<'_>],
+    bolts: &[Prepared<'_, PreparedBolt>],
+    prepare: &mut Prepare<'_>,
+    problems: &mut Problems,
+) -> BTreeMap<usize, Arc<KeySlot>> {
+    let mut slots: BTreeMap<usize, Arc<KeySlot>> = BTreeMap::new();
+    for (number, edge) in edges.iter().enumerate() {
+        let spec::Grouping::Fields(fields) = edge.grouping else {
+            continue;
+        };
+        let bolt = bolts[edge.to].component;
+        let input = bolt
+            .inputs
+            .iter()
+            .find(|input| input.grouping == *edge.grouping);
+        let (path, place) = match input {
+            Some(input) => (input.path.key("grouping"), input.place),
+            None => (bolt.path.clone(), bolt.place),
+        };
+        let mut keys = Vec::new();
+        for field in fields {
+            match key_of(field, &path, prepare) {
+                Ok(key) => keys.push(key),
+                Err(problem) => problems.push(problem.at(place)),
+            }
+        }
+        let slot = move |record: crate::Record<'_>| {
+            let mut hash = KeyHash::default();
+            for key in &keys {
+                match key {
+                    Key::RecordKey => hash.add(record.key()),
+                    Key::Field(symbol, path) => {
+                        let mut value = record.get(*symbol);
+                        for step in path {
+                            value = value.and_then(|value| json::member(value, step));
+                        }
+                        hash.add(value);
+                    }
+                }
+            }
+            hash.slot()
+        };
+        let _ = slots.insert(number, Arc::new(slot));
+    }
+    slots
+}
+
+/// A part of the key of a `fields` grouping.
+enum Key {
+    RecordKey,
+    Field(Symbol, Vec<String>),
+}
+
+fn key_of(field: &str, path: &Path, prepare: &mut Prepare<'_>) -> Result<Key, Problem> {
+    if field == "kafka.key" {
+        return Ok(Key::RecordKey);
+    }
+    let mut steps = field
+        .strip_prefix("doc.")
+        .into_iter()
+        .flat_map(|rest| rest.split('.'))
+        .map(str::to_owned);
+    match steps.next().filter(|first| !first.is_empty()) {
+        Some(first) => Ok(Key::Field(prepare.symbol(&first, path)?, steps.collect())),
+        None => Err(Problem::new(
+            path.clone(),
+            format!("`{field}` is not a field to group by"),
+        )
+        .expected("doc.NAME, doc.NAME.NESTED or kafka.key")),
+    }
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the one place where all parts come together"
+)]
+fn build<'s>(
+    spec: &Spec,
+    lanes: usize,
+    symbols: Symbols,
+    policies: Vec<String>,
+    spouts: Vec<Prepared<'s, PreparedSpout>>,
+    bolts: Vec<Prepared<'s, PreparedBolt>>,
+    edges: &[Edge<'s>],
+    slots: &BTreeMap<usize, Arc<KeySlot>>,
+    drops: &BTreeMap<&str, Policy>,
+) -> Graph {
+    let targets = |from: &str, stream: Stream| -> Vec<Target> {
+        let edges = edges.iter().enumerate();
+        edges
+            .filter(|(_, edge)| edge.from == from && edge.stream == stream)
+            .map(|(number, edge)| Target {
+                bolt: edge.to,
+                grouping: match edge.grouping {
+                    spec::Grouping::Local => Grouping::Local,
+                    spec::Grouping::Shuffle => Grouping::Shuffle,
+                    spec::Grouping::Fields(_) => Grouping::Fields(Arc::clone(&slots[&number])),
+                },
+                dead_letter: edge.dead_letter,
+            })
+            .collect()
+    };
+    let spouts = spouts.into_iter().map(|spout| SpoutNode {
+        id: spout.component.id.as_str().into(),
+        start: spout.made.start,
+        out: targets(&spout.component.id, Stream::OUT),
+        max_in_flight_records: spout.made.max_in_flight_records,
+        max_in_flight_bytes: spout.made.max_in_flight_bytes,
+        max_uncommitted: spout.made.max_uncommitted,
+    });
+    let bolts = bolts.into_iter().map(|bolt| {
+        let id = bolt.component.id.as_str();
+        let streams = 2 + bolt.made.streams.len();
+        let outputs = (0..streams).map(|index| {
+            let stream = Stream::at(index);
+            match drops.get(id) {
+                Some(policy) if stream == Stream::REJECTED => Output::Drop(*policy),
+                _ => Output::To(targets(id, stream)),
+            }
+        });
+        BoltNode {
+            id: id.into(),
+            outputs: outputs.collect(),
+            make: bolt.made.make,
+        }
+    });
+    let settings = &spec.settings;
+    Graph {
+        name: spec.name.clone(),
+        lanes,
+        symbols: Arc::new(symbols),
+        policies,
+        spouts: spouts.collect(),
+        bolts: bolts.collect(),
+        retry: RetryPolicy {
+            initial: settings.retry_initial.get(),
+            max: settings.retry_max.get(),
+            attempts_max: settings.max_attempts,
+        },
+        drain_timeout: settings.drain_timeout.get(),
+        queue_batches: settings.queue_batches,
+        queue_bytes: settings.queue_bytes.get(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

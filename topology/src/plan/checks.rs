@@ -1,0 +1,169 @@
+//! What must hold between operators before a topology may run.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Edge, Prepared};
+use crate::registry::{DocumentUse, PreparedBolt, PreparedSpout, Registry};
+use crate::spec::{Component, Problem, Problems, Spec};
+use crate::stream::Stream;
+
+/// The names of a bolt's streams by index; empty where it does not have the stream.
+pub(super) fn stream_names(bolt: &PreparedBolt) -> Vec<String> {
+    let named = |has: bool, name: &str| if has { name.to_owned() } else { String::new() };
+    let mut names = vec![named(bolt.emits, "out"), named(true, "rejected")];
+    names.extend(bolt.streams.iter().cloned());
+    names
+}
+
+pub(super) fn unknown_type(
+    component: &Component,
+    what: &str,
+    known: Vec<&str>,
+    problems: &mut Problems,
+) {
+    problems.push(
+        Problem::new(
+            component.path.key("type"),
+            format!("unknown type of {what} `{}`", component.kind),
+        )
+        .expected(format!("one of {}", known.join(", ")))
+        .near(&component.kind, known)
+        .at(component.place),
+    );
+}
+
+pub(super) fn connections(spec: &Spec, registry: &Registry, problems: &mut Problems) {
+    for component in &spec.connections {
+        match registry.connection(&component.kind) {
+            Some(kind) => {
+                let _ = problems.take((kind.check)(component));
+            }
+            None => {
+                let known = registry.connections.iter().map(|kind| kind.name);
+                unknown_type(component, "connection", known.collect(), problems);
+            }
+        }
+    }
+}
+
+/// Every stream is consumed: records must not end without an answer.
+pub(super) fn streams_lead_somewhere(
+    spouts: &[Prepared<'_, PreparedSpout>],
+    bolts: &[Prepared<'_, PreparedBolt>],
+    edges: &[Edge<'_>],
+    problems: &mut Problems,
+) {
+    let consumed = |id: &str, stream: Stream| {
+        edges
+            .iter()
+            .any(|edge| edge.from == id && edge.stream == stream)
+    };
+    let mut complain = |component: &Component, stream: &str| {
+        let of = match stream {
+            "out" => component.id.clone(),
+            named => format!("{}.{named}", component.id),
+        };
+        problems.push(
+            Problem::new(component.path.clone(), format!("nobody consumes `{of}`"))
+                .expected(format!(
+                    "a bolt with `inputs: [{of}]`; a `blackhole` drops records by name"
+                ))
+                .at(component.place),
+        );
+    };
+    for spout in spouts {
+        if !consumed(&spout.component.id, Stream::OUT) {
+            complain(spout.component, "out");
+        }
+    }
+    for bolt in bolts {
+        for (index, name) in stream_names(&bolt.made).iter().enumerate() {
+            let stream = Stream::at(index);
+            let is_named = !name.is_empty() && stream != Stream::REJECTED;
+            if is_named && !consumed(&bolt.component.id, stream) {
+                complain(bolt.component, name);
+            }
+        }
+    }
+}
+
+/// Bolts that work on documents come behind a parser on every way.
+pub(super) fn documents_are_made(
+    bolts: &[Prepared<'_, PreparedBolt>],
+    edges: &[Edge<'_>],
+    problems: &mut Problems,
+) {
+    let mut has_document: BTreeMap<&str, bool> = BTreeMap::new();
+    for (number, bolt) in bolts.iter().enumerate() {
+        let inputs = edges.iter().filter(|edge| edge.to == number);
+        let arrives = inputs.clone().count() > 0
+            && inputs.clone().all(|edge| {
+                edge.stream != Stream::REJECTED
+                    && has_document.get(edge.from).copied().unwrap_or(false)
+            });
+        let only_letters = inputs.clone().all(|edge| edge.dead_letter);
+        if bolt.made.document == DocumentUse::Needs && !arrives && !only_letters {
+            problems.push(
+                Problem::new(
+                    bolt.component.path.key("inputs"),
+                    format!(
+                        "`{}` works on documents, and some of its records have none",
+                        bolt.component.id
+                    ),
+                )
+                .expected("a parser such as parse_json on every way to it")
+                .at(bolt.component.place),
+            );
+        }
+        let makes = bolt.made.document == DocumentUse::Makes;
+        let _ = has_document.insert(&bolt.component.id, makes || arrives);
+    }
+}
+
+/// Two copies of one record must not reach one target: they share an id, and the second would be
+/// taken for the first.
+pub(super) fn no_record_arrives_twice(
+    spouts: &[Prepared<'_, PreparedSpout>],
+    bolts: &[Prepared<'_, PreparedBolt>],
+    edges: &[Edge<'_>],
+    problems: &mut Problems,
+) {
+    // Edges lead to later bolts, so one pass from the end knows what each bolt leads to.
+    let mut reaches: Vec<BTreeSet<&str>> = vec![BTreeSet::new(); bolts.len()];
+    for number in (0..bolts.len()).rev() {
+        let mut targets: BTreeSet<&str> =
+            bolts[number].made.writes.as_deref().into_iter().collect();
+        let id = bolts[number].component.id.as_str();
+        for edge in edges
+            .iter()
+            .filter(|edge| edge.from == id && !edge.dead_letter)
+        {
+            targets.extend(reaches[edge.to].iter().copied());
+        }
+        reaches[number] = targets;
+    }
+    let sources = spouts.iter().map(|spout| spout.component);
+    for source in sources.chain(bolts.iter().map(|bolt| bolt.component)) {
+        let mut by_stream: BTreeMap<Stream, BTreeSet<&str>> = BTreeMap::new();
+        for edge in edges.iter().filter(|edge| edge.from == source.id) {
+            let seen = by_stream.entry(edge.stream).or_default();
+            let twice = reaches[edge.to]
+                .iter()
+                .find(|target| seen.contains(**target));
+            if let Some(target) = twice {
+                problems.push(
+                    Problem::new(
+                        bolts[edge.to].component.path.key("inputs"),
+                        format!(
+                            "records of `{}` reach {target} on two ways: both copies have the same id, the second would be taken for the first",
+                            source.id
+                        ),
+                    )
+                    .expected("one way to each target, or targets that differ")
+                    .at(bolts[edge.to].component.place),
+                );
+            }
+            seen.extend(reaches[edge.to].iter().copied());
+        }
+    }
+}

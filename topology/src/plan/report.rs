@@ -1,0 +1,184 @@
+//! What a plan says to people and programs.
+
+use serde::Serialize;
+
+use super::Prepared;
+use crate::graph::{Graph, Grouping};
+use crate::record::{Row, Slot};
+use crate::registry::{PreparedBolt, PreparedSpout};
+use crate::stream::Stream;
+
+/// A plan in words and numbers.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlanReport {
+    /// The topology's name.
+    pub topology: String,
+    /// Threads that each run a copy of all bolts.
+    pub lanes: usize,
+    /// Spouts, then bolts in the order of processing.
+    pub nodes: Vec<NodeReport>,
+    /// Who hands records to whom.
+    pub edges: Vec<EdgeReport>,
+    /// Policies by which records are dropped.
+    pub policies: Vec<String>,
+    /// The most memory that the process takes, in bytes.
+    pub memory: MemoryReport,
+}
+
+/// A spout or bolt of a plan.
+#[derive(Clone, Debug, Serialize)]
+pub struct NodeReport {
+    /// Its id.
+    pub id: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What there is to know: (what, value).
+    pub facts: Vec<(String, String)>,
+}
+
+/// An edge of a plan.
+#[derive(Clone, Debug, Serialize)]
+pub struct EdgeReport {
+    /// The stream: `parse` or `route.errors`.
+    pub from: String,
+    /// The bolt.
+    pub to: String,
+    /// `local`, `shuffle` or `fields`.
+    pub grouping: &'static str,
+    /// No queue: the bolt is called by the task that emits.
+    pub fused: bool,
+    /// Whether records of a partition arrive in the order in which they were read (retries aside).
+    pub ordered: bool,
+}
+
+/// The most memory that the process takes, in bytes.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct MemoryReport {
+    /// Fetched by clients and not read yet.
+    pub clients: usize,
+    /// Records in flight, with room for their edits.
+    pub in_flight: usize,
+    /// Held by bolts: bodies, replies, tables.
+    pub bolts: usize,
+    /// Waiting in inboxes; these are in flight too, so they are part of that term.
+    pub inboxes: usize,
+    /// Program, threads, buffers of the allocator and of TLS.
+    pub fixed: usize,
+    /// All of it, inboxes aside.
+    pub total: usize,
+}
+
+/// Program text, stacks, runtimes, HTTP server and metrics; measured with an idle topology, rounded up.
+const FIXED: usize = 48 << 20;
+/// Per lane: stack, runtime, arenas that the allocator keeps.
+const FIXED_PER_LANE: usize = 4 << 20;
+
+impl MemoryReport {
+    pub(super) fn new(
+        spouts: &[Prepared<'_, PreparedSpout>],
+        bolts: &[Prepared<'_, PreparedBolt>],
+        lanes: usize,
+        symbols: usize,
+    ) -> Self {
+        let per_record = size_of::<Row>() + symbols * size_of::<Slot>();
+        let in_flight = spouts.iter().map(|spout| {
+            spout.made.max_in_flight_bytes + spout.made.max_in_flight_records * per_record
+        });
+        let held = bolts
+            .iter()
+            .map(|bolt| bolt.made.memory_per_lane * lanes + bolt.made.memory_shared);
+        let mut report = Self {
+            clients: spouts.iter().map(|spout| spout.made.memory).sum(),
+            in_flight: in_flight.sum(),
+            bolts: held.sum(),
+            inboxes: 0,
+            fixed: FIXED + lanes * FIXED_PER_LANE,
+            total: 0,
+        };
+        report.total = report.clients + report.in_flight + report.bolts + report.fixed;
+        report
+    }
+
+    pub(super) fn edges(&mut self, graph: &Graph) {
+        let tasks = graph.tasks();
+        let heads = (0..tasks.len())
+            .filter(|bolt| tasks[*bolt] == *bolt)
+            .count();
+        self.inboxes = heads * graph.lanes * graph.queue_bytes;
+    }
+}
+
+pub(super) fn nodes(
+    spouts: &[Prepared<'_, PreparedSpout>],
+    bolts: &[Prepared<'_, PreparedBolt>],
+) -> Vec<NodeReport> {
+    let spouts = spouts.iter().map(|s| (s.component, &s.made.facts));
+    let bolts = bolts.iter().map(|b| (b.component, &b.made.facts));
+    spouts
+        .chain(bolts)
+        .map(|(component, facts)| NodeReport {
+            id: component.id.clone(),
+            kind: component.kind.clone(),
+            facts: facts.clone(),
+        })
+        .collect()
+}
+
+impl PlanReport {
+    pub(super) fn new(
+        graph: &Graph,
+        streams: &[Vec<String>],
+        nodes: Vec<NodeReport>,
+        memory: MemoryReport,
+    ) -> Self {
+        let tasks = graph.tasks();
+        let mut edges = Vec::new();
+        for spout in &graph.spouts {
+            for target in &spout.out {
+                edges.push(edge(
+                    spout.id.to_string(),
+                    graph,
+                    target.bolt,
+                    &target.grouping,
+                    false,
+                ));
+            }
+        }
+        for (number, bolt) in graph.bolts.iter().enumerate() {
+            for (stream, target) in bolt.targets() {
+                let from = match stream {
+                    0 => bolt.id.to_string(),
+                    named => format!("{}.{}", bolt.id, streams[number][named]),
+                };
+                let fused = stream != Stream::REJECTED.index()
+                    && tasks[target.bolt] == tasks[number]
+                    && matches!(target.grouping, Grouping::Local);
+                edges.push(edge(from, graph, target.bolt, &target.grouping, fused));
+            }
+        }
+        Self {
+            topology: graph.name.clone(),
+            lanes: graph.lanes,
+            nodes,
+            edges,
+            policies: graph.policies.clone(),
+            memory,
+        }
+    }
+}
+
+fn edge(from: String, graph: &Graph, to: usize, grouping: &Grouping, fused: bool) -> EdgeReport {
+    let (grouping, ordered) = match grouping {
+        Grouping::Local => ("local", true),
+        Grouping::Shuffle => ("shuffle", false),
+        Grouping::Fields(_) => ("fields", true),
+    };
+    EdgeReport {
+        from,
+        to: graph.bolts[to].id.to_string(),
+        grouping,
+        fused,
+        ordered,
+    }
+}

@@ -1,0 +1,188 @@
+//! Plans of small specifications over a registry of operators that do nothing.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::operator::{AnyBolt, Next};
+use crate::registry::{BoltType, DocumentUse, SpoutType};
+use crate::spec::Node;
+use crate::testing::{FnBolt, Script};
+
+fn nothing() -> PreparedBolt {
+    PreparedBolt::new(Arc::new(|_| -> AnyBolt { FnBolt::any(|_, _| Ok(())) }))
+}
+
+fn bolt_type(
+    name: &'static str,
+    prepare: fn(&Component, &mut Prepare<'_>) -> Result<PreparedBolt, Problems>,
+) -> BoltType {
+    BoltType {
+        name,
+        schema: || schemars::schema_for!(()),
+        example: "",
+        prepare,
+    }
+}
+
+fn registry() -> Registry {
+    Registry {
+        connections: Vec::new(),
+        spouts: vec![SpoutType {
+            name: "script",
+            schema: || schemars::schema_for!(()),
+            example: "",
+            prepare: |_, _| {
+                Ok(PreparedSpout {
+                    start: Box::new(|_| Ok(vec![Box::new(|| Script::spout([Next::End]))])),
+                    max_in_flight_records: 10,
+                    max_in_flight_bytes: 1000,
+                    max_uncommitted: 10,
+                    memory: 0,
+                    facts: Vec::new(),
+                })
+            },
+        }],
+        bolts: vec![
+            bolt_type("parse", |_, _| {
+                Ok(PreparedBolt {
+                    document: DocumentUse::Makes,
+                    ..nothing()
+                })
+            }),
+            bolt_type("set", |_, _| Ok(nothing())),
+            bolt_type("route", |_, _| {
+                Ok(PreparedBolt {
+                    emits: false,
+                    streams: vec!["errors".to_owned(), "rest".to_owned()],
+                    ..nothing()
+                })
+            }),
+            bolt_type("index", |_, _| {
+                Ok(PreparedBolt {
+                    emits: false,
+                    writes: Some("the index".to_owned()),
+                    ..nothing()
+                })
+            }),
+            bolt_type("letters", |_, _| {
+                Ok(PreparedBolt {
+                    emits: false,
+                    document: DocumentUse::Any,
+                    ..nothing()
+                })
+            }),
+        ],
+    }
+}
+
+fn planned(bolts: Value) -> Result<Plan, Problems> {
+    let file = json!({
+        "isobar": 1, "name": "t", "spouts": {"in": {"type": "script"}},
+        "bolts": bolts, "dead_letter": {"type": "letters"},
+    });
+    let spec = Spec::read(&Node::from_json(&file)).expect("sound");
+    plan(&spec, &registry(), 2, FilePath::new("."))
+}
+
+fn check(bolts: Value, expected: &[&str]) {
+    let problems = planned(bolts).map(|_| ()).map_err(|p| p.to_string());
+    let text = problems.err().unwrap_or_default();
+    assert_eq!(text.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn local_edges_are_fused_and_rejected_ones_are_not() {
+    let plan = planned(json!({
+        "parse": {"type": "parse", "inputs": ["in"]},
+        "route": {"type": "route", "inputs": ["parse"]},
+        "mark": {"type": "set", "inputs": ["route.errors"]},
+        "index": {"type": "index", "inputs": ["mark", "route.rest"]},
+    }))
+    .expect("sound");
+    assert_eq!(plan.graph.tasks(), [0, 0, 0, 0, 4]);
+    let edges: Vec<(&str, &str, bool)> = plan
+        .report
+        .edges
+        .iter()
+        .map(|edge| (edge.from.as_str(), edge.to.as_str(), edge.fused))
+        .collect();
+    assert!(edges.contains(&("route.errors", "mark", true)));
+    assert!(edges.contains(&("parse.rejected", "dead_letter", false)));
+    assert!(
+        !edges
+            .iter()
+            .any(|(from, ..)| *from == "dead_letter.rejected")
+    );
+}
+
+#[test]
+fn shuffled_edges_head_tasks_of_their_own() {
+    let plan = planned(json!({
+        "parse": {"type": "parse", "inputs": ["in"]},
+        "set": {"type": "set", "inputs": [{"from": "parse", "grouping": "shuffle"}]},
+        "index": {"type": "index", "inputs": [{"from": "set", "grouping": {"fields": ["doc.a.b", "kafka.key"]}}]},
+    }))
+    .expect("sound");
+    assert_eq!(plan.graph.tasks(), [0, 1, 2, 3]);
+}
+
+#[test]
+fn what_leads_nowhere_or_arrives_twice_is_refused() {
+    check(
+        json!({"parse": {"type": "parse", "inputs": ["in"]}}),
+        &[
+            "bolts.parse: nobody consumes `parse`; expected a bolt with `inputs: [parse]`; a `blackhole` drops records by name",
+        ],
+    );
+    check(
+        json!({"index": {"type": "index", "inputs": ["in"]}}),
+        &[
+            "bolts.index.inputs: `index` works on documents, and some of its records have none; expected a parser such as parse_json on every way to it",
+        ],
+    );
+    check(
+        json!({
+            "parse": {"type": "parse", "inputs": ["in"]},
+            "route": {"type": "route", "inputs": ["parse"]},
+            "index": {"type": "index", "inputs": ["route.error", "route.rest"]},
+        }),
+        &[
+            "bolts.index.inputs[0]: `route` has no stream `error`; expected one of rejected, errors, rest; did you mean errors?",
+            "bolts.route: nobody consumes `route.errors`; expected a bolt with `inputs: [route.errors]`; a `blackhole` drops records by name",
+        ],
+    );
+    check(
+        json!({
+            "parse": {"type": "parse", "inputs": ["in"]},
+            "set": {"type": "set", "inputs": ["parse"]},
+            "index": {"type": "index", "inputs": ["parse", "set"]},
+        }),
+        &[
+            "bolts.index.inputs: records of `parse` reach the index on two ways: both copies have the same id, the second would be taken for the first; expected one way to each target, or targets that differ",
+        ],
+    );
+    check(
+        json!({"parse": {"type": "parze", "inputs": ["in"]}}),
+        &[
+            "bolts.parse.type: unknown type of bolt `parze`; expected one of parse, set, route, index, letters; did you mean parse?",
+        ],
+    );
+}
+
+#[test]
+fn rejected_records_lead_somewhere_or_say_why_not() {
+    let file = json!({
+        "isobar": 1, "name": "t", "spouts": {"in": {"type": "script"}},
+        "bolts": {
+            "parse": {"type": "parse", "inputs": ["in"]},
+            "index": {"type": "index", "inputs": ["parse"], "on_rejected": "drop"},
+        },
+    });
+    let spec = Spec::read(&Node::from_json(&file)).expect("sound");
+    let planned = plan(&spec, &registry(), 2, FilePath::new("."));
+    let text = planned.map(|_| ()).expect_err("parse.rejected").to_string();
+    assert_eq!(
+        text,
+        "bolts.parse: records that it rejects lead nowhere; expected a `dead_letter` of the topology, a bolt with `inputs: [parse.rejected]`, or `on_rejected: drop`"
+    );
+}

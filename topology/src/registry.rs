@@ -1,0 +1,221 @@
+//! The types of connections, spouts and bolts that a program knows, and what they give when a
+//! topology is prepared.
+
+use std::collections::BTreeMap;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema};
+use serde::de::DeserializeOwned;
+
+use crate::graph::{MakeBolt, StartSpout};
+use crate::outcome::Policy;
+use crate::spec::{Component, Path, Problem, Problems, parse_config};
+use crate::symbol::{Symbol, Symbols};
+
+/// Every type that a program knows, each in the order in which it is listed to users.
+#[derive(Default)]
+pub struct Registry {
+    /// Types of outside systems.
+    pub connections: Vec<ConnectionType>,
+    /// Types of spouts.
+    pub spouts: Vec<SpoutType>,
+    /// Types of bolts.
+    pub bolts: Vec<BoltType>,
+}
+
+/// A type of outside system.
+pub struct ConnectionType {
+    /// Its name in `type:`.
+    pub name: &'static str,
+    /// The options as a JSON schema; the description is the user's documentation.
+    pub schema: fn() -> Schema,
+    /// Finds everything that is wrong with the options.
+    pub check: fn(&Component) -> Result<(), Problems>,
+}
+
+/// A type of spout.
+pub struct SpoutType {
+    /// Its name in `type:`.
+    pub name: &'static str,
+    /// The options as a JSON schema; the description is the user's documentation.
+    pub schema: fn() -> Schema,
+    /// A spout of this type as it stands in a topology file.
+    pub example: &'static str,
+    /// Checks the options and makes ready.
+    pub prepare: fn(&Component, &mut Prepare<'_>) -> Result<PreparedSpout, Problems>,
+}
+
+/// A type of bolt.
+pub struct BoltType {
+    /// Its name in `type:`.
+    pub name: &'static str,
+    /// The options as a JSON schema; the description is the user's documentation.
+    pub schema: fn() -> Schema,
+    /// A bolt of this type as it stands in a topology file.
+    pub example: &'static str,
+    /// Checks the options and makes ready.
+    pub prepare: fn(&Component, &mut Prepare<'_>) -> Result<PreparedBolt, Problems>,
+}
+
+/// A spout that can be started.
+pub struct PreparedSpout {
+    /// Starts it.
+    pub start: Box<StartSpout>,
+    /// Most records in flight over all lanes.
+    pub max_in_flight_records: usize,
+    /// Most bytes in flight over all lanes.
+    pub max_in_flight_bytes: usize,
+    /// Most records of one partition between frontier and last read.
+    pub max_uncommitted: usize,
+    /// Bytes that its client holds at most, over all lanes, besides what is in flight.
+    pub memory: usize,
+    /// What a plan tells about it: (what, value).
+    pub facts: Vec<(String, String)>,
+}
+
+/// A bolt that can be made, once per lane.
+pub struct PreparedBolt {
+    /// Makes one copy.
+    pub make: Arc<MakeBolt>,
+    /// Whether it emits on `out`; sinks do not.
+    pub emits: bool,
+    /// Whether it can reject records.
+    pub rejects: bool,
+    /// Outputs besides `out` and `rejected`, by [`crate::Stream::declared`].
+    pub streams: Vec<String>,
+    /// What it has to do with documents.
+    pub document: DocumentUse,
+    /// What it writes to, for sinks where two copies of one record would be taken for one: the same
+    /// text means the same target.
+    pub writes: Option<String>,
+    /// Bytes that each copy holds at most, besides the batches in flight.
+    pub memory_per_lane: usize,
+    /// Bytes that all copies share, such as tables.
+    pub memory_shared: usize,
+    /// What a plan tells about it: (what, value).
+    pub facts: Vec<(String, String)>,
+}
+
+impl PreparedBolt {
+    /// A bolt that transforms documents, rejects some, and holds nothing.
+    pub fn new(make: Arc<MakeBolt>) -> Self {
+        Self {
+            make,
+            emits: true,
+            rejects: true,
+            streams: Vec::new(),
+            document: DocumentUse::Needs,
+            writes: None,
+            memory_per_lane: 0,
+            memory_shared: 0,
+            facts: Vec::new(),
+        }
+    }
+}
+
+/// What a bolt has to do with documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DocumentUse {
+    /// It parses records into documents.
+    Makes,
+    /// It works on documents only.
+    Needs,
+    /// It takes records with or without.
+    Any,
+}
+
+/// What operators share while a topology is prepared.
+pub struct Prepare<'a> {
+    /// The topology's name.
+    pub topology: &'a str,
+    /// How many lanes there will be.
+    pub lanes: usize,
+    /// Names of fields; whoever wants to read or set a field interns it here.
+    pub symbols: &'a mut Symbols,
+    pub(crate) policies: &'a mut Vec<String>,
+    pub(crate) connections: &'a BTreeMap<&'a str, &'a Component>,
+    pub(crate) directory: &'a FilePath,
+}
+
+impl Prepare<'_> {
+    /// Interns a field name; a problem at `path` when the topology mentions too many.
+    pub fn symbol(&mut self, name: &str, path: &Path) -> Result<Symbol, Problem> {
+        self.symbols.intern(name).ok_or_else(|| {
+            Problem::new(path.clone(), "too many field names")
+                .expected(format!("at most {} in one topology", Symbols::MAX))
+        })
+    }
+
+    /// Names a policy by which records are dropped; its counts appear under this name.
+    pub fn policy(&mut self, name: &str, path: &Path) -> Result<Policy, Problem> {
+        let known = self.policies.iter().position(|policy| policy == name);
+        let index = known.unwrap_or(self.policies.len());
+        let policy = Policy::new(index).ok_or_else(|| {
+            Problem::new(path.clone(), "too many policies that drop records")
+                .expected(format!("at most {} in one topology", Policy::MAX))
+        })?;
+        if known.is_none() {
+            self.policies.push(name.to_owned());
+        }
+        Ok(policy)
+    }
+
+    /// The options of the connection that a component names in its option `connection`.
+    pub fn connection<T: DeserializeOwned + JsonSchema>(
+        &self,
+        component: &Component,
+        kind: &str,
+    ) -> Result<T, Problems> {
+        let path = component.path.key("connection");
+        let name = component.config.get("connection");
+        let place = name.map_or(component.place, |node| node.place);
+        let name = name.and_then(|node| node.text()).unwrap_or_default();
+        let known = || {
+            let of_kind = self.connections.iter().filter(|(_, c)| c.kind == kind);
+            of_kind.map(|(name, _)| *name)
+        };
+        match self.connections.get(name) {
+            Some(connection) if connection.kind == kind => {
+                parse_config(&connection.config, &connection.path)
+            }
+            Some(other) => Err(Problem::new(
+                path,
+                format!("the connection `{name}` is of type {}", other.kind),
+            )
+            .expected(format!("a connection of type {kind}"))
+            .at(place)
+            .into()),
+            None => Err(Problem::new(path, format!("unknown connection `{name}`"))
+                .expected(match known().collect::<Vec<_>>().as_slice() {
+                    [] => format!("a connection of type {kind}; `connections` has none"),
+                    names => names.join(" or "),
+                })
+                .near(name, known())
+                .at(place)
+                .into()),
+        }
+    }
+
+    /// A path that a topology file names: relative ones are relative to the file.
+    pub fn file(&self, path: &str) -> PathBuf {
+        self.directory.join(path)
+    }
+}
+
+impl Registry {
+    /// The type of connection of this name.
+    pub fn connection(&self, name: &str) -> Option<&ConnectionType> {
+        self.connections.iter().find(|kind| kind.name == name)
+    }
+
+    /// The type of spout of this name.
+    pub fn spout(&self, name: &str) -> Option<&SpoutType> {
+        self.spouts.iter().find(|kind| kind.name == name)
+    }
+
+    /// The type of bolt of this name.
+    pub fn bolt(&self, name: &str) -> Option<&BoltType> {
+        self.bolts.iter().find(|kind| kind.name == name)
+    }
+}
