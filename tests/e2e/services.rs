@@ -1,12 +1,14 @@
 //! The services themselves: each starts, stores, counts, stops and starts again. When this suite
 //! fails, the others need not be looked at.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
+use testkit::bulk_server::BulkServerProgram;
 use testkit::services::rsyslog::RFC5424;
 use testkit::services::{Kafka, Prometheus, Rsyslog, Search, SearchVersion};
-use testkit::{records, wait};
+use testkit::{http, records, wait};
 
 #[test]
 fn kafka_keeps_what_it_is_given() {
@@ -124,23 +126,71 @@ fn prometheus_answers_queries() {
     steps.done("start, query, stop");
 }
 
+#[test]
+fn the_stand_in_takes_500_000_documents() {
+    let mut steps = Steps::new("bulk-server");
+    let binary = Path::new(env!("CARGO_BIN_EXE_bulk-server"));
+    let mut stand_in = BulkServerProgram::start(binary, true).expect("the stand-in starts");
+    steps.done("start");
+
+    let bodies: Vec<Vec<u8>> = (0..50_u64)
+        .map(|part| bulk_body(part * 10_000..(part + 1) * 10_000))
+        .collect();
+    let send = |body: &Vec<u8>| {
+        let path = "/_bulk?filter_path=errors,items.*.status,items.*.error";
+        let body = Some(("application/x-ndjson", &body[..]));
+        let answer = http::request(
+            stand_in.client().address(),
+            "POST",
+            path,
+            body,
+            Duration::from_secs(30),
+        );
+        answer.expect("an answer").json().expect("200 and JSON")
+    };
+    steps.done("write 500,000 documents into bodies");
+    for body in &bodies {
+        let answer = send(body);
+        assert_eq!(answer["errors"], false);
+        assert_eq!(answer["items"].as_array().map(Vec::len), Some(10_000));
+    }
+    assert_eq!(send(&bodies[7])["items"][9_999]["create"]["status"], 409);
+    steps.done("send 500,000");
+    let counted = stand_in.statistics().expect("it counts");
+    assert_eq!(
+        (&counted["documents"], &counted["duplicates"]),
+        (&json!(500_000), &json!(10_000))
+    );
+    let process = stand_in.process();
+    let cpu = process.cpu_time().expect("it runs");
+    let memory = process.peak_memory().expect("it runs") >> 20;
+    steps.done(&format!(
+        "it used {:.2} s of CPU, {memory} MiB",
+        cpu.as_secs_f32()
+    ));
+    stand_in.stop().expect("it stops when asked");
+}
+
+/// Creates with the record's number as id.
+fn bulk_body(numbers: std::ops::Range<u64>) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for number in numbers {
+        let action = json!({"create": {"_index": "first", "_id": number.to_string()}});
+        lines.extend_from_slice(action.to_string().as_bytes());
+        lines.push(b'\n');
+        lines.extend_from_slice(&records::json(number));
+        lines.push(b'\n');
+    }
+    lines
+}
+
 fn search_keeps_what_it_is_given(version: SearchVersion) {
     let mut steps = Steps::new(version.directory());
     let mut search = Search::start(version).expect("the server starts");
     let client = search.client().clone();
     steps.done("start");
 
-    let mut lines = Vec::new();
-    for number in 0..1_000 {
-        lines.extend_from_slice(
-            json!({"create": {"_index": "first", "_id": number.to_string()}})
-                .to_string()
-                .as_bytes(),
-        );
-        lines.push(b'\n');
-        lines.extend_from_slice(&records::json(number));
-        lines.push(b'\n');
-    }
+    let lines = bulk_body(0..1_000);
     let answer = client.bulk(&lines).expect("the bulk request is answered");
     assert_eq!(answer["errors"], false);
     let again = client.bulk(&lines).expect("the bulk request is answered");

@@ -3,7 +3,9 @@
 //! Everything here blocks the calling thread and returns `anyhow::Result`, so that a suite reads as a
 //! list of steps; the library crates never depend on it.
 
+pub mod bulk_server;
 pub mod http;
+pub mod isobar;
 pub mod ports;
 pub mod process;
 pub mod records;

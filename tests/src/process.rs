@@ -28,6 +28,7 @@ pub struct Launch {
     environment: Vec<(OsString, OsString)>,
     directory: Option<PathBuf>,
     log: PathBuf,
+    output: Option<PathBuf>,
     unprivileged: bool,
 }
 
@@ -40,6 +41,7 @@ impl Launch {
             environment: Vec::new(),
             directory: None,
             log: log.to_owned(),
+            output: None,
             unprivileged: false,
         }
     }
@@ -67,6 +69,13 @@ impl Launch {
         self
     }
 
+    /// Writes the program's standard output to a file of its own, and only its errors to the log.
+    #[must_use]
+    pub fn output(mut self, file: &Path) -> Self {
+        self.output = Some(file.to_owned());
+        self
+    }
+
     /// Runs the program as `nobody` if the tests run as root. The caller gives that user its
     /// directories with [`give_to_unprivileged`].
     #[must_use]
@@ -76,11 +85,11 @@ impl Launch {
     }
 
     fn command(&self) -> Result<Command> {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(&self.log)
-            .with_context(|| format!("cannot write the log {}", self.log.display()))?;
+        let log = append(&self.log)?;
+        let output = match &self.output {
+            Some(file) => append(file)?,
+            None => log.try_clone().context("cannot share the log file")?,
+        };
         // The kernel kills the program when the thread that started it ends: see `spawn`.
         let mut command = Command::new("setpriv");
         let _ = command.args(["--pdeathsig", "KILL"]);
@@ -94,7 +103,7 @@ impl Launch {
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .process_group(0)
             .stdin(Stdio::null())
-            .stdout(log.try_clone().context("cannot share the log file")?)
+            .stdout(output)
             .stderr(log);
         if let Some(directory) = &self.directory {
             let _ = command.current_dir(directory);
@@ -337,6 +346,11 @@ pub fn unprivileged_can_read(file: &Path) -> Result<bool> {
         .status()
         .context("cannot run setpriv: Debian package util-linux")?
         .success())
+}
+
+fn append(file: &Path) -> Result<File> {
+    let opened = File::options().create(true).append(true).open(file);
+    opened.with_context(|| format!("cannot write {}", file.display()))
 }
 
 fn as_unprivileged() -> [String; 5] {
