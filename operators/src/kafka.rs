@@ -26,6 +26,8 @@ mod ffi;
 mod lane;
 mod log;
 mod mailbox;
+mod pending;
+mod producer;
 mod rebalance;
 mod recovery;
 mod session;
@@ -40,4 +42,7 @@ pub use consumer::{Handle, LanedConsumer};
 pub use ffi::record::{Headers, Record, TimestampKind};
 pub use lane::{LaneReader, Limits, Read};
 pub use mailbox::{Event, Frontier, Reply};
+pub use producer::{
+    Compression, Delivery, DeliveryError, Failures, OutRecord, Producer, ProducerConfig,
+};
 pub use shared::{Closed, Counts};

@@ -156,9 +156,10 @@ impl Admin {
         for _ in 0..SERVED_PER_CALL {
             let _ = self.client.poll(Duration::ZERO);
         }
-        let failure = self.client.context().take_failure();
-        if let Err(Error::TimedOut { cause, .. }) = &mut answer {
-            *cause = failure;
+        match &mut answer {
+            Ok(_) => self.client.context().works(),
+            Err(Error::TimedOut { cause, .. }) => *cause = self.client.context().failure(),
+            Err(_) => {}
         }
         answer
     }

@@ -31,9 +31,15 @@ pub(crate) struct Asking {
 }
 
 impl Asking {
-    /// Takes the last failure, which names the broker and the cause.
-    pub(crate) fn take_failure(&self) -> Option<String> {
-        lock(&self.failure).take()
+    /// Returns the last failure, which names the broker and the cause. librdkafka keeps repeated
+    /// ones to itself for a while, so it stands until something works.
+    pub(crate) fn failure(&self) -> Option<String> {
+        lock(&self.failure).clone()
+    }
+
+    /// Notes that something worked.
+    pub(crate) fn works(&self) {
+        *lock(&self.failure) = None;
     }
 }
 
