@@ -1,11 +1,9 @@
-//! The scanner against tables, and against serde_json on random and mutated text.
+//! The scanner against tables of valid and invalid text. Random text is next door, in `against_serde`.
 
-use proptest::prelude::*;
-use serde_json::Value;
-
+use super::keys::DUPLICATE;
 use super::*;
 
-fn scan(text: &[u8]) -> Result<Vec<(String, String)>, JsonError> {
+pub(super) fn scan(text: &[u8]) -> Result<Vec<(String, String)>, JsonError> {
     let mut members = Vec::new();
     let span = scan_object(text, |member| {
         let key = unescape(member.key.of(text)).into_owned();
@@ -41,7 +39,10 @@ fn faults_are_named_with_their_place() {
         (b"", 0, "the text is empty"),
         (b"  ", 2, "the text is empty"),
         (b"[1]", 0, "expected an object, found an array"),
-        (b"\"x\"", 0, "expected an object"),
+        (b"\"x\"", 0, "expected an object, found a string"),
+        (b" -1", 1, "expected an object, found a number"),
+        (b"null", 0, "expected an object"),
+        (b"\xEF\xBB", 0, "not UTF-8"),
         (
             b"\xEF\xBB\xBF{}",
             0,
@@ -67,10 +68,24 @@ fn faults_are_named_with_their_place() {
             "expected four hexadecimal digits after \\u",
         ),
         (b"{\"a\":[1 2]}", 8, "expected ',' or ']' after an element"),
+        (b"{\"a\":[1,]}", 8, "expected a value"),
+        (b"{\"a\":[1}}", 7, "expected ',' or ']' after an element"),
+        (
+            b"{\"a\":{\"b\":1]}",
+            11,
+            "expected ',' or '}' after a member",
+        ),
+        (b"{\"a\":{1:2}}", 6, "expected a key in quotes"),
+        (b"{\"a\":+1}", 5, "expected a value"),
+        (b"{\"a\":.5}", 5, "expected a value"),
+        (b"{\"a\":1e+}", 8, "expected a digit"),
+        (b"{\"a\":\"\\", 6, "an unknown escape in a string"),
+        (b"{\"a\":\"\x00\"}", 6, "a control character in a string"),
+        (b"{\"a\":1}\x0C", 7, "text after the end of the value"),
         (b"{\"a\":1}{", 7, "text after the end of the value"),
         (b"{\"a\":\"\xFF\"}", 6, "not UTF-8"),
-        (b"{\"a\":1,\"a\":2}", 7, "a key that occurred before"),
-        (b"{\"a\":1,\"\\u0061\":2}", 7, "a key that occurred before"),
+        (b"{\"a\":1,\"a\":2}", 7, "duplicate key"),
+        (b"{\"a\":1,\"\\u0061\":2}", 7, "duplicate key"),
     ];
     for (text, at, problem) in table {
         let error = scan(text).expect_err("a fault");
@@ -90,8 +105,11 @@ fn deep_nesting_is_refused_and_does_not_overflow_the_stack() {
         scan(text.as_bytes()).map(|_| ())
     };
     assert_eq!(nested(DEPTH_MAX - 1), Ok(()));
-    let error = nested(10_000).expect_err("too deep");
-    assert_eq!(error.problem, "nested deeper than 128 levels");
+    for levels in [DEPTH_MAX, 10_000] {
+        let error = nested(levels).expect_err("too deep");
+        let problem = format!("nested deeper than {DEPTH_MAX} levels");
+        assert_eq!((error.at, error.problem), (DEPTH_MAX + 4, &problem[..]));
+    }
 }
 
 #[test]
@@ -128,103 +146,79 @@ fn paths_find_nested_values() {
     assert_eq!(member(b"[1]", "b"), None);
 }
 
-/// What serde_json accepts and the scanner refuses, or the other way round, on purpose.
-fn differs_on_purpose(text: &[u8], error: Option<JsonError>) -> bool {
-    let duplicate_or_deep =
-        error.is_some_and(|e| e.problem == DUPLICATE || e.problem.starts_with("nested deeper"));
-    // serde_json refuses lone surrogates and numbers beyond f64; Elasticsearch takes the first and
-    // answers the second with a reason of its own.
-    let surrogate = text.windows(2).any(|pair| pair == b"\\u");
-    let number = text.iter().any(|byte| matches!(byte, b'e' | b'E')) || text.len() > 300;
-    duplicate_or_deep || surrogate || number
-}
-
-fn document() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<i32>().prop_map(|n| Value::from(f64::from(n) / 8.0)),
-        ".{0,12}".prop_map(Value::from),
+#[test]
+fn any_single_value_is_validated_with_its_place() {
+    let valid: &[(&str, u32, u32)] = &[
+        ("1", 0, 1),
+        (" \"x\" ", 1, 4),
+        ("-0.5E-7\n", 0, 7),
+        ("1e400", 0, 5),
+        ("[]", 0, 2),
+        ("{\"a\":1,\"a\":[ { } ]}", 0, 19),
+        ("\tnull", 1, 5),
     ];
-    let value = leaf.prop_recursive(4, 40, 5, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::hash_map(".{0,6}", inner, 0..5)
-                .prop_map(|map| Value::Object(map.into_iter().collect())),
-        ]
-    });
-    prop::collection::hash_map(".{0,8}", value, 0..70)
-        .prop_map(|map| Value::Object(map.into_iter().collect()))
+    for (text, start, end) in valid {
+        let (start, end) = (*start, *end);
+        assert_eq!(validate(text.as_bytes()), Ok(Span { start, end }), "{text}");
+    }
+    for (text, at) in [("", 0), ("1 2", 2), ("tru", 0), ("[", 1), ("01", 1)] {
+        assert_eq!(
+            validate(text.as_bytes()).map_err(|e| e.at),
+            Err(at),
+            "{text}"
+        );
+    }
 }
 
-proptest! {
-    #[test]
-    fn valid_documents_are_read_as_serde_reads_them(document in document(), pretty: bool) {
-        let text = if pretty {
-            serde_json::to_string_pretty(&document)
-        } else {
-            serde_json::to_string(&document)
-        }.expect("a document");
-        let members = scan(text.as_bytes());
-        let members = members.map_err(|e| TestCaseError::fail(format!("{e} in {text}")))?;
-        let object = document.as_object().expect("an object");
-        prop_assert_eq!(members.len(), object.len());
-        for (key, value) in members {
-            let value: Value = serde_json::from_str(&value).expect("a value");
-            prop_assert_eq!(Some(&value), object.get(&key));
-            prop_assert_eq!(
-                member(text.trim().as_bytes(), &key).map(|raw| serde_json::from_slice(raw).ok()),
-                Some(object.get(&key).cloned())
-            );
+#[test]
+fn the_end_of_a_string_is_found_at_every_alignment() {
+    for special in [b'"', b'\\', 0x00, 0x1F] {
+        for filler in [
+            b'x', b' ', b'!', b'#', b'[', b']', 0x7F, 0x80, 0xA2, 0xDC, 0xFF,
+        ] {
+            for before in 0..40 {
+                let mut text = vec![filler; before];
+                text.extend_from_slice(&[special, b'"', filler, 0x01, b'\\']);
+                for from in 0..=before {
+                    assert_eq!(text::next_special(&text, from), before);
+                }
+                assert_eq!(text::next_special(&text[..before], 0), before);
+            }
         }
     }
+}
 
-    #[test]
-    fn mutated_documents_are_refused_exactly_when_serde_refuses_them(
-        document in document(), at: prop::sample::Index, byte: u8, cut: bool,
-    ) {
-        let mut text = serde_json::to_vec(&document).expect("a document");
-        let at = at.index(text.len());
-        if cut { text.truncate(at) } else { text[at] = byte }
-        let ours = scan(&text).map(|_| ());
-        let theirs = serde_json::from_slice::<serde_json::Map<String, Value>>(&text);
-        if ours.is_ok() != theirs.is_ok() {
-            prop_assert!(differs_on_purpose(&text, ours.err()), "{:?} {:?} {}", ours, theirs, text.escape_ascii());
+#[test]
+fn keys_repeat_only_when_they_are_equal_as_text() {
+    // Equal length, first and last eight bytes, hence equal hashes.
+    let alike = r#"{"kubernetes_a_namespace":1,"kubernetes_b_namespace":2}"#;
+    assert_eq!(scan(alike.as_bytes()).map(|members| members.len()), Ok(2));
+    // Different halves of surrogate pairs become the same text, but are different keys.
+    let halves = r#"{"\ud800":1,"\ud801":2,"\udc00":3,"\ufffd":4}"#;
+    assert_eq!(scan(halves.as_bytes()).map(|members| members.len()), Ok(4));
+    for text in [
+        r#"{"kubernetes_a_namespace":1,"x":{},"kubernetes_a_namespace":2}"#,
+        r#"{"":1,"":2}"#,
+        r#"{"\uD83D\ude00":1,"😀":2}"#,
+        r#"{"\ud800":1,"\uD800":2}"#,
+    ] {
+        assert_eq!(scan(text.as_bytes()).map_err(|e| e.problem), Err(DUPLICATE));
+    }
+}
+
+#[test]
+fn a_repeated_key_is_found_whatever_the_number_of_members() {
+    for count in 1..150 {
+        let keys: Vec<_> = (0..count).map(|n| format!("\"key{n}\":{n}")).collect();
+        let unique = format!("{{{}}}", keys.join(","));
+        assert_eq!(
+            scan(unique.as_bytes()).map(|members| members.len()),
+            Ok(count)
+        );
+        for repeated in [0, count / 2, count - 1] {
+            let text = format!("{{{},{}}}", keys.join(","), keys[repeated]);
+            let error = scan(text.as_bytes()).expect_err("a repeated key");
+            assert_eq!((error.at, error.problem), (unique.len(), DUPLICATE));
         }
-    }
-
-    #[test]
-    fn random_text_never_panics(text in prop::collection::vec(any::<u8>(), 0..200)) {
-        let ours = scan(&text).is_ok();
-        let theirs = serde_json::from_slice::<serde_json::Map<String, Value>>(&text).is_ok();
-        prop_assert_eq!(ours, theirs);
-        let _ = member(&text, "x");
-        let _ = element(&text, 1);
-        let _ = unescape(&text);
-    }
-
-    #[test]
-    fn strings_survive_writing_and_reading(text in ".{0,40}") {
-        let mut out = Vec::new();
-        write_string(&mut out, &text);
-        let back: String = serde_json::from_slice(&out).expect("a string");
-        prop_assert_eq!(&back, &text);
-        prop_assert_eq!(string(&out).map(|t| t.into_owned()), Some(text));
-    }
-
-    #[test]
-    fn bytes_are_written_as_the_standard_library_reads_them(text in prop::collection::vec(any::<u8>(), 0..40)) {
-        let mut out = Vec::new();
-        write_bytes_lossy(&mut out, &text);
-        let back: String = serde_json::from_slice(&out).expect("a string");
-        prop_assert_eq!(back, String::from_utf8_lossy(&text));
-    }
-
-    #[test]
-    fn escapes_resolve_as_serde_resolves_them(text in r#"(a|\\n|\\"|\\\\|\\/|\\u00e9|\\ud83d\\ude00|é){0,10}"#) {
-        let quoted = format!("\"{text}\"");
-        let theirs: String = serde_json::from_str(&quoted).expect("valid escapes");
-        prop_assert_eq!(unescape(text.as_bytes()), theirs);
     }
 }

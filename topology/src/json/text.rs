@@ -11,11 +11,12 @@ pub(super) fn next_special(text: &[u8], mut at: usize) -> usize {
     while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
         let word = u64::from_le_bytes(*chunk);
         // Each term has the high bit of a byte set where that byte is what it looks for; bytes above
-        // a hit may be wrong, the lowest hit is exact.
-        let quote = (word ^ (LOW * 0x22)).wrapping_sub(LOW) & !(word ^ (LOW * 0x22));
-        let backslash = (word ^ (LOW * 0x5C)).wrapping_sub(LOW) & !(word ^ (LOW * 0x5C));
-        let control = word.wrapping_sub(LOW * 0x20) & !word;
-        let hits = (quote | backslash | control) & HIGH;
+        // a hit may be wrong, the lowest hit is exact. None of the three is above 0x7F, so one mask
+        // of the bytes that are serves all.
+        let quote = (word ^ (LOW * 0x22)).wrapping_sub(LOW);
+        let backslash = (word ^ (LOW * 0x5C)).wrapping_sub(LOW);
+        let control = word.wrapping_sub(LOW * 0x20);
+        let hits = (quote | backslash | control) & !word & HIGH;
         if hits != 0 {
             return at + (hits.trailing_zeros() / 8) as usize;
         }
@@ -42,6 +43,35 @@ pub fn unescape(raw: &[u8]) -> Cow<'_, str> {
     if !raw.contains(&b'\\') {
         return String::from_utf8_lossy(raw);
     }
+    let out = resolve(raw, |_| char::REPLACEMENT_CHARACTER.into());
+    String::from_utf8(out)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+        .into()
+}
+
+/// As `unescape`, for comparing: different lone surrogates stay different, as bytes that occur in
+/// no text (what UTF-8 would be for them).
+pub(super) fn unescape_exactly(raw: &[u8]) -> Cow<'_, [u8]> {
+    if !raw.contains(&b'\\') {
+        return raw.into();
+    }
+    resolve(raw, Unit::Surrogate).into()
+}
+
+/// What one `\u` escape, or a pair of them, stands for.
+enum Unit {
+    Character(char),
+    /// Half of a surrogate pair, 0xD800 to 0xDFFF.
+    Surrogate(u16),
+}
+
+impl From<char> for Unit {
+    fn from(character: char) -> Self {
+        Unit::Character(character)
+    }
+}
+
+fn resolve(raw: &[u8], lone: impl Fn(u16) -> Unit) -> Vec<u8> {
     let mut out = Vec::with_capacity(raw.len());
     let mut at = 0;
     while let Some(offset) = raw[at..].iter().position(|byte| *byte == b'\\') {
@@ -54,9 +84,12 @@ pub fn unescape(raw: &[u8]) -> Cow<'_, str> {
             Some(b'r') => b'\r',
             Some(b't') => b'\t',
             Some(b'u') => {
-                let (character, length) = unicode_escape(&raw[at - 1..]);
-                let mut buffer = [0; 4];
-                out.extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
+                let (unit, length) = unicode_escape(&raw[at - 1..]);
+                let unit = match unit {
+                    Unit::Surrogate(half) => lone(half),
+                    character => character,
+                };
+                push_unit(&mut out, unit);
                 at += length - 1;
                 continue;
             }
@@ -67,34 +100,36 @@ pub fn unescape(raw: &[u8]) -> Cow<'_, str> {
         at += 1;
     }
     out.extend_from_slice(&raw[at.min(raw.len())..]);
-    String::from_utf8(out)
-        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-        .into()
+    out
 }
 
-/// The character of the escape `\uXXXX` or surrogate pair that `raw` starts with, and its length.
-fn unicode_escape(raw: &[u8]) -> (char, usize) {
+fn push_unit(out: &mut Vec<u8>, unit: Unit) {
+    match unit {
+        Unit::Character(character) => {
+            out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+        Unit::Surrogate(half) => {
+            let low = |bits: u16| 0x80 | (bits & 0x3F) as u8;
+            out.extend_from_slice(&[0xED, low(half >> 6), low(half)]);
+        }
+    }
+}
+
+/// What the escape `\uXXXX` or surrogate pair that `raw` starts with stands for, and its length.
+fn unicode_escape(raw: &[u8]) -> (Unit, usize) {
     let unit = |at: usize| {
         let digits = raw
             .get(at + 2..at + 6)
             .filter(|_| raw[at..].starts_with(b"\\u"))?;
-        u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
     };
     let Some(first) = unit(0) else {
-        return (char::REPLACEMENT_CHARACTER, raw.len().min(2));
+        return (char::REPLACEMENT_CHARACTER.into(), raw.len().min(2));
     };
-    if let Some(character) = char::from_u32(first) {
-        return (character, 6);
-    }
-    match unit(6) {
-        Some(second @ 0xDC00..=0xDFFF) if first < 0xDC00 => {
-            let code = 0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00);
-            (
-                char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER),
-                12,
-            )
-        }
-        _ => (char::REPLACEMENT_CHARACTER, 6),
+    let pair = [first, unit(6).unwrap_or(0)];
+    match char::decode_utf16(pair).next() {
+        Some(Ok(character)) => (character.into(), 6 * character.len_utf16()),
+        _ => (Unit::Surrogate(first), 6),
     }
 }
 
