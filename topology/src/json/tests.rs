@@ -193,6 +193,15 @@ fn keys_repeat_only_when_they_are_equal_as_text() {
     // Equal length, first and last eight bytes, hence equal hashes.
     let alike = r#"{"kubernetes_a_namespace":1,"kubernetes_b_namespace":2}"#;
     assert_eq!(scan(alike.as_bytes()).map(|members| members.len()), Ok(2));
+    // The hash of a key and of a longer key that starts with it, made equal by its last bytes.
+    let (short, long) = ("labels_application", "labels_applicationlicatyon");
+    assert_eq!(key_hash(short.as_bytes()), key_hash(long.as_bytes()));
+    for text in [
+        format!(r#"{{"{short}":1,"{long}":2}}"#),
+        format!(r#"{{"{long}":1,"{short}":2}}"#),
+    ] {
+        assert_eq!(scan(text.as_bytes()).map(|members| members.len()), Ok(2));
+    }
     // Different halves of surrogate pairs become the same text, but are different keys.
     let halves = r#"{"\ud800":1,"\ud801":2,"\udc00":3,"\ufffd":4}"#;
     assert_eq!(scan(halves.as_bytes()).map(|members| members.len()), Ok(4));
