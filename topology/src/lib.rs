@@ -38,7 +38,7 @@ pub use health::{Condition, Health};
 pub use operator::{AnyBolt, AnySpout, Bolt, Emitter, Next, SourceBatch, Spout};
 pub use outcome::{Answer, Failure, Policy};
 pub use partition::{Account, Partition, Partitions};
-pub use plan::{EdgeReport, MemoryReport, NodeReport, Plan, PlanReport, plan};
+pub use plan::{EdgeReport, MemoryReport, NodeReport, Plan, PlanReport, plan, plan_after};
 pub use record::{DocumentWriter, NoDocument, Record, RecordMut, Shared};
 pub use registry::{
     BoltType, ConnectionType, DocumentUse, Prepare, PreparedBolt, PreparedSpout, Registry,

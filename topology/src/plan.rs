@@ -53,8 +53,19 @@ pub fn plan(
     cores: usize,
     directory: &FilePath,
 ) -> Result<Plan, Problems> {
+    plan_after(Problems::default(), spec, registry, cores, directory)
+}
+
+/// As [`plan`], for what could be read of a file with problems: adds those that its components have.
+/// Gives a plan only when there is no problem at all.
+pub fn plan_after(
+    mut problems: Problems,
+    spec: &Spec,
+    registry: &Registry,
+    cores: usize,
+    directory: &FilePath,
+) -> Result<Plan, Problems> {
     let lanes = spec.settings.lanes.unwrap_or(cores).clamp(1, 255);
-    let mut problems = Problems::default();
     let mut symbols = Symbols::new();
     let mut policies = Vec::new();
     let connections: BTreeMap<&str, &Component> = spec
@@ -126,7 +137,17 @@ fn prepare_bolts<'s>(
     problems: &mut Problems,
 ) -> Vec<Prepared<'s, PreparedBolt>> {
     let mut prepared = Vec::new();
-    for component in spec.sorted_bolts().into_iter().chain(&spec.dead_letter) {
+    let sorted = spec.sorted_bolts();
+    // A topology with a cycle gets no plan, but its bolts are checked.
+    let in_cycles: Vec<&Component> = match sorted.len() == spec.bolts.len() {
+        true => Vec::new(),
+        false => spec
+            .bolts
+            .iter()
+            .filter(|bolt| !sorted.iter().any(|other| std::ptr::eq(*other, *bolt)))
+            .collect(),
+    };
+    for component in sorted.into_iter().chain(in_cycles).chain(&spec.dead_letter) {
         let Some(kind) = registry.bolt(&component.kind) else {
             let known = registry.bolts.iter().map(|kind| kind.name);
             checks::unknown_type(component, "bolt", known.collect(), problems);

@@ -8,7 +8,7 @@ use super::settings::Settings;
 use super::tree::{Entry, Node, Place, Value};
 
 /// A topology as its file says it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Spec {
     /// The topology's name.
     pub name: String,
@@ -99,13 +99,23 @@ const DEAD_LETTER: &str = "dead_letter";
 impl Spec {
     /// Reads a whole file and finds every problem that needs no knowledge of operators.
     pub fn read(root: &Node) -> Result<Spec, Problems> {
+        let (spec, problems) = Self::read_all(root);
+        problems.or(spec)
+    }
+
+    /// As [`Spec::read`], but also returns what could be read of a file with problems, so that the
+    /// problems of its components can be found as well. Nothing of it must run.
+    pub fn read_all(root: &Node) -> (Spec, Problems) {
         let mut problems = Problems::default();
         if !matches!(root.value, Value::Map(_)) {
             let problem = Problem::new(Path::root(), format!("found {}", root.described()));
-            return Err(problem
-                .expected("a mapping with isobar, name, spouts and bolts")
-                .at(root.place)
-                .into());
+            problems.push(
+                problem
+                    .expected("a mapping with isobar, name, spouts and bolts")
+                    .at(root.place),
+            );
+            problems.forget(&root.unreadable());
+            return (Spec::default(), problems);
         }
         for entry in root.entries() {
             if !TOP_LEVEL.contains(&entry.key.as_str()) {
@@ -141,33 +151,40 @@ impl Spec {
             settings,
         };
         spec.check_ids(root, &mut problems);
-        spec.check_inputs(&mut problems);
+        spec.check_inputs(root, &mut problems);
         spec.check_cycles(&mut problems);
-        problems.or(spec)
+        problems.forget(&root.unreadable());
+        (spec, problems)
     }
 
-    /// Bolts in an order in which every bolt comes after its inputs.
+    /// Bolts in an order in which every bolt comes after its inputs; those that form cycles, or are
+    /// behind one, are left out.
     pub fn sorted_bolts(&self) -> Vec<&Component> {
+        let spouts: BTreeSet<&str> = self.spouts.iter().map(|s| s.id.as_str()).collect();
+        // What is no bolt needs not to be waited for, be it a spout or unknown.
+        let mut waited_for: BTreeSet<&str> = self
+            .bolts
+            .iter()
+            .map(|bolt| bolt.id.as_str())
+            .filter(|id| !spouts.contains(id))
+            .collect();
+        let mut waiting: Vec<&Component> = self.bolts.iter().collect();
         let mut sorted: Vec<&Component> = Vec::new();
-        let mut placed: BTreeSet<&str> = self.spouts.iter().map(|s| s.id.as_str()).collect();
-        while sorted.len() < self.bolts.len() {
-            let ready = self.bolts.iter().filter(|bolt| {
-                !placed.contains(bolt.id.as_str())
-                    && bolt
-                        .inputs
-                        .iter()
-                        .all(|input| placed.contains(input.from.component.as_str()))
-            });
-            let ready: Vec<&Component> = ready.collect();
+        loop {
+            let (ready, rest): (Vec<&Component>, Vec<&Component>) =
+                waiting.into_iter().partition(|bolt| {
+                    let mut inputs = bolt.inputs.iter();
+                    inputs.all(|input| !waited_for.contains(input.from.component.as_str()))
+                });
             if ready.is_empty() {
-                break;
+                return sorted;
             }
-            for bolt in ready {
-                let _ = placed.insert(&bolt.id);
-                sorted.push(bolt);
+            for bolt in &ready {
+                let _ = waited_for.remove(bolt.id.as_str());
             }
+            sorted.extend(ready);
+            waiting = rest;
         }
-        sorted
     }
 
     fn check_ids(&self, root: &Node, problems: &mut Problems) {
@@ -206,12 +223,13 @@ impl Spec {
         }
     }
 
-    fn check_inputs(&self, problems: &mut Problems) {
-        let known: Vec<&str> = self
-            .spouts
-            .iter()
-            .chain(&self.bolts)
-            .map(|component| component.id.as_str())
+    fn check_inputs(&self, root: &Node, problems: &mut Problems) {
+        // Those with problems of their own are known all the same.
+        let known: Vec<&str> = ["spouts", "bolts"]
+            .into_iter()
+            .filter_map(|section| root.get(section))
+            .flat_map(|section| section.entries())
+            .map(|entry| entry.key.as_str())
             .collect();
         for bolt in &self.bolts {
             for input in &bolt.inputs {
@@ -229,55 +247,42 @@ impl Spec {
     }
 
     fn check_cycles(&self, problems: &mut Problems) {
-        let sorted: BTreeSet<&str> = self.sorted_bolts().iter().map(|b| b.id.as_str()).collect();
-        let by_id: BTreeMap<&str, &Component> = self
+        let sorted: BTreeSet<*const Component> = self
+            .sorted_bolts()
+            .into_iter()
+            .map(std::ptr::from_ref)
+            .collect();
+        let unsorted: BTreeMap<&str, &Component> = self
             .bolts
             .iter()
+            .filter(|bolt| !sorted.contains(&std::ptr::from_ref(*bolt)))
             .map(|bolt| (bolt.id.as_str(), bolt))
             .collect();
-        let mut reported: BTreeSet<&str> = BTreeSet::new();
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
         for bolt in &self.bolts {
-            if sorted.contains(bolt.id.as_str()) || reported.contains(bolt.id.as_str()) {
-                continue;
-            }
-            // Walk towards the inputs that are not sorted either, until a bolt comes again.
+            // Each bolt that is not sorted waits for another one, so walking towards the inputs
+            // comes to a bolt again: of this walk, or of an earlier one that has told its cycle.
             let mut walk: Vec<&str> = Vec::new();
-            let mut at = bolt.id.as_str();
-            while !walk.contains(&at) {
-                walk.push(at);
-                let inputs = by_id.get(at).into_iter().flat_map(|bolt| &bolt.inputs);
-                let mut unsorted = inputs
-                    .map(|input| input.from.component.as_str())
-                    .filter(|from| by_id.contains_key(from) && !sorted.contains(from));
-                match unsorted.next() {
-                    Some(next) => at = next,
-                    None => break,
-                }
+            let mut at = unsorted.get(bolt.id.as_str());
+            while let Some(bolt) = at.filter(|bolt| seen.insert(&bolt.id)) {
+                walk.push(&bolt.id);
+                let mut inputs = bolt.inputs.iter();
+                at = inputs.find_map(|input| unsorted.get(input.from.component.as_str()));
             }
-            let Some(start) = walk.iter().position(|id| *id == at).filter(|_| {
-                walk.len() > 1
-                    || by_id
-                        .get(at)
-                        .is_some_and(|b| b.inputs.iter().any(|i| i.from.component == at))
-            }) else {
-                continue;
-            };
-            let mut cycle: Vec<&str> = walk[start..].to_vec();
-            if reported.contains(cycle[0]) || cycle.is_empty() {
-                continue;
+            let again = at.and_then(|bolt| walk.iter().position(|id| *id == bolt.id));
+            if let (Some(start), Some(first)) = (again, at) {
+                let mut cycle = walk.split_off(start);
+                cycle.push(&first.id);
+                cycle.reverse();
+                problems.push(
+                    Problem::new(
+                        first.path.key("inputs"),
+                        format!("the bolts form a cycle: {}", cycle.join(" → ")),
+                    )
+                    .expected("a graph in which records only move forward")
+                    .at(first.place),
+                );
             }
-            reported.extend(cycle.iter().copied());
-            cycle.reverse();
-            cycle.push(cycle[0]);
-            let first = by_id[cycle[0]];
-            problems.push(
-                Problem::new(
-                    first.path.key("inputs"),
-                    format!("the bolts form a cycle: {}", cycle.join(" → ")),
-                )
-                .expected("a graph in which records only move forward")
-                .at(first.place),
-            );
         }
     }
 }
@@ -369,6 +374,9 @@ fn component(
     problems: &mut Problems,
 ) -> Option<Component> {
     let node = &entry.node;
+    if node.value == Value::Unreadable {
+        return None;
+    }
     if !matches!(node.value, Value::Map(_)) {
         problems.push(
             Problem::new(path, format!("found {}", node.described()))
@@ -466,6 +474,9 @@ fn read_inputs(entry: &Entry, path: &Path, problems: &mut Problems) -> Vec<Input
 }
 
 fn read_input(node: &Node, path: Path, problems: &mut Problems) -> Option<Input> {
+    if !node.unreadable().is_empty() {
+        return None;
+    }
     let (from, grouping) = match &node.value {
         Value::String(text) => (Some(text.as_str()), Some(Grouping::Local)),
         Value::Map(entries) => {
@@ -541,143 +552,4 @@ fn read_grouping(node: &Node, path: Path, problems: &mut Problems) -> Option<Gro
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    /// Reads a file given as JSON and compares its problems, line by line.
-    fn check(change: serde_json::Value, expected: &[&str]) {
-        let mut file = json!({
-            "isobar": 1,
-            "name": "logs",
-            "spouts": {"in": {"type": "kafka"}},
-            "bolts": {
-                "parse": {"type": "parse_json", "inputs": ["in"]},
-                "index": {"type": "elasticsearch", "inputs": ["parse"]},
-            },
-        });
-        merge(&mut file, change);
-        let problems = match Spec::read(&Node::from_json(&file)) {
-            Ok(_) => String::new(),
-            Err(problems) => problems.to_string(),
-        };
-        assert_eq!(problems.lines().collect::<Vec<_>>(), expected);
-    }
-
-    fn merge(into: &mut serde_json::Value, change: serde_json::Value) {
-        match (into, change) {
-            (serde_json::Value::Object(into), serde_json::Value::Object(change)) => {
-                for (key, value) in change {
-                    if value.is_null() {
-                        let _ = into.remove(&key);
-                    } else {
-                        merge(into.entry(key).or_insert(json!(null)), value);
-                    }
-                }
-            }
-            (into, change) => *into = change,
-        }
-    }
-
-    #[test]
-    fn a_sound_file_has_no_problems_and_bolts_sort_behind_their_inputs() {
-        check(json!({}), &[]);
-        let file = json!({
-            "isobar": 1, "name": "x", "spouts": {"in": {"type": "kafka"}},
-            "bolts": {
-                "last": {"type": "blackhole", "inputs": ["route.errors", "first"]},
-                "route": {"type": "route", "inputs": [{"from": "first", "grouping": {"fields": ["doc.host"]}}]},
-                "first": {"type": "parse_json", "inputs": "in"},
-            },
-        });
-        let spec = Spec::read(&Node::from_json(&file)).expect("sound");
-        let order: Vec<&str> = spec.sorted_bolts().iter().map(|b| b.id.as_str()).collect();
-        assert_eq!(order, ["first", "route", "last"]);
-        let route = &spec.bolts[1].inputs[0];
-        assert_eq!(
-            route.grouping,
-            Grouping::Fields(vec!["doc.host".to_owned()])
-        );
-    }
-
-    #[test]
-    fn problems_of_the_whole_are_found() {
-        check(
-            json!({"isobar": 2}),
-            &[
-                "isobar: found the number 2; expected 1, the only version of the file's format that this program knows",
-            ],
-        );
-        check(
-            json!({"name": null, "spout": {}}),
-            &[
-                "`name` is missing; expected the topology's name: it names the consumer group and the metrics",
-                "spout: unknown key; expected one of isobar, name, connections, spouts, bolts, dead_letter, settings; did you mean spouts?",
-            ],
-        );
-        check(
-            json!({"settings": {"lane": 2, "max_attempts": 0}}),
-            &[
-                "settings.lane: unknown option; expected one of drain_timeout, lanes, max_attempts, queue_batches, queue_bytes, retry_initial, retry_max; did you mean lanes?",
-                "settings.max_attempts: found the number 0; expected a number from 1 to 1000",
-            ],
-        );
-    }
-
-    #[test]
-    fn problems_of_components_are_found() {
-        check(
-            json!({"bolts": {"in": {"type": "x", "inputs": ["parse"]}}}),
-            &[
-                "bolts.in: the id `in` is taken by spouts.in; expected an id of its own: spouts and bolts share their names",
-            ],
-        );
-        check(
-            json!({"bolts": {"index": {"type": null}}}),
-            &[
-                "bolts.index: `type` is missing; expected the name of a type; `isobar operators` lists them",
-            ],
-        );
-        check(
-            json!({"bolts": {"index": {"inputs": ["parze"]}}}),
-            &[
-                "bolts.index.inputs[0]: unknown input `parze`; expected one of in, parse, index; did you mean parse?",
-            ],
-        );
-        check(
-            json!({"bolts": {"index": {"inputs": null}}}),
-            &[
-                "bolts.index.inputs: `inputs` is missing; expected a list of spouts, bolts or streams such as [parse, route.errors]",
-            ],
-        );
-        check(
-            json!({"bolts": {"index": {"inputs": [{"from": "parse", "grouping": "shufle"}]}}}),
-            &[
-                "bolts.index.inputs[0].grouping: found the string \"shufle\"; expected local, shuffle or {fields: [doc.host]}; did you mean shuffle?",
-            ],
-        );
-        check(
-            json!({"bolts": {"index": {"on_rejected": "keep"}}}),
-            &[
-                "bolts.index.on_rejected: found the string \"keep\"; expected drop; to keep rejected records, consume the stream or set dead_letter",
-            ],
-        );
-    }
-
-    #[test]
-    fn cycles_are_printed() {
-        check(
-            json!({"bolts": {"parse": {"inputs": ["in", "index"]}}}),
-            &[
-                "bolts.index.inputs: the bolts form a cycle: index → parse → index; expected a graph in which records only move forward",
-            ],
-        );
-        check(
-            json!({"bolts": {"parse": {"inputs": ["parse"]}}}),
-            &[
-                "bolts.parse.inputs: the bolts form a cycle: parse → parse; expected a graph in which records only move forward",
-            ],
-        );
-    }
-}
+mod tests;

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
+use serde_path_to_error as with_path;
 
 use super::problem::{Path, Problem, Problems};
 use super::schema;
@@ -10,17 +11,43 @@ use super::tree::Node;
 /// Reads a configuration: first against the struct's JSON schema, which finds every problem with
 /// its place, then by serde, which finds what a schema cannot say.
 ///
-/// `path` is where `node` is in the topology file.
+/// `path` is where `node` is in the topology file. Problems can be none at all: then parts of it could
+/// not be read, which was said when the file was read.
 pub fn parse_config<T: DeserializeOwned + JsonSchema>(
     node: &Node,
     path: &Path,
 ) -> Result<T, Problems> {
     let schema = schemars::schema_for!(T);
-    let (node, problems) = schema::check(node, schema.as_value(), path);
+    let (node, mut problems) = schema::check(node, schema.as_value(), path);
+    let unreadable = node.unreadable();
+    if !unreadable.is_empty() {
+        problems.forget(&unreadable);
+        return Err(problems);
+    }
     problems.or(())?;
-    serde_json::from_value(node.to_json()).map_err(|error| {
-        Problem::new(path.clone(), error.to_string())
-            .at(node.place)
-            .into()
+    with_path::deserialize(node.to_json()).map_err(|error| {
+        let mut below = Path::root();
+        let mut at = path.clone();
+        for segment in error.path() {
+            match segment {
+                with_path::Segment::Seq { index } => {
+                    (below, at) = (below.index(*index), at.index(*index));
+                }
+                with_path::Segment::Map { key } => (below, at) = (below.key(key), at.key(key)),
+                // Alternatives of an enum are not steps of the file.
+                with_path::Segment::Enum { .. } | with_path::Segment::Unknown => {}
+            }
+        }
+        let wrong = node.nearest_to(&below);
+        let message = if wrong.walk().any(|node| node.hidden) {
+            "not valid; what is wrong cannot be shown, as the value came from a variable or a file"
+                .to_owned()
+        } else {
+            error.inner().to_string()
+        };
+        Problem::new(at, message).at(wrong.place).into()
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! What is wrong with a topology file: where, what, what was expected, and what was probably meant.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::tree::Place;
@@ -47,6 +48,8 @@ impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (depth, segment) in self.0.iter().enumerate() {
             match segment {
+                // A key with dots in it must not look like several steps.
+                Segment::Key(key) if !is_plain(key) => write!(f, "[{key:?}]")?,
                 Segment::Key(key) if depth == 0 => f.write_str(key)?,
                 Segment::Key(key) => write!(f, ".{key}")?,
                 Segment::Index(index) => write!(f, "[{index}]")?,
@@ -54,6 +57,11 @@ impl fmt::Display for Path {
         }
         Ok(())
     }
+}
+
+fn is_plain(key: &str) -> bool {
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '@');
+    !key.is_empty() && key.chars().all(plain)
 }
 
 /// One thing that is wrong.
@@ -138,6 +146,12 @@ impl Problems {
         result.map_err(|problems| self.append(problems)).ok()
     }
 
+    /// Leaves out what follows from values that could not be read.
+    pub(super) fn forget(&mut self, places: &BTreeSet<Place>) {
+        self.0
+            .retain(|problem| problem.place.is_none_or(|place| !places.contains(&place)));
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -182,8 +196,11 @@ impl std::error::Error for Problems {}
 
 /// The known name that was probably meant: at most a third of its letters differ.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    /// Names are shorter; the time of a comparison is the product of both lengths.
+    const NAME_MAX: usize = 100;
     known
         .into_iter()
+        .filter(|_| name.len() <= NAME_MAX)
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
         .filter(|(distance, candidate)| *distance * 3 <= candidate.len().max(name.len()) + 1)
         .min()

@@ -1,5 +1,7 @@
 //! A tree of values, each with its place in the text that it came from.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value as Json;
 
 use super::problem::{Path, Segment};
@@ -22,6 +24,9 @@ pub struct Node {
     pub place: Place,
     /// The value came from a variable or a file, so texts about problems must not show it.
     pub hidden: bool,
+    /// How a number or `true` and `false` was written, for options that want text: `007` and `1.10`
+    /// stay what they are.
+    pub written: Option<Box<str>>,
 }
 
 /// A value as YAML and JSON know it.
@@ -41,6 +46,9 @@ pub enum Value {
     List(Vec<Node>),
     /// A mapping in the order of the text; keys do not repeat.
     Map(Vec<Entry>),
+    /// What stood there could not be read, and a problem already says so. It fits everywhere, so that
+    /// no further problem follows from it.
+    Unreadable,
 }
 
 /// A member of a mapping.
@@ -61,6 +69,7 @@ impl Node {
             value,
             place,
             hidden: false,
+            written: None,
         }
     }
 
@@ -90,10 +99,37 @@ impl Node {
         }
     }
 
-    /// The same values without places.
+    /// The elements of a list; empty for anything else.
+    pub fn items(&self) -> &[Node] {
+        match &self.value {
+            Value::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// This node and all below it.
+    pub fn walk(&self) -> impl Iterator<Item = &Node> {
+        let mut open = vec![self];
+        std::iter::from_fn(move || {
+            let node = open.pop()?;
+            open.extend(node.items());
+            open.extend(node.entries().iter().map(|entry| &entry.node));
+            Some(node)
+        })
+    }
+
+    /// The places of all that could not be read.
+    pub fn unreadable(&self) -> BTreeSet<Place> {
+        self.walk()
+            .filter(|node| node.value == Value::Unreadable)
+            .map(|node| node.place)
+            .collect()
+    }
+
+    /// The same values without places; what could not be read is null.
     pub fn to_json(&self) -> Json {
         match &self.value {
-            Value::Null => Json::Null,
+            Value::Null | Value::Unreadable => Json::Null,
             Value::Bool(value) => Json::Bool(*value),
             Value::Int(value) => Json::from(*value),
             Value::Float(value) => Json::from(*value),
@@ -133,6 +169,22 @@ impl Node {
         Self::new(value, Place::default())
     }
 
+    /// What a path names below this node, or its nearest ancestor that exists.
+    pub fn nearest_to(&self, path: &Path) -> &Node {
+        let mut node = self;
+        for segment in path.segments() {
+            let next = match segment {
+                Segment::Key(key) => node.get(key),
+                Segment::Index(index) => node.items().get(*index),
+            };
+            match next {
+                Some(next) => node = next,
+                None => break,
+            }
+        }
+        node
+    }
+
     /// The place of what a path names below this node, or of its nearest ancestor that exists.
     pub fn place_of(&self, path: &[Segment]) -> Place {
         let Some((segment, rest)) = path.split_first() else {
@@ -161,6 +213,7 @@ impl Node {
     pub(crate) fn described(&self) -> String {
         match &self.value {
             Value::Null => "nothing".to_owned(),
+            Value::Unreadable => "what cannot be read".to_owned(),
             Value::List(_) => "a list".to_owned(),
             Value::Map(_) => "a mapping".to_owned(),
             Value::Bool(value) => self.shown("boolean", &value.to_string()),

@@ -200,7 +200,7 @@ impl JsonSchema for ByteSize {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": ["string", "integer"], "format": "byte_size", "examples": ["64KiB", "8MiB"]})
+        json_schema!({"type": ["string", "integer"], "format": "byte_size", "minimum": 0, "examples": ["64KiB", "8MiB"]})
     }
 }
 

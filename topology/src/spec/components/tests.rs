@@ -1,0 +1,207 @@
+//! Topology files given as JSON, each with its problems.
+
+use serde_json::json;
+
+use super::*;
+
+/// Reads a file given as JSON and compares its problems, line by line.
+fn check(change: serde_json::Value, expected: &[&str]) {
+    let mut file = json!({
+        "isobar": 1,
+        "name": "logs",
+        "spouts": {"in": {"type": "kafka"}},
+        "bolts": {
+            "parse": {"type": "parse_json", "inputs": ["in"]},
+            "index": {"type": "elasticsearch", "inputs": ["parse"]},
+        },
+    });
+    merge(&mut file, change);
+    let problems = match Spec::read(&Node::from_json(&file)) {
+        Ok(_) => String::new(),
+        Err(problems) => problems.to_string(),
+    };
+    assert_eq!(problems.lines().collect::<Vec<_>>(), expected);
+}
+
+fn merge(into: &mut serde_json::Value, change: serde_json::Value) {
+    match (into, change) {
+        (serde_json::Value::Object(into), serde_json::Value::Object(change)) => {
+            for (key, value) in change {
+                if value.is_null() {
+                    let _ = into.remove(&key);
+                } else {
+                    merge(into.entry(key).or_insert(json!(null)), value);
+                }
+            }
+        }
+        (into, change) => *into = change,
+    }
+}
+
+#[test]
+fn a_sound_file_has_no_problems_and_bolts_sort_behind_their_inputs() {
+    check(json!({}), &[]);
+    let file = json!({
+        "isobar": 1, "name": "x", "spouts": {"in": {"type": "kafka"}},
+        "bolts": {
+            "last": {"type": "blackhole", "inputs": ["route.errors", "first"]},
+            "route": {"type": "route", "inputs": [{"from": "first", "grouping": {"fields": ["doc.host"]}}]},
+            "first": {"type": "parse_json", "inputs": "in"},
+        },
+    });
+    let spec = Spec::read(&Node::from_json(&file)).expect("sound");
+    let order: Vec<&str> = spec.sorted_bolts().iter().map(|b| b.id.as_str()).collect();
+    assert_eq!(order, ["first", "route", "last"]);
+    let route = &spec.bolts[1].inputs[0];
+    assert_eq!(
+        route.grouping,
+        Grouping::Fields(vec!["doc.host".to_owned()])
+    );
+}
+
+#[test]
+fn problems_of_the_whole_are_found() {
+    check(
+        json!({"isobar": 2}),
+        &[
+            "isobar: found the number 2; expected 1, the only version of the file's format that this program knows",
+        ],
+    );
+    check(
+        json!({"name": null, "spout": {}}),
+        &[
+            "`name` is missing; expected the topology's name: it names the consumer group and the metrics",
+            "spout: unknown key; expected one of isobar, name, connections, spouts, bolts, dead_letter, settings; did you mean spouts?",
+        ],
+    );
+    check(
+        json!({"settings": {"lane": 2, "max_attempts": 0}}),
+        &[
+            "settings.lane: unknown option; expected one of drain_timeout, lanes, max_attempts, queue_batches, queue_bytes, retry_initial, retry_max; did you mean lanes?",
+            "settings.max_attempts: found the number 0; expected a number from 1 to 1000",
+        ],
+    );
+}
+
+#[test]
+fn problems_of_components_are_found() {
+    check(
+        json!({"bolts": {"in": {"type": "x", "inputs": ["parse"]}}}),
+        &[
+            "bolts.in: the id `in` is taken by spouts.in; expected an id of its own: spouts and bolts share their names",
+        ],
+    );
+    check(
+        json!({"bolts": {"index": {"type": null}}}),
+        &[
+            "bolts.index: `type` is missing; expected the name of a type; `isobar operators` lists them",
+        ],
+    );
+    check(
+        json!({"bolts": {"index": {"inputs": ["parze"]}}}),
+        &[
+            "bolts.index.inputs[0]: unknown input `parze`; expected one of in, parse, index; did you mean parse?",
+        ],
+    );
+    check(
+        json!({"bolts": {"index": {"inputs": null}}}),
+        &[
+            "bolts.index.inputs: `inputs` is missing; expected a list of spouts, bolts or streams such as [parse, route.errors]",
+        ],
+    );
+    check(
+        json!({"bolts": {"index": {"inputs": [{"from": "parse", "grouping": "shufle"}]}}}),
+        &[
+            "bolts.index.inputs[0].grouping: found the string \"shufle\"; expected local, shuffle or {fields: [doc.host]}; did you mean shuffle?",
+        ],
+    );
+    check(
+        json!({"bolts": {"index": {"on_rejected": "keep"}}}),
+        &[
+            "bolts.index.on_rejected: found the string \"keep\"; expected drop; to keep rejected records, consume the stream or set dead_letter",
+        ],
+    );
+}
+
+#[test]
+fn cycles_are_printed() {
+    check(
+        json!({"bolts": {"parse": {"inputs": ["in", "index"]}}}),
+        &[
+            "bolts.parse.inputs: the bolts form a cycle: parse → index → parse; expected a graph in which records only move forward",
+        ],
+    );
+    check(
+        json!({"bolts": {"parse": {"inputs": ["parse"]}}}),
+        &[
+            "bolts.parse.inputs: the bolts form a cycle: parse → parse; expected a graph in which records only move forward",
+        ],
+    );
+    // A bolt behind an unknown input, or behind a cycle, forms none.
+    check(
+        json!({"bolts": {"parse": {"inputs": ["inn"]}, "more": {"type": "x", "inputs": ["index"]}}}),
+        &[
+            "bolts.parse.inputs[0]: unknown input `inn`; expected one of in, parse, index, more; did you mean in?",
+        ],
+    );
+    check(
+        json!({"bolts": {
+            "parse": {"inputs": ["in", "index"]},
+            "a": {"type": "x", "inputs": ["index", "b"]},
+            "b": {"type": "x", "inputs": ["in", "b"]},
+        }}),
+        &[
+            "bolts.b.inputs: the bolts form a cycle: b → b; expected a graph in which records only move forward",
+            "bolts.parse.inputs: the bolts form a cycle: parse → index → parse; expected a graph in which records only move forward",
+        ],
+    );
+}
+
+#[test]
+fn a_component_with_problems_is_known_to_those_behind_it() {
+    check(
+        json!({"bolts": {"parse": {"type": null}}}),
+        &[
+            "bolts.parse: `type` is missing; expected the name of a type; `isobar operators` lists them",
+        ],
+    );
+    let (spec, problems) = Spec::read_all(&Node::from_json(&json!({
+        "isobar": 1, "name": "x", "spouts": {"in": {"type": "kafka"}}, "unknown": 1,
+        "bolts": {"last": {"type": "blackhole", "inputs": ["in", "nobody"]}},
+    })));
+    assert_eq!(problems.sorted().len(), 2);
+    assert_eq!(spec.sorted_bolts().len(), 1);
+}
+
+#[test]
+fn what_could_not_be_read_leads_to_no_further_problem() {
+    let mut root = Node::from_json(&json!({
+        "isobar": 1, "name": "?", "spouts": {"in": {"type": "?"}},
+        "bolts": {"last": {"type": "x", "inputs": ["?", {"from": "?"}], "on_rejected": "?"}, "b": "?"},
+        "settings": {"lanes": "?", "lane": 1},
+    }));
+    mark(&mut root, &mut 0);
+    let (_, problems) = Spec::read_all(&root);
+    assert_eq!(
+        problems.to_string(),
+        "settings.lane: unknown option; expected one of drain_timeout, lanes, max_attempts, queue_batches, queue_bytes, retry_initial, retry_max; did you mean lanes?"
+    );
+}
+
+/// Gives each value a line of its own and makes each `?` unreadable.
+fn mark(node: &mut Node, line: &mut u32) {
+    *line += 1;
+    node.place.line = *line;
+    match &mut node.value {
+        Value::String(text) if text == "?" => node.value = Value::Unreadable,
+        Value::List(items) => items.iter_mut().for_each(|item| mark(item, line)),
+        Value::Map(entries) => {
+            for entry in entries {
+                *line += 1;
+                entry.key_place.line = *line;
+                mark(&mut entry.node, line);
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,114 @@
+//! What a schema asks for, in words.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value as Json;
+
+use super::super::tree::{Node, Value};
+use super::Checker;
+
+impl<'s> Checker<'s> {
+    /// What a schema wants, as the rest of "expected …"; empty when it takes everything. Leaving an
+    /// option out is not offered as a value.
+    pub(super) fn expected(&self, schema: &'s Json) -> String {
+        let mut wanted: Vec<String> = Vec::new();
+        let mut constants = BTreeSet::new();
+        for branch in self.flat(schema) {
+            constants.extend(constants_of(branch));
+            if constants_of(branch).is_empty() {
+                for name in types(branch).into_iter().filter(|name| *name != "null") {
+                    let words = in_words(name, branch).to_owned();
+                    if !wanted.contains(&words) {
+                        wanted.push(words);
+                    }
+                }
+            }
+        }
+        if !constants.is_empty() {
+            wanted.insert(0, one_of_names(&constants));
+        }
+        wanted.join(" or ")
+    }
+
+    /// A schema as the list of its alternatives, those inside of others included.
+    pub(super) fn flat(&self, schema: &'s Json) -> Vec<&'s Json> {
+        let schema = self.resolve(schema);
+        match branches(schema) {
+            Some(branches) => branches.iter().flat_map(|b| self.flat(b)).collect(),
+            None => vec![schema],
+        }
+    }
+}
+
+/// The texts that a schema takes and no others; empty when it is not such a schema.
+pub(super) fn constants_of(schema: &Json) -> Vec<&str> {
+    let known = schema.get("enum").and_then(Json::as_array);
+    let constant = schema.get("const");
+    let known = known.into_iter().flatten().chain(constant);
+    known.filter_map(Json::as_str).collect()
+}
+
+pub(super) fn branches(schema: &Json) -> Option<&[Json]> {
+    let found = schema.get("oneOf").or_else(|| schema.get("anyOf"))?;
+    found.as_array().map(Vec::as_slice)
+}
+
+pub(super) fn types(schema: &Json) -> Vec<&str> {
+    match schema.get("type") {
+        Some(Json::String(name)) => vec![name],
+        Some(Json::Array(names)) => names.iter().filter_map(Json::as_str).collect(),
+        _ if schema.get("properties").is_some() => vec!["object"],
+        _ => Vec::new(),
+    }
+}
+
+pub(super) fn format(schema: &Json) -> Option<&str> {
+    schema.get("format").and_then(Json::as_str)
+}
+
+/// The bounds of a Rust number type; schemars writes them down for the small ones only.
+pub(super) fn bounds_of(format: &str) -> Option<(f64, f64)> {
+    match format {
+        "uint32" => Some((0.0, f64::from(u32::MAX))),
+        "int32" => Some((f64::from(i32::MIN), f64::from(i32::MAX))),
+        _ => None,
+    }
+}
+
+pub(super) fn is_a(node: &Node, wanted: &str) -> bool {
+    match (&node.value, wanted) {
+        (Value::Null, "null")
+        | (Value::Bool(_), "boolean")
+        | (Value::Int(_), "integer" | "number")
+        | (Value::Float(_), "number")
+        | (Value::String(_), "string")
+        | (Value::List(_), "array")
+        | (Value::Map(_), "object")
+        | (Value::Unreadable, _) => true,
+        (Value::Float(value), "integer") => value.fract() == 0.0,
+        _ => false,
+    }
+}
+
+pub(super) fn one_of_names(names: &BTreeSet<&str>) -> String {
+    let names: Vec<&str> = names.iter().copied().collect();
+    match names.as_slice() {
+        [] => "no options".to_owned(),
+        [one] => (*one).to_owned(),
+        many => format!("one of {}", many.join(", ")),
+    }
+}
+
+fn in_words<'a>(name: &'a str, schema: &'a Json) -> &'a str {
+    match (name, format(schema)) {
+        (_, Some("duration")) => "a duration such as 500ms, 2s or 10m",
+        (_, Some("byte_size")) => "a size such as 64KiB or 8MiB",
+        ("integer", _) => "a whole number",
+        ("number", _) => "a number",
+        ("string", _) => "a string",
+        ("boolean", _) => "true or false",
+        ("array", _) => "a list",
+        ("object", _) => "a mapping",
+        (other, _) => other,
+    }
+}
