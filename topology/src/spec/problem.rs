@@ -152,6 +152,11 @@ impl Problems {
             .retain(|problem| problem.place.is_none_or(|place| !places.contains(&place)));
     }
 
+    /// Whether this one is among them.
+    pub fn contains(&self, problem: &Problem) -> bool {
+        self.0.contains(problem)
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
