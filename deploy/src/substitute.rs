@@ -12,7 +12,7 @@ use std::path::Path;
 pub struct Outside<'a> {
     /// Looks a variable up; `None` when it is not set.
     pub variable: &'a dyn Fn(&str) -> Option<String>,
-    /// Reads the text of a file, up to [`FILE_BYTES_MAX`].
+    /// Reads the text of a file, up to 64 KiB.
     pub file: &'a dyn Fn(&Path) -> io::Result<String>,
 }
 

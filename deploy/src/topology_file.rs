@@ -183,7 +183,7 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// Reads a file for `${file:...}`, up to [`FILE_BYTES_MAX`].
+/// Reads a file for `${file:...}`, up to 64 KiB.
 pub fn read_value_file(path: &FilePath) -> io::Result<String> {
     let text = read_text(path, FILE_BYTES_MAX + 1)?;
     if text.len() as u64 > FILE_BYTES_MAX {
