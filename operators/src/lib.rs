@@ -1,3 +1,18 @@
 //! The spouts and bolts of Isobar: everything that knows an outside system or a transformation.
 
+mod bolts;
+mod connections;
 pub mod kafka;
+mod spouts;
+
+use isobar_topology::Registry;
+
+/// Every type of connection, spout and bolt that the program ships, in the order in which they are
+/// listed to users. A program with types of its own adds them to these.
+pub fn registry() -> Registry {
+    Registry {
+        connections: connections::list(),
+        spouts: spouts::list(),
+        bolts: bolts::list(),
+    }
+}

@@ -80,8 +80,6 @@ pub struct PreparedBolt {
     pub make: Arc<MakeBolt>,
     /// Whether it emits on `out`; sinks do not.
     pub emits: bool,
-    /// Whether it can reject records.
-    pub rejects: bool,
     /// Outputs besides `out` and `rejected`, by [`crate::Stream::declared`].
     pub streams: Vec<String>,
     /// What it has to do with documents.
@@ -103,7 +101,6 @@ impl PreparedBolt {
         Self {
             make,
             emits: true,
-            rejects: true,
             streams: Vec::new(),
             document: DocumentUse::Needs,
             writes: None,

@@ -1,0 +1,10 @@
+//! The list of bolts: parsers, transformations, sinks. A new one is a file in `bolts/`, its `mod`
+//! line and its entry here.
+
+mod blackhole;
+
+use isobar_topology::BoltType;
+
+pub(crate) fn list() -> Vec<BoltType> {
+    vec![blackhole::TYPE]
+}
