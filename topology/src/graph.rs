@@ -12,6 +12,7 @@ use crate::operator::{AnyBolt, AnySpout};
 use crate::partition::Partitions;
 use crate::record::Record;
 use crate::retry::RetryPolicy;
+use crate::statistics::Counters;
 use crate::stream::Stream;
 use crate::symbol::Symbols;
 
@@ -92,6 +93,8 @@ pub struct BoltContext {
     pub lanes: usize,
     /// Where to say what is wrong.
     pub health: Health,
+    /// Where to count what only this type of bolt knows.
+    pub counters: Counters,
 }
 
 /// A bolt of a [`Graph`].

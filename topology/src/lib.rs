@@ -47,6 +47,6 @@ pub use registry::{
 pub use rejection::Rejection;
 pub use retry::RetryPolicy;
 pub use run::{Finish, Running, start, start_here};
-pub use statistics::{BoltCounts, BoltStatistics};
+pub use statistics::{BoltCounts, BoltStatistics, Counter, Counters};
 pub use stream::Stream;
 pub use symbol::{Symbol, Symbols};

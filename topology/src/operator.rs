@@ -250,6 +250,29 @@ impl AnySpout {
 /// A bolt of any type, to be run on a lane.
 pub struct AnyBolt(pub(crate) Box<dyn ErasedBolt>);
 
+/// So that one bolt can wrap another, and tests can run what a type prepared.
+impl Bolt for AnyBolt {
+    async fn open(&mut self) -> Result<(), OperatorError> {
+        self.0.open().await
+    }
+
+    async fn process(&mut self, batch: Batch, out: &mut Emitter) -> Result<(), OperatorError> {
+        self.0.process(batch, out).await
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.0.deadline()
+    }
+
+    async fn flush(&mut self, out: &mut Emitter) -> Result<(), OperatorError> {
+        self.0.flush(out).await
+    }
+
+    async fn close(&mut self) -> Result<(), OperatorError> {
+        self.0.close().await
+    }
+}
+
 impl AnyBolt {
     /// Erases the type.
     pub fn new(bolt: impl Bolt) -> Self {

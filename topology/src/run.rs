@@ -269,6 +269,7 @@ impl Shared {
                     lane,
                     lanes: graph.lanes,
                     health: self.health.clone(),
+                    counters: self.bolts[number].own().clone(),
                 },
                 make: Arc::clone(&node.make),
                 bolt: None,
@@ -413,6 +414,11 @@ impl Running {
     /// The counters of a bolt, by its number in the graph.
     pub fn bolt(&self, bolt: usize) -> BoltCounts {
         self.shared.bolts[bolt].counts()
+    }
+
+    /// What the bolt's type counts besides: name, help and value, by the bolt's number in the graph.
+    pub fn bolt_counters(&self, bolt: usize) -> Vec<(&'static str, &'static str, u64)> {
+        self.shared.bolts[bolt].own().values()
     }
 
     /// Batches that wait in the inbox of a bolt over all lanes; `None` for a fused bolt.

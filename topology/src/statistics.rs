@@ -1,7 +1,7 @@
 //! Counters of a running topology that are not part of the account: per bolt, updated once per batch.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// What a bolt did since the start, over all lanes.
@@ -13,6 +13,7 @@ pub struct BoltStatistics {
     failures: AtomicU64,
     restarts: AtomicU64,
     busy_us: AtomicU64,
+    own: Counters,
 }
 
 /// A copy of [`BoltStatistics`].
@@ -53,6 +54,11 @@ impl BoltStatistics {
         let _ = self.restarts.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The counters that the bolt's type defines.
+    pub fn own(&self) -> &Counters {
+        &self.own
+    }
+
     /// A copy of the counters; each is right on its own.
     pub fn counts(self: &Arc<Self>) -> BoltCounts {
         BoltCounts {
@@ -63,5 +69,82 @@ impl BoltStatistics {
             restarts: self.restarts.load(Ordering::Relaxed),
             busy: Duration::from_micros(self.busy_us.load(Ordering::Relaxed)),
         }
+    }
+}
+
+/// Counters that a type of bolt defines for itself: summed over lanes, kept when a bolt is made anew.
+#[derive(Clone, Debug, Default)]
+pub struct Counters(Arc<Mutex<Vec<NamedCounter>>>);
+
+#[derive(Debug)]
+struct NamedCounter {
+    name: &'static str,
+    help: &'static str,
+    counter: Counter,
+}
+
+impl Counters {
+    /// The counter of this name, made with 0 at the first call; later calls, from any lane, give the
+    /// same one. `name` is what metrics call it: lower-case words joined by `_`. `help` says in one
+    /// sentence what it counts.
+    pub fn counter(&self, name: &'static str, help: &'static str) -> Counter {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.iter().find(|known| known.name == name) {
+            return known.counter.clone();
+        }
+        let counter = Counter::default();
+        known.push(NamedCounter {
+            name,
+            help,
+            counter: counter.clone(),
+        });
+        counter
+    }
+
+    /// Name, help and value of each, in the order in which they were made.
+    pub fn values(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known
+            .iter()
+            .map(|known| (known.name, known.help, known.counter.get()))
+            .collect()
+    }
+}
+
+/// One counter of [`Counters`]: get it once when the bolt is made, add to it once per batch.
+#[derive(Clone, Debug, Default)]
+pub struct Counter(Arc<AtomicU64>);
+
+impl Counter {
+    /// Adds.
+    pub fn add(&self, n: u64) {
+        if n > 0 {
+            let _ = self.0.fetch_add(n, Ordering::Relaxed);
+        }
+    }
+
+    /// The sum over all lanes.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_of_one_name_are_one_counter() {
+        let counters = Counters::default();
+        let other_lane = counters.clone();
+        let hits = counters.counter("hits", "Keys found.");
+        counters.counter("misses", "Keys not found.").add(0);
+        hits.add(2);
+        other_lane.counter("hits", "Keys found.").add(3);
+        assert_eq!(hits.get(), 5);
+        assert_eq!(
+            counters.values(),
+            [("hits", "Keys found.", 5), ("misses", "Keys not found.", 0)]
+        );
     }
 }

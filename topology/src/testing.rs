@@ -1,17 +1,24 @@
 //! What tests of this crate and of operators share: a spout that reads a script, a bolt made of a
-//! closure, and a harness that runs one bolt over records and says what became of each.
+//! closure, a bolt prepared as a topology file says it, and a harness that runs one bolt over records
+//! and says what became of each.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path as FilePath;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::ack::{Completions, Ticket};
 use crate::arena::ArenaBuilder;
 use crate::batch::Batch;
 use crate::error::OperatorError;
+use crate::graph::BoltContext;
+use crate::health::Health;
 use crate::operator::{AnyBolt, AnySpout, Bolt, Emitter, Next, SourceBatch, Spout};
 use crate::outcome::{Code, Settled};
 use crate::partition::Partition;
+use crate::registry::{BoltType, Prepare, PreparedBolt};
 use crate::rejection::Rejection;
+use crate::spec::{Component, Node, Path, Place, Problems, Value};
+use crate::statistics::Counters;
 use crate::stream::Stream;
 use crate::symbol::Symbols;
 
@@ -71,6 +78,114 @@ where
     /// The bolt, erased.
     pub fn any(f: F) -> AnyBolt {
         AnyBolt::new(FnBolt(f))
+    }
+}
+
+/// Lets tests of what operators share use a [`Prepare`] without connections.
+pub fn with_prepare<T>(symbols: &mut Symbols, test: impl FnOnce(&mut Prepare<'_>) -> T) -> T {
+    test(&mut Prepare {
+        topology: "test",
+        lanes: 1,
+        symbols,
+        policies: &mut Vec::new(),
+        connections: &BTreeMap::new(),
+        directory: FilePath::new("."),
+    })
+}
+
+/// A bolt as its type prepares it from the options in a topology file, and a harness to run it.
+pub struct PreparedForTest {
+    /// What the type made of the options.
+    pub prepared: PreparedBolt,
+    /// Names of policies, by [`crate::Policy::index`].
+    pub policies: Vec<String>,
+    /// What the bolt counts.
+    pub counters: Counters,
+    /// What is wrong with it.
+    pub health: Health,
+    /// Knows the names of fields that the options mention.
+    pub harness: Harness,
+}
+
+impl PreparedForTest {
+    /// Prepares the bolt `bolts.bolt` with these options; `type`, `inputs` and `on_rejected` may be
+    /// among them and are left out.
+    pub fn new(kind: &BoltType, options: &serde_json::Value) -> Result<Self, Problems> {
+        Self::with_connections(kind, options, &serde_json::Value::Null, FilePath::new("."))
+    }
+
+    /// As [`PreparedForTest::new`], with a mapping of connections as in a topology file, and the
+    /// directory in which that file would be.
+    pub fn with_connections(
+        kind: &BoltType,
+        options: &serde_json::Value,
+        connections: &serde_json::Value,
+        directory: &FilePath,
+    ) -> Result<Self, Problems> {
+        let connections: Vec<Component> = Node::from_json(connections)
+            .entries()
+            .iter()
+            .map(|entry| component("connections", &entry.key, &entry.node))
+            .collect();
+        let connections: BTreeMap<&str, &Component> = connections
+            .iter()
+            .map(|component| (component.id.as_str(), component))
+            .collect();
+        let (mut symbols, mut policies) = (Symbols::new(), Vec::new());
+        let mut prepare = Prepare {
+            topology: "test",
+            lanes: 1,
+            symbols: &mut symbols,
+            policies: &mut policies,
+            connections: &connections,
+            directory,
+        };
+        let bolt = component("bolts", "bolt", &Node::from_json(options));
+        let prepared = (kind.prepare)(&bolt, &mut prepare)?;
+        Ok(Self {
+            prepared,
+            policies,
+            counters: Counters::default(),
+            health: Health::default(),
+            harness: Harness::new(symbols),
+        })
+    }
+
+    /// Makes the bolt, for the only lane.
+    pub fn make(&self) -> AnyBolt {
+        (self.prepared.make)(BoltContext {
+            id: "bolt".into(),
+            topology: "test".into(),
+            lane: 0,
+            lanes: 1,
+            health: self.health.clone(),
+            counters: self.counters.clone(),
+        })
+    }
+
+    /// Makes the bolt and gives it the records in one batch; see [`Harness::run`].
+    pub async fn run(&mut self, inputs: &[Input]) -> Vec<Emitted> {
+        let mut bolt = self.make();
+        self.harness.run(&mut bolt, inputs).await
+    }
+}
+
+fn component(section: &str, id: &str, options: &Node) -> Component {
+    let own = ["type", "inputs", "on_rejected"];
+    let entries = options.entries().iter();
+    let entries = entries.filter(|entry| !own.contains(&entry.key.as_str()));
+    Component {
+        id: id.to_owned(),
+        kind: options
+            .get("type")
+            .and_then(Node::text)
+            .unwrap_or_default()
+            .to_owned(),
+        inputs: Vec::new(),
+        on_rejected: None,
+        config: Node::new(Value::Map(entries.cloned().collect()), Place::default()),
+        place: Place::default(),
+        path: Path::root().key(section).key(id),
     }
 }
 

@@ -106,6 +106,32 @@ fn sorted(seen: &Seen<i64>) -> Vec<i64> {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_bolt_counts_is_summed_over_lanes() {
+    let seen = Seen::default();
+    let counting = BoltNode {
+        id: "counting".into(),
+        make: Arc::new(|context| {
+            let counter = context.counters.counter("seen", "Records seen.");
+            FnBolt::any(move |batch, out| {
+                counter.add(batch.len() as u64);
+                out.emit(batch);
+                Ok(())
+            })
+        }),
+        outputs: to(2),
+    };
+    let spread = vec![Output::To(vec![target(1, Grouping::Shuffle)])];
+    let bolts = vec![
+        bolt("pass", spread, pass),
+        counting,
+        bolt("sink", vec![], sink(&seen)),
+    ];
+    let (running, _) = finish(graph(3, 20, 10, bolts)).await;
+    assert_eq!(running.bolt_counters(0), []);
+    assert_eq!(running.bolt_counters(1), [("seen", "Records seen.", 200)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_record_is_delivered_once_and_the_run_ends_drained() {
     for grouping in [
         Grouping::Local,
