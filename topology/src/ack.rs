@@ -22,6 +22,9 @@ pub struct Ack {
     positions: Positions,
     /// Answers better than this count as this: deliveries of dead letters are dead-lettered records.
     floor: Code,
+    /// The bolt that took the batch last, by its number in the plan: whoever holds the ack, be it in
+    /// work that goes on beside the bolt.
+    holder: Option<usize>,
 }
 
 /// Which records of an attempt, by position in it.
@@ -60,9 +63,14 @@ impl Ack {
     /// Fails every row for the same reason.
     pub fn fail(mut self, error: &OperatorError) {
         if let Some(tracker) = &self.tracker {
-            tracker.lock().note(None, error);
+            tracker.lock().note(error);
         }
         self.settle(|_| Code::failed(Failure::from(error)));
+    }
+
+    /// Says which bolt takes the batch.
+    pub(crate) fn taken_by(&mut self, bolt: usize) {
+        self.holder = Some(bolt);
     }
 
     /// Makes a second ack for the same rows: a fan-out. Each branch must answer, the worst counts.
@@ -76,6 +84,7 @@ impl Ack {
             tracker: self.tracker.clone(),
             positions: self.positions.clone(),
             floor: self.floor,
+            holder: self.holder,
         }
     }
 
@@ -93,6 +102,7 @@ impl Ack {
                 tracker: tracker.clone().filter(|_| !positions.is_empty()),
                 positions: Positions::Some(positions),
                 floor: self.floor,
+                holder: self.holder,
             })
             .collect()
     }
@@ -119,12 +129,17 @@ impl Ack {
             return;
         };
         let mut state = tracker.lock();
+        let mut worst = Code::DELIVERED;
         for_each(&self.positions, |row, position| {
             let code = code(row).max(self.floor);
+            worst = worst.max(code);
             state.worst[position] = state.worst[position].max(code);
             state.open[position] -= 1;
         });
         state.open_total -= self.len();
+        if worst.is_suspect() {
+            state.suspect_of = self.holder.or(state.suspect_of);
+        }
         finish_if_complete(&tracker, state);
     }
 }
@@ -181,7 +196,8 @@ impl Watch {
     pub(crate) fn end(self, bolt: usize, error: Option<&OperatorError>) {
         if let (Some(tracker), Some(error)) = (&self.tracker, error) {
             let mut state = tracker.lock();
-            state.note(Some(bolt), error);
+            state.note(error);
+            state.suspect_of = Some(bolt);
             let failure = Code::failed(Failure::from(error));
             for code in &mut state.worst {
                 if *code == Code::UNANSWERED {
@@ -220,6 +236,8 @@ struct State {
     /// Operators at work on the attempt.
     watches: usize,
     note: Option<Note>,
+    /// The bolt that failed on a record last, by its number in the plan.
+    suspect_of: Option<usize>,
     /// Taken at completion.
     ticket: Option<Ticket>,
 }
@@ -227,17 +245,13 @@ struct State {
 /// Why records of an attempt failed: the last reason given.
 #[derive(Clone, Debug)]
 pub(crate) struct Note {
-    /// The bolt that failed, by its number in the plan, where known.
-    pub(crate) bolt: Option<usize>,
     pub(crate) domain: Domain,
     pub(crate) text: String,
 }
 
 impl State {
-    fn note(&mut self, bolt: Option<usize>, error: &OperatorError) {
-        let bolt = bolt.or(self.note.as_ref().and_then(|note| note.bolt));
+    fn note(&mut self, error: &OperatorError) {
         self.note = Some(Note {
-            bolt,
             domain: error.domain,
             text: error.to_string(),
         });
@@ -263,6 +277,7 @@ fn finish_if_complete(tracker: &Tracker, mut state: MutexGuard<'_, State>) {
         ticket,
         codes: std::mem::take(&mut state.worst),
         note: state.note.take(),
+        suspect_of: state.suspect_of,
     };
     drop(state);
     tracker.completions.push(completion);
@@ -290,6 +305,8 @@ pub(crate) struct Completion {
     /// Worst answer by position in the attempt.
     pub(crate) codes: Vec<Code>,
     pub(crate) note: Option<Note>,
+    /// The bolt that failed on a record last, by its number in the plan, where that is known.
+    pub(crate) suspect_of: Option<usize>,
 }
 
 /// Completed attempts of one spout task, filled from any lane. Bounded by what is in flight.
@@ -316,12 +333,14 @@ impl Completions {
                     open_total: count,
                     watches: 0,
                     note: None,
+                    suspect_of: None,
                     ticket: Some(ticket),
                 }),
                 completions: Arc::clone(self),
             })),
             positions: Positions::All(count),
             floor: Code::DELIVERED,
+            holder: None,
         }
     }
 
@@ -409,10 +428,25 @@ mod tests {
             [Code::DELIVERED, Code::failed(Failure::External)]
         );
         let note = completion.note.expect("the error");
+        assert_eq!(note.text, "the index is away");
+        assert_eq!(completion.suspect_of, Some(7));
+    }
+
+    #[test]
+    fn the_bolt_that_took_the_batch_is_the_one_that_failed_on_it() {
+        let (completions, mut ack) = start(2);
+        ack.taken_by(3);
+        let mut parts = ack.part(&[0, 1], 2).into_iter();
+        let mut next = parts.next().expect("two parts");
+        next.taken_by(4);
+        next.answer(Answer::Failed(Failure::External));
+        drop(parts);
+        let completion = completions.take().expect("complete");
         assert_eq!(
-            (note.bolt, note.text.as_str()),
-            (Some(7), "the index is away")
+            completion.codes,
+            [Code::failed(Failure::External), Code::UNANSWERED]
         );
+        assert_eq!(completion.suspect_of, Some(3));
     }
 
     #[test]

@@ -236,6 +236,11 @@ impl Batch {
         &self.ack
     }
 
+    /// Says which bolt takes it.
+    pub(crate) fn taken_by(&mut self, bolt: usize) {
+        self.ack.taken_by(bolt);
+    }
+
     /// Answers for and emits the records with a verdict; returns the kept rest.
     fn without(self, out: &mut Emitter, verdicts: Vec<(u32, Verdict)>) -> Option<Batch> {
         // Parts: kept, each policy, rejected, each stream, in order of first use.

@@ -105,6 +105,11 @@ impl Code {
         }
     }
 
+    /// Whether the record itself may be at fault.
+    pub(crate) fn is_suspect(self) -> bool {
+        Code::ATTRIBUTABLE <= self && self <= Code::UNANSWERED
+    }
+
     /// The final outcome, if it is one.
     pub(crate) fn settled(self) -> Option<Settled> {
         match self.0 {

@@ -135,6 +135,7 @@ mod tests {
             ticket,
             codes,
             note: None,
+            suspect_of: None,
         }
     }
 

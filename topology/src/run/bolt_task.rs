@@ -213,8 +213,9 @@ fn index_of(members: &[Member], bolt: usize) -> usize {
 }
 
 impl Member {
-    async fn process(&mut self, batch: Batch, out: &mut Emitter) {
+    async fn process(&mut self, mut batch: Batch, out: &mut Emitter) {
         let bolt = self.bolt.as_mut().expect("made ready before");
+        batch.taken_by(self.number);
         let watch = batch.ack().watch();
         let (records, start) = (batch.len(), clock::now());
         let result = guarded(bolt.process(batch, out)).await;

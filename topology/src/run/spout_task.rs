@@ -83,6 +83,8 @@ struct Due {
     ticket: Ticket,
     action: Action,
     note: Option<Note>,
+    /// The bolt that failed on the records, by its number in the plan.
+    suspect_of: Option<usize>,
 }
 
 impl PartialEq for Due {
@@ -329,6 +331,7 @@ impl SpoutTask {
                 },
                 action: next.action,
                 note: completion.note.clone(),
+                suspect_of: completion.suspect_of,
             }));
         }
     }
@@ -359,13 +362,16 @@ impl SpoutTask {
                 let out = std::rc::Rc::clone(&self.out);
                 self.leave(async move { out.send(batch, no_fused).await });
             }
-            Action::Reject => self.reject(batch, attempts, due.note),
+            Action::Reject => {
+                // Every bolt says that it takes a batch before it can fail on it.
+                let bolt = due.suspect_of.unwrap_or(0);
+                self.reject(batch, attempts, bolt, due.note);
+            }
         }
     }
 
     /// Sends records that never will succeed along the `rejected` edge of the bolt that failed.
-    fn reject(&mut self, batch: Batch, attempts: u32, note: Option<Note>) {
-        let bolt = note.as_ref().and_then(|note| note.bolt).unwrap_or(0);
+    fn reject(&mut self, batch: Batch, attempts: u32, bolt: usize, note: Option<Note>) {
         let class = match note.as_ref().map(|note| note.domain) {
             Some(Domain::User) => "refused",
             _ => "fault",

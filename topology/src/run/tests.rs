@@ -209,6 +209,45 @@ async fn a_panic_makes_the_bolt_anew_and_isolates_the_record_at_fault() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_record_that_detached_work_drops_is_rejected_by_the_bolt_that_detached_it() {
+    let (seen, letters) = (Seen::default(), Seen::default());
+    let kept = Arc::clone(&seen);
+    let detaching = move || {
+        let seen = Arc::clone(&kept);
+        FnBolt::any(move |batch, out| {
+            let (seen, later) = (Arc::clone(&seen), out.later());
+            out.detach(async move {
+                let part_of = batch.records().map(|r| u8::from(r.offset() == 17));
+                let part_of: Vec<u8> = part_of.collect();
+                if let Some(good) = batch.part(&part_of, 2).swap_remove(0) {
+                    good.records().for_each(|r| see(&seen, r.offset()));
+                    good.answer(Answer::Delivered);
+                }
+                later
+            });
+            Ok(())
+        })
+    };
+    let rejected = vec![
+        Output::To(Vec::new()),
+        Output::To(vec![Target {
+            bolt: 2,
+            grouping: Grouping::Local,
+            dead_letter: true,
+        }]),
+    ];
+    let bolts = vec![
+        bolt("pass", to(1), pass),
+        bolt("detaching", rejected, detaching),
+        bolt("letters", vec![], sink(&letters)),
+    ];
+    let (running, _) = finish(graph(1, 4, 10, bolts)).await;
+    assert_eq!(sorted(&letters), [17]);
+    let account = running.account(0);
+    assert_eq!((account.delivered, account.dead_lettered), (39, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_branch_of_a_fan_out_gets_every_record_and_drops_are_named() {
     let seen = Seen::default();
     let drops = || {
