@@ -30,9 +30,13 @@ pub(crate) struct Ledger {
 
 #[derive(Debug)]
 struct Entry {
-    arena: Arc<Arena>,
+    /// Let go of, with the codes, as soon as all records are settled: an entry may wait long for an
+    /// older one.
+    arena: Option<Arc<Arena>>,
     codes: Vec<Code>,
     open: usize,
+    records: usize,
+    last_timestamp: i64,
 }
 
 impl Ledger {
@@ -48,6 +52,7 @@ impl Ledger {
             uncommitted: 0,
             settled_timestamp: None,
         };
+        ledger.partition.lock().ledger = ledger.id;
         ledger.publish();
         ledger
     }
@@ -73,9 +78,11 @@ impl Ledger {
         let entry = self.first + self.entries.len() as u64;
         self.uncommitted += count;
         self.entries.push_back(Entry {
-            arena,
+            last_timestamp: arena.timestamp(count - 1),
+            arena: Some(arena),
             codes: vec![Code::OPEN; count],
             open: count,
+            records: count,
         });
         self.partition.lock().count_read(count as u64);
         self.publish();
@@ -114,15 +121,17 @@ impl Ledger {
             bytes: 0,
         };
         if entry.open == 0 {
-            released.bytes = entry.arena.size();
+            released.bytes = entry.arena.take().map_or(0, |arena| arena.size());
+            entry.codes = Vec::new();
         }
         self.pass_settled();
         released
     }
 
-    /// The records of an entry.
+    /// The records of an entry with an open record.
     pub(crate) fn arena(&self, entry: u64) -> &Arc<Arena> {
-        &self.entries[(entry - self.first) as usize].arena
+        let arena = &self.entries[(entry - self.first) as usize].arena;
+        arena.as_ref().expect("an entry with open records has them")
     }
 
     /// Nothing is in flight and the spout knows that nothing lies before `position`: control records
@@ -149,11 +158,14 @@ impl Ledger {
         let mut released = Released::default();
         for entry in self.entries.iter().filter(|entry| entry.open > 0) {
             released.records += entry.open;
-            released.bytes += entry.arena.size();
+            released.bytes += entry.arena.as_ref().map_or(0, |arena| arena.size());
         }
-        self.partition
-            .lock()
-            .count_handed_back(released.records as u64);
+        let mut account = self.partition.lock();
+        account.count_handed_back(released.records as u64);
+        if account.ledger == self.id {
+            account.ledger = 0;
+        }
+        drop(account);
         released
     }
 
@@ -162,9 +174,8 @@ impl Ledger {
             if entry.open > 0 {
                 break;
             }
-            let last = entry.arena.len() - 1;
-            self.settled_timestamp = known(entry.arena.timestamp(last));
-            self.uncommitted -= entry.codes.len();
+            self.settled_timestamp = known(entry.last_timestamp);
+            self.uncommitted -= entry.records;
             let _ = self.entries.pop_front();
             self.first += 1;
         }
@@ -181,13 +192,17 @@ impl Ledger {
                     .iter()
                     .position(|code| *code == Code::OPEN)
                     .expect("the first entry has an open record");
+                let arena = entry.arena.as_ref().expect("it has an open record");
                 if open > 0 {
-                    self.settled_timestamp = known(entry.arena.timestamp(open - 1));
+                    self.settled_timestamp = known(arena.timestamp(open - 1));
                 }
-                (entry.arena.offset(open), known(entry.arena.timestamp(open)))
+                (arena.offset(open), known(arena.timestamp(open)))
             }
         };
         let mut account = self.partition.lock();
+        if account.ledger != self.id {
+            return;
+        }
         account.frontier = Some(frontier);
         account.next = Some(self.next);
         account.frontier_timestamp = frontier_timestamp;
@@ -281,6 +296,42 @@ mod tests {
         assert_eq!(partition.account().frontier, Some(9));
         ledger.advance(3);
         assert_eq!(partition.account().frontier, Some(9));
+    }
+
+    #[test]
+    fn a_settled_batch_behind_an_open_one_keeps_no_records() {
+        let partition = Partition::for_tests("t", 0);
+        let mut ledger = Ledger::open(Arc::clone(&partition), 0);
+        let held = ledger.register(arena(&partition, &[0]));
+        let behind = arena(&partition, &[1, 2]);
+        let ticket = ledger.register(Arc::clone(&behind));
+        let released = ledger.settle(&ticket, &delivered(2));
+        assert_eq!((released.records, released.bytes), (2, behind.size()));
+        assert_eq!(Arc::strong_count(&behind), 1, "the ledger let go of it");
+        assert_eq!(
+            (ledger.uncommitted(), partition.account().frontier),
+            (3, Some(0))
+        );
+        let _ = ledger.settle(&held, &delivered(1));
+        let account = partition.account();
+        assert_eq!((ledger.uncommitted(), account.frontier), (0, Some(3)));
+        assert_eq!(account.settled_timestamp, Some(20));
+    }
+
+    #[test]
+    fn an_earlier_assignment_moves_no_frontier() {
+        let partition = Partition::for_tests("t", 0);
+        let mut before = Ledger::open(Arc::clone(&partition), 0);
+        let ticket = before.register(arena(&partition, &[0, 1]));
+        let now = Ledger::open(Arc::clone(&partition), 1);
+        let _ = before.settle(&ticket, &delivered(2));
+        assert_eq!(partition.account().frontier, Some(1));
+        let _ = before.close();
+        assert!(partition.account().is_assigned());
+        let _ = now.close();
+        let account = partition.account();
+        assert!(!account.is_assigned());
+        assert_eq!((account.difference(), account.read), (0, 2));
     }
 
     #[test]

@@ -44,6 +44,11 @@ impl Partition {
         self.source
     }
 
+    /// Counts records that were deleted at the source before they were read, by their offsets.
+    pub fn count_lost(&self, offsets: u64) {
+        self.lock().lost += offsets;
+    }
+
     /// A consistent copy of the account.
     pub fn account(&self) -> Account {
         self.lock().clone()
@@ -84,6 +89,9 @@ pub struct Account {
     pub in_flight: u64,
     /// Times that a record was sent again after a failure.
     pub retried: u64,
+    /// Offsets that were deleted at the source before their records were read. They were never read,
+    /// so they are no part of the sum above; anything but 0 is loss.
+    pub lost: u64,
     /// Everything before this offset is settled: what may be committed. `None` before the first record.
     pub frontier: Option<i64>,
     /// The offset after the last record that was handed out.
@@ -92,9 +100,18 @@ pub struct Account {
     pub frontier_timestamp: Option<i64>,
     /// Timestamp of the last record before the frontier, in ms since 1970.
     pub settled_timestamp: Option<i64>,
+    /// Number of the ledger of the current assignment, 0 without one. Only it moves the frontier:
+    /// late answers to an earlier assignment say nothing about this one.
+    pub(crate) ledger: u64,
 }
 
 impl Account {
+    /// Whether the partition is read by this process at the moment. Otherwise the offsets above are
+    /// those of the last assignment, and another member may be further.
+    pub fn is_assigned(&self) -> bool {
+        self.ledger != 0
+    }
+
     /// Records read but in none of the terms. Anything but 0 is a bug.
     pub fn difference(&self) -> i64 {
         let terms = self.delivered
@@ -118,10 +135,12 @@ impl Account {
         self.handed_back += other.handed_back;
         self.in_flight += other.in_flight;
         self.retried += other.retried;
+        self.lost += other.lost;
         self.frontier = None;
         self.next = None;
         self.frontier_timestamp = None;
         self.settled_timestamp = None;
+        self.ledger = 0;
     }
 
     pub(crate) fn count_read(&mut self, records: u64) {
