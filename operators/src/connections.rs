@@ -1,7 +1,33 @@
 //! The types of outside systems that `connections:` can name.
 
 use isobar_topology::ConnectionType;
+use isobar_topology::spec::{Component, Problem, Problems, parse_config};
+
+use crate::kafka::connection::KafkaConnection;
 
 pub(crate) fn list() -> Vec<ConnectionType> {
-    vec![]
+    vec![ConnectionType {
+        name: "kafka",
+        schema: || schemars::schema_for!(KafkaConnection),
+        check: check_kafka,
+    }]
+}
+
+fn check_kafka(component: &Component) -> Result<(), Problems> {
+    let connection: KafkaConnection = parse_config(&component.config, &component.path)?;
+    problems_of(component, connection.check()).or(())
+}
+
+/// Places sentences that start with an option's name and a colon at that option.
+pub(crate) fn problems_of(component: &Component, sentences: Vec<String>) -> Problems {
+    let mut problems = Problems::default();
+    for sentence in sentences {
+        let option = sentence.split_once(": ");
+        let found = option.and_then(|(name, text)| Some((name, component.config.get(name)?, text)));
+        problems.push(match found {
+            Some((name, node, text)) => Problem::new(component.path.key(name), text).at(node.place),
+            None => Problem::new(component.path.clone(), sentence).at(component.place),
+        });
+    }
+    problems
 }

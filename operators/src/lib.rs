@@ -3,6 +3,7 @@
 mod bolts;
 mod connections;
 pub mod kafka;
+pub mod lag;
 mod spouts;
 
 use isobar_topology::Registry;

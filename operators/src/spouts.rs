@@ -1,6 +1,10 @@
 //! The list of spouts. A new one is a file in `spouts/`, its `mod` line and its entry here.
 
+mod kafka;
+
 use isobar_topology::SpoutType;
+
+pub(crate) use kafka::KafkaConfig;
 
 pub(crate) fn list() -> Vec<SpoutType> {
     vec![]

@@ -2,17 +2,20 @@
 //!
 //! Every call waits for its answer, bounded; call from a thread that may block, never from a lane.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::connection::KafkaConnection;
 use super::error::{Error, code_of};
 use super::ffi::admin as ffi;
+use super::ffi::pattern::Pattern;
 use super::log::Asking;
 
 pub use rdkafka::error::RDKafkaErrorCode;
@@ -131,18 +134,46 @@ impl Admin {
         self.explain(topics(self.client.client(), names, self.within))
     }
 
-    /// Asks for the names of all topics that this user may see.
-    pub fn topic_names(&self) -> Result<Vec<String>, Error> {
-        let metadata = self
-            .client
-            .fetch_metadata(None, self.within)
-            .map_err(|error| refused("listing topics".to_owned(), self.within, &error));
-        Ok(self
-            .explain(metadata)?
-            .topics()
-            .iter()
-            .map(|topic| topic.name().to_owned())
-            .collect())
+    /// Asks for the partitions of topics that are given as a consumer takes them: by name, or by
+    /// patterns that start with `^`. Beside them one sentence for each name that does not exist or
+    /// may not be seen.
+    pub fn partitions(
+        &self,
+        topics: &[String],
+    ) -> Result<(Vec<TopicPartition>, Vec<String>), Error> {
+        let (patterns, names): (Vec<_>, Vec<_>) =
+            topics.iter().partition(|topic| topic.starts_with('^'));
+        let (mut found, mut problems) = (BTreeSet::new(), Vec::new());
+        for name in names {
+            for topic in self.metadata(Some(name))?.topics() {
+                match topic.error() {
+                    None => found.extend(partitions_of(topic)),
+                    Some(code) => {
+                        problems.push(format!("topic {name}: {}", RDKafkaErrorCode::from(code)));
+                    }
+                }
+            }
+        }
+        if !patterns.is_empty() {
+            let patterns: Result<Vec<Pattern>, String> =
+                patterns.iter().map(|text| Pattern::new(text)).collect();
+            let patterns = patterns.map_err(Error::Config)?;
+            for topic in self.metadata(None)?.topics() {
+                if patterns.iter().any(|pattern| pattern.matches(topic.name())) {
+                    found.extend(partitions_of(topic));
+                }
+            }
+        }
+        Ok((found.into_iter().collect(), problems))
+    }
+
+    fn metadata(&self, topic: Option<&str>) -> Result<Metadata, Error> {
+        let what = match topic {
+            Some(name) => format!("asking for topic {name}"),
+            None => "listing topics".to_owned(),
+        };
+        let metadata = self.client.fetch_metadata(topic, self.within);
+        self.explain(metadata.map_err(|error| refused(what, self.within, &error)))
     }
 
     /// Asks for the cluster's id.
@@ -163,6 +194,11 @@ impl Admin {
         }
         answer
     }
+}
+
+fn partitions_of(topic: &MetadataTopic) -> impl Iterator<Item = TopicPartition> {
+    let partitions = topic.partitions().iter();
+    partitions.map(|partition| TopicPartition::new(topic.name(), partition.id()))
 }
 
 /// How many reports of librdkafka are served after a call; a call causes a handful at most.

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::connection::KafkaConnection;
+use super::ffi::pattern::Pattern;
 use super::options;
 
 /// The configuration of a laned consumer.
@@ -25,7 +28,7 @@ pub struct ConsumerConfig {
     /// The member's fixed name, so that a restart within the session time-out moves nothing.
     pub instance_id: Option<String>,
     /// Bytes that fetched and not yet read records may take, over all lanes, at least 1 MiB each.
-    pub queue_memory: u64,
+    pub queue_size: u64,
     /// How long a revoke waits for answers of records in flight. The whole group waits with it.
     pub revoke_drain_timeout: Duration,
     /// Settings of librdkafka for this consumer alone, on top of the connection's.
@@ -44,7 +47,8 @@ pub enum StartPolicy {
 }
 
 /// How the members of a group agree.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum GroupProtocol {
     /// The members decide, cooperatively. Works with all brokers.
     #[default]
@@ -57,11 +61,17 @@ impl ConsumerConfig {
     /// Returns one sentence for each thing that cannot work, without contacting anybody.
     pub fn check(&self) -> Vec<String> {
         let mut problems = self.connection.check();
-        problems.extend(
-            options::check(&self.options)
-                .into_iter()
-                .map(|problem| format!("options: {problem}")),
-        );
+        problems.extend(self.check_own());
+        problems
+    }
+
+    /// As [`Self::check`], without what is wrong with the connection alone. Each sentence starts
+    /// with the option's name and a colon.
+    pub fn check_own(&self) -> Vec<String> {
+        let options = options::check(&self.options).into_iter();
+        let mut problems: Vec<String> = options
+            .map(|problem| format!("options: {problem}"))
+            .collect();
         if self.group.is_empty() {
             problems.push("group: give the consumer group a name".to_owned());
         }
@@ -103,7 +113,7 @@ impl ConsumerConfig {
         for (name, value) in &self.options {
             let _ = config.set(name, value);
         }
-        let limits = QueueLimits::new(self.queue_memory, lanes);
+        let limits = QueueLimits::new(self.queue_size, lanes);
         let _ = config
             .set("group.id", &self.group)
             .set("enable.partition.eof", "false")
@@ -146,7 +156,8 @@ const SET_BY_BROKER: &[&str] = &[
 
 fn topic_problem(topic: &str) -> Option<String> {
     if topic.starts_with('^') {
-        return None;
+        let reason = Pattern::new(topic).err()?;
+        return Some(format!("topics: {topic:?} is no pattern: {reason}"));
     }
     // Kafka's own rule (`org.apache.kafka.common.internals.Topic`).
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -205,7 +216,7 @@ mod tests {
             start: StartPolicy::Earliest,
             protocol: GroupProtocol::Classic,
             instance_id: None,
-            queue_memory: 64 << 20,
+            queue_size: 64 << 20,
             revoke_drain_timeout: Duration::from_millis(500),
             options: BTreeMap::new(),
         }
@@ -262,8 +273,8 @@ mod tests {
         let mut config = plain();
         config.topics = vec!["a.b_c-1".to_owned(), "^logs\\..*".to_owned()];
         assert!(config.check().is_empty());
-        config.topics = vec!["logs*".to_owned(), String::new(), "..".to_owned()];
-        assert_eq!(config.check().len(), 3);
+        config.topics = ["logs*", "", "..", "^logs("].map(str::to_owned).to_vec();
+        assert_eq!(config.check().len(), 4);
         config.topics.clear();
         assert_eq!(config.check(), ["topics: name at least one"]);
     }

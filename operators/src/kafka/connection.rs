@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use isobar_topology::spec::units::Secret;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::BaseConsumer;
 use schemars::JsonSchema;
@@ -63,7 +64,7 @@ pub struct Tls {
     pub key: Option<String>,
     /// Password of the private key, if it has one.
     #[serde(default)]
-    pub key_password: Option<Hidden>,
+    pub key_password: Option<Secret>,
     /// Whether the broker's certificate and host name are verified. Default: true. Without it
     /// anybody on the way can read and change the records.
     #[serde(default = "yes")]
@@ -79,7 +80,7 @@ pub struct Sasl {
     /// The user's name.
     pub username: String,
     /// The user's password.
-    pub password: Hidden,
+    pub password: Secret,
 }
 
 /// The SASL mechanisms that are built in.
@@ -94,17 +95,6 @@ pub enum Mechanism {
     /// Salted challenge and response over SHA-512.
     #[serde(rename = "SCRAM-SHA-512")]
     ScramSha512,
-}
-
-/// A text that is never shown.
-#[derive(Clone, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct Hidden(pub String);
-
-impl fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
 }
 
 impl KafkaConnection {
@@ -166,7 +156,7 @@ impl KafkaConnection {
             let _ = config
                 .set("sasl.mechanism", sasl.mechanism.name())
                 .set("sasl.username", &sasl.username)
-                .set("sasl.password", &sasl.password.0);
+                .set("sasl.password", sasl.password.reveal());
         }
         config
     }
@@ -214,7 +204,7 @@ fn set_tls(config: &mut ClientConfig, tls: &Tls) {
         }
     }
     if let Some(password) = &tls.key_password {
-        let _ = config.set("ssl.key.password", &password.0);
+        let _ = config.set("ssl.key.password", password.reveal());
     }
     if !tls.verify {
         let _ = config
@@ -264,7 +254,7 @@ fn brokers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D:
 /// A librdkafka setting: YAML reads `10`, `true` and `0.5` as numbers and booleans.
 #[derive(Deserialize, JsonSchema)]
 #[serde(untagged)]
-enum Setting {
+pub(crate) enum Setting {
     Bool(bool),
     Integer(i64),
     Float(f64),

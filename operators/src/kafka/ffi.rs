@@ -1,4 +1,5 @@
-//! The only unsafe code of the project: calls into librdkafka that the `rdkafka` crate lacks.
+//! The only unsafe code of the project: calls into librdkafka that the `rdkafka` crate lacks, and
+//! into the C library where it must do as librdkafka does.
 //!
 //! Each file wraps one area in types that are safe to use; no raw pointer leaves this folder.
 
@@ -7,4 +8,5 @@ pub(super) mod commit;
 pub(super) mod conf;
 pub(super) mod consume;
 pub(super) mod list;
+pub(super) mod pattern;
 pub(super) mod record;

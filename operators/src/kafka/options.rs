@@ -139,7 +139,7 @@ const OWNED: &[(&str, &str)] = &[
     ),
     (
         "queued.*",
-        "use `queue_memory` of the spout, from which both limits follow",
+        "use `queue_size` of the spout, from which both limits follow",
     ),
     (
         "fetch.queue.backoff.ms",
@@ -221,8 +221,8 @@ mod tests {
         for (name, instead) in [
             ("bootstrap.servers", "`brokers`"),
             ("enable.partition.eof", "loses records"),
-            ("queued.min.messages", "`queue_memory`"),
-            ("queued.max.messages.kbytes", "`queue_memory`"),
+            ("queued.min.messages", "`queue_size`"),
+            ("queued.max.messages.kbytes", "`queue_size`"),
             ("auto.offset.reset", "`start`"),
             ("ssl.ca.location", "`tls"),
             ("group.instance.id", "`group_instance_id`"),

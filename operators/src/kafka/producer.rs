@@ -36,7 +36,7 @@ pub struct ProducerConfig {
     /// How record batches are compressed on the way and at the broker.
     pub compression: Compression,
     /// Bytes of records that wait for the brokers at most, at least 1 MiB.
-    pub queue_memory: u64,
+    pub queue_size: u64,
     /// Settings of librdkafka for this producer alone, on top of the connection's, such as
     /// `linger.ms` or `message.max.bytes`.
     pub options: BTreeMap<String, String>,
@@ -183,7 +183,7 @@ impl Producer {
             .get("message.max.bytes")
             .and_then(|text| text.parse().ok())
             .unwrap_or(1_000_000);
-        let kbytes = (config.queue_memory.max(largest) / 1024 + 64).clamp(1024, 2_097_151);
+        let kbytes = (config.queue_size.max(largest) / 1024 + 64).clamp(1024, 2_097_151);
         let _ = client_config
             .set("enable.idempotence", "true")
             .set("acks", "all")

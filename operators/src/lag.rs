@@ -1,0 +1,223 @@
+//! Lag of a topology's Kafka spouts: what a program needs for metrics, for its report at the end,
+//! and for a table of a topology that does not run.
+//!
+//! Connects the topology file and the accounts of a run with the client layer's `kafka::lag`,
+//! which has the definitions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use isobar_topology::spec::{Component, Problems, Spec, parse_config};
+use isobar_topology::{Partitions, clock};
+
+use crate::kafka::admin::{Admin, TopicPartition};
+use crate::kafka::connection::KafkaConnection;
+use crate::kafka::error::Error;
+use crate::kafka::lag::{Progress, Sampler, rows, sample};
+use crate::spouts::KafkaConfig;
+
+pub use crate::kafka::lag::Row;
+
+/// A Kafka spout as far as its lag is concerned.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The spout's id in the topology file.
+    pub spout: String,
+    /// Its consumer group.
+    pub group: String,
+    /// Its topics: names, or patterns that start with `^`.
+    pub topics: Vec<String>,
+    connection: KafkaConnection,
+}
+
+/// The lag of a spout at a moment.
+#[derive(Clone, Debug, Default)]
+pub struct Lag {
+    /// A row for each partition, in the order of their names. What is unknown is `None`, never 0.
+    pub rows: Vec<Row>,
+    /// What could not be asked, naming broker, topic or group.
+    pub failure: Option<String>,
+}
+
+/// The Kafka spouts of a topology, in the order of the file. Contacts nobody.
+///
+/// Fails with what is wrong with their options, or with those of their connections.
+pub fn sources(spec: &Spec) -> Result<Vec<Source>, Problems> {
+    let mut problems = Problems::default();
+    let spouts = spec.spouts.iter().filter(|spout| spout.kind == "kafka");
+    let sources: Vec<Source> = spouts
+        .filter_map(|spout| problems.take(source(spec, spout)))
+        .flatten()
+        .collect();
+    problems.or(sources)
+}
+
+/// `None` for a spout whose connection is not there, which a plan complains about.
+fn source(spec: &Spec, spout: &Component) -> Result<Option<Source>, Problems> {
+    let config: KafkaConfig = parse_config(&spout.config, &spout.path)?;
+    let connection = spec
+        .connections
+        .iter()
+        .find(|connection| connection.kind == "kafka" && connection.id == config.connection);
+    let Some(component) = connection else {
+        return Ok(None);
+    };
+    let mut connection: KafkaConnection = parse_config(&component.config, &component.path)?;
+    let group = config.group(&spec.name).to_owned();
+    // Whether open transactions are read decides where the end is.
+    connection.options.extend(config.options);
+    Ok(Some(Source {
+        spout: spout.id.clone(),
+        group,
+        topics: config.topics,
+        connection,
+    }))
+}
+
+impl Source {
+    /// Watches the partitions that a running spout reads at the moment: starts a thread that asks
+    /// the brokers at once and then every `interval`, at most 5 seconds for each question.
+    ///
+    /// `partitions` are those of the spout of this id, [`isobar_topology::Running::partitions`].
+    /// Fails when no client or thread can be made; unreachable brokers show as [`Lag::failure`].
+    pub fn watch(&self, partitions: Arc<Partitions>, interval: Duration) -> Result<Watch, Error> {
+        let admin = Admin::new(&self.connection, WITHIN)?;
+        let theirs = Arc::clone(&partitions);
+        let assigned = move || progress(&theirs).into_keys().collect();
+        let sampler = Sampler::start(admin, Some(self.group.clone()), interval, assigned)?;
+        Ok(Watch {
+            partitions,
+            sampler,
+        })
+    }
+
+    /// Asks for the lag of all partitions of the topics, whether anything runs or not: what the
+    /// group has committed against the ends. Waits; each of its few questions at most `within`.
+    ///
+    /// Fails when the brokers cannot be reached. A topic that does not exist is named in
+    /// [`Lag::failure`], beside the rows of the others.
+    pub fn once(&self, within: Duration) -> Result<Lag, Error> {
+        let admin = Admin::new(&self.connection, within)?;
+        let (partitions, problems) = admin.partitions(&self.topics)?;
+        let samples = sample(&admin, Some(&self.group), &partitions)?;
+        let failures: Vec<String> = problems.into_iter().chain(samples.failure).collect();
+        Ok(Lag {
+            rows: rows(&samples.partitions, &BTreeMap::new(), clock::unix_ms()),
+            failure: (!failures.is_empty()).then(|| failures.join("; ")),
+        })
+    }
+}
+
+/// How long one question of a watch may take.
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// Samples the lag of a running spout until it is dropped.
+pub struct Watch {
+    partitions: Arc<Partitions>,
+    sampler: Sampler,
+}
+
+impl Watch {
+    /// The lag now, from the newest samples and the accounts as they are. Never waits.
+    ///
+    /// Only partitions that this process reads have a row: those of other members are theirs. One
+    /// that was assigned since the last sample has unknown ends.
+    pub fn read(&self) -> Lag {
+        let progress = progress(&self.partitions);
+        let samples = self.sampler.samples();
+        let sampled = samples.partitions.iter();
+        let ours = sampled
+            .filter(|(partition, _)| progress.contains_key(partition))
+            .map(|(partition, sample)| (partition.clone(), sample.clone()))
+            .collect();
+        Lag {
+            rows: rows(&ours, &progress, clock::unix_ms()),
+            failure: samples.failure.clone(),
+        }
+    }
+}
+
+fn progress(partitions: &Partitions) -> BTreeMap<TopicPartition, Progress> {
+    let mut progress = BTreeMap::new();
+    for partition in partitions.all() {
+        let account = partition.account();
+        if account.is_assigned() {
+            let name = TopicPartition {
+                topic: Arc::clone(partition.topic()),
+                partition: partition.number(),
+            };
+            let of_partition = Progress {
+                next: account.next,
+                frontier: account.frontier,
+                frontier_ms: account.frontier_timestamp,
+                committed: None,
+                in_flight: Some(account.in_flight),
+            };
+            let _ = progress.insert(name, of_partition);
+        }
+    }
+    progress
+}
+
+#[cfg(test)]
+mod tests {
+    use isobar_topology::spec::Node;
+    use serde_json::json;
+
+    use super::*;
+
+    fn spec(spouts: serde_json::Value) -> Spec {
+        let file = json!({
+            "isobar": 1, "name": "logs",
+            "connections": {"kafka": {"type": "kafka", "brokers": "localhost:1"}},
+            "spouts": spouts,
+            "bolts": {"end": {"type": "blackhole", "inputs": ["in"]}},
+        });
+        Spec::read(&Node::from_json(&file)).expect("sound")
+    }
+
+    #[test]
+    fn the_kafka_spouts_of_a_file_are_found_with_their_groups() {
+        let found = sources(&spec(json!({
+            "in": {"type": "kafka", "connection": "kafka", "topics": "a,b", "start": "latest",
+                "options": {"isolation.level": "read_uncommitted"}},
+            "other": {"type": "script"},
+            "named": {"type": "kafka", "connection": "kafka", "topics": ["^c"], "group": "g",
+                "start": "earliest"},
+        })))
+        .expect("sound");
+        assert_eq!(found.len(), 2);
+        assert_eq!(
+            (found[0].spout.as_str(), found[0].group.as_str()),
+            ("in", "logs")
+        );
+        assert_eq!(found[0].topics, ["a", "b"]);
+        assert!(found[0].connection.reads_uncommitted());
+        assert_eq!(found[1].group, "g");
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_options_is_said_at_once() {
+        let problems = sources(&spec(json!({
+            "in": {"type": "kafka", "connection": "kafka", "topics": ["a"], "start": "soon"},
+            "two": {"type": "kafka", "connection": "kafka", "start": "latest"},
+        })))
+        .expect_err("two problems");
+        let lines = problems.to_string();
+        assert_eq!(lines.lines().count(), 2, "{lines}");
+    }
+
+    #[test]
+    fn brokers_that_cannot_be_reached_are_an_error_that_names_them() {
+        let found = sources(&spec(json!({
+            "in": {"type": "kafka", "connection": "kafka", "topics": ["a"], "start": "latest"},
+        })))
+        .expect("sound");
+        let error = found[0]
+            .once(Duration::from_millis(500))
+            .expect_err("nobody listens");
+        assert!(error.is_transient(), "{error}");
+        assert!(error.to_string().contains("localhost:1"), "{error}");
+    }
+}
