@@ -2,9 +2,10 @@
 //! line and its entry here.
 
 mod blackhole;
+mod parse_syslog;
 
 use isobar_topology::BoltType;
 
 pub(crate) fn list() -> Vec<BoltType> {
-    vec![blackhole::TYPE]
+    vec![blackhole::TYPE, parse_syslog::TYPE]
 }

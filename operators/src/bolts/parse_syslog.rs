@@ -1,0 +1,319 @@
+//! `parse_syslog`: makes documents of lines in the two formats of syslog.
+//!
+//! A parser by hand over the bytes of the payload; nothing is copied before the document is written.
+
+mod cursor;
+mod line;
+mod rfc3164;
+mod rfc5424;
+mod structured_data;
+#[cfg(test)]
+mod tests;
+mod time;
+mod zone;
+
+use std::sync::Arc;
+
+use isobar_topology::spec::{Component, Problem, Problems, parse_config};
+use isobar_topology::{
+    AnyBolt, Batch, Bolt, BoltType, DocumentUse, DocumentWriter, Emitter, OperatorError, Prepare,
+    PreparedBolt, RecordMut, Rejection, Symbol, Verdict, clock, json,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use line::{FACILITIES, Line, Parser, SEVERITIES};
+use structured_data::StructuredData;
+use zone::{Zone, write_utc};
+
+pub(super) const TYPE: BoltType = BoltType {
+    name: "parse_syslog",
+    schema: || schemars::schema_for!(ParseSyslogConfig),
+    example: EXAMPLE,
+    prepare,
+};
+
+const EXAMPLE: &str = "\
+type: parse_syslog
+inputs: [logs]
+zone: Europe/Berlin
+raw_field: raw
+";
+
+/// Makes a document of a line of syslog, in the format of RFC 5424 or of RFC 3164 (BSD).
+///
+/// The document has those of these fields that the line has:
+///
+/// - `timestamp`: the time of the line, in the form of RFC 3339. It also becomes the event time.
+/// - `hostname`, `app_name`, `proc_id`, `msg_id`: text, as in the header of RFC 5424. In lines of
+///   RFC 3164 the tag `app[123]:` gives `app_name` and `proc_id`.
+/// - `message`: the text of the message, without the line end and without a byte order mark.
+/// - `structured_data`: an object with an object for each element of RFC 5424, such as
+///   `{"origin": {"software": "sshd", "ip": ["192.0.2.1", "192.0.2.129"]}}`. Values are text; a
+///   parameter that occurs several times is a list.
+/// - `priority`: the number of the line, `facility` and `severity`: the words of syslog.conf for it,
+///   such as `authpriv` and `err`, and `severity_code`: from 0, `emerg`, to 7, `debug`.
+/// - `version`: the number of the format; lines of RFC 3164 have none.
+///
+/// A line that does not fit is rejected as `invalid_syslog`, with the position of what is wrong. In
+/// lenient mode that is an empty line, and one of RFC 5424 whose header does not fit; any other line
+/// is at least a message.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ParseSyslogConfig {
+    /// The format of the lines. `auto` tells it line by line: a version and a time behind the priority
+    /// mean RFC 5424. Default `auto`.
+    #[serde(default)]
+    format: Format,
+    /// What is taken. `strict`: what the RFC says and nothing else. `lenient`: what senders write as
+    /// well: lines without priority, without time, host name or structured data; times of RFC 3339 in
+    /// lines of RFC 3164, or with a year, a zone or fractions of a second; unescaped brackets; ids of
+    /// structured data that repeat; bytes that are not UTF-8, which become U+FFFD. Default `lenient`.
+    #[serde(default)]
+    mode: Mode,
+    /// Time zone of lines that do not say theirs: a name such as `Europe/Berlin`, an offset such as
+    /// `+02:00`, or `UTC`. Lines of RFC 3164 do not say the year either: it is the latest one in which
+    /// the line is at most one day newer than the record. Default `UTC`.
+    #[serde(default = "utc")]
+    zone: String,
+    /// A further field, with the whole line as text. Default: none.
+    raw_field: Option<String>,
+}
+
+/// A format of lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Format {
+    #[default]
+    Auto,
+    Rfc5424,
+    Rfc3164,
+}
+
+/// How exactly lines must follow their format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Mode {
+    #[default]
+    Lenient,
+    Strict,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedBolt, Problems> {
+    let config: ParseSyslogConfig = parse_config(&component.config, &component.path)?;
+    let mut problems = Problems::default();
+    let zone = zone(&config.zone, component);
+    let zone = problems.take(zone.map_err(Problems::from));
+    let fields = problems.take(Fields::new(&config, component, prepare).map_err(Problems::from));
+    problems.or(())?;
+    let (zone, fields) = zone.zip(fields).expect("no problem means both");
+    let (format, mode) = (config.format, config.mode);
+    Ok(PreparedBolt {
+        document: DocumentUse::Makes,
+        ..PreparedBolt::new(Arc::new(move |_| {
+            AnyBolt::new(ParseSyslog {
+                parser: Parser {
+                    format,
+                    mode,
+                    zone: zone.clone(),
+                    structured_data: StructuredData::default(),
+                },
+                fields,
+            })
+        }))
+    })
+}
+
+fn zone(text: &str, component: &Component) -> Result<Zone, Problem> {
+    text.parse().map_err(|error| {
+        Problem::new(
+            component.path.key("zone"),
+            format!("`{text}` is not a time zone: {error}"),
+        )
+        .expected("UTC, an offset such as +02:00, or a name such as Europe/Berlin that the system's time zone data has")
+    })
+}
+
+/// The fields of a document.
+#[derive(Clone, Copy)]
+struct Fields {
+    timestamp: Symbol,
+    hostname: Symbol,
+    app_name: Symbol,
+    proc_id: Symbol,
+    msg_id: Symbol,
+    structured_data: Symbol,
+    message: Symbol,
+    priority: Symbol,
+    facility: Symbol,
+    severity: Symbol,
+    severity_code: Symbol,
+    version: Symbol,
+    raw: Option<Symbol>,
+}
+
+/// Their names, in the order of [`Fields`].
+const NAMES: [&str; 12] = [
+    "timestamp",
+    "hostname",
+    "app_name",
+    "proc_id",
+    "msg_id",
+    "structured_data",
+    "message",
+    "priority",
+    "facility",
+    "severity",
+    "severity_code",
+    "version",
+];
+
+impl Fields {
+    fn new(
+        config: &ParseSyslogConfig,
+        component: &Component,
+        prepare: &mut Prepare<'_>,
+    ) -> Result<Self, Problem> {
+        let path = component.path.key("raw_field");
+        if let Some(name) = &config.raw_field
+            && NAMES.contains(&name.as_str())
+        {
+            let problem = Problem::new(path, format!("the document has a field `{name}` already"));
+            return Err(problem.expected(format!("a name other than {}", NAMES.join(", "))));
+        }
+        let mut symbols = [None; NAMES.len()];
+        for (symbol, name) in symbols.iter_mut().zip(NAMES) {
+            *symbol = Some(prepare.symbol(name, &component.path)?);
+        }
+        let raw = config.raw_field.as_ref();
+        let raw = raw.map(|name| prepare.symbol(name, &path)).transpose()?;
+        let [
+            timestamp,
+            hostname,
+            app_name,
+            proc_id,
+            msg_id,
+            structured_data,
+            message,
+            priority,
+            facility,
+            severity,
+            severity_code,
+            version,
+        ] = symbols.map(|symbol| symbol.expect("each was interned"));
+        Ok(Self {
+            timestamp,
+            hostname,
+            app_name,
+            proc_id,
+            msg_id,
+            structured_data,
+            message,
+            priority,
+            facility,
+            severity,
+            severity_code,
+            version,
+            raw,
+        })
+    }
+}
+
+struct ParseSyslog {
+    parser: Parser,
+    fields: Fields,
+}
+
+impl Bolt for ParseSyslog {
+    async fn process(&mut self, batch: Batch, out: &mut Emitter) -> Result<(), OperatorError> {
+        let now = clock::unix_ms();
+        batch.judge(out, |record| self.parse(record, now));
+        Ok(())
+    }
+}
+
+impl ParseSyslog {
+    fn parse(&mut self, record: &mut RecordMut<'_>, now: i64) -> Verdict {
+        let text = self.without_line_end(record.payload().unwrap_or_default());
+        let read_at = record.view().timestamp();
+        let reference = if read_at >= 0 { read_at } else { now };
+        match self.parser.line(text, reference) {
+            Ok(line) => {
+                if let Some(time) = line.time {
+                    record.set_event_time(time.ms);
+                }
+                record.write_document(|document| self.write(document, text, &line));
+                Verdict::Keep
+            }
+            Err(error) => Verdict::Reject(Rejection::new("invalid_syslog", error.to_string())),
+        }
+    }
+
+    /// Senders that end lines in a stream leave the end in the record.
+    fn without_line_end<'a>(&self, payload: &'a [u8]) -> &'a [u8] {
+        match self.parser.mode {
+            Mode::Strict => {
+                let text = payload.strip_suffix(b"\n").unwrap_or(payload);
+                text.strip_suffix(b"\r").unwrap_or(text)
+            }
+            Mode::Lenient => {
+                let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r' | 0);
+                let end = payload.iter().rposition(|byte| !is_end(byte));
+                &payload[..end.map_or(0, |last| last + 1)]
+            }
+        }
+    }
+
+    fn write(&mut self, document: &mut DocumentWriter<'_>, text: &[u8], line: &Line<'_>) {
+        let fields = &self.fields;
+        if let Some(time) = line.time {
+            document.member(fields.timestamp, |out| match time.written {
+                Some(text) => json::write_bytes_lossy(out, text),
+                None => write_utc(out, time.ms),
+            });
+        }
+        for (field, text) in [
+            (fields.hostname, line.hostname),
+            (fields.app_name, line.app_name),
+            (fields.proc_id, line.proc_id),
+            (fields.msg_id, line.msg_id),
+        ] {
+            if let Some(text) = text {
+                document.string(field, text);
+            }
+        }
+        if line.has_structured_data {
+            let data = &mut self.parser.structured_data;
+            document.member(fields.structured_data, |out| data.write(text, out));
+        }
+        if let Some(priority) = line.priority {
+            let (facility, severity) = (usize::from(priority >> 3), usize::from(priority & 7));
+            document.member(fields.priority, |out| write_number(out, priority.into()));
+            document.string(fields.facility, FACILITIES[facility].as_bytes());
+            document.string(fields.severity, SEVERITIES[severity].as_bytes());
+            document.member(fields.severity_code, |out| out.push(b'0' + (priority & 7)));
+        }
+        if let Some(version) = line.version {
+            document.member(fields.version, |out| write_number(out, version));
+        }
+        if let Some(message) = line.message {
+            document.string(fields.message, message);
+        }
+        if let Some(raw) = fields.raw {
+            document.string(raw, text);
+        }
+    }
+}
+
+/// Appends a number of up to three digits.
+fn write_number(out: &mut Vec<u8>, number: u32) {
+    for place in [100, 10, 1] {
+        if number >= place || place == 1 {
+            out.push(b'0' + (number / place % 10) as u8);
+        }
+    }
+}
