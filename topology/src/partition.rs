@@ -184,29 +184,48 @@ pub struct Partitions {
     known: Mutex<Known>,
 }
 
-/// By topic and number.
-type Known = BTreeMap<(Arc<str>, i32), Arc<Partition>>;
+#[derive(Debug, Default)]
+struct Known {
+    /// By topic and number.
+    current: BTreeMap<(Arc<str>, i32), Arc<Partition>>,
+    /// Of topics that were deleted and created again since.
+    former: Vec<Arc<Partition>>,
+}
 
 impl Partitions {
     /// Returns the partition, with its account going on where it was read before.
     ///
-    /// A topic that was deleted and created again has another `source` and a new account.
+    /// A topic that was deleted and created again has another `source` and a new account; the one
+    /// before goes on to count in sums.
     pub fn open(&self, topic: &str, number: i32, source: u64) -> Arc<Partition> {
         let mut known = self.lock();
         let key = (Arc::from(topic), number);
-        match known.get(&key) {
+        match known.current.get(&key) {
             Some(partition) if partition.source() == source => Arc::clone(partition),
             _ => {
                 let partition = Partition::new(Arc::clone(&key.0), number, source);
-                let _ = known.insert(key, Arc::clone(&partition));
+                let before = known.current.insert(key, Arc::clone(&partition));
+                known.former.extend(before);
                 partition
             }
         }
     }
 
-    /// All partitions, by topic and number.
+    /// All partitions, by topic and number, without those of topics that were created again since.
     pub fn all(&self) -> Vec<Arc<Partition>> {
-        self.lock().values().cloned().collect()
+        self.lock().current.values().cloned().collect()
+    }
+
+    /// All partitions that were ever opened: those of [`Partitions::all`], then former ones.
+    pub fn ever(&self) -> impl Iterator<Item = Arc<Partition>> {
+        let known = self.lock();
+        let all: Vec<_> = known
+            .current
+            .values()
+            .chain(&known.former)
+            .cloned()
+            .collect();
+        all.into_iter()
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

@@ -3,6 +3,7 @@
 mod bolt_task;
 mod in_flight;
 mod inbox;
+mod pulse;
 mod router;
 mod signals;
 mod spout_task;
@@ -10,7 +11,7 @@ mod spout_task;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use crate::partition::{Account, Partitions};
 use crate::run::bolt_task::{BoltTask, Member};
 use crate::run::in_flight::InFlight;
 use crate::run::inbox::{Receiver, inbox};
+use crate::run::pulse::Pulse;
 use crate::run::router::{Inboxes, Router};
 use crate::run::signals::{Phase, Signals};
 use crate::run::spout_task::SpoutTask;
@@ -41,6 +43,27 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Running {
     shared: Arc<Shared>,
     finished: watch::Receiver<Option<Finish>>,
+}
+
+/// A spout or bolt of which not every copy is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotOpen {
+    /// Its id.
+    pub component: Arc<str>,
+    /// Copies that are open.
+    pub open: usize,
+    /// Copies that there should be.
+    pub of: usize,
+}
+
+/// A lane as seen from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneLife {
+    /// It has ended: with the topology, or by a fault of the runtime.
+    pub ended: bool,
+    /// How long ago it gave the last sign of life. It gives one a second unless an operator blocks
+    /// its thread; unknown before the first.
+    pub quiet: Option<Duration>,
 }
 
 /// How a run ended.
@@ -66,6 +89,9 @@ struct Shared {
     reading: AtomicUsize,
     /// Lanes that have not ended yet.
     lanes: AtomicUsize,
+    pulses: Vec<Pulse>,
+    /// A spout ended with records in flight.
+    handed_back: AtomicBool,
     broken: Mutex<Option<String>>,
     finish: watch::Sender<Option<Finish>>,
 }
@@ -73,6 +99,10 @@ struct Shared {
 struct SpoutState {
     partitions: Arc<Partitions>,
     in_flight: Arc<InFlight>,
+    /// Copies that there are, one per lane at most.
+    copies: usize,
+    /// Copies that have been opened.
+    opened: Arc<AtomicUsize>,
 }
 
 /// How the lanes are run.
@@ -113,13 +143,17 @@ fn start_at(graph: Graph, bounded: bool, place: &Place<'_>) -> Result<Running, O
             partitions: Arc::clone(&partitions),
             health: health.clone(),
         };
-        for (lane, make) in (node.start)(context)?.into_iter().enumerate() {
+        let copies = (node.start)(context)?;
+        let count = copies.len();
+        for (lane, make) in copies.into_iter().enumerate() {
             lanes[lane % graph.lanes].spouts.push((number, make));
         }
         let in_flight = InFlight::new(node.max_in_flight_records, node.max_in_flight_bytes);
         spouts.push(SpoutState {
             partitions,
             in_flight: Arc::new(in_flight),
+            copies: count,
+            opened: Arc::default(),
         });
     }
     let heads = graph.tasks();
@@ -144,6 +178,8 @@ fn start_at(graph: Graph, bounded: bool, place: &Place<'_>) -> Result<Running, O
         heads,
         reading: AtomicUsize::new(reading),
         lanes: AtomicUsize::new(graph.lanes),
+        pulses: (0..graph.lanes).map(|_| Pulse::default()).collect(),
+        handed_back: AtomicBool::new(false),
         broken: Mutex::new(None),
         finish,
         graph,
@@ -172,6 +208,7 @@ fn start_thread(number: usize, lane: Lane, shared: Arc<Shared>) -> Result<(), Op
             }
             Err(error) => {
                 shared.break_with(format!("lane {number} has no runtime: {error}"));
+                shared.pulses[number].end();
                 shared.lane_ended();
             }
         }
@@ -202,6 +239,7 @@ impl Shared {
         {
             self.break_with(format!("lane {number} panicked outside of any operator"));
         }
+        self.pulses[number].end();
         self.lane_ended();
     }
 
@@ -226,13 +264,14 @@ impl Shared {
             let task = self.spout_task(lane, number, make, &rejected, signals.clone());
             let shared = Arc::clone(&self);
             let _ = tasks.spawn_local(async move {
-                task.run().await;
-                shared.spout_ended();
+                let settled = task.run().await;
+                shared.spout_ended(settled);
             });
         }
         let mut phases = signals;
         let cut_off = phases.closed_for(CLOSE_TIMEOUT);
         tokio::pin!(cut_off);
+        let mut beat = Pulse::interval();
         loop {
             tokio::select! {
                 biased;
@@ -244,6 +283,7 @@ impl Shared {
                         return;
                     }
                 },
+                _ = beat.tick() => self.pulses[lane].beat(),
                 () = &mut cut_off => {
                     tracing::warn!(lane, "Bolts that did not close in time were cut off");
                     return;
@@ -314,6 +354,7 @@ impl Shared {
                 .map(|bolt| Arc::clone(&bolt.id))
                 .collect(),
             in_flight: Arc::clone(&self.spouts[number].in_flight),
+            opened: Arc::clone(&self.spouts[number].opened),
             max_uncommitted: node.max_uncommitted,
             retry: graph.retry,
             signals,
@@ -322,7 +363,10 @@ impl Shared {
         }
     }
 
-    fn spout_ended(&self) {
+    fn spout_ended(&self, settled: bool) {
+        if !settled {
+            self.handed_back.store(true, Ordering::Release);
+        }
         if self.reading.fetch_sub(1, Ordering::AcqRel) == 1 {
             let _ = self.phase.send_replace(Phase::Closing);
         }
@@ -337,13 +381,9 @@ impl Shared {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let open = self.spouts.iter().any(|spout| {
-            let partitions = spout.partitions.all();
-            partitions.iter().any(|p| p.account().handed_back > 0)
-        });
         let finish = match broken {
             Some(text) => Finish::Broken(text),
-            None if open => Finish::HandedBack,
+            None if self.handed_back.load(Ordering::Acquire) => Finish::HandedBack,
             None => Finish::Drained,
         };
         let _ = self.finish.send_replace(Some(finish));
@@ -361,7 +401,12 @@ impl Running {
     /// Stops reading, flushes, waits for what is in flight up to the graph's `drain_timeout`, then
     /// closes everything. Returns at once; [`Running::finished`] waits.
     pub fn stop(&self) {
-        let deadline = clock::now() + self.shared.graph.drain_timeout;
+        self.stop_within(self.shared.graph.drain_timeout);
+    }
+
+    /// As [`Running::stop`], waiting for what is in flight at most so long.
+    pub fn stop_within(&self, timeout: Duration) {
+        let deadline = clock::now() + timeout;
         let _ = self.shared.phase.send_if_modified(|phase| {
             let running = *phase == Phase::Running;
             if running {
@@ -397,13 +442,36 @@ impl Running {
         &self.shared.spouts[spout].partitions
     }
 
-    /// The account of a spout, summed over its partitions.
+    /// The account of a spout, summed over all partitions that it ever read.
     pub fn account(&self, spout: usize) -> Account {
         let mut sum = Account::default();
-        for partition in self.partitions(spout).all() {
+        for partition in self.partitions(spout).ever() {
             sum.add(&partition.account());
         }
         sum
+    }
+
+    /// The lanes, by number.
+    pub fn lanes(&self) -> Vec<LaneLife> {
+        self.shared.pulses.iter().map(Pulse::life).collect()
+    }
+
+    /// Spouts and bolts that are not open on all their lanes: they connect, or are made anew.
+    pub fn not_open(&self) -> Vec<NotOpen> {
+        let graph = self.graph();
+        let spouts = graph.spouts.iter().zip(&self.shared.spouts);
+        let spouts = spouts.map(|(node, state)| NotOpen {
+            component: Arc::clone(&node.id),
+            open: state.opened.load(Ordering::Acquire),
+            of: state.copies,
+        });
+        let bolts = graph.bolts.iter().zip(&self.shared.bolts);
+        let bolts = bolts.map(|(node, statistics)| NotOpen {
+            component: Arc::clone(&node.id),
+            open: statistics.open(),
+            of: graph.lanes,
+        });
+        spouts.chain(bolts).filter(|c| c.open < c.of).collect()
     }
 
     /// Records and bytes of a spout in flight, over all lanes.

@@ -1,6 +1,6 @@
 //! Counters of a running topology that are not part of the account: per bolt, updated once per batch.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ pub struct BoltStatistics {
     failures: AtomicU64,
     restarts: AtomicU64,
     busy_us: AtomicU64,
+    /// Copies that are open.
+    open: AtomicUsize,
     own: Counters,
 }
 
@@ -52,6 +54,19 @@ impl BoltStatistics {
 
     pub(crate) fn count_restart(&self) {
         let _ = self.restarts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that a copy was opened, or that an open one is gone.
+    pub(crate) fn count_opened(&self, opened: bool) {
+        let _ = match opened {
+            true => self.open.fetch_add(1, Ordering::AcqRel),
+            false => self.open.fetch_sub(1, Ordering::AcqRel),
+        };
+    }
+
+    /// Copies that are open.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
     }
 
     /// The counters that the bolt's type defines.

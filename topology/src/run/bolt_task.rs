@@ -242,6 +242,7 @@ impl Member {
         if let Fault::Panic(error) = fault {
             self.statistics.count_restart();
             self.setbacks += 1;
+            self.statistics.count_opened(false);
             let bolt = self.bolt.take();
             as_bystanders(|| drop(bolt));
             let text = format!("{error}; it is made anew and its batches are sent again");
@@ -255,6 +256,7 @@ impl Member {
         match guarded(bolt.open()).await {
             Ok(()) => {
                 self.bolt = Some(bolt);
+                self.statistics.count_opened(true);
                 context.health.clear(&context.id, RESTARTING);
                 context.health.clear(&context.id, OPENING);
             }

@@ -6,6 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -40,6 +41,8 @@ pub(crate) struct SpoutTask {
     pub(crate) rejected: std::rc::Rc<Vec<Router>>,
     pub(crate) bolts: Vec<Arc<str>>,
     pub(crate) in_flight: Arc<InFlight>,
+    /// Copies of this spout that have been opened.
+    pub(crate) opened: Arc<AtomicUsize>,
     pub(crate) max_uncommitted: usize,
     pub(crate) retry: RetryPolicy,
     pub(crate) signals: Signals,
@@ -109,15 +112,16 @@ const UNCOMMITTED: &str = "uncommitted";
 
 impl SpoutTask {
     /// Runs until the spout ended or the topology drains, and what was in flight is settled or the
-    /// drain's deadline has passed. Closes the spout.
-    pub(crate) async fn run(mut self) {
+    /// drain's deadline has passed. Closes the spout; tells whether everything was settled.
+    pub(crate) async fn run(mut self) -> bool {
         if self.open().await {
             self.run_open().await;
         }
-        self.hand_back();
+        let settled = self.hand_back();
         if let Err(fault) = guarded(self.spout.close()).await {
             tracing::error!(spout = %self.id, error = %fault, "Closing the spout failed");
         }
+        settled
     }
 
     async fn open(&mut self) -> bool {
@@ -132,6 +136,7 @@ impl SpoutTask {
                 Ok(()) => {
                     self.state.setbacks = 0;
                     self.health.clear(&self.id, READING);
+                    let _ = self.opened.fetch_add(1, Ordering::AcqRel);
                     return true;
                 }
                 Err(fault) => self.set_back(fault.error()),
@@ -421,8 +426,10 @@ impl SpoutTask {
         }
     }
 
-    fn hand_back(&mut self) {
+    /// Gives up what is still open; tells whether there was nothing.
+    fn hand_back(&mut self) -> bool {
         self.take_completions();
+        let settled = self.state.ledgers.values().all(Ledger::is_empty);
         self.state.assigned.clear();
         for (_, ledger) in self.state.ledgers.drain() {
             self.in_flight.release(ledger.close());
@@ -430,6 +437,7 @@ impl SpoutTask {
         if let Some(revoking) = self.state.revoking.take() {
             let _ = revoking.done.send(());
         }
+        settled
     }
 
     fn is_settled(&self) -> bool {

@@ -289,7 +289,88 @@ async fn a_stop_hands_back_what_a_dead_sink_holds() {
         })
         .await;
     assert_eq!(finish, Finish::HandedBack);
+    assert!(running.lanes().iter().all(|lane| lane.ended));
     let account = running.account(0);
     assert_eq!((account.handed_back, account.difference()), (50, 0));
     assert_eq!(running.partitions(0).all()[0].account().frontier, Some(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_open_is_known_and_a_stop_can_be_short() {
+    struct Away;
+    impl crate::Bolt for Away {
+        async fn open(&mut self) -> Result<(), OperatorError> {
+            Err(OperatorError::external("nobody answers"))
+        }
+        async fn process(
+            &mut self,
+            _: crate::Batch,
+            _: &mut crate::Emitter,
+        ) -> Result<(), OperatorError> {
+            unreachable!("it never opens")
+        }
+    }
+    let bolts = vec![
+        bolt("pass", to(1), pass),
+        bolt("away", vec![], || AnyBolt::new(Away)),
+    ];
+    let local = LocalSet::new();
+    let running = start_here(graph(2, 100, 10, bolts), false, &local).expect("starts");
+    assert_eq!(running.not_open().len(), 3, "nothing has run yet");
+    let stopping = Duration::from_millis(1_500);
+    local
+        .run_until(async {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            let not_open = running.not_open();
+            assert_eq!(not_open.len(), 1);
+            assert_eq!(
+                (&*not_open[0].component, not_open[0].open, not_open[0].of),
+                ("away", 0, 2)
+            );
+            let quiet = running.lanes().into_iter().map(|lane| lane.quiet);
+            assert!(
+                quiet
+                    .into_iter()
+                    .all(|quiet| quiet.is_some_and(|q| q <= Duration::from_secs(1)))
+            );
+            let asked = clock::now();
+            running.stop_within(stopping);
+            assert_eq!(running.finished().await, Finish::HandedBack);
+            assert!(clock::now() - asked < stopping + CLOSE_TIMEOUT + Duration::from_secs(1));
+        })
+        .await;
+    assert_eq!(running.account(0).difference(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_that_is_created_again_takes_nothing_out_of_the_account() {
+    let seen = Seen::default();
+    let mut graph = graph(1, 1, 10, vec![bolt("sink", vec![], sink(&seen))]);
+    graph.spouts[0].start = Box::new(|context: SpoutContext| {
+        let steps = [7, 8].map(|source| {
+            let partition = context.partitions.open("t", 0, source);
+            let batch = source_batch(&partition, 0, ["a", "b"]);
+            [
+                Next::Assigned {
+                    partition,
+                    start: 0,
+                },
+                Next::Batch(batch),
+            ]
+        });
+        let make: MakeSpout = Box::new(|| Script::spout(steps.into_iter().flatten()));
+        Ok(vec![make])
+    });
+    let (running, finish) = finish(graph).await;
+    assert_eq!(
+        finish,
+        Finish::Drained,
+        "what was handed back on the way is another member's"
+    );
+    assert_eq!(running.partitions(0).all().len(), 1);
+    let account = running.account(0);
+    assert_eq!(
+        (account.read, account.delivered + account.handed_back),
+        (4, 4)
+    );
 }
