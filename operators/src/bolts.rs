@@ -2,10 +2,11 @@
 //! line and its entry here.
 
 mod blackhole;
+mod filter;
 mod parse_syslog;
 
 use isobar_topology::BoltType;
 
 pub(crate) fn list() -> Vec<BoltType> {
-    vec![blackhole::TYPE, parse_syslog::TYPE]
+    vec![blackhole::TYPE, filter::TYPE, parse_syslog::TYPE]
 }

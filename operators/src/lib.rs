@@ -2,9 +2,12 @@
 
 mod bolts;
 mod connections;
+mod event_time;
+mod expression;
 pub mod kafka;
 pub mod lag;
 mod spouts;
+mod template;
 
 use isobar_topology::Registry;
 

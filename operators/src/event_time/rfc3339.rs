@@ -1,0 +1,207 @@
+//! RFC 3339, the format that nearly every log uses: a path of its own for its usual forms, jiff for
+//! what else jiff takes for a point in time.
+
+use jiff::Timestamp;
+
+use super::calendar::{DAY_MS, Date};
+
+/// Reads a time such as `2024-05-06T07:08:09.123Z`, in ms since 1970; finer digits are cut off. `T`
+/// may be a space, letters may be small. `None` for anything else, such as a time without zone.
+#[inline]
+pub(crate) fn parse(text: &[u8]) -> Option<i64> {
+    usual(text).or_else(|| unusual(text))
+}
+
+/// Appends a time with its milliseconds, in UTC. Times outside of the years 0 to 9999, which RFC 3339
+/// cannot say, are written as their milliseconds since 1970.
+pub(crate) fn write(out: &mut Vec<u8>, ms: i64) {
+    let Some(date) = Date::of_day(ms.div_euclid(DAY_MS)) else {
+        out.extend_from_slice(ms.to_string().as_bytes());
+        return;
+    };
+    let of_day = ms.rem_euclid(DAY_MS) as u32;
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    put(&mut text[0..4], date.year);
+    put(&mut text[5..7], date.month);
+    put(&mut text[8..10], date.day);
+    put(&mut text[11..13], of_day / 3_600_000);
+    put(&mut text[14..16], of_day / 60_000 % 60);
+    put(&mut text[17..19], of_day / 1_000 % 60);
+    put(&mut text[20..23], of_day % 1_000);
+    out.extend_from_slice(&text);
+}
+
+/// Writes a number with leading zeros into all of `to`.
+#[inline]
+pub(crate) fn put(to: &mut [u8], mut number: u32) {
+    for digit in to.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+/// `YYYY-MM-DDTHH:MM:SS`, up to nine digits of a fraction, `Z` or `±HH:MM`.
+#[inline]
+fn usual(text: &[u8]) -> Option<i64> {
+    let (head, rest) = text.split_first_chunk::<19>()?;
+    let separators = [head[4], head[7], head[13], head[16]];
+    if separators != *b"--::" || !matches!(head[10], b'T' | b't' | b' ') {
+        return None;
+    }
+    // Every byte of a digit is checked at once at the end: others give at least 10.
+    let digit = |at: usize| u32::from(head[at].wrapping_sub(b'0'));
+    let two = |at: usize| digit(at) * 10 + digit(at + 1);
+    let places = [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18];
+    if places.iter().any(|at| digit(*at) > 9) {
+        return None;
+    }
+    let date = Date {
+        year: two(0) * 100 + two(2),
+        month: two(5),
+        day: two(8),
+    };
+    let (hour, minute, second) = (two(11), two(14), two(17));
+    // A leap second is the unusual way's.
+    if !date.exists() || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let (ms, zone) = fraction(rest)?;
+    let offset = offset_minutes(zone)?;
+    let of_day = i64::from((hour * 60 + minute) * 60 + second) * 1_000;
+    Some(date.to_day() * DAY_MS + of_day + i64::from(ms) - offset * 60_000)
+}
+
+/// The milliseconds of a fraction, and what follows it.
+#[inline]
+fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
+    let Some(digits) = text.strip_prefix(b".") else {
+        return Some((0, text));
+    };
+    let length = digits.iter().take_while(|b| b.is_ascii_digit()).count();
+    if !(1..=9).contains(&length) {
+        return None;
+    }
+    let mut ms = 0;
+    for at in 0..3 {
+        let digit = if at < length { digits[at] - b'0' } else { 0 };
+        ms = ms * 10 + u32::from(digit);
+    }
+    Some((ms, &digits[length..]))
+}
+
+#[inline]
+fn offset_minutes(text: &[u8]) -> Option<i64> {
+    match text {
+        [b'Z' | b'z'] => Some(0),
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+            let two = |a: &u8, b: &u8| {
+                let digits = [a.wrapping_sub(b'0'), b.wrapping_sub(b'0')];
+                (digits[0] <= 9 && digits[1] <= 9)
+                    .then(|| i64::from(digits[0]) * 10 + i64::from(digits[1]))
+            };
+            let (hours, minutes) = (two(h1, h2)?, two(m1, m2)?);
+            if hours > 23 || minutes > 59 {
+                return None;
+            }
+            let offset = hours * 60 + minutes;
+            Some(if *sign == b'-' { -offset } else { offset })
+        }
+        _ => None,
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn unusual(text: &[u8]) -> Option<i64> {
+    /// Longer texts are no times, and hostile ones must not cost more than others.
+    const TEXT_MAX: usize = 64;
+    let text = text.get(..).filter(|text| text.len() <= TEXT_MAX)?;
+    let time: Timestamp = std::str::from_utf8(text).ok()?.trim().parse().ok()?;
+    i64::try_from(time.as_nanosecond().div_euclid(1_000_000)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn usual_and_unusual_forms_are_read() {
+        for (text, ms) in [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("1970-01-01T00:00:00.001Z", Some(1)),
+            ("1970-01-01 00:00:01.5z", Some(1_500)),
+            ("1969-12-31T23:59:59.9999Z", Some(-1)),
+            ("1970-01-01T01:00:00+01:00", Some(0)),
+            ("1969-12-31T14:30:00.000000001-09:30", Some(0)),
+            ("2024-02-29t12:00:00.123456789Z", Some(1_709_208_000_123)),
+            ("9999-12-30T23:59:59.999Z", Some(253_402_214_399_999)),
+            ("0000-01-01T00:00:00Z", Some(-62_167_219_200_000)),
+            // jiff's: a leap second is the second before, a zone may have no colon.
+            ("2016-12-31T23:59:60Z", Some(1_483_228_799_000)),
+            ("1970-01-01T01:00:00+0100", Some(0)),
+            ("1970-01-01T00:00:00", None),
+            ("1970-01-01", None),
+            ("2023-02-29T00:00:00Z", None),
+            ("1970-01-01T24:00:00Z", None),
+            ("1970-01-01T00:60:00Z", None),
+            ("1970-01-01T00:00:00.Z", None),
+            ("1970-01-01T00:00:00Z ", Some(0)),
+            ("197O-01-01T00:00:00Z", None),
+            ("1970-01-01T00:00:00Zx", None),
+            ("", None),
+            ("now", None),
+            ("1700000000", None),
+        ] {
+            assert_eq!(parse(text.as_bytes()), ms, "{text}");
+        }
+        assert_eq!(parse(&[b'0'; 1_000]), None);
+        assert_eq!(parse(b"1970-01-01T00:00:00\xFF"), None);
+    }
+
+    #[test]
+    fn times_are_written_with_their_milliseconds() {
+        for (ms, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+            (1_709_208_000_123, "2024-02-29T12:00:00.123Z"),
+            (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+            (253_402_300_800_000, "253402300800000"),
+            (-62_167_219_200_000, "0000-01-01T00:00:00.000Z"),
+            (-62_167_219_200_001, "-62167219200001"),
+            (i64::MIN, "-9223372036854775808"),
+        ] {
+            let mut out = Vec::new();
+            write(&mut out, ms);
+            assert_eq!(String::from_utf8(out).as_deref(), Ok(text));
+        }
+    }
+
+    proptest! {
+        /// Where the fast path answers, it answers as jiff does.
+        #[test]
+        fn the_usual_way_agrees_with_jiff(
+            year in 0u32..=9_999, month in 0u32..=13, day in 0u32..=32,
+            hour in 0u32..=24, minute in 0u32..=60, second in 0u32..=60,
+            separator in "[Tt ]", fraction in "(\\.[0-9]{0,10})?", zone in "Z|z|[+-][0-2][0-9]:[0-6][0-9]|",
+        ) {
+            let text = format!(
+                "{year:04}-{month:02}-{day:02}{separator}{hour:02}:{minute:02}:{second:02}{fraction}{zone}"
+            );
+            let jiff = text.parse::<Timestamp>().ok();
+            let jiff = jiff.map(|time| time.as_nanosecond().div_euclid(1_000_000) as i64);
+            if let Some(ms) = usual(text.as_bytes()) {
+                prop_assert_eq!(Some(ms), jiff, "{}", text);
+            }
+            prop_assert_eq!(parse(text.as_bytes()), jiff, "{}", text);
+        }
+
+        #[test]
+        fn what_is_written_is_read(ms in -62_167_219_200_000i64..253_402_207_200_000) {
+            let mut out = Vec::new();
+            write(&mut out, ms);
+            prop_assert_eq!(usual(&out), Some(ms));
+        }
+    }
+}

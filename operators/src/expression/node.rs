@@ -1,0 +1,334 @@
+//! The compiled form of an expression: a tree whose leaves are slots of the record, and its
+//! evaluation. Nothing is allocated for comparisons, conditions and texts without escapes.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use isobar_topology::{Record, Symbol, json};
+
+use super::function::Function;
+use super::number::{self, Number, Operator};
+use super::time::TimeFormat;
+use super::value::{Value, text_of};
+use super::{Result, Undefined};
+
+/// A part of an expression.
+#[derive(Debug)]
+pub(super) enum Node {
+    Literal(Value<'static>),
+    Attribute(Attribute),
+    Has(Attribute),
+    Not(Box<Node>),
+    And(Box<[Node; 2]>),
+    Or(Box<[Node; 2]>),
+    /// Condition, value, other value.
+    If(Box<[Node; 3]>),
+    Compare(Relation, Box<[Node; 2]>),
+    /// Whether a value is among literals.
+    OneOf(Box<Node>, Box<[Value<'static>]>),
+    /// Whether a value is an element of a list, or a name in an object.
+    In(Box<[Node; 2]>),
+    Negate(Box<Node>),
+    Compute(Operator, Box<[Node; 2]>),
+    Call(Function, Box<[Node]>),
+    Format(Box<Node>, TimeFormat),
+    /// A value, and what stands for it where it is missing or null.
+    Default(Box<[Node; 2]>),
+}
+
+/// Something that a record has by itself.
+#[derive(Debug)]
+pub(super) struct Attribute {
+    pub(super) source: Source,
+    /// Its number among the names of the expression.
+    pub(super) name: u16,
+}
+
+#[derive(Debug)]
+pub(super) enum Source {
+    /// A top-level field, and the way from its value on.
+    Field(Symbol, Box<[Step]>),
+    Topic,
+    Partition,
+    Offset,
+    Timestamp,
+    Key,
+    Header(Box<str>),
+    EventTime,
+}
+
+#[derive(Debug)]
+pub(super) enum Step {
+    Member(Box<str>),
+    Element(usize),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Relation {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+impl Relation {
+    /// What holds of `b` and `a` when this holds of `a` and `b`.
+    pub(super) fn mirrored(self) -> Self {
+        match self {
+            Relation::Equal | Relation::NotEqual => self,
+            Relation::Less => Relation::Greater,
+            Relation::LessOrEqual => Relation::GreaterOrEqual,
+            Relation::Greater => Relation::Less,
+            Relation::GreaterOrEqual => Relation::LessOrEqual,
+        }
+    }
+}
+
+impl Attribute {
+    /// The raw JSON of a field.
+    #[inline]
+    fn raw<'a>(record: Record<'a>, symbol: Symbol, steps: &[Step]) -> Option<&'a [u8]> {
+        let mut value = record.get(symbol)?;
+        for step in steps {
+            value = match step {
+                Step::Member(name) => json::member(value, name)?,
+                Step::Element(index) => json::element(value, *index)?,
+            };
+        }
+        Some(value)
+    }
+
+    #[inline]
+    fn find<'a>(&self, record: Record<'a>) -> Option<Value<'a>> {
+        Some(match &self.source {
+            Source::Field(symbol, steps) => Value::of(Self::raw(record, *symbol, steps)?),
+            Source::Topic => Value::Str(record.topic().as_bytes().into()),
+            Source::Partition => Value::Int(record.partition().into()),
+            Source::Offset => Value::Int(record.offset()),
+            Source::Timestamp => Value::Time(Some(record.timestamp()).filter(|ms| *ms >= 0)?),
+            Source::Key => Value::of_bytes(record.key()?),
+            Source::Header(name) => Value::of_bytes(record.header(name)?),
+            Source::EventTime => Value::Time(record.event_time()?),
+        })
+    }
+
+    fn is_there(&self, record: Record<'_>) -> bool {
+        match &self.source {
+            Source::Field(symbol, steps) => Self::raw(record, *symbol, steps).is_some(),
+            _ => self.find(record).is_some(),
+        }
+    }
+
+    fn get<'a>(&self, record: Record<'a>) -> Result<Value<'a>> {
+        self.find(record).ok_or(Undefined::Missing(self.name))
+    }
+}
+
+impl Node {
+    /// The value for a record.
+    pub(super) fn value<'a>(&'a self, record: Record<'a>) -> Result<Value<'a>> {
+        Ok(match self {
+            Node::Literal(value) => value.borrowed(),
+            Node::Attribute(attribute) => attribute.get(record)?,
+            Node::Has(_)
+            | Node::Not(_)
+            | Node::And(_)
+            | Node::Or(_)
+            | Node::Compare(..)
+            | Node::OneOf(..)
+            | Node::In(_) => Value::Bool(self.truth(record)?),
+            Node::If(parts) => {
+                let [condition, then, otherwise] = &**parts;
+                match condition.truth(record)? {
+                    true => then.value(record)?,
+                    false => otherwise.value(record)?,
+                }
+            }
+            Node::Negate(node) => {
+                let number = Number::of(&node.value(record)?).ok_or(Undefined::Type)?;
+                number::negate(number).ok_or(Undefined::Number)?
+            }
+            Node::Compute(operator, operands) => {
+                let [left, right] = &**operands;
+                compute(*operator, left.value(record)?, right.value(record)?)?
+            }
+            Node::Call(function, arguments) => function.call(arguments, record)?,
+            Node::Format(node, format) => {
+                let Value::Time(ms) = node.value(record)? else {
+                    return Err(Undefined::Type);
+                };
+                let mut text = Vec::new();
+                format.write(ms, &mut text).ok_or(Undefined::Time)?;
+                Value::Str(text.into())
+            }
+            Node::Default(parts) => {
+                let [value, fallback] = &**parts;
+                match value.value(record) {
+                    Ok(Value::Null) | Err(Undefined::Missing(_)) => fallback.value(record)?,
+                    other => other?,
+                }
+            }
+        })
+    }
+
+    /// Whether it is true for a record. What `&&` and `||` can decide without an operand that is
+    /// undefined is defined, as CEL has it.
+    pub(super) fn truth(&self, record: Record<'_>) -> Result<bool> {
+        match self {
+            Node::Has(attribute) => Ok(attribute.is_there(record)),
+            Node::Not(node) => node.truth(record).map(|truth| !truth),
+            Node::And(operands) => either_decides(operands, false, record),
+            Node::Or(operands) => either_decides(operands, true, record),
+            Node::Compare(relation, operands) => compare(*relation, operands, record),
+            Node::OneOf(node, literals) => {
+                let value = node.value(record)?;
+                Ok(literals
+                    .iter()
+                    .any(|literal| equal(&value, literal) == Ok(true)))
+            }
+            Node::In(parts) => {
+                let [value, container] = &**parts;
+                is_in(&value.value(record)?, &container.value(record)?)
+            }
+            _ => match self.value(record)? {
+                Value::Bool(truth) => Ok(truth),
+                _ => Err(Undefined::Type),
+            },
+        }
+    }
+
+    /// Appends the value as text, without an intermediate text for times. Null is no text.
+    pub(super) fn write_text(&self, record: Record<'_>, out: &mut Vec<u8>) -> Result<()> {
+        if let Node::Format(node, format) = self {
+            let Value::Time(ms) = node.value(record)? else {
+                return Err(Undefined::Type);
+            };
+            return format.write(ms, out).ok_or(Undefined::Time);
+        }
+        match self.value(record)? {
+            Value::Null => return Err(Undefined::Null),
+            value => value.write_text(out),
+        }
+        Ok(())
+    }
+}
+
+/// `&&` with `decisive` false, `||` with `decisive` true.
+#[inline]
+fn either_decides(operands: &[Node; 2], decisive: bool, record: Record<'_>) -> Result<bool> {
+    let [left, right] = operands;
+    match left.truth(record) {
+        Ok(truth) if truth == decisive => Ok(decisive),
+        Ok(_) => right.truth(record),
+        Err(undefined) => match right.truth(record) {
+            Ok(truth) if truth == decisive => Ok(decisive),
+            _ => Err(undefined),
+        },
+    }
+}
+
+#[inline]
+fn compare(relation: Relation, operands: &[Node; 2], record: Record<'_>) -> Result<bool> {
+    let [left, right] = operands;
+    if let (Relation::Equal | Relation::NotEqual, Node::Literal(Value::Str(text))) =
+        (relation, right)
+        && let Node::Attribute(attribute) = left
+        && let Source::Field(symbol, steps) = &attribute.source
+    {
+        let raw = Attribute::raw(record, *symbol, steps);
+        let raw = raw.ok_or(Undefined::Missing(attribute.name))?;
+        return Ok(is_string(raw, text) == (relation == Relation::Equal));
+    }
+    let (left, right) = (left.value(record)?, right.value(record)?);
+    Ok(match relation {
+        Relation::Equal => equal(&left, &right)?,
+        Relation::NotEqual => !equal(&left, &right)?,
+        Relation::Less => order(&left, &right)?.is_lt(),
+        Relation::LessOrEqual => order(&left, &right)?.is_le(),
+        Relation::Greater => order(&left, &right)?.is_gt(),
+        Relation::GreaterOrEqual => order(&left, &right)?.is_ge(),
+    })
+}
+
+/// Whether a raw value is a string of this text. A string that is as long as the text between its
+/// quotes has no escape, or is another one, so long texts are not searched for escapes.
+#[inline]
+fn is_string(raw: &[u8], text: &[u8]) -> bool {
+    if raw.first() != Some(&b'"') || raw.len() < text.len() + 2 {
+        return false;
+    }
+    if raw.len() == text.len() + 2 && !text.contains(&b'\\') {
+        return raw[1..].starts_with(text);
+    }
+    // No escape has more than 6 bytes for a byte of the text.
+    raw.len() <= 6 * text.len() + 2 && *text_of(raw) == *text
+}
+
+/// Values of different types are not equal. Objects and lists cannot be compared with each other:
+/// that would take time out of all proportion.
+pub(super) fn equal(a: &Value<'_>, b: &Value<'_>) -> Result<bool> {
+    Ok(match (a, b) {
+        (Value::Null, Value::Null) => true,
+        (Value::Bool(a), Value::Bool(b)) => a == b,
+        (Value::Time(a), Value::Time(b)) => a == b,
+        (Value::Int(a), Value::Int(b)) => a == b,
+        (Value::Json(_), Value::Json(_)) => return Err(Undefined::Type),
+        _ => match (a.bytes(), b.bytes()) {
+            (Some(a), Some(b)) => a == b,
+            _ => match (Number::of(a), Number::of(b)) {
+                (Some(a), Some(b)) => a.compare(b).is_eq(),
+                _ => false,
+            },
+        },
+    })
+}
+
+fn order(a: &Value<'_>, b: &Value<'_>) -> Result<Ordering> {
+    if let (Value::Int(a), Value::Int(b)) | (Value::Time(a), Value::Time(b)) = (a, b) {
+        return Ok(a.cmp(b));
+    }
+    if let (Some(a), Some(b)) = (Number::of(a), Number::of(b)) {
+        return Ok(a.compare(b));
+    }
+    match (a, b) {
+        // In UTF-8 the order of bytes is that of characters.
+        (Value::Str(a), Value::Str(b)) => Ok(a.cmp(b)),
+        (Value::Bool(a), Value::Bool(b)) => Ok(a.cmp(b)),
+        _ => Err(Undefined::Type),
+    }
+}
+
+fn is_in(value: &Value<'_>, container: &Value<'_>) -> Result<bool> {
+    let Value::Json(raw) = container else {
+        return Err(Undefined::Type);
+    };
+    if raw.first() == Some(&b'[') {
+        let mut found = false;
+        json::for_each_element(raw, |element| {
+            found = found || equal(value, &Value::of(element)) == Ok(true);
+        });
+        return Ok(found);
+    }
+    match value {
+        Value::Str(name) => {
+            let name = std::str::from_utf8(name).map_err(|_| Undefined::Type)?;
+            Ok(json::member(raw, name).is_some())
+        }
+        _ => Err(Undefined::Type),
+    }
+}
+
+fn compute<'a>(operator: Operator, left: Value<'a>, right: Value<'a>) -> Result<Value<'a>> {
+    if let (Operator::Add, Value::Str(left), Value::Str(right)) = (operator, &left, &right) {
+        let mut text = Vec::with_capacity(left.len() + right.len());
+        text.extend_from_slice(left);
+        text.extend_from_slice(right);
+        return Ok(Value::Str(Cow::Owned(text)));
+    }
+    match (Number::of(&left), Number::of(&right)) {
+        (Some(left), Some(right)) => operator.apply(left, right).ok_or(Undefined::Number),
+        _ => Err(Undefined::Type),
+    }
+}
