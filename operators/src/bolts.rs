@@ -4,9 +4,15 @@
 mod blackhole;
 mod filter;
 mod parse_syslog;
+mod set_fields;
 
 use isobar_topology::BoltType;
 
 pub(crate) fn list() -> Vec<BoltType> {
-    vec![blackhole::TYPE, filter::TYPE, parse_syslog::TYPE]
+    vec![
+        blackhole::TYPE,
+        filter::TYPE,
+        parse_syslog::TYPE,
+        set_fields::TYPE,
+    ]
 }

@@ -23,6 +23,7 @@ mod time;
 mod value;
 
 use std::fmt;
+use std::ops::Range;
 
 use isobar_topology::spec::{Path, Problem};
 use isobar_topology::{Prepare, Record};
@@ -44,8 +45,13 @@ impl Condition {
         path: &Path,
         prepare: &mut Prepare<'_>,
     ) -> std::result::Result<Self, Problem> {
-        let place = TextPlace::whole(text, path);
-        Expression::compile_at(place, Some(Kind::Bool), prepare).map(Self)
+        let expression = Expression::compile(text, path, prepare)?;
+        match Kind::of(&expression.node) {
+            Kind::Bool | Kind::Any => Ok(Self(expression)),
+            other => Err(TextPlace::whole(text, path)
+                .problem(0, &format!("the expression is {}", other.words()))
+                .expected(Kind::Bool.words())),
+        }
     }
 
     /// Whether the record meets it; `None` when that cannot be evaluated, as a field is missing or of
@@ -71,14 +77,14 @@ impl Expression {
         path: &Path,
         prepare: &mut Prepare<'_>,
     ) -> std::result::Result<Self, Problem> {
-        Self::compile_at(TextPlace::whole(text, path), None, prepare)
+        Self::compile_within(text, 0..text.len(), path, prepare)
     }
 
     /// As [`Expression::compile`], for an expression at these bytes of `text`: columns count from the
     /// start of `text`.
     pub(crate) fn compile_within(
         text: &str,
-        bytes: std::ops::Range<usize>,
+        bytes: Range<usize>,
         path: &Path,
         prepare: &mut Prepare<'_>,
     ) -> std::result::Result<Self, Problem> {
@@ -88,22 +94,13 @@ impl Expression {
             end: bytes.end,
             path,
         };
-        Self::compile_at(place, None, prepare)
-    }
-
-    fn compile_at(
-        place: TextPlace<'_>,
-        wanted: Option<Kind>,
-        prepare: &mut Prepare<'_>,
-    ) -> std::result::Result<Self, Problem> {
         let parsed = Parsed::new(place)?;
         let mut compiler = Compiler {
             parsed: &parsed,
             prepare,
             names: Vec::new(),
         };
-        let wanted = wanted.unwrap_or(Kind::Any);
-        let node = compiler.node_of(&parsed.expr, wanted, "the expression")?;
+        let node = compiler.node(&parsed.expr)?;
         Ok(Self {
             node,
             names: compiler.names,

@@ -4,6 +4,7 @@ mod bolts;
 mod connections;
 mod event_time;
 mod expression;
+mod field_name;
 pub mod kafka;
 pub mod lag;
 mod spouts;

@@ -174,3 +174,144 @@ fn trimmed(text: &str, range: Range<usize>) -> Range<usize> {
     let start = range.start + (inside.len() - inside.trim_start().len());
     start..start + inside.trim().len()
 }
+
+#[cfg(test)]
+mod tests {
+    use isobar_topology::Symbols;
+    use isobar_topology::testing::{Harness, Input, with_prepare};
+
+    use super::*;
+
+    fn path() -> Path {
+        Path::root().key("index")
+    }
+
+    /// Text and JSON value for a record.
+    fn render(template: &str, input: &Input) -> [String; 2] {
+        let mut symbols = Symbols::new();
+        let template = with_prepare(&mut symbols, |prepare| {
+            Template::compile(template, &path(), prepare)
+        })
+        .expect("a good template");
+        let batch = Harness::new(symbols).batch(std::slice::from_ref(input));
+        let result = |rendered: Result<(), Missing>, out: Vec<u8>| match rendered {
+            Ok(()) => String::from_utf8(out).expect("UTF-8"),
+            Err(missing) => {
+                assert!(out.is_empty(), "nothing is left behind");
+                format!("! {missing}")
+            }
+        };
+        let (mut text, mut json) = (Vec::new(), Vec::new());
+        let rendered = template.render(batch.record(0), &mut text);
+        let rendered_json = template.render_json(batch.record(0), &mut json);
+        [result(rendered, text), result(rendered_json, json)]
+    }
+
+    fn check(template: &str, text: &str, json: &str) {
+        let document = r#"{"status":503,"host":"web","quoted":"a\"b","none":null,"list":[1, "x"],"line":"a\nb"}"#;
+        let rendered = render(template, &Input::document(document));
+        assert_eq!(rendered, [text, json], "{template}");
+    }
+
+    #[test]
+    fn placeholders_are_filled_in() {
+        check("", "", r#""""#);
+        check("plain }} text", "plain }} text", r#""plain }} text""#);
+        check("logs-{{ doc.host }}", "logs-web", r#""logs-web""#);
+        check("{{doc.status}}", "503", "503");
+        check(" {{ doc.status }}", " 503", r#"" 503""#);
+        check("{{ doc.status }}{{ doc.host }}", "503web", r#""503web""#);
+        check("{{ doc.list }}", r#"[1, "x"]"#, r#"[1, "x"]"#);
+        check("<{{ doc.list }}>", r#"<[1, "x"]>"#, r#""<[1, \"x\"]>""#);
+        check("{{ doc.quoted }}", "a\"b", r#""a\"b""#);
+        check("é {{ doc.line }}", "é a\nb", r#""é a\nb""#);
+        check("{{ '{{' }}x{{ \"}}\" }}", "{{x}}", r#""{{x}}""#);
+        check(r"{{ r'\' }}", r"\", r#""\\""#);
+        check(r"{{ '\'}}' }}", "'}}", r#""'}}""#);
+        check("{{ doc.status > 500 }}", "true", "true");
+        check(
+            "logs-{{ event_time.format('%Y.%m.%d') }}",
+            "logs-2023.11.14",
+            r#""logs-2023.11.14""#,
+        );
+        check("{{ event_time.format('%H') }}", "22", r#""22""#);
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        check(
+            "{{ doc.host }}-{{ doc.zone }}",
+            "! {{ doc.zone }}: doc.zone is missing",
+            "! {{ doc.zone }}: doc.zone is missing",
+        );
+        check(
+            "{{ doc.none }}",
+            "! {{ doc.none }}: the value is null",
+            "null",
+        );
+        check("{{ default(doc.none, 'x') }}", "x", r#""x""#);
+        check(
+            "{{ doc.host.substring(9) }}",
+            "! {{ doc.host.substring(9) }}: a position is outside of the text",
+            "! {{ doc.host.substring(9) }}: a position is outside of the text",
+        );
+        let far = Input {
+            timestamp: i64::MAX,
+            ..Input::raw("")
+        };
+        let expected = "! {{ event_time.format('%Y') }}: text is no time, or a time is outside of the years 0 to 9999";
+        assert_eq!(
+            render("{{ event_time.format('%Y') }}", &far),
+            [expected, expected]
+        );
+    }
+
+    #[test]
+    fn bad_templates_are_problems_with_their_column() {
+        for (template, expected) in [
+            (
+                "é{{ doc.host }",
+                "index: column 2: `{{` has no closing `}}`; expected {{ EXPRESSION }}, or {{ '{{' }} for the braces themselves",
+            ),
+            (
+                "logs-{{ 'x }}",
+                "index: column 6: `{{` has no closing `}}`; expected {{ EXPRESSION }}, or {{ '{{' }} for the braces themselves",
+            ),
+            (
+                "{{ doc.host }}-{{  doc.host && }}",
+                "index: column 31: the expression ends too early; expected a value, such as doc.status, 500 or 'text'",
+            ),
+            (
+                "é{{ doc.host }}-{{ host }}",
+                "index: column 20: unknown name `host`; expected doc.NAME, kafka.NAME or event_time",
+            ),
+            (
+                "a{{ }}",
+                "index: column 5: the expression is empty; expected an expression such as doc.status >= 500",
+            ),
+            (
+                "a{{}}",
+                "index: column 4: the expression is empty; expected an expression such as doc.status >= 500",
+            ),
+        ] {
+            let problem = with_prepare(&mut Symbols::new(), |prepare| {
+                Template::compile(template, &path(), prepare)
+            });
+            let problem = problem.err().map(|problem| problem.to_string());
+            assert_eq!(problem.as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn templates_without_placeholder_are_constant() {
+        let constant = |text| {
+            with_prepare(&mut Symbols::new(), |prepare| {
+                let template = Template::compile(text, &path(), prepare);
+                template.expect("good").constant().map(str::to_owned)
+            })
+        };
+        assert_eq!(constant("").as_deref(), Some(""));
+        assert_eq!(constant("logs}}").as_deref(), Some("logs}}"));
+        assert_eq!(constant("{{ 'logs' }}"), None);
+    }
+}

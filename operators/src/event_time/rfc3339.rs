@@ -81,11 +81,8 @@ fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
     if !(1..=9).contains(&length) {
         return None;
     }
-    let mut ms = 0;
-    for at in 0..3 {
-        let digit = if at < length { digits[at] - b'0' } else { 0 };
-        ms = ms * 10 + u32::from(digit);
-    }
+    let place = |at: usize| digits[..length].get(at).map_or(0, |b| u32::from(b - b'0'));
+    let ms = place(0) * 100 + place(1) * 10 + place(2);
     Some((ms, &digits[length..]))
 }
 

@@ -1,0 +1,316 @@
+//! `set_fields`: sets fields of documents to constants or to what templates give.
+
+use std::sync::Arc;
+
+use isobar_topology::spec::{Component, Path, Problem, Problems, parse_config};
+use isobar_topology::{
+    AnyBolt, Batch, Bolt, BoltType, Emitter, OperatorError, Prepare, PreparedBolt, RecordMut,
+    Rejection, Shared, Symbol, Verdict,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::field_name;
+use crate::template::{Missing, Template};
+
+pub(super) const TYPE: BoltType = BoltType {
+    name: "set_fields",
+    schema: || schemars::schema_for!(SetFieldsConfig),
+    example: EXAMPLE,
+    prepare,
+};
+
+const EXAMPLE: &str = "\
+type: set_fields
+inputs: [parse]
+fields:
+  env: prod
+  zone: \"{{ doc.host.substring(0, 5) }}\"
+  is_error: \"{{ doc.status >= 500 }}\"
+  labels: {team: search, tier: 1}
+";
+
+/// Sets top-level fields of documents, replacing fields of the same names.
+///
+/// A value is a constant of any type, or text with `{{ expression }}` inside. Text that is nothing but
+/// one `{{ }}` keeps the type of its value: `"{{ doc.status }}"` of a number is a number. All templates
+/// see the document as it was before this bolt, whatever the order.
+///
+/// A record for which a template has no value, as a field is missing, is rejected with the class
+/// `missing_field`; `{{ default(doc.host, 'unknown') }}` says what to take instead.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetFieldsConfig {
+    /// Names of top-level fields, and their values. A name with dots in it is one name, not a path.
+    fields: Map<String, Value>,
+}
+
+fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedBolt, Problems> {
+    let config: SetFieldsConfig = parse_config(&component.config, &component.path)?;
+    let path = component.path.key("fields");
+    let mut problems = Problems::default();
+    if config.fields.is_empty() {
+        problems.push(Problem::new(path.clone(), "no fields are named").expected("at least one"));
+    }
+    let mut fields: Vec<Field> = Vec::new();
+    for (name, value) in &config.fields {
+        let path = path.key(name);
+        match field(name, value, &path, prepare) {
+            Ok(field) if fields.iter().any(|known| known.symbol == field.symbol) => {
+                let name = prepare.symbols.name(field.symbol);
+                problems.push(
+                    Problem::new(path, format!("the field `{name}` is set twice"))
+                        .expected("each field once"),
+                );
+            }
+            Ok(field) => fields.push(field),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    problems.or(())?;
+    let fields: Arc<[Field]> = fields.into();
+    Ok(PreparedBolt::new(Arc::new(move |_| {
+        AnyBolt::new(SetFields {
+            fields: Arc::clone(&fields),
+            constants: Vec::new(),
+            text: Vec::new(),
+            ends: Vec::new(),
+        })
+    })))
+}
+
+fn field(
+    name: &str,
+    value: &Value,
+    path: &Path,
+    prepare: &mut Prepare<'_>,
+) -> Result<Field, Problem> {
+    let setting = match value {
+        Value::String(text) => {
+            let template = Template::compile(text, path, prepare)?;
+            match template.constant() {
+                Some(text) => Setting::Constant(Value::from(text).to_string().into_bytes()),
+                None => Setting::Template(template),
+            }
+        }
+        other => {
+            if let Some(path) = template_inside(other, path) {
+                return Err(
+                    Problem::new(path, "a template inside of a list or a mapping")
+                        .expected("templates as values of fields themselves"),
+                );
+            }
+            Setting::Constant(other.to_string().into_bytes())
+        }
+    };
+    let name = field_name::top_level(name, path)?;
+    Ok(Field {
+        symbol: prepare.symbol(name, path)?,
+        setting,
+    })
+}
+
+/// The place of the first text with `{{` inside of a list or mapping.
+fn template_inside(value: &Value, path: &Path) -> Option<Path> {
+    match value {
+        Value::String(text) => text.contains("{{").then(|| path.clone()),
+        Value::Array(items) => {
+            let mut items = items.iter().enumerate();
+            items.find_map(|(index, item)| template_inside(item, &path.index(index)))
+        }
+        Value::Object(members) => members
+            .iter()
+            .find_map(|(name, member)| template_inside(member, &path.key(name))),
+        _ => None,
+    }
+}
+
+struct Field {
+    symbol: Symbol,
+    setting: Setting,
+}
+
+enum Setting {
+    /// Raw JSON.
+    Constant(Vec<u8>),
+    Template(Template),
+}
+
+struct SetFields {
+    fields: Arc<[Field]>,
+    /// Constants in the batch at hand, in the order of the fields that have one.
+    constants: Vec<Shared>,
+    /// What the templates gave for the record at hand, one after the other.
+    text: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Bolt for SetFields {
+    async fn process(&mut self, mut batch: Batch, out: &mut Emitter) -> Result<(), OperatorError> {
+        self.constants.clear();
+        for field in &*self.fields {
+            if let Setting::Constant(json) = &field.setting {
+                self.constants.push(batch.share(json));
+            }
+        }
+        batch.judge(out, |record| match self.set(record) {
+            Ok(()) => Verdict::Keep,
+            Err(rejection) => Verdict::Reject(rejection),
+        });
+        Ok(())
+    }
+}
+
+impl SetFields {
+    fn set(&mut self, record: &mut RecordMut<'_>) -> Result<(), Rejection> {
+        self.render(record).map_err(|missing| {
+            Rejection::new(
+                "missing_field",
+                format!("A template has no value: {missing}"),
+            )
+        })?;
+        let (mut constants, mut ends) = (self.constants.iter(), self.ends.iter());
+        let mut start = 0;
+        for field in &*self.fields {
+            let set = match field.setting {
+                Setting::Constant(_) => {
+                    let constant = constants
+                        .next()
+                        .expect("one for each field with a constant");
+                    record.set_shared(field.symbol, *constant)
+                }
+                Setting::Template(_) => {
+                    let end = *ends.next().expect("one for each field with a template");
+                    let json = &self.text[start..end];
+                    start = end;
+                    record.set(field.symbol, json)
+                }
+            };
+            set.map_err(|error| Rejection::new("no_document", error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// Evaluates all templates before any field is set, so that they see the same document.
+    fn render(&mut self, record: &RecordMut<'_>) -> Result<(), Missing> {
+        self.text.clear();
+        self.ends.clear();
+        for field in &*self.fields {
+            if let Setting::Template(template) = &field.setting {
+                template.render_json(record.view(), &mut self.text)?;
+                self.ends.push(self.text.len());
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use isobar_topology::Stream;
+    use isobar_topology::testing::{Input, PreparedForTest};
+    use serde_json::json;
+
+    use super::*;
+
+    /// The document after the bolt, or why the record was rejected.
+    async fn set(fields: Value, input: Input) -> String {
+        let options = json!({"fields": fields});
+        let mut bolt = PreparedForTest::new(&TYPE, &options).expect("good options");
+        let mut emitted = bolt.run(&[input]).await;
+        let record = emitted.pop().expect("one record");
+        assert!(emitted.is_empty());
+        match record.rejection {
+            Some(rejection) => {
+                assert_eq!(record.stream, Stream::REJECTED);
+                format!("{}: {}", rejection.class, rejection.reason)
+            }
+            None => record.document.expect("a document"),
+        }
+    }
+
+    async fn check(fields: Value, document: &str, expected: &str) {
+        assert_eq!(set(fields, Input::document(document)).await, expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn constants_and_templates_are_set() {
+        check(
+            json!({"env": "pr\"od", "n": 1, "list": [1, {"a": null}], "no": null}),
+            r#"{"env":"x","a":1}"#,
+            r#"{"a":1,"env":"pr\"od","n":1,"list":[1,{"a":null}],"no":null}"#,
+        )
+        .await;
+        check(
+            json!({
+                "zone": "{{ doc.host.substring(0, 3) }}", "status": "{{ doc.code }}", "kept": "{{doc.big}}",
+                "text": "{{ doc.code }} on {{ doc.host }}", "bad": "{{ doc.code >= 500 }}",
+                "none": "{{ doc.none }}", "day": "{{ event_time.format('%F') }}", "at": "{{ event_time }}",
+                "x": "{{ default(doc.x, 'none') }}"
+            }),
+            r#"{"host":"web-\"1\"","code":503,"big":1e400,"none":null}"#,
+            r#"{"host":"web-\"1\"","code":503,"big":1e400,"zone":"web","status":503,"kept":1e400,"text":"503 on web-\"1\"","bad":true,"none":null,"day":"2023-11-14","at":"2023-11-14T22:13:20.000Z","x":"none"}"#,
+        )
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn templates_see_the_document_as_it_came() {
+        check(
+            json!({"a": "{{ doc.b }}", "b": "{{ doc.a }}"}),
+            r#"{"a":1,"b":2}"#,
+            r#"{"b":1,"a":2}"#,
+        )
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn records_without_the_fields_are_rejected() {
+        check(
+            json!({"env": "prod", "zone": "{{ doc.host }}"}),
+            r#"{"a":1}"#,
+            "missing_field: A template has no value: {{ doc.host }}: doc.host is missing",
+        )
+        .await;
+        check(
+            json!({"zone": "z-{{ doc.host }}"}),
+            r#"{"host":null}"#,
+            "missing_field: A template has no value: {{ doc.host }}: the value is null",
+        )
+        .await;
+        let rejected = set(json!({"env": "prod"}), Input::raw("text")).await;
+        assert_eq!(
+            rejected,
+            "no_document: the record has no document: put a parser such as parse_json before this bolt"
+        );
+    }
+
+    #[test]
+    fn bad_options_are_problems() {
+        let check = |fields: Value, expected: &[&str]| {
+            let options = json!({"fields": fields});
+            let problems = PreparedForTest::new(&TYPE, &options).err().expect("bad");
+            assert_eq!(problems.to_string(), expected.join("\n"));
+        };
+        check(
+            json!({}),
+            &["bolts.bolt.fields: no fields are named; expected at least one"],
+        );
+        check(
+            json!({"a.b": 1, "c": "{{ doc.x", "d": "{{ dco.x }}", "e": {"f": ["{{ doc.x }}"]}}),
+            &[
+                "bolts.bolt.fields[\"a.b\"]: `a.b` looks like a field inside of `a`; expected the name of a top-level field, or [\"a.b\"] for one that has dots in its name",
+                "bolts.bolt.fields.c: column 1: `{{` has no closing `}}`; expected {{ EXPRESSION }}, or {{ '{{' }} for the braces themselves",
+                "bolts.bolt.fields.d: column 4: unknown name `dco`; expected doc.NAME, kafka.NAME or event_time; did you mean doc?",
+                "bolts.bolt.fields.e.f[0]: a template inside of a list or a mapping; expected templates as values of fields themselves",
+            ],
+        );
+        check(
+            json!({"a": 1, "[\"a\"]": 2}),
+            &[
+                "bolts.bolt.fields[\"[\\\"a\\\"]\"]: the field `a` is set twice; expected each field once",
+            ],
+        );
+    }
+}
