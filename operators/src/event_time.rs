@@ -2,3 +2,4 @@
 
 pub(crate) mod calendar;
 pub(crate) mod rfc3339;
+pub(crate) mod zone;

@@ -10,7 +10,6 @@ mod structured_data;
 #[cfg(test)]
 mod tests;
 mod time;
-mod zone;
 
 use std::sync::Arc;
 
@@ -24,7 +23,9 @@ use serde::Deserialize;
 
 use line::{FACILITIES, Line, Parser, SEVERITIES};
 use structured_data::StructuredData;
-use zone::{Zone, write_utc};
+
+use crate::event_time::rfc3339;
+use crate::event_time::zone::Zone;
 
 pub(super) const TYPE: BoltType = BoltType {
     name: "parse_syslog",
@@ -273,7 +274,11 @@ impl ParseSyslog {
         if let Some(time) = line.time {
             document.member(fields.timestamp, |out| match time.written {
                 Some(text) => json::write_bytes_lossy(out, text),
-                None => write_utc(out, time.ms),
+                None => {
+                    out.push(b'"');
+                    rfc3339::write(out, time.ms);
+                    out.push(b'"');
+                }
             });
         }
         for (field, text) in [

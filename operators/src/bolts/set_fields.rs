@@ -250,7 +250,7 @@ mod tests {
                 "x": "{{ default(doc.x, 'none') }}"
             }),
             r#"{"host":"web-\"1\"","code":503,"big":1e400,"none":null}"#,
-            r#"{"host":"web-\"1\"","code":503,"big":1e400,"zone":"web","status":503,"kept":1e400,"text":"503 on web-\"1\"","bad":true,"none":null,"day":"2023-11-14","at":"2023-11-14T22:13:20.000Z","x":"none"}"#,
+            r#"{"host":"web-\"1\"","code":503,"big":1e400,"zone":"web","status":503,"kept":1e400,"text":"503 on web-\"1\"","bad":true,"none":null,"day":"2023-11-14","at":"2023-11-14T22:13:20Z","x":"none"}"#,
         )
         .await;
     }

@@ -49,6 +49,12 @@ impl Date {
         })
     }
 
+    /// The year of a moment in ms since 1970, from 1970 to 9999.
+    pub(crate) fn year_of(ms: i64) -> u32 {
+        let day = ms.div_euclid(DAY_MS).clamp(0, LAST_DAY);
+        Date::of_day(day).expect("in range").year
+    }
+
     /// The day since 1970. The date must exist.
     #[inline]
     pub(crate) fn to_day(self) -> i64 {

@@ -12,15 +12,15 @@ pub(crate) fn parse(text: &[u8]) -> Option<i64> {
     usual(text).or_else(|| unusual(text))
 }
 
-/// Appends a time with its milliseconds, in UTC. Times outside of the years 0 to 9999, which RFC 3339
-/// cannot say, are written as their milliseconds since 1970.
+/// Appends a time in UTC, with milliseconds unless they are `.000`. Times outside of the years 0 to
+/// 9999, which RFC 3339 cannot say, are written as their milliseconds since 1970.
 pub(crate) fn write(out: &mut Vec<u8>, ms: i64) {
     let Some(date) = Date::of_day(ms.div_euclid(DAY_MS)) else {
         out.extend_from_slice(ms.to_string().as_bytes());
         return;
     };
     let of_day = ms.rem_euclid(DAY_MS) as u32;
-    let mut text = *b"0000-00-00T00:00:00.000Z";
+    let mut text = *b"0000-00-00T00:00:00.000";
     put(&mut text[0..4], date.year);
     put(&mut text[5..7], date.month);
     put(&mut text[8..10], date.day);
@@ -28,7 +28,9 @@ pub(crate) fn write(out: &mut Vec<u8>, ms: i64) {
     put(&mut text[14..16], of_day / 60_000 % 60);
     put(&mut text[17..19], of_day / 1_000 % 60);
     put(&mut text[20..23], of_day % 1_000);
-    out.extend_from_slice(&text);
+    let length = if of_day.is_multiple_of(1_000) { 19 } else { 23 };
+    out.extend_from_slice(&text[..length]);
+    out.push(b'Z');
 }
 
 /// Writes a number with leading zeros into all of `to`.
@@ -158,14 +160,14 @@ mod tests {
     }
 
     #[test]
-    fn times_are_written_with_their_milliseconds() {
+    fn times_are_written_in_utc() {
         for (ms, text) in [
-            (0, "1970-01-01T00:00:00.000Z"),
+            (0, "1970-01-01T00:00:00Z"),
             (-1, "1969-12-31T23:59:59.999Z"),
             (1_709_208_000_123, "2024-02-29T12:00:00.123Z"),
             (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
             (253_402_300_800_000, "253402300800000"),
-            (-62_167_219_200_000, "0000-01-01T00:00:00.000Z"),
+            (-62_167_219_200_000, "0000-01-01T00:00:00Z"),
             (-62_167_219_200_001, "-62167219200001"),
             (i64::MIN, "-9223372036854775808"),
         ] {
@@ -196,9 +198,15 @@ mod tests {
 
         #[test]
         fn what_is_written_is_read(ms in -62_167_219_200_000i64..253_402_207_200_000) {
-            let mut out = Vec::new();
-            write(&mut out, ms);
-            prop_assert_eq!(usual(&out), Some(ms));
+            for ms in [ms, ms / 1_000 * 1_000] {
+                let mut out = Vec::new();
+                write(&mut out, ms);
+                prop_assert_eq!(usual(&out), Some(ms));
+                let theirs = Timestamp::from_millisecond(ms).expect("in range").to_string();
+                if ms % 10 != 0 || ms % 1_000 == 0 {
+                    prop_assert_eq!(String::from_utf8(out).expect("ASCII"), theirs);
+                }
+            }
         }
     }
 }

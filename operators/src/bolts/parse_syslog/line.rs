@@ -5,8 +5,8 @@ use super::rfc3164;
 use super::rfc5424;
 use super::structured_data::StructuredData;
 use super::time::Stamp;
-use super::zone::Zone;
 use super::{Format, Mode};
+use crate::event_time::zone::Zone;
 
 /// What a line says; absent is what it leaves out or says to be nil.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

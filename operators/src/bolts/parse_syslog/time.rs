@@ -1,7 +1,8 @@
 //! Times of syslog lines: the ones of RFC 5424, which are RFC 3339, and the older ones without year.
 
 use super::cursor::{Cursor, LineError};
-use super::zone::{Civil, Zone};
+use crate::event_time::calendar::Date;
+use crate::event_time::zone::{Civil, Zone};
 
 /// A time that a line carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub(super) fn rfc3339<'a>(
     zone: &mut Zone,
 ) -> Result<Stamp<'a>, LineError> {
     let start = *cursor;
-    let year = cursor.number(4, 1..=9999, "a time such as 2003-10-11T22:14:15.003Z")? as i32;
+    let year = cursor.number(4, 1..=9999, "a time such as 2003-10-11T22:14:15.003Z")?;
     cursor.expect(b'-', "- after the year")?;
     let month = cursor.number(2, 1..=12, "a month from 01 to 12")?;
     cursor.expect(b'-', "- after the month")?;
@@ -68,9 +69,7 @@ pub(super) fn rfc3339<'a>(
         return Err(cursor.wrong(SPACE_AFTER));
     }
     let civil = Civil {
-        year,
-        month,
-        day,
+        date: Date { year, month, day },
         ms_of_day: clock.ms() + fraction,
     };
     let ms = civil.utc_ms(offset, zone);
@@ -126,9 +125,7 @@ pub(super) fn bsd<'a>(
     }
     let mut in_year = |year| {
         let civil = Civil {
-            year,
-            month,
-            day,
+            date: Date { year, month, day },
             ms_of_day: clock.ms() + fraction_ms,
         };
         civil.utc_ms(offset, zone)
@@ -136,7 +133,7 @@ pub(super) fn bsd<'a>(
     let ms = match year {
         Some(year) => in_year(year),
         None => {
-            let now = Civil::year_of(reference);
+            let now = Date::year_of(reference);
             // Leap days are at most eight years apart.
             let mut years = (now - 8..=now + 1).rev();
             years.find_map(|year| in_year(year).filter(|ms| *ms - reference <= AHEAD_MAX))
@@ -254,11 +251,11 @@ fn day(cursor: &mut Cursor<'_>, strict: bool) -> Result<u32, LineError> {
 }
 
 /// Reads a year from 1970 to 2099 before a space, if one is next.
-fn eat_year(cursor: &mut Cursor<'_>) -> Option<i32> {
+fn eat_year(cursor: &mut Cursor<'_>) -> Option<u32> {
     let mut ahead = *cursor;
     let year = ahead.number(4, 1970..=2099, "a year").ok()?;
     (ahead.peek() == Some(b' ')).then(|| *cursor = ahead)?;
-    Some(year as i32)
+    Some(year)
 }
 
 /// Reads a zone right behind the time or behind one space, if there is one.
