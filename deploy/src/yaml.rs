@@ -361,6 +361,14 @@ fn syntax(error: &ScanError) -> Problem {
             "unexpected character",
             "quotes around a value that starts with it",
         ),
+        (
+            "did not find expected ',' or '}'",
+            "a comma or a closing brace; between braces, quotes around a value such as \"${NAME}\"",
+        ),
+        (
+            "expected ',' or ']'",
+            "a comma or a closing bracket; between brackets, quotes around a value such as \"${NAME}\"",
+        ),
         ("unknown escape", "\\\\ for a backslash, or single quotes"),
         ("recursion limit", "at most 64 levels"),
         ("unknown anchor", "an anchor &name before its alias *name"),

@@ -216,14 +216,15 @@ impl Partitions {
         self.lock().current.values().cloned().collect()
     }
 
-    /// All partitions that were ever opened: those of [`Partitions::all`], then former ones.
-    pub fn ever(&self) -> impl Iterator<Item = Arc<Partition>> {
+    /// All partitions that were ever opened: those of [`Partitions::all`] with `true`, then former
+    /// ones with `false`.
+    pub fn ever(&self) -> impl Iterator<Item = (Arc<Partition>, bool)> + use<> {
         let known = self.lock();
-        let all: Vec<_> = known
-            .current
-            .values()
-            .chain(&known.former)
-            .cloned()
+        let current = known.current.values().map(|partition| (partition, true));
+        let former = known.former.iter().map(|partition| (partition, false));
+        let all: Vec<_> = current
+            .chain(former)
+            .map(|(partition, current)| (Arc::clone(partition), current))
             .collect();
         all.into_iter()
     }

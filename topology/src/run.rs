@@ -445,7 +445,7 @@ impl Running {
     /// The account of a spout, summed over all partitions that it ever read.
     pub fn account(&self, spout: usize) -> Account {
         let mut sum = Account::default();
-        for partition in self.partitions(spout).ever() {
+        for (partition, _) in self.partitions(spout).ever() {
             sum.add(&partition.account());
         }
         sum

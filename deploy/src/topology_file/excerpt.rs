@@ -1,6 +1,8 @@
 //! The line of a file that a problem is about, fit to be shown: short, without control characters,
 //! without secrets.
 
+use crate::secrets::WORDS;
+
 /// A line and the caret below it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Excerpt {
@@ -12,18 +14,6 @@ pub(super) struct Excerpt {
 const WIDTH: usize = 100;
 /// Characters that are shown before the column when a line is cut.
 const BEFORE: usize = 60;
-/// Words in keys whose values are secrets even when they are written into the file.
-const SECRETS: [&str; 8] = [
-    "password",
-    "passwd",
-    "passphrase",
-    "secret",
-    "token",
-    "api_key",
-    "credential",
-    "authorization",
-];
-
 /// Makes the excerpt; `None` when nothing of the line can be shown. `column` counts characters from 1.
 pub(super) fn excerpt(line: &str, column: u32) -> Option<Excerpt> {
     let mut characters: Vec<char> = line
@@ -64,7 +54,7 @@ fn secret_start(line: &[char]) -> Option<usize> {
     // One character for one, so that positions stay.
     let lower: Vec<char> = line.iter().map(char::to_ascii_lowercase).collect();
     let found = (0..lower.len()).find(|at| {
-        SECRETS.iter().any(|word| {
+        WORDS.iter().any(|word| {
             let mut rest = lower[*at..].iter();
             word.chars().all(|c| rest.next() == Some(&c))
         })

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 
 use isobar_topology::spec::{Node, Problem};
 
-const HIDDEN: &str = "<hidden>";
+use crate::secrets::HIDDEN;
+
 /// Shorter values are taken out only where they stand between quotes: they would fit parts of words.
 const WORD_MIN: usize = 4;
 

@@ -1,0 +1,92 @@
+//! The command line: what can be asked for, and the help that goes with it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, ValueEnum};
+
+use crate::command::Command;
+use crate::environment::{Environment, cores};
+use crate::exit::{self, Failure};
+use crate::topology_file::TopologyFile;
+use isobar_topology::{Plan, Registry};
+
+/// Version and, where it was known at build time, the revision of the source.
+pub const VERSION: &str = env!("ISOBAR_VERSION");
+
+/// Moves records from Kafka through a graph of bolts to Elasticsearch, as one YAML file says.
+///
+/// Every record is indexed, dead-lettered, dropped by a named policy, or in flight, and Isobar shows
+/// which.
+#[derive(Debug, Parser)]
+#[command(
+    name = "isobar",
+    version = VERSION,
+    disable_help_subcommand = true,
+    after_help = exit::HELP,
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// How log lines on standard error are written: text or json.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "HOW",
+        default_value_t,
+        hide_possible_values = true,
+        global = true,
+        help_heading = LOGGING
+    )]
+    pub log: LogFormat,
+
+    /// What is logged: error, warn, info, debug, trace, or directives such as
+    /// `info,isobar_operators=debug`. Default: info for `run`, warn for all else; the variable
+    /// ISOBAR_LOG says it too.
+    #[arg(long, value_name = "LEVEL", global = true, help_heading = LOGGING)]
+    pub log_level: Option<String>,
+}
+
+const LOGGING: &str = "Logging";
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// A topology file and where its values come from.
+#[derive(Args, Debug)]
+pub struct FileArgs {
+    /// The topology file.
+    pub file: PathBuf,
+
+    /// A file of KEY=VALUE lines for `${KEY}` in the topology file. Can be given several times: later
+    /// files win over earlier ones, and the environment wins over all.
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Vec<PathBuf>,
+}
+
+impl FileArgs {
+    /// Reads the file; what is wrong with it shows when it is planned.
+    pub fn load(&self, environment: &mut Environment) -> Result<TopologyFile, Failure> {
+        environment.add_files(&self.env_file)?;
+        Ok(environment.outside(|outside| TopologyFile::load(&self.file, outside)))
+    }
+
+    /// Reads and plans the file.
+    pub fn plan(
+        &self,
+        environment: &mut Environment,
+        registry: &Registry,
+    ) -> Result<(TopologyFile, Plan), Failure> {
+        let file = self.load(environment)?;
+        let plan = file.plan(registry, cores())?;
+        Ok((file, plan))
+    }
+}

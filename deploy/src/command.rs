@@ -1,0 +1,66 @@
+//! The commands: one file each, one arm here.
+
+mod plan;
+mod run;
+mod validate;
+
+use clap::Subcommand;
+use isobar_topology::Registry;
+
+use crate::environment::Environment;
+use crate::exit::Outcome;
+use crate::logging;
+use crate::metrics::Recorder;
+use crate::output::Output;
+use crate::progress::Screen;
+
+/// What can be asked for.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs a topology until it is stopped
+    ///
+    /// SIGTERM or SIGINT (Ctrl-C) stops reading, waits for what is in flight up to the topology's
+    /// `drain_timeout`, commits, and prints what became of each record. A second one ends at once.
+    Run(run::RunArgs),
+    /// Checks a topology file and says everything that is wrong with it
+    ///
+    /// Each problem comes with its line and what was expected. Contacts nobody and starts nothing.
+    Validate(validate::ValidateArgs),
+    /// Shows what a topology would run: nodes, edges, bounds, guarantees, memory
+    ///
+    /// Contacts nobody and starts nothing.
+    Plan(plan::PlanArgs),
+}
+
+/// What every command gets.
+pub struct Context<'a> {
+    /// The types that topology files may name.
+    pub registry: &'a Registry,
+    /// The environment.
+    pub environment: Environment,
+    /// Where results go.
+    pub output: Output,
+    /// Where all else goes.
+    pub screen: Screen,
+    /// What operators record with the `metrics` crate.
+    pub recorder: Recorder,
+}
+
+impl Command {
+    /// Does it.
+    pub fn execute(&self, context: Context<'_>) -> Outcome {
+        match self {
+            Command::Run(args) => run::execute(args, context),
+            Command::Validate(args) => validate::execute(args, context),
+            Command::Plan(args) => plan::execute(args, context),
+        }
+    }
+
+    /// What is logged unless something else is said.
+    pub fn log_level(&self) -> &'static str {
+        match self {
+            Command::Run(_) => logging::FOR_RUNS,
+            _ => logging::FOR_ANSWERS,
+        }
+    }
+}

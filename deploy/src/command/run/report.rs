@@ -1,0 +1,202 @@
+//! The report at the end of a run: how it ended, what became of each record, what each bolt did.
+
+use isobar_topology::{Finish, Output, Running, Stream};
+use serde::Serialize;
+
+use crate::accounting::Accounting;
+use crate::exit::Exit;
+use crate::observer::Observer;
+use crate::output::{number, time};
+use crate::progress::Screen;
+use crate::statistics::Statistics;
+
+/// Version of the JSON form.
+const VERSION: u32 = 1;
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub(super) enum End {
+    /// The topology ended.
+    Finished {
+        finish: Finish,
+        /// The signal that stopped it, if it did not end by itself.
+        stopped_by: Option<&'static str>,
+    },
+    /// A second signal.
+    CutShort(&'static str),
+    /// Nothing moved for so long.
+    GaveUp { after: String, reasons: Vec<String> },
+}
+
+/// The report.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    version: u32,
+    topology: String,
+    /// `drained`, `handed_back`, `gave_up`, `cut_short` or `broken`.
+    end: &'static str,
+    exit_code: u8,
+    /// One sentence.
+    summary: String,
+    /// What there is to say about the exit code; empty when all went well.
+    why: Vec<String>,
+    seconds: f64,
+    /// Records that bolts rejected or the runtime gave up on.
+    rejected: u64,
+    accounting: Accounting,
+    statistics: Statistics,
+    #[serde(skip)]
+    exit: Exit,
+}
+
+impl Report {
+    /// Makes the report of a run that has ended.
+    pub(super) fn of(observer: &Observer, end: End, fail_on_reject: bool) -> Self {
+        let accounting = observer.accounting();
+        let statistics = observer.statistics();
+        let rejected = rejected(&observer.running, &accounting, &statistics);
+        let uptime = observer.uptime_ms();
+        let mut why = Vec::new();
+        let (word, mut exit, text) = judge(end, &accounting, &mut why);
+        if fail_on_reject && rejected > 0 {
+            why.push(format!(
+                "{} records were rejected (--fail-on-reject)",
+                number(rejected)
+            ));
+            exit = if exit == Exit::Done {
+                Exit::Threshold
+            } else {
+                exit
+            };
+        }
+        if accounting
+            .spouts
+            .iter()
+            .any(|spout| spout.terms.difference != 0)
+        {
+            why.push(
+                "the account does not add up: this is a bug of Isobar, please report it".to_owned(),
+            );
+            exit = Exit::Failed;
+        }
+        Self {
+            version: VERSION,
+            topology: accounting.topology.clone(),
+            end: word,
+            exit_code: exit.code(),
+            summary: format!("{text} after {}", time(uptime)),
+            why,
+            seconds: uptime as f64 / 1000.0,
+            rejected,
+            accounting,
+            statistics,
+            exit,
+        }
+    }
+
+    pub(super) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// The text for people.
+    pub(super) fn text(&self) -> String {
+        format!(
+            "{}: {}\n\n{}\n{}",
+            self.topology,
+            self.summary,
+            self.accounting.table(),
+            self.statistics.table()
+        )
+    }
+
+    /// Says on standard error why the exit code is not 0.
+    pub(super) fn say_why(&self, screen: &Screen) {
+        for why in &self.why {
+            screen.line(&format!("isobar: {why}"));
+        }
+    }
+}
+
+fn judge(end: End, accounting: &Accounting, why: &mut Vec<String>) -> (&'static str, Exit, String) {
+    let handed_back = number(accounting.total.handed_back);
+    match end {
+        End::Finished {
+            finish: Finish::Drained,
+            stopped_by: None,
+        } => (
+            "drained",
+            Exit::Done,
+            "caught up, and everything that was read is settled,".to_owned(),
+        ),
+        End::Finished {
+            finish: Finish::Drained,
+            stopped_by: Some(signal),
+        } => (
+            "drained",
+            Exit::Done,
+            format!("stopped by {signal}, and everything that was read is settled,"),
+        ),
+        End::Finished {
+            finish: Finish::HandedBack,
+            stopped_by,
+        } => {
+            let by = stopped_by.unwrap_or("itself");
+            let text = format!(
+                "stopped by {by} with {handed_back} records handed back: whoever reads their partitions next starts before them;"
+            );
+            ("handed_back", Exit::Done, text)
+        }
+        End::Finished {
+            finish: Finish::Broken(text),
+            ..
+        } => {
+            why.push(format!("a lane ended by a fault of the runtime: {text}"));
+            (
+                "broken",
+                Exit::Failed,
+                "ended by a fault of the runtime".to_owned(),
+            )
+        }
+        End::CutShort(signal) => {
+            why.push(format!("ended at once by a second signal ({signal})"));
+            let text = format!(
+                "cut short by a second signal with {} records in flight: they are not committed and will be read again;",
+                number(accounting.total.in_flight)
+            );
+            ("cut_short", Exit::Failed, text)
+        }
+        End::GaveUp { after, reasons } => {
+            why.push(format!(
+                "gave up: nothing was read or settled for {after} (--give-up-after): {}",
+                reasons.join("; ")
+            ));
+            (
+                "gave_up",
+                Exit::Undetermined,
+                "gave up before it had caught up".to_owned(),
+            )
+        }
+    }
+}
+
+/// Records that were rejected, wherever they went: dead letters, policies, or bolts that consume them.
+fn rejected(running: &Running, accounting: &Accounting, statistics: &Statistics) -> u64 {
+    let graph = running.graph();
+    let policies =
+        graph
+            .bolts
+            .iter()
+            .filter_map(|bolt| match bolt.outputs.get(Stream::REJECTED.index()) {
+                Some(Output::Drop(policy)) => graph.policies.get(policy.index()),
+                _ => None,
+            });
+    let dropped = policies.filter_map(|policy| accounting.total.dropped_by_policy.get(policy));
+    let by_bolts = statistics
+        .bolts
+        .iter()
+        .map(|bolt| bolt.rejected)
+        .sum::<u64>();
+    // Bolts count what they reject, again after a retry; the account counts each record once, also
+    // those that the runtime gave up on.
+    by_bolts.max(accounting.total.dead_lettered + dropped.sum::<u64>())
+}

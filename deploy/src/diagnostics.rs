@@ -1,0 +1,80 @@
+//! Facts about a running topology: what runs, with which configuration, since when, what is wrong.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::observer::Observer;
+use crate::plan_document::PlanDocument;
+
+/// The facts of a whole topology.
+#[derive(Debug, Serialize)]
+pub struct Diagnostics<'a> {
+    topology: &'a str,
+    version: &'static str,
+    revision: Option<&'static str>,
+    process: u32,
+    started: String,
+    uptime_seconds: f64,
+    ready: bool,
+    reasons: Vec<String>,
+    conditions: Vec<ConditionFacts>,
+    lanes: Vec<LaneFacts>,
+    plan: &'a PlanDocument,
+    configuration: &'a Value,
+}
+
+#[derive(Debug, Serialize)]
+struct ConditionFacts {
+    component: String,
+    kind: &'static str,
+    text: String,
+    since: String,
+}
+
+#[derive(Debug, Serialize)]
+struct LaneFacts {
+    lane: usize,
+    ended: bool,
+    /// Null before the first sign of life.
+    last_sign_of_life_seconds: Option<f64>,
+}
+
+impl<'a> Diagnostics<'a> {
+    /// Collects the facts of now.
+    pub fn of(observer: &'a Observer) -> Self {
+        let conditions = observer.running.health().conditions();
+        let conditions = conditions.into_iter().map(|condition| ConditionFacts {
+            component: condition.component,
+            kind: condition.kind,
+            text: condition.text,
+            since: rfc3339(condition.since),
+        });
+        let lanes = observer.running.lanes().into_iter().enumerate();
+        let lanes = lanes.map(|(lane, life)| LaneFacts {
+            lane,
+            ended: life.ended,
+            last_sign_of_life_seconds: life.quiet.map(|quiet| quiet.as_secs_f64()),
+        });
+        let reasons = observer.reasons();
+        Self {
+            topology: &observer.plan.topology,
+            version: env!("CARGO_PKG_VERSION"),
+            revision: option_env!("ISOBAR_REVISION"),
+            process: std::process::id(),
+            started: rfc3339(observer.started_ms),
+            uptime_seconds: observer.uptime_ms() as f64 / 1000.0,
+            ready: reasons.is_empty(),
+            reasons,
+            conditions: conditions.collect(),
+            lanes: lanes.collect(),
+            plan: &observer.plan,
+            configuration: &observer.configuration,
+        }
+    }
+}
+
+/// A time as text; as a number where it is beyond the calendar.
+fn rfc3339(ms: i64) -> String {
+    Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| time.to_string())
+}

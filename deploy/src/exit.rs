@@ -1,0 +1,101 @@
+//! How a command ends: exit codes, which scripts rely on, and the error that goes with them.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use crate::topology_file::Refused;
+
+/// The exit code of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// Failed.
+    Failed = 1,
+    /// The command line or the topology file is wrong; nothing was started.
+    Usage = 2,
+    /// Done, but a threshold was passed, records were rejected under `--fail-on-reject`, or less was
+    /// done than was asked for.
+    Threshold = 3,
+    /// Could not be determined: an outside system did not answer in time.
+    Undetermined = 4,
+}
+
+/// The exit codes as `--help` says them.
+pub const HELP: &str = "\
+Exit codes:
+  0  done
+  1  failed
+  2  the command line or the topology file is wrong; nothing was started
+  3  done, but records were rejected (with --fail-on-reject), or less was done than was asked for
+  4  could not be determined: an outside system did not answer in time";
+
+impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.code().into()
+    }
+}
+
+/// Why a command ended without its result.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// What to tell.
+    pub error: anyhow::Error,
+}
+
+/// What a command ends with.
+pub type Outcome = Result<Exit, Failure>;
+
+impl Failure {
+    /// The command line or a file that it names is wrong.
+    pub fn usage(text: impl fmt::Display) -> Self {
+        Self::new(Exit::Usage, anyhow::anyhow!("{text}"))
+    }
+
+    /// Ends with this code.
+    pub fn new(exit: Exit, error: anyhow::Error) -> Self {
+        Self { exit, error }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::new(Exit::Failed, error)
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::new(Exit::Usage, refused.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_those_of_the_help() {
+        let all = [
+            Exit::Done,
+            Exit::Failed,
+            Exit::Usage,
+            Exit::Threshold,
+            Exit::Undetermined,
+        ];
+        let lines: Vec<&str> = HELP.lines().skip(1).collect();
+        assert_eq!(lines.len(), all.len());
+        for (exit, line) in all.into_iter().zip(lines) {
+            assert!(line.starts_with(&format!("  {}  ", exit.code())), "{line}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The HTTP API of a running topology: numbers and facts, for people, probes and Prometheus.
+//!
+//! Nothing here shows data of records or changes anything. It listens on loopback unless told
+//! otherwise.
+
+mod listener;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+use crate::diagnostics::Diagnostics;
+use crate::metrics;
+use crate::observer::Observer;
+use listener::Limited;
+
+/// Where the API listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bind {
+    /// Nowhere.
+    Off,
+    /// At this `host:port`.
+    At(String),
+}
+
+/// Where the API listens unless it is told otherwise. The port stands for the pressure of the standard
+/// atmosphere, 1013.2 hPa, and is assigned to nothing else.
+pub const DEFAULT: &str = "127.0.0.1:10132";
+
+impl FromStr for Bind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Bind::Off);
+        }
+        let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+        match port.map(|(_, port)| port.parse::<u16>()) {
+            Some(Ok(_)) => Ok(Bind::At(text.to_owned())),
+            _ => Err(format!("write HOST:PORT such as {DEFAULT}, or off")),
+        }
+    }
+}
+
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bind::Off => f.write_str("off"),
+            Bind::At(address) => f.write_str(address),
+        }
+    }
+}
+
+/// The listening API, not served yet: so that an address in use is known before anything is started.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Listens. `None` when the API is off.
+    pub async fn bind(bind: &Bind) -> anyhow::Result<Option<Self>> {
+        let Bind::At(address) = bind else {
+            return Ok(None);
+        };
+        let bound = async {
+            let listener = TcpListener::bind(address).await?;
+            let address = listener.local_addr()?;
+            Ok::<_, std::io::Error>(Server { listener, address })
+        };
+        match bound.await {
+            Ok(server) => Ok(Some(server)),
+            Err(error) => anyhow::bail!(
+                "cannot listen on {address}: {error}; choose another address with --http HOST:PORT, or --http off"
+            ),
+        }
+    }
+
+    /// The address that is listened on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers requests for ever.
+    pub async fn serve(self, observer: Arc<Observer>) -> Infallible {
+        let served = axum::serve(Limited::new(self.listener), router(observer));
+        // Never ends: errors of the socket are waited out by the library.
+        let _ = served.await;
+        std::future::pending().await
+    }
+}
+
+/// Paths with what they answer.
+const PATHS: [(&str, &str); 6] = [
+    ("/metrics", "metrics in the text format of Prometheus"),
+    ("/healthz", "200 while the process and its lanes are alive"),
+    (
+        "/readyz",
+        "200 while it reads as it should, 503 with the reasons otherwise",
+    ),
+    (
+        "/accounting",
+        "what became of every record, by spout and partition",
+    ),
+    ("/statistics", "numbers: bolts, in flight, memory, CPU"),
+    (
+        "/diagnostics",
+        "facts: version, configuration, plan, lanes, what is wrong",
+    ),
+];
+
+fn router(observer: Arc<Observer>) -> Router {
+    Router::new()
+        .route("/", get(index))
+        .route("/metrics", get(serve_metrics))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/accounting", get(accounting))
+        .route("/statistics", get(statistics))
+        .route("/diagnostics", get(diagnostics))
+        .fallback(unknown)
+        .with_state(observer)
+}
+
+type Observed = State<Arc<Observer>>;
+
+async fn index() -> String {
+    PATHS
+        .iter()
+        .map(|(path, what)| format!("{path:<13} {what}\n"))
+        .collect()
+}
+
+async fn unknown() -> (StatusCode, String) {
+    let text = format!("there is nothing here; what there is:\n{}", index().await);
+    (StatusCode::NOT_FOUND, text)
+}
+
+async fn serve_metrics(State(observer): Observed) -> Response {
+    let text = metrics::render(&observer) + &observer.recorder.render();
+    let kind = (
+        header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    );
+    ([kind], text).into_response()
+}
+
+async fn healthz(State(observer): Observed) -> (StatusCode, String) {
+    answer(
+        "alive",
+        StatusCode::INTERNAL_SERVER_ERROR,
+        &observer.stuck(),
+    )
+}
+
+async fn readyz(State(observer): Observed) -> (StatusCode, String) {
+    answer(
+        "ready",
+        StatusCode::SERVICE_UNAVAILABLE,
+        &observer.reasons(),
+    )
+}
+
+fn answer(good: &str, bad: StatusCode, reasons: &[String]) -> (StatusCode, String) {
+    match reasons {
+        [] => (StatusCode::OK, format!("{good}\n")),
+        reasons => (bad, format!("not {good}\n{}\n", reasons.join("\n"))),
+    }
+}
+
+async fn accounting(State(observer): Observed) -> Response {
+    Json(observer.accounting()).into_response()
+}
+
+async fn statistics(State(observer): Observed) -> Response {
+    Json(observer.statistics()).into_response()
+}
+
+async fn diagnostics(State(observer): Observed) -> Response {
+    Json(Diagnostics::of(&observer)).into_response()
+}

@@ -1,0 +1,309 @@
+//! Every metric that the program exports: names, kinds, units, labels, help, in one table; and how the
+//! numbers of a running topology fill it.
+//!
+//! Nothing here is updated per record or batch: the core counts, and a scrape takes what it counted.
+//! So a partition that is gone has no series any more (the exporter alone can only let series expire),
+//! and what is unknown has none either.
+
+mod exposition;
+mod recorder;
+
+use crate::observer::Observer;
+use exposition::Exposition;
+
+pub use recorder::Recorder;
+
+/// A family of series.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name: `isobar_…`, with the unit, and `_total` for counters.
+    pub name: &'static str,
+    /// Whether it only grows.
+    pub kind: Kind,
+    /// What one series is about.
+    pub labels: &'static [&'static str],
+    /// One sentence.
+    pub help: &'static str,
+}
+
+/// How the values of a metric behave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows while the process lives.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+}
+
+const fn counter(
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Metric {
+    Metric {
+        name,
+        kind: Kind::Counter,
+        labels,
+        help,
+    }
+}
+
+const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    Metric {
+        name,
+        kind: Kind::Gauge,
+        labels,
+        help,
+    }
+}
+
+const SPOUT: &[&str] = &["spout"];
+const BOLT: &[&str] = &["bolt"];
+
+const READ: Metric = counter(
+    "isobar_records_read_total",
+    SPOUT,
+    "Records handed out by the spout.",
+);
+const DELIVERED: Metric = counter(
+    "isobar_records_delivered_total",
+    SPOUT,
+    "Records that the outside system took.",
+);
+const ALREADY_PRESENT: Metric = counter(
+    "isobar_records_already_present_total",
+    SPOUT,
+    "Records that the outside system had already, under the same id.",
+);
+const DROPPED: Metric = counter(
+    "isobar_records_dropped_total",
+    &["spout", "policy"],
+    "Records left out on purpose, by policy.",
+);
+const DEAD_LETTERED: Metric = counter(
+    "isobar_records_dead_lettered_total",
+    SPOUT,
+    "Records that were rejected and whose dead letter is written.",
+);
+const HANDED_BACK: Metric = counter(
+    "isobar_records_handed_back_total",
+    SPOUT,
+    "Records given back unfinished because their partition moved to another member or the topology stopped.",
+);
+const RETRIED: Metric = counter(
+    "isobar_records_retried_total",
+    SPOUT,
+    "Times that a record was sent again after a failure.",
+);
+const IN_FLIGHT: Metric = gauge(
+    "isobar_records_in_flight",
+    SPOUT,
+    "Records that were read and are not settled.",
+);
+const IN_FLIGHT_BYTES: Metric = gauge(
+    "isobar_in_flight_bytes",
+    SPOUT,
+    "Bytes of batches that were read and are not settled.",
+);
+const DIFFERENCE: Metric = gauge(
+    "isobar_accounting_difference_records",
+    SPOUT,
+    "Records read that are in none of the terms of the account: anything but 0 is a bug.",
+);
+const BOLT_BATCHES: Metric = counter(
+    "isobar_bolt_batches_total",
+    BOLT,
+    "Batches that the bolt took.",
+);
+const BOLT_RECORDS: Metric = counter(
+    "isobar_bolt_records_total",
+    BOLT,
+    "Records that the bolt took, those sent again included.",
+);
+const BOLT_REJECTED: Metric = counter(
+    "isobar_bolt_rejected_records_total",
+    BOLT,
+    "Records that the bolt rejected.",
+);
+const BOLT_FAILURES: Metric = counter(
+    "isobar_bolt_failures_total",
+    BOLT,
+    "Calls on the bolt that ended in an error or a panic.",
+);
+const BOLT_RESTARTS: Metric = counter(
+    "isobar_bolt_restarts_total",
+    BOLT,
+    "Times that the bolt was made anew after a panic.",
+);
+const BOLT_BUSY: Metric = counter(
+    "isobar_bolt_busy_seconds_total",
+    BOLT,
+    "Time inside of the bolt over all lanes, waiting for room at an outside system included.",
+);
+const BOLT_WAITING: Metric = gauge(
+    "isobar_bolt_waiting_batches",
+    BOLT,
+    "Batches that wait in the queues of the bolt; absent for a bolt without a queue.",
+);
+const CONDITION: Metric = gauge(
+    "isobar_condition",
+    &["component", "kind"],
+    "1 while something is wrong with the component; absent otherwise.",
+);
+const READY: Metric = gauge(
+    "isobar_ready",
+    &[],
+    "1 while everything reads as it should, 0 otherwise.",
+);
+const LANES: Metric = gauge(
+    "isobar_lanes",
+    &[],
+    "Threads that each run a copy of all bolts.",
+);
+const STUCK: Metric = gauge(
+    "isobar_stuck_lanes",
+    &[],
+    "Lanes that have ended or that an operator blocks.",
+);
+const MEMORY_BOUND: Metric = gauge(
+    "isobar_memory_bound_bytes",
+    &[],
+    "The most memory that the plan allows the process to take.",
+);
+const BUILD: Metric = gauge(
+    "isobar_build_info",
+    &["topology", "version", "revision"],
+    "1; the labels say what runs.",
+);
+const MEMORY: Metric = gauge(
+    "process_resident_memory_bytes",
+    &[],
+    "Resident memory of the process.",
+);
+const CPU: Metric = counter(
+    "process_cpu_seconds_total",
+    &[],
+    "User and system CPU time of the process.",
+);
+const START: Metric = gauge(
+    "process_start_time_seconds",
+    &[],
+    "When the topology was started, in seconds since 1970.",
+);
+
+/// All metrics, in the order in which they are exported. Besides these, each counter that a type of
+/// bolt defines is exported as `isobar_bolt_NAME_total{bolt}`, with its own help.
+pub const ALL: &[&Metric] = &[
+    &READ,
+    &DELIVERED,
+    &ALREADY_PRESENT,
+    &DROPPED,
+    &DEAD_LETTERED,
+    &HANDED_BACK,
+    &RETRIED,
+    &IN_FLIGHT,
+    &IN_FLIGHT_BYTES,
+    &DIFFERENCE,
+    &BOLT_BATCHES,
+    &BOLT_RECORDS,
+    &BOLT_REJECTED,
+    &BOLT_FAILURES,
+    &BOLT_RESTARTS,
+    &BOLT_BUSY,
+    &BOLT_WAITING,
+    &CONDITION,
+    &READY,
+    &LANES,
+    &STUCK,
+    &MEMORY_BOUND,
+    &BUILD,
+    &MEMORY,
+    &CPU,
+    &START,
+];
+
+/// The metrics of now, in the text format of Prometheus.
+pub fn render(observer: &Observer) -> String {
+    let mut text = Exposition::default();
+    spouts(observer, &mut text);
+    bolts(observer, &mut text);
+    program(observer, &mut text);
+    text.finish()
+}
+
+fn spouts(observer: &Observer, text: &mut Exposition) {
+    for spout in observer.accounting().spouts {
+        let labels = [spout.spout.as_str()];
+        let terms = spout.terms;
+        for (metric, value) in [
+            (&READ, terms.read),
+            (&DELIVERED, terms.delivered),
+            (&ALREADY_PRESENT, terms.already_present),
+            (&DEAD_LETTERED, terms.dead_lettered),
+            (&HANDED_BACK, terms.handed_back),
+            (&RETRIED, terms.retried),
+            (&IN_FLIGHT, terms.in_flight),
+        ] {
+            text.sample(metric, &labels, value as f64);
+        }
+        text.sample(&DIFFERENCE, &labels, terms.difference as f64);
+        for (policy, dropped) in terms.dropped_by_policy {
+            text.sample(&DROPPED, &[&spout.spout, &policy], dropped as f64);
+        }
+    }
+    for spout in observer.statistics().spouts {
+        text.sample(
+            &IN_FLIGHT_BYTES,
+            &[&spout.spout],
+            spout.in_flight_bytes as f64,
+        );
+    }
+}
+
+fn bolts(observer: &Observer, text: &mut Exposition) {
+    for (number, bolt) in observer.statistics().bolts.into_iter().enumerate() {
+        let labels = [bolt.bolt.as_str()];
+        for (metric, value) in [
+            (&BOLT_BATCHES, bolt.batches),
+            (&BOLT_RECORDS, bolt.records),
+            (&BOLT_REJECTED, bolt.rejected),
+            (&BOLT_FAILURES, bolt.failures),
+            (&BOLT_RESTARTS, bolt.restarts),
+        ] {
+            text.sample(metric, &labels, value as f64);
+        }
+        text.sample(&BOLT_BUSY, &labels, bolt.busy_seconds);
+        if let Some(waiting) = bolt.waiting_batches {
+            text.sample(&BOLT_WAITING, &labels, waiting as f64);
+        }
+        for (name, help, value) in observer.running.bolt_counters(number) {
+            text.own_counter(name, help, &bolt.bolt, value as f64);
+        }
+    }
+}
+
+fn program(observer: &Observer, text: &mut Exposition) {
+    for condition in observer.running.health().conditions() {
+        text.sample(&CONDITION, &[&condition.component, condition.kind], 1.0);
+    }
+    let process = crate::process::Process::now();
+    let revision = option_env!("ISOBAR_REVISION").unwrap_or("unknown");
+    let topology = observer.plan.topology.as_str();
+    let ready = observer.reasons().is_empty();
+    text.sample(&READY, &[], f64::from(u8::from(ready)));
+    text.sample(&LANES, &[], observer.plan.lanes as f64);
+    text.sample(&STUCK, &[], observer.stuck().len() as f64);
+    text.sample(&MEMORY_BOUND, &[], observer.plan.memory.total as f64);
+    text.sample(
+        &BUILD,
+        &[topology, env!("CARGO_PKG_VERSION"), revision],
+        1.0,
+    );
+    if let Some(bytes) = process.resident_bytes {
+        text.sample(&MEMORY, &[], bytes as f64);
+    }
+    if let Some(seconds) = process.cpu_seconds {
+        text.sample(&CPU, &[], seconds);
+    }
+    text.sample(&START, &[], observer.started_ms as f64 / 1000.0);
+}

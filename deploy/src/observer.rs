@@ -1,0 +1,84 @@
+//! All that can be seen of a running topology: what the HTTP API, the progress line and the final
+//! report take their numbers from.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use isobar_topology::{Running, clock};
+use serde_json::Value;
+
+use crate::accounting::Accounting;
+use crate::metrics::Recorder;
+use crate::plan_document::PlanDocument;
+use crate::readiness;
+use crate::statistics::Statistics;
+
+/// A running topology and what it was started with.
+pub struct Observer {
+    /// The topology.
+    pub running: Running,
+    /// What was planned.
+    pub plan: PlanDocument,
+    /// The topology file with all values, secrets hidden.
+    pub configuration: Value,
+    /// When it was started, in ms since 1970.
+    pub started_ms: i64,
+    /// What operators record with the `metrics` crate.
+    pub recorder: Recorder,
+    stopping: AtomicBool,
+}
+
+impl Observer {
+    /// Observes a topology that was started just now.
+    pub fn new(
+        running: Running,
+        plan: PlanDocument,
+        configuration: Value,
+        recorder: Recorder,
+    ) -> Self {
+        Self {
+            running,
+            plan,
+            configuration,
+            started_ms: clock::unix_ms(),
+            recorder,
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// Notes that the topology was told to stop.
+    pub fn stopping(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// How long it has been running, in ms.
+    pub fn uptime_ms(&self) -> u64 {
+        u64::try_from(clock::unix_ms() - self.started_ms).unwrap_or(0)
+    }
+
+    /// The account of now.
+    pub fn accounting(&self) -> Accounting {
+        Accounting::of(&self.running)
+    }
+
+    /// The numbers of now.
+    pub fn statistics(&self) -> Statistics {
+        Statistics::of(&self.running)
+    }
+
+    /// Why it does not read as it should; empty when it does.
+    pub fn reasons(&self) -> Vec<String> {
+        let mut reasons = readiness::reasons(&self.running);
+        if self.stopping.load(Ordering::Relaxed) {
+            reasons.insert(0, "the topology is stopping".to_owned());
+        }
+        reasons
+    }
+
+    /// Lanes that have ended or are blocked, in words. While the topology stops lanes end one by one.
+    pub fn stuck(&self) -> Vec<String> {
+        match self.stopping.load(Ordering::Relaxed) {
+            true => Vec::new(),
+            false => readiness::stuck(&self.running),
+        }
+    }
+}

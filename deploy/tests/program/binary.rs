@@ -1,0 +1,73 @@
+//! The built program, for what needs no outside system.
+
+use std::process::{Command, Output};
+
+fn isobar(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_isobar"));
+    command.args(arguments).output().expect("it starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("text")
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    let help = isobar(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    let shown = text(&help.stdout);
+    assert!(
+        shown.contains("Exit codes:") && shown.contains("  4  could not be determined"),
+        "{shown}"
+    );
+    let version = text(&isobar(&["--version"]).stdout);
+    assert!(
+        version.starts_with(concat!("isobar ", env!("CARGO_PKG_VERSION"))),
+        "{version}"
+    );
+    for command in ["run", "validate", "plan"] {
+        let help = isobar(&[command, "--help"]);
+        assert!(text(&help.stdout).contains("Example"), "{command}");
+    }
+}
+
+#[test]
+fn usage_is_2_with_what_was_meant() {
+    let wrong = isobar(&["valdate", "x"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(
+        text(&wrong.stderr).contains("'validate'"),
+        "{}",
+        text(&wrong.stderr)
+    );
+    assert_eq!(text(&wrong.stdout), "");
+    assert_eq!(isobar(&[]).status.code(), Some(2));
+    let http = isobar(&["run", "x", "--http", "8080"]);
+    assert!(text(&http.stderr).contains("write HOST:PORT such as 127.0.0.1:10132, or off"));
+}
+
+#[test]
+fn a_missing_file_is_2() {
+    let missing = isobar(&["validate", "/no/such/file.yaml"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert_eq!(
+        text(&missing.stderr),
+        "/no/such/file.yaml: cannot be read: No such file or directory (os error 2); expected a text file in UTF-8\n"
+    );
+    let missing = isobar(&["validate", "x", "--env-file", "/no/such.env"]);
+    assert_eq!(
+        text(&missing.stderr),
+        "/no/such.env: cannot be read: No such file or directory (os error 2)\n"
+    );
+}
+
+#[test]
+fn a_log_level_that_is_none_is_2() {
+    let wrong = isobar(&["--log-level", "isobar=loud", "validate", "x"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(
+        text(&wrong.stderr).contains("is not valid"),
+        "{}",
+        text(&wrong.stderr)
+    );
+}

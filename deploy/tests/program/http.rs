@@ -1,0 +1,372 @@
+//! The HTTP API of a running topology, asked over real connections.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use isobar::configuration;
+use isobar::http::{Bind, Server};
+use isobar::metrics::{self, Recorder};
+use isobar::observer::Observer;
+use isobar::plan_document::PlanDocument;
+use isobar::{Outside, TopologyFile};
+use serde_json::{Value, json};
+use testkit::http::{Response, get, request};
+use testkit::wait;
+
+use crate::support::registry;
+
+const SOON: Duration = Duration::from_secs(20);
+
+const WAITING: &str = "\
+isobar: 1
+name: waiting
+spouts:
+  in: {type: numbers, records: 95, partitions: 2, waits: true, password: \"${SECRET}\"}
+bolts:
+  odd: {type: refuse_odd, inputs: [in]}
+  count: {type: count, inputs: [{from: odd, grouping: shuffle}], on_rejected: drop}
+  drop: {type: drop, inputs: [count], on_rejected: drop}
+dead_letter: {type: sink}
+settings: {lanes: 2}
+";
+
+/// A topology under observation; stopped when it is dropped.
+struct Served {
+    address: String,
+    observer: Arc<Observer>,
+    end: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Served {
+    fn start(topology: &str) -> Self {
+        let outside = Outside {
+            variable: &|name| (name == "SECRET").then(|| "hunter2".to_owned()),
+            file: &|_| Err(std::io::ErrorKind::NotFound.into()),
+        };
+        let path = Path::new("t.yaml");
+        let file = TopologyFile::from_text(path, topology.to_owned(), &outside);
+        let registry = registry();
+        let plan = file
+            .plan(&registry, 1)
+            .unwrap_or_else(|refused| panic!("{refused}"));
+        let document = PlanDocument::of(&plan);
+        let settings = &file.spec().expect("sound").settings;
+        let configuration = configuration::effective(file.tree(), settings, 2, &registry);
+        let running = isobar_topology::start(plan.graph, false).expect("it starts");
+        let observer = Observer::new(running, document, configuration, Recorder::new());
+        let observer = Arc::new(observer);
+        let (address_known, address) = sync_channel(1);
+        let (end, ended) = sync_channel(1);
+        let served = Arc::clone(&observer);
+        let thread = std::thread::spawn(move || serve(served, &address_known, ended));
+        Self {
+            address: address.recv().expect("it listens"),
+            observer,
+            end: Some(end),
+            thread: Some(thread),
+        }
+    }
+
+    fn get(&self, path: &str) -> Response {
+        get(&self.address, path).expect("an answer")
+    }
+
+    fn json(&self, path: &str) -> Value {
+        self.get(path).json().expect("JSON")
+    }
+
+    /// Waits until all has arrived where it goes.
+    fn settle(&self, records: u64) -> Value {
+        wait::until("all records to be settled", SOON, || {
+            let accounting = self.json("/accounting");
+            let total = &accounting["total"];
+            let done = total["read"] == records && total["in_flight"] == 0;
+            anyhow::ensure!(done, "{total}");
+            Ok(accounting)
+        })
+        .expect("they settle")
+    }
+}
+
+fn serve(
+    observer: Arc<Observer>,
+    address: &SyncSender<String>,
+    ended: std::sync::mpsc::Receiver<()>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.expect("a runtime").block_on(async {
+        let bind = Bind::At("127.0.0.1:0".to_owned());
+        let server = Server::bind(&bind)
+            .await
+            .expect("a free port")
+            .expect("not off");
+        address
+            .send(server.address().to_string())
+            .expect("it is waited for");
+        let end = tokio::task::spawn_blocking(move || ended.recv());
+        tokio::select! {
+            never = server.serve(observer) => match never {},
+            _ = end => {}
+        }
+    });
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.observer.running.stop_within(Duration::ZERO);
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the server does not panic");
+        }
+    }
+}
+
+#[test]
+fn the_account_adds_up_and_names_policies() {
+    let served = Served::start(WAITING);
+    let accounting = served.settle(190);
+    let total = &accounting["total"];
+    assert_eq!(
+        [
+            &total["dropped"],
+            &total["dead_lettered"],
+            &total["difference"]
+        ],
+        [96, 94, 0]
+    );
+    assert_eq!(total["dropped_by_policy"], json!({"drop": 96}));
+    let partitions = accounting["spouts"][0]["partitions"]
+        .as_array()
+        .expect("a list");
+    assert_eq!(partitions.len(), 2);
+    for partition in partitions {
+        assert_eq!([&partition["read"], &partition["difference"]], [95, 0]);
+    }
+}
+
+#[test]
+fn it_is_ready_while_it_reads_and_alive_while_its_lanes_are() {
+    let served = Served::start(WAITING);
+    wait::until("readiness", SOON, || {
+        let answer = served.get("/readyz");
+        anyhow::ensure!(answer.status == 200, "{}", answer.text());
+        Ok(())
+    })
+    .expect("it opens");
+    let alive = served.get("/healthz");
+    assert_eq!((alive.status, alive.text().as_str()), (200, "alive\n"));
+    served
+        .observer
+        .running
+        .health()
+        .set("in", "connecting", "no broker answers");
+    let answer = served.get("/readyz");
+    assert_eq!(
+        (answer.status, answer.text().as_str()),
+        (503, "not ready\nin: connecting: no broker answers\n")
+    );
+    assert!(
+        served
+            .get("/metrics")
+            .text()
+            .contains("isobar_condition{component=\"in\",kind=\"connecting\"} 1\n")
+    );
+    served.observer.running.health().clear("in", "connecting");
+    assert!(!served.get("/metrics").text().contains("isobar_condition"));
+    served.observer.stopping();
+    served.observer.running.stop();
+    let answer = served.get("/readyz");
+    assert_eq!(answer.status, 503);
+    assert!(
+        answer.text().contains("the topology is stopping"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(served.get("/healthz").status, 200);
+}
+
+#[test]
+fn what_is_not_open_says_so() {
+    let served = Served::start(&WAITING.replace("type: drop", "type: away"));
+    let text = wait::until("the opening to fail", SOON, || {
+        let answer = served.get("/readyz");
+        anyhow::ensure!(answer.text().contains("refused"), "{}", answer.text());
+        Ok(answer.text())
+    })
+    .expect("it fails");
+    assert_eq!(
+        text,
+        "not ready\ndrop: opening: cannot reach http://127.0.0.1:9: connection refused\n"
+    );
+}
+
+#[test]
+fn lanes_that_end_while_nobody_stops_them_are_not_alive() {
+    let served = Served::start(WAITING);
+    let _ = served.settle(190);
+    // As after a fault of the runtime: nobody told the observer.
+    served.observer.running.stop();
+    let text = wait::until("the lanes to end", SOON, || {
+        let answer = served.get("/healthz");
+        anyhow::ensure!(answer.status == 500, "{}", answer.status);
+        Ok(answer.text())
+    })
+    .expect("they end");
+    assert!(text.starts_with("not alive\nlane "), "{text}");
+}
+
+#[test]
+fn statistics_are_numbers_and_diagnostics_facts_without_secrets() {
+    let served = Served::start(WAITING);
+    let _ = served.settle(190);
+    let statistics = served.json("/statistics");
+    let odd = &statistics["bolts"][0];
+    assert_eq!(
+        [&odd["records"], &odd["rejected"], &odd["failures"]],
+        [190, 94, 0]
+    );
+    let count = &statistics["bolts"][1];
+    assert_eq!(
+        [&count["counters"]["seen"], &count["waiting_batches"]],
+        [96, 0]
+    );
+    assert_eq!(
+        statistics["bolts"][2]["waiting_batches"],
+        Value::Null,
+        "it is fused"
+    );
+    assert_eq!(statistics["spouts"][0]["in_flight_records_max"], 1_000);
+    assert!(statistics["process"]["resident_bytes"].as_u64() > Some(1 << 20));
+
+    let text = served.get("/diagnostics").text();
+    assert!(!text.contains("hunter2"), "{text}");
+    let diagnostics: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(diagnostics["version"], env!("CARGO_PKG_VERSION"));
+    let configuration = &diagnostics["configuration"];
+    assert_eq!(
+        configuration["spouts"]["in"],
+        json!({"type": "numbers", "records": 95, "partitions": 2, "waits": true, "password": "<hidden>"})
+    );
+    assert_eq!(
+        [
+            &configuration["settings"]["lanes"],
+            &configuration["settings"]["max_attempts"]
+        ],
+        [2, 5]
+    );
+    assert_eq!(diagnostics["plan"]["topology"], "waiting");
+    assert_eq!(diagnostics["lanes"][1]["ended"], false);
+}
+
+#[test]
+fn exported_metrics_are_those_of_the_table() {
+    let served = Served::start(WAITING);
+    let _ = served.settle(190);
+    served
+        .observer
+        .running
+        .health()
+        .set("in", "connecting", "no broker answers");
+    let answer = served.get("/metrics");
+    assert_eq!(
+        answer.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
+    );
+    let text = answer.text();
+    for line in [
+        "isobar_records_read_total{spout=\"in\"} 190",
+        "isobar_records_dropped_total{spout=\"in\",policy=\"drop\"} 96",
+        "isobar_accounting_difference_records{spout=\"in\"} 0",
+        "isobar_bolt_rejected_records_total{bolt=\"odd\"} 94",
+        "isobar_bolt_seen_total{bolt=\"count\"} 96",
+        "# HELP isobar_bolt_seen_total Records seen.",
+        "# TYPE isobar_lanes gauge",
+        "isobar_lanes 2",
+    ] {
+        assert!(
+            text.lines().any(|found| found == line),
+            "{line} is not in:\n{text}"
+        );
+    }
+    let exported: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .filter_map(|line| line.split(' ').next())
+        .filter(|name| *name != "isobar_bolt_seen_total")
+        .collect();
+    let mut table: Vec<&str> = metrics::ALL.iter().map(|metric| metric.name).collect();
+    let mut sorted = exported.clone();
+    sorted.sort_unstable();
+    table.sort_unstable();
+    assert_eq!(sorted, table);
+    assert!(
+        !text.contains("bolt=\"odd\"} 190\nisobar_bolt_waiting"),
+        "absent is not 0"
+    );
+}
+
+#[test]
+fn metric_names_follow_the_rules_of_prometheus() {
+    for metric in metrics::ALL {
+        let counter = metric.kind == metrics::Kind::Counter;
+        assert_eq!(metric.name.ends_with("_total"), counter, "{}", metric.name);
+        let own = metric.name.starts_with("isobar_") || metric.name.starts_with("process_");
+        assert!(own && metric.help.ends_with('.'), "{}", metric.name);
+        let plain = |c: char| c.is_ascii_lowercase() || c == '_';
+        assert!(metric.name.chars().all(plain), "{}", metric.name);
+    }
+}
+
+#[test]
+fn unknown_paths_and_methods_are_refused_in_words() {
+    let served = Served::start(WAITING);
+    assert!(served.get("/").text().contains("/readyz       200 while"));
+    let missing = served.get("/acounting");
+    assert_eq!(missing.status, 404);
+    assert!(
+        missing
+            .text()
+            .contains("/accounting   what became of every record")
+    );
+    let body = Some(("text/plain", &b"x"[..]));
+    let posted = request(&served.address, "POST", "/accounting", body, SOON).expect("an answer");
+    assert_eq!(posted.status, 405);
+}
+
+#[test]
+fn connections_beyond_the_bound_wait_until_others_end() {
+    let served = Served::start(WAITING);
+    let mut open: Vec<TcpStream> = Vec::new();
+    for _ in 0..64 {
+        let mut stream = TcpStream::connect(&served.address).expect("it listens");
+        stream.set_read_timeout(Some(SOON)).expect("set");
+        // An answer shows that this one was taken.
+        write!(stream, "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").expect("written");
+        let mut first = [0; 1];
+        stream.read_exact(&mut first).expect("an answer");
+        open.push(stream);
+    }
+    let mut waiting = TcpStream::connect(&served.address).expect("the system takes it");
+    write!(
+        waiting,
+        "GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    )
+    .expect("written");
+    waiting
+        .set_read_timeout(Some(Duration::from_millis(200)))
+        .expect("set");
+    let mut answer = [0; 15];
+    let _ = waiting.read(&mut answer).expect_err("there is no room");
+    drop(open.pop());
+    waiting.set_read_timeout(Some(SOON)).expect("set");
+    waiting.read_exact(&mut answer).expect("there is room now");
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+}
