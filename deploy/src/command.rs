@@ -1,5 +1,6 @@
 //! The commands: one file each, one arm here.
 
+mod lag;
 mod plan;
 mod run;
 mod validate;
@@ -30,6 +31,10 @@ pub enum Command {
     ///
     /// Contacts nobody and starts nothing.
     Plan(plan::PlanArgs),
+    /// Shows how far the consumer groups of a topology are behind the ends of their topics
+    ///
+    /// Asks the brokers, so it works whether the topology runs or not.
+    Lag(lag::LagArgs),
 }
 
 /// What every command gets.
@@ -53,6 +58,7 @@ impl Command {
             Command::Run(args) => run::execute(args, context),
             Command::Validate(args) => validate::execute(args, context),
             Command::Plan(args) => plan::execute(args, context),
+            Command::Lag(args) => lag::execute(args, context),
         }
     }
 

@@ -11,6 +11,7 @@ pub mod env_file;
 pub mod environment;
 pub mod exit;
 pub mod http;
+pub mod lag;
 pub mod logging;
 pub mod metrics;
 pub mod observer;

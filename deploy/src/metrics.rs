@@ -8,6 +8,7 @@
 mod exposition;
 mod recorder;
 
+use crate::lag::SpoutLag;
 use crate::observer::Observer;
 use exposition::Exposition;
 
@@ -110,6 +111,38 @@ const DIFFERENCE: Metric = gauge(
     SPOUT,
     "Records read that are in none of the terms of the account: anything but 0 is a bug.",
 );
+const PARTITION: &[&str] = &["spout", "topic", "partition"];
+
+const LAG: Metric = gauge(
+    "isobar_lag_records",
+    PARTITION,
+    "Records that are not settled: end of the partition minus the oldest unsettled offset; absent while unknown.",
+);
+const COMMITTED_LAG: Metric = gauge(
+    "isobar_committed_lag_records",
+    PARTITION,
+    "Records that are not committed, which is what other tools call lag.",
+);
+const READ_LAG: Metric = gauge(
+    "isobar_read_lag_records",
+    PARTITION,
+    "Records that have not been read.",
+);
+const COMMIT_DEBT: Metric = gauge(
+    "isobar_commit_debt_records",
+    PARTITION,
+    "Records that are settled and not committed: they would be read again after a crash.",
+);
+const LOST: Metric = gauge(
+    "isobar_lost_records",
+    PARTITION,
+    "Records that Kafka deleted before they were settled.",
+);
+const AGE: Metric = gauge(
+    "isobar_oldest_unsettled_age_seconds",
+    PARTITION,
+    "Age of the oldest record that is not settled, 0 when there is none; absent while its time is unknown.",
+);
 const BOLT_BATCHES: Metric = counter(
     "isobar_bolt_batches_total",
     BOLT,
@@ -204,6 +237,12 @@ pub const ALL: &[&Metric] = &[
     &IN_FLIGHT,
     &IN_FLIGHT_BYTES,
     &DIFFERENCE,
+    &LAG,
+    &COMMITTED_LAG,
+    &READ_LAG,
+    &COMMIT_DEBT,
+    &LOST,
+    &AGE,
     &BOLT_BATCHES,
     &BOLT_RECORDS,
     &BOLT_REJECTED,
@@ -226,6 +265,7 @@ pub const ALL: &[&Metric] = &[
 pub fn render(observer: &Observer) -> String {
     let mut text = Exposition::default();
     spouts(observer, &mut text);
+    lag(&observer.lag.read(), &mut text);
     bolts(observer, &mut text);
     program(observer, &mut text);
     text.finish()
@@ -257,6 +297,29 @@ fn spouts(observer: &Observer, text: &mut Exposition) {
             &[&spout.spout],
             spout.in_flight_bytes as f64,
         );
+    }
+}
+
+fn lag(spouts: &[SpoutLag], text: &mut Exposition) {
+    for spout in spouts {
+        for partition in &spout.partitions {
+            let number = partition.partition.to_string();
+            let labels = [spout.spout.as_str(), &partition.topic, &number];
+            for (metric, records) in [
+                (&LAG, partition.lag),
+                (&COMMITTED_LAG, partition.committed_lag),
+                (&READ_LAG, partition.read_lag),
+                (&COMMIT_DEBT, partition.commit_debt),
+                (&LOST, partition.lost),
+            ] {
+                if let Some(records) = records {
+                    text.sample(metric, &labels, records as f64);
+                }
+            }
+            if let Some(seconds) = partition.oldest_age_seconds {
+                text.sample(&AGE, &labels, seconds);
+            }
+        }
     }
 }
 
@@ -306,4 +369,72 @@ fn program(observer: &Observer, text: &mut Exposition) {
         text.sample(&CPU, &[], seconds);
     }
     text.sample(&START, &[], observer.started_ms as f64 / 1000.0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lag::PartitionLag;
+
+    #[test]
+    fn what_is_unknown_has_no_series() {
+        let unknown = PartitionLag {
+            topic: "a\"b".to_owned(),
+            partition: 3,
+            start: None,
+            end: None,
+            committed: None,
+            lag: None,
+            committed_lag: None,
+            read_lag: None,
+            commit_debt: None,
+            lost: None,
+            oldest_age_seconds: None,
+        };
+        let known = PartitionLag {
+            lag: Some(0),
+            committed_lag: Some(7),
+            read_lag: Some(0),
+            commit_debt: Some(0),
+            lost: Some(0),
+            oldest_age_seconds: Some(0.5),
+            ..unknown.clone()
+        };
+        let spout = |partition| SpoutLag {
+            spout: "in".to_owned(),
+            group: "g".to_owned(),
+            lag: None,
+            oldest_age_seconds: None,
+            failure: None,
+            partitions: vec![partition],
+        };
+        let render = |partition| {
+            let mut text = Exposition::default();
+            lag(&[spout(partition)], &mut text);
+            text.finish()
+        };
+        assert_eq!(render(unknown), "");
+        let text = render(known);
+        let labels = "{spout=\"in\",topic=\"a\\\"b\",partition=\"3\"}";
+        for line in [
+            "isobar_committed_lag_records{} 7",
+            "isobar_oldest_unsettled_age_seconds{} 0.5",
+        ] {
+            let line = line.replace("{}", labels);
+            assert!(
+                text.lines().any(|found| found == line),
+                "{line} is not in:\n{text}"
+            );
+        }
+        let of_partitions = ALL
+            .iter()
+            .filter(|metric| metric.labels.contains(&"partition"));
+        for metric in of_partitions {
+            assert!(
+                text.contains(&format!("# TYPE {} gauge\n", metric.name)),
+                "{}",
+                metric.name
+            );
+        }
+    }
 }

@@ -7,6 +7,7 @@ use isobar_topology::{Running, clock};
 use serde_json::Value;
 
 use crate::accounting::Accounting;
+use crate::lag::Watches;
 use crate::metrics::Recorder;
 use crate::plan_document::PlanDocument;
 use crate::readiness;
@@ -24,6 +25,8 @@ pub struct Observer {
     pub started_ms: i64,
     /// What operators record with the `metrics` crate.
     pub recorder: Recorder,
+    /// Samples the lag.
+    pub lag: Watches,
     stopping: AtomicBool,
 }
 
@@ -34,6 +37,7 @@ impl Observer {
         plan: PlanDocument,
         configuration: Value,
         recorder: Recorder,
+        lag: Watches,
     ) -> Self {
         Self {
             running,
@@ -41,6 +45,7 @@ impl Observer {
             configuration,
             started_ms: clock::unix_ms(),
             recorder,
+            lag,
             stopping: AtomicBool::new(false),
         }
     }
@@ -62,7 +67,7 @@ impl Observer {
 
     /// The numbers of now.
     pub fn statistics(&self) -> Statistics {
-        Statistics::of(&self.running)
+        Statistics::of(&self.running, &self.lag)
     }
 
     /// Why it does not read as it should; empty when it does.

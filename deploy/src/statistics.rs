@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use isobar_topology::Running;
 use serde::Serialize;
 
+use crate::lag::{SpoutLag, Watches};
 use crate::output::{Table, number};
 use crate::process::Process;
 
@@ -17,6 +18,8 @@ pub struct Statistics {
     pub spouts: Vec<SpoutNumbers>,
     /// By bolt, in the order of processing.
     pub bolts: Vec<BoltNumbers>,
+    /// Lag by Kafka spout, of the partitions that this process reads.
+    pub lag: Vec<SpoutLag>,
     /// What the process takes.
     pub process: Process,
 }
@@ -61,7 +64,7 @@ pub struct BoltNumbers {
 
 impl Statistics {
     /// Takes the numbers; each is right on its own.
-    pub fn of(running: &Running) -> Self {
+    pub fn of(running: &Running, lag: &Watches) -> Self {
         let graph = running.graph();
         let spouts = graph.spouts.iter().enumerate().map(|(spout, node)| {
             let (records, bytes) = running.in_flight(spout);
@@ -92,6 +95,7 @@ impl Statistics {
             topology: graph.name.clone(),
             spouts: spouts.collect(),
             bolts: bolts.collect(),
+            lag: lag.read(),
             process: Process::now(),
         }
     }

@@ -16,6 +16,7 @@ use crate::cli::FileArgs;
 use crate::configuration;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::http::{self, Bind, Server};
+use crate::lag::Watches;
 use crate::metrics::Recorder;
 use crate::observer::Observer;
 use crate::output::{Format, number};
@@ -94,7 +95,9 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         let signals = Signals::listen()?;
         let running =
             isobar_topology::start(plan.graph, args.exit_when_caught_up).map_err(refused)?;
-        let observer = Observer::new(running, document, configuration, context.recorder.clone());
+        let lag = Watches::start(file.spec()?, &running);
+        let recorder = context.recorder.clone();
+        let observer = Observer::new(running, document, configuration, recorder, lag);
         let observer = Arc::new(observer);
         announce(&observer, server.as_ref());
         let run = Run {

@@ -97,7 +97,9 @@ pub fn rows(
 fn row(partition: TopicPartition, sample: &Sample, progress: &Progress, now_ms: i64) -> Row {
     let committed = progress.committed.max(sample.committed);
     let done = progress.frontier.or(committed);
-    let lag = behind(sample.end, done);
+    // Nothing is committed for a partition that has never held a record.
+    let empty = (sample.end.is_some() && sample.start == sample.end).then_some(0);
+    let lag = behind(sample.end, done).or(empty);
     let metadata = sample.metadata.as_deref().and_then(CommitMetadata::parse);
     let frontier_ms = match progress.frontier {
         Some(_) => progress.frontier_ms,
@@ -109,7 +111,7 @@ fn row(partition: TopicPartition, sample: &Sample, progress: &Progress, now_ms: 
         end: sample.end,
         committed,
         lag,
-        committed_lag: behind(sample.end, committed),
+        committed_lag: behind(sample.end, committed).or(empty),
         read_lag: behind(sample.end, progress.next),
         commit_debt: behind(progress.frontier, committed),
         in_flight: progress.in_flight,
@@ -321,6 +323,15 @@ mod tests {
         let row = check(sampled(0, 100, None), Progress::default());
         assert_eq!((row.lag, row.committed_lag, row.age_ms), (None, None, None));
         assert_eq!((row.lost, row.in_flight), (None, None));
+    }
+
+    #[test]
+    fn a_partition_without_records_has_no_lag() {
+        let row = check(sampled(7, 7, None), Progress::default());
+        assert_eq!(
+            (row.lag, row.committed_lag, row.age_ms),
+            (Some(0), Some(0), Some(0))
+        );
     }
 
     #[test]

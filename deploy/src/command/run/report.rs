@@ -1,10 +1,13 @@
 //! The report at the end of a run: how it ended, what became of each record, what each bolt did.
 
+use std::time::Duration;
+
 use isobar_topology::{Finish, Output, Running, Stream};
 use serde::Serialize;
 
 use crate::accounting::Accounting;
 use crate::exit::Exit;
+use crate::lag::{self, SpoutLag};
 use crate::observer::Observer;
 use crate::output::{number, time};
 use crate::progress::Screen;
@@ -12,6 +15,8 @@ use crate::statistics::Statistics;
 
 /// Version of the JSON form.
 const VERSION: u32 = 1;
+/// How long one question about the lag may take at the end of a run.
+const LAG_WITHIN: Duration = Duration::from_secs(2);
 
 /// How a run ended.
 #[derive(Clone, Debug)]
@@ -45,6 +50,8 @@ pub(super) struct Report {
     rejected: u64,
     accounting: Accounting,
     statistics: Statistics,
+    /// As the brokers say it after the end: of all partitions, whoever reads them.
+    lag: Vec<SpoutLag>,
     #[serde(skip)]
     exit: Exit,
 }
@@ -56,6 +63,11 @@ impl Report {
         let statistics = observer.statistics();
         let rejected = rejected(&observer.running, &accounting, &statistics);
         let uptime = observer.uptime_ms();
+        let lag = match end {
+            // Whoever sends a second signal does not want to wait.
+            End::CutShort(_) => Vec::new(),
+            End::Finished { .. } | End::GaveUp { .. } => observer.lag.ask(LAG_WITHIN),
+        };
         let mut why = Vec::new();
         let (word, mut exit, text) = judge(end, &accounting, &mut why);
         if fail_on_reject && rejected > 0 {
@@ -90,6 +102,7 @@ impl Report {
             rejected,
             accounting,
             statistics,
+            lag,
             exit,
         }
     }
@@ -100,13 +113,21 @@ impl Report {
 
     /// The text for people.
     pub(super) fn text(&self) -> String {
-        format!(
+        let mut text = format!(
             "{}: {}\n\n{}\n{}",
             self.topology,
             self.summary,
             self.accounting.table(),
             self.statistics.table()
-        )
+        );
+        if !self.lag.is_empty() {
+            text.push('\n');
+            text.push_str(&lag::table(&self.lag));
+        }
+        for failure in self.lag.iter().filter_map(|spout| spout.failure.as_ref()) {
+            text.push_str(&format!("Lag not known: {failure}\n"));
+        }
+        text
     }
 
     /// Says on standard error why the exit code is not 0.
