@@ -3,7 +3,7 @@
 //! Authors write plain `async fn`; the runtime keeps an erased twin and pays dynamic dispatch once
 //! per batch. Calls on one operator never overlap.
 
-use std::future::{Future, ready};
+use std::future::{Future, pending, ready};
 use std::sync::Arc;
 
 use futures::FutureExt;
@@ -30,7 +30,15 @@ pub trait Spout: 'static {
     /// something else is more urgent, and calls again later. Not called while the lane has no room.
     fn next(&mut self) -> impl Future<Output = Result<Next, OperatorError>>;
 
-    /// Ends cleanly: commits what may be committed. Frontiers are in the partitions' accounts.
+    /// Called in place of [`Spout::next`] while the lane may not read: it has no room, a revoke is
+    /// under way, or the topology drains. Waits for anything but records, since assignments and
+    /// revokes must not wait for a slow sink. Never gives a batch; as cancel-safe as `next`.
+    fn next_event(&mut self) -> impl Future<Output = Result<Next, OperatorError>> {
+        pending()
+    }
+
+    /// Ends cleanly: commits what may be committed. Frontiers are in the partitions' accounts, and
+    /// move no more: what was open is handed back.
     fn close(&mut self) -> impl Future<Output = Result<(), OperatorError>> {
         ready(Ok(()))
     }
@@ -58,7 +66,8 @@ pub enum Next {
         offset: i64,
     },
     /// These partitions go to another member. The runtime stops reading, flushes, and answers `done`
-    /// when nothing of them is in flight or `deadline` has passed; then they are gone.
+    /// when nothing of them is in flight or `deadline` has passed; then they are gone, and their
+    /// accounts keep the last frontier.
     Revoking {
         /// The partitions.
         partitions: Vec<Arc<Partition>>,
@@ -69,7 +78,7 @@ pub enum Next {
     },
     /// These partitions are gone already: whatever is in flight of them may not be committed.
     Lost(Vec<Arc<Partition>>),
-    /// A bounded run has read all that it was asked to read. Not called again.
+    /// A bounded run has read all that it was asked to read: [`Spout::next`] is not called again.
     End,
 }
 
@@ -175,6 +184,7 @@ impl Emitter {
 pub(crate) trait ErasedSpout {
     fn open(&mut self) -> LocalBoxFuture<'_, Result<(), OperatorError>>;
     fn next(&mut self) -> LocalBoxFuture<'_, Result<Next, OperatorError>>;
+    fn next_event(&mut self) -> LocalBoxFuture<'_, Result<Next, OperatorError>>;
     fn close(&mut self) -> LocalBoxFuture<'_, Result<(), OperatorError>>;
 }
 
@@ -185,6 +195,10 @@ impl<S: Spout> ErasedSpout for S {
 
     fn next(&mut self) -> LocalBoxFuture<'_, Result<Next, OperatorError>> {
         Spout::next(self).boxed_local()
+    }
+
+    fn next_event(&mut self) -> LocalBoxFuture<'_, Result<Next, OperatorError>> {
+        Spout::next_event(self).boxed_local()
     }
 
     fn close(&mut self) -> LocalBoxFuture<'_, Result<(), OperatorError>> {

@@ -61,8 +61,8 @@ pub(crate) struct State {
     retries: BinaryHeap<Reverse<Due>>,
     retries_made: u64,
     /// Batches on their way to the bolts, oldest first.
-    leaving: VecDeque<LocalBoxFuture<'static, ()>>,
-    revoking: Option<Revoking>,
+    leaving: VecDeque<Leaving>,
+    revoking: Vec<Revoking>,
     ended: bool,
     /// Setbacks of the spout in a row.
     setbacks: u32,
@@ -73,9 +73,15 @@ pub(crate) struct State {
 }
 
 struct Revoking {
-    partitions: Vec<Arc<Partition>>,
+    /// Not partitions: one may be assigned again while this waits.
+    ledgers: Vec<u64>,
     deadline: Instant,
     done: oneshot::Sender<()>,
+}
+
+struct Leaving {
+    ledger: u64,
+    sending: LocalBoxFuture<'static, ()>,
 }
 
 /// A retry and when it is due.
@@ -154,7 +160,7 @@ impl SpoutTask {
         loop {
             self.take_completions();
             self.take_due_retries();
-            self.finish_revoke();
+            self.finish_revokes();
             let phase = self.signals.phase();
             let draining = match phase {
                 Phase::Running => self.state.ended,
@@ -171,7 +177,7 @@ impl SpoutTask {
             let may_read = !draining
                 && !full
                 && self.state.leaving.is_empty()
-                && self.state.revoking.is_none()
+                && self.state.revoking.is_empty()
                 && !self.too_much_uncommitted();
             let give_up = match phase {
                 Phase::Draining(deadline) => Some(deadline),
@@ -179,11 +185,9 @@ impl SpoutTask {
                 Phase::Running => None,
             };
             let state = &mut self.state;
-            let wake = [
-                state.retries.peek().map(|Reverse(due)| due.at),
-                state.revoking.as_ref().map(|revoking| revoking.deadline),
-            ];
-            let wake = wake.into_iter().flatten().min();
+            let retry = state.retries.peek().map(|Reverse(due)| due.at);
+            let revokes = state.revoking.iter().map(|revoking| revoking.deadline);
+            let wake = retry.into_iter().chain(revokes).min();
             let resting = state.rest_until.filter(|at| *at > clock::now());
             tokio::select! {
                 biased;
@@ -196,10 +200,13 @@ impl SpoutTask {
                 }
                 () = sleep_until(wake), if wake.is_some() => {}
                 () = sleep_until(give_up), if give_up.is_some() => return,
-                () = sleep_until(resting), if may_read && resting.is_some() => {
+                () = sleep_until(resting), if resting.is_some() => {
                     state.rest_until = None;
                 }
-                next = guarded(self.spout.next()), if may_read && resting.is_none() => match next {
+                next = guarded(match may_read {
+                    true => self.spout.next(),
+                    false => self.spout.next_event(),
+                }), if resting.is_none() => match next {
                     Ok(next) => {
                         if state.setbacks > 0 {
                             state.setbacks = 0;
@@ -217,7 +224,7 @@ impl SpoutTask {
     fn take_next(&mut self, next: Next) {
         match next {
             Next::Assigned { partition, start } => {
-                self.forget(&partition);
+                self.forget_partition(&partition);
                 let ledger = Ledger::open(Arc::clone(&partition), start);
                 let _ = self.state.assigned.insert(key(&partition), ledger.id());
                 let _ = self.state.ledgers.insert(ledger.id(), ledger);
@@ -233,16 +240,20 @@ impl SpoutTask {
                 deadline,
                 done,
             } => {
-                self.state.revoking = Some(Revoking {
-                    partitions,
+                let ledgers = partitions
+                    .iter()
+                    .filter_map(|partition| self.state.assigned.get(&key(partition)).copied());
+                let revoking = Revoking {
+                    ledgers: ledgers.collect(),
                     deadline,
                     done,
-                });
+                };
+                self.state.revoking.push(revoking);
                 self.signals.ask_flush();
             }
             Next::Lost(partitions) => {
                 for partition in &partitions {
-                    self.forget(partition);
+                    self.forget_partition(partition);
                 }
             }
             Next::End => {
@@ -260,6 +271,7 @@ impl SpoutTask {
             tracing::error!(spout = %self.id, "A batch of a partition that is not assigned was let go");
             return;
         };
+        let id = ledger.id();
         let ticket = ledger.register(Arc::clone(&arena));
         self.in_flight.add(arena.len(), arena.size());
         let mut batch = self.attempt(&arena, ticket);
@@ -287,7 +299,7 @@ impl SpoutTask {
             }
         }
         let out = std::rc::Rc::clone(&self.out);
-        self.leave(async move { out.send(batch, no_fused).await });
+        self.leave(id, async move { out.send(batch, no_fused).await });
     }
 
     fn attempt(&self, arena: &Arc<Arena>, ticket: Ticket) -> Batch {
@@ -298,8 +310,9 @@ impl SpoutTask {
         Batch::new(Arc::clone(arena), symbols, records.as_deref(), ack)
     }
 
-    fn leave(&mut self, sending: impl Future<Output = ()> + 'static) {
-        self.state.leaving.push_back(sending.boxed_local());
+    fn leave(&mut self, ledger: u64, sending: impl Future<Output = ()> + 'static) {
+        let sending = sending.boxed_local();
+        self.state.leaving.push_back(Leaving { ledger, sending });
     }
 
     fn take_completions(&mut self) {
@@ -358,6 +371,7 @@ impl SpoutTask {
         let Some(ledger) = self.state.ledgers.get(&due.ticket.ledger) else {
             return;
         };
+        let id = ledger.id();
         let arena = Arc::clone(ledger.arena(due.ticket.entry));
         let attempts = due.ticket.attempts;
         let batch = self.attempt(&arena, due.ticket);
@@ -365,18 +379,25 @@ impl SpoutTask {
             Action::Resend(_) => {
                 arena.partition().lock().retried += batch.len() as u64;
                 let out = std::rc::Rc::clone(&self.out);
-                self.leave(async move { out.send(batch, no_fused).await });
+                self.leave(id, async move { out.send(batch, no_fused).await });
             }
             Action::Reject => {
                 // Every bolt says that it takes a batch before it can fail on it.
                 let bolt = due.suspect_of.unwrap_or(0);
-                self.reject(batch, attempts, bolt, due.note);
+                self.reject(id, batch, attempts, bolt, due.note);
             }
         }
     }
 
     /// Sends records that never will succeed along the `rejected` edge of the bolt that failed.
-    fn reject(&mut self, batch: Batch, attempts: u32, bolt: usize, note: Option<Note>) {
+    fn reject(
+        &mut self,
+        ledger: u64,
+        batch: Batch,
+        attempts: u32,
+        bolt: usize,
+        note: Option<Note>,
+    ) {
         let class = match note.as_ref().map(|note| note.domain) {
             Some(Domain::User) => "refused",
             _ => "fault",
@@ -391,37 +412,48 @@ impl SpoutTask {
         let rejections = vec![rejection; batch.len()];
         let batch = batch.rejected(rejections);
         let routers = std::rc::Rc::clone(&self.rejected);
-        self.leave(async move { routers[bolt].send(batch, no_fused).await });
+        self.leave(
+            ledger,
+            async move { routers[bolt].send(batch, no_fused).await },
+        );
     }
 
-    /// Ends the revoke under way when nothing of its partitions is in flight, or it took too long.
-    fn finish_revoke(&mut self) {
-        let Some(revoking) = &self.state.revoking else {
-            return;
-        };
-        let open = |partition: &Arc<Partition>| {
-            let id = self.state.assigned.get(&key(partition));
-            id.and_then(|id| self.state.ledgers.get(id))
-                .is_some_and(|ledger| !ledger.is_empty())
-        };
-        let over = clock::now() >= revoking.deadline;
-        if !over && revoking.partitions.iter().any(open) {
+    /// Ends revokes of which nothing is in flight any more, or that took too long.
+    fn finish_revokes(&mut self) {
+        if self.state.revoking.is_empty() {
             return;
         }
-        if let Some(revoking) = self.state.revoking.take() {
-            for partition in &revoking.partitions {
-                self.forget(partition);
+        let now = clock::now();
+        for revoking in std::mem::take(&mut self.state.revoking) {
+            let open = |id: &u64| {
+                let ledger = self.state.ledgers.get(id);
+                ledger.is_some_and(|ledger| !ledger.is_empty())
+            };
+            if now < revoking.deadline && revoking.ledgers.iter().any(open) {
+                self.state.revoking.push(revoking);
+                continue;
+            }
+            for ledger in revoking.ledgers {
+                self.forget(ledger);
             }
             // The spout may have stopped waiting.
             let _ = revoking.done.send(());
         }
     }
 
-    /// Ends the assignment of a partition: late answers and retries find no ledger any more.
-    fn forget(&mut self, partition: &Arc<Partition>) {
-        if let Some(id) = self.state.assigned.remove(&key(partition))
-            && let Some(ledger) = self.state.ledgers.remove(&id)
-        {
+    fn forget_partition(&mut self, partition: &Arc<Partition>) {
+        if let Some(id) = self.state.assigned.get(&key(partition)) {
+            self.forget(*id);
+        }
+    }
+
+    /// Ends an assignment: what is on its way to the bolts is let go, late answers and retries find
+    /// no ledger any more.
+    fn forget(&mut self, ledger: u64) {
+        if let Some(ledger) = self.state.ledgers.remove(&ledger) {
+            let id = ledger.id();
+            self.state.assigned.retain(|_, assigned| *assigned != id);
+            self.state.leaving.retain(|leaving| leaving.ledger != id);
             self.in_flight.release(ledger.close());
         }
     }
@@ -434,7 +466,7 @@ impl SpoutTask {
         for (_, ledger) in self.state.ledgers.drain() {
             self.in_flight.release(ledger.close());
         }
-        if let Some(revoking) = self.state.revoking.take() {
+        for revoking in self.state.revoking.drain(..) {
             let _ = revoking.done.send(());
         }
         settled
@@ -487,9 +519,9 @@ fn key(partition: &Arc<Partition>) -> (Arc<str>, i32) {
     (Arc::clone(partition.topic()), partition.number())
 }
 
-async fn first(leaving: &mut VecDeque<LocalBoxFuture<'static, ()>>) {
+async fn first(leaving: &mut VecDeque<Leaving>) {
     match leaving.front_mut() {
-        Some(sending) => sending.await,
+        Some(leaving) => (&mut leaving.sending).await,
         None => std::future::pending().await,
     }
 }

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::*;
-use crate::graph::{BoltNode, Grouping, Output, SpoutNode, Target};
-use crate::operator::{AnyBolt, Next};
+use crate::graph::{BoltNode, Grouping, Output, SpoutNode, StartSpout, Target};
+use crate::operator::{AnyBolt, AnySpout, Next, Spout};
 use crate::outcome::Answer;
 use crate::testing::{FnBolt, Script, Seen, see, source_batch};
 use crate::{OperatorError, Policy, RetryPolicy, Symbols};
@@ -46,6 +46,10 @@ fn graph(lanes: usize, batches: i64, size: i64, bolts: Vec<BoltNode>) -> Graph {
         let make: MakeSpout = Box::new(|| Script::spout(steps));
         Ok(vec![make])
     };
+    graph_with(lanes, Box::new(start), bolts)
+}
+
+fn graph_with(lanes: usize, start: Box<StartSpout>, bolts: Vec<BoltNode>) -> Graph {
     Graph {
         name: "test".to_owned(),
         lanes,
@@ -53,7 +57,7 @@ fn graph(lanes: usize, batches: i64, size: i64, bolts: Vec<BoltNode>) -> Graph {
         policies: vec!["noise".to_owned()],
         spouts: vec![SpoutNode {
             id: "in".into(),
-            start: Box::new(start),
+            start,
             out: vec![target(0, Grouping::Local)],
             max_in_flight_records: 50,
             max_in_flight_bytes: 1 << 20,
@@ -270,7 +274,6 @@ async fn each_branch_of_a_fan_out_gets_every_record_and_drops_are_named() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_hands_back_what_a_dead_sink_holds() {
-    let away = || FnBolt::any(|_, _| Err(OperatorError::external("away for good")));
     let mut graph = graph(
         1,
         100,
@@ -339,6 +342,128 @@ async fn what_is_not_open_is_known_and_a_stop_can_be_short() {
             assert!(clock::now() - asked < stopping + CLOSE_TIMEOUT + Duration::from_secs(1));
         })
         .await;
+}
+
+/// Reads what is there, and hands on what it is told, at any time.
+struct Told {
+    steps: std::collections::VecDeque<Next>,
+    events: tokio::sync::mpsc::Receiver<Next>,
+}
+
+impl Spout for Told {
+    async fn next(&mut self) -> Result<Next, OperatorError> {
+        match self.steps.pop_front() {
+            Some(next) => Ok(next),
+            None => self.next_event().await,
+        }
+    }
+
+    async fn next_event(&mut self) -> Result<Next, OperatorError> {
+        let Some(event) = self.events.recv().await else {
+            return std::future::pending().await;
+        };
+        if let Next::Revoking { partitions, .. } | Next::Lost(partitions) = &event {
+            self.steps.retain(|step| match step {
+                Next::Batch(batch) => {
+                    let of = |p| Arc::ptr_eq(p, batch.arena.partition());
+                    !partitions.iter().any(of)
+                }
+                _ => true,
+            });
+        }
+        Ok(event)
+    }
+}
+
+/// A spout over partitions 0 and 1, each with `batches` × 10 records, and the way to tell it more.
+fn told(batches: i64) -> (Box<StartSpout>, tokio::sync::mpsc::Sender<Next>) {
+    let (tell, events) = tokio::sync::mpsc::channel(10);
+    let events = Mutex::new(Some(events));
+    let start = move |context: SpoutContext| {
+        let partitions = [0, 1].map(|number| context.partitions.open("t", number, 7));
+        let mut steps: Vec<Next> = partitions.iter().map(assigned).collect();
+        for n in 0..batches {
+            steps.extend(
+                partitions
+                    .iter()
+                    .map(|p| Next::Batch(source_batch(p, n * 10, (0..10).map(|i| i.to_string())))),
+            );
+        }
+        let events = events.lock().expect("no panic").take();
+        let told = Told {
+            steps: steps.into(),
+            events: events.expect("started once"),
+        };
+        let make: MakeSpout = Box::new(|| AnySpout::new(told));
+        Ok(vec![make])
+    };
+    (Box::new(start), tell)
+}
+
+fn assigned(partition: &Arc<crate::Partition>) -> Next {
+    Next::Assigned {
+        partition: Arc::clone(partition),
+        start: 0,
+    }
+}
+
+fn revoking(partition: &Arc<crate::Partition>) -> (Next, tokio::sync::oneshot::Receiver<()>) {
+    let (done, answered) = tokio::sync::oneshot::channel();
+    let next = Next::Revoking {
+        partitions: vec![Arc::clone(partition)],
+        deadline: clock::now() + Duration::from_millis(500),
+        done,
+    };
+    (next, answered)
+}
+
+fn away() -> AnyBolt {
+    FnBolt::any(|_, _| Err(OperatorError::external("away for good")))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoke_is_served_while_nothing_may_be_read() {
+    let (start, tell) = told(100);
+    let local = LocalSet::new();
+    let bolts = vec![bolt("pass", to(1), pass), bolt("sink", vec![], away)];
+    let running = start_here(graph_with(1, start, bolts), false, &local).expect("starts");
+    let body = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(running.account(0).read, 50, "the lane has no room");
+        let partitions = running.partitions(0).all();
+        let before = partitions[0].account();
+        assert!(before.in_flight > 0);
+
+        let (next, answered) = revoking(&partitions[0]);
+        tell.send(next).await.expect("it runs");
+        let asked = clock::now();
+        answered.await.expect("answered");
+        assert!(clock::now() - asked <= Duration::from_millis(500));
+
+        let gone = partitions[0].account();
+        assert!(!gone.is_assigned());
+        assert_eq!((gone.frontier, gone.in_flight), (Some(0), 0));
+        assert_eq!(gone.handed_back, before.in_flight);
+        // What it gave up makes room for the other partition, and is not tried again.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let later = partitions[0].account();
+        assert_eq!((later.retried, later.read), (gone.retried, gone.read));
+        assert!(partitions[1].account().retried > 0);
+        assert!(running.in_flight(0).0 <= 50);
+
+        // Lost partitions are let go of as promptly.
+        tell.send(Next::Lost(vec![Arc::clone(&partitions[1])]))
+            .await
+            .expect("it runs");
+        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(!partitions[1].account().is_assigned());
+        assert_eq!(running.in_flight(0), (0, 0));
+        running.stop();
+        running.finished().await
+    };
+    let finish = local.run_until(body).await;
+    assert_eq!(finish, Finish::HandedBack);
     assert_eq!(running.account(0).difference(), 0);
 }
 
@@ -373,4 +498,54 @@ async fn a_topic_that_is_created_again_takes_nothing_out_of_the_account() {
         (account.read, account.delivered + account.handed_back),
         (4, 4)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoke_is_served_while_the_topology_drains() {
+    let (start, tell) = told(1);
+    let local = LocalSet::new();
+    let bolts = vec![bolt("sink", vec![], away)];
+    let running = start_here(graph_with(1, start, bolts), false, &local).expect("starts");
+    let body = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        running.stop();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let asked = clock::now();
+        for partition in running.partitions(0).all() {
+            let (next, answered) = revoking(&partition);
+            tell.send(next).await.expect("it runs");
+            answered.await.expect("answered");
+        }
+        // Nothing is left to wait for, long before the drain's deadline.
+        let finish = running.finished().await;
+        assert!(clock::now() - asked <= Duration::from_secs(2));
+        finish
+    };
+    assert_eq!(local.run_until(body).await, Finish::HandedBack);
+    assert_eq!(running.account(0).handed_back, 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_is_assigned_again_outlives_the_revoke_before() {
+    let (start, tell) = told(1);
+    let local = LocalSet::new();
+    let bolts = vec![bolt("sink", vec![], away)];
+    let running = start_here(graph_with(1, start, bolts), false, &local).expect("starts");
+    let body = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let partition = Arc::clone(&running.partitions(0).all()[0]);
+        let (next, answered) = revoking(&partition);
+        tell.send(next).await.expect("it runs");
+        tell.send(Next::Lost(vec![Arc::clone(&partition)]))
+            .await
+            .expect("it runs");
+        tell.send(assigned(&partition)).await.expect("it runs");
+        answered.await.expect("answered");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(partition.account().is_assigned());
+        running.stop();
+        running.finished().await
+    };
+    let _ = local.run_until(body).await;
+    assert_eq!(running.account(0).difference(), 0);
 }
