@@ -40,7 +40,7 @@ pub use conditions::{Condition, Subject};
 pub use config::{ConsumerConfig, GroupProtocol, StartPolicy};
 pub use consumer::{Handle, LanedConsumer};
 pub use ffi::record::{Headers, Record, TimestampKind};
-pub use lane::{LaneReader, Limits, Read};
+pub use lane::{LaneReader, Limits, Read, Sink};
 pub use mailbox::{Event, Frontier, Reply};
 pub use producer::{
     Compression, Delivery, DeliveryError, Failures, OutRecord, Producer, ProducerConfig,

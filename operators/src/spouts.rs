@@ -7,5 +7,5 @@ use isobar_topology::SpoutType;
 pub(crate) use kafka::KafkaConfig;
 
 pub(crate) fn list() -> Vec<SpoutType> {
-    vec![]
+    vec![kafka::TYPE]
 }

@@ -49,6 +49,14 @@ impl Partition {
         self.lock().lost += offsets;
     }
 
+    /// The frontier, if everything that was handed out is settled.
+    pub fn settled_to(&self) -> Option<i64> {
+        let account = self.lock();
+        account
+            .frontier
+            .filter(|_| account.frontier == account.next)
+    }
+
     /// A consistent copy of the account.
     pub fn account(&self) -> Account {
         self.lock().clone()

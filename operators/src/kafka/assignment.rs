@@ -31,6 +31,8 @@ pub struct Start {
     pub from_commit: bool,
     /// The text stored with that commit.
     pub metadata: Option<String>,
+    /// The cluster's id.
+    pub cluster_id: Arc<str>,
     /// The topic's id in Kafka's spelling; `None` where the cluster has none.
     pub topic_id: Option<String>,
     /// Why nothing is read although the partition is ours.

@@ -49,7 +49,8 @@ impl Conditions {
         let mut conditions = lock(&self.by_subject);
         let since = conditions.get(&subject).map_or(now, |known| known.since);
         if since == now {
-            tracing::warn!(subject = ?subject, "{text}");
+            // Whoever shows conditions warns.
+            tracing::debug!(subject = ?subject, "{text}");
         }
         let condition = Condition {
             subject: subject.clone(),

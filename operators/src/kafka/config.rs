@@ -107,6 +107,22 @@ impl ConsumerConfig {
             .is_some_and(|level| level == "read_uncommitted")
     }
 
+    /// Returns the bytes that fetched records take at most with this many lanes: the queues, and one
+    /// response of a broker that was asked for while there was room, compressed 8 to 1.
+    pub fn memory(&self, lanes: usize) -> usize {
+        let limits = QueueLimits::new(self.queue_size, lanes);
+        let queues = lanes as u64 * (limits.kbytes * 1024 + limits.records * RECORD_OVERHEAD);
+        (queues + self.fetch_bytes(&limits) * COMPRESSION) as usize
+    }
+
+    /// Bytes of one response, before they are decompressed.
+    fn fetch_bytes(&self, limits: &QueueLimits) -> u64 {
+        let number = |name| self.option(name).and_then(|text| text.parse::<u64>().ok());
+        let largest = number("message.max.bytes").unwrap_or(1_000_000);
+        let chosen = number("fetch.max.bytes");
+        chosen.unwrap_or_else(|| limits.fetch_bytes.max(largest))
+    }
+
     /// Returns the settings of the client that serves this many lanes.
     pub(crate) fn client_config(&self, lanes: usize) -> ClientConfig {
         let mut config = self.connection.client_config();
@@ -124,13 +140,7 @@ impl ConsumerConfig {
             .set("fetch.queue.backoff.ms", "20")
             .set("queued.max.messages.kbytes", limits.kbytes.to_string())
             .set("queued.min.messages", limits.records.to_string());
-        if self.option("fetch.max.bytes").is_none() {
-            let largest = self
-                .option("message.max.bytes")
-                .and_then(|text| text.parse().ok());
-            let bytes = limits.fetch_bytes.max(largest.unwrap_or(1_000_000));
-            let _ = config.set("fetch.max.bytes", bytes.to_string());
-        }
+        let _ = config.set("fetch.max.bytes", self.fetch_bytes(&limits).to_string());
         match self.protocol {
             GroupProtocol::Classic => {
                 let _ = config.set("partition.assignment.strategy", "cooperative-sticky");
@@ -193,16 +203,19 @@ impl QueueLimits {
         Self {
             kbytes: (half / 1024).clamp(1, 2_097_151),
             records: (half / RECORD_OVERHEAD).clamp(1, 10_000_000),
-            fetch_bytes: (memory / 4).clamp(MIN_LANE_MEMORY, 50 << 20),
+            fetch_bytes: (memory / 16).clamp(MIN_LANE_MEMORY, 50 << 20),
         }
     }
 }
 
 const MIN_LANE_MEMORY: u64 = 1 << 20;
 
+/// How much smaller a response may be than its records: zstd makes 5 to 8 of 1 out of JSON logs.
+const COMPRESSION: u64 = 8;
+
 /// Bytes that librdkafka 2.12 keeps per queued record besides its key and value: 65,537 records of
 /// 1 kB took 118 MiB of resident memory where 64 MiB are their bytes.
-const RECORD_OVERHEAD: u64 = 800;
+pub(crate) const RECORD_OVERHEAD: u64 = 800;
 
 #[cfg(test)]
 mod tests {
@@ -232,7 +245,8 @@ mod tests {
         assert_eq!(limits.kbytes, 8 * 1024);
         let most = limits.kbytes * 1024 + limits.records * RECORD_OVERHEAD;
         assert!(most <= 16 << 20, "{most}");
-        assert_eq!(limits.fetch_bytes, 16 << 20);
+        assert_eq!(limits.fetch_bytes, 4 << 20);
+        assert_eq!(plain().memory(4), (most * 4 + (32 << 20)) as usize);
         let least = QueueLimits::new(0, 64);
         assert_eq!((least.kbytes, least.fetch_bytes), (512, 1 << 20));
     }

@@ -2,13 +2,12 @@
 //!
 //! Offers starting, committing, watching and closing. Reading is done by the [`LaneReader`]s.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::admin;
 use super::assignment::Assignment;
 use super::conditions::{Condition, Conditions};
 use super::config::ConsumerConfig;
@@ -39,6 +38,7 @@ impl LanedConsumer {
             registry: Mutex::default(),
             requests: Mutex::default(),
             postponed: Mutex::default(),
+            joined: false.into(),
             conditions: Conditions::default(),
             counters: Counters::default(),
             session: Mutex::default(),
@@ -85,8 +85,7 @@ impl Drop for Owner {
 impl Handle {
     /// Commits frontiers without waiting; returns how many were sent.
     ///
-    /// Left out are assignments that are no longer ours and offsets that are committed already.
-    /// Results show in [`Self::counts`] and [`Assignment::committed`]. Fails when the request could
+    /// Left out are assignments that are no longer ours. Results show in [`Self::counts`] and [`Assignment::committed`]. Fails when the request could
     /// not be sent; the next one carries the same or later offsets, so nothing is lost.
     pub fn commit(&self, frontiers: &[Frontier]) -> Result<usize, RDKafkaErrorCode> {
         let shared = &self.inner.shared;
@@ -98,10 +97,7 @@ impl Handle {
         let registry = lock(&shared.registry);
         let ours: Vec<Frontier> = frontiers
             .iter()
-            .filter(|frontier| {
-                frontier.assignment.is_owned()
-                    && frontier.assignment.committed() != Some(frontier.offset)
-            })
+            .filter(|frontier| frontier.assignment.is_owned())
             .cloned()
             .collect();
         if ours.is_empty() {
@@ -128,22 +124,17 @@ impl Handle {
         self.inner.shared.counters.read()
     }
 
-    /// Returns the partitions that are ours at the moment, in the order of their names.
-    pub fn assignments(&self) -> Vec<Arc<Assignment>> {
-        let registry = lock(&self.inner.shared.registry);
-        registry.assignments.values().cloned().collect()
-    }
-
-    /// Asks for the cluster's id. Waits for the answer, at most `within`: not for lanes.
-    pub fn cluster_id(&self, within: Duration) -> Result<String, Error> {
-        match self.inner.shared.session() {
-            Some(session) => admin::cluster_id(session.client.client(), within),
-            None => Err(Error::TimedOut {
-                what: "asking for the cluster's id".to_owned(),
-                within,
-                cause: Some("the client is being made again".to_owned()),
-            }),
+    /// Returns the partitions that are ours at the moment, in the order of their names; `None` while
+    /// that is not settled: the group was not joined yet, or the start of one is still asked for.
+    pub fn assignments(&self) -> Option<Vec<Arc<Assignment>>> {
+        let shared = &self.inner.shared;
+        let joined = shared.joined.load(Ordering::Acquire);
+        // In this order: a partition is registered before it leaves the list of postponed ones.
+        if !joined || shared.any_postponed() {
+            return None;
         }
+        let registry = lock(&shared.registry);
+        Some(registry.assignments.values().cloned().collect())
     }
 
     /// Leaves the group and frees everything, waiting at most `within`; `None` when it takes

@@ -9,14 +9,18 @@ use std::sync::Arc;
 
 use super::assignment::Assignment;
 use super::conditions::Subject;
+use super::config::RECORD_OVERHEAD;
 use super::ffi::consume::{self, Handle, Inbox};
 use super::ffi::record::Record;
 use super::mailbox::{Control, Event};
 use super::shared::{Shared, add};
-use super::table::{Sorted, Table, Tally};
+use super::table::{FULL_BATCHES_HELD, Sorted, Table, Tally};
 
-/// Messages per call into librdkafka; larger calls cost the same per record.
+/// Messages per call into librdkafka at most; larger calls cost the same per record.
 const CHUNK: usize = 1000;
+
+/// Messages of the first call, when their size is not known yet.
+const FIRST_CHUNK: usize = 100;
 
 /// Reads the records of one lane.
 ///
@@ -32,7 +36,19 @@ pub struct LaneReader {
     events: VecDeque<Event>,
     /// The queue may hold more: the last batch call did not return 0, or the event came since.
     more: bool,
+    /// Messages of the next call: about a batch's bytes of them, so that large records are not taken
+    /// off the queue, which bounds them, by the thousand.
+    chunk: usize,
     closed: bool,
+}
+
+/// Takes the records that [`LaneReader::read`] hands out.
+pub trait Sink {
+    /// A batch of this partition comes: so many records, so many bytes of keys and values.
+    fn start(&mut self, assignment: &Arc<Assignment>, records: usize, bytes: usize);
+
+    /// One of its records, in offset order.
+    fn record(&mut self, record: Record<'_>);
 }
 
 /// How much one [`LaneReader::read`] hands out at most.
@@ -42,6 +58,14 @@ pub struct Limits {
     pub records: usize,
     /// Bytes of keys and values; one record is handed out even if it is larger.
     pub bytes: usize,
+}
+
+impl Limits {
+    /// Bytes of messages that a lane has taken off its queue and not handed out, at most.
+    pub fn held_at_most(self) -> usize {
+        let records = self.records * FULL_BATCHES_HELD + CHUNK;
+        self.bytes * (FULL_BATCHES_HELD + 1) + records * RECORD_OVERHEAD as usize
+    }
 }
 
 /// What one call of [`LaneReader::read`] found.
@@ -64,6 +88,7 @@ impl LaneReader {
             table: Table::default(),
             events: VecDeque::new(),
             more: true,
+            chunk: FIRST_CHUNK,
             closed: false,
         }
     }
@@ -75,13 +100,9 @@ impl LaneReader {
 
     /// Hands out records of one partition in offset order, or an event, without waiting.
     ///
-    /// `visit` is called for each record before this returns; the partition is that of the
-    /// returned [`Read::Records`] and the same for all of them.
-    pub fn read(
-        &mut self,
-        limits: Limits,
-        mut visit: impl FnMut(&Arc<Assignment>, Record<'_>),
-    ) -> Read {
+    /// `sink` gets all records before this returns; the partition is that of the returned
+    /// [`Read::Records`].
+    pub fn read(&mut self, limits: Limits, sink: &mut impl Sink) -> Read {
         loop {
             if let Some(event) = self.event() {
                 return Read::Event(event);
@@ -94,9 +115,7 @@ impl LaneReader {
                 self.more = false;
                 return Read::Empty;
             };
-            if let Some((assignment, records, bytes)) =
-                self.table.hand_out(inbox, limits, &mut visit)
-            {
+            if let Some((assignment, records, bytes)) = self.table.hand_out(inbox, limits, sink) {
                 add(&self.shared.counters.records, records);
                 add(&self.shared.counters.bytes, bytes);
                 self.clear_conditions(&assignment);
@@ -126,6 +145,21 @@ impl LaneReader {
         let wake = Arc::clone(&mailbox.wake);
         wake.notified().await;
         self.more = true;
+    }
+
+    /// Tells whether the next [`Self::read`] looks into the queue, which may move positions.
+    pub fn may_have_more(&self) -> bool {
+        self.more
+    }
+
+    /// Waits until [`Self::event`] may find something, whether there are records or not. Cancel-safe.
+    pub async fn event_ready(&mut self) {
+        let mailbox = &self.shared.mailboxes[self.lane];
+        while !mailbox.is_waiting() && self.events.is_empty() {
+            mailbox.wake.notified().await;
+            // It may have been for records.
+            self.more = true;
+        }
     }
 
     /// Returns the offset to commit when everything handed out of this partition is answered: the
@@ -158,7 +192,9 @@ impl LaneReader {
             let mut unsorted: Vec<Handle> = Vec::new();
             let table = &mut self.table;
             let shared = &*self.shared;
-            let taken = inbox.receive(CHUNK, |handle, record| {
+            let mut bytes = 0;
+            let taken = inbox.receive(self.chunk, |handle, record| {
+                bytes += record.payload_len();
                 match table.sort(shared, handle, record, &mut tally) {
                     Sorted::Kept => true,
                     Sorted::Dropped => false,
@@ -169,6 +205,9 @@ impl LaneReader {
                 }
             });
             self.more = taken > 0;
+            if let Some(mean) = bytes.checked_div(taken) {
+                self.chunk = (limits.bytes / mean.max(1)).clamp(1, CHUNK);
+            }
             if !unsorted.is_empty() {
                 self.sort_again(&unsorted, &mut tally);
             }

@@ -113,6 +113,7 @@ impl Context {
         if !failed.is_empty() {
             self.shared.postpone(failed);
         }
+        self.shared.joined.store(true, Ordering::Release);
         if !partitions.is_empty() {
             self.shared.conditions.clear(&Subject::Group);
             self.shared.conditions.clear(&Subject::Connection);

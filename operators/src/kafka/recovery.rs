@@ -227,9 +227,24 @@ impl Shared {
 
     /// Forgets postponed partitions that are being taken away.
     pub(crate) fn forget_postponed(&self, partitions: &[TopicPartition]) {
-        lock(&self.postponed)
-            .partitions
-            .retain(|partition| !partitions.contains(partition));
+        lock(&self.postponed).partitions.retain(|partition| {
+            let forgotten = partitions.contains(partition);
+            if forgotten {
+                let topic = partition.topic.to_string();
+                self.conditions.clear(&Subject::Topic(topic));
+            }
+            !forgotten
+        });
+    }
+
+    /// Forgets all of them: the client is gone.
+    pub(crate) fn clear_postponed(&self) {
+        *lock(&self.postponed) = Postponed::default();
+    }
+
+    /// Tells whether a partition that is ours has no start yet.
+    pub(crate) fn any_postponed(&self) -> bool {
+        !lock(&self.postponed).partitions.is_empty()
     }
 
     fn retry_postponed(&self, client: &Client) {
@@ -237,7 +252,8 @@ impl Shared {
         if postponed.again.is_none_or(|again| clock::now() < again) {
             return;
         }
-        let partitions = std::mem::take(&mut postponed.partitions);
+        // They stay in the list meanwhile: nobody must believe that they are not ours.
+        let partitions = postponed.partitions.clone();
         postponed.again = None;
         drop(postponed);
         if partitions.is_empty() {
@@ -246,6 +262,7 @@ impl Shared {
         let (found, failed) = start::find(self, client, &partitions);
         let reading = take_over(self, client, found);
         assign_at(self, client, &reading, false);
+        lock(&self.postponed).partitions.clear();
         if !failed.is_empty() {
             self.postpone(failed);
         }

@@ -149,6 +149,8 @@ fn leave(shared: &Shared, client: &Client) {
 /// Lets go of a client in the order that does not hang: partitions, lanes, queues, client.
 fn drop_session(shared: &Shared, session: Session) -> Closed {
     *lock(&shared.session) = None;
+    shared.joined.store(false, Ordering::Release);
+    shared.clear_postponed();
     let left: Vec<_> = lock(&shared.registry)
         .assignments
         .values()

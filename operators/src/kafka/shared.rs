@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Mutex<Registry>,
     pub(crate) requests: Mutex<Vec<Request>>,
     pub(crate) postponed: Mutex<Postponed>,
+    /// The group has said which partitions are ours.
+    pub(crate) joined: AtomicBool,
     pub(crate) conditions: Conditions,
     pub(crate) counters: Counters,
     /// The client of the moment; none before the start, while it is made again and after the end.

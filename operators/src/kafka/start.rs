@@ -4,6 +4,7 @@
 //! cannot be answered in time is asked again later; nobody guesses.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
@@ -27,6 +28,13 @@ pub(crate) type Found = (Vec<(TopicPartition, Start)>, Vec<(TopicPartition, Stri
 /// Finds the start of each partition; for those where it could not be found, says why.
 pub(crate) fn find(shared: &Shared, client: &Client, partitions: &[TopicPartition]) -> Found {
     let mut failed = BTreeMap::new();
+    let cluster_id: Arc<str> = match admin::cluster_id(client.client(), WITHIN) {
+        Ok(id) => id.into(),
+        Err(error) => {
+            fail_all(&mut failed, partitions, &error.to_string());
+            return (Vec::new(), failed.into_iter().collect());
+        }
+    };
     let commits = committed(client, partitions, &mut failed);
     let ids = topic_ids(client, partitions, &mut failed);
     let fresh: Vec<_> = partitions
@@ -43,11 +51,14 @@ pub(crate) fn find(shared: &Shared, client: &Client, partitions: &[TopicPartitio
         }
         let topic_id = ids.get(&*partition.topic).cloned().flatten();
         let start = match (commits.get(partition), offsets.get(partition)) {
-            (Some((offset, metadata)), _) => from_commit(*offset, metadata.clone(), topic_id),
+            (Some((offset, metadata)), _) => {
+                from_commit(*offset, metadata.clone(), &cluster_id, topic_id)
+            }
             (None, Some(offset)) => Start {
                 offset: *offset,
                 from_commit: false,
                 metadata: None,
+                cluster_id: Arc::clone(&cluster_id),
                 topic_id,
                 held: None,
             },
@@ -62,7 +73,12 @@ pub(crate) fn find(shared: &Shared, client: &Client, partitions: &[TopicPartitio
 }
 
 /// Starts at a commit, unless its text says that it belongs to another topic of the same name.
-fn from_commit(offset: i64, metadata: Option<String>, topic_id: Option<String>) -> Start {
+fn from_commit(
+    offset: i64,
+    metadata: Option<String>,
+    cluster_id: &Arc<str>,
+    topic_id: Option<String>,
+) -> Start {
     let committed = metadata
         .as_deref()
         .and_then(CommitMetadata::parse)
@@ -78,6 +94,7 @@ fn from_commit(offset: i64, metadata: Option<String>, topic_id: Option<String>) 
         offset,
         from_commit: true,
         metadata,
+        cluster_id: Arc::clone(cluster_id),
         topic_id,
         held,
     }
@@ -201,11 +218,12 @@ mod tests {
     fn a_commit_of_another_topic_of_the_same_name_holds_the_partition() {
         let commit = |id: &str| Some(format!("isobar1;id={id};f=1"));
         let found = || Some("new".to_owned());
-        assert_eq!(from_commit(5, commit("new"), found()).held, None);
-        assert_eq!(from_commit(5, commit("old"), None).held, None);
-        assert_eq!(from_commit(5, Some("text".to_owned()), found()).held, None);
+        let held = |metadata, found| from_commit(5, metadata, &"cluster".into(), found).held;
+        assert_eq!(held(commit("new"), found()), None);
+        assert_eq!(held(commit("old"), None), None);
+        assert_eq!(held(Some("text".to_owned()), found()), None);
         assert_eq!(
-            from_commit(5, commit("old"), found()).held,
+            held(commit("old"), found()),
             Some(Held::OtherTopic {
                 committed: "old".to_owned(),
                 found: "new".to_owned()

@@ -13,13 +13,13 @@ use super::assignment::{Assignment, State, same};
 use super::conditions::Subject;
 use super::ffi::consume::{Handle, Inbox};
 use super::ffi::record::Record;
-use super::lane::Limits;
+use super::lane::{Limits, Sink};
 use super::mailbox::Request;
 use super::shared::{Counters, Shared, add};
 
 /// A lane holds at most this many times the records of a full batch, so that the batches stay
 /// large although the queue mixes partitions.
-const FULL_BATCHES_HELD: usize = 4;
+pub(crate) const FULL_BATCHES_HELD: usize = 4;
 
 #[derive(Default)]
 pub(crate) struct Table {
@@ -187,26 +187,28 @@ impl Table {
         Some(position)
     }
 
-    /// Shows up to a batch of records of one partition to `visit`, in offset order.
+    /// Hands up to a batch of records of one partition to `sink`, in offset order.
     ///
     /// Returns the partition, how many there were and how many bytes; `None` when none are held.
     pub(crate) fn hand_out(
         &mut self,
         inbox: &mut Inbox,
         limits: Limits,
-        visit: &mut impl FnMut(&Arc<Assignment>, Record<'_>),
+        sink: &mut impl Sink,
     ) -> Option<(Arc<Assignment>, u64, u64)> {
         let position = self.ready.pop_front()?;
         let slot = self.slots[position].as_mut()?;
         let (mut records, mut bytes) = (0, 0);
-        while let Some((handle, size)) = slot.records.front().copied() {
+        for (_, size) in &slot.records {
             if records > 0 && (records >= limits.records || bytes + size > limits.bytes) {
                 break;
             }
-            let _ = slot.records.pop_front();
             records += 1;
             bytes += size;
-            inbox.visit(handle, |record| visit(&slot.assignment, record));
+        }
+        sink.start(&slot.assignment, records, bytes);
+        for (handle, _) in slot.records.drain(..records) {
+            inbox.visit(handle, |record| sink.record(record));
         }
         self.held -= records;
         self.held_bytes -= bytes;

@@ -1,5 +1,165 @@
-//! `kafka`: reads topics as one member of a consumer group.
+//! `kafka`: reads topics as one member of a consumer group, each lane its own partitions.
+//!
+//! Adapts the client layer (`kafka/`) to the runtime: `kafka/lane.rs` here is the spout, one on each
+//! lane; what the lanes share is in `member.rs`, the end of a bounded run in `bounded.rs`.
 
+mod bounded;
 mod config;
+mod fill;
+mod lane;
+mod member;
+mod owned;
+mod source;
+
+use std::sync::Arc;
+
+use isobar_topology::spec::{Component, Problem, Problems, parse_config};
+use isobar_topology::{
+    AnySpout, MakeSpout, OperatorError, Prepare, PreparedSpout, SpoutContext, SpoutType,
+};
+
+use crate::connections::problems_of;
+use crate::kafka::admin::Admin;
+use crate::kafka::connection::KafkaConnection;
+use crate::kafka::error::Error;
+use crate::kafka::{ConsumerConfig, LanedConsumer, Limits};
+use bounded::{Asked, Bounded};
+use lane::Lane;
+use member::{Member, Settings};
 
 pub(crate) use config::KafkaConfig;
+
+pub(super) const TYPE: SpoutType = SpoutType {
+    name: "kafka",
+    schema: || schemars::schema_for!(KafkaConfig),
+    example: EXAMPLE,
+    prepare,
+};
+
+const EXAMPLE: &str = "\
+type: kafka
+connection: kafka
+topics: [access]
+start: earliest
+";
+
+fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedSpout, Problems> {
+    let config: KafkaConfig = parse_config(&component.config, &component.path)?;
+    let connection: KafkaConnection = prepare.connection(component, "kafka")?;
+    let consumer = config.consumer(connection, prepare.topology);
+    let mut problems = problems_of(component, consumer.check_own());
+    if config.commit_interval.get() < COMMIT_INTERVAL_MIN {
+        let path = component.path.key("commit_interval");
+        let problem = Problem::new(path, format!("{} is too short", config.commit_interval));
+        problems.push(problem.expected("at least 100ms").at(component.place));
+    }
+    problems.or(())?;
+    let tombstones = match config.on_tombstone {
+        config::OnTombstone::Pass => None,
+        config::OnTombstone::Drop => {
+            let name = format!("{}.tombstone", component.id);
+            Some(prepare.policy(&name, &component.path.key("on_tombstone"))?)
+        }
+    };
+    let settings = Settings {
+        limits: Limits {
+            records: config.batch_records_max,
+            bytes: config.batch_bytes_max.get().max(1),
+        },
+        tombstones,
+        commit_interval: config.commit_interval.get(),
+        revoke_drain_timeout: config.revoke_drain_timeout.get(),
+    };
+    // Each lane may have taken one batch too many when the bound on what is in flight is reached.
+    let per_lane = settings.limits.held_at_most() + settings.limits.bytes;
+    Ok(PreparedSpout {
+        max_in_flight_records: config.max_in_flight_records,
+        max_in_flight_bytes: config.max_in_flight_bytes.get(),
+        max_uncommitted: config.max_uncommitted,
+        memory: consumer.memory(prepare.lanes) + prepare.lanes * per_lane,
+        facts: facts(&config, &consumer),
+        start: Box::new(move |context| start(&consumer, settings, context)),
+    })
+}
+
+/// A commit is a request to the brokers; more of them than this gain nothing.
+const COMMIT_INTERVAL_MIN: std::time::Duration = std::time::Duration::from_millis(100);
+
+fn facts(config: &KafkaConfig, consumer: &ConsumerConfig) -> Vec<(String, String)> {
+    let protocol = match config.group_protocol {
+        crate::kafka::GroupProtocol::Classic => "classic, cooperative-sticky",
+        crate::kafka::GroupProtocol::Consumer => "consumer (KIP-848)",
+    };
+    let mut facts = vec![
+        ("brokers", consumer.connection.brokers.join(", ")),
+        ("topics", config.topics.join(", ")),
+        ("group", consumer.group.clone()),
+        ("group protocol", protocol.to_owned()),
+        ("start where nothing is committed", config.start.to_string()),
+        ("commits every", config.commit_interval.to_string()),
+        (
+            "in flight at most",
+            format!(
+                "{} records, {}",
+                config.max_in_flight_records, config.max_in_flight_bytes
+            ),
+        ),
+        (
+            "read again after a crash at most",
+            format!("{} records of each partition", config.max_uncommitted),
+        ),
+    ];
+    if let Some(id) = &config.group_instance_id {
+        facts.push(("member", id.clone()));
+    }
+    let facts = facts.into_iter();
+    facts
+        .map(|(what, value)| (what.to_owned(), value))
+        .collect()
+}
+
+fn start(
+    consumer: &ConsumerConfig,
+    settings: Settings,
+    context: SpoutContext,
+) -> Result<Vec<MakeSpout>, OperatorError> {
+    let (handle, readers) =
+        LanedConsumer::start(consumer.clone(), context.lanes).map_err(operator_error)?;
+    let bounded = context.bounded.then(Arc::<Bounded>::default);
+    let member = Arc::new(Member::new(
+        context.id,
+        handle,
+        context.partitions,
+        context.health,
+        settings,
+        bounded,
+        context.lanes,
+    ));
+    if context.bounded {
+        let mut connection = consumer.connection.clone();
+        // Whether open transactions are read decides where the end is.
+        connection.options.extend(consumer.options.clone());
+        let asked = Asked {
+            admin: Admin::new(&connection, ASK_WITHIN).map_err(operator_error)?,
+            topics: consumer.topics.clone(),
+            group: consumer.group.clone(),
+        };
+        bounded::start(&member, asked)?;
+    }
+    let make = readers.into_iter().map(|reader| {
+        let member = Arc::clone(&member);
+        let make: MakeSpout = Box::new(move || AnySpout::new(Lane::new(member, reader)));
+        make
+    });
+    Ok(make.collect())
+}
+
+const ASK_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
+
+fn operator_error(error: Error) -> OperatorError {
+    let text = error.to_string();
+    match error.is_transient() {
+        true => OperatorError::external(text),
+        false => OperatorError::user(text),
+    }
+}

@@ -1,0 +1,146 @@
+//! What the lanes of a spout share: the client, what is wrong with it, and who has begun to close.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use isobar_topology::{Health, Partitions, Policy};
+use tokio::sync::watch;
+
+use super::bounded::Bounded;
+use crate::kafka::admin::TopicPartition;
+use crate::kafka::{Assignment, Handle, Limits, Subject};
+
+/// One member of the consumer group, as its lanes see it.
+pub(super) struct Member {
+    pub(super) id: Arc<str>,
+    pub(super) handle: Handle,
+    pub(super) partitions: Arc<Partitions>,
+    pub(super) health: Health,
+    pub(super) settings: Settings,
+    /// What a bounded run reads up to.
+    pub(super) bounded: Option<Arc<Bounded>>,
+    held: Mutex<BTreeMap<TopicPartition, String>>,
+    /// Lanes that have not begun to close.
+    reading: watch::Sender<usize>,
+}
+
+/// What the lanes need of the options.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) limits: Limits,
+    /// The policy that drops tombstones, unless they are passed on.
+    pub(super) tombstones: Option<Policy>,
+    pub(super) commit_interval: Duration,
+    pub(super) revoke_drain_timeout: Duration,
+}
+
+const CONNECTION: &str = "connection";
+const GROUP: &str = "group";
+const TOPIC: &str = "topic";
+const HELD: &str = "held";
+
+impl Member {
+    pub(super) fn new(
+        id: Arc<str>,
+        handle: Handle,
+        partitions: Arc<Partitions>,
+        health: Health,
+        settings: Settings,
+        bounded: Option<Arc<Bounded>>,
+        lanes: usize,
+    ) -> Self {
+        Self {
+            id,
+            handle,
+            partitions,
+            health,
+            settings,
+            bounded,
+            held: Mutex::default(),
+            reading: watch::Sender::new(lanes),
+        }
+    }
+
+    /// Says what the client says is wrong, and takes back what is over.
+    pub(super) fn show_conditions(&self) {
+        let conditions = self.handle.conditions();
+        for (kind, is_kind) in [
+            (
+                CONNECTION,
+                (|s| matches!(s, Subject::Connection)) as fn(&Subject) -> bool,
+            ),
+            (GROUP, |s| matches!(s, Subject::Group)),
+            (TOPIC, |s| matches!(s, Subject::Topic(_))),
+        ] {
+            let of_kind = conditions.iter().filter(|one| is_kind(&one.subject));
+            let texts: Vec<&str> = of_kind.map(|one| one.text.as_str()).collect();
+            self.show(kind, &texts);
+        }
+    }
+
+    /// Notes that nothing is read of a partition until somebody decides, and why.
+    pub(super) fn hold(&self, assignment: &Assignment, why: String) {
+        let TopicPartition { topic, partition } = &assignment.partition;
+        let text =
+            format!("topic {topic}, partition {partition}: {why}; reset the group's offsets");
+        let mut held = self.held();
+        let _ = held.insert(assignment.partition.clone(), text);
+        self.show_held(&held);
+    }
+
+    /// Forgets held partitions that are no longer ours.
+    pub(super) fn release(&self, assignments: &[Arc<Assignment>]) {
+        let mut held = self.held();
+        if held.is_empty() {
+            return;
+        }
+        for assignment in assignments {
+            let _ = held.remove(&assignment.partition);
+        }
+        self.show_held(&held);
+    }
+
+    pub(super) fn holds(&self, partition: &TopicPartition) -> bool {
+        self.held().contains_key(partition)
+    }
+
+    /// Notes that a lane has begun to close.
+    pub(super) fn lane_closes(&self) {
+        self.reading
+            .send_modify(|lanes| *lanes = lanes.saturating_sub(1));
+    }
+
+    /// Waits until every lane has begun to close: only then may the group be left, or those that
+    /// drain would lose their partitions. Cancel-safe.
+    pub(super) async fn all_close(&self) {
+        let mut reading = self.reading.subscribe();
+        // The sender is this value's own.
+        let _ = reading.wait_for(|lanes| *lanes == 0).await;
+    }
+
+    fn show_held(&self, held: &BTreeMap<TopicPartition, String>) {
+        let texts: Vec<&str> = held.values().map(String::as_str).collect();
+        self.show(HELD, &texts);
+    }
+
+    fn show(&self, kind: &'static str, texts: &[&str]) {
+        if texts.is_empty() {
+            self.health.clear(&self.id, kind);
+        } else {
+            self.health.set(&self.id, kind, texts.join("; "));
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, String>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        if let Some(bounded) = &self.bounded {
+            bounded.stop();
+        }
+    }
+}
