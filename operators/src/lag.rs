@@ -82,10 +82,10 @@ impl Source {
     /// `partitions` are those of the spout of this id, [`isobar_topology::Running::partitions`].
     /// Fails when no client or thread can be made; unreachable brokers show as [`Lag::failure`].
     pub fn watch(&self, partitions: Arc<Partitions>, interval: Duration) -> Result<Watch, Error> {
-        let admin = Admin::new(&self.connection, WITHIN)?;
+        let admin = Admin::of_group(&self.connection, &self.group, WITHIN)?;
         let theirs = Arc::clone(&partitions);
         let assigned = move || progress(&theirs).into_keys().collect();
-        let sampler = Sampler::start(admin, Some(self.group.clone()), interval, assigned)?;
+        let sampler = Sampler::start(admin, interval, assigned)?;
         Ok(Watch {
             partitions,
             sampler,
@@ -98,9 +98,9 @@ impl Source {
     /// Fails when the brokers cannot be reached. A topic that does not exist is named in
     /// [`Lag::failure`], beside the rows of the others.
     pub fn once(&self, within: Duration) -> Result<Lag, Error> {
-        let admin = Admin::new(&self.connection, within)?;
+        let admin = Admin::of_group(&self.connection, &self.group, within)?;
         let (partitions, problems) = admin.partitions(&self.topics)?;
-        let samples = sample(&admin, Some(&self.group), &partitions)?;
+        let samples = sample(&admin, &partitions)?;
         let failures: Vec<String> = problems.into_iter().chain(samples.failure).collect();
         Ok(Lag {
             rows: rows(&samples.partitions, &BTreeMap::new(), clock::unix_ms()),

@@ -83,6 +83,7 @@ pub type TopicAnswer = (String, Result<Topic, RDKafkaErrorCode>);
 /// A client that only asks.
 pub struct Admin {
     client: BaseConsumer<Asking>,
+    group: Option<String>,
     uncommitted: bool,
     within: Duration,
 }
@@ -92,8 +93,26 @@ impl Admin {
     ///
     /// Fails when a certificate or key of the connection cannot be read.
     pub fn new(connection: &KafkaConnection, within: Duration) -> Result<Self, Error> {
+        Self::make(connection, None, within)
+    }
+
+    /// As [`Admin::new`], for questions about the commits of a group as well. It does not join.
+    pub fn of_group(
+        connection: &KafkaConnection,
+        group: &str,
+        within: Duration,
+    ) -> Result<Self, Error> {
+        Self::make(connection, Some(group), within)
+    }
+
+    fn make(
+        connection: &KafkaConnection,
+        group: Option<&str>,
+        within: Duration,
+    ) -> Result<Self, Error> {
         Ok(Self {
-            client: connection.asking_client()?,
+            client: connection.asking_client(group)?,
+            group: group.map(str::to_owned),
             uncommitted: connection.reads_uncommitted(),
             within,
         })
@@ -114,19 +133,26 @@ impl Admin {
         ))
     }
 
-    /// Asks for all commits of a group. A group that never committed has none.
-    pub fn committed(&self, group: &str) -> Result<Vec<Committed>, Error> {
+    /// Asks for all commits of the group that this client was made for, `None` without one. A group
+    /// that never committed has none.
+    ///
+    /// Only a client made for a group may ask: librdkafka 2.12.1 looks for the coordinator again
+    /// through the client's own group (`rd_kafka_handle_OffsetFetch` on `NOT_COORDINATOR`), and
+    /// crashes the process where the client has none.
+    pub fn committed(&self) -> Result<Option<Vec<Committed>>, Error> {
+        let Some(group) = &self.group else {
+            return Ok(None);
+        };
         let elements = ffi::committed(self.client.client(), group, self.within);
-        Ok(self
-            .explain(elements)?
-            .into_iter()
+        let elements = self.explain(elements)?.into_iter();
+        let commits = elements
             .filter(|element| element.offset >= 0 && element.error.is_none())
             .map(|element| Committed {
                 partition: TopicPartition::new(&element.topic, element.partition),
                 offset: element.offset,
                 metadata: element.metadata,
-            })
-            .collect())
+            });
+        Ok(Some(commits.collect()))
     }
 
     /// Asks for ids and partition counts of topics by name, in the order of the answer.
@@ -321,4 +347,29 @@ pub(super) fn cluster_id<C: ClientContext>(
             within,
             cause: None,
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+
+    #[test]
+    fn a_coordinator_that_moved_is_an_error_and_no_crash() {
+        let cluster = MockCluster::new(1).expect("a stand-in cluster");
+        cluster.request_errors(
+            RDKafkaApiKey::OffsetFetch,
+            &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_COORDINATOR],
+        );
+        let connection = serde_json::json!({ "brokers": cluster.bootstrap_servers() });
+        let connection = serde_json::from_value(connection).expect("well formed");
+        let admin = Admin::of_group(&connection, "g", Duration::from_secs(10)).expect("a client");
+        match admin.committed() {
+            Err(Error::Refused { code, .. }) => assert_eq!(code, RDKafkaErrorCode::NotCoordinator),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(admin.committed().expect("it is there now"), Some(Vec::new()));
+    }
 }

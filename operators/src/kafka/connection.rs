@@ -161,11 +161,16 @@ impl KafkaConnection {
         config
     }
 
-    /// Makes a client that belongs to no group, for questions about the cluster.
+    /// Makes a client for questions about the cluster, and about commits of `group` if one is
+    /// given. It joins no group.
     ///
     /// Contacts nobody yet. Fails when a certificate or key cannot be read.
-    pub(crate) fn asking_client(&self) -> Result<BaseConsumer<Asking>, Error> {
-        self.client_config()
+    pub(crate) fn asking_client(&self, group: Option<&str>) -> Result<BaseConsumer<Asking>, Error> {
+        let mut config = self.client_config();
+        if let Some(group) = group {
+            let _ = config.set("group.id", group);
+        }
+        config
             .create_with_context(Asking::default())
             .map_err(|source| Error::Client {
                 brokers: self.brokers.join(","),

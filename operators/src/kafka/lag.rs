@@ -152,11 +152,10 @@ struct Shared {
 impl Sampler {
     /// Starts sampling what `partitions` returns, at once and then every `interval`.
     ///
-    /// With `group`, its commits are asked for too, before the ends. Fails only when no thread can
+    /// If `admin` was made for a group, its commits are asked for too, before the ends. Fails only when no thread can
     /// be made; unreachable brokers show as [`Samples::failure`].
     pub fn start(
         admin: Admin,
-        group: Option<String>,
         interval: Duration,
         partitions: impl Fn() -> Vec<TopicPartition> + Send + 'static,
     ) -> Result<Self, Error> {
@@ -168,7 +167,7 @@ impl Sampler {
         let theirs = Arc::clone(&shared);
         let _ = std::thread::Builder::new()
             .name("kafka-lag".to_owned())
-            .spawn(move || theirs.run(&admin, group.as_deref(), interval, &partitions))
+            .spawn(move || theirs.run(&admin, interval, &partitions))
             .map_err(|source| Error::System {
                 what: "starting the lag thread".to_owned(),
                 source,
@@ -194,14 +193,13 @@ impl Shared {
     fn run(
         &self,
         admin: &Admin,
-        group: Option<&str>,
         interval: Duration,
         partitions: &dyn Fn() -> Vec<TopicPartition>,
     ) {
         let mut stop = lock(&self.stop);
         while !*stop {
             drop(stop);
-            self.round(admin, group, &partitions());
+            self.round(admin, &partitions());
             stop = self
                 .stopped
                 .wait_timeout_while(lock(&self.stop), interval, |stop| !*stop)
@@ -209,9 +207,9 @@ impl Shared {
         }
     }
 
-    fn round(&self, admin: &Admin, group: Option<&str>, partitions: &[TopicPartition]) {
+    fn round(&self, admin: &Admin, partitions: &[TopicPartition]) {
         let before = Arc::clone(&lock(&self.samples));
-        let after = match sample(admin, group, partitions) {
+        let after = match sample(admin, partitions) {
             Ok(fresh) => fresh,
             Err(error) => Samples {
                 partitions: before
@@ -233,19 +231,16 @@ impl Shared {
 /// named in [`Samples::failure`].
 pub fn sample(
     admin: &Admin,
-    group: Option<&str>,
     partitions: &[TopicPartition],
 ) -> Result<Samples, Error> {
     let mut samples: BTreeMap<TopicPartition, Sample> = partitions
         .iter()
         .map(|partition| (partition.clone(), Sample::default()))
         .collect();
-    if let Some(group) = group {
-        for commit in admin.committed(group)? {
-            if let Some(sample) = samples.get_mut(&commit.partition) {
-                sample.committed = Some(commit.offset);
-                sample.metadata = commit.metadata;
-            }
+    for commit in admin.committed()?.into_iter().flatten() {
+        if let Some(sample) = samples.get_mut(&commit.partition) {
+            sample.committed = Some(commit.offset);
+            sample.metadata = commit.metadata;
         }
     }
     let mut failure = None;

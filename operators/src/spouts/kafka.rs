@@ -140,9 +140,9 @@ fn start(
         // Whether open transactions are read decides where the end is.
         connection.options.extend(consumer.options.clone());
         let asked = Asked {
-            admin: Admin::new(&connection, ASK_WITHIN).map_err(operator_error)?,
+            admin: Admin::of_group(&connection, &consumer.group, ASK_WITHIN)
+                .map_err(operator_error)?,
             topics: consumer.topics.clone(),
-            group: consumer.group.clone(),
         };
         bounded::start(&member, asked)?;
     }

@@ -92,7 +92,6 @@ impl Bounded {
 pub(super) struct Asked {
     pub(super) admin: Admin,
     pub(super) topics: Vec<String>,
-    pub(super) group: String,
 }
 
 /// Starts the thread that asks for the ends, as long as it takes.
@@ -142,12 +141,10 @@ impl Asked {
             .upgrade()
             .and_then(|member| member.handle.assignments());
         if assignments.is_some_and(|assignments| assignments.is_empty()) {
-            let commits = self
-                .admin
-                .committed(&self.group)
-                .map_err(|e| e.to_string())?;
+            let commits = self.admin.committed().map_err(|e| e.to_string())?;
             let committed: BTreeMap<_, _> = commits
                 .into_iter()
+                .flatten()
                 .map(|commit| (commit.partition, commit.offset))
                 .collect();
             let mut ends = ends.iter();
