@@ -3,7 +3,11 @@
 
 mod blackhole;
 mod filter;
+mod parse_json;
 mod parse_syslog;
+mod remove_fields;
+mod rename_fields;
+mod route;
 mod set_fields;
 
 use isobar_topology::BoltType;
@@ -12,7 +16,11 @@ pub(crate) fn list() -> Vec<BoltType> {
     vec![
         blackhole::TYPE,
         filter::TYPE,
+        parse_json::TYPE,
         parse_syslog::TYPE,
+        remove_fields::TYPE,
+        rename_fields::TYPE,
+        route::TYPE,
         set_fields::TYPE,
     ]
 }

@@ -1,5 +1,266 @@
-//! Times in the text of records: reading and writing them. All times are ms since 1970, in UTC.
+//! The time of an event, as parsers find it in a document: the formats of times, and what becomes of a
+//! record whose time cannot be read. All times are ms since 1970, in UTC.
+//!
+//! Whether a time is plausible is the business of whoever writes to an index named after it.
 
 pub(crate) mod calendar;
+mod format;
 pub(crate) mod rfc3339;
+mod unix;
 pub(crate) mod zone;
+
+use std::borrow::Cow;
+
+use isobar_topology::spec::{Path, Problem, Problems};
+use isobar_topology::{Prepare, RecordMut, Rejection, Symbol, json};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use format::TimeFormat;
+
+/// What becomes of a record without a readable time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OnInvalid {
+    /// It is rejected with the class `event_time`.
+    #[default]
+    Reject,
+    /// It keeps the timestamp of the record as its event time, and is counted.
+    Keep,
+}
+
+/// The options of a parser that concern the event time, as they are written.
+pub(crate) struct Options<'o> {
+    /// `event_time`
+    pub(crate) field: &'o str,
+    /// `event_time_format`
+    pub(crate) format: &'o str,
+    /// `event_time_zone`
+    pub(crate) zone: &'o str,
+    /// `on_invalid_event_time`
+    pub(crate) on_invalid: OnInvalid,
+}
+
+/// Reads the event time of documents from one of their fields.
+#[derive(Clone)]
+pub(crate) struct EventTime {
+    /// As it is written.
+    field: String,
+    symbol: Symbol,
+    /// The way from the top-level field to one inside of it.
+    steps: Vec<String>,
+    format: TimeFormat,
+    on_invalid: OnInvalid,
+}
+
+impl EventTime {
+    /// Reads the options of the component at `path`.
+    pub(crate) fn new(
+        options: &Options<'_>,
+        path: &Path,
+        prepare: &mut Prepare<'_>,
+    ) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let field = problems.take(field(options.field, &path.key("event_time"), prepare));
+        let format = problems.take(TimeFormat::new(options.format, options.zone, path));
+        problems.or(())?;
+        let ((symbol, steps), format) = field.zip(format).expect("no problem means both");
+        Ok(Self {
+            field: options.field.to_owned(),
+            symbol,
+            steps,
+            format,
+            on_invalid: options.on_invalid,
+        })
+    }
+
+    /// Sets the event time of a record from its document. `false` when it has none that can be read
+    /// and is kept all the same.
+    #[inline]
+    pub(crate) fn apply(&mut self, record: &mut RecordMut<'_>) -> Result<bool, Rejection> {
+        let view = record.view();
+        let mut raw = view.get(self.symbol);
+        for step in &self.steps {
+            raw = raw.and_then(|raw| json::member(raw, step));
+        }
+        match raw.and_then(|raw| self.format.read(raw)) {
+            Some(ms) => {
+                record.set_event_time(ms);
+                Ok(true)
+            }
+            None if self.on_invalid == OnInvalid::Keep => Ok(false),
+            None => Err(self.rejection(raw)),
+        }
+    }
+
+    #[cold]
+    fn rejection(&self, raw: Option<&[u8]>) -> Rejection {
+        const SHOWN_MAX: usize = 100;
+        let reason = match raw {
+            None => format!("The field {} with the event time is missing", self.field),
+            Some(raw) => {
+                let shown = String::from_utf8_lossy(raw);
+                let shown: Cow<'_, str> = match shown.char_indices().nth(SHOWN_MAX) {
+                    None => shown,
+                    Some((end, _)) => format!("{}…", &shown[..end]).into(),
+                };
+                format!(
+                    "The event time {shown} in the field {} is not {}",
+                    self.field, self.format
+                )
+            }
+        };
+        Rejection::new("event_time", reason)
+    }
+}
+
+/// `timestamp`, `event.created` for a field inside of another, `["event.created"]` for a top-level
+/// field whose name has a dot.
+fn field(
+    written: &str,
+    path: &Path,
+    prepare: &mut Prepare<'_>,
+) -> Result<(Symbol, Vec<String>), Problems> {
+    let quoted = written
+        .strip_prefix("[\"")
+        .and_then(|rest| rest.strip_suffix("\"]"));
+    let mut names = match quoted {
+        Some(name) => vec![name],
+        None => written.split('.').collect(),
+    };
+    if names.contains(&"") {
+        return Err(
+            Problem::new(path.clone(), format!("`{written}` is not a field"))
+                .expected(
+                    "a name such as timestamp, or event.created for a field inside of another",
+                )
+                .into(),
+        );
+    }
+    let steps = names.split_off(1);
+    Ok((
+        prepare.symbol(names[0], path)?,
+        steps.into_iter().map(str::to_owned).collect(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use isobar_topology::Symbols;
+    use isobar_topology::testing::{Harness, Input, with_prepare};
+
+    use super::*;
+
+    const OPTIONS: Options<'static> = Options {
+        field: "t",
+        format: "rfc3339",
+        zone: "UTC",
+        on_invalid: OnInvalid::Reject,
+    };
+
+    fn new(options: &Options<'_>, symbols: &mut Symbols) -> Result<EventTime, Problems> {
+        let path = Path::root().key("bolts").key("parse");
+        with_prepare(symbols, |prepare| EventTime::new(options, &path, prepare))
+    }
+
+    /// The event time of a document, or why it is rejected.
+    fn apply(options: &Options<'_>, document: &str) -> Result<Option<i64>, String> {
+        let mut symbols = Symbols::new();
+        let mut event_time = new(options, &mut symbols).expect("good options");
+        let input = Input {
+            timestamp: -1,
+            ..Input::document(document)
+        };
+        let mut batch = Harness::new(symbols).batch(&[input]);
+        let mut record = batch.record_mut(0);
+        let applied = event_time.apply(&mut record);
+        let applied = applied.map_err(|r| format!("{}: {}", r.class, r.reason))?;
+        assert_eq!(applied, record.view().event_time().is_some());
+        Ok(record.view().event_time())
+    }
+
+    #[test]
+    fn the_field_may_be_anywhere() {
+        for (field, document) in [
+            ("t", r#"{"t":"1970-01-01T00:00:01Z"}"#),
+            ("@t", r#"{"a":1,"@t":"1970-01-01T00:00:01Z"}"#),
+            ("a.b.c", r#"{"a":{"x":0,"b":{"c":"1970-01-01T00:00:01Z"}}}"#),
+            ("[\"a.b\"]", r#"{"a":{"b":5},"a.b":"1970-01-01T00:00:01Z"}"#),
+        ] {
+            let options = Options { field, ..OPTIONS };
+            assert_eq!(apply(&options, document), Ok(Some(1_000)), "{field}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_rejected_or_kept() {
+        let keep = Options {
+            on_invalid: OnInvalid::Keep,
+            ..OPTIONS
+        };
+        let long = format!(r#"{{"t":"{}"}}"#, "é".repeat(200));
+        let shown = format!(
+            "event_time: The event time \"{}… in the field t is not a time of RFC 3339 such as 2024-01-31T12:00:00Z",
+            "é".repeat(99)
+        );
+        for (document, reason) in [
+            (
+                "{}",
+                "event_time: The field t with the event time is missing",
+            ),
+            (
+                r#"{"t":null}"#,
+                "event_time: The event time null in the field t is not a time of RFC 3339 such as 2024-01-31T12:00:00Z",
+            ),
+            (
+                r#"{"t":{"a":1}}"#,
+                "event_time: The event time {\"a\":1} in the field t is not a time of RFC 3339 such as 2024-01-31T12:00:00Z",
+            ),
+            (long.as_str(), shown.as_str()),
+        ] {
+            assert_eq!(apply(&OPTIONS, document), Err(reason.to_owned()));
+            assert_eq!(apply(&keep, document), Ok(None));
+        }
+    }
+
+    #[test]
+    fn bad_options_are_problems() {
+        for (options, expected) in [
+            (
+                Options {
+                    field: "a..b",
+                    format: "rfc339",
+                    ..OPTIONS
+                },
+                "bolts.parse.event_time: `a..b` is not a field; expected a name such as timestamp, or event.created for a field inside of another\n\
+                 bolts.parse.event_time_format: unknown format `rfc339`; expected rfc3339, unix_s, unix_ms, unix_us, unix_ns, or a pattern of strptime such as %d/%b/%Y:%H:%M:%S %z; did you mean rfc3339?",
+            ),
+            (
+                Options {
+                    format: "%H:%M",
+                    ..OPTIONS
+                },
+                "bolts.parse.event_time_format: the pattern gives no time: ",
+            ),
+            (
+                Options {
+                    format: "%Y-%m-%d %E",
+                    ..OPTIONS
+                },
+                "bolts.parse.event_time_format: the pattern gives no time: ",
+            ),
+            (
+                Options {
+                    format: "%F %T",
+                    zone: "Europe/Atlantis",
+                    ..OPTIONS
+                },
+                "bolts.parse.event_time_zone: `Europe/Atlantis` is not a time zone: ",
+            ),
+        ] {
+            let problems = new(&options, &mut Symbols::new()).err().expect("bad");
+            let problems = problems.to_string();
+            assert!(problems.starts_with(expected), "{problems}");
+        }
+    }
+}

@@ -32,7 +32,7 @@ use compile::Compiler;
 use kind::Kind;
 use node::Node;
 use parse::{Parsed, TextPlace};
-pub(crate) use value::Value;
+pub(crate) use value::{Value, text_of};
 
 /// A compiled condition.
 #[derive(Debug)]

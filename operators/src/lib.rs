@@ -7,6 +7,7 @@ mod expression;
 mod field_name;
 pub mod kafka;
 pub mod lag;
+mod ordered;
 mod spouts;
 mod template;
 

@@ -203,7 +203,7 @@ fn connect<'s>(
                 stream,
                 to,
                 grouping: &input.grouping,
-                dead_letter: stream == Stream::REJECTED && !bolt.made.emits,
+                dead_letter: stream == Stream::REJECTED && bolt.made.is_sink(),
             });
         }
     }

@@ -78,7 +78,7 @@ pub struct PreparedSpout {
 pub struct PreparedBolt {
     /// Makes one copy.
     pub make: Arc<MakeBolt>,
-    /// Whether it emits on `out`; sinks do not.
+    /// Whether it emits on `out`; sinks do not, nor do bolts that emit on declared streams only.
     pub emits: bool,
     /// Outputs besides `out` and `rejected`, by [`crate::Stream::declared`].
     pub streams: Vec<String>,
@@ -108,6 +108,11 @@ impl PreparedBolt {
             memory_shared: 0,
             facts: Vec::new(),
         }
+    }
+
+    /// Whether records end here.
+    pub(crate) fn is_sink(&self) -> bool {
+        !self.emits && self.streams.is_empty()
     }
 }
 

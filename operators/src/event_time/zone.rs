@@ -24,6 +24,16 @@ enum Kind {
     Named(TimeZone),
 }
 
+impl Default for Zone {
+    /// UTC.
+    fn default() -> Self {
+        Self {
+            kind: Kind::Fixed(0),
+            last: None,
+        }
+    }
+}
+
 impl FromStr for Zone {
     type Err = String;
 

@@ -129,7 +129,7 @@ impl<'a> Value<'a> {
 
 /// The text of a raw JSON string. Documents were validated, so it is UTF-8.
 #[inline]
-pub(super) fn text_of(raw: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn text_of(raw: &[u8]) -> Cow<'_, [u8]> {
     let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
     if inner.contains(&b'\\') {
         Cow::Owned(json::unescape(inner).into_owned().into_bytes())

@@ -1,0 +1,396 @@
+//! `parse_json`: makes documents of records that hold JSON. The hot path of most topologies: the bytes
+//! that were read become the document, nothing is copied.
+
+use std::sync::Arc;
+
+use isobar_topology::json::{self, JsonError, Kind};
+use isobar_topology::spec::{Component, Problem, Problems, parse_config};
+use isobar_topology::{
+    AnyBolt, Batch, Bolt, BoltType, Counter, DocumentUse, Emitter, OperatorError, Prepare,
+    PreparedBolt, RecordMut, Rejection, Symbol, Verdict,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::event_time::{EventTime, OnInvalid, Options};
+use crate::expression::text_of;
+use crate::field_name;
+
+pub(super) const TYPE: BoltType = BoltType {
+    name: "parse_json",
+    schema: || schemars::schema_for!(ParseJsonConfig),
+    example: EXAMPLE,
+    prepare,
+};
+
+const EXAMPLE: &str = "\
+type: parse_json
+inputs: [logs]
+event_time: timestamp
+";
+
+/// Makes a document of a record whose value is a JSON object.
+///
+/// A record is rejected with the class `invalid_json` when its value is not valid JSON in UTF-8, is no
+/// object, repeats a key at its top level, or nests objects and lists deeper than 128; with `no_value`
+/// when it has no value, as a tombstone; with `event_time` when its time cannot be read. Numbers of any
+/// size are kept as they are written.
+///
+/// With `field` it reads JSON inside of a document instead; there, a missing field or one without text
+/// is rejected with the class `missing_field`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ParseJsonConfig {
+    /// A top-level field with a JSON object as text, as container runtimes write lines of programs
+    /// that log JSON. The object takes the place of the text: `log` with `{\"level\":\"warn\"}` becomes
+    /// an object with `level`. Default: the record's value is parsed.
+    field: Option<String>,
+    /// The field that says when the event was: `timestamp`, `event.created` for a field inside of
+    /// another, `["event.created"]` for a name with a dot. It sets the event time, which names indices;
+    /// without this option that is the timestamp of the record.
+    event_time: Option<String>,
+    /// How the time is written: `rfc3339`, as in 2024-01-31T12:00:00Z; `unix_s`, `unix_ms`, `unix_us`
+    /// or `unix_ns`, a number since 1970, as JSON number or text; or a pattern of strptime such as
+    /// `%d/%b/%Y:%H:%M:%S %z`, which costs about a microsecond for each record. Default `rfc3339`.
+    #[serde(default = "rfc3339")]
+    event_time_format: String,
+    /// Time zone of times whose pattern does not say theirs: `Europe/Berlin`, `+02:00` or `UTC`.
+    /// Default `UTC`.
+    #[serde(default = "utc")]
+    event_time_zone: String,
+    /// What becomes of a record whose field with the time is missing or cannot be read: `reject`, or
+    /// `keep` with the record's timestamp as event time, counted by the metric `invalid_event_times`.
+    /// Default `reject`.
+    #[serde(default)]
+    on_invalid_event_time: OnInvalid,
+}
+
+fn rfc3339() -> String {
+    "rfc3339".to_owned()
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedBolt, Problems> {
+    let config: ParseJsonConfig = parse_config(&component.config, &component.path)?;
+    let mut problems = Problems::default();
+    let idle = [
+        "event_time_format",
+        "event_time_zone",
+        "on_invalid_event_time",
+    ];
+    let idle = idle
+        .iter()
+        .find(|name| component.config.get(name).is_some());
+    if let (None, Some(idle)) = (&config.event_time, idle) {
+        problems.push(
+            Problem::new(
+                component.path.clone(),
+                format!("`{idle}` is given without `event_time`"),
+            )
+            .expected("`event_time`, the field with the time")
+            .at(component.place),
+        );
+    }
+    let event_time = config.event_time.as_deref().map(|field| {
+        let options = Options {
+            field,
+            format: &config.event_time_format,
+            zone: &config.event_time_zone,
+            on_invalid: config.on_invalid_event_time,
+        };
+        EventTime::new(&options, &component.path, prepare)
+    });
+    let event_time = problems.take(event_time.transpose());
+    let field = config.field.as_deref().map(|field| {
+        let path = component.path.key("field");
+        let name = field_name::top_level(field, &path)?;
+        prepare.symbol(name, &path)
+    });
+    let field = problems.take(field.transpose().map_err(Problems::from));
+    problems.or(())?;
+    let (event_time, field) = event_time.zip(field).expect("no problem means both");
+    Ok(PreparedBolt {
+        document: match field {
+            None => DocumentUse::Makes,
+            Some(_) => DocumentUse::Needs,
+        },
+        ..PreparedBolt::new(Arc::new(move |context| {
+            AnyBolt::new(ParseJson {
+                field,
+                event_time: event_time.clone(),
+                invalid_times: context.counters.counter(
+                    "invalid_event_times",
+                    "Records whose event time could not be read and that were kept with the timestamp of the record.",
+                ),
+                text: Vec::new(),
+            })
+        }))
+    })
+}
+
+struct ParseJson {
+    field: Option<Symbol>,
+    event_time: Option<EventTime>,
+    invalid_times: Counter,
+    /// The text of a field while it becomes the document.
+    text: Vec<u8>,
+}
+
+impl Bolt for ParseJson {
+    async fn process(&mut self, batch: Batch, out: &mut Emitter) -> Result<(), OperatorError> {
+        let mut invalid = 0;
+        batch.judge(out, |record| match self.parse(record) {
+            Ok(has_time) => {
+                invalid += u64::from(!has_time);
+                Verdict::Keep
+            }
+            Err(rejection) => Verdict::Reject(rejection),
+        });
+        self.invalid_times.add(invalid);
+        Ok(())
+    }
+}
+
+impl ParseJson {
+    /// Parses a record; whether its event time is what was asked for.
+    #[inline]
+    fn parse(&mut self, record: &mut RecordMut<'_>) -> Result<bool, Rejection> {
+        match self.field {
+            None => parse_value(record)?,
+            Some(field) => self.parse_field(field, record)?,
+        }
+        match &mut self.event_time {
+            None => Ok(true),
+            Some(event_time) => event_time.apply(record),
+        }
+    }
+
+    /// Puts the object in the text of a field in place of the text.
+    fn parse_field(&mut self, field: Symbol, record: &mut RecordMut<'_>) -> Result<(), Rejection> {
+        let missing = |what| {
+            let name = record.symbols().name(field);
+            Rejection::new("missing_field", format!("The field {name} {what}"))
+        };
+        let view = record.view();
+        let raw = view.get(field).ok_or_else(|| missing("is missing"))?;
+        match Kind::of(raw) {
+            Kind::Object => return Ok(()),
+            Kind::String => {}
+            _ => return Err(missing("is not text")),
+        }
+        let text = text_of(raw);
+        let object = json::scan_object(&text, |_| {}).map_err(invalid_json)?;
+        self.text.clear();
+        self.text.extend_from_slice(object.of(&text));
+        let set = record.set(field, &self.text);
+        set.map_err(|error| Rejection::new("no_document", error.to_string()))
+    }
+}
+
+#[inline]
+fn parse_value(record: &mut RecordMut<'_>) -> Result<(), Rejection> {
+    if record.payload().is_none() {
+        return Err(no_value());
+    }
+    record.adopt_json().map_err(invalid_json)
+}
+
+#[cold]
+fn no_value() -> Rejection {
+    Rejection::new("no_value", "The record has no value: it is a tombstone")
+}
+
+#[cold]
+fn invalid_json(error: JsonError) -> Rejection {
+    Rejection::new("invalid_json", error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use isobar_topology::Stream;
+    use isobar_topology::testing::{Input, PreparedForTest};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Document and event time, or why the record was rejected.
+    async fn parse(options: &Value, input: Input) -> Result<(String, Option<i64>), String> {
+        let mut bolt = PreparedForTest::new(&TYPE, options).expect("good options");
+        let mut emitted = bolt.run(&[input]).await;
+        let record = emitted.pop().expect("one record");
+        assert!(emitted.is_empty());
+        match record.rejection {
+            Some(rejection) => {
+                assert_eq!(record.stream, Stream::REJECTED);
+                Err(format!("{}: {}", rejection.class, rejection.reason))
+            }
+            None => Ok((record.document.expect("a document"), record.event_time)),
+        }
+    }
+
+    const READ: Option<i64> = Some(1_700_000_000_000);
+
+    #[tokio::test(start_paused = true)]
+    async fn the_value_becomes_the_document() {
+        for (payload, document) in [
+            (r#"{"a":1}"#, r#"{"a":1}"#),
+            (
+                " {\"a\" : [1e400, \"\\ud800\"]}\n",
+                r#"{"a" : [1e400, "\ud800"]}"#,
+            ),
+            ("{}", "{}"),
+        ] {
+            let parsed = parse(&json!({}), Input::raw(payload)).await;
+            assert_eq!(parsed, Ok((document.to_owned(), READ)));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_no_json_object_is_rejected() {
+        let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
+        for (payload, reason) in [
+            (
+                "",
+                "invalid_json: invalid JSON at byte 0: the text is empty",
+            ),
+            (
+                "[1]",
+                "invalid_json: invalid JSON at byte 0: expected an object, found an array",
+            ),
+            (
+                r#"{"a":1,"a":2}"#,
+                "invalid_json: invalid JSON at byte 7: duplicate key",
+            ),
+            (
+                r#"{"a":1,"\u0061":2}"#,
+                "invalid_json: invalid JSON at byte 7: duplicate key",
+            ),
+            (
+                r#"{"a":1"#,
+                "invalid_json: invalid JSON at byte 6: expected ',' or '}' after a member",
+            ),
+            (
+                deep.as_str(),
+                "invalid_json: invalid JSON at byte 132: nested deeper than 128 levels",
+            ),
+        ] {
+            let parsed = parse(&json!({}), Input::raw(payload)).await;
+            assert_eq!(parsed, Err(reason.to_owned()));
+        }
+        let no_text = parse(&json!({}), Input::raw(b"{\"a\":\"\xFF\"}")).await;
+        assert_eq!(
+            no_text,
+            Err("invalid_json: invalid JSON at byte 6: not UTF-8".to_owned())
+        );
+        let tombstone = Input {
+            payload: None,
+            ..Input::raw("")
+        };
+        let tombstone = parse(&json!({}), tombstone).await;
+        assert_eq!(
+            tombstone,
+            Err("no_value: The record has no value: it is a tombstone".to_owned())
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_event_time_is_read_from_the_document() {
+        for (options, document, expected) in [
+            (
+                json!({"event_time": "t"}),
+                r#"{"t":"1970-01-01T00:00:01Z"}"#,
+                Ok(Some(1_000)),
+            ),
+            (
+                json!({"event_time": "a.t", "event_time_format": "unix_ms"}),
+                r#"{"a":{"t":5}}"#,
+                Ok(Some(5)),
+            ),
+            (
+                json!({"event_time": "t", "event_time_format": "%F %T", "event_time_zone": "+01:00"}),
+                r#"{"t":"1970-01-01 01:00:01"}"#,
+                Ok(Some(1_000)),
+            ),
+            (
+                json!({"event_time": "t", "on_invalid_event_time": "keep"}),
+                r#"{"t":5}"#,
+                Ok(READ),
+            ),
+            (
+                json!({"event_time": "t"}),
+                "{}",
+                Err("event_time: The field t with the event time is missing".to_owned()),
+            ),
+        ] {
+            let parsed = parse(&options, Input::raw(document)).await;
+            assert_eq!(parsed.map(|(_, time)| time), expected, "{options}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn times_that_are_kept_are_counted() {
+        let options = json!({"event_time": "t", "on_invalid_event_time": "keep"});
+        let mut bolt = PreparedForTest::new(&TYPE, &options).expect("good options");
+        let inputs = [r#"{"t":"1970-01-01T00:00:01Z"}"#, r#"{"t":1}"#, "{}"].map(Input::raw);
+        assert_eq!(bolt.run(&inputs).await.len(), 3);
+        assert_eq!(bolt.counters.values()[0].2, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn json_inside_of_a_field_takes_its_place() {
+        let options = json!({"field": "log", "event_time": "log.t", "event_time_format": "unix_s"});
+        let line = r#"{"log":"{\"t\":1,\"a\":\"\\\"\"}\n","stream":"stdout"}"#;
+        let parsed = parse(&options, Input::document(line)).await;
+        let document = r#"{"stream":"stdout","log":{"t":1,"a":"\""}}"#;
+        assert_eq!(parsed, Ok((document.to_owned(), Some(1_000))));
+        let options = json!({"field": "log"});
+        for (document, expected) in [
+            (r#"{"log":{"a":1}}"#, Ok(r#"{"log":{"a":1}}"#)),
+            ("{}", Err("missing_field: The field log is missing")),
+            (
+                r#"{"log":5}"#,
+                Err("missing_field: The field log is not text"),
+            ),
+            (
+                r#"{"log":"no"}"#,
+                Err("invalid_json: invalid JSON at byte 0: expected an object"),
+            ),
+        ] {
+            let parsed = parse(&options, Input::document(document)).await;
+            let parsed = parsed.map(|(document, _)| document);
+            let expected = expected.map(str::to_owned).map_err(str::to_owned);
+            assert_eq!(parsed, expected);
+        }
+    }
+
+    #[test]
+    fn bad_options_are_problems() {
+        let check = |options: Value, expected: &[&str]| {
+            let problems = PreparedForTest::new(&TYPE, &options).err().expect("bad");
+            assert_eq!(problems.to_string(), expected.join("\n"));
+        };
+        check(
+            json!({"event_time": "", "field": "a.b", "event_time_format": "unix"}),
+            &[
+                "bolts.bolt.event_time: `` is not a field; expected a name such as timestamp, or event.created for a field inside of another",
+                "bolts.bolt.event_time_format: unknown format `unix`; expected rfc3339, unix_s, unix_ms, unix_us, unix_ns, or a pattern of strptime such as %d/%b/%Y:%H:%M:%S %z; did you mean unix_s?",
+                "bolts.bolt.field: `a.b` looks like a field inside of `a`; expected the name of a top-level field, or [\"a.b\"] for one that has dots in its name",
+            ],
+        );
+        check(
+            json!({"on_invalid_event_time": "drop"}),
+            &[
+                "bolts.bolt.on_invalid_event_time: found the string \"drop\"; expected one of keep, reject",
+            ],
+        );
+        check(
+            json!({"event_time_format": "unix_s"}),
+            &[
+                "bolts.bolt: `event_time_format` is given without `event_time`; expected `event_time`, the field with the time",
+            ],
+        );
+    }
+}
