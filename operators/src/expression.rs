@@ -168,4 +168,6 @@ impl fmt::Display for Undefined {
 pub(crate) type Result<T> = std::result::Result<T, Undefined>;
 
 #[cfg(test)]
+mod against_cel;
+#[cfg(test)]
 mod tests;

@@ -179,6 +179,7 @@ fn trimmed(text: &str, range: Range<usize>) -> Range<usize> {
 mod tests {
     use isobar_topology::Symbols;
     use isobar_topology::testing::{Harness, Input, with_prepare};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -313,5 +314,33 @@ mod tests {
         assert_eq!(constant("").as_deref(), Some(""));
         assert_eq!(constant("logs}}").as_deref(), Some("logs}}"));
         assert_eq!(constant("{{ 'logs' }}"), None);
+    }
+
+    proptest! {
+        /// Text around placeholders is kept byte by byte, whatever it is.
+        #[test]
+        fn text_around_placeholders_is_kept(
+            pieces in prop::collection::vec("[^{]{0,8}|\\{[^{]{1,3}", 1..5),
+        ) {
+            let template = pieces.join("{{ doc.host }}");
+            let expected = pieces.join("web");
+            let [text, json] = render(&template, &Input::document(r#"{"host":"web"}"#));
+            prop_assert_eq!(&text, &expected, "{}", template);
+            let back: String = serde_json::from_str(&json).expect("a string");
+            prop_assert_eq!(back, expected);
+        }
+
+        #[test]
+        fn any_text_is_a_template_or_a_problem(
+            pieces in prop::collection::vec(
+                prop::sample::select(&["{{", "}}", "{", "}", "'", "\"", "\\", "r", "doc.a", "é", " ", "x"][..]),
+                0..12,
+            ),
+        ) {
+            let text = pieces.concat();
+            let _ = with_prepare(&mut Symbols::new(), |prepare| {
+                Template::compile(&text, &path(), prepare).is_ok()
+            });
+        }
     }
 }

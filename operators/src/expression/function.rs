@@ -310,7 +310,7 @@ fn double(subject: Value<'_>) -> Result<Value<'_>> {
 fn string(subject: Value<'_>) -> Result<Value<'_>> {
     match subject {
         Value::Str(_) => Ok(subject),
-        Value::Bytes(_) => Err(Undefined::Type),
+        Value::Bytes(_) | Value::Null => Err(Undefined::Type),
         other => {
             let mut text = Vec::new();
             other.write_text(&mut text);

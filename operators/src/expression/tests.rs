@@ -2,6 +2,7 @@
 
 use isobar_topology::Symbols;
 use isobar_topology::testing::{Harness, Input, with_prepare};
+use proptest::prelude::*;
 
 use super::*;
 
@@ -487,4 +488,32 @@ fn expressions_have_bounds() {
     assert_eq!(evaluate(&many, &Input::document(r#"{"a":2}"#)), "false");
     let most = format!("{}true{}", "(".repeat(24), ")".repeat(24));
     assert_eq!(evaluate(&most, &record()), "true");
+}
+
+/// Pieces of expressions, and what does not belong there.
+const TOKENS: [&str; 40] = [
+    "doc", ".", "a", "[", "]", "(", ")", "{", "}", "'x'", "\"", "'", "\\", "&&", "||", "!", "-",
+    "+", "*", "/", "%", "?", ":", ",", "==", "<", ">=", "in", "1", "2.5", "0x", "1e", "null",
+    "has", "default", "é", "😀", "\n", "//", "`",
+];
+
+proptest! {
+    /// Whatever text an option holds, it is compiled or a problem: no panic, no stack overflow.
+    #[test]
+    fn any_text_is_an_expression_or_a_problem(
+        tokens in prop::collection::vec(prop::sample::select(&TOKENS[..]), 0..40),
+        separator in prop::sample::select(&["", " "][..]),
+        noise in ".{0,30}",
+    ) {
+        for text in [tokens.join(separator), noise] {
+            let problem = with_prepare(&mut Symbols::new(), |prepare| {
+                Condition::compile(&text, &path(), prepare).err()
+            });
+            if let Some(problem) = problem {
+                let message = problem.to_string();
+                prop_assert!(message.starts_with("when: column ") || message.starts_with("when: line "), "{}", message);
+                prop_assert!(!message.contains("could not be read"), "{} of {:?}", message, text);
+            }
+        }
+    }
 }
