@@ -2,6 +2,7 @@
 //! line and its entry here.
 
 mod blackhole;
+mod elasticsearch;
 mod filter;
 mod parse_json;
 mod parse_syslog;
@@ -15,6 +16,7 @@ use isobar_topology::BoltType;
 pub(crate) fn list() -> Vec<BoltType> {
     vec![
         blackhole::TYPE,
+        elasticsearch::TYPE,
         filter::TYPE,
         parse_json::TYPE,
         parse_syslog::TYPE,

@@ -3,14 +3,18 @@
 use isobar_topology::ConnectionType;
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 
+use crate::elasticsearch;
 use crate::kafka::connection::KafkaConnection;
 
 pub(crate) fn list() -> Vec<ConnectionType> {
-    vec![ConnectionType {
-        name: "kafka",
-        schema: || schemars::schema_for!(KafkaConnection),
-        check: check_kafka,
-    }]
+    vec![
+        ConnectionType {
+            name: "kafka",
+            schema: || schemars::schema_for!(KafkaConnection),
+            check: check_kafka,
+        },
+        elasticsearch::CONNECTION,
+    ]
 }
 
 fn check_kafka(component: &Component) -> Result<(), Problems> {

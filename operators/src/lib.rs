@@ -2,6 +2,7 @@
 
 mod bolts;
 mod connections;
+mod elasticsearch;
 mod event_time;
 mod expression;
 mod field_name;

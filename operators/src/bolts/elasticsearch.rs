@@ -1,0 +1,233 @@
+//! `elasticsearch`: indexes documents in Elasticsearch or OpenSearch by bulk requests.
+
+mod config;
+mod facts;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use isobar_topology::clock::{self, Instant};
+use isobar_topology::spec::{Component, Problems};
+use isobar_topology::{
+    Answer, AnyBolt, Batch, Bolt, BoltContext, BoltType, Emitter, Failure, OperatorError, Prepare,
+    PreparedBolt,
+};
+use tokio::sync::Semaphore;
+
+use crate::elasticsearch::access::Access;
+use crate::elasticsearch::body::Body;
+use crate::elasticsearch::counts::Counts;
+use crate::elasticsearch::deliver::Delivery;
+use crate::elasticsearch::exchange::{Exchange, Shared};
+use crate::elasticsearch::held::HeldIndices;
+use crate::elasticsearch::hosts::{Hosts, named};
+use crate::elasticsearch::identity::{Identity, identify};
+use crate::elasticsearch::lines::{Index, Lines};
+use crate::elasticsearch::pending::{Pending, Settled};
+use crate::elasticsearch::reply;
+
+use config::{ElasticsearchConfig, Settings};
+
+pub(super) const TYPE: BoltType = BoltType {
+    name: "elasticsearch",
+    schema: || schemars::schema_for!(ElasticsearchConfig),
+    example: EXAMPLE,
+    prepare,
+};
+
+const EXAMPLE: &str = "\
+type: elasticsearch
+connection: search
+inputs: [enrich]
+index: \"logs-{{ event_time.format('%Y.%m.%d') }}\"
+";
+
+/// Room in a body for the record that fills it, in bytes: without it the last record of most bodies
+/// would have the whole body copied to twice its room.
+const LAST_RECORD: usize = 64 << 10;
+
+fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedBolt, Problems> {
+    let settings = Arc::new(config::read(component, prepare)?);
+    let hosts = Hosts::new(
+        settings.connection.urls(),
+        settings.connection.request_timeout.get(),
+    );
+    let shared = Arc::new(Shared::new(hosts));
+    let held = Arc::new(HeldIndices::default());
+    let bodies = settings.requests_per_lane + 1;
+    let replies = settings.requests_per_lane * reply::size_max(settings.body_records);
+    Ok(PreparedBolt {
+        emits: false,
+        writes: settings.writes(),
+        memory_per_lane: bodies * (settings.body_bytes + LAST_RECORD) + replies,
+        facts: facts::of(&settings),
+        ..PreparedBolt::new(Arc::new(move |context| {
+            AnyBolt::new(Elasticsearch {
+                lines: Lines::new(Arc::clone(&settings.addressing)),
+                body: Body::default(),
+                since: None,
+                body_bytes: settings.body_bytes,
+                delivery: None,
+                settings: Arc::clone(&settings),
+                shared: Arc::clone(&shared),
+                held: Arc::clone(&held),
+                context,
+            })
+        }))
+    })
+}
+
+struct Elasticsearch {
+    settings: Arc<Settings>,
+    shared: Arc<Shared>,
+    held: Arc<HeldIndices>,
+    context: BoltContext,
+    lines: Lines,
+    /// What is not sent yet.
+    body: Body,
+    /// When the first record came into the body.
+    since: Option<Instant>,
+    /// The size from which a body is full: as configured, or less where the host takes less.
+    body_bytes: usize,
+    /// `None` until it is opened.
+    delivery: Option<Rc<Delivery>>,
+}
+
+impl Bolt for Elasticsearch {
+    async fn open(&mut self) -> Result<(), OperatorError> {
+        let access = Access::load(&self.settings.connection)?;
+        let identity = self.identify(&access).await?;
+        if let Some(body_max) = identity.body_max
+            && body_max < self.settings.body_bytes as u64
+        {
+            let (bolt, body_bytes) = (&self.context.id, self.settings.body_bytes);
+            tracing::warn!(%bolt, body_bytes, body_max, "The hosts take smaller bodies than body_bytes: smaller ones are sent");
+            self.body_bytes = body_max as usize;
+        }
+        let http = access.http(self.settings.requests_per_lane)?;
+        self.delivery = Some(Rc::new(self.delivery(http)));
+        Ok(())
+    }
+
+    async fn process(&mut self, batch: Batch, out: &mut Emitter) -> Result<(), OperatorError> {
+        let delivery = Rc::clone(self.delivery.as_ref().expect("opened before"));
+        // Waits while all requests are under way. Only bodies of earlier calls are waited for: those
+        // of this call begin when it has returned.
+        drop(delivery.slots.acquire().await);
+        if !self.shared.hosts.any() {
+            batch.answer(Answer::Failed(Failure::External));
+            return Ok(());
+        }
+        let pending = Pending::new();
+        let rows = batch.len();
+        self.lines.begin(&batch);
+        for row in 0..rows {
+            let place = (row as u32, rows);
+            let added = self
+                .body
+                .add(&mut self.lines, batch.record(row), &pending, place);
+            match added {
+                Ok(()) => self.send_if_full(&delivery, out),
+                Err(rejection) => pending.settle(place.0, rows, Settled::Rejected(rejection)),
+            }
+        }
+        if self.since.is_none() && !self.body.is_empty() {
+            self.since = Some(clock::now());
+        }
+        pending.written(batch, out);
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        Some(self.since? + self.settings.flush_interval)
+    }
+
+    async fn flush(&mut self, out: &mut Emitter) -> Result<(), OperatorError> {
+        if let Some(delivery) = self.delivery.clone()
+            && !self.body.is_empty()
+        {
+            delivery.exchange.counts.bodies_flushed.add(1);
+            let empty = self.empty_body(&delivery);
+            self.send(&delivery, empty, out);
+        }
+        Ok(())
+    }
+}
+
+impl Elasticsearch {
+    /// Sends the body when the last record filled it. A record that does not fit any more begins the
+    /// next one, so a body is larger than `body_bytes` only when one record alone is.
+    #[inline]
+    fn send_if_full(&mut self, delivery: &Rc<Delivery>, out: &mut Emitter) {
+        let is_over = self.body.size() > self.body_bytes && self.body.len() > 1;
+        let is_full =
+            self.body.size() >= self.body_bytes || self.body.len() >= self.settings.body_records;
+        if !is_full {
+            return;
+        }
+        let mut next = self.empty_body(delivery);
+        if is_over {
+            self.body.split_last(&mut next);
+        }
+        delivery.exchange.counts.bodies_full.add(1);
+        self.send(delivery, next, out);
+    }
+
+    /// Lets the body go on its way and puts `next` in its place.
+    fn send(&mut self, delivery: &Rc<Delivery>, next: Body, out: &mut Emitter) {
+        let body = std::mem::replace(&mut self.body, next);
+        self.since = (!self.body.is_empty()).then(clock::now);
+        delivery.exchange.counts.body_bytes.add(body.size() as u64);
+        out.detach(Rc::clone(delivery).deliver(body.seal(), out.later()));
+    }
+
+    fn empty_body(&self, delivery: &Delivery) -> Body {
+        let spare = delivery.spare.borrow_mut().pop();
+        spare.unwrap_or_else(|| Body::with_capacity(self.body_bytes + LAST_RECORD))
+    }
+
+    /// Asks the hosts, one after the other, until one says that it is what it should be.
+    async fn identify(&self, access: &Access) -> Result<Identity, OperatorError> {
+        let mut causes = Vec::new();
+        let timeout = self.settings.connection.request_timeout.get();
+        for url in self.shared.hosts.urls() {
+            match identify(&access.api(url)?, timeout).await {
+                Ok(identity) => {
+                    let bolt = &self.context.id;
+                    let lane = self.context.lane;
+                    tracing::info!(%bolt, lane, host = named(url), %identity, "Connected");
+                    return Ok(identity);
+                }
+                Err(cause) => causes.push(format!("{}: {cause}", named(url))),
+            }
+        }
+        Err(OperatorError::external(causes.join("; ")))
+    }
+
+    fn delivery(&self, http: reqwest::Client) -> Delivery {
+        let settings = &self.settings;
+        let urls = self.shared.hosts.urls().iter();
+        Delivery {
+            exchange: Exchange {
+                shared: Arc::clone(&self.shared),
+                http,
+                urls: urls.map(|url| settings.bulk_url(url)).collect(),
+                operation: settings.addressing.operation.name(),
+                request_timeout: settings.connection.request_timeout.get(),
+                component: Arc::clone(&self.context.id),
+                health: self.context.health.clone(),
+                counts: Counts::new(&self.context.counters),
+            },
+            held: Arc::clone(&self.held),
+            slots: Semaphore::new(settings.requests_per_lane),
+            spare: RefCell::default(),
+            spare_max: settings.requests_per_lane + 1,
+            spare_size: self.body_bytes + LAST_RECORD,
+            names_follow_records: matches!(settings.addressing.index, Index::Template(_)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

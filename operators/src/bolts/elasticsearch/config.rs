@@ -1,0 +1,440 @@
+//! The options of the `elasticsearch` bolt, and what they come to.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration as StdDuration;
+
+use isobar_topology::spec::units::{ByteSize, Duration};
+use isobar_topology::spec::{Component, Problem, Problems, parse_config};
+use isobar_topology::{Prepare, Symbol};
+use reqwest::Url;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::elasticsearch::connection::ElasticsearchConnection;
+use crate::elasticsearch::index_name;
+use crate::elasticsearch::lines::{Addressing, Id, Index, Operation};
+use crate::elasticsearch::reply::FILTER_PATH;
+use crate::field_name;
+use crate::template::Template;
+
+/// Indexes documents in Elasticsearch or OpenSearch.
+///
+/// Documents are sent in bulk requests, several at a time, and a record is done when the cluster has
+/// said so for its document. By default a document's id follows from where its record comes from
+/// (timestamp, topic, partition, offset) and it is only ever created, so a record that is sent again
+/// after a crash or a lost reply is found to be there already and is not stored twice.
+///
+/// What an outage, a full queue or a full disk keeps away is sent again until it gets through. What an
+/// index refuses to take at all, as it is closed, blocked or missing, or we are not permitted, waits
+/// the same way, and `/readyz` names the index. Documents that do not fit the index are rejected with
+/// one of these classes:
+///
+/// | class | what is wrong |
+/// |---|---|
+/// | `mapping` | the document does not fit the index's mapping, or is none |
+/// | `field_limit` | the index would get more fields than it may have |
+/// | `failure_store` | its data stream put it into the failure store instead |
+/// | `missing_field` | `index`, `id` or `routing` need a field that the document lacks |
+/// | `index_name`, `document_id`, `routing` | what they give is no such thing |
+/// | `event_time` | the time of the event is out of `event_time_bounds` |
+/// | `too_large` | the document alone is larger than the host takes |
+/// | `refused` | the cluster refused it for another reason |
+/// | `no_document` | no parser made a document of the record |
+///
+/// Metrics: `items_*` by what became of documents, `requests` and `requests_*` by what went wrong with
+/// them, `bodies_full` and `bodies_flushed`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ElasticsearchConfig {
+    /// The connection, by its name under `connections`.
+    #[expect(dead_code, reason = "read where connections are looked up")]
+    connection: String,
+    /// The index: a name, or a template such as `logs-{{ event_time.format('%Y.%m.%d') }}`. Either this
+    /// or `data_stream`.
+    index: Option<String>,
+    /// The data stream: a name or a template. Documents without `@timestamp`, which a data stream
+    /// needs, get the time of the event there.
+    data_stream: Option<String>,
+    /// `create` stores a document unless one of its id is there; `index` replaces that one.
+    #[serde(default)]
+    op: Op,
+    /// The document id. `deterministic`: from the record's timestamp, source, partition and offset.
+    /// `auto`: the cluster makes one, which indexes a little faster, and a record that is sent again is
+    /// stored again. Or a template such as `{{ doc.order }}`, at most 512 bytes: what has the same id
+    /// is the same document.
+    #[serde(default = "deterministic")]
+    id: String,
+    /// What decides about the shard instead of the id: a template.
+    routing: Option<String>,
+    /// An ingest pipeline of the cluster that documents go through.
+    pipeline: Option<String>,
+    /// The field that tells where the record comes from: `{field: NAME}`, or `off`. It holds `s`, the
+    /// source as it stands in the id, `t` topic, `p` partition, `o` offset, `ts` the record's timestamp
+    /// in ms if it has one, and `n` the number of a child of a split record. Without it, replay
+    /// cannot verify what is in the index.
+    #[serde(default)]
+    origin: Origin,
+    /// Times of events that are taken: `{past: 365d, future: 1d}` before and after now, or `off`.
+    /// Others are rejected, as each would make an index of its own. By default these bounds, where the
+    /// name of the index or data stream follows from `event_time`, else `off`.
+    event_time_bounds: Option<TimeBounds>,
+    /// Size of a request's body at most, from 1KiB to 1GiB; one document that is larger goes alone.
+    /// Where the host says that it takes less, less is sent.
+    #[serde(default = "body_bytes")]
+    body_bytes: ByteSize,
+    /// Documents in a request at most, from 1 to 100000.
+    #[serde(default = "body_records")]
+    #[schemars(range(min = 1, max = 100_000))]
+    body_records: usize,
+    /// Requests under way at most in each lane, from 1 to 64. While all are, records wait.
+    #[serde(default = "requests_per_lane")]
+    #[schemars(range(min = 1, max = 64))]
+    requests_per_lane: usize,
+    /// How long a document waits at most for its request to fill. Documents are not found by searches
+    /// before the index refreshes, every second or less often, so a shorter time brings little.
+    #[serde(default = "flush_interval")]
+    flush_interval: Duration,
+}
+
+/// What is asked for each document.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Op {
+    /// Stores a document unless one of its id is there.
+    #[default]
+    Create,
+    /// Stores a document, replacing one of its id.
+    Index,
+}
+
+/// The field that tells where the record comes from.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// None.
+    Off,
+    /// The top-level field of this name.
+    Field(String),
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self::Field("_isobar".to_owned())
+    }
+}
+
+/// Times of events that are taken.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum TimeBounds {
+    /// All.
+    Off(Off),
+    /// Those of a time around now.
+    Around(Around),
+}
+
+/// All times.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Off {
+    /// No bounds.
+    Off,
+}
+
+/// Times around now.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Around {
+    /// How long ago at most.
+    #[serde(default = "past")]
+    past: Duration,
+    /// How far ahead at most.
+    #[serde(default = "future")]
+    future: Duration,
+}
+
+impl fmt::Display for Around {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "from {} ago to {} ahead", self.past, self.future)
+    }
+}
+
+/// What the options come to.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) connection: ElasticsearchConnection,
+    pub(super) addressing: Arc<Addressing>,
+    /// The index or data stream as it is written.
+    pub(super) target: String,
+    pub(super) is_data_stream: bool,
+    /// The id as it is written.
+    pub(super) id: String,
+    pub(super) origin: Option<String>,
+    pub(super) bounds: Option<Around>,
+    pub(super) pipeline: Option<String>,
+    pub(super) body_bytes: usize,
+    pub(super) body_records: usize,
+    pub(super) requests_per_lane: usize,
+    pub(super) flush_interval: StdDuration,
+}
+
+impl Settings {
+    /// Where the bulk requests to a host go.
+    pub(super) fn bulk_url(&self, host: &Url) -> Url {
+        let mut url = host.join("_bulk").expect("a relative path of letters");
+        url.set_query(Some(FILTER_PATH));
+        if let Some(pipeline) = &self.pipeline {
+            let _ = url.query_pairs_mut().append_pair("pipeline", pipeline);
+        }
+        url
+    }
+
+    /// Names the target where two copies of a record would become one document.
+    pub(super) fn writes(&self) -> Option<String> {
+        if matches!(self.addressing.id, Id::Auto) {
+            return None;
+        }
+        let mut hosts = self.connection.hosts.clone();
+        hosts.sort();
+        Some(format!("`{}` at {}", self.target, hosts.join(", ")))
+    }
+}
+
+/// Reads the options and finds everything that is wrong with them.
+pub(super) fn read(component: &Component, prepare: &mut Prepare<'_>) -> Result<Settings, Problems> {
+    let config: ElasticsearchConfig = parse_config(&component.config, &component.path)?;
+    let mut problems = Problems::default();
+    let connection = problems.take(prepare.connection(component, "elasticsearch"));
+    config.check_bounds(component, &mut problems);
+    let target = config.target(component, &mut problems);
+    let index = target.and_then(|(option, text)| {
+        problems.take(index(option, text, component, prepare).map_err(Problems::from))
+    });
+    let id = problems.take(config.id(component, prepare).map_err(Problems::from));
+    let routing = config.routing.as_deref().map(|text| {
+        Template::compile(text, &component.path.key("routing"), prepare).map_err(Problems::from)
+    });
+    let routing = routing.map(|routing| problems.take(routing));
+    let origin = problems.take(config.origin(component, prepare).map_err(Problems::from));
+    let is_data_stream = config.data_stream.is_some();
+    let timestamp = match is_data_stream {
+        true => {
+            let path = component.path.key("data_stream");
+            problems.take(
+                prepare
+                    .symbol("@timestamp", &path)
+                    .map(Some)
+                    .map_err(Problems::from),
+            )
+        }
+        false => Some(None),
+    };
+    let (Some(connection), Some((_, target)), Some(index), Some(id), Some(origin), Some(timestamp)) =
+        (connection, target, index, id, origin, timestamp)
+    else {
+        return Err(problems);
+    };
+    let connection: ElasticsearchConnection = connection;
+    let bounds = match &config.event_time_bounds {
+        Some(TimeBounds::Off(Off::Off)) => None,
+        Some(TimeBounds::Around(around)) => Some(around.clone()),
+        None => {
+            let follows = matches!(index, Index::Template(_)) && target.contains("event_time");
+            follows.then(|| Around {
+                past: past(),
+                future: future(),
+            })
+        }
+    };
+    let ms = |duration: Duration| i64::try_from(duration.get().as_millis()).unwrap_or(i64::MAX);
+    let addressing = Addressing {
+        operation: match config.op {
+            Op::Create => Operation::Create,
+            Op::Index => Operation::Index,
+        },
+        index,
+        id,
+        routing: routing.flatten(),
+        bounds: (bounds.as_ref()).map(|around| (ms(around.past), ms(around.future))),
+        origin,
+        timestamp,
+    };
+    let settings = Settings {
+        target: target.to_owned(),
+        is_data_stream,
+        id: config.id.clone(),
+        origin: origin.map(|symbol| prepare.symbols.name(symbol).to_owned()),
+        addressing: Arc::new(addressing),
+        connection: connection.beside(|path| prepare.file(&path.to_string_lossy())),
+        bounds,
+        pipeline: config.pipeline.clone(),
+        body_bytes: config.body_bytes.get(),
+        body_records: config.body_records,
+        requests_per_lane: config.requests_per_lane,
+        flush_interval: config.flush_interval.get(),
+    };
+    problems.or(settings)
+}
+
+impl ElasticsearchConfig {
+    fn check_bounds(&self, component: &Component, problems: &mut Problems) {
+        let mut complain = |option: &str, message: String, expected: &str| {
+            let path = component.path.key(option);
+            problems.push(Problem::new(path, message).expected(expected));
+        };
+        let (least, most) = (ByteSize::bytes(1 << 10), ByteSize::mib(1 << 10));
+        if self.body_bytes < least || self.body_bytes > most {
+            let found = format!("{} is out of range", self.body_bytes);
+            complain("body_bytes", found, "from 1KiB to 1GiB");
+        }
+        if !(1..=100_000).contains(&self.body_records) {
+            let found = format!("{} is out of range", self.body_records);
+            complain("body_records", found, "from 1 to 100000");
+        }
+        if !(1..=64).contains(&self.requests_per_lane) {
+            let found = format!("{} is out of range", self.requests_per_lane);
+            complain("requests_per_lane", found, "from 1 to 64");
+        }
+        if self.flush_interval < Duration::millis(1) {
+            let found = format!("{} is too short", self.flush_interval);
+            complain("flush_interval", found, "at least 1ms");
+        }
+        if self
+            .pipeline
+            .as_ref()
+            .is_some_and(|name| name.trim().is_empty())
+        {
+            complain(
+                "pipeline",
+                "the name is empty".to_owned(),
+                "the name of an ingest pipeline",
+            );
+        }
+        if matches!(self.op, Op::Index) && self.data_stream.is_some() {
+            let found = "a data stream takes no replacements".to_owned();
+            complain("op", found, "create, which is the default");
+        }
+        if matches!(self.op, Op::Index) && self.id == "auto" {
+            let found = "a document whose id the cluster makes replaces none".to_owned();
+            complain("op", found, "create, which is the default, or another `id`");
+        }
+    }
+
+    /// The option that names the target, and what it says.
+    fn target(&self, component: &Component, problems: &mut Problems) -> Option<(&str, &str)> {
+        let (path, message) = match (&self.index, &self.data_stream) {
+            (Some(index), None) => return Some(("index", index)),
+            (None, Some(stream)) => return Some(("data_stream", stream)),
+            (None, None) => (
+                component.path.clone(),
+                "neither `index` nor `data_stream` is given",
+            ),
+            (Some(_), Some(_)) => (
+                component.path.key("data_stream"),
+                "`index` and `data_stream` are both given",
+            ),
+        };
+        problems.push(Problem::new(path, message).expected("one of them, such as index: logs"));
+        None
+    }
+
+    fn id(&self, component: &Component, prepare: &mut Prepare<'_>) -> Result<Id, Problem> {
+        let path = component.path.key("id");
+        match self.id.as_str() {
+            "deterministic" => return Ok(Id::Deterministic),
+            "auto" => return Ok(Id::Auto),
+            _ => {}
+        }
+        let template = Template::compile(&self.id, &path, prepare)?;
+        match template.constant() {
+            None => Ok(Id::Template(template)),
+            Some(_) => Err(Problem::new(path, "every document would have the same id")
+                .expected("deterministic, auto, or a template such as {{ doc.order }}")
+                .near(&self.id, ["deterministic", "auto"])),
+        }
+    }
+
+    fn origin(
+        &self,
+        component: &Component,
+        prepare: &mut Prepare<'_>,
+    ) -> Result<Option<Symbol>, Problem> {
+        /// Names that documents cannot use, as both products keep them for themselves.
+        const KEPT: [&str; 15] = [
+            "_data_stream_timestamp",
+            "_doc_count",
+            "_feature",
+            "_field_names",
+            "_id",
+            "_ignored",
+            "_index",
+            "_nested_path",
+            "_primary_term",
+            "_routing",
+            "_seq_no",
+            "_source",
+            "_tier",
+            "_type",
+            "_version",
+        ];
+        let Origin::Field(written) = &self.origin else {
+            return Ok(None);
+        };
+        let path = component.path.key("origin").key("field");
+        let name = field_name::top_level(written, &path)?;
+        if name.is_empty() || name == "@timestamp" || KEPT.contains(&name) {
+            return Err(
+                Problem::new(path, format!("the field cannot be named `{name}`"))
+                    .expected("a name that nothing else uses, such as _isobar"),
+            );
+        }
+        prepare.symbol(name, &path).map(Some)
+    }
+}
+
+fn index(
+    option: &str,
+    text: &str,
+    component: &Component,
+    prepare: &mut Prepare<'_>,
+) -> Result<Index, Problem> {
+    let path = component.path.key(option);
+    let template = Template::compile(text, &path, prepare)?;
+    let Some(name) = template.constant() else {
+        return Ok(Index::Template(template));
+    };
+    match index_name::problem(name) {
+        None => Ok(Index::Constant(name.into())),
+        Some(problem) => Err(Problem::new(path, format!("the name {problem}"))
+            .expected("a name as Elasticsearch allows them, such as logs-app")),
+    }
+}
+
+fn deterministic() -> String {
+    "deterministic".to_owned()
+}
+
+fn past() -> Duration {
+    Duration::secs(365 * 86_400)
+}
+
+fn future() -> Duration {
+    Duration::secs(86_400)
+}
+
+fn body_bytes() -> ByteSize {
+    ByteSize::mib(4)
+}
+
+fn body_records() -> usize {
+    10_000
+}
+
+fn requests_per_lane() -> usize {
+    4
+}
+
+fn flush_interval() -> Duration {
+    Duration::secs(1)
+}

@@ -1,0 +1,20 @@
+//! The client layer of the `elasticsearch` bolt: connection, hosts, bulk bodies, document ids, and what
+//! each outcome means. Which records come, and when their bodies are sent, is the bolt's matter.
+
+pub(crate) mod access;
+pub(crate) mod body;
+pub(crate) mod connection;
+pub(crate) mod counts;
+pub(crate) mod deliver;
+mod document_id;
+pub(crate) mod exchange;
+pub(crate) mod held;
+pub(crate) mod hosts;
+pub(crate) mod identity;
+pub(crate) mod index_name;
+pub(crate) mod lines;
+mod outcome;
+pub(crate) mod pending;
+pub(crate) mod reply;
+
+pub(crate) use connection::TYPE as CONNECTION;

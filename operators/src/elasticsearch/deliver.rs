@@ -1,0 +1,239 @@
+//! Takes a body to the cluster and says what became of each of its records: the work that goes on
+//! beside the bolt. A body that is too large, or holds what cannot be read, is halved until the record
+//! at fault stands alone.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use isobar_topology::{Emitter, Rejection};
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+
+use super::body::{Body, Bulk};
+use super::exchange::{Exchange, Outcome};
+use super::held::HeldIndices;
+use super::outcome::{Action, ItemClass};
+use super::pending::Settled;
+use super::reply::Item;
+
+/// From so many items on, an index that refuses all of them for one reason is at fault, not they.
+const HELD_FROM: usize = 16;
+
+/// Requests of one body that may be answered as malformed while no request ever was understood: then the
+/// requests as such are at fault, and halving on finds nothing.
+const MALFORMED_MAX: usize = 32;
+
+/// What the requests of a lane share.
+pub(crate) struct Delivery {
+    pub(crate) exchange: Exchange,
+    pub(crate) held: Arc<HeldIndices>,
+    /// Requests under way at one time.
+    pub(crate) slots: Semaphore,
+    /// Emptied bodies.
+    pub(crate) spare: RefCell<Vec<Body>>,
+    /// Spare bodies that are kept.
+    pub(crate) spare_max: usize,
+    /// The largest spare body that is kept, in bytes.
+    pub(crate) spare_size: usize,
+    /// Index names follow from records, so a name that no index can have is the record's fault.
+    pub(crate) names_follow_records: bool,
+}
+
+impl Delivery {
+    /// Delivers a body once a request may be made, settles its records, and emits those that are
+    /// rejected.
+    pub(crate) async fn deliver(self: Rc<Self>, mut bulk: Bulk, mut out: Emitter) -> Emitter {
+        {
+            let slot = self.slots.acquire().await;
+            let _slot = slot.expect("nobody closes it");
+            self.deliver_parts(&bulk).await;
+        }
+        bulk.manifest.close(&mut out);
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < self.spare_max {
+            spare.extend(bulk.recycle(self.spare_size));
+        }
+        drop(spare);
+        out
+    }
+
+    async fn deliver_parts(&self, bulk: &Bulk) {
+        let mut malformed = 0;
+        let whole = 0..bulk.len();
+        let mut parts = vec![whole];
+        while let Some(part) = parts.pop() {
+            let body = bulk.part(&part);
+            match self.exchange.send(&body, part.len()).await {
+                Outcome::AllStored => {
+                    self.exchange.counts.items(ItemClass::Stored, part.len());
+                    let indices = bulk.manifest.targets();
+                    let exchange = &self.exchange;
+                    self.held
+                        .accepted(indices, &exchange.component, &exchange.health);
+                }
+                Outcome::Items(items) => self.settle(bulk, part, items),
+                Outcome::Failed => self.fail(bulk, part),
+                Outcome::TooLarge if part.len() > 1 => halve(&mut parts, part),
+                Outcome::TooLarge => {
+                    let bytes = body.len();
+                    self.reject(bulk, part.start, "too_large", &format!(
+                        "the host takes no request of {bytes} bytes, which is what this document alone makes"
+                    ));
+                }
+                Outcome::Malformed(text) => {
+                    malformed += 1;
+                    let understood = self.exchange.shared.is_understood();
+                    let goes_on = understood || malformed <= MALFORMED_MAX;
+                    if goes_on && part.len() > 1 {
+                        halve(&mut parts, part);
+                    } else if understood {
+                        self.reject(bulk, part.start, "refused", &text);
+                    } else {
+                        self.exchange.tell_malformed(&text);
+                        self.fail(bulk, part);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Enters what a reply says about each item.
+    fn settle(&self, bulk: &Bulk, part: Range<usize>, mut items: Vec<Item>) {
+        weigh(bulk, &part, &mut items);
+        if !self.names_follow_records {
+            let named = items
+                .iter_mut()
+                .filter(|item| item.class == ItemClass::Name);
+            named.for_each(|item| item.class = ItemClass::Held);
+        }
+        let exchange = &self.exchange;
+        let mut accepted = Vec::new();
+        let mut refused: Vec<(usize, &str)> = Vec::new();
+        for (position, item) in part.clone().zip(&items) {
+            exchange.counts.items(item.class, 1);
+            let target = bulk.manifest.target_index(position);
+            match item.class.action() {
+                Action::Deliver | Action::AlreadyPresent if accepted.last() != Some(&target) => {
+                    accepted.push(target);
+                }
+                Action::Hold if refused.last().is_none_or(|(last, _)| *last != target) => {
+                    refused.push((target, item.text.as_deref().unwrap_or_default()));
+                }
+                _ => {}
+            }
+        }
+        let index = |target: &usize| &bulk.manifest.targets()[*target];
+        let (component, health) = (&exchange.component, &exchange.health);
+        self.held
+            .accepted(accepted.iter().map(index), component, health);
+        for (target, reason) in &refused {
+            self.held.refused(index(target), reason, component, health);
+        }
+        let first = part.start;
+        bulk.manifest.settle(part, |position| {
+            let item = &items[position - first];
+            let text = item.text.as_deref().unwrap_or_default();
+            match item.class.action() {
+                Action::Deliver => Settled::Delivered,
+                Action::AlreadyPresent => Settled::AlreadyPresent,
+                Action::Retry | Action::Hold => Settled::Failed,
+                Action::CountAttempt => Settled::Counted(format!("the server answered {text}")),
+                Action::Reject(class) => Settled::Rejected(rejection(bulk, position, class, text)),
+            }
+        });
+    }
+
+    fn fail(&self, bulk: &Bulk, part: Range<usize>) {
+        bulk.manifest.settle(part, |_| Settled::Failed);
+    }
+
+    fn reject(&self, bulk: &Bulk, item: usize, class: &'static str, text: &str) {
+        self.exchange.counts.items(ItemClass::Refused, 1);
+        bulk.manifest.settle(item..item + 1, |item| {
+            Settled::Rejected(rejection(bulk, item, class, text))
+        });
+    }
+}
+
+/// The first half is sent first.
+fn halve(parts: &mut Vec<Range<usize>>, part: Range<usize>) {
+    let middle = part.start + part.len() / 2;
+    parts.push(middle..part.end);
+    parts.push(part.start..middle);
+}
+
+/// Corrects classes by what happened to the other items of the same index: a fault of the server is the
+/// document's only where others came through, and what is refused to all is the index's.
+fn weigh(bulk: &Bulk, part: &Range<usize>, items: &mut [Item]) {
+    let open = |class| matches!(class, ItemClass::Refused | ItemClass::Fault);
+    if !items.iter().any(|item| open(item.class)) {
+        return;
+    }
+    #[derive(Clone, Default)]
+    struct Seen {
+        items: usize,
+        taken: bool,
+        refused: usize,
+        /// Status and type of those refused.
+        kind: Option<u64>,
+        differ: bool,
+    }
+    let mut seen = vec![Seen::default(); bulk.manifest.targets().len()];
+    for (position, item) in part.clone().zip(items.iter()) {
+        let seen = &mut seen[bulk.manifest.target_index(position)];
+        seen.items += 1;
+        match item.class {
+            ItemClass::Stored | ItemClass::Present => seen.taken = true,
+            ItemClass::Refused => {
+                let kind = kind_of(item);
+                seen.refused += 1;
+                seen.differ |= seen.kind.is_some_and(|known| known != kind);
+                seen.kind = Some(kind);
+            }
+            _ => {}
+        }
+    }
+    for (position, item) in part.clone().zip(items) {
+        let seen = &seen[bulk.manifest.target_index(position)];
+        match item.class {
+            ItemClass::Fault if !seen.taken => item.class = ItemClass::Busy,
+            ItemClass::Refused if seen.items >= HELD_FROM => {
+                if seen.refused == seen.items && !seen.differ {
+                    item.class = ItemClass::Held;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Status and type: what comes before the reason, which names the document.
+fn kind_of(item: &Item) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let text = item.text.as_deref().unwrap_or_default();
+    let mut hasher = DefaultHasher::new();
+    text.split(": ").next().hash(&mut hasher);
+    hasher.finish()
+}
+
+fn rejection(bulk: &Bulk, item: usize, class: &'static str, text: &str) -> Rejection {
+    let id = id_of(&bulk.action(item));
+    Rejection::new(class, text.to_owned()).tried(Arc::clone(bulk.manifest.target_of(item)), id)
+}
+
+/// The id in an action line.
+fn id_of(action: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Action {
+        #[serde(alias = "index")]
+        create: Fields,
+    }
+    #[derive(Deserialize)]
+    struct Fields {
+        _id: Option<String>,
+    }
+    let action: Action = serde_json::from_slice(action).ok()?;
+    action.create._id
+}

@@ -1,0 +1,304 @@
+//! Which host is asked next. Hosts are taken in turn; one that fails is on probation: left out for a
+//! time that doubles with each failure, then tried by one request. All lanes share what is known.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use isobar_topology::Health;
+use isobar_topology::clock::{self, Instant};
+use reqwest::Url;
+
+/// Most hosts of a connection: one request notes in 64 bits which it has tried.
+pub(crate) const HOSTS_MAX: usize = 64;
+
+/// Probation of a host: doubles from the first to the second.
+const PROBATION: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// The kind of the condition while a host is left out.
+const CONNECTING: &str = "connecting";
+
+/// Longest cause that a condition tells, in bytes.
+pub(crate) const CAUSE_MAX: usize = 300;
+
+/// The hosts of a connection as one bolt sees them.
+#[derive(Debug)]
+pub(crate) struct Hosts {
+    urls: Vec<Url>,
+    states: Mutex<Vec<State>>,
+    turn: AtomicUsize,
+    /// After a request that took all of its time, a host is left out at least this long where there
+    /// are others: each try costs as much again.
+    after_timeout: Duration,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// In a row.
+    failures: u32,
+    /// When the host may be tried again; `None` while it is used.
+    away_until: Option<Instant>,
+    cause: String,
+}
+
+/// The hosts that one request has tried.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tried(u64);
+
+/// A host that is to be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Chosen {
+    /// Its number.
+    pub(crate) host: usize,
+    /// Its failures in a row when it was chosen: of several requests that one outage ends, one counts.
+    failures: u32,
+}
+
+/// Why a host is left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HostFailure {
+    /// What happened, in a few words without the host's name.
+    pub(crate) cause: String,
+    /// The request took all of its time.
+    pub(crate) timed_out: bool,
+}
+
+impl Hosts {
+    /// The hosts with these URLs.
+    pub(crate) fn new(urls: Vec<Url>, request_timeout: Duration) -> Self {
+        let states = urls.iter().map(|_| State::default()).collect();
+        Self {
+            urls,
+            states: Mutex::new(states),
+            turn: AtomicUsize::new(0),
+            after_timeout: request_timeout,
+        }
+    }
+
+    /// The URLs of all.
+    pub(crate) fn urls(&self) -> &[Url] {
+        &self.urls
+    }
+
+    /// The next host that this request has not tried and that may be asked now. A host whose probation
+    /// is over is given to one request; the others go on without it until that one has told.
+    pub(crate) fn choose(&self, tried: &mut Tried) -> Option<Chosen> {
+        let count = self.urls.len().min(HOSTS_MAX);
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        let mut states = self.lock();
+        let now = clock::now();
+        let chosen = (0..count)
+            .map(|step| first.wrapping_add(step) % count)
+            .find(|host| {
+                tried.0 & (1 << host) == 0 && states[*host].away_until.is_none_or(|at| at <= now)
+            })?;
+        tried.0 |= 1 << chosen;
+        let state = &mut states[chosen];
+        if state.away_until.is_some() {
+            state.away_until = Some(now + probation(state.failures));
+        }
+        Some(Chosen {
+            host: chosen,
+            failures: state.failures,
+        })
+    }
+
+    /// Whether any host may be asked now.
+    pub(crate) fn any(&self) -> bool {
+        let states = self.lock();
+        let now = clock::now();
+        (states.iter()).any(|state| state.away_until.is_none_or(|at| at <= now))
+    }
+
+    /// The host has answered as it should.
+    pub(crate) fn answered(&self, chosen: Chosen, component: &str, health: &Health) {
+        let mut states = self.lock();
+        if states[chosen.host].away_until.is_some() {
+            states[chosen.host] = State::default();
+            self.tell(&states, component, health);
+        }
+    }
+
+    /// The host did not do its work.
+    pub(crate) fn failed(
+        &self,
+        chosen: Chosen,
+        failure: &HostFailure,
+        component: &str,
+        health: &Health,
+    ) {
+        let mut states = self.lock();
+        let others = self.urls.len() > 1;
+        let state = &mut states[chosen.host];
+        if state.failures != chosen.failures {
+            return;
+        }
+        state.failures = state.failures.saturating_add(1);
+        let mut wait = probation(state.failures);
+        if failure.timed_out && others {
+            wait = wait.max(self.after_timeout);
+        }
+        state.away_until = Some(clock::now() + wait);
+        state.cause = cut(&failure.cause, CAUSE_MAX).to_owned();
+        self.tell(&states, component, health);
+    }
+
+    /// Says in the topology's conditions which hosts are left out and why.
+    fn tell(&self, states: &[State], component: &str, health: &Health) {
+        let away = (self.urls.iter().zip(states)).filter(|(_, state)| state.away_until.is_some());
+        let causes: Vec<String> = away
+            .map(|(url, state)| {
+                let times = match state.failures {
+                    1 => String::new(),
+                    times => format!(" ({times} times in a row)"),
+                };
+                format!("{}: {}{times}", named(url), state.cause)
+            })
+            .collect();
+        if causes.is_empty() {
+            return health.clear(component, CONNECTING);
+        }
+        let rest = match self.urls.len() - causes.len() {
+            0 => "records wait until a host answers, nothing is lost".to_owned(),
+            used => format!("the other hosts ({used}) are used meanwhile"),
+        };
+        health.set(
+            component,
+            CONNECTING,
+            format!("{}; {rest}", causes.join("; ")),
+        );
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<State>> {
+        // Nothing panics while holding this lock.
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The URL of a host as it is told to people: without the slash at its end.
+pub(crate) fn named(url: &Url) -> &str {
+    url.as_str().trim_end_matches('/')
+}
+
+/// The start of a text, at most so many bytes.
+pub(crate) fn cut(text: &str, bytes: usize) -> &str {
+    let mut end = bytes.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+fn probation(failures: u32) -> Duration {
+    let (first, longest) = PROBATION;
+    let doublings = failures.saturating_sub(1).min(16);
+    first.saturating_mul(1 << doublings).min(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hosts(names: &[&str]) -> Hosts {
+        let urls = names.iter().map(|name| Url::parse(name).expect("a URL"));
+        Hosts::new(urls.collect(), Duration::from_secs(60))
+    }
+
+    fn refused() -> HostFailure {
+        HostFailure {
+            cause: "connection refused".to_owned(),
+            timed_out: false,
+        }
+    }
+
+    fn next(hosts: &Hosts) -> Option<usize> {
+        Some(hosts.choose(&mut Tried::default())?.host)
+    }
+
+    fn fail(hosts: &Hosts, health: &Health, failure: &HostFailure) {
+        let chosen = hosts.choose(&mut Tried::default()).expect("one is left");
+        hosts.failed(chosen, failure, "index", health);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hosts_are_asked_in_turn_and_each_once_per_request() {
+        let hosts = hosts(&["http://a", "http://b", "http://c"]);
+        assert_eq!([0; 4].map(|_| next(&hosts)), [0, 1, 2, 0].map(Some));
+        let mut tried = Tried::default();
+        let mut asked = [0; 3].map(|_| hosts.choose(&mut tried).expect("not tried yet").host);
+        asked.sort_unstable();
+        assert_eq!(asked, [0, 1, 2]);
+        assert_eq!(hosts.choose(&mut tried), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_fails_is_left_out_and_tried_by_one_request_at_a_time() {
+        let hosts = hosts(&["http://a", "http://b"]);
+        let health = Health::default();
+        fail(&hosts, &health, &refused());
+        assert_eq!([0; 3].map(|_| next(&hosts)), [1, 1, 1].map(Some));
+        let conditions = health.conditions();
+        assert_eq!(
+            conditions[0].text,
+            "http://a: connection refused; the other hosts (1) are used meanwhile"
+        );
+
+        tokio::time::advance(PROBATION.0).await;
+        let asked = [0; 4].map(|_| hosts.choose(&mut Tried::default()));
+        let again: Vec<&Chosen> = asked.iter().flatten().filter(|c| c.host == 0).collect();
+        assert_eq!(again.len(), 1, "{asked:?}");
+
+        hosts.answered(*again[0], "index", &health);
+        assert!(health.conditions().is_empty());
+        assert!([0; 2].map(|_| next(&hosts)).contains(&Some(0)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn with_every_host_away_nothing_is_asked_until_a_probation_ends() {
+        let hosts = hosts(&["http://a"]);
+        let health = Health::default();
+        for failures in 1..=9 {
+            assert!(hosts.any());
+            fail(&hosts, &health, &refused());
+            assert!(!hosts.any());
+            assert_eq!(next(&hosts), None);
+            tokio::time::advance(probation(failures)).await;
+        }
+        assert_eq!(probation(9), PROBATION.1);
+        let text = &health.conditions()[0].text;
+        assert!(text.contains("(9 times in a row)"), "{text}");
+        assert!(text.contains("records wait"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_that_one_outage_ends_count_as_one_failure() {
+        let hosts = hosts(&["http://a"]);
+        let health = Health::default();
+        let under_way = [0; 8].map(|_| hosts.choose(&mut Tried::default()).expect("none failed"));
+        for chosen in under_way {
+            hosts.failed(chosen, &refused(), "index", &health);
+        }
+        tokio::time::advance(PROBATION.0).await;
+        assert_eq!(next(&hosts), Some(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_takes_all_the_time_is_left_out_longer_where_there_are_others() {
+        let slow = HostFailure {
+            cause: "no answer within 60s".to_owned(),
+            timed_out: true,
+        };
+        let health = Health::default();
+        for (names, away) in [
+            (&["http://a", "http://b"][..], Duration::from_secs(60)),
+            (&["http://a"], PROBATION.0),
+        ] {
+            let hosts = hosts(names);
+            fail(&hosts, &health, &slow);
+            tokio::time::advance(away - Duration::from_millis(1)).await;
+            assert!(![0; 3].map(|_| next(&hosts)).contains(&Some(0)));
+            tokio::time::advance(Duration::from_millis(1)).await;
+            assert!([0; 3].map(|_| next(&hosts)).contains(&Some(0)));
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Who answers at a host: asked once before the first document goes there. A user that may only write
+//! is not told, so not being told is fine; something else than Elasticsearch or OpenSearch is not.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use elasticsearch::Elasticsearch;
+use elasticsearch::http::response::Response;
+use elasticsearch::nodes::NodesInfoParts;
+use serde::Deserialize;
+
+use super::exchange::causes;
+use super::reply;
+
+/// How long the question may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest answer, in bytes, where its length is told beforehand.
+const ANSWER_MAX: u64 = 1 << 20;
+
+/// What a host is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// `Elasticsearch` or `OpenSearch`; `None` when it does not say.
+    pub(crate) product: Option<&'static str>,
+    /// Its version; `None` when we may not ask.
+    pub(crate) version: Option<String>,
+    /// Longest body that it takes, in bytes.
+    pub(crate) body_max: Option<u64>,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.product.unwrap_or("Elasticsearch or OpenSearch"))?;
+        match &self.version {
+            Some(version) => write!(f, " {version}"),
+            None => f.write_str(" of unknown version"),
+        }
+    }
+}
+
+/// Asks a host what it is. Fails with the cause in a few words.
+pub(crate) async fn identify(api: &Elasticsearch, timeout: Duration) -> Result<Identity, String> {
+    let timeout = timeout.min(TIMEOUT);
+    match tokio::time::timeout(timeout, ask(api)).await {
+        Ok(identity) => identity,
+        Err(_) => Err(format!("no answer within {timeout:?}")),
+    }
+}
+
+async fn ask(api: &Elasticsearch) -> Result<Identity, String> {
+    let asked = api
+        .nodes()
+        .info(NodesInfoParts::NodeIdMetric(&["_local"], &["http"]))
+        .filter_path(&[
+            "nodes.*.version",
+            "nodes.*.http.max_content_length_in_bytes",
+        ])
+        .send()
+        .await;
+    let response = asked.map_err(|error| error_text(&error))?;
+    let status = response.status_code().as_u16();
+    let says_elasticsearch = response.headers().contains_key("x-elastic-product");
+    let body = body_of(response).await?;
+    judge(status, says_elasticsearch, &body)
+}
+
+async fn body_of(response: Response) -> Result<Vec<u8>, String> {
+    if response
+        .content_length()
+        .is_some_and(|length| length > ANSWER_MAX)
+    {
+        return Err(FOREIGN.to_owned());
+    }
+    let body = response.bytes().await;
+    Ok(body.map_err(|error| error_text(&error))?.into())
+}
+
+fn error_text(error: &elasticsearch::Error) -> String {
+    use std::error::Error as _;
+    let http = error.source().and_then(|source| source.downcast_ref());
+    http.map_or_else(|| error.to_string(), causes)
+}
+
+const FOREIGN: &str = "what answers there is neither Elasticsearch nor OpenSearch";
+
+fn judge(status: u16, says_elasticsearch: bool, body: &[u8]) -> Result<Identity, String> {
+    #[derive(Deserialize)]
+    struct Answer {
+        #[serde(default)]
+        nodes: BTreeMap<String, Node>,
+    }
+    #[derive(Deserialize)]
+    struct Node {
+        version: Option<String>,
+        http: Option<Http>,
+    }
+    #[derive(Deserialize)]
+    struct Http {
+        max_content_length_in_bytes: Option<u64>,
+    }
+    let unknown = Identity {
+        product: says_elasticsearch.then_some("Elasticsearch"),
+        ..Identity::default()
+    };
+    let fault = reply::fault_of_request(body);
+    let text = || match &fault {
+        Some(fault) => format!("{status} {fault}"),
+        None => status.to_string(),
+    };
+    match status {
+        200 => {
+            let answer: Answer = serde_json::from_slice(body).map_err(|_| FOREIGN.to_owned())?;
+            let Some(node) = answer.nodes.into_values().next() else {
+                return if says_elasticsearch {
+                    Ok(unknown)
+                } else {
+                    Err(FOREIGN.to_owned())
+                };
+            };
+            Ok(Identity {
+                product: Some(if says_elasticsearch {
+                    "Elasticsearch"
+                } else {
+                    "OpenSearch"
+                }),
+                version: node.version,
+                body_max: node.http.and_then(|http| http.max_content_length_in_bytes),
+            })
+        }
+        401 => Err(format!("{}: check `auth` of the connection", text())),
+        403 => Ok(unknown),
+        408 | 429 | 500..=599 => Err(text()),
+        // A product that keeps this question to itself, as hosted ones do.
+        _ if says_elasticsearch || fault.is_some_and(|fault| !fault.kind.is_empty()) => Ok(unknown),
+        _ => Err(format!("{FOREIGN}: it answered {status}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_answers_is_told_by_what_it_answers() {
+        let nodes = br#"{"nodes":{"a":{"version":"9.2.0","http":{"max_content_length_in_bytes":104857600}}}}"#;
+        let known = judge(200, true, nodes).expect("a node");
+        assert_eq!(known.to_string(), "Elasticsearch 9.2.0");
+        assert_eq!(known.body_max, Some(104_857_600));
+        let other = judge(200, false, br#"{"nodes":{"a":{"version":"3.3.0"}}}"#).expect("a node");
+        assert_eq!(other.to_string(), "OpenSearch 3.3.0");
+
+        let fault = br#"{"error":{"type":"security_exception","reason":"no"},"status":403}"#;
+        let unknown = judge(403, false, fault).expect("it may keep that to itself");
+        assert_eq!(
+            unknown.to_string(),
+            "Elasticsearch or OpenSearch of unknown version"
+        );
+        let hosted =
+            br#"{"error":{"type":"api_not_available_exception","reason":"no"},"status":410}"#;
+        assert!(judge(410, false, hosted).is_ok());
+
+        for (status, body, part) in [
+            (401, &fault[..], "check `auth`"),
+            (503, b"", "503"),
+            (200, b"<html>", "neither"),
+            (200, b"{}", "neither"),
+            (404, b"<html>", "it answered 404"),
+            (405, br#"{"error":"no handler found"}"#, "it answered 405"),
+            (302, b"", "it answered 302"),
+        ] {
+            let cause = judge(status, false, body).expect_err("not usable");
+            assert!(cause.contains(part), "{status}: {cause}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Which names an index can have, as Elasticsearch and OpenSearch define it, checked before a document
+//! is sent: a bad name would be refused there, one document at a time.
+
+/// Longest name in bytes.
+const LENGTH_MAX: usize = 255;
+
+/// Finds what is wrong with a name; what follows is "the index name X …". A sound name needs no escapes
+/// in JSON.
+pub(crate) fn problem(name: &str) -> Option<&'static str> {
+    const FORBIDDEN: &[char] = &['\\', '/', '*', '?', '"', '<', '>', '|', ' ', ',', '#', ':'];
+    if name.is_empty() {
+        return Some("is empty");
+    }
+    if name.len() > LENGTH_MAX {
+        return Some("is longer than 255 bytes");
+    }
+    if name.starts_with(['-', '_', '+']) {
+        return Some("starts with -, _ or +");
+    }
+    if name == "." || name == ".." {
+        return Some("is only dots");
+    }
+    if name.contains(FORBIDDEN) {
+        return Some(r#"contains a space or one of \ / * ? " < > | , # :"#);
+    }
+    if name.chars().any(char::is_control) {
+        return Some("contains a control character");
+    }
+    if name.chars().any(|c| !c.to_lowercase().eq([c])) {
+        return Some("is not all lower case");
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_no_index_can_have_are_found() {
+        for name in [
+            "logs",
+            "logs-2026.01.01",
+            ".hidden",
+            "a+b_c",
+            "журнал",
+            "ß",
+            "日誌",
+        ] {
+            assert_eq!(problem(name), None, "{name}");
+        }
+        for (name, part) in [
+            ("", "empty"),
+            ("_logs", "starts with"),
+            ("-logs", "starts with"),
+            ("+logs", "starts with"),
+            (".", "dots"),
+            ("..", "dots"),
+            ("a b", "space"),
+            ("a/b", "space"),
+            ("a\"b", "space"),
+            ("a,b", "space"),
+            ("<logs-{now/d}>", "space"),
+            ("a\nb", "control"),
+            ("Logs", "lower case"),
+            ("Журнал", "lower case"),
+        ] {
+            let found = problem(name).expect(name);
+            assert!(found.contains(part), "{name}: {found}");
+        }
+        assert_eq!(problem(&"é".repeat(127)), None);
+        assert!(problem(&"é".repeat(128)).is_some());
+    }
+}
