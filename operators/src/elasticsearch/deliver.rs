@@ -199,10 +199,10 @@ fn weigh(bulk: &Bulk, part: &Range<usize>, items: &mut [Item]) {
         let seen = &seen[bulk.manifest.target_index(position)];
         match item.class {
             ItemClass::Fault if !seen.taken => item.class = ItemClass::Busy,
-            ItemClass::Refused if seen.items >= HELD_FROM => {
-                if seen.refused == seen.items && !seen.differ {
-                    item.class = ItemClass::Held;
-                }
+            ItemClass::Refused
+                if seen.items >= HELD_FROM && seen.refused == seen.items && !seen.differ =>
+            {
+                item.class = ItemClass::Held;
             }
             _ => {}
         }

@@ -1,0 +1,368 @@
+//! What happens to whole requests: refused, cut, late, unreadable, too large; hosts that are away, and
+//! things that are no search cluster at all.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::time::Duration;
+
+use serde_json::json;
+use testkit::bulk_server::{ItemFault, Request, RequestFault};
+use testkit::ports;
+
+use crate::support::{Setup, server, source};
+
+const ALWAYS: u64 = 1 << 32;
+
+#[test]
+fn a_request_that_fails_is_sent_again_and_stores_nothing_twice() {
+    for (name, fault, counter, stored_before) in [
+        (
+            "requests-busy",
+            RequestFault::too_many_requests(),
+            "requests_busy",
+            false,
+        ),
+        (
+            "requests-away",
+            RequestFault::unavailable(),
+            "requests_unavailable",
+            false,
+        ),
+        (
+            "requests-500",
+            RequestFault::refuse(500, "null_pointer_exception", "oh"),
+            "requests_unavailable",
+            false,
+        ),
+        (
+            "requests-gateway",
+            RequestFault::refuse(502, "", ""),
+            "requests_unavailable",
+            false,
+        ),
+        (
+            "requests-cut-before",
+            RequestFault::CutBefore,
+            "requests_unanswered",
+            false,
+        ),
+        (
+            "requests-cut-after",
+            RequestFault::CutAfter,
+            "requests_unanswered",
+            true,
+        ),
+        (
+            "requests-cut-reply",
+            RequestFault::CutReply,
+            "requests_unanswered",
+            true,
+        ),
+        (
+            "requests-html",
+            RequestFault::NotJson,
+            "requests_unreadable",
+            true,
+        ),
+        (
+            "requests-fewer",
+            RequestFault::ItemsMissing(3),
+            "requests_unreadable",
+            true,
+        ),
+        (
+            "requests-late",
+            RequestFault::Delay(Duration::from_secs(30)),
+            "requests_timed_out",
+            true,
+        ),
+    ] {
+        let server = server();
+        server.fail_requests(6, fault);
+        let setup = Setup {
+            connection: json!({"request_timeout": "300ms"}),
+            ..Setup::new(name, &server)
+        };
+        let ran = setup.run();
+        ran.assert_exact(&setup, &server);
+        assert_eq!(server.statistics().faulted_requests, 6, "{name}");
+        assert_eq!(ran.count(counter), 6, "{name}");
+        assert!(ran.account.retried > 0, "{name}");
+        assert_eq!(ran.account.already_present > 0, stored_before, "{name}");
+    }
+}
+
+#[test]
+fn a_host_that_is_away_is_left_out() {
+    let (mut away, server) = (server(), server());
+    away.close();
+    let mut setup = Setup::new("requests-two-hosts", &server);
+    setup.hosts.insert(0, away.url());
+    let ran = setup.run();
+    ran.assert_exact(&setup, &server);
+    // What one host did not take went to the other within the same request.
+    assert_eq!(ran.account.retried, 0);
+    assert!(ran.count("requests_unanswered") > 0);
+}
+
+#[test]
+fn a_host_that_comes_back_is_used_again() {
+    let (mut one, two) = (server(), server());
+    let mut setup = Setup {
+        max_in_flight: 100,
+        records: 3_000,
+        ..Setup::new("requests-back", &two)
+    };
+    setup.hosts.insert(0, one.url());
+    one.close();
+    let run = setup.start();
+    let condition = run.condition("connecting");
+    assert!(
+        condition.contains("the other hosts (1) are used meanwhile"),
+        "{condition}"
+    );
+    one.reopen().expect("its port is free");
+    let ran = run.finish();
+    assert_eq!(ran.account.delivered, 6_000);
+    let both = one.statistics().documents + two.statistics().documents;
+    assert_eq!(both, 6_000);
+}
+
+#[test]
+fn with_no_host_nothing_is_lost_and_little_is_read() {
+    let mut server = server();
+    server.close();
+    let setup = Setup {
+        max_in_flight: 200,
+        ..Setup::new("requests-no-host", &server)
+    };
+    let run = setup.start();
+    let condition = run.condition("opening");
+    assert!(condition.contains(&server.url()), "{condition}");
+    assert!(condition.contains("refused"), "{condition}");
+    assert!(run.account().read <= 300, "{:?}", run.account());
+    server.reopen().expect("its port is free");
+    run.finish().assert_exact(&setup, &server);
+}
+
+#[test]
+fn an_outage_under_load_dead_letters_nothing() {
+    let mut server = server();
+    let setup = Setup {
+        max_in_flight: 300,
+        records: 4_000,
+        ..Setup::new("requests-outage", &server)
+    };
+    let run = setup.start();
+    for _ in 0..3 {
+        let stored = server.statistics().documents;
+        let more = testkit::wait::until("more documents", crate::support::LIMIT, || {
+            let now = server.statistics().documents;
+            anyhow::ensure!(now > stored || now == 8_000, "{now}");
+            Ok(())
+        });
+        more.expect("it goes on");
+        server.close();
+        let read = run.account().read;
+        if read < 8_000 {
+            let _ = run.condition("connecting");
+        }
+        assert!(run.account().in_flight <= 400, "{:?}", run.account());
+        server.reopen().expect("its port is free");
+    }
+    run.finish().assert_exact(&setup, &server);
+}
+
+#[test]
+fn a_stop_while_the_cluster_is_away_hands_back_what_is_open() {
+    let server = server();
+    server.fail_requests(ALWAYS, RequestFault::unavailable());
+    let setup = Setup {
+        settings: json!({"retry_initial": "5ms", "retry_max": "50ms", "drain_timeout": "200ms"}),
+        ..Setup::new("requests-stop", &server)
+    };
+    let run = setup.start();
+    let _ = run.condition("connecting");
+    let ran = run.stop_with_open_records();
+    assert_eq!(ran.account.handed_back, ran.account.read);
+    assert!(ran.letters.is_empty());
+    assert_eq!(server.statistics().documents, 0);
+}
+
+#[test]
+fn a_body_that_is_too_large_is_halved_and_a_document_that_is_too_large_rejected() {
+    let server = server();
+    let limit = 2_000;
+    let too_large = move |request: &Request<'_>| request.body.len() > limit;
+    server.fail_requests_if(ALWAYS, too_large, RequestFault::too_large());
+    let setup = Setup::new("requests-413", &server);
+    let ran = setup.run();
+    ran.assert_exact(&setup, &server);
+    assert_eq!(ran.account.retried, 0);
+    assert!(ran.count("requests_too_large") > 0);
+
+    server.heal();
+    let seven = |request: &Request<'_>| has_seven(request.body);
+    server.fail_requests_if(ALWAYS, seven, RequestFault::too_large());
+    let setup = Setup::new("requests-413-one", &server).with(&json!({"index": "other"}));
+    let ran = setup.run();
+    assert_eq!((ran.account.delivered, ran.account.dead_lettered), (998, 2));
+    for letter in &ran.letters {
+        assert_eq!((letter.offset, letter.rejection.class), (7, "too_large"));
+    }
+}
+
+#[test]
+fn a_record_that_lets_its_request_fail_is_found_by_halving() {
+    let server = server();
+    let malformed = RequestFault::refuse(400, "illegal_argument_exception", "Malformed content");
+    server.fail_requests_if(ALWAYS, |request| has_seven(request.body), malformed);
+    let setup = Setup::new("requests-poison", &server);
+    let ran = setup.run();
+    assert_eq!((ran.account.delivered, ran.account.dead_lettered), (998, 2));
+    for letter in &ran.letters {
+        assert_eq!((letter.offset, letter.rejection.class), (7, "refused"));
+        assert!(letter.rejection.reason.contains("Malformed content"));
+    }
+    let documents = server.documents();
+    assert!(documents.iter().all(|document| source(document)["n"] != 7));
+}
+
+#[test]
+fn requests_that_nobody_understands_reject_nothing() {
+    for (name, status, kind, reason, condition) in [
+        (
+            "requests-400",
+            400,
+            "illegal_argument_exception",
+            "Malformed",
+            "refused",
+        ),
+        (
+            "requests-parameter",
+            400,
+            "illegal_argument_exception",
+            "request [/_bulk] contains unrecognized parameter: [x]",
+            "connecting",
+        ),
+        (
+            "requests-401",
+            401,
+            "security_exception",
+            "missing authentication credentials",
+            "connecting",
+        ),
+        (
+            "requests-403",
+            403,
+            "security_exception",
+            "action [indices:data/write/bulk] is unauthorized",
+            "connecting",
+        ),
+        ("requests-404", 404, "", "", "connecting"),
+        ("requests-302", 302, "", "", "connecting"),
+    ] {
+        let server = server();
+        server.fail_requests(ALWAYS, RequestFault::refuse(status, kind, reason));
+        let setup = Setup {
+            max_in_flight: 200,
+            ..Setup::new(name, &server)
+        };
+        let run = setup.start();
+        let text = run.condition(condition);
+        assert!(
+            text.contains(&status.to_string()) && text.contains(reason),
+            "{text}"
+        );
+        assert!(run.account().read <= 300, "{:?}", run.account());
+        server.heal();
+        run.finish().assert_exact(&setup, &server);
+    }
+}
+
+#[test]
+fn what_is_no_search_cluster_gets_no_document() {
+    let port = ports::free().expect("a free port");
+    let listener = TcpListener::bind(("127.0.0.1", port)).expect("it was free");
+    let answered = std::thread::spawn(move || {
+        let mut requests = Vec::new();
+        // One question by each lane.
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().expect("a client");
+            let mut head = [0; 4096];
+            let length = stream.read(&mut head).expect("a request");
+            requests.push(String::from_utf8_lossy(&head[..length]).into_owned());
+            let page = "<html>a shop</html>";
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {}\r\n\r\n{page}",
+                page.len()
+            );
+            stream.write_all(answer.as_bytes()).expect("a reader");
+        }
+        requests
+    });
+    let server = server();
+    let setup = Setup {
+        hosts: vec![format!("http://127.0.0.1:{port}")],
+        settings: json!({"drain_timeout": "100ms"}),
+        max_in_flight: 200,
+        ..Setup::new("requests-shop", &server)
+    };
+    let run = setup.start();
+    let condition = run.condition("opening");
+    assert!(
+        condition.contains("neither Elasticsearch nor OpenSearch"),
+        "{condition}"
+    );
+    let requests = answered.join().expect("it does not panic");
+    assert!(
+        requests.iter().all(|request| request.starts_with("GET ")),
+        "{requests:?}"
+    );
+    let ran = run.stop_with_open_records();
+    assert_eq!(ran.account.handed_back, ran.account.read);
+}
+
+/// Requests and items fail in every order, again and again.
+#[test]
+fn every_record_arrives_through_faults_of_every_kind_at_once() {
+    let server = server();
+    let faults = [
+        RequestFault::CutAfter,
+        RequestFault::too_many_requests(),
+        RequestFault::CutReply,
+        RequestFault::ItemsMissing(1),
+        RequestFault::CutBefore,
+        RequestFault::NotJson,
+        RequestFault::too_large(),
+        RequestFault::unavailable(),
+        RequestFault::Delay(Duration::from_secs(30)),
+    ];
+    for (number, fault) in (1..).zip(faults) {
+        let every = 7 + number;
+        let matches = move |request: &Request<'_>| request.number % every == 0;
+        server.fail_requests_if(5, matches, fault);
+    }
+    let mut asked = 0_u64;
+    let every_fifth = move |_: &testkit::bulk_server::Item<'_>| {
+        asked += 1;
+        asked.is_multiple_of(5)
+    };
+    server.fail_items(2_000, every_fifth, ItemFault::too_many_requests());
+    let setup = Setup {
+        connection: json!({"request_timeout": "300ms"}),
+        records: 1_500,
+        batch: 37,
+        ..Setup::new("requests-all", &server)
+    }
+    .with(&json!({"body_bytes": "8KiB", "requests_per_lane": 3}));
+    let ran = setup.run();
+    ran.assert_exact(&setup, &server);
+    assert!(ran.account.already_present > 0);
+    assert!(server.statistics().faulted_items > 500);
+}
+
+fn has_seven(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body);
+    text.contains("\"n\":7,")
+}

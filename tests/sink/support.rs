@@ -1,0 +1,366 @@
+//! A small topology with the sink at its end: generated records, a parser, the bolt as the program
+//! ships it, and dead letters that are kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use isobar_topology::spec::{Node, Spec};
+use isobar_topology::testing::{FnBolt, Script};
+use isobar_topology::{
+    Account, Answer, ArenaBuilder, BoltType, DocumentUse, Finish, MakeSpout, Next, PreparedBolt,
+    PreparedSpout, Registry, Rejection, Running, SourceBatch, SpoutType, Verdict, plan, start,
+};
+use serde_json::{Value, json};
+use testkit::bulk_server::{BulkServer, Options, Stored};
+use testkit::wait;
+
+/// How long a run may take: far longer than any does.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// A Wednesday in the past, in ms since 1970: the timestamp of the first record.
+pub const FIRST_TIMESTAMP: i64 = 1_767_225_600_000;
+
+/// A topology to run. The defaults suit most tests; the rest is changed in place.
+pub struct Setup {
+    /// Names the topology; dead letters are kept by it, so it is a test's own.
+    pub name: &'static str,
+    pub hosts: Vec<String>,
+    pub connection: Value,
+    /// Options of the bolt.
+    pub index: Value,
+    pub partitions: usize,
+    /// Records of each partition.
+    pub records: i64,
+    /// Records of a batch.
+    pub batch: i64,
+    pub lanes: usize,
+    pub settings: Value,
+    pub max_in_flight: usize,
+}
+
+/// A topology at work.
+pub struct Run {
+    name: &'static str,
+    running: Running,
+    records: u64,
+}
+
+/// A dead letter.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    pub offset: i64,
+    pub rejection: Rejection,
+}
+
+/// A server that keeps what it gets.
+pub fn server() -> BulkServer {
+    BulkServer::start(Options {
+        keep_documents: true,
+        ..Options::default()
+    })
+    .expect("a free port")
+}
+
+impl Setup {
+    pub fn new(name: &'static str, server: &BulkServer) -> Self {
+        Self {
+            name,
+            hosts: vec![server.url()],
+            connection: json!({"request_timeout": "5s"}),
+            index: json!({"index": "logs", "body_bytes": "16KiB", "flush_interval": "20ms"}),
+            partitions: 2,
+            records: 500,
+            batch: 50,
+            lanes: 2,
+            settings: json!({"retry_initial": "5ms", "retry_max": "50ms", "drain_timeout": "20s"}),
+            max_in_flight: 100_000,
+        }
+    }
+
+    /// Sets options of the bolt.
+    pub fn with(mut self, options: &Value) -> Self {
+        merge(&mut self.index, options);
+        self
+    }
+
+    /// Starts it; it reads everything once and ends when all is settled.
+    pub fn start(&self) -> Run {
+        let mut connection = json!({"type": "elasticsearch", "hosts": self.hosts});
+        merge(&mut connection, &self.connection);
+        let mut index =
+            json!({"type": "elasticsearch", "connection": "search", "inputs": ["parse"]});
+        merge(&mut index, &self.index);
+        let mut settings = json!({"lanes": self.lanes});
+        merge(&mut settings, &self.settings);
+        let file = json!({
+            "isobar": 1,
+            "name": self.name,
+            "connections": {"search": connection},
+            "spouts": {"in": {
+                "type": "script",
+                "partitions": self.partitions,
+                "records": self.records,
+                "batch": self.batch,
+                "max_in_flight": self.max_in_flight,
+            }},
+            "bolts": {"parse": {"type": "parse", "inputs": ["in"]}, "index": index},
+            "dead_letter": {"type": "letters"},
+            "settings": settings,
+        });
+        let spec = Spec::read(&Node::from_json(&file)).expect("a sound file");
+        let plan = plan(&spec, &registry(), self.lanes, Path::new(".")).expect("sound options");
+        Run {
+            name: self.name,
+            running: start(plan.graph, true).expect("the script starts"),
+            records: self.partitions as u64 * self.records as u64,
+        }
+    }
+
+    /// Runs it to its end, in which everything is settled.
+    pub fn run(&self) -> Ran {
+        self.start().finish()
+    }
+}
+
+fn merge(into: &mut Value, from: &Value) {
+    let into = into.as_object_mut().expect("a mapping");
+    for (key, value) in from.as_object().expect("a mapping") {
+        let _ = into.insert(key.clone(), value.clone());
+    }
+}
+
+/// What a run came to.
+pub struct Ran {
+    pub account: Account,
+    pub letters: Vec<Letter>,
+    counters: BTreeMap<&'static str, u64>,
+}
+
+impl Run {
+    /// Waits until all is settled.
+    pub fn finish(self) -> Ran {
+        let ran = self.end(Finish::Drained);
+        assert_eq!(ran.account.in_flight, 0);
+        assert_eq!(ran.account.handed_back, 0);
+        ran
+    }
+
+    /// Stops it while its sink is away: what is open is handed back.
+    pub fn stop_with_open_records(self) -> Ran {
+        self.running.stop();
+        self.end(Finish::HandedBack)
+    }
+
+    fn end(self, expected: Finish) -> Ran {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .expect("a runtime");
+        let finished = self.running.finished();
+        let finish = runtime.block_on(async { tokio::time::timeout(LIMIT, finished).await });
+        let account = self.running.account(0);
+        let conditions = self.running.health().conditions();
+        assert_eq!(finish, Ok(expected), "{account:?}\n{conditions:#?}");
+        assert_eq!(account.read, self.records.min(account.read));
+        assert_eq!(account.difference(), 0, "{account:?}");
+        let counters = self.running.bolt_counters(sink(&self.running));
+        Ran {
+            account,
+            letters: letters_of(self.name),
+            counters: counters.into_iter().map(|(name, _, n)| (name, n)).collect(),
+        }
+    }
+
+    /// Waits until the topology says that something is wrong, and returns what.
+    pub fn condition(&self, kind: &str) -> String {
+        wait::until(&format!("the condition {kind}"), LIMIT, || {
+            let conditions = self.running.health().conditions();
+            let found = conditions.iter().find(|c| c.kind == kind);
+            let found = found.ok_or_else(|| anyhow::anyhow!("{conditions:?}"));
+            found.map(|condition| condition.text.clone())
+        })
+        .expect("it is told")
+    }
+
+    /// What is wrong now.
+    pub fn conditions(&self) -> Vec<String> {
+        let conditions = self.running.health().conditions();
+        conditions.into_iter().map(|c| c.text).collect()
+    }
+
+    pub fn account(&self) -> Account {
+        self.running.account(0)
+    }
+}
+
+impl Ran {
+    /// A counter of the bolt.
+    pub fn count(&self, name: &str) -> u64 {
+        let known = self.counters.get(name);
+        *known.unwrap_or_else(|| panic!("no counter {name}: {:?}", self.counters))
+    }
+
+    /// Every record became a document of `server`, each exactly once, under an id of its own.
+    pub fn assert_exact(&self, setup: &Setup, server: &BulkServer) {
+        assert_eq!(self.letters.len(), 0, "{:?}", self.letters.first());
+        let total = setup.partitions as u64 * setup.records as u64;
+        let account = &self.account;
+        let settled = account.delivered + account.already_present;
+        assert_eq!(settled, total, "{account:?}");
+        assert_eq!(origins(&server.documents()), setup.origins());
+    }
+}
+
+impl Setup {
+    /// Partition and offset of every record.
+    pub fn origins(&self) -> BTreeSet<(i64, i64)> {
+        let partitions = 0..self.partitions as i64;
+        let origins = partitions.flat_map(|p| (0..self.records).map(move |o| (p, o)));
+        origins.collect()
+    }
+}
+
+/// Partition and offset of each document, each exactly once.
+pub fn origins(documents: &[Stored]) -> BTreeSet<(i64, i64)> {
+    let mut found = BTreeSet::new();
+    for document in documents {
+        let source = source(document);
+        let place = |name: &str| source["_isobar"][name].as_i64().expect("an origin");
+        let origin = (place("p"), place("o"));
+        assert_eq!(source["n"].as_i64(), Some(origin.1), "its own payload");
+        assert!(found.insert(origin), "{origin:?} is there twice");
+    }
+    found
+}
+
+pub fn source(document: &Stored) -> Value {
+    serde_json::from_slice(&document.source).expect("JSON")
+}
+
+/// The offset of a document on its way, from its origin.
+pub fn offset_of(source: &[u8]) -> i64 {
+    let source: Value = serde_json::from_slice(source).expect("JSON");
+    source["_isobar"]["o"].as_i64().expect("an origin")
+}
+
+fn sink(running: &Running) -> usize {
+    let bolts = &running.graph().bolts;
+    let found = bolts.iter().position(|bolt| &*bolt.id == "index");
+    found.expect("every setup has it")
+}
+
+static LETTERS: Mutex<BTreeMap<String, Vec<Letter>>> = Mutex::new(BTreeMap::new());
+
+fn letters_of(topology: &str) -> Vec<Letter> {
+    let mut letters = LETTERS.lock().unwrap_or_else(PoisonError::into_inner);
+    letters.remove(topology).unwrap_or_default()
+}
+
+fn registry() -> Registry {
+    let mut registry = isobar_operators::registry();
+    registry.spouts.push(SpoutType {
+        name: "script",
+        schema: || schemars::schema_for!(()),
+        example: "",
+        prepare: |component, _| {
+            let options = component.config.to_json();
+            let number = |name: &str| options[name].as_i64().expect("given by the setup");
+            let (partitions, records, batch) =
+                (number("partitions"), number("records"), number("batch"));
+            let start = move |context: isobar_topology::SpoutContext| {
+                let lanes = (0..partitions).map(|number| {
+                    let partition = context.partitions.open("logs", number as i32, 7);
+                    let assigned = Next::Assigned {
+                        partition: Arc::clone(&partition),
+                        start: 0,
+                    };
+                    let starts = (0..records).step_by(batch as usize);
+                    let batches = starts.map(|start| {
+                        let end = (start + batch).min(records);
+                        let mut arena = ArenaBuilder::new(Arc::clone(&partition), 0, 0);
+                        for offset in start..end {
+                            let payload = payload(offset);
+                            let timestamp = FIRST_TIMESTAMP + offset * 60_000;
+                            let payload = Some(payload.as_bytes());
+                            arena.push(offset, timestamp, None, payload, std::iter::empty());
+                        }
+                        Next::Batch(SourceBatch {
+                            arena: arena.finish(),
+                            dropped: Vec::new(),
+                        })
+                    });
+                    let steps: Vec<Next> = std::iter::once(assigned).chain(batches).collect();
+                    let make: MakeSpout = Box::new(move || Script::spout(steps));
+                    make
+                });
+                Ok(lanes.collect())
+            };
+            Ok(PreparedSpout {
+                start: Box::new(start),
+                max_in_flight_records: number("max_in_flight") as usize,
+                max_in_flight_bytes: 1 << 30,
+                max_uncommitted: usize::MAX,
+                memory: 0,
+                facts: Vec::new(),
+            })
+        },
+    });
+    registry.bolts.push(BoltType {
+        name: "parse",
+        schema: || schemars::schema_for!(()),
+        example: "",
+        prepare: |_, _| {
+            Ok(PreparedBolt {
+                document: DocumentUse::Makes,
+                ..PreparedBolt::new(Arc::new(|_| {
+                    FnBolt::any(|batch, out| {
+                        batch.judge(out, |record| match record.adopt_json() {
+                            Ok(()) => Verdict::Keep,
+                            Err(error) => {
+                                Verdict::Reject(Rejection::new("invalid_json", error.to_string()))
+                            }
+                        });
+                        Ok(())
+                    })
+                }))
+            })
+        },
+    });
+    registry.bolts.push(BoltType {
+        name: "letters",
+        schema: || schemars::schema_for!(()),
+        example: "",
+        prepare: |_, prepare| {
+            let topology = prepare.topology.to_owned();
+            Ok(PreparedBolt {
+                emits: false,
+                document: DocumentUse::Any,
+                ..PreparedBolt::new(Arc::new(move |_| {
+                    let topology = topology.clone();
+                    FnBolt::any(move |batch, _| {
+                        let mut kept = LETTERS.lock().unwrap_or_else(PoisonError::into_inner);
+                        let kept = kept.entry(topology.clone()).or_default();
+                        for (row, record) in batch.records().enumerate() {
+                            kept.push(Letter {
+                                offset: record.offset(),
+                                rejection: batch.rejection(row).expect("a reason").clone(),
+                            });
+                        }
+                        batch.answer(Answer::Delivered);
+                        Ok(())
+                    })
+                }))
+            })
+        },
+    });
+    registry
+}
+
+/// The payload of a record: some hundred bytes, a line end in every third.
+fn payload(offset: i64) -> String {
+    let space = if offset % 3 == 0 { "\n" } else { "" };
+    let filler = "x".repeat(100 + (offset % 50) as usize);
+    format!("{{\"n\":{offset},{space}\"text\":\"{filler}\"{space}}}")
+}
