@@ -5,6 +5,7 @@ mod blackhole;
 mod elasticsearch;
 mod filter;
 mod parse_json;
+mod lookup;
 mod parse_syslog;
 mod remove_fields;
 mod rename_fields;
@@ -19,6 +20,7 @@ pub(crate) fn list() -> Vec<BoltType> {
         elasticsearch::TYPE,
         filter::TYPE,
         parse_json::TYPE,
+        lookup::TYPE,
         parse_syslog::TYPE,
         remove_fields::TYPE,
         rename_fields::TYPE,

@@ -9,6 +9,8 @@ mod field_name;
 pub mod kafka;
 pub mod lag;
 mod ordered;
+#[cfg(test)]
+mod scratch;
 mod spouts;
 mod template;
 

@@ -1,0 +1,499 @@
+//! `lookup`: adds fields from a table, found by a value of the record.
+
+mod read;
+mod reload;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use isobar_topology::clock::Instant;
+use isobar_topology::spec::units::{ByteSize, Duration};
+use isobar_topology::spec::{Component, Path, Problem, Problems, parse_config};
+use isobar_topology::{
+    AnyBolt, Batch, Bolt, BoltContext, BoltType, Counter, Emitter, OperatorError, Prepare,
+    PreparedBolt, Record, RecordMut, Rejection, Shared, Symbol, Verdict, json,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::expression::Expression;
+use crate::field_name;
+use read::{Field, ROW_BYTES_MAX, Shape, TableFormat, columns};
+use reload::{Follower, Source};
+
+pub(super) const TYPE: BoltType = BoltType {
+    name: "lookup",
+    schema: || schemars::schema_for!(LookupConfig),
+    example: EXAMPLE,
+    prepare,
+};
+
+const EXAMPLE: &str = "\
+type: lookup
+inputs: [parse]
+file: hosts.csv
+key: host
+from: doc.host
+fields: {zone: zone, team: owner}
+default: {team: unknown}
+";
+
+/// Adds fields from a table: the row whose key equals a value of the record gives the fields.
+///
+/// The table is a file of CSV with a first line of column names, or of JSON with one object per line.
+/// A table with `host,zone,owner` and the options `key: host`, `from: doc.host`,
+/// `fields: {zone: zone, team: owner}` sets `zone` and `team` by the record's `host`. Fields that a
+/// document has already are replaced. Values of CSV are text; JSON keeps its types. An empty cell, a
+/// missing member and null are no value, and set nothing.
+///
+/// The table is read when the topology starts, and again when the file has changed. Replace the file
+/// by renaming a new one to its name. A file that cannot be read, does not fit, or has lost too many
+/// rows is refused: the table before stays in use, and the health of the topology says so. Columns
+/// are taken up when the topology starts.
+///
+/// Counts `hits`, `misses`, `reloads` and `reloads_refused`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LookupConfig {
+    /// The file of the table; a relative path starts at the directory of the topology file.
+    file: String,
+    /// How the file is written. Default: `csv` for names that end in `.csv`, `ndjson` for those in
+    /// `.ndjson` or `.jsonl`.
+    format: Option<TableFormat>,
+    /// The column that is searched. Its values must not repeat. Numbers of JSON count as their text.
+    key: String,
+    /// An expression for what is searched, such as `doc.host` or `doc.app + '/' + doc.env`.
+    from: String,
+    /// Fields of the document, each with the column that its value comes from. Default: every column
+    /// but `key`, under its own name.
+    fields: Option<BTreeMap<String, String>>,
+    /// Name of one field for an object of all fields, instead of the fields themselves.
+    target: Option<String>,
+    /// What becomes of a record without a row: `keep` lets it go on, `reject` sends it to `rejected`
+    /// as `lookup_missing`. A record that lacks what `from` asks for is one without a row. Default
+    /// `keep`.
+    #[serde(default)]
+    on_missing: OnMissing,
+    /// Values of fields where the table has none for a record. Default: none.
+    #[serde(default)]
+    default: BTreeMap<String, serde_json::Value>,
+    /// How often to look whether the file has changed; `0s` for never. Default 10s.
+    #[serde(default = "reload_interval")]
+    reload_interval: Duration,
+    /// The part of its rows, in percent from 0% to 100%, that a changed table may have lost and still
+    /// be taken. Default 50%.
+    #[serde(default)]
+    shrink_limit: Percent,
+    /// Most bytes of the file, and of the table made of it; up to 2GiB. Old and new table are in
+    /// memory together for a while, so the topology may need twice as much. Default 64MiB.
+    #[serde(default = "table_bytes_max")]
+    table_bytes_max: ByteSize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum OnMissing {
+    #[default]
+    Keep,
+    Reject,
+}
+
+fn reload_interval() -> Duration {
+    Duration::secs(10)
+}
+
+fn table_bytes_max() -> ByteSize {
+    ByteSize::mib(64)
+}
+
+/// A whole number of percent, from 0% to 100%.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(with = "String")]
+struct Percent(u8);
+
+impl Default for Percent {
+    fn default() -> Self {
+        Self(50)
+    }
+}
+
+impl TryFrom<String> for Percent {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let number = text
+            .strip_suffix('%')
+            .and_then(|text| text.trim_end().parse().ok());
+        let percent = number.filter(|percent| *percent <= 100);
+        percent
+            .map(Self)
+            .ok_or_else(|| format!("{text:?} is not a part: write a whole number from 0% to 100%"))
+    }
+}
+
+fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedBolt, Problems> {
+    let config: LookupConfig = parse_config(&component.config, &component.path)?;
+    let path = &component.path;
+    let mut problems = Problems::default();
+    let from = Expression::compile(&config.from, &path.key("from"), prepare);
+    let from = problems.take(from.map_err(Problems::from));
+    let shape = problems.take(shape(&config, path, prepare));
+    let symbols = shape.as_ref().and_then(|shape| {
+        let symbols = symbols(&config, shape, path, prepare);
+        problems.take(symbols.map_err(Problems::from))
+    });
+    let source = shape.and_then(|shape| {
+        let interval = Some(config.reload_interval.get()).filter(|interval| !interval.is_zero());
+        let file = prepare.file(&config.file);
+        let loaded = Source::load(file, shape, interval, config.shrink_limit.0);
+        problems.take(loaded.map_err(|error| about_file(&config, path, &error).into()))
+    });
+    problems.or(())?;
+    let made = from.zip(symbols).zip(source);
+    let ((from, symbols), source) = made.expect("no problem means all three");
+    let size = source.table().size();
+    let rows = source.table().rows();
+    let prepared = Arc::new(Prepared {
+        defaults: defaults(source.shape()),
+        file: config.file.clone(),
+        source: Arc::new(source),
+        from,
+        symbols,
+        on_missing: config.on_missing,
+    });
+    Ok(PreparedBolt {
+        // While a table is read, besides old and new there is a row as it is written and as JSON.
+        memory_shared: 2 * config.table_bytes_max.get() + 4 * ROW_BYTES_MAX,
+        facts: vec![(
+            "table".to_owned(),
+            format!("{}: {rows} rows, {}", config.file, ByteSize::bytes(size)),
+        )],
+        ..PreparedBolt::new(Arc::new(move |context| {
+            AnyBolt::new(Lookup::new(&prepared, &context))
+        }))
+    })
+}
+
+fn about_file(config: &LookupConfig, path: &Path, error: &read::TableError) -> Problem {
+    Problem::new(path.key("file"), format!("{}: {error}", config.file))
+        .expected("a table that can be read")
+}
+
+/// What to take from the file, as far as options and the names of its columns tell.
+fn shape(config: &LookupConfig, path: &Path, prepare: &Prepare<'_>) -> Result<Shape, Problems> {
+    let mut problems = Problems::default();
+    let bytes_max = config.table_bytes_max.get();
+    if bytes_max > 1 << 31 {
+        let problem = Problem::new(
+            path.key("table_bytes_max"),
+            format!("found {}", config.table_bytes_max),
+        );
+        problems.push(problem.expected("at most 2GiB"));
+    }
+    if config.on_missing == OnMissing::Reject && !config.default.is_empty() {
+        let problem = Problem::new(path.key("default"), "records without a row are rejected");
+        problems.push(problem.expected("`on_missing: keep`, or no defaults"));
+    }
+    let Some(format) = problems.take(format(config, path)) else {
+        return Err(problems);
+    };
+    let file = prepare.file(&config.file);
+    let names = columns(&file, format, bytes_max).map_err(|e| about_file(config, path, &e).into());
+    let Some(names) = problems.take(names) else {
+        return Err(problems);
+    };
+    let known = |column: &str, path: Path, problems: &mut Problems| {
+        // A table of JSON without rows has no columns, and need not have them yet.
+        if !names.is_empty() && !names.iter().any(|name| name == column) {
+            let names = names.iter().map(String::as_str);
+            let shown = names.clone().take(20).collect::<Vec<_>>().join(", ");
+            problems.push(
+                Problem::new(path, format!("{} has no column `{column}`", config.file))
+                    .expected(format!("one of {shown}"))
+                    .near(column, names),
+            );
+        }
+    };
+    known(&config.key, path.key("key"), &mut problems);
+    let pairs: Vec<(String, String)> = match &config.fields {
+        Some(fields) => {
+            let named = fields.iter().filter_map(|(written, column)| {
+                let path = path.key("fields").key(written);
+                let name = match config.target {
+                    // Names inside of an object are names and nothing else.
+                    Some(_) => written,
+                    None => problems
+                        .take(field_name::top_level(written, &path).map_err(Problems::from))?,
+                };
+                known(column, path, &mut problems);
+                Some((name.to_owned(), column.clone()))
+            });
+            named.collect()
+        }
+        None => {
+            let others = names.iter().filter(|name| **name != config.key);
+            others.map(|name| (name.clone(), name.clone())).collect()
+        }
+    };
+    if pairs.is_empty() && problems.is_empty() {
+        let problem = Problem::new(path.key("fields"), "there is no field to set");
+        problems.push(problem.expected("fields of the document, each with a column of the table"));
+    }
+    for name in config.default.keys() {
+        if !pairs.iter().any(|(field, _)| field == name) {
+            let fields = pairs.iter().map(|(field, _)| field.as_str());
+            problems.push(
+                Problem::new(
+                    path.key("default").key(name),
+                    "it is not a field of this lookup",
+                )
+                .expected(format!(
+                    "one of {}",
+                    fields.clone().take(20).collect::<Vec<_>>().join(", ")
+                ))
+                .near(name, fields),
+            );
+        }
+    }
+    let fields = pairs.into_iter().map(|(name, column)| Field {
+        default: config
+            .default
+            .get(&name)
+            .map(|value| value.to_string().into_bytes())
+            .unwrap_or_default(),
+        name,
+        column,
+    });
+    problems.or(Shape {
+        format,
+        key: config.key.clone(),
+        fields: fields.collect(),
+        nested: config.target.is_some(),
+        bytes_max,
+    })
+}
+
+fn format(config: &LookupConfig, path: &Path) -> Result<TableFormat, Problems> {
+    let ending = config.file.rsplit_once('.').map(|(_, ending)| ending);
+    match (config.format, ending) {
+        (Some(format), _) => Ok(format),
+        (None, Some("csv")) => Ok(TableFormat::Csv),
+        (None, Some("ndjson" | "jsonl")) => Ok(TableFormat::Ndjson),
+        (None, _) => {
+            let text = format!(
+                "the name {} does not tell how the file is written",
+                config.file
+            );
+            let problem = Problem::new(path.key("file"), text);
+            Err(problem
+                .expected("a name in .csv, .ndjson or .jsonl, or the option `format`")
+                .into())
+        }
+    }
+}
+
+/// The fields that are set, in the order of the values of a row.
+fn symbols(
+    config: &LookupConfig,
+    shape: &Shape,
+    path: &Path,
+    prepare: &mut Prepare<'_>,
+) -> Result<Vec<Symbol>, Problem> {
+    if let Some(target) = &config.target {
+        let path = path.key("target");
+        return Ok(vec![
+            prepare.symbol(field_name::top_level(target, &path)?, &path)?,
+        ]);
+    }
+    let path = path.key("fields");
+    let mut symbols: Vec<Symbol> = Vec::new();
+    for Field { name, .. } in &shape.fields {
+        let symbol = prepare.symbol(name, &path)?;
+        if symbols.contains(&symbol) {
+            let problem = Problem::new(path.key(name), format!("the field `{name}` is set twice"));
+            return Err(problem.expected("each field once"));
+        }
+        symbols.push(symbol);
+    }
+    Ok(symbols)
+}
+
+/// The values of a record without a row: raw JSON, empty for none.
+fn defaults(shape: &Shape) -> Vec<Vec<u8>> {
+    if !shape.nested {
+        return shape
+            .fields
+            .iter()
+            .map(|field| field.default.clone())
+            .collect();
+    }
+    let mut object = vec![b'{'];
+    for field in shape
+        .fields
+        .iter()
+        .filter(|field| !field.default.is_empty())
+    {
+        if object.len() > 1 {
+            object.push(b',');
+        }
+        json::write_string(&mut object, &field.name);
+        object.push(b':');
+        object.extend_from_slice(&field.default);
+    }
+    object.push(b'}');
+    let is_empty = object == b"{}";
+    vec![if is_empty { Vec::new() } else { object }]
+}
+
+/// What all lanes share.
+struct Prepared {
+    source: Arc<Source>,
+    /// As the topology file names it.
+    file: String,
+    from: Expression,
+    symbols: Vec<Symbol>,
+    defaults: Vec<Vec<u8>>,
+    on_missing: OnMissing,
+}
+
+struct Lookup {
+    prepared: Arc<Prepared>,
+    follower: Follower,
+    hits: Counter,
+    misses: Counter,
+    batch: InBatch,
+}
+
+/// What was found for the records of a batch; kept for its memory.
+#[derive(Default)]
+struct InBatch {
+    key: Vec<u8>,
+    /// Where the values of each record start in `values`; `None` for a miss.
+    places: Vec<Option<usize>>,
+    /// Values that were put into the batch, for each row of the table that occurs and for misses.
+    values: Vec<Option<Shared>>,
+    /// Where the values of a row of the table start.
+    place_of_row: HashMap<usize, usize>,
+    misses: usize,
+}
+
+impl Lookup {
+    fn new(prepared: &Arc<Prepared>, context: &BoltContext) -> Self {
+        let counters = &context.counters;
+        Self {
+            prepared: Arc::clone(prepared),
+            follower: Follower::new(&prepared.source, context),
+            hits: counters.counter("hits", "Records for which the table has a row."),
+            misses: counters.counter("misses", "Records for which the table has no row."),
+            batch: InBatch::default(),
+        }
+    }
+}
+
+impl Bolt for Lookup {
+    async fn process(&mut self, mut batch: Batch, out: &mut Emitter) -> Result<(), OperatorError> {
+        self.follower.follow(out);
+        let (prepared, found) = (&*self.prepared, &mut self.batch);
+        found.find(&mut batch, prepared, self.follower.table());
+        self.misses.add(found.misses as u64);
+        self.hits.add((batch.len() - found.misses) as u64);
+        let mut places = found.places.iter();
+        let values = &found.values;
+        let key = &mut found.key;
+        batch.judge(out, |record| match places.next() {
+            Some(Some(place)) => prepared.set(record, &values[*place..]),
+            _ => prepared.miss(record, &values[..prepared.symbols.len()], key),
+        });
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.follower.deadline()
+    }
+
+    async fn flush(&mut self, out: &mut Emitter) -> Result<(), OperatorError> {
+        self.follower.follow(out);
+        Ok(())
+    }
+}
+
+impl InBatch {
+    /// Finds the row of each record. Every row that occurs is put into the batch once.
+    fn find(&mut self, batch: &mut Batch, prepared: &Prepared, table: &table::Table) {
+        self.places.clear();
+        self.values.clear();
+        self.place_of_row.clear();
+        self.misses = 0;
+        for value in &prepared.defaults {
+            let shared = (!value.is_empty()).then(|| batch.share(value));
+            self.values.push(shared);
+        }
+        for record in 0..batch.len() {
+            self.key.clear();
+            let written = prepared
+                .from
+                .write_text(batch.record(record), &mut self.key);
+            let row = written.ok().and_then(|()| table.find(&self.key));
+            let Some(row) = row else {
+                self.misses += 1;
+                self.places.push(None);
+                continue;
+            };
+            let place = *self.place_of_row.entry(row).or_insert_with(|| {
+                let place = self.values.len();
+                let values = (0..prepared.symbols.len()).map(|value| table.value(row, value));
+                let values = values.map(|value| value.map(|json| batch.share(json)));
+                self.values.extend(values);
+                place
+            });
+            self.places.push(Some(place));
+        }
+    }
+}
+
+impl Prepared {
+    fn set(&self, record: &mut RecordMut<'_>, values: &[Option<Shared>]) -> Verdict {
+        for (symbol, value) in self.symbols.iter().zip(values) {
+            if let Some(value) = value
+                && let Err(error) = record.set_shared(*symbol, *value)
+            {
+                return Verdict::Reject(Rejection::new("no_document", error.to_string()));
+            }
+        }
+        Verdict::Keep
+    }
+
+    fn miss(
+        &self,
+        record: &mut RecordMut<'_>,
+        defaults: &[Option<Shared>],
+        key: &mut Vec<u8>,
+    ) -> Verdict {
+        match self.on_missing {
+            OnMissing::Keep => self.set(record, defaults),
+            OnMissing::Reject => Verdict::Reject(Rejection::new(
+                "lookup_missing",
+                self.why_missing(record.view(), key),
+            )),
+        }
+    }
+
+    #[cold]
+    fn why_missing(&self, record: Record<'_>, key: &mut Vec<u8>) -> String {
+        key.clear();
+        match self.from.write_text(record, key) {
+            Ok(()) => {
+                let key = String::from_utf8_lossy(&key[..key.len().min(200)]);
+                format!("{} has no row for {key:?}", self.file)
+            }
+            Err(undefined) => format!(
+                "there is nothing to look up: {}",
+                self.from.explain(undefined)
+            ),
+        }
+    }
+}
