@@ -3,6 +3,8 @@
 
 mod blackhole;
 mod elasticsearch;
+mod console;
+mod file;
 mod filter;
 mod parse_json;
 mod lookup;
@@ -18,6 +20,8 @@ pub(crate) fn list() -> Vec<BoltType> {
     vec![
         blackhole::TYPE,
         elasticsearch::TYPE,
+        console::TYPE,
+        file::TYPE,
         filter::TYPE,
         parse_json::TYPE,
         lookup::TYPE,

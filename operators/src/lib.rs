@@ -9,6 +9,8 @@ mod field_name;
 pub mod kafka;
 pub mod lag;
 mod ordered;
+mod letter;
+mod lines;
 #[cfg(test)]
 mod scratch;
 mod spouts;

@@ -28,6 +28,10 @@ impl Scratch {
         std::fs::write(&new, text).expect("room for a file");
         std::fs::rename(new, self.path.join(name)).expect("in one directory");
     }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path.join(name)).expect("a file of text")
+    }
 }
 
 impl Drop for Scratch {

@@ -1,0 +1,215 @@
+//! A dead letter as one JSON object on one line: why a record was rejected, where it comes from, and
+//! the record itself, for people and for programs that read lines.
+
+use isobar_topology::{Record, Rejection, clock, json};
+
+use crate::event_time::rfc3339;
+
+/// The version of the format; a change that readers must know of makes another one.
+const VERSION: &[u8] = b"1";
+
+/// Appends the letter of a record.
+///
+/// Members: `letter`, the version of the format; `reason`, `class`, `bolt` and `attempts` of the
+/// rejection; `target` and `document_id` where something was tried; `source` (hash of cluster and
+/// topic, as in document ids), `topic`, `partition`, `offset`, `timestamp` and, for children of split
+/// records, `ordinal`; `rejected_at`; `key`, `payload` and `headers`. Bytes that are not UTF-8 stand in
+/// base64 under the name with `_base64` behind it. What is absent, such as the payload of a tombstone,
+/// is null.
+pub(crate) fn write(out: &mut Vec<u8>, record: Record<'_>, rejection: &Rejection) {
+    out.extend_from_slice(b"{\"letter\":");
+    out.extend_from_slice(VERSION);
+    text(out, "reason", &rejection.reason);
+    text(out, "class", rejection.class);
+    text(out, "bolt", &rejection.bolt);
+    number(out, "attempts", rejection.attempts.into());
+    if let Some(target) = &rejection.target {
+        text(out, "target", target);
+    }
+    if let Some(id) = &rejection.document_id {
+        text(out, "document_id", id);
+    }
+    text(out, "source", &format!("{:016x}", record.source()));
+    text(out, "topic", record.topic());
+    number(out, "partition", record.partition().into());
+    number(out, "offset", record.offset());
+    time(out, "timestamp", record.timestamp());
+    if let Some(ordinal) = record.ordinal() {
+        number(out, "ordinal", ordinal.into());
+    }
+    time(out, "rejected_at", clock::unix_ms());
+    bytes(out, "key", record.key());
+    bytes(out, "payload", record.payload());
+    name(out, "headers");
+    out.push(b'[');
+    for (number, (header, value)) in record.headers().enumerate() {
+        if number > 0 {
+            out.push(b',');
+        }
+        let start = out.len();
+        bytes(out, "name", Some(header));
+        bytes(out, "value", value);
+        // The comma before the first member.
+        out[start] = b'{';
+        out.push(b'}');
+    }
+    out.extend_from_slice(b"]}");
+}
+
+/// Appends a comma and the name of a member.
+fn name(out: &mut Vec<u8>, name: &str) {
+    out.push(b',');
+    json::write_string(out, name);
+    out.push(b':');
+}
+
+fn text(out: &mut Vec<u8>, member: &str, text: &str) {
+    name(out, member);
+    json::write_string(out, text);
+}
+
+fn number(out: &mut Vec<u8>, member: &str, number: i64) {
+    name(out, member);
+    out.extend_from_slice(number.to_string().as_bytes());
+}
+
+/// Appends a time in ms since 1970; before 1970 there is none.
+fn time(out: &mut Vec<u8>, member: &str, ms: i64) {
+    name(out, member);
+    if ms < 0 {
+        out.extend_from_slice(b"null");
+        return;
+    }
+    out.push(b'"');
+    rfc3339::write(out, ms);
+    out.push(b'"');
+}
+
+fn bytes(out: &mut Vec<u8>, member: &str, bytes: Option<&[u8]>) {
+    let Some(bytes) = bytes else {
+        name(out, member);
+        return out.extend_from_slice(b"null");
+    };
+    match std::str::from_utf8(bytes) {
+        Ok(content) => text(out, member, content),
+        Err(_) => {
+            name(out, &format!("{member}_base64"));
+            out.push(b'"');
+            write_base64(out, bytes);
+            out.push(b'"');
+        }
+    }
+}
+
+/// Appends bytes in the base64 of RFC 4648, section 4, with padding.
+fn write_base64(out: &mut Vec<u8>, bytes: &[u8]) {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for chunk in bytes.chunks(3) {
+        let at = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));
+        let bits = at(0) << 16 | at(1) << 8 | at(2);
+        for digit in 0..4 {
+            let value = bits >> (18 - 6 * digit) & 63;
+            let is_padding = digit > chunk.len();
+            out.push(if is_padding {
+                b'='
+            } else {
+                DIGITS[value as usize]
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use isobar_topology::Symbols;
+    use isobar_topology::testing::{Harness, Input};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn letter(input: Input, rejection: &Rejection) -> Value {
+        let mut harness = Harness::new(Symbols::new());
+        let batch = harness.batch(&[input]);
+        let mut line = Vec::new();
+        write(&mut line, batch.record(0), rejection);
+        batch.answer(isobar_topology::Answer::Delivered);
+        assert!(!line.contains(&b'\n'));
+        assert!(json::scan_object(&line, |_| {}).is_ok());
+        let mut letter: Value = serde_json::from_slice(&line).expect("JSON");
+        let at = letter
+            .as_object_mut()
+            .expect("an object")
+            .remove("rejected_at");
+        let at: Option<jiff::Timestamp> = at.and_then(|at| at.as_str()?.parse().ok());
+        assert!(at.is_some());
+        letter
+    }
+
+    #[test]
+    fn a_letter_tells_reason_origin_and_content() {
+        let mut rejection = Rejection::new("mapping", "field \"a\" is\nno number");
+        rejection.bolt = "index".into();
+        rejection.attempts = 3;
+        let input = Input {
+            key: Some(b"k".to_vec()),
+            headers: vec![
+                ("h".to_owned(), b"v".to_vec()),
+                ("h".to_owned(), b"\xFF".to_vec()),
+            ],
+            ..Input::raw("line 1\nline 2")
+        };
+        assert_eq!(
+            letter(
+                input,
+                &rejection
+                    .clone()
+                    .tried("logs-1".into(), Some("1x".to_owned()))
+            ),
+            json!({
+                "letter": 1, "reason": "field \"a\" is\nno number", "class": "mapping",
+                "bolt": "index", "attempts": 3, "target": "logs-1", "document_id": "1x",
+                "source": "0000000000000007", "topic": "topic", "partition": 3, "offset": 0,
+                "timestamp": "2023-11-14T22:13:20Z", "key": "k", "payload": "line 1\nline 2",
+                "headers": [{"name": "h", "value": "v"}, {"name": "h", "value_base64": "/w=="}],
+            })
+        );
+        let tombstone = Input {
+            timestamp: -1,
+            ..Input::default()
+        };
+        assert_eq!(
+            letter(tombstone, &rejection),
+            json!({
+                "letter": 1, "reason": "field \"a\" is\nno number", "class": "mapping",
+                "bolt": "index", "attempts": 3,
+                "source": "0000000000000007", "topic": "topic", "partition": 3, "offset": 0,
+                "timestamp": null, "key": null, "payload": null, "headers": [],
+            })
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_in_base64() {
+        // The vectors of RFC 4648, section 10, and bytes that show every bit.
+        for (bytes, expected) in [
+            (&b""[..], ""),
+            (b"f", "Zg=="),
+            (b"fo", "Zm8="),
+            (b"foo", "Zm9v"),
+            (b"foob", "Zm9vYg=="),
+            (b"fooba", "Zm9vYmE="),
+            (b"foobar", "Zm9vYmFy"),
+            (b"\xFB\xFF\xBE\x00", "+/++AA=="),
+        ] {
+            let mut out = Vec::new();
+            write_base64(&mut out, bytes);
+            assert_eq!(String::from_utf8(out).as_deref(), Ok(expected));
+        }
+        let letter = letter(
+            Input::raw(b"\xFF\xFE"),
+            &Rejection::new("invalid_json", "x"),
+        );
+        assert_eq!(letter["payload_base64"], "//4=");
+        assert_eq!(letter.get("payload"), None);
+    }
+}

@@ -1,0 +1,334 @@
+//! Records as lines of text, and the bolt of sinks that write lines: to a file, to standard output.
+//!
+//! Knows neither; a sink gives the writer. Writing may wait, so it goes on beside the lanes.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use isobar_topology::{
+    Answer, Batch, Bolt, BoltContext, Emitter, Health, NoDocument, OperatorError, Record, Rejection,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::letter;
+
+/// What a line is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LineFormat {
+    /// The document, as JSON.
+    #[default]
+    Document,
+    /// The record's value as it was read.
+    Payload,
+}
+
+/// Where lines go.
+pub(crate) trait WriteLines: Send + 'static {
+    /// Makes ready to write, so that what is wrong shows before anything is read.
+    fn open(&mut self) -> io::Result<()>;
+
+    /// Writes whole lines; returns when they are where they should be. What was written of lines that
+    /// failed may be written again.
+    fn write(&mut self, lines: &[u8]) -> io::Result<()>;
+}
+
+/// A writer that all lanes use in turn.
+pub(crate) struct SharedWriter<W> {
+    /// What it writes to, for people.
+    name: String,
+    state: Mutex<State<W>>,
+}
+
+struct State<W> {
+    writer: W,
+    /// The last write failed.
+    failing: bool,
+}
+
+/// The condition of a bolt whose writer fails.
+const WRITING: &str = "writing";
+
+impl<W: WriteLines> SharedWriter<W> {
+    pub(crate) fn new(name: String, writer: W) -> Arc<Self> {
+        let failing = false;
+        Arc::new(Self {
+            name,
+            state: Mutex::new(State { writer, failing }),
+        })
+    }
+
+    fn open(&self) -> Result<(), OperatorError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.writer.open().map_err(|error| self.error(error))
+    }
+
+    fn write(&self, lines: &[u8], bolt: &str, health: &Health) -> Result<(), OperatorError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = state.writer.write(lines).map_err(|error| self.error(error));
+        match &written {
+            Err(error) => health.set(bolt, WRITING, error.to_string()),
+            Ok(()) if state.failing => health.clear(bolt, WRITING),
+            Ok(()) => {}
+        }
+        state.failing = written.is_err();
+        written
+    }
+
+    fn error(&self, error: io::Error) -> OperatorError {
+        OperatorError::external(format!("cannot write to {}", self.name)).with_source(error)
+    }
+}
+
+/// The bolt of a sink that writes lines. It answers for records when their lines are written.
+pub(crate) struct LineSink<W> {
+    writer: Arc<SharedWriter<W>>,
+    format: LineFormat,
+    bolt: Arc<str>,
+    health: Health,
+    lines: Vec<u8>,
+}
+
+impl<W: WriteLines> LineSink<W> {
+    /// Lines of so many bytes are written at once; a record that is longer alone.
+    const PORTION: usize = 1 << 20;
+
+    /// Bytes that each lane holds at most, as long as no record is longer than a portion.
+    pub(crate) const MEMORY: usize = 2 * Self::PORTION;
+
+    pub(crate) fn new(
+        writer: &Arc<SharedWriter<W>>,
+        format: LineFormat,
+        context: &BoltContext,
+    ) -> Self {
+        Self {
+            writer: Arc::clone(writer),
+            format,
+            bolt: Arc::clone(&context.id),
+            health: context.health.clone(),
+            lines: Vec::new(),
+        }
+    }
+
+    async fn write(&mut self) -> Result<(), OperatorError> {
+        let (writer, bolt) = (Arc::clone(&self.writer), Arc::clone(&self.bolt));
+        let (lines, health) = (std::mem::take(&mut self.lines), self.health.clone());
+        let work = tokio::task::spawn_blocking(move || {
+            let written = writer.write(&lines, &bolt, &health);
+            (lines, written)
+        });
+        let (lines, written) = work.await.map_err(fault)?;
+        self.lines = lines;
+        self.lines.clear();
+        // One huge record must not keep its memory for ever.
+        self.lines.shrink_to(Self::MEMORY);
+        written
+    }
+}
+
+fn fault(error: tokio::task::JoinError) -> OperatorError {
+    OperatorError::internal("writing ended by a fault").with_source(error)
+}
+
+impl<W: WriteLines> Bolt for LineSink<W> {
+    async fn open(&mut self) -> Result<(), OperatorError> {
+        let writer = Arc::clone(&self.writer);
+        let work = tokio::task::spawn_blocking(move || writer.open());
+        work.await.map_err(fault)?
+    }
+
+    async fn process(&mut self, batch: Batch, _out: &mut Emitter) -> Result<(), OperatorError> {
+        self.lines.clear();
+        for row in 0..batch.len() {
+            let record = batch.record(row);
+            write_line(&mut self.lines, record, batch.rejection(row), self.format)
+                .map_err(|missing| OperatorError::user(missing.to_string()))?;
+            if self.lines.len() >= Self::PORTION {
+                self.write().await?;
+            }
+        }
+        if !self.lines.is_empty() {
+            self.write().await?;
+        }
+        batch.answer(Answer::Delivered);
+        Ok(())
+    }
+}
+
+/// Appends the line of a record with its end: the dead letter of one that was rejected, else what
+/// `format` says. A tombstone has an empty payload.
+fn write_line(
+    out: &mut Vec<u8>,
+    record: Record<'_>,
+    rejection: Option<&Rejection>,
+    format: LineFormat,
+) -> Result<(), NoDocument> {
+    let start = out.len();
+    match (rejection, format) {
+        (Some(rejection), _) => letter::write(out, record, rejection),
+        (None, LineFormat::Payload) => {
+            out.extend_from_slice(record.payload().unwrap_or_default());
+        }
+        (None, LineFormat::Document) => {
+            if !record.write(out) {
+                return Err(NoDocument);
+            }
+            // Between the parts of a document line ends are space; inside of its texts they are
+            // escaped.
+            for byte in &mut out[start..] {
+                if matches!(byte, b'\n' | b'\r') {
+                    *byte = b' ';
+                }
+            }
+        }
+    }
+    out.push(b'\n');
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use isobar_topology::testing::{Fate, Harness, Input};
+    use isobar_topology::{Condition, Symbols};
+
+    use super::*;
+
+    /// Keeps what is written; fails while `away`.
+    #[derive(Default)]
+    struct Memory {
+        written: Vec<Vec<u8>>,
+        away: bool,
+    }
+
+    impl WriteLines for Memory {
+        fn open(&mut self) -> io::Result<()> {
+            self.write(b"")
+        }
+
+        fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+            if self.away {
+                return Err(io::Error::other("no room"));
+            }
+            self.written.push(lines.to_vec());
+            Ok(())
+        }
+    }
+
+    struct Fixture {
+        writer: Arc<SharedWriter<Memory>>,
+        sink: LineSink<Memory>,
+        harness: Harness,
+        health: Health,
+    }
+
+    impl Fixture {
+        fn new(format: LineFormat) -> Self {
+            let writer = SharedWriter::new("memory".to_owned(), Memory::default());
+            let health = Health::default();
+            let sink = LineSink {
+                writer: Arc::clone(&writer),
+                format,
+                bolt: "out".into(),
+                health: health.clone(),
+                lines: Vec::new(),
+            };
+            Self {
+                writer,
+                sink,
+                harness: Harness::new(Symbols::new()),
+                health,
+            }
+        }
+
+        fn set_away(&self, away: bool) {
+            self.writer.state.lock().expect("no panic").writer.away = away;
+        }
+
+        fn written(&self) -> Vec<Vec<u8>> {
+            std::mem::take(&mut self.writer.state.lock().expect("no panic").writer.written)
+        }
+
+        async fn process(&mut self, inputs: &[Input]) -> (Result<(), OperatorError>, Vec<Fate>) {
+            let batch = self.harness.batch(inputs);
+            let mut out = self.harness.emitter();
+            let result = self.sink.process(batch, &mut out).await;
+            (result, self.harness.fates().expect("the batch is answered"))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_document_is_one_line_however_it_was_written() {
+        let mut fixture = Fixture::new(LineFormat::Document);
+        let pretty = "{\r\n  \"a\": \"x\\ny\",\n  \"b\": 1\n}\n";
+        let (result, fates) = fixture
+            .process(&[Input::document(pretty), Input::document("{}")])
+            .await;
+        assert!(result.is_ok());
+        assert_eq!(fates, [Fate::Delivered; 2]);
+        let text = fixture.written().concat();
+        assert_eq!(text, b"{    \"a\": \"x\\ny\",   \"b\": 1}\n{}\n");
+    }
+
+    #[tokio::test]
+    async fn a_payload_is_written_as_it_is_and_a_tombstone_is_an_empty_line() {
+        let mut fixture = Fixture::new(LineFormat::Payload);
+        let inputs = [Input::raw(b"\xFFa"), Input::default(), Input::raw("")];
+        let (result, fates) = fixture.process(&inputs).await;
+        assert!(result.is_ok());
+        assert_eq!(fates, [Fate::Delivered; 3]);
+        assert_eq!(fixture.written().concat(), b"\xFFa\n\n\n");
+    }
+
+    #[tokio::test]
+    async fn a_record_without_document_fails_as_its_own_fault() {
+        let mut fixture = Fixture::new(LineFormat::Document);
+        let (result, fates) = fixture.process(&[Input::raw("{}")]).await;
+        let error = result.expect_err("no parser ran");
+        assert_eq!(error.domain, isobar_topology::Domain::User);
+        assert_eq!(fates, [Fate::Failed]);
+        assert!(fixture.written().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_fails_is_waited_for_and_says_so() {
+        let mut fixture = Fixture::new(LineFormat::Payload);
+        fixture.set_away(true);
+        for _attempt in 0..2 {
+            let (result, fates) = fixture.process(&[Input::raw("a")]).await;
+            let error = result.expect_err("is away");
+            assert_eq!(error.domain, isobar_topology::Domain::External);
+            assert_eq!(fates, [Fate::Failed]);
+        }
+        let conditions = fixture.health.conditions();
+        let text = |c: &Condition| (c.component.clone(), c.kind, c.text.clone());
+        let expected = (
+            "out".to_owned(),
+            "writing",
+            "cannot write to memory: no room".to_owned(),
+        );
+        assert_eq!(conditions.iter().map(text).collect::<Vec<_>>(), [expected]);
+        assert!(fixture.sink.open().await.is_err());
+
+        fixture.set_away(false);
+        let (result, _) = fixture.process(&[Input::raw("a")]).await;
+        assert!(result.is_ok());
+        assert_eq!(fixture.written(), [b"a\n"]);
+        assert_eq!(fixture.health.conditions(), []);
+    }
+
+    #[tokio::test]
+    async fn large_batches_are_written_in_portions_of_whole_lines() {
+        let mut fixture = Fixture::new(LineFormat::Payload);
+        let line = "x".repeat(400_000);
+        let huge = "y".repeat(5 << 20);
+        let inputs = [&line, &line, &line, &line, &huge, &line].map(Input::raw);
+        let (result, _) = fixture.process(&inputs).await;
+        assert!(result.is_ok());
+        let written = fixture.written();
+        let lengths: Vec<usize> = written.iter().map(Vec::len).collect();
+        assert_eq!(lengths, [3 * 400_001, 400_001 + (5 << 20) + 1, 400_001]);
+        assert!(written.iter().all(|lines| lines.ends_with(b"\n")));
+        assert!(fixture.sink.lines.capacity() <= LineSink::<Memory>::MEMORY);
+    }
+}
