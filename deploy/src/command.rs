@@ -1,6 +1,7 @@
 //! The commands: one file each, one arm here.
 
 mod lag;
+mod operators;
 mod plan;
 mod run;
 mod validate;
@@ -31,6 +32,8 @@ pub enum Command {
     ///
     /// Contacts nobody and starts nothing.
     Plan(plan::PlanArgs),
+    /// Lists the types of connections, spouts and bolts, or shows one with all its options
+    Operators(operators::OperatorsArgs),
     /// Shows how far the consumer groups of a topology are behind the ends of their topics
     ///
     /// Asks the brokers, so it works whether the topology runs or not.
@@ -58,6 +61,7 @@ impl Command {
             Command::Run(args) => run::execute(args, context),
             Command::Validate(args) => validate::execute(args, context),
             Command::Plan(args) => plan::execute(args, context),
+            Command::Operators(args) => operators::execute(args, context),
             Command::Lag(args) => lag::execute(args, context),
         }
     }

@@ -20,6 +20,7 @@ pub mod plan_document;
 pub mod process;
 pub mod progress;
 pub mod readiness;
+pub mod reference;
 mod secrets;
 pub mod statistics;
 mod substitute;

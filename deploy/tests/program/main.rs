@@ -3,5 +3,6 @@
 
 mod binary;
 mod http;
+mod pages;
 mod run;
 mod support;

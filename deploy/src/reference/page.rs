@@ -1,0 +1,121 @@
+//! All references as one page of Markdown: a paragraph is a line.
+
+use isobar_topology::Registry;
+
+use super::text::common;
+use super::{Kind, OptionOf, Reference, all};
+
+const HEAD: &str = "\
+<!-- Made by `cargo regenerate` from the operators' own documentation. Do not edit. -->
+
+# Operators
+
+What a topology file can name, with every option. The same text comes from `isobar operators NAME`.
+
+A duration is a whole number with `ms`, `s`, `m`, `h` or `d`, such as `500ms`; a size one with `KiB`, `MiB`, `GiB` (1024) or `kB`, `MB`, `GB` (1000), such as `8MiB`. A list of texts can be one text with commas. Options with a dot in their name stand below the one before the dot.
+";
+
+/// The page.
+pub fn page(registry: &Registry) -> String {
+    let references = all(registry);
+    let mut page = HEAD.to_owned();
+    for (kind, title) in [
+        (Kind::Connection, "Connections"),
+        (Kind::Spout, "Spouts"),
+        (Kind::Bolt, "Bolts"),
+        (Kind::Settings, "Settings"),
+    ] {
+        let of_kind: Vec<&Reference> = references.iter().filter(|r| r.kind == kind).collect();
+        if of_kind.is_empty() {
+            continue;
+        }
+        page.push_str(&format!("\n## {title}\n"));
+        if let Some(common) = common(kind) {
+            page.push_str("\nEvery bolt has these options besides its own:\n\n");
+            page.push_str("| option | value | what it does |\n|---|---|---|\n");
+            for (name, kind, description) in common {
+                page.push_str(&format!("| `{name}` | {kind} | {} |\n", cell(description)));
+            }
+        }
+        for reference in of_kind {
+            page.push_str(&section(reference));
+        }
+    }
+    page
+}
+
+fn section(reference: &Reference) -> String {
+    let mut section = match reference.kind {
+        Kind::Settings => "\n".to_owned(),
+        _ => format!("\n### {}\n\n", reference.name),
+    };
+    section.push_str(&unwrapped(&reference.description));
+    section.push('\n');
+    if !reference.options.is_empty() {
+        section.push_str("\n| option | value | default | what it does |\n|---|---|---|---|\n");
+        for option in &reference.options {
+            section.push_str(&row(option));
+        }
+    }
+    if !reference.example.is_empty() {
+        section.push_str(&format!(
+            "\n```yaml\n{}\n```\n",
+            reference.example.trim_end()
+        ));
+    }
+    section
+}
+
+fn row(option: &OptionOf) -> String {
+    let default = match (&option.default, option.required) {
+        (_, true) => "required".to_owned(),
+        (Some(default), _) => cell(default),
+        (None, _) => String::new(),
+    };
+    format!(
+        "| `{}` | {} | {default} | {} |\n",
+        option.name,
+        cell(&option.kind),
+        cell(&option.description)
+    )
+}
+
+/// A text that fits into one cell of a table.
+fn cell(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.replace('|', "\\|")
+}
+
+/// Joins the lines of each paragraph; code blocks and tables keep theirs, list items start
+/// one.
+fn unwrapped(markdown: &str) -> String {
+    let mut text = String::new();
+    let mut in_code = false;
+    let mut in_paragraph = false;
+    for line in markdown.lines() {
+        let fence = line.trim_start().starts_with("```");
+        let start = line.trim_start();
+        let is_paragraph = !(in_code || fence || start.is_empty() || start.starts_with('|'));
+        let item = start.starts_with("- ") || start.starts_with("* ");
+        let goes_on = in_paragraph && is_paragraph && !item;
+        if !text.is_empty() {
+            text.push(if goes_on { ' ' } else { '\n' });
+        }
+        text.push_str(if goes_on { start } else { line });
+        in_paragraph = is_paragraph;
+        in_code ^= fence;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_paragraph_is_a_line() {
+        let markdown = "a\nb\n\n```\nc\nd\n```\n- e\n  f\n- g";
+        assert_eq!(unwrapped(markdown), "a b\n\n```\nc\nd\n```\n- e f\n- g");
+        assert_eq!(cell("a\nb | c"), "a b \\| c");
+    }
+}

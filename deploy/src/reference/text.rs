@@ -1,0 +1,158 @@
+//! A reference for a terminal.
+
+use std::fmt::Write;
+
+use super::{Kind, Reference};
+
+/// Longest line: readable, and fits most terminals.
+const WIDTH: usize = 96;
+
+pub(super) fn text(reference: &Reference) -> String {
+    let mut text = match reference.kind {
+        Kind::Settings => "settings of a topology\n\n".to_owned(),
+        kind => format!("{} ({})\n\n", reference.name, kind.word()),
+    };
+    paragraphs(&reference.description, 0, &mut text);
+    text.push_str("\nOptions:\n");
+    if reference.options.is_empty() {
+        text.push_str("  none of its own\n");
+    }
+    for option in &reference.options {
+        let mut facts = vec![option.kind.clone()];
+        if option.required {
+            facts.push("required".to_owned());
+        }
+        facts.extend(
+            option
+                .default
+                .as_ref()
+                .map(|default| format!("default: {default}")),
+        );
+        write(
+            &mut text,
+            &format!("  {}  ({})\n", option.name, facts.join("; ")),
+        );
+        paragraphs(&option.description, 6, &mut text);
+    }
+    if let Some(common) = common(reference.kind) {
+        text.push_str("\nOptions of every bolt:\n");
+        for (name, kind, description) in common {
+            write(&mut text, &format!("  {name}  ({kind})\n"));
+            paragraphs(description, 6, &mut text);
+        }
+    }
+    if !reference.example.is_empty() {
+        text.push_str("\nExample:\n");
+        write(
+            &mut text,
+            &format!(
+                "  {}s:\n    my-{}:\n",
+                reference.kind.word(),
+                reference.kind.word()
+            ),
+        );
+        for line in reference.example.lines() {
+            write(&mut text, &format!("      {line}\n"));
+        }
+    }
+    text
+}
+
+/// What a bolt has besides the options of its type: name, kind, description.
+pub(super) fn common(kind: Kind) -> Option<[(&'static str, &'static str, &'static str); 2]> {
+    (kind == Kind::Bolt).then_some([
+        (
+            "inputs",
+            "list of streams; required",
+            "Where its records come from: the id of a spout or bolt, `route.errors` for a named stream, or `{from: parse, grouping: shuffle}`. Groupings: `local` (the default: the same lane, in order), `shuffle`, `{fields: [doc.host]}` (records with equal values go to the same lane).",
+        ),
+        (
+            "on_rejected",
+            "drop",
+            "Drops and counts what it rejects. Without it rejected records go to the bolt that consumes its stream `rejected`, or to the topology's `dead_letter`.",
+        ),
+    ])
+}
+
+/// Writes Markdown paragraphs and list items, wrapped; code blocks and tables keep their lines.
+fn paragraphs(markdown: &str, indent: usize, text: &mut String) {
+    let pad = " ".repeat(indent);
+    let mut in_code = false;
+    let mut words: Vec<&str> = Vec::new();
+    for line in markdown.lines() {
+        let start = line.trim_start();
+        let fence = start.starts_with("```");
+        let keeps = in_code || fence || start.starts_with('|');
+        let new = keeps || start.is_empty() || (start.starts_with("- ") || start.starts_with("* "));
+        if new {
+            wrap(&std::mem::take(&mut words), &pad, text);
+        }
+        if fence {
+            in_code = !in_code;
+        } else if keeps {
+            write(
+                text,
+                &format!("{pad}{}{line}\n", if in_code { "    " } else { "" }),
+            );
+        } else if start.is_empty() {
+            text.push('\n');
+        } else {
+            words.extend(start.split_whitespace());
+        }
+    }
+    wrap(&words, &pad, text);
+}
+
+fn wrap(words: &[&str], pad: &str, text: &mut String) {
+    // Further lines of a list item stand below its text.
+    let hanging = if words
+        .first()
+        .is_some_and(|first| ["-", "*"].contains(first))
+    {
+        "  "
+    } else {
+        ""
+    };
+    let mut line = String::new();
+    let mut start = pad.to_owned();
+    for word in words {
+        let width = start.len() + line.chars().count() + 1 + word.chars().count();
+        if !line.is_empty() && width > WIDTH {
+            write(text, &format!("{start}{line}\n"));
+            line.clear();
+            start = format!("{pad}{hanging}");
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    if !line.is_empty() {
+        write(text, &format!("{start}{line}\n"));
+    }
+}
+
+fn write(text: &mut String, more: &str) {
+    text.write_str(more)
+        .expect("writing to a string does not fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paragraphs_are_wrapped_and_code_is_not() {
+        let long = format!("{} end\nnext", "word ".repeat(25).trim_end());
+        let mut text = String::new();
+        paragraphs(
+            &format!("{long}\n\n```yaml\na:  1\n```\n- x\n"),
+            2,
+            &mut text,
+        );
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("  word") && lines[0].len() <= WIDTH);
+        assert!(lines[1].ends_with("end next"));
+        assert_eq!(lines[2..], ["", "      a:  1", "  - x"]);
+    }
+}

@@ -1,0 +1,44 @@
+//! Pages that are made from what the program says of itself.
+
+use ::isobar::exit::Exit;
+
+use crate::support::{check_file, isobar};
+
+#[test]
+fn the_page_of_operators_is_up_to_date() {
+    check_file(
+        "OPERATORS.md",
+        &::isobar::reference::page(&isobar_operators::registry()),
+    );
+}
+
+#[test]
+fn operators_are_listed_and_shown_with_their_options() {
+    let list = isobar("operators", "", &["operators"]);
+    assert_eq!(list.exit, Exit::Done);
+    let line = |name: &str| list.output.lines().any(|line| line.starts_with(name));
+    assert!(
+        line("numbers     spout     Hands out numbered records"),
+        "{}",
+        list.output
+    );
+    let one = isobar("operator", "", &["operators", "numbers"]);
+    assert!(
+        one.output
+            .contains("  partitions  (whole number; default: 1)\n      How many partitions"),
+        "{}",
+        one.output
+    );
+    assert!(one.output.ends_with(
+        "\nExample:\n  spouts:\n    my-spout:\n      type: numbers\n      records: 10\n"
+    ));
+    let json = isobar("operator-json", "", &["operators", "numbers", "-o", "json"]).json();
+    assert_eq!(json[0]["options"][0]["name"], "records");
+    assert_eq!(json[0]["schema"]["additionalProperties"], false);
+    let unknown = isobar("operator-unknown", "", &["operators", "nubmers"]);
+    assert_eq!(unknown.exit, Exit::Usage);
+    assert_eq!(
+        unknown.error,
+        "there is no operator nubmers: `isobar operators` lists them; did you mean numbers?"
+    );
+}
