@@ -1,9 +1,11 @@
 //! The commands: one file each, one arm here.
 
+mod generate;
 mod lag;
 mod operators;
 mod plan;
 mod run;
+mod signals;
 mod validate;
 
 use clap::Subcommand;
@@ -32,6 +34,8 @@ pub enum Command {
     ///
     /// Contacts nobody and starts nothing.
     Plan(plan::PlanArgs),
+    /// Makes up records, to standard output or to a topic, to try a topology with
+    Generate(generate::GenerateArgs),
     /// Lists the types of connections, spouts and bolts, or shows one with all its options
     Operators(operators::OperatorsArgs),
     /// Shows how far the consumer groups of a topology are behind the ends of their topics
@@ -61,6 +65,7 @@ impl Command {
             Command::Run(args) => run::execute(args, context),
             Command::Validate(args) => validate::execute(args, context),
             Command::Plan(args) => plan::execute(args, context),
+            Command::Generate(args) => generate::execute(args, context),
             Command::Operators(args) => operators::execute(args, context),
             Command::Lag(args) => lag::execute(args, context),
         }

@@ -159,14 +159,14 @@ fn age(seconds: Option<f64>) -> String {
 impl SpoutLag {
     fn of(source: &Source, lag: Lag) -> Self {
         let partitions: Vec<PartitionLag> = lag.rows.into_iter().map(PartitionLag::of).collect();
-        let ages = partitions
+        let mut ages = partitions
             .iter()
             .map(|partition| partition.oldest_age_seconds);
         Self {
             spout: source.spout.clone(),
             group: source.group.clone(),
             lag: partitions.iter().map(|partition| partition.lag).sum(),
-            oldest_age_seconds: ages.fold(Some(0.0), |oldest, age| Some(f64::max(oldest?, age?))),
+            oldest_age_seconds: ages.try_fold(0.0, |oldest, age| Some(f64::max(oldest, age?))),
             failure: lag.failure,
             partitions,
         }

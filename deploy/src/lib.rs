@@ -10,6 +10,7 @@ pub mod diagnostics;
 pub mod env_file;
 pub mod environment;
 pub mod exit;
+pub mod generate;
 pub mod http;
 pub mod lag;
 pub mod logging;

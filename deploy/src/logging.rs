@@ -17,8 +17,8 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// What is logged where nothing else is said.
 pub const FOR_RUNS: &str = "info";
-/// As [`FOR_RUNS`], for commands that print a result and end.
-pub const FOR_ANSWERS: &str = "warn";
+/// As [`FOR_RUNS`], for commands that print a result and end: the client's troubles are part of it.
+pub const FOR_ANSWERS: &str = "warn,librdkafka=error";
 
 /// Starts logging for the whole process. `level` is what the command line says.
 pub fn start(

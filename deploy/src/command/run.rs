@@ -1,7 +1,6 @@
 //! `isobar run`: runs a topology, serves its HTTP API, and says at the end what became of each record.
 
 mod report;
-mod signals;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use isobar_topology::spec::units;
 use isobar_topology::{Domain, Finish, OperatorError, clock};
 
 use super::Context;
+use super::signals::Signals;
 use crate::cli::FileArgs;
 use crate::configuration;
 use crate::exit::{Exit, Failure, Outcome};
@@ -23,7 +23,6 @@ use crate::output::{Format, number};
 use crate::plan_document::PlanDocument;
 use crate::progress::{Progress, Screen};
 use report::{End, Report};
-use signals::Signals;
 
 /// What `run` takes.
 #[derive(Args, Debug)]

@@ -25,7 +25,7 @@ fn help_and_version_go_to_standard_output() {
         version.starts_with(concat!("isobar ", env!("CARGO_PKG_VERSION"))),
         "{version}"
     );
-    for command in ["run", "validate", "plan"] {
+    for command in ["run", "validate", "plan", "lag", "operators", "generate"] {
         let help = isobar(&[command, "--help"]);
         assert!(text(&help.stdout).contains("Example"), "{command}");
     }
@@ -69,5 +69,59 @@ fn a_log_level_that_is_none_is_2() {
         text(&wrong.stderr).contains("is not valid"),
         "{}",
         text(&wrong.stderr)
+    );
+}
+
+#[test]
+fn generated_lines_are_the_same_for_the_same_seed_and_start() {
+    let lines = |seed: &str| {
+        let start = "2026-01-01T00:00:00Z";
+        let arguments = [
+            "generate",
+            "--count",
+            "1200",
+            "--start-time",
+            start,
+            "--seed",
+            seed,
+        ];
+        let made = isobar(&arguments);
+        assert_eq!(made.status.code(), Some(0));
+        text(&made.stdout)
+    };
+    let first = lines("5");
+    assert_eq!(first.lines().count(), 1_200);
+    assert_eq!(first, lines("5"));
+    assert_ne!(first, lines("6"));
+    assert!(first.starts_with("{\"timestamp\":\"2026-01-01T00:00:00.000Z\""));
+}
+
+#[test]
+fn generating_to_nobody_says_who_does_not_answer() {
+    let arguments = [
+        "generate",
+        "--topic",
+        "logs",
+        "--brokers",
+        "127.0.0.1:9",
+        "--timeout",
+        "300ms",
+    ];
+    let made = isobar(&arguments);
+    assert_eq!(made.status.code(), Some(4));
+    let error = text(&made.stderr);
+    assert!(
+        error.starts_with(
+            "asking for topic logs: no answer from the brokers within 300ms (127.0.0.1:9/"
+        ),
+        "{error}"
+    );
+    assert_eq!(error.lines().count(), 1, "{error}");
+    let arguments = ["generate", "--topic", "logs", "--brokers", "http://a:1"];
+    let wrong = isobar(&arguments);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert_eq!(
+        text(&wrong.stderr),
+        "brokers: \"http://a:1\" must be host:port without a scheme; encryption follows from `tls`\n"
     );
 }

@@ -1,4 +1,4 @@
-//! The signals that stop a run.
+//! The signals that stop a command that goes on by itself.
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};

@@ -1,0 +1,54 @@
+//! Creates a topic: for generated records, where the cluster has none for them.
+
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::connection::KafkaConnection;
+use super::error::{Error, code_of};
+use super::log::Asking;
+
+/// Creates a topic with so many partitions and the cluster's own settings for all else. One that
+/// exists already is left as it is. Waits for the cluster, at most `within`.
+pub async fn create_topic(
+    connection: &KafkaConnection,
+    topic: &str,
+    partitions: i32,
+    within: Duration,
+) -> Result<(), Error> {
+    let what = || format!("creating topic {topic}");
+    let client: AdminClient<Asking> = connection
+        .client_config()
+        .create_with_context(Asking::default())
+        .map_err(|source| Error::Client {
+            brokers: connection.brokers.join(","),
+            source,
+        })?;
+    // -1: as many replicas as the cluster's setting `default.replication.factor` says.
+    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
+    let options = AdminOptions::new()
+        .request_timeout(Some(within))
+        .operation_timeout(Some(within));
+    let answer = client.create_topics([&new], &options).await;
+    let code = match answer.map(|topics| topics.into_iter().next()) {
+        Ok(Some(Err((_, code)))) => code,
+        Ok(_) => return Ok(()),
+        Err(error) => code_of(&error),
+    };
+    match code {
+        RDKafkaErrorCode::TopicAlreadyExists => Ok(()),
+        RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::BrokerTransportFailure => {
+            Err(Error::TimedOut {
+                what: what(),
+                within,
+                cause: client.inner().context().failure(),
+            })
+        }
+        code => Err(Error::Refused {
+            what: what(),
+            code,
+            text: code.to_string(),
+        }),
+    }
+}
