@@ -146,9 +146,11 @@ impl std::fmt::Debug for LaneQueue {
     }
 }
 
-/// What a lane asks of the poll thread.
+/// What a lane, or a callback, asks of the poll thread.
 #[derive(Debug)]
 pub(crate) enum Request {
+    /// Make sure that the partition's records reach their lane.
+    Forward(Arc<Assignment>),
     /// Move the partition back to this offset.
     Seek(Arc<Assignment>, i64),
     /// The broker has no such offset; the partition stands still.

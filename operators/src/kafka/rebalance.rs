@@ -20,8 +20,8 @@ use super::conditions::{Subject, classify};
 use super::error::code_of;
 use super::ffi::{commit, consume, list};
 use super::log::{forward, lock};
-use super::mailbox::{Control, Drain, Event, Frontier};
-use super::shared::{Shared, add, commit_list, is_rebalancing};
+use super::mailbox::{Control, Drain, Event, Frontier, Request};
+use super::shared::{Session, Shared, add, commit_list, is_rebalancing};
 use super::start;
 
 /// How long the commit of a revoke may take. It takes 5 to 14 ms with a healthy coordinator.
@@ -108,7 +108,7 @@ impl Context {
         } else {
             start::find(&self.shared, client, partitions)
         };
-        let reading = take_over(&self.shared, client, found);
+        let reading = take_over(&self.shared, found);
         assign_at(&self.shared, client, &reading, true);
         if !failed.is_empty() {
             self.shared.postpone(failed);
@@ -168,17 +168,11 @@ impl Context {
     }
 }
 
-/// Registers partitions with their lanes and sends what will be fetched of them there.
-///
-/// Returns those that are to be read.
+/// Registers partitions with their lanes. Returns those that are to be read.
 pub(crate) fn take_over(
     shared: &Shared,
-    client: &BaseConsumer<Context>,
     starts: Vec<(TopicPartition, Start)>,
 ) -> Vec<(Arc<Assignment>, i64)> {
-    let Some(session) = shared.session() else {
-        return Vec::new();
-    };
     let assignments = lock(&shared.registry).assign(shared.mailboxes.len(), starts);
     let mut reading = Vec::new();
     for assignment in assignments {
@@ -188,10 +182,6 @@ pub(crate) fn take_over(
         shared
             .conditions
             .clear(&Subject::Topic(partition.topic.to_string()));
-        let queue = &session.queues[assignment.lane];
-        if !consume::forward(client, &partition.topic, partition.partition, queue) {
-            tracing::error!(?partition, "librdkafka has no queue for a partition");
-        }
         if assignment.start.held.is_none() {
             let offset = assignment.start.offset;
             reading.push((assignment, offset));
@@ -200,7 +190,7 @@ pub(crate) fn take_over(
     reading
 }
 
-/// Starts fetching at explicit offsets. Inside a rebalance the call is due even without any.
+/// Sends what will be fetched to the lanes and starts fetching at explicit offsets. Inside a rebalance the call is due even without any.
 pub(crate) fn assign_at(
     shared: &Shared,
     client: &BaseConsumer<Context>,
@@ -210,9 +200,14 @@ pub(crate) fn assign_at(
     if reading.is_empty() && !in_rebalance {
         return;
     }
+    let Some(session) = shared.session() else {
+        return;
+    };
     let mut offsets = TopicPartitionList::with_capacity(reading.len());
     for (assignment, offset) in reading {
         let partition = &assignment.partition;
+        send_to_lane(client, &session, assignment);
+        shared.request(Request::Forward(Arc::clone(assignment)));
         let at = Offset::Offset((*offset).max(0));
         if let Err(error) = offsets.add_partition_offset(&partition.topic, partition.partition, at)
         {
@@ -226,6 +221,21 @@ pub(crate) fn assign_at(
     if let Err(error) = assigned {
         let text = format!("group {}: assign failed: {error}", shared.config.group);
         shared.conditions.raise(Subject::Group, text);
+    }
+}
+
+/// Sends what is fetched of a partition to its lane. Due on every assign: when fetching stops,
+/// librdkafka ends the forwarding, and records go nowhere. It does so whenever it gets round to it,
+/// perhaps after the next assign, so this is repeated; what has piled up then arrives at once.
+pub(crate) fn send_to_lane(
+    client: &BaseConsumer<Context>,
+    session: &Session,
+    assignment: &Arc<Assignment>,
+) {
+    let partition = &assignment.partition;
+    let queue = &session.queues[assignment.lane];
+    if !consume::forward(client, &partition.topic, partition.partition, queue) {
+        tracing::error!(?partition, "librdkafka has no queue for a partition");
     }
 }
 

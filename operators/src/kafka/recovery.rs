@@ -4,6 +4,7 @@
 //! Runs on the poll thread only, between polls: librdkafka accepts an assign of a partition that is
 //! not ours and then breaks on the next real one, so each step checks the assignment first.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,16 +18,20 @@ use super::conditions::Subject;
 use super::ffi::list;
 use super::log::lock;
 use super::mailbox::{Control, Event, Request};
-use super::rebalance::{assign_at, take_over, tell, unassign};
+use super::rebalance::{assign_at, send_to_lane, take_over, tell, unassign};
 use super::shared::{Client, Shared, add};
 use super::start;
 
 /// Between unassign and assign of one partition. Back to back, librdkafka 2.12 stops it in
-/// silence, up to 8 times of 8; with 50 to 200 ms it never did in 32.
+/// silence, up to 8 times of 8; with 50 to 200 ms it never did in 32. Also before a partition is
+/// sent to its lane once more.
 const GAP: Duration = Duration::from_millis(200);
 
 /// How long after a partition was moved its lane is asked whether anything came.
 const VERIFY_AFTER: Duration = Duration::from_secs(2);
+
+/// A partition of which nothing comes, because there is nothing, is looked at less and less often.
+const VERIFY_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 
 /// Before asking again what could not be answered.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -37,9 +42,13 @@ const WITHIN: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(crate) struct Recovery {
     due: Vec<(Instant, Step)>,
+    /// How long to wait before a silent partition is looked at again, by epoch.
+    patience: BTreeMap<u64, Duration>,
 }
 
 enum Step {
+    /// Send the partition to its lane once more.
+    Forward(Arc<Assignment>),
     /// Ask where the log starts and ends, and decide.
     Bounds(Arc<Assignment>, i64),
     /// The gap has passed: fetch again from this offset.
@@ -66,6 +75,7 @@ impl Recovery {
     /// Forgets everything: the client is gone.
     pub(crate) fn clear(&mut self) {
         self.due.clear();
+        self.patience.clear();
     }
 
     fn request(&mut self, shared: &Shared, client: &Client, request: Request) {
@@ -79,6 +89,11 @@ impl Recovery {
                     self.restart(shared, client, assignment, to);
                 }
             }
+            Request::Forward(assignment) => {
+                for after in [GAP, VERIFY_AFTER] {
+                    self.later(after, Step::Forward(Arc::clone(&assignment)));
+                }
+            }
             Request::OutOfRange(assignment, next) => {
                 self.step(shared, client, Step::Bounds(assignment, next));
             }
@@ -86,7 +101,13 @@ impl Recovery {
                 let uncommitted = shared.config.reads_uncommitted();
                 match bounds(client, &assignment.partition, uncommitted) {
                     Ok((_, end)) if end > next => self.restart(shared, client, assignment, next),
-                    _ => self.later(VERIFY_AFTER, Step::Verify(assignment)),
+                    _ => {
+                        let patience = self.patience.entry(assignment.epoch);
+                        let patience = patience.or_insert(VERIFY_AFTER);
+                        *patience = (*patience * 2).min(VERIFY_AT_LEAST_EVERY);
+                        let after = *patience;
+                        self.later(after, Step::Verify(assignment));
+                    }
                 }
             }
             Request::Seek(..) | Request::Silent(..) => {}
@@ -106,7 +127,12 @@ impl Recovery {
             Step::Verify(assignment) if assignment.is_owned() => {
                 shared.mailboxes[assignment.lane].push(Control::Verify(assignment));
             }
-            Step::Bounds(..) | Step::Resume(..) | Step::Verify(_) => {}
+            Step::Forward(assignment) if assignment.is_owned() => {
+                if let Some(session) = shared.session() {
+                    send_to_lane(client, &session, &assignment);
+                }
+            }
+            Step::Bounds(..) | Step::Resume(..) | Step::Verify(_) | Step::Forward(_) => {}
         }
     }
 
@@ -260,7 +286,7 @@ impl Shared {
             return;
         }
         let (found, failed) = start::find(self, client, &partitions);
-        let reading = take_over(self, client, found);
+        let reading = take_over(self, found);
         assign_at(self, client, &reading, false);
         lock(&self.postponed).partitions.clear();
         if !failed.is_empty() {

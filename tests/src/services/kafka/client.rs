@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
@@ -156,6 +156,46 @@ impl Kafka {
         Ok(())
     }
 
+    /// Sends records in one transaction, then commits or aborts it. Either way its marker takes an
+    /// offset in every partition that was written to.
+    pub fn produce_transaction(
+        &self,
+        topic: &str,
+        records: impl IntoIterator<Item = Sent>,
+        commit: bool,
+    ) -> Result<()> {
+        let settings = [("transactional.id", "testkit")];
+        let producer: BaseProducer<Deliveries> = self
+            .client(&settings)
+            .create_with_context(Deliveries::default())?;
+        producer.init_transactions(REQUEST_LIMIT)?;
+        producer.begin_transaction()?;
+        for record in records {
+            send(&producer, topic, &record)?;
+        }
+        // An abort would take back what was not sent yet.
+        producer.flush(FLUSH_LIMIT)?;
+        if commit {
+            producer.commit_transaction(REQUEST_LIMIT)?;
+        } else {
+            producer.abort_transaction(REQUEST_LIMIT)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the records of a partition before an offset.
+    pub fn delete_records(&self, topic: &str, partition: i32, before: i64) -> Result<()> {
+        let admin: AdminClient<DefaultClientContext> = self.client(&[]).create()?;
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(before))?;
+        let options = AdminOptions::new().operation_timeout(Some(REQUEST_LIMIT));
+        let deleted = blocking(admin.delete_records(&list, &options))??;
+        for element in deleted.elements() {
+            element.error()?;
+        }
+        Ok(())
+    }
+
     /// The end offset of each partition of a topic, in order of partitions.
     pub fn end_offsets(&self, topic: &str) -> Result<Vec<i64>> {
         let consumer: BaseConsumer = self.client(&[]).create()?;
@@ -182,6 +222,34 @@ impl Kafka {
             .iter()
             .map(|element| offset(element.offset()))
             .collect())
+    }
+
+    /// The text that a consumer group has stored with its commit for a partition; empty without one.
+    pub fn commit_text(&self, group: &str, topic: &str, partition: i32) -> Result<String> {
+        let consumer: BaseConsumer = self.client(&[("group.id", group)]).create()?;
+        let mut asked = TopicPartitionList::new();
+        let _ = asked.add_partition(topic, partition);
+        let committed = consumer.committed_offsets(asked, REQUEST_LIMIT)?;
+        let elements = committed.elements();
+        let element = elements.first().context("the answer is empty")?;
+        Ok(element.metadata().to_owned())
+    }
+
+    /// Commits an offset with a text for a group that has no members.
+    pub fn commit(
+        &self,
+        group: &str,
+        topic: &str,
+        partition: i32,
+        offset: i64,
+        text: &str,
+    ) -> Result<()> {
+        let consumer: BaseConsumer = self.client(&[("group.id", group)]).create()?;
+        let mut list = TopicPartitionList::new();
+        let mut element = list.add_partition(topic, partition);
+        element.set_offset(Offset::Offset(offset))?;
+        element.set_metadata(text);
+        Ok(consumer.commit(&list, CommitMode::Sync)?)
     }
 
     /// Reads a topic from its beginning to its end as of now, without a group. In order within each
