@@ -2,12 +2,12 @@
 //! line and its entry here.
 
 mod blackhole;
-mod elasticsearch;
 mod console;
+mod elasticsearch;
 mod file;
 mod filter;
-mod parse_json;
 mod lookup;
+mod parse_json;
 mod parse_syslog;
 mod remove_fields;
 mod rename_fields;
@@ -18,17 +18,17 @@ use isobar_topology::BoltType;
 
 pub(crate) fn list() -> Vec<BoltType> {
     vec![
-        blackhole::TYPE,
-        elasticsearch::TYPE,
-        console::TYPE,
-        file::TYPE,
-        filter::TYPE,
         parse_json::TYPE,
-        lookup::TYPE,
         parse_syslog::TYPE,
+        set_fields::TYPE,
         remove_fields::TYPE,
         rename_fields::TYPE,
+        lookup::TYPE,
+        filter::TYPE,
         route::TYPE,
-        set_fields::TYPE,
+        elasticsearch::TYPE,
+        file::TYPE,
+        console::TYPE,
+        blackhole::TYPE,
     ]
 }

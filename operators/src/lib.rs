@@ -8,9 +8,9 @@ mod expression;
 mod field_name;
 pub mod kafka;
 pub mod lag;
-mod ordered;
 mod letter;
 mod lines;
+mod ordered;
 #[cfg(test)]
 mod scratch;
 mod spouts;

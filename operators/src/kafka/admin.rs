@@ -370,6 +370,9 @@ mod tests {
             Err(Error::Refused { code, .. }) => assert_eq!(code, RDKafkaErrorCode::NotCoordinator),
             other => panic!("{other:?}"),
         }
-        assert_eq!(admin.committed().expect("it is there now"), Some(Vec::new()));
+        assert_eq!(
+            admin.committed().expect("it is there now"),
+            Some(Vec::new())
+        );
     }
 }

@@ -190,12 +190,7 @@ impl Drop for Sampler {
 }
 
 impl Shared {
-    fn run(
-        &self,
-        admin: &Admin,
-        interval: Duration,
-        partitions: &dyn Fn() -> Vec<TopicPartition>,
-    ) {
+    fn run(&self, admin: &Admin, interval: Duration, partitions: &dyn Fn() -> Vec<TopicPartition>) {
         let mut stop = lock(&self.stop);
         while !*stop {
             drop(stop);
@@ -229,10 +224,7 @@ impl Shared {
 ///
 /// Waits for up to three answers. Errors of single partitions leave their fields unknown and are
 /// named in [`Samples::failure`].
-pub fn sample(
-    admin: &Admin,
-    partitions: &[TopicPartition],
-) -> Result<Samples, Error> {
+pub fn sample(admin: &Admin, partitions: &[TopicPartition]) -> Result<Samples, Error> {
     let mut samples: BTreeMap<TopicPartition, Sample> = partitions
         .iter()
         .map(|partition| (partition.clone(), Sample::default()))
