@@ -1,5 +1,6 @@
 //! The end-to-end suites: one file each, against real services, run one after the other by
 //! `tests/run e2e`. A service that is not there is a failure that says what to run, never a skip.
 
+mod commands;
 mod kafka;
 mod services;

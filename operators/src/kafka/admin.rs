@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use isobar_topology::clock;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -15,6 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::connection::KafkaConnection;
 use super::error::{Error, code_of};
 use super::ffi::admin as ffi;
+use super::ffi::list::elements;
 use super::ffi::pattern::Pattern;
 use super::log::Asking;
 
@@ -133,26 +135,25 @@ impl Admin {
         ))
     }
 
-    /// Asks for all commits of the group that this client was made for, `None` without one. A group
-    /// that never committed has none.
+    /// Asks for the last commits of the group that this client was made for, `None` without one.
+    /// Partitions without a commit are left out.
     ///
-    /// Only a client made for a group may ask: librdkafka 2.12.1 looks for the coordinator again
-    /// through the client's own group (`rd_kafka_handle_OffsetFetch` on `NOT_COORDINATOR`), and
-    /// crashes the process where the client has none.
-    pub fn committed(&self) -> Result<Option<Vec<Committed>>, Error> {
+    /// Asks as a member would, and not by the admin request for it: that one crashes the process
+    /// where the client has no group (`rd_kafka_handle_OffsetFetch` of librdkafka 2.12.1 on
+    /// `NOT_COORDINATOR`, its issue 5040), and goes on asking the old coordinator for up to
+    /// `metadata.max.age.ms` when the group has moved to another one.
+    pub fn committed(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Result<Option<Vec<Committed>>, Error> {
         let Some(group) = &self.group else {
             return Ok(None);
         };
-        let elements = ffi::committed(self.client.client(), group, self.within);
-        let elements = self.explain(elements)?.into_iter();
-        let commits = elements
-            .filter(|element| element.offset >= 0 && element.error.is_none())
-            .map(|element| Committed {
-                partition: TopicPartition::new(&element.topic, element.partition),
-                offset: element.offset,
-                metadata: element.metadata,
-            });
-        Ok(Some(commits.collect()))
+        if partitions.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let commits = committed(&self.client, group, partitions, self.within);
+        self.explain(commits).map(Some)
     }
 
     /// Asks for ids and partition counts of topics by name, in the order of the answer.
@@ -220,6 +221,51 @@ impl Admin {
         }
         answer
     }
+}
+
+/// Between two questions while the group has no coordinator.
+const COORDINATOR_PAUSE: Duration = Duration::from_millis(100);
+
+fn committed(
+    client: &BaseConsumer<Asking>,
+    group: &str,
+    partitions: &[TopicPartition],
+    within: Duration,
+) -> Result<Vec<Committed>, Error> {
+    let what = || format!("asking for the commits of group {group}");
+    let deadline = clock::now() + within;
+    loop {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            let _ = list.add_partition(&partition.topic, partition.partition);
+        }
+        let left = deadline.saturating_duration_since(clock::now());
+        let moving = match client.committed_offsets(list, left) {
+            Ok(list) => return Ok(commits_of(&list)),
+            Err(error) => match code_of(&error) {
+                RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress => error,
+                _ => return Err(refused(what(), within, &error)),
+            },
+        };
+        if clock::now() + COORDINATOR_PAUSE >= deadline {
+            return Err(refused(what(), within, &moving));
+        }
+        let _ = client.poll(COORDINATOR_PAUSE);
+    }
+}
+
+fn commits_of(list: &TopicPartitionList) -> Vec<Committed> {
+    let elements = elements(list).into_iter();
+    elements
+        .filter(|element| element.offset >= 0 && element.error.is_none())
+        .map(|element| Committed {
+            partition: TopicPartition::new(&element.topic, element.partition),
+            offset: element.offset,
+            metadata: element.metadata,
+        })
+        .collect()
 }
 
 fn partitions_of(topic: &MetadataTopic) -> impl Iterator<Item = TopicPartition> {
@@ -357,22 +403,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_coordinator_that_moved_is_an_error_and_no_crash() {
+    fn a_coordinator_that_moved_is_looked_for_and_no_crash() {
         let cluster = MockCluster::new(1).expect("a stand-in cluster");
+        cluster.create_topic("t", 1, 1).expect("it is created");
         cluster.request_errors(
             RDKafkaApiKey::OffsetFetch,
-            &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_COORDINATOR],
+            &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_COORDINATOR; 2],
         );
         let connection = serde_json::json!({ "brokers": cluster.bootstrap_servers() });
         let connection = serde_json::from_value(connection).expect("well formed");
         let admin = Admin::of_group(&connection, "g", Duration::from_secs(10)).expect("a client");
-        match admin.committed() {
-            Err(Error::Refused { code, .. }) => assert_eq!(code, RDKafkaErrorCode::NotCoordinator),
-            other => panic!("{other:?}"),
-        }
-        assert_eq!(
-            admin.committed().expect("it is there now"),
-            Some(Vec::new())
-        );
+        let partitions = [TopicPartition::new("t", 0)];
+        let commits = admin.committed(&partitions).expect("it is there now");
+        assert_eq!(commits, Some(Vec::new()));
     }
 }

@@ -181,6 +181,10 @@ impl Sampler {
     }
 }
 
+/// Between two looks while there is nothing to ask about: a member that has just started gets its
+/// partitions soon.
+const UNTIL_ASSIGNED: Duration = Duration::from_millis(250);
+
 /// Tells the thread to end; it does after the question that it is asking.
 impl Drop for Sampler {
     fn drop(&mut self) {
@@ -194,10 +198,15 @@ impl Shared {
         let mut stop = lock(&self.stop);
         while !*stop {
             drop(stop);
-            self.round(admin, &partitions());
+            let partitions = partitions();
+            self.round(admin, &partitions);
+            let pause = match partitions.is_empty() {
+                true => interval.min(UNTIL_ASSIGNED),
+                false => interval,
+            };
             stop = self
                 .stopped
-                .wait_timeout_while(lock(&self.stop), interval, |stop| !*stop)
+                .wait_timeout_while(lock(&self.stop), pause, |stop| !*stop)
                 .map_or_else(|poisoned| poisoned.into_inner().0, |(stop, _)| stop);
         }
     }
@@ -229,7 +238,7 @@ pub fn sample(admin: &Admin, partitions: &[TopicPartition]) -> Result<Samples, E
         .iter()
         .map(|partition| (partition.clone(), Sample::default()))
         .collect();
-    for commit in admin.committed()?.into_iter().flatten() {
+    for commit in admin.committed(partitions)?.into_iter().flatten() {
         if let Some(sample) = samples.get_mut(&commit.partition) {
             sample.committed = Some(commit.offset);
             sample.metadata = commit.metadata;

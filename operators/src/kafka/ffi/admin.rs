@@ -1,15 +1,13 @@
-//! Admin requests that the `rdkafka` crate lacks: list offsets, describe topics, list the committed
-//! offsets of a group.
+//! Admin requests that the `rdkafka` crate lacks: list offsets, describe topics.
 //!
 //! Each call makes its own queue, waits for its one answer and copies it out.
 
 #![expect(
     unsafe_code,
-    reason = "the rdkafka crate has none of these requests (its pull request 785 is open)"
+    reason = "the rdkafka crate has neither of these requests (its pull request 785 is open)"
 )]
 
 use std::ffi::{CStr, CString, c_char};
-use std::ptr;
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
@@ -145,54 +143,6 @@ unsafe fn describe(topic: *const sys::rd_kafka_TopicDescription_t) -> Described 
             error: (code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR)
                 .then(|| (code.into(), text(sys::rd_kafka_error_string(error)))),
         }
-    }
-}
-
-/// Asks for all committed offsets of a group, with their metadata; an unknown group has none.
-///
-/// Waits for the answer, at most `within`.
-pub(in crate::kafka) fn committed<C: ClientContext>(
-    client: &Client<C>,
-    group: &str,
-    within: Duration,
-) -> Result<Vec<Element>, Error> {
-    let what = format!("listing the committed offsets of group {group}");
-    let op = Op::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
-    let request = Request::new(client, op, &what, within)?;
-    let group = c_string(group)?;
-    // SAFETY: the group's name lives until after the call; a null list asks for all partitions;
-    // the request object is destroyed once, after librdkafka copied it.
-    unsafe {
-        let mut asked = sys::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), ptr::null());
-        sys::rd_kafka_ListConsumerGroupOffsets(
-            client.native_ptr(),
-            &raw mut asked,
-            1,
-            request.options,
-            request.queue,
-        );
-        sys::rd_kafka_ListConsumerGroupOffsets_destroy(asked);
-    }
-    let answer = request.wait()?;
-    // SAFETY: as in `list_offsets`: everything is borrowed from the live event and copied.
-    unsafe {
-        let mut count = 0;
-        let result = sys::rd_kafka_event_ListConsumerGroupOffsets_result(answer.0);
-        let groups = sys::rd_kafka_ListConsumerGroupOffsets_result_groups(result, &raw mut count);
-        let mut elements = Vec::new();
-        for group in slice(groups, count) {
-            let error = sys::rd_kafka_group_result_error(*group);
-            let code = sys::rd_kafka_error_code(error);
-            if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-                return Err(Error::Refused {
-                    what: what.clone(),
-                    code: code.into(),
-                    text: text(sys::rd_kafka_error_string(error)),
-                });
-            }
-            elements.extend(list::copy(sys::rd_kafka_group_result_partitions(*group)));
-        }
-        Ok(elements)
     }
 }
 

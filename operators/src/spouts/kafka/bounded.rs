@@ -141,7 +141,9 @@ impl Asked {
             .upgrade()
             .and_then(|member| member.handle.assignments());
         if assignments.is_some_and(|assignments| assignments.is_empty()) {
-            let commits = self.admin.committed().map_err(|e| e.to_string())?;
+            let partitions: Vec<TopicPartition> = ends.keys().cloned().collect();
+            let commits = self.admin.committed(&partitions);
+            let commits = commits.map_err(|e| e.to_string())?;
             let committed: BTreeMap<_, _> = commits
                 .into_iter()
                 .flatten()

@@ -1,0 +1,129 @@
+//! The commands that ask or stop at a real broker: `lag`, `run` with a deadline, signals.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use testkit::isobar::{Finished, Setup};
+use testkit::services::Kafka;
+use testkit::{http, wait};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn setup(kafka: &Kafka) -> Setup {
+    let topology = "\
+isobar: 1
+name: commands
+connections:
+  kafka: {type: kafka, brokers: \"${KAFKA}\"}
+spouts:
+  logs: {type: kafka, connection: kafka, topics: [logs], start: earliest}
+bolts:
+  end: {type: blackhole, inputs: [logs], on_rejected: drop}
+";
+    let setup = Setup::new(topology).expect("a directory");
+    setup.environment("KAFKA", kafka.brokers())
+}
+
+fn lag(setup: &Setup) -> (Finished, Value) {
+    let finished = setup
+        .finish(&["lag", "-o", "json", "--timeout", "20s"], LIMIT)
+        .expect("it ends");
+    let json = serde_json::from_str(&finished.stdout).unwrap_or_default();
+    (finished, json)
+}
+
+#[test]
+fn lag_is_unknown_before_the_first_commit_and_0_after_all_is_read() {
+    let kafka = Kafka::start().expect("Kafka starts");
+    kafka
+        .create_topic("logs", 2, &[])
+        .expect("the topic is created");
+    kafka
+        .produce_json("logs", 2, 0..1_000)
+        .expect("all is acknowledged");
+    let setup = setup(&kafka);
+
+    // The first question about any group: the broker has no coordinator yet.
+    let (finished, before) = lag(&setup);
+    assert_eq!(finished.status.code(), Some(4), "{}", finished.stderr);
+    assert!(
+        finished
+            .stderr
+            .contains("its group commands has committed nothing"),
+        "{}",
+        finished.stderr
+    );
+    let partition = &before["spouts"][0]["partitions"][0];
+    assert_eq!(
+        (&partition["end"], &partition["lag"]),
+        (&500.into(), &Value::Null)
+    );
+
+    let command = [
+        "run",
+        "--exit-when-caught-up",
+        "--http",
+        "off",
+        "-o",
+        "json",
+    ];
+    let run = setup.finish(&command, LIMIT).expect("it ends");
+    assert_eq!(run.status.code(), Some(0), "{}", run.stderr);
+    let report: Value = serde_json::from_str(&run.stdout).expect("JSON");
+    assert_eq!(
+        report["accounting"]["total"]["dropped_by_policy"]["end"],
+        1_000
+    );
+    assert_eq!(report["lag"][0]["lag"], 0);
+
+    kafka
+        .produce_json("logs", 2, 1_000..1_010)
+        .expect("all is acknowledged");
+    let (finished, after) = lag(&setup);
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
+    assert_eq!(after["spouts"][0]["lag"], 10);
+    assert_eq!(after["spouts"][0]["partitions"][1]["committed"], 500);
+}
+
+#[test]
+fn a_broker_that_goes_away_is_named_and_a_stop_ends_all_the_same() {
+    let mut kafka = Kafka::start().expect("Kafka starts");
+    kafka
+        .create_topic("logs", 2, &[])
+        .expect("the topic is created");
+    kafka
+        .produce_json("logs", 2, 0..1_000)
+        .expect("all is acknowledged");
+    let mut isobar = setup(&kafka).start().expect("it starts");
+    isobar
+        .wait_for("all records and their lag", LIMIT, |address| {
+            let text = http::get(address, "/metrics")?.text();
+            let all = "isobar_records_dropped_total{spout=\"logs\",policy=\"end\"} 1000\n";
+            let lag = "isobar_lag_records{spout=\"logs\",topic=\"logs\",partition=\"1\"} 0\n";
+            anyhow::ensure!(text.contains(all) && text.contains(lag), "{text}");
+            Ok(())
+        })
+        .expect("they arrive");
+    isobar.wait_until_ready(LIMIT).expect("it reads");
+
+    kafka.kill9();
+    let broker = kafka.brokers().to_owned();
+    let reasons = wait::until("the broker to be missed", LIMIT, || {
+        let answer = http::get(isobar.address(), "/readyz")?;
+        anyhow::ensure!(answer.status == 503, "{}", answer.text());
+        Ok(answer.text())
+    });
+    let reasons = reasons.expect("it is missed");
+    assert!(
+        reasons.contains("logs: ") && reasons.contains(&broker),
+        "{reasons}"
+    );
+
+    let status = isobar.stop(LIMIT).expect("it ends");
+    assert_eq!(
+        status.code(),
+        Some(0),
+        "{}",
+        isobar.log().unwrap_or_default()
+    );
+}
