@@ -116,7 +116,12 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
             never = serving => match never {},
         };
         context.screen.clear();
-        let report = Report::of(&observer, end, args.fail_on_reject);
+        let report = Report::of(
+            &observer,
+            end,
+            args.exit_when_caught_up,
+            args.fail_on_reject,
+        );
         match args.output {
             Format::Table => context.output.text(&report.text())?,
             Format::Json => context.output.json(&report)?,

@@ -57,8 +57,8 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Makes the report of a run that has ended.
-    pub(super) fn of(observer: &Observer, end: End, fail_on_reject: bool) -> Self {
+    /// Makes the report of a run that has ended; `bounded` ones were to catch up.
+    pub(super) fn of(observer: &Observer, end: End, bounded: bool, fail_on_reject: bool) -> Self {
         let accounting = observer.accounting();
         let statistics = observer.statistics();
         let rejected = rejected(&observer.running, &accounting, &statistics);
@@ -69,7 +69,15 @@ impl Report {
             End::Finished { .. } | End::GaveUp { .. } => observer.lag.ask(LAG_WITHIN),
         };
         let mut why = Vec::new();
-        let (word, mut exit, text) = judge(end, &accounting, &mut why);
+        let stopped_early = match &end {
+            End::Finished { stopped_by, .. } => stopped_by.filter(|_| bounded),
+            End::CutShort(_) | End::GaveUp { .. } => None,
+        };
+        let (word, mut exit, text) = judge(end, &time(uptime), &accounting, &mut why);
+        if let (Some(signal), Exit::Done) = (stopped_early, exit) {
+            why.push(format!("stopped by {signal} before it had caught up"));
+            exit = Exit::Failed;
+        }
         if fail_on_reject && rejected > 0 {
             why.push(format!(
                 "{} records were rejected (--fail-on-reject)",
@@ -96,7 +104,7 @@ impl Report {
             topology: accounting.topology.clone(),
             end: word,
             exit_code: exit.code(),
-            summary: format!("{text} after {}", time(uptime)),
+            summary: text,
             why,
             seconds: uptime as f64 / 1000.0,
             rejected,
@@ -138,32 +146,35 @@ impl Report {
     }
 }
 
-fn judge(end: End, accounting: &Accounting, why: &mut Vec<String>) -> (&'static str, Exit, String) {
-    let handed_back = number(accounting.total.handed_back);
+fn judge(
+    end: End,
+    after: &str,
+    accounting: &Accounting,
+    why: &mut Vec<String>,
+) -> (&'static str, Exit, String) {
     match end {
         End::Finished {
             finish: Finish::Drained,
             stopped_by: None,
-        } => (
-            "drained",
-            Exit::Done,
-            "caught up, and everything that was read is settled,".to_owned(),
-        ),
+        } => {
+            let text = format!("caught up after {after}: everything that was read is settled");
+            ("drained", Exit::Done, text)
+        }
         End::Finished {
             finish: Finish::Drained,
             stopped_by: Some(signal),
-        } => (
-            "drained",
-            Exit::Done,
-            format!("stopped by {signal}, and everything that was read is settled,"),
-        ),
+        } => {
+            let text =
+                format!("stopped by {signal} after {after}: everything that was read is settled");
+            ("drained", Exit::Done, text)
+        }
         End::Finished {
             finish: Finish::HandedBack,
             stopped_by,
         } => {
-            let by = stopped_by.unwrap_or("itself");
+            let by = stopped_by.map_or_else(String::new, |signal| format!(" by {signal}"));
             let text = format!(
-                "stopped by {by} with {handed_back} records handed back: whoever reads their partitions next starts before them;"
+                "stopped{by} after {after} with records handed back: whoever reads their partitions next starts before them"
             );
             ("handed_back", Exit::Done, text)
         }
@@ -172,30 +183,27 @@ fn judge(end: End, accounting: &Accounting, why: &mut Vec<String>) -> (&'static 
             ..
         } => {
             why.push(format!("a lane ended by a fault of the runtime: {text}"));
-            (
-                "broken",
-                Exit::Failed,
-                "ended by a fault of the runtime".to_owned(),
-            )
+            let text = format!("ended after {after} by a fault of the runtime");
+            ("broken", Exit::Failed, text)
         }
         End::CutShort(signal) => {
             why.push(format!("ended at once by a second signal ({signal})"));
             let text = format!(
-                "cut short by a second signal with {} records in flight: they are not committed and will be read again;",
+                "cut short after {after} with {} records in flight: they are not committed and will be read again",
                 number(accounting.total.in_flight)
             );
             ("cut_short", Exit::Failed, text)
         }
-        End::GaveUp { after, reasons } => {
+        End::GaveUp {
+            after: waited,
+            reasons,
+        } => {
             why.push(format!(
-                "gave up: nothing was read or settled for {after} (--give-up-after): {}",
+                "gave up: nothing was read or settled for {waited} (--give-up-after): {}",
                 reasons.join("; ")
             ));
-            (
-                "gave_up",
-                Exit::Undetermined,
-                "gave up before it had caught up".to_owned(),
-            )
+            let text = format!("gave up after {after}, before it had caught up");
+            ("gave_up", Exit::Undetermined, text)
         }
     }
 }
