@@ -1,6 +1,7 @@
 //! What a terminal shows of a run while it goes on: one line, kept below the log.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -11,49 +12,63 @@ use crate::output::number;
 
 /// Standard error: log lines and the progress line, which must not write into each other.
 #[derive(Clone)]
-pub struct Screen(ProgressBar);
+pub struct Screen {
+    bar: ProgressBar,
+    to: Arc<Mutex<dyn Write + Send>>,
+}
 
 impl Screen {
     /// Standard error with a progress line if it is a terminal, and without one otherwise.
     pub fn stderr() -> Self {
-        let bar = ProgressBar::no_length();
-        bar.set_draw_target(match io::stderr().is_terminal() {
-            true => ProgressDrawTarget::stderr_with_hz(5),
-            false => ProgressDrawTarget::hidden(),
-        });
+        let screen = Self::to(io::stderr());
+        if io::stderr().is_terminal() {
+            screen
+                .bar
+                .set_draw_target(ProgressDrawTarget::stderr_with_hz(5));
+        }
+        screen
+    }
+
+    /// Any other place, without a progress line.
+    pub fn to(writer: impl Write + Send + 'static) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
             bar.set_style(style);
         }
-        Self(bar)
+        Self {
+            bar,
+            to: Arc::new(Mutex::new(writer)),
+        }
     }
 
     /// Without a progress line, as with JSON logs.
     pub fn without_progress(self) -> Self {
-        self.0.set_draw_target(ProgressDrawTarget::hidden());
+        self.bar.set_draw_target(ProgressDrawTarget::hidden());
         self
     }
 
-    /// Writes to standard error, above the progress line.
+    /// Writes above the progress line.
     pub fn write(&self, text: &[u8]) {
-        self.0.suspend(|| {
+        self.bar.suspend(|| {
+            let mut to = self.to.lock().unwrap_or_else(PoisonError::into_inner);
             // Where standard error is gone there is nobody to tell.
-            let _ = io::stderr().lock().write_all(text);
+            let _ = to.write_all(text);
         });
     }
 
-    /// Writes a line to standard error, above the progress line.
+    /// Writes a line above the progress line.
     pub fn line(&self, text: &str) {
         self.write(format!("{text}\n").as_bytes());
     }
 
     /// Shows how far the run is.
     pub fn show(&self, text: String) {
-        self.0.set_message(text);
+        self.bar.set_message(text);
     }
 
     /// Takes the progress line away.
     pub fn clear(&self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }
 

@@ -50,7 +50,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "ADDR", default_value = http::DEFAULT)]
     http: Bind,
 
-    /// How the report at the end is printed: table or json.
+    /// How the report at the end is printed: table, to standard error, or json, to standard output.
     #[arg(
         short,
         long,
@@ -123,7 +123,8 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
             args.fail_on_reject,
         );
         match args.output {
-            Format::Table => context.output.text(&report.text())?,
+            // Standard output may be that of a `console` bolt.
+            Format::Table => context.screen.write(report.text().as_bytes()),
             Format::Json => context.output.json(&report)?,
         }
         report.say_why(&context.screen);

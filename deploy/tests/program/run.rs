@@ -94,13 +94,13 @@ fn a_run_that_catches_up_reports_every_term_and_ends_with_0() {
 #[test]
 fn the_report_for_people_has_every_term() {
     let done = isobar("people", REJECTS, &RUN[..5]);
-    let first = done.output.lines().next().unwrap_or_default();
+    let first = done.told.lines().next().unwrap_or_default();
     assert!(
         first.starts_with("numbers: caught up after ")
             && first.ends_with(": everything that was read is settled"),
         "{first}"
     );
-    let rest: Vec<&str> = done.output.lines().skip(1).take(3).collect();
+    let rest: Vec<&str> = done.told.lines().skip(1).take(3).collect();
     assert_eq!(
         rest,
         [
@@ -110,9 +110,9 @@ fn the_report_for_people_has_every_term() {
         ]
     );
     assert!(
-        done.output.contains("\nBOLT         COUNTER  VALUE\n"),
+        done.told.contains("\nBOLT         COUNTER  VALUE\n"),
         "{}",
-        done.output
+        done.told
     );
 }
 

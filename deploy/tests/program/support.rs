@@ -240,7 +240,10 @@ impl Drop for File {
 /// What a command did.
 pub struct Done {
     pub exit: Exit,
+    /// On standard output.
     pub output: String,
+    /// On standard error, besides the error that ends the command.
+    pub told: String,
     pub error: String,
 }
 
@@ -260,25 +263,29 @@ pub fn isobar(name: &str, topology: &str, arguments: &[&str]) -> Done {
     });
     let cli = Cli::try_parse_from(["isobar"].into_iter().chain(arguments));
     let cli = cli.unwrap_or_else(|error| panic!("{error}"));
-    let written = Written::default();
+    let (written, told) = (Written::default(), Written::default());
     let registry = registry();
     let context = Context {
         registry: &registry,
         environment: Environment::new(|name| (name == "SECRET").then(|| "hunter2".to_owned())),
         output: Output::to(written.clone()),
-        screen: Screen::stderr(),
+        screen: Screen::to(told.clone()),
         recorder: Recorder::new(),
     };
     let (exit, error) = match cli.command.execute(context) {
         Ok(exit) => (exit, String::new()),
         Err(Failure { exit, error }) => (exit, format!("{error:#}").replace(path, "FILE")),
     };
-    let output = written.0.lock().expect("nobody panics here").clone();
+    let text = |written: &Written| {
+        let bytes = written.0.lock().expect("nobody panics here").clone();
+        String::from_utf8(bytes)
+            .expect("text")
+            .replace(path, "FILE")
+    };
     Done {
         exit,
-        output: String::from_utf8(output)
-            .expect("text")
-            .replace(path, "FILE"),
+        output: text(&written),
+        told: text(&told),
         error,
     }
 }
