@@ -3,4 +3,5 @@
 
 mod commands;
 mod kafka;
+mod readme;
 mod services;

@@ -1,6 +1,10 @@
 //! Pages that are made from what the program says of itself.
 
+use std::path::Path;
+
 use ::isobar::exit::Exit;
+use ::isobar::plan_document::PlanDocument;
+use ::isobar::{Outside, TopologyFile};
 
 use crate::support::{check_file, isobar};
 
@@ -41,4 +45,33 @@ fn operators_are_listed_and_shown_with_their_options() {
         unknown.error,
         "there is no operator nubmers: `isobar operators` lists them; did you mean numbers?"
     );
+}
+
+#[test]
+fn plans_of_shipped_topologies_are_up_to_date() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("topologies");
+    let files = std::fs::read_dir(&directory).expect("it is there");
+    let files = files.map(|file| file.expect("readable").path());
+    let is_topology = |file: &Path| {
+        file.extension()
+            .is_some_and(|extension| extension == "yaml")
+    };
+    let mut planned = 0;
+    for file in files.filter(|file| is_topology(file)) {
+        let outside = Outside {
+            variable: &|_| None,
+            file: &|_| Err(std::io::ErrorKind::NotFound.into()),
+        };
+        let topology = TopologyFile::load(&file, &outside);
+        let plan = topology.plan(&isobar_operators::registry(), 2);
+        let plan = plan.unwrap_or_else(|refused| panic!("{refused}"));
+        let name = file
+            .file_stem()
+            .and_then(|name| name.to_str())
+            .expect("text");
+        let page = format!("topologies/{name}.plan.txt");
+        check_file(&page, &PlanDocument::of(&plan).text());
+        planned += 1;
+    }
+    assert!(planned >= 2, "the folder is empty");
 }

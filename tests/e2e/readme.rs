@@ -1,0 +1,48 @@
+//! The quick start of the README, as it is written, against a Kafka and an Elasticsearch.
+
+use std::path::Path;
+use std::time::Duration;
+
+use testkit::process::{Launch, Process};
+use testkit::scratch::Scratch;
+use testkit::services::{Kafka, Search, SearchVersion};
+
+/// Most of it is the build, where nothing is built yet.
+const LIMIT: Duration = Duration::from_secs(900);
+
+#[test]
+fn the_quick_start_indexes_100_000_documents() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let readme = std::fs::read_to_string(root.join("README.md")).expect("it is there");
+    let (_, from_heading) = readme.split_once("## Quick start").expect("its heading");
+    let (_, from_block) = from_heading.split_once("```sh\n").expect("its commands");
+    let (block, _) = from_block.split_once("```").expect("their end");
+
+    let kafka = Kafka::start().expect("Kafka starts");
+    let search = Search::start(SearchVersion::Elasticsearch9).expect("Elasticsearch starts");
+    let scratch = Scratch::new("readme").expect("a directory");
+    let log = scratch.path().join("log");
+    let launch = Launch::new("bash", &log)
+        .arguments(["-euo", "pipefail", "-c", block])
+        .directory(&root)
+        .environment("KAFKA", kafka.brokers())
+        .environment("ES", format!("http://{}", search.client().address()));
+    let ended = Process::run(launch, LIMIT);
+    let printed = std::fs::read_to_string(&log).expect("it printed something");
+    ended.unwrap_or_else(|error| panic!("{error:#}\n{printed}"));
+
+    for expected in [
+        "100,000 records acknowledged, 0 failed",
+        "logs-to-elasticsearch.yaml: valid",
+        "everything that was read is settled",
+        "\"count\":100000",
+    ] {
+        assert!(
+            printed.contains(expected),
+            "{expected} is not in:\n{printed}"
+        );
+    }
+    let last = printed.lines().last().unwrap_or_default();
+    let sum: Vec<&str> = last.split_whitespace().collect();
+    assert_eq!(sum, ["logs", "all", "0", "0", "ms"], "{printed}");
+}
