@@ -1,6 +1,6 @@
 //! The Kafka spout against a real broker: what is read, committed, held, lost, handed on.
 
-mod member;
+pub(crate) mod member;
 
 use std::time::Duration;
 

@@ -4,4 +4,5 @@
 mod commands;
 mod kafka;
 mod readme;
+mod kafka_group;
 mod services;

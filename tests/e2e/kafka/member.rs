@@ -18,22 +18,22 @@ use tokio::sync::watch;
 
 /// How often the records at each (partition, offset) were delivered, over all members that share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seen(Arc<Mutex<BTreeMap<(i32, i64), u32>>>);
+pub(crate) struct Seen(Arc<Mutex<BTreeMap<(i32, i64), u32>>>);
 
 impl Seen {
     /// How many different records there were.
-    pub(super) fn distinct(&self) -> usize {
+    pub(crate) fn distinct(&self) -> usize {
         self.0.lock().expect("no holder panics").len()
     }
 
     /// How many deliveries there were, repeated ones too.
-    pub(super) fn total(&self) -> usize {
+    pub(crate) fn total(&self) -> usize {
         let seen = self.0.lock().expect("no holder panics");
         seen.values().map(|times| *times as usize).sum()
     }
 
     /// The first offset of each partition that was not delivered.
-    pub(super) fn first_missing(&self, partitions: i32) -> Vec<i64> {
+    pub(crate) fn first_missing(&self, partitions: i32) -> Vec<i64> {
         let seen = self.0.lock().expect("no holder panics");
         let missing = |p: i32| (0..).find(|offset| !seen.contains_key(&(p, *offset)));
         (0..partitions)
@@ -52,25 +52,25 @@ impl Seen {
 }
 
 /// A member of a group.
-pub(super) struct Member {
-    pub(super) running: Running,
-    pub(super) lag: Source,
+pub(crate) struct Member {
+    pub(crate) running: Running,
+    pub(crate) lag: Source,
     gate: watch::Sender<bool>,
 }
 
 /// How a member is started.
-pub(super) struct Options<'a> {
-    pub(super) topic: &'a str,
-    pub(super) group: &'a str,
+pub(crate) struct Options<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) group: &'a str,
     /// Options of the spout instead of, or besides, the usual ones.
-    pub(super) spout: Value,
-    pub(super) bounded: bool,
+    pub(crate) spout: Value,
+    pub(crate) bounded: bool,
     /// Whether the bolt takes records from the start.
-    pub(super) open: bool,
+    pub(crate) open: bool,
 }
 
 impl<'a> Options<'a> {
-    pub(super) fn new(topic: &'a str) -> Self {
+    pub(crate) fn new(topic: &'a str) -> Self {
         Self {
             topic,
             group: topic,
@@ -80,7 +80,7 @@ impl<'a> Options<'a> {
         }
     }
 
-    pub(super) fn bounded(topic: &'a str) -> Self {
+    pub(crate) fn bounded(topic: &'a str) -> Self {
         Self {
             bounded: true,
             ..Self::new(topic)
@@ -89,11 +89,11 @@ impl<'a> Options<'a> {
 }
 
 impl Member {
-    pub(super) fn start(kafka: &Kafka, seen: &Seen, options: Options<'_>) -> Self {
+    pub(crate) fn start(kafka: &Kafka, seen: &Seen, options: Options<'_>) -> Self {
         Self::start_at(kafka.brokers(), seen, options)
     }
 
-    pub(super) fn start_at(brokers: &str, seen: &Seen, options: Options<'_>) -> Self {
+    pub(crate) fn start_at(brokers: &str, seen: &Seen, options: Options<'_>) -> Self {
         let mut spout = json!({
             "type": "kafka", "connection": "kafka", "topics": [options.topic],
             "group": options.group, "start": "earliest", "commit_interval": "200ms",
@@ -126,26 +126,26 @@ impl Member {
     }
 
     /// Lets the bolt take records.
-    pub(super) fn open(&self) {
+    pub(crate) fn open(&self) {
         let _ = self.gate.send_replace(true);
     }
 
     /// The account, which must add up at any time.
-    pub(super) fn account(&self) -> Account {
+    pub(crate) fn account(&self) -> Account {
         let account = self.running.account(0);
         assert_eq!(account.difference(), 0, "{account:?}");
         account
     }
 
     /// The partitions that the member reads at the moment.
-    pub(super) fn assigned(&self) -> Vec<i32> {
+    pub(crate) fn assigned(&self) -> Vec<i32> {
         let partitions = self.running.partitions(0).all();
         let assigned = partitions.iter().filter(|p| p.account().is_assigned());
         assigned.map(|partition| partition.number()).collect()
     }
 
     /// What is wrong, as `kind: text`.
-    pub(super) fn conditions(&self) -> Vec<String> {
+    pub(crate) fn conditions(&self) -> Vec<String> {
         let conditions = self.running.health().conditions();
         conditions
             .iter()
@@ -154,7 +154,7 @@ impl Member {
     }
 
     /// Waits until it ended by itself.
-    pub(super) fn finished(&self, limit: Duration) -> Finish {
+    pub(crate) fn finished(&self, limit: Duration) -> Finish {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build();
@@ -171,7 +171,7 @@ impl Member {
     }
 
     /// Stops it and waits for the end.
-    pub(super) fn stop(&self) -> Finish {
+    pub(crate) fn stop(&self) -> Finish {
         self.running.stop();
         self.finished(Duration::from_secs(30))
     }

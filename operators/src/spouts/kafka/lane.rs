@@ -113,6 +113,7 @@ impl Spout for Lane {
                 () = self.reader.event_ready() => {}
             }
         };
+        self.member.show_conditions();
         self.confirm(closed == Some(Closed::Cleanly))
     }
 }

@@ -1,0 +1,362 @@
+//! Members of a consumer group against a real broker: joining, leaving and ending while sinks stand
+//! still and brokers go away. Nothing may be lost, nothing committed early, and nobody may wait for a
+//! member whose sink is blocked.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use isobar_topology::Finish;
+use serde_json::{Value, json};
+use testkit::services::Kafka;
+use testkit::wait;
+
+use crate::kafka::member::{Member, Options, Seen};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+const PARTITIONS: i32 = 6;
+
+/// What one member does must take about as long as the protocol itself: with the broker settings
+/// below a join takes a few seconds; a member that does not answer would cost a session of 30 s.
+const PROMPTLY: Duration = Duration::from_secs(20);
+
+fn broker() -> Kafka {
+    // The protocol of the brokers cannot be set by its members.
+    let settings = [
+        ("group.consumer.session.timeout.ms", "30000"),
+        ("group.consumer.min.session.timeout.ms", "30000"),
+        ("group.consumer.heartbeat.interval.ms", "1000"),
+        ("group.consumer.min.heartbeat.interval.ms", "1000"),
+    ];
+    let kafka = Kafka::start_with(&settings).expect("Kafka starts");
+    kafka
+        .create_topic("logs", PARTITIONS, &[])
+        .expect("created");
+    kafka
+}
+
+fn spout(protocol: &str) -> Value {
+    let options = match protocol {
+        "classic" => json!({"session.timeout.ms": 30000, "heartbeat.interval.ms": 1000}),
+        _ => json!({}),
+    };
+    json!({
+        "group_protocol": protocol, "options": options,
+        "max_in_flight_records": 1000, "batch_records_max": 100,
+    })
+}
+
+fn committed(kafka: &Kafka) -> Vec<i64> {
+    let committed = kafka.committed("logs", "logs").expect("the broker answers");
+    committed
+        .into_iter()
+        .map(|offset| offset.unwrap_or(0))
+        .collect()
+}
+
+/// Everything before what is committed was delivered.
+fn check_nothing_is_committed_early(kafka: &Kafka, seen: &Seen) {
+    let committed = committed(kafka);
+    let missing = seen.first_missing(PARTITIONS);
+    let early = committed
+        .iter()
+        .zip(&missing)
+        .any(|(committed, missing)| committed > missing);
+    assert!(!early, "committed {committed:?}, not delivered {missing:?}");
+}
+
+/// Waits until each member has so many partitions, and all of them together every one once.
+fn wait_for_shares(members: &[&Member], shares: &[usize], limit: Duration) {
+    wait::until("the shares", limit, || {
+        let assigned: Vec<Vec<i32>> = members.iter().map(|member| member.assigned()).collect();
+        let mut found: Vec<usize> = assigned.iter().map(Vec::len).collect();
+        found.sort_unstable();
+        let mut all = assigned.concat();
+        all.sort_unstable();
+        let said: Vec<_> = members.iter().map(|member| member.conditions()).collect();
+        ensure!(
+            found == shares && all == (0..PARTITIONS).collect::<Vec<_>>(),
+            "{assigned:?} {said:?}"
+        );
+        Ok(())
+    })
+    .unwrap_or_else(|error| panic!("{error:#}"));
+}
+
+fn members_come_and_go_with_blocked_sinks(protocol: &str) {
+    let kafka = broker();
+    kafka
+        .produce_json("logs", PARTITIONS, 0..60_000)
+        .expect("acknowledged");
+    let seen = Seen::default();
+    let start = || {
+        let options = Options {
+            spout: spout(protocol),
+            open: false,
+            ..Options::new("logs")
+        };
+        Member::start(&kafka, &seen, options)
+    };
+
+    let first = start();
+    wait::until("a full lane", LIMIT, || {
+        let account = first.account();
+        ensure!(account.in_flight >= 1_000, "{account:?}");
+        Ok(())
+    })
+    .expect("it reads up to the bound");
+    assert_eq!(first.assigned().len(), 6);
+
+    // Two join; the first one's sink stands still the whole time.
+    let second = start();
+    wait_for_shares(&[&first, &second], &[3, 3], PROMPTLY);
+    let third = start();
+    wait_for_shares(&[&first, &second, &third], &[2, 2, 2], PROMPTLY);
+    assert!(first.account().in_flight <= 1_200, "{:?}", first.account());
+    assert_eq!(seen.total(), 0);
+    assert_eq!(committed(&kafka), [0; 6]);
+
+    // One leaves without having delivered anything.
+    let began = wait::now();
+    assert_eq!(second.stop(), Finish::HandedBack);
+    assert!(began.elapsed() < PROMPTLY, "it took {:?}", began.elapsed());
+    wait_for_shares(&[&first, &third], &[3, 3], PROMPTLY);
+    assert_eq!(committed(&kafka), [0; 6]);
+
+    // The sinks go on, and one more joins under way.
+    first.open();
+    third.open();
+    let fourth = start();
+    fourth.open();
+    wait::until("everything", LIMIT, || {
+        check_nothing_is_committed_early(&kafka, &seen);
+        let accounts = [&first, &third, &fourth].map(Member::account);
+        ensure!(
+            seen.distinct() == 60_000,
+            "{} {accounts:?}",
+            seen.distinct()
+        );
+        ensure!(committed(&kafka) == [10_000; 6], "{:?}", committed(&kafka));
+        Ok(())
+    })
+    .expect("nothing is lost");
+    for member in [&first, &third, &fourth] {
+        assert_eq!(member.account().lost, 0);
+        let _ = member.stop();
+        let _ = member.account();
+    }
+    // Nobody commits anything on the way out that is not so.
+    assert_eq!(committed(&kafka), [10_000; 6]);
+}
+
+#[test]
+fn members_come_and_go_with_blocked_sinks_in_the_classic_protocol() {
+    members_come_and_go_with_blocked_sinks("classic");
+}
+
+#[test]
+fn members_come_and_go_with_blocked_sinks_in_the_consumer_protocol() {
+    members_come_and_go_with_blocked_sinks("consumer");
+}
+
+#[test]
+fn a_stop_commits_what_was_delivered_and_the_next_run_repeats_nothing() {
+    let kafka = broker();
+    kafka
+        .produce_json("logs", PARTITIONS, 0..60_000)
+        .expect("acknowledged");
+    let seen = Seen::default();
+    for protocol in ["classic", "consumer"] {
+        // The interval alone would commit nothing.
+        let mut spout = spout(protocol);
+        spout["commit_interval"] = json!("1h");
+        let before = seen.distinct();
+        let member = Member::start(
+            &kafka,
+            &seen,
+            Options {
+                spout,
+                ..Options::new("logs")
+            },
+        );
+        wait::until("some records", LIMIT, || {
+            ensure!(seen.distinct() > before + 1_000, "{:?}", member.account());
+            Ok(())
+        })
+        .expect("it reads");
+        let _ = member.stop();
+        check_nothing_is_committed_early(&kafka, &seen);
+        assert_eq!(committed(&kafka), seen.first_missing(PARTITIONS));
+    }
+    let member = Member::start(&kafka, &seen, Options::bounded("logs"));
+    assert_eq!(member.finished(LIMIT), Finish::Drained);
+    assert_eq!((seen.distinct(), seen.total()), (60_000, 60_000));
+}
+
+#[test]
+fn bounded_members_end_together_and_those_without_partitions_too() {
+    let kafka = broker();
+    kafka.create_topic("one", 1, &[]).expect("created");
+    kafka
+        .produce_json("one", 1, 0..20_000)
+        .expect("acknowledged");
+    let seen = Seen::default();
+    let start = |open| {
+        Member::start(
+            &kafka,
+            &seen,
+            Options {
+                open,
+                ..Options::bounded("one")
+            },
+        )
+    };
+    let first = start(false);
+    wait::until("the assignment", LIMIT, || {
+        ensure!(first.assigned() == [0], "{:?}", first.conditions());
+        Ok(())
+    })
+    .expect("assigned");
+    let second = start(true);
+    // It would end at once if having nothing to do were enough.
+    wait::rest(Duration::from_secs(3));
+    first.open();
+    assert_eq!(first.finished(LIMIT), Finish::Drained);
+    assert_eq!(second.finished(LIMIT), Finish::Drained);
+    assert_eq!(seen.distinct(), 20_000);
+    assert_eq!(
+        first.account().delivered + second.account().delivered,
+        seen.total() as u64
+    );
+}
+
+#[test]
+fn a_broker_that_restarts_under_load_costs_nothing() {
+    let mut kafka = broker();
+    let seen = Seen::default();
+    let member = Member::start(&kafka, &seen, Options::new("logs"));
+    for round in 0..3u64 {
+        kafka
+            .produce_json("logs", PARTITIONS, round * 60_000..(round + 1) * 60_000)
+            .expect("acknowledged");
+        if round == 1 {
+            kafka.kill9();
+            wait::until("the word", LIMIT, || {
+                let said = member.conditions();
+                ensure!(
+                    said.iter().any(|text| text.starts_with("connection: ")),
+                    "{said:?}"
+                );
+                Ok(())
+            })
+            .expect("it is said");
+        }
+        kafka.restart().expect("Kafka starts again");
+    }
+    wait::until("everything", LIMIT, || {
+        ensure!(
+            seen.distinct() == 180_000,
+            "{} {:?} {:?}",
+            seen.distinct(),
+            member.account(),
+            member.conditions()
+        );
+        ensure!(committed(&kafka) == [30_000; 6], "{:?}", committed(&kafka));
+        Ok(())
+    })
+    .expect("it goes on by itself");
+    wait::until("the end of it", LIMIT, || {
+        ensure!(member.conditions().is_empty(), "{:?}", member.conditions());
+        Ok(())
+    })
+    .expect("all is well");
+    let account = member.account();
+    assert_eq!((account.lost, account.dead_lettered), (0, 0));
+    assert_eq!(member.stop(), Finish::Drained);
+}
+
+#[test]
+fn a_stop_with_the_broker_gone_is_bounded_and_says_what_is_not_committed() {
+    let mut kafka = broker();
+    kafka
+        .produce_json("logs", PARTITIONS, 0..6_000)
+        .expect("acknowledged");
+    let seen = Seen::default();
+    let mut spout = spout("classic");
+    spout["commit_interval"] = json!("1h");
+    let member = Member::start(
+        &kafka,
+        &seen,
+        Options {
+            spout,
+            ..Options::new("logs")
+        },
+    );
+    wait::until("everything", LIMIT, || {
+        ensure!(seen.distinct() == 6_000, "{:?}", member.account());
+        Ok(())
+    })
+    .expect("it reads");
+    kafka.kill9();
+    let began = wait::now();
+    assert_eq!(member.stop(), Finish::Drained);
+    assert!(
+        began.elapsed() < Duration::from_secs(15),
+        "it took {:?}",
+        began.elapsed()
+    );
+    kafka.restart().expect("Kafka starts again");
+    check_nothing_is_committed_early(&kafka, &seen);
+    let again = Member::start(&kafka, &seen, Options::bounded("logs"));
+    assert_eq!(again.finished(Duration::from_secs(120)), Finish::Drained);
+    // Its last commit may have arrived after all, as soon as there was a broker.
+    assert!(
+        seen.total() == 6_000 || seen.total() == 12_000,
+        "{}",
+        seen.total()
+    );
+    assert_eq!(committed(&kafka), [1_000; 6]);
+}
+
+#[test]
+fn brokers_that_are_not_there_and_topics_that_are_missing_are_named() {
+    let seen = Seen::default();
+    let member = Member::start_at("127.0.0.1:1", &seen, Options::bounded("logs"));
+    wait::until("the word", LIMIT, || {
+        let said = member.conditions();
+        ensure!(
+            said.iter()
+                .any(|text| text.starts_with("connection: ") && text.contains("127.0.0.1:1")),
+            "{said:?}"
+        );
+        ensure!(
+            said.iter().any(|text| text.starts_with("ends: ")),
+            "{said:?}"
+        );
+        Ok(())
+    })
+    .expect("it is said");
+    assert_eq!(member.stop(), Finish::Drained);
+
+    let kafka = broker();
+    let member = Member::start(&kafka, &seen, Options::bounded("none"));
+    wait::until("the word", LIMIT, || {
+        let said = member.conditions();
+        ensure!(
+            said.iter()
+                .any(|text| text.starts_with("topic: ") && text.contains("none")),
+            "{said:?}"
+        );
+        ensure!(
+            said.iter()
+                .any(|text| text.starts_with("ends: ") && text.contains("none")),
+            "{said:?}"
+        );
+        Ok(())
+    })
+    .expect("it is said");
+    // It is made good while it runs.
+    kafka.create_topic("none", 1, &[]).expect("created");
+    assert_eq!(member.finished(Duration::from_secs(120)), Finish::Drained);
+    assert_eq!(member.conditions(), Vec::<String>::new());
+}
