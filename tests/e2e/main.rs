@@ -3,6 +3,6 @@
 
 mod commands;
 mod kafka;
-mod readme;
 mod kafka_group;
+mod readme;
 mod services;
