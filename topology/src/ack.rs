@@ -4,13 +4,14 @@
 //! means failed*: a `?`, a panic or a forgotten branch lead to a retry, never to loss.
 //! One lock and one pass over a byte per record for each batch, nothing for each record's sake.
 
-use std::cell::Cell;
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::error::{Domain, OperatorError, Retry};
+use crate::error::{Domain, OperatorError};
 use crate::outcome::{Answer, Code, Failure};
 
 /// The duty to answer for some records of one attempt of one batch, in the order of the batch's rows.
@@ -62,10 +63,7 @@ impl Ack {
 
     /// Fails every row for the same reason.
     pub fn fail(mut self, error: &OperatorError) {
-        if let Some(tracker) = &self.tracker {
-            tracker.lock().note(error);
-        }
-        self.settle(|_| Code::failed(Failure::from(error)));
+        self.settle_for(Some(error), |_| Code::failed(Failure::from(error)));
     }
 
     /// Says which bolt takes the batch.
@@ -113,18 +111,11 @@ impl Ack {
         self
     }
 
-    /// Holds the attempt open while an operator works on it, so that its error can be told apart
-    /// from a forgotten ack.
-    pub(crate) fn watch(&self) -> Watch {
-        if let Some(tracker) = &self.tracker {
-            tracker.lock().watches += 1;
-        }
-        Watch {
-            tracker: self.tracker.clone(),
-        }
+    fn settle(&mut self, code: impl FnMut(usize) -> Code) {
+        self.settle_for(None, code);
     }
 
-    fn settle(&mut self, mut code: impl FnMut(usize) -> Code) {
+    fn settle_for(&mut self, error: Option<&OperatorError>, mut code: impl FnMut(usize) -> Code) {
         let Some(tracker) = self.tracker.take() else {
             return;
         };
@@ -137,8 +128,8 @@ impl Ack {
             state.open[position] -= 1;
         });
         state.open_total -= self.len();
-        if worst.is_suspect() {
-            state.suspect_of = self.holder.or(state.suspect_of);
+        if worst.failure().is_some() {
+            state.note(worst, self.holder, error);
         }
         finish_if_complete(&tracker, state);
     }
@@ -146,13 +137,23 @@ impl Ack {
 
 impl Drop for Ack {
     fn drop(&mut self) {
-        if self.tracker.is_some() {
-            let code = if BYSTANDERS.get() {
-                Code::failed(Failure::Bystander)
-            } else {
-                Code::UNANSWERED
-            };
-            self.settle(|_| code);
+        if self.tracker.is_none() {
+            return;
+        }
+        let mut ack = Some(Ack {
+            tracker: self.tracker.take(),
+            positions: std::mem::replace(&mut self.positions, Positions::All(0)),
+            floor: self.floor,
+            holder: self.holder,
+        });
+        // Without the list, at the end of a thread, nobody waits for the meaning any more.
+        let _ = CALL.try_with(|call| {
+            if let Some(dropped) = call.borrow_mut().as_mut() {
+                dropped.extend(ack.take());
+            }
+        });
+        if let Some(ack) = &mut ack {
+            ack.settle(|_| Code::UNANSWERED);
         }
     }
 }
@@ -169,51 +170,46 @@ fn for_each(positions: &Positions, mut f: impl FnMut(usize, usize)) {
 }
 
 thread_local! {
-    static BYSTANDERS: Cell<bool> = const { Cell::new(false) };
+    /// Where acks go that are dropped unanswered while an operator is at work on this thread.
+    static CALL: RefCell<Option<Vec<Ack>>> = const { RefCell::new(None) };
 }
 
-/// Runs `f`, in which acks that are dropped unanswered count as bystanders: they were only held by
-/// an operator that is being discarded after it failed on something else.
-pub(crate) fn as_bystanders<T>(f: impl FnOnce() -> T) -> T {
-    struct Reset(bool);
-    impl Drop for Reset {
-        fn drop(&mut self) {
-            BYSTANDERS.set(self.0);
+/// Acks that an operator dropped unanswered during a call. They stay open until the call has ended:
+/// only then it is known whether they were forgotten, or left behind by a `?` or a panic.
+#[derive(Debug, Default)]
+pub(crate) struct Dropped(Vec<Ack>);
+
+impl Dropped {
+    /// Runs a part of the call.
+    pub(crate) fn during<T>(&mut self, part: impl FnOnce() -> T) -> T {
+        /// Puts the list back where it came from, also when the part panics.
+        struct Lent<'a>(&'a mut Vec<Ack>, Option<Vec<Ack>>);
+        impl Drop for Lent<'_> {
+            fn drop(&mut self) {
+                *self.0 = CALL.replace(self.1.take()).unwrap_or_default();
+            }
         }
+        let list = std::mem::take(&mut self.0);
+        let before = CALL.replace(Some(list));
+        let _lent = Lent(&mut self.0, before);
+        part()
     }
-    let _reset = Reset(BYSTANDERS.replace(true));
-    f()
-}
 
-/// Keeps an attempt from completing until the operator that got it has returned.
-#[derive(Debug)]
-pub(crate) struct Watch {
-    tracker: Option<Arc<Tracker>>,
-}
-
-impl Watch {
-    /// The operator `bolt` returned. With an error, what it left unanswered failed for that reason.
-    pub(crate) fn end(self, bolt: usize, error: Option<&OperatorError>) {
-        if let (Some(tracker), Some(error)) = (&self.tracker, error) {
-            let mut state = tracker.lock();
-            state.note(error);
-            state.suspect_of = Some(bolt);
-            let failure = Code::failed(Failure::from(error));
-            for code in &mut state.worst {
-                if *code == Code::UNANSWERED {
-                    *code = failure;
-                }
+    /// The call has ended: what it dropped failed for its error, or was forgotten.
+    pub(crate) fn end(self, error: Option<&OperatorError>) {
+        for ack in self.0 {
+            match error {
+                Some(error) => ack.fail(error),
+                // Out of any call, a drop means just that.
+                None => drop(ack),
             }
         }
     }
-}
 
-impl Drop for Watch {
-    fn drop(&mut self) {
-        if let Some(tracker) = self.tracker.take() {
-            let mut state = tracker.lock();
-            state.watches -= 1;
-            finish_if_complete(&tracker, state);
+    /// The acks were only held by an operator that is discarded after it failed on something else.
+    pub(crate) fn let_go(self) {
+        for ack in self.0 {
+            ack.answer(Answer::Failed(Failure::Bystander));
         }
     }
 }
@@ -233,29 +229,44 @@ struct State {
     worst: Vec<Code>,
     /// Sum of `open`.
     open_total: usize,
-    /// Operators at work on the attempt.
-    watches: usize,
     note: Option<Note>,
-    /// The bolt that failed on a record last, by its number in the plan.
-    suspect_of: Option<usize>,
     /// Taken at completion.
     ticket: Option<Ticket>,
 }
 
-/// Why records of an attempt failed: the last reason given.
+/// Why records of an attempt failed: the last reason given for the worst failure.
 #[derive(Clone, Debug)]
 pub(crate) struct Note {
+    code: Code,
+    /// The bolt that failed, by its number in the plan; `None` when no bolt had the batch yet.
+    pub(crate) bolt: Option<usize>,
     pub(crate) domain: Domain,
-    pub(crate) text: String,
+    pub(crate) text: Cow<'static, str>,
 }
 
 impl State {
-    fn note(&mut self, error: &OperatorError) {
+    fn note(&mut self, code: Code, bolt: Option<usize>, error: Option<&OperatorError>) {
+        let known = self.note.as_ref().map(|note| note.code);
+        if known > Some(code) || (known == Some(code) && error.is_none()) {
+            return;
+        }
+        let (domain, text) = match error {
+            Some(error) => (error.domain, Cow::Owned(error.to_string())),
+            None if code == Code::UNANSWERED => (
+                Domain::Internal,
+                Cow::Borrowed("a bolt dropped the record without an answer"),
+            ),
+            None => (
+                Domain::Internal,
+                Cow::Borrowed("a bolt failed the record and did not say why"),
+            ),
+        };
         self.note = Some(Note {
-            domain: error.domain,
-            text: error.to_string(),
+            code,
+            bolt,
+            domain,
+            text,
         });
-        debug_assert!(error.domain != Domain::External || error.retry == Retry::Backoff);
     }
 }
 
@@ -267,7 +278,7 @@ impl Tracker {
 }
 
 fn finish_if_complete(tracker: &Tracker, mut state: MutexGuard<'_, State>) {
-    if state.open_total > 0 || state.watches > 0 {
+    if state.open_total > 0 {
         return;
     }
     let Some(ticket) = state.ticket.take() else {
@@ -277,7 +288,6 @@ fn finish_if_complete(tracker: &Tracker, mut state: MutexGuard<'_, State>) {
         ticket,
         codes: std::mem::take(&mut state.worst),
         note: state.note.take(),
-        suspect_of: state.suspect_of,
     };
     drop(state);
     tracker.completions.push(completion);
@@ -305,8 +315,6 @@ pub(crate) struct Completion {
     /// Worst answer by position in the attempt.
     pub(crate) codes: Vec<Code>,
     pub(crate) note: Option<Note>,
-    /// The bolt that failed on a record last, by its number in the plan, where that is known.
-    pub(crate) suspect_of: Option<usize>,
 }
 
 /// Completed attempts of one spout task, filled from any lane. Bounded by what is in flight.
@@ -331,9 +339,7 @@ impl Completions {
                     open: vec![1; count],
                     worst: vec![Code::DELIVERED; count],
                     open_total: count,
-                    watches: 0,
                     note: None,
-                    suspect_of: None,
                     ticket: Some(ticket),
                 }),
                 completions: Arc::clone(self),
@@ -412,24 +418,67 @@ mod tests {
 
     #[test]
     fn what_an_operator_left_unanswered_failed_for_its_error() {
-        let (completions, ack) = start(2);
-        let watch = ack.watch();
-        let mut parts = ack.part(&[0, 1], 2);
-        parts.remove(0).answer(Answer::Delivered);
-        drop(parts);
+        let (completions, mut ack) = start(2);
+        ack.taken_by(7);
+        let mut dropped = Dropped::default();
+        dropped.during(|| {
+            let mut parts = ack.part(&[0, 1], 2);
+            parts.remove(0).answer(Answer::Delivered);
+        });
         assert!(
             completions.take().is_none(),
             "the operator is still at work"
         );
-        watch.end(7, Some(&OperatorError::external("the index is away")));
+        dropped.end(Some(&OperatorError::external("the index is away")));
         let completion = completions.take().expect("complete");
         assert_eq!(
             completion.codes,
             [Code::DELIVERED, Code::failed(Failure::External)]
         );
         let note = completion.note.expect("the error");
-        assert_eq!(note.text, "the index is away");
-        assert_eq!(completion.suspect_of, Some(7));
+        assert_eq!((note.bolt, &*note.text), (Some(7), "the index is away"));
+    }
+
+    #[test]
+    fn what_an_operator_forgot_failed_when_it_returned() {
+        let (completions, ack) = start(1);
+        let mut dropped = Dropped::default();
+        dropped.during(|| drop(ack));
+        assert!(completions.take().is_none());
+        dropped.end(None);
+        assert_eq!(codes(&completions), Some(vec![Code::UNANSWERED]));
+    }
+
+    #[test]
+    fn a_panic_keeps_what_was_dropped_and_ends_the_collecting() {
+        let (completions, ack) = start(1);
+        let mut dropped = Dropped::default();
+        let panics = std::panic::AssertUnwindSafe(|| {
+            dropped.during(|| {
+                let _held = ack;
+                std::panic::resume_unwind(Box::new("planned"));
+            });
+        });
+        assert!(std::panic::catch_unwind(panics).is_err());
+        let (others, other) = start(1);
+        drop(other);
+        assert_eq!(codes(&others), Some(vec![Code::UNANSWERED]));
+        assert!(completions.take().is_none());
+        dropped.end(Some(&OperatorError::internal("it panicked")));
+        let failed = Code::failed(Failure::Attributable);
+        assert_eq!(codes(&completions), Some(vec![failed]));
+    }
+
+    #[test]
+    fn the_reason_of_the_worst_failure_is_kept() {
+        let (completions, mut ack) = start(2);
+        ack.taken_by(1);
+        let mut branch = ack.fork();
+        branch.taken_by(2);
+        branch.fail(&OperatorError::user("it never fits"));
+        ack.fail(&OperatorError::external("the index is away"));
+        let note = completions.take().and_then(|c| c.note).expect("a reason");
+        assert_eq!((note.bolt, &*note.text), (Some(2), "it never fits"));
     }
 
     #[test]
@@ -446,13 +495,15 @@ mod tests {
             completion.codes,
             [Code::failed(Failure::External), Code::UNANSWERED]
         );
-        assert_eq!(completion.suspect_of, Some(3));
+        assert_eq!(completion.note.and_then(|note| note.bolt), Some(3));
     }
 
     #[test]
     fn acks_of_a_discarded_operator_are_bystanders() {
         let (completions, ack) = start(1);
-        as_bystanders(|| drop(ack));
+        let mut dropped = Dropped::default();
+        dropped.during(|| drop(ack));
+        dropped.let_go();
         assert_eq!(
             codes(&completions),
             Some(vec![Code::failed(Failure::Bystander)])

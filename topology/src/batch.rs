@@ -232,10 +232,6 @@ impl Batch {
         self
     }
 
-    pub(crate) fn ack(&self) -> &Ack {
-        &self.ack
-    }
-
     /// Says which bolt takes it.
     pub(crate) fn taken_by(&mut self, bolt: usize) {
         self.ack.taken_by(bolt);

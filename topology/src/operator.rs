@@ -100,7 +100,8 @@ pub trait Bolt: 'static {
     }
 
     /// Takes a batch: emits it, keeps it for a while (then [`Bolt::deadline`] says until when), or
-    /// answers for it. An error fails what was left unanswered.
+    /// answers for it. An error fails what the call drops unanswered: the batch in hand, and batches
+    /// kept from before if it drops those too.
     fn process(
         &mut self,
         batch: Batch,
@@ -113,7 +114,7 @@ pub trait Bolt: 'static {
     }
 
     /// Sends off whatever is kept. Also called when the spout has no more room, before a revoke, and
-    /// before a stop.
+    /// before a stop. An error fails what the call drops unanswered.
     fn flush(&mut self, out: &mut Emitter) -> impl Future<Output = Result<(), OperatorError>> {
         let _ = out;
         ready(Ok(()))

@@ -71,7 +71,7 @@ impl Code {
     const EXTERNAL: Code = Code(201);
     const ATTRIBUTABLE: Code = Code(202);
     const POISON: Code = Code(203);
-    /// The ack was dropped; what that means is known when the operator returned.
+    /// The ack was dropped.
     pub(crate) const UNANSWERED: Code = Code(204);
     /// Not settled yet; only in a ledger.
     pub(crate) const OPEN: Code = Code(255);
@@ -103,11 +103,6 @@ impl Code {
             Code::POISON => Some(Failure::Poison),
             _ => None,
         }
-    }
-
-    /// Whether the record itself may be at fault.
-    pub(crate) fn is_suspect(self) -> bool {
-        Code::ATTRIBUTABLE <= self && self <= Code::UNANSWERED
     }
 
     /// The final outcome, if it is one.

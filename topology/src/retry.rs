@@ -135,7 +135,6 @@ mod tests {
             ticket,
             codes,
             note: None,
-            suspect_of: None,
         }
     }
 

@@ -29,7 +29,7 @@ use crate::run::in_flight::InFlight;
 use crate::run::inbox::{Receiver, inbox};
 use crate::run::pulse::Pulse;
 use crate::run::router::{Inboxes, Router};
-use crate::run::signals::{Phase, Signals};
+use crate::run::signals::{Phase, Phases, Signals};
 use crate::run::spout_task::SpoutTask;
 use crate::statistics::{BoltCounts, BoltStatistics};
 use crate::stream::Stream;
@@ -79,7 +79,7 @@ pub enum Finish {
 
 struct Shared {
     graph: Graph,
-    phase: watch::Sender<Phase>,
+    phases: Arc<Phases>,
     health: Health,
     spouts: Vec<SpoutState>,
     bolts: Vec<Arc<BoltStatistics>>,
@@ -170,7 +170,7 @@ fn start_at(graph: Graph, bounded: bool, place: &Place<'_>) -> Result<Running, O
     let reading = lanes.iter().map(|lane| lane.spouts.len()).sum();
     let (finish, finished) = watch::channel(None);
     let shared = Arc::new(Shared {
-        phase: watch::channel(Phase::Running).0,
+        phases: Arc::default(),
         health,
         spouts,
         bolts: graph.bolts.iter().map(|_| Arc::default()).collect(),
@@ -244,7 +244,7 @@ impl Shared {
     }
 
     async fn run_tasks(self: Arc<Self>, lane: usize, parts: Lane) {
-        let signals = Signals::new(self.phase.subscribe());
+        let signals = Signals::new(&self.phases);
         let mut tasks = JoinSet::new();
         for (head, receiver) in parts.inboxes {
             let task = self.bolt_task(lane, head, receiver, signals.clone());
@@ -268,8 +268,7 @@ impl Shared {
                 shared.spout_ended(settled);
             });
         }
-        let mut phases = signals;
-        let cut_off = phases.closed_for(CLOSE_TIMEOUT);
+        let cut_off = signals.closed_for(CLOSE_TIMEOUT);
         tokio::pin!(cut_off);
         let mut beat = Pulse::interval();
         loop {
@@ -368,7 +367,7 @@ impl Shared {
             self.handed_back.store(true, Ordering::Release);
         }
         if self.reading.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let _ = self.phase.send_replace(Phase::Closing);
+            self.phases.move_to(Phase::Closing);
         }
     }
 
@@ -393,7 +392,7 @@ impl Shared {
         tracing::error!(text, "A lane ended by a fault of the runtime");
         let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = broken.get_or_insert(text);
-        let _ = self.phase.send_replace(Phase::Closing);
+        self.phases.move_to(Phase::Closing);
     }
 }
 
@@ -407,13 +406,7 @@ impl Running {
     /// As [`Running::stop`], waiting for what is in flight at most so long.
     pub fn stop_within(&self, timeout: Duration) {
         let deadline = clock::now() + timeout;
-        let _ = self.shared.phase.send_if_modified(|phase| {
-            let running = *phase == Phase::Running;
-            if running {
-                *phase = Phase::Draining(deadline);
-            }
-            running
-        });
+        self.shared.phases.move_to(Phase::Draining(deadline));
     }
 
     /// Waits until every lane has ended.

@@ -13,7 +13,7 @@ use crate::error::OperatorError;
 use crate::graph::BoltContext;
 use crate::health::Health;
 use crate::operator::{AnyBolt, AnySpout, Bolt, Emitter, Next, SourceBatch, Spout};
-use crate::outcome::{Code, Settled};
+use crate::outcome::{Code, Policy, Settled};
 use crate::partition::Partition;
 use crate::registry::{BoltType, Prepare, PreparedBolt};
 use crate::rejection::Rejection;
@@ -368,6 +368,13 @@ fn fate(code: Code) -> Fate {
         Some(Settled::DeadLettered) => Fate::DeadLettered,
         None => Fate::Failed,
     }
+}
+
+/// The policy of this number, without a plan that names it.
+///
+/// Panics from [`Policy::MAX`] on.
+pub fn policy(number: usize) -> Policy {
+    Policy::new(number).expect("a test has few policies")
 }
 
 /// Collects what bolts saw, from any lane.

@@ -4,7 +4,9 @@
 //! task to other inboxes. A bolt that panics is made anew after a back-off; its batches fail.
 
 use std::any::Any;
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use tokio::task::JoinSet;
 
-use crate::ack::as_bystanders;
+use crate::ack::Dropped;
 use crate::batch::Batch;
 use crate::clock::{self, Instant};
 use crate::error::OperatorError;
@@ -33,7 +35,7 @@ pub(crate) struct BoltTask {
     pub(crate) inbox: Receiver,
     pub(crate) signals: Signals,
     /// Requests and other work that bolts let go on beside them, with the member's index.
-    pub(crate) detached: JoinSet<(usize, Emitter)>,
+    pub(crate) detached: JoinSet<(usize, Result<Emitter, Fault>)>,
 }
 
 /// A bolt inside a task.
@@ -54,7 +56,7 @@ pub(crate) struct Member {
 impl BoltTask {
     /// Runs until the phase is `Closing` and everything in hand is sent off.
     pub(crate) async fn run(mut self) {
-        let mut phases = self.signals.clone();
+        let phases = self.signals.clone();
         loop {
             let phase = phases.phase();
             if phase == Phase::Closing {
@@ -111,7 +113,7 @@ impl BoltTask {
         for work in detached {
             let _ = self
                 .detached
-                .spawn_local(async move { (member, work.await) });
+                .spawn_local(async move { (member, called(work.map(Ok).boxed_local()).await) });
         }
         for (stream, batch) in emitted {
             let from = &self.members[member];
@@ -131,15 +133,18 @@ impl BoltTask {
         }
     }
 
-    async fn finish_detached(&mut self, done: Result<(usize, Emitter), tokio::task::JoinError>) {
+    async fn finish_detached(
+        &mut self,
+        done: Result<(usize, Result<Emitter, Fault>), tokio::task::JoinError>,
+    ) {
         match done {
-            Ok((member, out)) => {
+            Ok((member, Ok(out))) => {
                 let mut fused = Vec::new();
                 self.route(member, out, &mut fused).await;
                 self.work_off(fused).await;
             }
-            // Its acks were dropped, so its records are retried.
-            Err(error) => tracing::error!(%error, "Detached work of a bolt panicked"),
+            Ok((member, Err(fault))) => self.members[member].count_failure(&fault),
+            Err(error) => tracing::error!(%error, "Detached work ended by a fault of the runtime"),
         }
     }
 
@@ -197,7 +202,6 @@ impl BoltTask {
 
 /// Resolves when the phase is `Closing`, or draining has reached its deadline.
 async fn closing(signals: &Signals) {
-    let mut signals = signals.clone();
     loop {
         let phase = signals.phase();
         if phase == Phase::Closing {
@@ -216,11 +220,9 @@ impl Member {
     async fn process(&mut self, mut batch: Batch, out: &mut Emitter) {
         let bolt = self.bolt.as_mut().expect("made ready before");
         batch.taken_by(self.number);
-        let watch = batch.ack().watch();
         let (records, start) = (batch.len(), clock::now());
-        let result = guarded(bolt.process(batch, out)).await;
+        let result = called(bolt.process(batch, out)).await;
         self.statistics.count_call(records, clock::now() - start);
-        watch.end(self.number, result.as_ref().err().map(Fault::error));
         self.after_call(result);
     }
 
@@ -228,7 +230,7 @@ impl Member {
         let Some(bolt) = self.bolt.as_mut() else {
             return;
         };
-        let result = guarded(bolt.flush(out)).await;
+        let result = called(bolt.flush(out)).await;
         self.after_call(result);
     }
 
@@ -237,17 +239,23 @@ impl Member {
             self.setbacks = 0;
             return;
         };
-        self.statistics.count_failure();
-        tracing::warn!(bolt = %self.context.id, error = %fault.error(), "A bolt failed on a batch");
+        self.count_failure(&fault);
         if let Fault::Panic(error) = fault {
             self.statistics.count_restart();
             self.setbacks += 1;
             self.statistics.count_opened(false);
             let bolt = self.bolt.take();
-            as_bystanders(|| drop(bolt));
+            let mut held = Dropped::default();
+            held.during(|| drop(bolt));
+            held.let_go();
             let text = format!("{error}; it is made anew and its batches are sent again");
             self.context.health.set(&self.context.id, RESTARTING, text);
         }
+    }
+
+    fn count_failure(&self, fault: &Fault) {
+        self.statistics.count_failure();
+        tracing::warn!(bolt = %self.context.id, error = %fault, "A bolt failed on a batch");
     }
 
     async fn try_open(&mut self) {
@@ -314,6 +322,16 @@ pub(crate) async fn guarded<T>(
             panic_text(panic.as_ref())
         )))),
     }
+}
+
+/// Awaits a call on a bolt, or work that it detached; a panic becomes an error. Acks that the call
+/// dropped fail for its error, all of them: those of the batch in hand and those kept from before.
+async fn called<T>(call: LocalBoxFuture<'_, Result<T, OperatorError>>) -> Result<T, Fault> {
+    let mut dropped = Dropped::default();
+    let mut call = pin!(guarded(call));
+    let result = poll_fn(|context| dropped.during(|| call.as_mut().poll(context))).await;
+    dropped.end(result.as_ref().err().map(Fault::error));
+    result
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

@@ -77,6 +77,11 @@ impl Router {
         }
     }
 
+    /// Whether nobody consumes the stream and no policy drops its records.
+    pub(crate) fn leads_nowhere(&self) -> bool {
+        self.edges.is_empty() && self.drop.is_none()
+    }
+
     /// Sends to every consumer; for consumers in the sender's own task calls `fused` instead.
     ///
     /// A batch without consumer is dropped, which fails it: the planner lets no such stream through.

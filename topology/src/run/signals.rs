@@ -1,7 +1,13 @@
 //! What the tasks of a topology tell each other besides batches: the phase of the run, and the wish
 //! that everything kept be sent off.
+//!
+//! Not `tokio::sync::watch`: it wakes its receivers in random order, and a simulation must be the
+//! same each time.
 
-use tokio::sync::watch;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
 
 use crate::clock::Instant;
 
@@ -16,58 +22,139 @@ pub(crate) enum Phase {
     Closing,
 }
 
+/// The phase of a topology, shared by all its lanes.
+#[derive(Debug)]
+pub(crate) struct Phases {
+    now: Mutex<Phase>,
+    moved: Notify,
+}
+
+impl Default for Phases {
+    fn default() -> Self {
+        Self {
+            now: Mutex::new(Phase::Running),
+            moved: Notify::new(),
+        }
+    }
+}
+
+impl Phases {
+    pub(crate) fn now(&self) -> Phase {
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves forward to this phase; does nothing when that one, or a later one, is reached already.
+    pub(crate) fn move_to(&self, phase: Phase) {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let earlier = match (*now, phase) {
+            // The first deadline of a drain holds.
+            (Phase::Draining(_), Phase::Draining(_)) => false,
+            (now, phase) => now < phase,
+        };
+        if earlier {
+            *now = phase;
+            drop(now);
+            self.moved.notify_waiters();
+        }
+    }
+}
+
+/// The wishes of one lane.
+#[derive(Debug, Default)]
+struct Flushes {
+    asked: AtomicU64,
+    more: Notify,
+}
+
 /// Both signals, for one task.
 #[derive(Clone)]
 pub(crate) struct Signals {
-    phase: watch::Receiver<Phase>,
-    flush: watch::Sender<u64>,
-    flush_seen: watch::Receiver<u64>,
+    phases: Arc<Phases>,
+    flushes: Arc<Flushes>,
+    flushes_seen: u64,
 }
 
 impl Signals {
-    pub(crate) fn new(phase: watch::Receiver<Phase>) -> Self {
-        let (flush, flush_seen) = watch::channel(0);
+    /// The signals of a lane; its tasks get clones.
+    pub(crate) fn new(phases: &Arc<Phases>) -> Self {
         Self {
-            phase,
-            flush,
-            flush_seen,
+            phases: Arc::clone(phases),
+            flushes: Arc::default(),
+            flushes_seen: 0,
         }
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        *self.phase.borrow()
+        self.phases.now()
     }
 
     /// Waits until the phase is another one than the caller saw. Cancel-safe.
-    pub(crate) async fn phase_after(&mut self, seen: Phase) {
-        // The sender outlives the tasks; should it be gone, there is nothing more to wait for.
-        if self.phase.wait_for(|phase| *phase != seen).await.is_err() {
-            std::future::pending::<()>().await;
+    pub(crate) async fn phase_after(&self, seen: Phase) {
+        loop {
+            let moved = self.phases.moved.notified();
+            if self.phases.now() != seen {
+                return;
+            }
+            moved.await;
         }
     }
 
     /// Waits until the phase has been `Closing` for this long since the call saw it.
-    pub(crate) async fn closed_for(&mut self, time: std::time::Duration) {
-        if self
-            .phase
-            .wait_for(|phase| *phase == Phase::Closing)
-            .await
-            .is_err()
-        {
-            std::future::pending::<()>().await;
+    pub(crate) async fn closed_for(&self, time: std::time::Duration) {
+        loop {
+            match self.phases.now() {
+                Phase::Closing => break,
+                other => self.phase_after(other).await,
+            }
         }
         tokio::time::sleep(time).await;
     }
 
-    /// Asks every bolt to send off what it keeps.
+    /// Asks every bolt of the lane to send off what it keeps.
     pub(crate) fn ask_flush(&self) {
-        self.flush.send_modify(|count| *count += 1);
+        let _ = self.flushes.asked.fetch_add(1, Ordering::AcqRel);
+        self.flushes.more.notify_waiters();
     }
 
     /// Waits until somebody asked for a flush since the last call. Cancel-safe.
     pub(crate) async fn flush_asked(&mut self) {
-        if self.flush_seen.changed().await.is_err() {
-            std::future::pending::<()>().await;
+        loop {
+            let more = self.flushes.more.notified();
+            let asked = self.flushes.asked.load(Ordering::Acquire);
+            if asked != self.flushes_seen {
+                self.flushes_seen = asked;
+                return;
+            }
+            more.await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_move_forward_only() {
+        let phases = Phases::default();
+        let (first, second) = (Instant::now(), Instant::now());
+        phases.move_to(Phase::Draining(first));
+        phases.move_to(Phase::Draining(second));
+        assert_eq!(phases.now(), Phase::Draining(first));
+        phases.move_to(Phase::Closing);
+        phases.move_to(Phase::Draining(second));
+        assert_eq!(phases.now(), Phase::Closing);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wish_is_seen_once_by_each_task_also_when_it_came_before() {
+        let signals = Signals::new(&Arc::default());
+        let (mut one, mut other) = (signals.clone(), signals.clone());
+        signals.ask_flush();
+        signals.ask_flush();
+        one.flush_asked().await;
+        other.flush_asked().await;
+        let again = tokio::time::timeout(std::time::Duration::from_secs(1), one.flush_asked());
+        assert!(again.await.is_err(), "it was seen");
     }
 }

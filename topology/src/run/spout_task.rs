@@ -92,8 +92,6 @@ struct Due {
     ticket: Ticket,
     action: Action,
     note: Option<Note>,
-    /// The bolt that failed on the records, by its number in the plan.
-    suspect_of: Option<usize>,
 }
 
 impl PartialEq for Due {
@@ -132,7 +130,7 @@ impl SpoutTask {
 
     async fn open(&mut self) -> bool {
         loop {
-            let mut signals = self.signals.clone();
+            let signals = self.signals.clone();
             let opened = tokio::select! {
                 biased;
                 opened = guarded(self.spout.open()) => opened,
@@ -332,7 +330,13 @@ impl SpoutTask {
 
     fn plan_retries(&mut self, completion: Completion) {
         let now = clock::now();
-        for next in retry::plan(&completion, &self.retry) {
+        // A dead letter that cannot be written waits like any other record: there is no place left
+        // to reject it to.
+        let dead_end = self.rejected[failing(completion.note.as_ref())].leads_nowhere();
+        for mut next in retry::plan(&completion, &self.retry) {
+            if next.action == Action::Reject && dead_end {
+                next.action = Action::Resend(self.retry.delay(completion.ticket.retries));
+            }
             let delay = match next.action {
                 Action::Resend(delay) => delay,
                 Action::Reject => Duration::ZERO,
@@ -349,7 +353,6 @@ impl SpoutTask {
                 },
                 action: next.action,
                 note: completion.note.clone(),
-                suspect_of: completion.suspect_of,
             }));
         }
     }
@@ -381,30 +384,20 @@ impl SpoutTask {
                 let out = std::rc::Rc::clone(&self.out);
                 self.leave(id, async move { out.send(batch, no_fused).await });
             }
-            Action::Reject => {
-                // Every bolt says that it takes a batch before it can fail on it.
-                let bolt = due.suspect_of.unwrap_or(0);
-                self.reject(id, batch, attempts, bolt, due.note);
-            }
+            Action::Reject => self.reject(id, batch, attempts, due.note),
         }
     }
 
     /// Sends records that never will succeed along the `rejected` edge of the bolt that failed.
-    fn reject(
-        &mut self,
-        ledger: u64,
-        batch: Batch,
-        attempts: u32,
-        bolt: usize,
-        note: Option<Note>,
-    ) {
+    fn reject(&mut self, ledger: u64, batch: Batch, attempts: u32, note: Option<Note>) {
+        let bolt = failing(note.as_ref());
         let class = match note.as_ref().map(|note| note.domain) {
             Some(Domain::User) => "refused",
             _ => "fault",
         };
         let reason = match note {
             Some(note) => note.text,
-            None => "a bolt dropped the record without an answer".to_owned(),
+            None => "a bolt failed the record and did not say why".into(),
         };
         let mut rejection = Rejection::new(class, reason);
         rejection.bolt = Arc::clone(&self.bolts[bolt]);
@@ -517,6 +510,11 @@ impl SpoutTask {
 
 fn key(partition: &Arc<Partition>) -> (Arc<str>, i32) {
     (Arc::clone(partition.topic()), partition.number())
+}
+
+/// The bolt that records failed in. Only a batch that no bolt has had yet fails without one: at a stop.
+fn failing(note: Option<&Note>) -> usize {
+    note.and_then(|note| note.bolt).unwrap_or(0)
 }
 
 async fn first(leaving: &mut VecDeque<Leaving>) {

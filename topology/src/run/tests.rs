@@ -251,6 +251,99 @@ async fn a_record_that_detached_work_drops_is_rejected_by_the_bolt_that_detached
     assert_eq!((account.delivered, account.dead_lettered), (39, 1));
 }
 
+/// Keeps batches until a flush, which meets an outage now and then.
+struct Keeping {
+    kept: Vec<crate::Batch>,
+    until: Option<clock::Instant>,
+    outages: Arc<AtomicU32>,
+    seen: Seen<i64>,
+}
+
+impl crate::Bolt for Keeping {
+    async fn process(
+        &mut self,
+        batch: crate::Batch,
+        _: &mut crate::Emitter,
+    ) -> Result<(), OperatorError> {
+        self.kept.push(batch);
+        self.until = Some(clock::now() + Duration::from_millis(10));
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<clock::Instant> {
+        self.until
+    }
+
+    async fn flush(&mut self, _: &mut crate::Emitter) -> Result<(), OperatorError> {
+        self.until = None;
+        let kept = std::mem::take(&mut self.kept);
+        if self.outages.fetch_add(1, Ordering::Relaxed) < 40 {
+            return Err(OperatorError::external("the index is away"));
+        }
+        for batch in kept {
+            batch.records().for_each(|r| see(&self.seen, r.offset()));
+            batch.answer(Answer::Delivered);
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_that_a_flush_meets_counts_for_no_record() {
+    let (seen, letters) = (Seen::default(), Seen::default());
+    let (kept, outages) = (Arc::clone(&seen), Arc::new(AtomicU32::new(0)));
+    let keeping = move || {
+        AnyBolt::new(Keeping {
+            kept: Vec::new(),
+            until: None,
+            outages: Arc::clone(&outages),
+            seen: Arc::clone(&kept),
+        })
+    };
+    let bolts = vec![
+        bolt("keeping", rejecting_to(1), keeping),
+        bolt("letters", vec![], sink(&letters)),
+    ];
+    let (running, finish) = finish(graph(1, 30, 1, bolts)).await;
+    assert_eq!(finish, Finish::Drained);
+    assert!(sorted(&letters).is_empty());
+    assert_eq!(sorted(&seen), (0..30).collect::<Vec<_>>());
+    assert_eq!(running.account(0).delivered, 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_that_cannot_be_written_stays_in_flight_with_back_off() {
+    let bad = || FnBolt::any(|_, _| Err(OperatorError::user("never fits")));
+    let panicking = || FnBolt::any(|_, _| panic!("a fault of the bolt that writes letters"));
+    let bolts = vec![
+        bolt("bad", rejecting_to(1), bad),
+        bolt("letters", vec![], panicking),
+    ];
+    let mut graph = graph(1, 1, 1, bolts);
+    graph.drain_timeout = Duration::from_secs(3);
+    let local = LocalSet::new();
+    let running = start_here(graph, false, &local).expect("starts");
+    let finish = local
+        .run_until(async {
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            running.stop();
+            running.finished().await
+        })
+        .await;
+    assert_eq!(finish, Finish::HandedBack);
+    let account = running.account(0);
+    assert_eq!((account.dead_lettered, account.handed_back), (0, 1));
+    assert!((5..60).contains(&account.retried), "{}", account.retried);
+}
+
+fn rejecting_to(letters: usize) -> Vec<Output> {
+    let letters = Target {
+        dead_letter: true,
+        ..target(letters, Grouping::Local)
+    };
+    vec![Output::To(vec![]), Output::To(vec![letters])]
+}
+
 #[tokio::test(start_paused = true)]
 async fn each_branch_of_a_fan_out_gets_every_record_and_drops_are_named() {
     let seen = Seen::default();
@@ -463,7 +556,7 @@ async fn a_revoke_is_served_while_nothing_may_be_read() {
         running.finished().await
     };
     let finish = local.run_until(body).await;
-    assert_eq!(finish, Finish::HandedBack);
+    assert_eq!(finish, Finish::Drained);
     assert_eq!(running.account(0).difference(), 0);
 }
 
@@ -521,7 +614,7 @@ async fn a_revoke_is_served_while_the_topology_drains() {
         assert!(clock::now() - asked <= Duration::from_secs(2));
         finish
     };
-    assert_eq!(local.run_until(body).await, Finish::HandedBack);
+    assert_eq!(local.run_until(body).await, Finish::Drained);
     assert_eq!(running.account(0).handed_back, 20);
 }
 
