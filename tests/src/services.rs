@@ -65,7 +65,7 @@ fn root() -> PathBuf {
     clippy::disallowed_methods,
     reason = "the tests' own settings, set by tests/run"
 )]
-pub(crate) fn setting(name: &str) -> Option<String> {
+pub fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 

@@ -1,0 +1,312 @@
+//! What must hold at every step, whatever goes wrong.
+
+use std::collections::BTreeSet;
+
+use isobar_topology::{Account, Batch, Rejection};
+
+use crate::scenario::{Fate, Scenario, Way};
+use crate::world::{Record, State, World, rejected_by, walk_rejected};
+
+/// Calls of operators in one life; a run has some thousand.
+const STEPS_MAX: u64 = 2_000_000;
+
+impl World {
+    /// Looks at everything. Called at each call on an operator.
+    pub fn check(&self) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if state.violation.is_some() {
+            return;
+        }
+        state.steps += 1;
+        if state.steps > STEPS_MAX {
+            self.violate(state, || "it goes on for ever".to_owned());
+        }
+        let Some(running) = state.life.running.clone() else {
+            return;
+        };
+        for spout in 0..self.scenario.spouts.len() {
+            let mut in_flight = 0;
+            for log in 0..state.logs.len() {
+                if state.logs[log].spout != spout {
+                    continue;
+                }
+                let topic = format!("in-{spout}");
+                let partition = running
+                    .partitions(spout)
+                    .open(&topic, state.logs[log].number, 7);
+                let account = partition.account();
+                in_flight += account.in_flight;
+                self.check_account(state, log, &account);
+            }
+            self.check_in_flight(state, spout, in_flight, running.in_flight(spout));
+        }
+        let queued = self.scenario.queue_batches * self.scenario.lanes;
+        for bolt in 0..self.scenario.bolts.len() {
+            if running
+                .waiting(bolt)
+                .is_some_and(|waiting| waiting > queued)
+            {
+                self.violate(state, || {
+                    format!("the queue of bolt-{bolt} is over its bound")
+                });
+            }
+        }
+    }
+
+    fn check_account(&self, state: &mut State, log: usize, account: &Account) {
+        let handed = state.life.read.get(&log).copied().unwrap_or(0);
+        if state.logs[log].lost && account.is_assigned() {
+            self.violate(state, || format!("log {log} was lost and is still read"));
+        }
+        if account.difference() != 0 || account.read != handed {
+            self.violate(state, || {
+                format!("log {log}: {handed} records were handed out, the account says {account:?}")
+            });
+        }
+        if let Some(frontier) = account.frontier {
+            self.check_passed(state, log, frontier, "the frontier");
+        }
+        if let (Some(frontier), Some(next)) = (account.frontier, account.next) {
+            let offsets = &state.logs[log].offsets;
+            let below = |offset| offsets.partition_point(|o| *o < offset);
+            let uncommitted = below(next).saturating_sub(below(frontier));
+            if uncommitted >= self.scenario.max_uncommitted + self.scenario.batch_max {
+                self.violate(state, || {
+                    format!("log {log}: {uncommitted} records are read and not committed")
+                });
+            }
+        }
+    }
+
+    /// One batch per lane may be added while there is room.
+    fn check_in_flight(&self, state: &mut State, spout: usize, open: u64, now: (usize, usize)) {
+        let scenario = &self.scenario;
+        let (records, bytes) = now;
+        let batches = scenario.lanes * scenario.batch_max;
+        if records as u64 != open {
+            self.violate(state, || {
+                format!("in-{spout}: {records} records in flight, by the accounts {open}")
+            });
+        }
+        if records >= scenario.max_in_flight_records + batches
+            || bytes >= scenario.max_in_flight_bytes + batches * 100
+        {
+            self.violate(state, || {
+                format!("in-{spout}: {records} records, {bytes} bytes in flight are too much")
+            });
+        }
+        if records == 0 && bytes != 0 {
+            self.violate(state, || format!("in-{spout}: {bytes} bytes of no record"));
+        }
+    }
+
+    /// Everything before this offset must be where it belongs.
+    pub fn check_passed(&self, state: &mut State, log: usize, offset: i64, what: &str) {
+        loop {
+            let at = state.logs[log].verified;
+            match state.logs[log].offsets.get(at) {
+                Some(next) if *next < offset => {}
+                _ => return,
+            }
+            let id = state.logs[log].first + at;
+            if let Err(missing) = self.is_settled(id, &state.records[id]) {
+                self.violate(state, || {
+                    format!("{what} of log {log} is at {offset} and passed record {id}: {missing}")
+                });
+                return;
+            }
+            state.logs[log].verified += 1;
+        }
+    }
+
+    /// Says what a record still lacks.
+    fn is_settled(&self, id: usize, record: &Record) -> Result<(), String> {
+        let arrived = |expected: &Option<BTreeSet<_>>| matches!(expected, Some(expected) if expected.is_subset(&record.reached));
+        if record.foreign || arrived(&record.expected) {
+            return Ok(());
+        }
+        for blame in &record.blame {
+            if self.may_be_given_up(record, blame.bolt) {
+                let mut expected = Some(BTreeSet::new());
+                walk_rejected(&self.scenario, id, blame.bolt, &mut expected);
+                if arrived(&expected) {
+                    return Ok(());
+                }
+            }
+        }
+        Err(format!(
+            "it belongs to {:?} and is at {:?}",
+            record.expected, record.reached
+        ))
+    }
+
+    /// Whether the core may reject the record on behalf of this bolt.
+    fn may_be_given_up(&self, record: &Record, bolt: usize) -> bool {
+        let faults: u32 = record.blame.iter().map(|blame| blame.faults).sum();
+        let certain = record.blame.iter().any(|blame| blame.certain);
+        let by_this = record.blame.iter().any(|blame| blame.bolt == bolt);
+        by_this && (certain || faults >= self.scenario.retry.attempts_max)
+    }
+
+    /// Looks at a batch that a bolt gets.
+    pub fn check_batch(&self, bolt: usize, lane: usize, batch: &Batch, records: &[usize]) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let upstream = Upstream::of(&self.scenario, bolt);
+        for (row, id) in records.iter().enumerate() {
+            if let Some(rejection) = batch.rejection(row) {
+                self.check_rejection(state, *id, rejection);
+            }
+            let record = &state.records[*id];
+            let (log, key, offset) = (record.log, record.key, record.offset);
+            if upstream.last == Some(Way::Fields) {
+                let known = state.life.lane_of_key.insert((bolt, key), lane);
+                if known.is_some_and(|known| known != lane) {
+                    self.violate(state, || format!("bolt-{bolt} gets key {key} on two lanes"));
+                }
+            }
+            if self.scenario.orderly && upstream.ordered {
+                let key = if upstream.keyed { key } else { 0 };
+                let last = state.life.last_seen.insert((bolt, log, key), offset);
+                if last.is_some_and(|last| last >= offset) {
+                    self.violate(state, || {
+                        format!("bolt-{bolt} gets offset {offset} of log {log} after {last:?}")
+                    });
+                }
+            }
+        }
+    }
+
+    /// A record is rejected by the bolt that does so, or given up for faults that are its own: never
+    /// for those of an outside system or of a neighbour.
+    fn check_rejection(&self, state: &mut State, id: usize, rejection: &Rejection) {
+        let bolt = rejected_by(rejection);
+        let right = match rejection.class {
+            "simulated" => self.scenario.fate(bolt, id) == Fate::Reject,
+            _ => self.may_be_given_up(&state.records[id], bolt),
+        };
+        if !right {
+            self.violate(state, || {
+                format!("record {id} is rejected without a reason of its own: {rejection:?}")
+            });
+        }
+    }
+
+    /// Everything is settled, so all input was passed.
+    pub fn check_caught_up(&self) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        for log in 0..state.logs.len() {
+            self.check_passed(state, log, i64::MAX, "the end");
+        }
+    }
+
+    /// No record counted as something that it never was.
+    pub fn check_counts(&self) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let Some(running) = state.life.running.clone() else {
+            return;
+        };
+        let mut counted = Account::default();
+        for spout in 0..self.scenario.spouts.len() {
+            counted.add(&running.account(spout));
+        }
+        // What became of records that were given up depends on when.
+        let (mut certain, mut uncertain) = ([0; 3], counted.handed_back + counted.in_flight);
+        for (id, times) in &state.life.handed {
+            let record = &state.records[*id];
+            if record.expected.is_some() && record.blame.is_empty() {
+                certain[self.class(state, *id) as usize] += times;
+            } else {
+                uncertain += times;
+            }
+        }
+        let indexed = counted.delivered + counted.already_present;
+        let dropped = counted.dropped.values().sum();
+        let counts = [indexed, dropped, counted.dead_lettered];
+        if (0..3).any(|class| counts[class].abs_diff(certain[class]) > uncertain) {
+            self.violate(state, || {
+                format!("indexed, dropped, dead-lettered are {certain:?} and {uncertain} more, counted was {counted:?}")
+            });
+        }
+    }
+
+    /// What a record counts as: its worst branch.
+    fn class(&self, state: &State, id: usize) -> Class {
+        let record = &state.records[id];
+        if record.tombstone {
+            return Class::Dropped;
+        }
+        let spout = state.logs[record.log].spout;
+        let out = self.scenario.spouts[spout].out.iter();
+        let worst = out.map(|edge| self.class_at(id, edge.to)).max();
+        worst.expect("spouts have consumers")
+    }
+
+    fn class_at(&self, id: usize, bolt: usize) -> Class {
+        use crate::scenario::Rejected;
+        let plan = &self.scenario.bolts[bolt];
+        let worst = |edges: &[crate::scenario::Edge]| {
+            let classes = edges.iter().map(|edge| self.class_at(id, edge.to));
+            classes.max().expect("streams have consumers")
+        };
+        match self.scenario.fate(bolt, id) {
+            Fate::Pass if plan.kind.is_sink() => Class::Indexed,
+            Fate::Pass => worst(&plan.out),
+            Fate::Other => worst(&plan.other),
+            Fate::Drop => Class::Dropped,
+            Fate::Reject => match plan.rejected {
+                Rejected::DeadLetter => Class::DeadLettered,
+                Rejected::Drop => Class::Dropped,
+                Rejected::To(next) => self.class_at(id, next),
+            },
+            Fate::Poison(_) => Class::DeadLettered,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    Indexed,
+    Dropped,
+    DeadLettered,
+}
+
+/// The way of records to a bolt that has one input.
+struct Upstream {
+    /// The grouping of the edge that leads to it.
+    last: Option<Way>,
+    ordered: bool,
+    /// Records of one key only come in order.
+    keyed: bool,
+}
+
+impl Upstream {
+    fn of(scenario: &Scenario, bolt: usize) -> Self {
+        let ways = scenario.ways_to(bolt);
+        let last = match ways[..] {
+            [way] => Some(way.0),
+            _ => None,
+        };
+        let mut upstream = Self {
+            last,
+            ordered: true,
+            keyed: false,
+        };
+        let mut at = bolt;
+        loop {
+            let [(way, from)] = scenario.ways_to(at)[..] else {
+                upstream.ordered = false;
+                return upstream;
+            };
+            upstream.ordered &= way != Way::Shuffle;
+            upstream.keyed |= way == Way::Fields;
+            match from {
+                Some(from) => at = from,
+                None => return upstream,
+            }
+        }
+    }
+}
