@@ -308,3 +308,6 @@ pub enum Verdict {
     /// It leaves on another stream of the bolt.
     To(Stream),
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,6 +68,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::symbol::Symbols;
+    use crate::testing::{Harness, Input};
 
     fn slot(fields: &[Option<&[u8]>]) -> usize {
         let mut hash = KeyHash::default();
@@ -88,7 +90,35 @@ mod tests {
 
     const GOLDEN: [usize; 3] = [34, 74, 235];
 
+    #[test]
+    fn batches_are_dealt_evenly() {
+        let mut turn = Turn::default();
+        let mut dealt = [0; 3];
+        (0..30).for_each(|_| dealt[turn.next(3)] += 1);
+        assert_eq!(dealt, [10; 3]);
+    }
+
     proptest! {
+        /// Each record goes to the lane of its slot, in the order of the batch; none is lost or doubled.
+        #[test]
+        fn records_of_one_slot_go_to_one_lane_in_order(
+            lanes in 1usize..9,
+            slots in prop::collection::vec(0..KEY_SLOTS, 1..40),
+        ) {
+            let mut harness = Harness::new(Symbols::new());
+            let inputs = vec![Input::raw("x"); slots.len()];
+            let slot = |record: Record<'_>| slots[record.offset() as usize];
+            let parts = part_by_key(harness.batch(&inputs), lanes, slot);
+            prop_assert_eq!(parts.len(), lanes);
+            for (lane, part) in parts.into_iter().enumerate() {
+                let all = 0..slots.len() as i64;
+                let expected: Vec<i64> = all.filter(|at| slots[*at as usize] % lanes == lane).collect();
+                let offsets = part.map(|part| part.records().map(|r| r.offset()).collect());
+                let offsets: Vec<i64> = offsets.unwrap_or_default();
+                prop_assert_eq!(offsets, expected);
+            }
+        }
+
         #[test]
         fn keys_spread_over_all_lanes(lanes in 1usize..9, prefix in "[a-z]{0,5}") {
             let mut counts = vec![0usize; lanes];

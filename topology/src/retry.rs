@@ -120,6 +120,8 @@ pub(crate) fn plan(completion: &Completion, policy: &RetryPolicy) -> Vec<Next> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::outcome::Code;
 
@@ -187,6 +189,49 @@ mod tests {
             let next = plan(&completion(None, attempts, failed.clone()), &policy);
             let last = attempts + 1 == policy.attempts_max;
             assert_eq!(next[0].action == Action::Reject, last, "{attempts}");
+        }
+    }
+
+    fn any_code() -> impl Strategy<Value = Code> {
+        prop::sample::select(vec![
+            OK,
+            Code::of(crate::outcome::Answer::AlreadyPresent),
+            Code::DEAD_LETTERED,
+            Code::UNANSWERED,
+            code(Failure::Bystander),
+            code(Failure::External),
+            code(Failure::Attributable),
+            code(Failure::Poison),
+        ])
+    }
+
+    proptest! {
+        /// Each record that failed goes on exactly once, the others never; only one that stands alone
+        /// is rejected, and only for a failure of its own.
+        #[test]
+        fn every_failed_record_goes_on_once(
+            codes in prop::collection::vec(any_code(), 1..20),
+            attempts in 0u32..5,
+            step in 1u32..4,
+        ) {
+            let records: Vec<u32> = (0..codes.len() as u32).map(|at| at * step).collect();
+            let by_record: Vec<(u32, Code)> = records.iter().copied().zip(codes.clone()).collect();
+            let policy = RetryPolicy::default();
+            let next = plan(&completion(Some(records), attempts, codes), &policy);
+
+            let mut going_on: Vec<u32> = next.iter().flat_map(|n| n.records.clone()).collect();
+            going_on.sort_unstable();
+            let failed = by_record.iter().filter(|(_, code)| code.failure().is_some());
+            prop_assert_eq!(going_on, failed.map(|(record, _)| *record).collect::<Vec<_>>());
+            for next in next {
+                let failures = by_record.iter().filter(|(record, _)| next.records.contains(record));
+                let mut failures = failures.filter_map(|(_, code)| code.failure());
+                let waits = failures.any(|f| matches!(f, Failure::Bystander | Failure::External));
+                prop_assert!(next.attempts == attempts || (!waits && next.records.len() == 1));
+                if next.action == Action::Reject {
+                    prop_assert!(next.attempts == attempts + 1);
+                }
+            }
         }
     }
 
