@@ -140,7 +140,7 @@ pub enum Grouping {
     Local,
     /// Batches go to the lanes in turn.
     Shuffle,
-    /// Records of one key go to one lane; the function gives the key's slot, see [`crate::KeyHash`].
+    /// Records of one key go to one lane; the function gives the key's slot, see [`crate::grouping::KeyHash`].
     Fields(Arc<KeySlot>),
 }
 

@@ -1,4 +1,6 @@
 //! The runtime core of Isobar. Knows no Kafka, no HTTP, no YAML text and no environment.
+//!
+#![doc = include_str!("../ARCHITECTURE.md")]
 
 mod ack;
 mod arena;

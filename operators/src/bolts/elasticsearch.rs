@@ -228,6 +228,3 @@ impl Elasticsearch {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
