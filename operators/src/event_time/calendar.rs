@@ -32,20 +32,22 @@ impl Date {
         if !(FIRST_DAY..=LAST_DAY).contains(&day) {
             return None;
         }
-        let days = day + MARCH_0_TO_1970;
-        let era = days.div_euclid(ERA);
-        let day_of_era = days.rem_euclid(ERA);
+        // From here on all numbers are small and, but for two months of the year 0, not negative.
+        let days = (day + MARCH_0_TO_1970 + ERA) as u32;
+        let (era, day_of_era) = (days / ERA as u32, days % ERA as u32);
         let year_of_era =
             (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let month_from_march = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
         let in_next_year = month_from_march >= 10;
-        let month = month_from_march + if in_next_year { -9 } else { 3 };
         Some(Date {
-            year: (year_of_era + era * 400 + i64::from(in_next_year)) as u32,
-            month: month as u32,
-            day: day as u32,
+            year: year_of_era + era * 400 + u32::from(in_next_year) - 400,
+            month: if in_next_year {
+                month_from_march - 9
+            } else {
+                month_from_march + 3
+            },
+            day: day_of_year - (153 * month_from_march + 2) / 5 + 1,
         })
     }
 
@@ -58,15 +60,18 @@ impl Date {
     /// The day since 1970. The date must exist.
     #[inline]
     pub(crate) fn to_day(self) -> i64 {
-        let (month, day) = (i64::from(self.month), i64::from(self.day));
-        let before_march = month <= 2;
-        let year = i64::from(self.year) - i64::from(before_march);
-        let era = year.div_euclid(400);
-        let year_of_era = year.rem_euclid(400);
-        let month_from_march = if before_march { month + 9 } else { month - 3 };
-        let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+        let before_march = self.month <= 2;
+        // One era ahead, so that no number is negative.
+        let year = self.year + 400 - u32::from(before_march);
+        let (era, year_of_era) = (year / 400, year % 400);
+        let month_from_march = if before_march {
+            self.month + 9
+        } else {
+            self.month - 3
+        };
+        let day_of_year = (153 * month_from_march + 2) / 5 + self.day - 1;
         let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-        era * ERA + day_of_era - MARCH_0_TO_1970
+        i64::from(era) * ERA + i64::from(day_of_era) - ERA - MARCH_0_TO_1970
     }
 
     /// Whether there is such a date.

@@ -46,31 +46,51 @@ pub(crate) fn put(to: &mut [u8], mut number: u32) {
 #[inline]
 fn usual(text: &[u8]) -> Option<i64> {
     let (head, rest) = text.split_first_chunk::<19>()?;
-    let separators = [head[4], head[7], head[13], head[16]];
-    if separators != *b"--::" || !matches!(head[10], b'T' | b't' | b' ') {
+    let [date, time] = [0, 8].map(|at| {
+        let word: &[u8; 8] = head[at..].first_chunk().expect("19 bytes hold two words");
+        u64::from_le_bytes(*word)
+    });
+    if !matches!(head[10], b'T' | b't' | b' ') {
         return None;
     }
-    // Every byte of a digit is checked at once at the end: others give at least 10.
-    let digit = |at: usize| u32::from(head[at].wrapping_sub(b'0'));
-    let two = |at: usize| digit(at) * 10 + digit(at + 1);
-    let places = [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18];
-    if places.iter().any(|at| digit(*at) > 9) {
-        return None;
-    }
-    let date = Date {
-        year: two(0) * 100 + two(2),
-        month: two(5),
-        day: two(8),
-    };
-    let (hour, minute, second) = (two(11), two(14), two(17));
+    let date = pairs(date, *b"0000-00-", u64::MAX)?;
+    let time = pairs(time, *b"00T00:00", !0xFF_0000)?;
+    let (tens, ones) = (head[17].wrapping_sub(b'0'), head[18].wrapping_sub(b'0'));
     // A leap second is the unusual way's.
-    if !date.exists() || hour > 23 || minute > 59 || second > 59 {
+    if head[16] != b':' || tens > 5 || ones > 9 {
+        return None;
+    }
+    let second = u32::from(tens) * 10 + u32::from(ones);
+    let [century, _, year, _, _, month, ..] = date.map(u32::from);
+    let [day, _, _, hour, _, _, minute, _] = time.map(u32::from);
+    let date = Date {
+        year: century * 100 + year,
+        month,
+        day,
+    };
+    if !date.exists() || hour > 23 || minute > 59 {
         return None;
     }
     let (ms, zone) = fraction(rest)?;
     let offset = offset_minutes(zone)?;
-    let of_day = i64::from((hour * 60 + minute) * 60 + second) * 1_000;
-    Some(date.to_day() * DAY_MS + of_day + i64::from(ms) - offset * 60_000)
+    let of_day = i64::from(((hour * 60 + minute) * 60 + second) * 1_000 + ms);
+    Some(date.to_day() * DAY_MS + of_day - offset * 60_000)
+}
+
+/// For each byte of a word the number that its digit and the next one make. `None` unless digits are
+/// where `form` has `0`, and the same bytes elsewhere; bytes outside of `checked` may be anything.
+#[inline]
+fn pairs(word: u64, form: [u8; 8], checked: u64) -> Option<[u8; 8]> {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    // What sets the high bit of a byte that is too large: above 9 for digits, above 0 for others.
+    let excess = form.map(|byte| if byte == b'0' { 0x76 } else { 0x7F });
+    let digits = (word ^ u64::from_le_bytes(form)) & checked;
+    // A byte with its high bit set can carry into the next one, but is refused itself.
+    if (digits.wrapping_add(u64::from_le_bytes(excess)) | digits) & HIGH != 0 {
+        return None;
+    }
+    // No sum of a byte passes 99.
+    Some((digits * 10 + (digits >> 8)).to_le_bytes())
 }
 
 /// The milliseconds of a fraction, and what follows it.

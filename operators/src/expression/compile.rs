@@ -350,7 +350,7 @@ impl Compiler<'_, '_> {
                 .expected("text such as '%Y.%m.%d'"));
         };
         let format = TimeFormat::new(&String::from_utf8_lossy(&text)).map_err(|error| {
-            self.problem(pattern, &error)
+            self.problem(pattern, &error.to_string())
                 .expected("strftime's letters, such as %Y, %m, %d, %H, %G and %V")
         })?;
         Ok(Node::Format(Box::new(time), format))

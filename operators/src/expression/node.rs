@@ -74,6 +74,18 @@ pub(super) enum Relation {
 }
 
 impl Relation {
+    #[inline]
+    fn holds(self, order: Ordering) -> bool {
+        match self {
+            Relation::Equal => order.is_eq(),
+            Relation::NotEqual => order.is_ne(),
+            Relation::Less => order.is_lt(),
+            Relation::LessOrEqual => order.is_le(),
+            Relation::Greater => order.is_gt(),
+            Relation::GreaterOrEqual => order.is_ge(),
+        }
+    }
+
     /// What holds of `b` and `a` when this holds of `a` and `b`.
     pub(super) fn mirrored(self) -> Self {
         match self {
@@ -229,27 +241,40 @@ fn either_decides(operands: &[Node; 2], decisive: bool, record: Record<'_>) -> R
     }
 }
 
+/// Compares; a field with a literal of the commonest types without making a value of either.
 #[inline]
 fn compare(relation: Relation, operands: &[Node; 2], record: Record<'_>) -> Result<bool> {
     let [left, right] = operands;
-    if let (Relation::Equal | Relation::NotEqual, Node::Literal(Value::Str(text))) =
-        (relation, right)
-        && let Node::Attribute(attribute) = left
-        && let Source::Field(symbol, steps) = &attribute.source
-    {
-        let raw = Attribute::raw(record, *symbol, steps);
-        let raw = raw.ok_or(Undefined::Missing(attribute.name))?;
-        return Ok(is_string(raw, text) == (relation == Relation::Equal));
+    let left = match left {
+        Node::Attribute(Attribute {
+            source: Source::Field(symbol, steps),
+            name,
+        }) => {
+            let raw = Attribute::raw(record, *symbol, steps).ok_or(Undefined::Missing(*name))?;
+            match (relation, right) {
+                (Relation::Equal, Node::Literal(Value::Str(text))) => {
+                    return Ok(is_string(raw, text));
+                }
+                (Relation::NotEqual, Node::Literal(Value::Str(text))) => {
+                    return Ok(!is_string(raw, text));
+                }
+                (_, Node::Literal(Value::Int(other))) => {
+                    if let Some(number) = number::short_integer(raw) {
+                        return Ok(relation.holds(number.cmp(other)));
+                    }
+                }
+                _ => {}
+            }
+            Value::of(raw)
+        }
+        left => left.value(record)?,
+    };
+    let right = right.value(record)?;
+    match relation {
+        Relation::Equal => equal(&left, &right),
+        Relation::NotEqual => equal(&left, &right).map(|equal| !equal),
+        _ => order(&left, &right).map(|order| relation.holds(order)),
     }
-    let (left, right) = (left.value(record)?, right.value(record)?);
-    Ok(match relation {
-        Relation::Equal => equal(&left, &right)?,
-        Relation::NotEqual => !equal(&left, &right)?,
-        Relation::Less => order(&left, &right)?.is_lt(),
-        Relation::LessOrEqual => order(&left, &right)?.is_le(),
-        Relation::Greater => order(&left, &right)?.is_gt(),
-        Relation::GreaterOrEqual => order(&left, &right)?.is_ge(),
-    })
 }
 
 /// Whether a raw value is a string of this text. A string that is as long as the text between its

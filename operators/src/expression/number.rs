@@ -8,34 +8,34 @@ use std::io::Write as _;
 
 use super::value::Value;
 
-/// A whole number that fits 64 bits, signed or not; `None` for other numbers.
+/// A whole number of up to 18 digits: what nearly every one is.
 #[inline]
-pub(super) fn integer(raw: &[u8]) -> Option<Value<'static>> {
+pub(super) fn short_integer(raw: &[u8]) -> Option<i64> {
     let (negative, digits) = match raw {
         [b'-', digits @ ..] => (true, digits),
         digits => (false, digits),
     };
-    // 20 digits can pass 64 bits, 19 cannot.
-    if digits.is_empty() || digits.len() > 20 {
+    if digits.is_empty() || digits.len() > 18 {
         return None;
     }
-    let mut magnitude: u64 = 0;
+    let mut number = 0;
     for byte in digits {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             return None;
         }
-        magnitude = if digits.len() < 20 {
-            magnitude * 10 + u64::from(digit)
-        } else {
-            magnitude.checked_mul(10)?.checked_add(u64::from(digit))?
-        };
+        number = number * 10 + i64::from(digit);
     }
-    if negative {
-        0i64.checked_sub_unsigned(magnitude).map(Value::Int)
-    } else {
-        Some(from_u64(magnitude))
+    Some(if negative { -number } else { number })
+}
+
+/// A whole number that fits 64 bits, signed or not; `None` for other numbers.
+#[inline]
+pub(super) fn integer(raw: &[u8]) -> Option<Value<'static>> {
+    if let Some(number) = short_integer(raw) {
+        return Some(Value::Int(number));
     }
+    long_integer(raw).and_then(from_i128)
 }
 
 pub(super) fn from_u64(number: u64) -> Value<'static> {

@@ -398,7 +398,7 @@ fn what_is_not_supported_is_a_problem_with_its_column() {
         doc.list.exists(x, x == 1) => when: column 1: unknown function `exists`; expected one of has(doc.NAME), default(doc.NAME, VALUE), TIME.format('%Y.%m.%d'), TEXT.startsWith(TEXT), TEXT.endsWith(TEXT), TEXT.contains(TEXT), TEXT.substring(START, END), TEXT.lowerAscii(), TEXT.upperAscii(), size(VALUE), int(VALUE), double(VALUE), string(VALUE), timestamp(TEXT)
         doc.a.format('%Y') == '1' => when: column 1: a field is no time by itself; expected event_time.format(...) or timestamp(doc.NAME).format(...)
         kafka.key.format('%Y') == '1' => when: column 1: what stands before `.format` is text; expected a time
-        event_time.format('%E') == '1' => when: column 19: `%E` of the pattern: strftime formatting failed: found unrecognized specifier directive `E`; expected strftime's letters, such as %Y, %m, %d, %H, %G and %V
+        event_time.format('%E') == '1' => when: column 19: strftime formatting failed: found unrecognized specifier directive `E`; expected strftime's letters, such as %Y, %m, %d, %H, %G and %V
         event_time.format(doc.p) == '1' => when: column 19: the pattern of a time is no literal; expected text such as '%Y.%m.%d'
         "#,
     );
