@@ -10,19 +10,20 @@ const VERSION: &[u8] = b"1";
 
 /// Appends the letter of a record.
 ///
-/// Members: `letter`, the version of the format; `reason`, `class`, `bolt` and `attempts` of the
-/// rejection; `target` and `document_id` where something was tried; `source` (hash of cluster and
-/// topic, as in document ids), `topic`, `partition`, `offset`, `timestamp` and, for children of split
+/// Members: `dead_letter`, the version of the format; `topology`; `bolt`, `attempts`, `class` and
+/// `reason` of the rejection; `target` and `document_id` where something was tried; `source` (hash of
+/// cluster and topic, as in document ids), `topic`, `partition`, `offset`, `timestamp` and, for children of split
 /// records, `ordinal`; `rejected_at`; `key`, `payload` and `headers`. Bytes that are not UTF-8 stand in
 /// base64 under the name with `_base64` behind it. What is absent, such as the payload of a tombstone,
 /// is null.
-pub(crate) fn write(out: &mut Vec<u8>, record: Record<'_>, rejection: &Rejection) {
-    out.extend_from_slice(b"{\"letter\":");
+pub(crate) fn write(out: &mut Vec<u8>, topology: &str, record: Record<'_>, rejection: &Rejection) {
+    out.extend_from_slice(b"{\"dead_letter\":");
     out.extend_from_slice(VERSION);
-    text(out, "reason", &rejection.reason);
-    text(out, "class", rejection.class);
+    text(out, "topology", topology);
     text(out, "bolt", &rejection.bolt);
     number(out, "attempts", rejection.attempts.into());
+    text(out, "class", rejection.class);
+    text(out, "reason", &rejection.reason);
     if let Some(target) = &rejection.target {
         text(out, "target", target);
     }
@@ -131,7 +132,7 @@ mod tests {
         let mut harness = Harness::new(Symbols::new());
         let batch = harness.batch(&[input]);
         let mut line = Vec::new();
-        write(&mut line, batch.record(0), rejection);
+        write(&mut line, "access-logs", batch.record(0), rejection);
         batch.answer(isobar_topology::Answer::Delivered);
         assert!(!line.contains(&b'\n'));
         assert!(json::scan_object(&line, |_| {}).is_ok());
@@ -166,7 +167,7 @@ mod tests {
                     .tried("logs-1".into(), Some("1x".to_owned()))
             ),
             json!({
-                "letter": 1, "reason": "field \"a\" is\nno number", "class": "mapping",
+                "dead_letter": 1, "topology": "access-logs", "reason": "field \"a\" is\nno number", "class": "mapping",
                 "bolt": "index", "attempts": 3, "target": "logs-1", "document_id": "1x",
                 "source": "0000000000000007", "topic": "topic", "partition": 3, "offset": 0,
                 "timestamp": "2023-11-14T22:13:20Z", "key": "k", "payload": "line 1\nline 2",
@@ -180,7 +181,7 @@ mod tests {
         assert_eq!(
             letter(tombstone, &rejection),
             json!({
-                "letter": 1, "reason": "field \"a\" is\nno number", "class": "mapping",
+                "dead_letter": 1, "topology": "access-logs", "reason": "field \"a\" is\nno number", "class": "mapping",
                 "bolt": "index", "attempts": 3,
                 "source": "0000000000000007", "topic": "topic", "partition": 3, "offset": 0,
                 "timestamp": null, "key": null, "payload": null, "headers": [],

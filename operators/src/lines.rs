@@ -6,7 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use isobar_topology::{
-    Answer, Batch, Bolt, BoltContext, Emitter, Health, NoDocument, OperatorError, Record, Rejection,
+    Answer, Batch, Bolt, BoltContext, Emitter, Health, NoDocument, OperatorError, Record,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -85,6 +85,7 @@ impl<W: WriteLines> SharedWriter<W> {
 pub(crate) struct LineSink<W> {
     writer: Arc<SharedWriter<W>>,
     format: LineFormat,
+    topology: Arc<str>,
     bolt: Arc<str>,
     health: Health,
     lines: Vec<u8>,
@@ -105,6 +106,7 @@ impl<W: WriteLines> LineSink<W> {
         Self {
             writer: Arc::clone(writer),
             format,
+            topology: Arc::clone(&context.topology),
             bolt: Arc::clone(&context.id),
             health: context.health.clone(),
             lines: Vec::new(),
@@ -142,8 +144,14 @@ impl<W: WriteLines> Bolt for LineSink<W> {
         self.lines.clear();
         for row in 0..batch.len() {
             let record = batch.record(row);
-            write_line(&mut self.lines, record, batch.rejection(row), self.format)
-                .map_err(|missing| OperatorError::user(missing.to_string()))?;
+            match batch.rejection(row) {
+                Some(rejection) => {
+                    letter::write(&mut self.lines, &self.topology, record, rejection)
+                }
+                None => write_record(&mut self.lines, record, self.format)
+                    .map_err(|missing| OperatorError::user(missing.to_string()))?,
+            }
+            self.lines.push(b'\n');
             if self.lines.len() >= Self::PORTION {
                 self.write().await?;
             }
@@ -156,34 +164,26 @@ impl<W: WriteLines> Bolt for LineSink<W> {
     }
 }
 
-/// Appends the line of a record with its end: the dead letter of one that was rejected, else what
-/// `format` says. A tombstone has an empty payload.
-fn write_line(
+/// Appends what `format` says of a record. A tombstone has an empty payload.
+fn write_record(
     out: &mut Vec<u8>,
     record: Record<'_>,
-    rejection: Option<&Rejection>,
     format: LineFormat,
 ) -> Result<(), NoDocument> {
+    if format == LineFormat::Payload {
+        out.extend_from_slice(record.payload().unwrap_or_default());
+        return Ok(());
+    }
     let start = out.len();
-    match (rejection, format) {
-        (Some(rejection), _) => letter::write(out, record, rejection),
-        (None, LineFormat::Payload) => {
-            out.extend_from_slice(record.payload().unwrap_or_default());
-        }
-        (None, LineFormat::Document) => {
-            if !record.write(out) {
-                return Err(NoDocument);
-            }
-            // Between the parts of a document line ends are space; inside of its texts they are
-            // escaped.
-            for byte in &mut out[start..] {
-                if matches!(byte, b'\n' | b'\r') {
-                    *byte = b' ';
-                }
-            }
+    if !record.write(out) {
+        return Err(NoDocument);
+    }
+    // Between the parts of a document line ends are space; inside of its texts they are escaped.
+    for byte in &mut out[start..] {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
         }
     }
-    out.push(b'\n');
     Ok(())
 }
 
@@ -229,6 +229,7 @@ mod tests {
             let sink = LineSink {
                 writer: Arc::clone(&writer),
                 format,
+                topology: "access-logs".into(),
                 bolt: "out".into(),
                 health: health.clone(),
                 lines: Vec::new(),
