@@ -77,7 +77,7 @@ pub struct LookupConfig {
     /// `keep`.
     #[serde(default)]
     on_missing: OnMissing,
-    /// Values of fields where the table has none for a record. Default: none.
+    /// Constant values of fields where the table has none for a record. Default: none.
     #[serde(default)]
     default: BTreeMap<String, serde_json::Value>,
     /// How often to look whether the file has changed; `0s` for never. Default 10s.
@@ -243,7 +243,11 @@ fn shape(config: &LookupConfig, path: &Path, prepare: &Prepare<'_>) -> Result<Sh
         let problem = Problem::new(path.key("fields"), "there is no field to set");
         problems.push(problem.expected("fields of the document, each with a column of the table"));
     }
-    for name in config.default.keys() {
+    for (name, value) in &config.default {
+        if value.as_str().is_some_and(|text| text.contains("{{")) {
+            let problem = Problem::new(path.key("default").key(name), "a template");
+            problems.push(problem.expected("a constant; `set_fields` takes templates"));
+        }
         if !pairs.iter().any(|(field, _)| field == name) {
             let fields = pairs.iter().map(|(field, _)| field.as_str());
             problems.push(

@@ -26,6 +26,7 @@ use structured_data::StructuredData;
 
 use crate::event_time::rfc3339;
 use crate::event_time::zone::Zone;
+use crate::field_name;
 
 pub(super) const TYPE: BoltType = BoltType {
     name: "parse_syslog",
@@ -77,7 +78,7 @@ pub struct ParseSyslogConfig {
     /// the line is at most one day newer than the record. Default `UTC`.
     #[serde(default = "utc")]
     zone: String,
-    /// A further field, with the whole line as text. Default: none.
+    /// Name of a further field, with the whole line as text. Default: none.
     raw_field: Option<String>,
 }
 
@@ -180,9 +181,11 @@ impl Fields {
         prepare: &mut Prepare<'_>,
     ) -> Result<Self, Problem> {
         let path = component.path.key("raw_field");
-        if let Some(name) = &config.raw_field
-            && NAMES.contains(&name.as_str())
-        {
+        let raw = config.raw_field.as_deref();
+        let raw = raw
+            .map(|name| field_name::top_level(name, &path))
+            .transpose()?;
+        if let Some(name) = raw.filter(|name| NAMES.contains(name)) {
             let problem = Problem::new(path, format!("the document has a field `{name}` already"));
             return Err(problem.expected(format!("a name other than {}", NAMES.join(", "))));
         }
@@ -190,7 +193,6 @@ impl Fields {
         for (symbol, name) in symbols.iter_mut().zip(NAMES) {
             *symbol = Some(prepare.symbol(name, &component.path)?);
         }
-        let raw = config.raw_field.as_ref();
         let raw = raw.map(|name| prepare.symbol(name, &path)).transpose()?;
         let [
             timestamp,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use isobar_topology::testing::{Emitted, Input, PreparedForTest};
 use isobar_topology::{Stream, clock};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -410,6 +411,10 @@ fn options_that_do_not_fit_are_said_all_at_once() {
         ),
         (json!({"shrink_limit": "101%"}), "\"101%\" is not a part"),
         (
+            json!({"default": {"zone": "{{ doc.x }}"}}),
+            "bolts.bolt.default.zone: a template; expected a constant",
+        ),
+        (
             json!({"fields": {}}),
             "bolts.bolt.fields: there is no field to set",
         ),
@@ -600,4 +605,28 @@ fn the_plan_tells_the_table_and_what_it_may_take() {
         "{:?}",
         plan.facts
     );
+}
+
+proptest! {
+    /// Whatever stands in a file, it gives a table or a reason.
+    #[test]
+    fn arbitrary_files_give_a_table_or_a_reason(
+        header in prop_oneof![Just("host,a\n"), Just("host\n"), Just("{\"host\":1}\n"), Just("")],
+        rest in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..60),
+            "[\",\r\na-c{}:]{0,60}".prop_map(String::into_bytes),
+        ],
+        format in prop::sample::select(vec!["csv", "ndjson"]),
+    ) {
+        let scratch = Scratch::new();
+        scratch.replace("table", [header.as_bytes(), &rest].concat());
+        for options in [json!({}), json!({"fields": {"b": "a"}, "target": "t"})] {
+            let mut options = with("table", options);
+            options["format"] = json!(format);
+            match prepared(&scratch, options) {
+                Ok(prepared) => prop_assert_eq!(prepared.prepared.facts.len(), 1),
+                Err(problems) => prop_assert!(problems.starts_with("bolts.bolt."), "{}", problems),
+            }
+        }
+    }
 }

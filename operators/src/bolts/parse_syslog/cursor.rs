@@ -22,7 +22,7 @@ pub(super) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
@@ -36,14 +36,14 @@ impl<'a> Cursor<'a> {
     }
 
     /// Moves past `byte` if it is next.
-    #[inline]
+    #[inline(always)]
     pub(super) fn eat(&mut self, byte: u8) -> bool {
         let is_next = self.peek() == Some(byte);
         self.at += usize::from(is_next);
         is_next
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), LineError> {
         match self.eat(byte) {
             true => Ok(()),
@@ -52,33 +52,33 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads a number of exactly so many digits.
-    #[inline]
-    pub(super) fn number(
+    #[inline(always)]
+    pub(super) fn number<const DIGITS: usize>(
         &mut self,
-        digits: usize,
         range: RangeInclusive<u32>,
         expected: &'static str,
     ) -> Result<u32, LineError> {
-        let mut value = 0;
-        for step in 0..digits {
-            match self.text.get(self.at + step) {
-                Some(digit @ b'0'..=b'9') => value = value * 10 + u32::from(digit - b'0'),
-                _ => return Err(self.wrong(expected)),
+        let digits = self.rest().first_chunk::<DIGITS>();
+        let number = digits.and_then(|digits| {
+            digits.iter().try_fold(0, |number, byte| {
+                let digit = byte.wrapping_sub(b'0');
+                (digit <= 9).then(|| number * 10 + u32::from(digit))
+            })
+        });
+        match number {
+            Some(number) if range.contains(&number) => {
+                self.at += DIGITS;
+                Ok(number)
             }
+            _ => Err(self.wrong(expected)),
         }
-        if !range.contains(&value) {
-            return Err(self.wrong(expected));
-        }
-        self.at += digits;
-        Ok(value)
     }
 
     /// Reads up to the next space or the end.
-    #[inline]
+    #[inline(always)]
     pub(super) fn token(&mut self) -> &'a [u8] {
         let rest = self.rest();
-        let length = rest.iter().position(|byte| *byte == b' ');
-        let token = &rest[..length.unwrap_or(rest.len())];
+        let token = &rest[..until_space(rest)];
         self.at += token.len();
         token
     }
@@ -90,4 +90,33 @@ impl<'a> Cursor<'a> {
             expected,
         }
     }
+}
+
+/// The number of two digits; at least 1000 when one of them is none.
+#[inline(always)]
+pub(super) fn two_digits(tens: u8, ones: u8) -> u32 {
+    let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+    if tens > 9 || ones > 9 {
+        return 1000;
+    }
+    u32::from(tens) * 10 + u32::from(ones)
+}
+
+/// How many bytes there are before the first space, or at all. Eight bytes at a time.
+#[inline(always)]
+fn until_space(text: &[u8]) -> usize {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let mut at = 0;
+    while let Some(chunk) = text[at..].first_chunk::<8>() {
+        // Zero where a byte is a space. The lowest high bit that is left tells the first of them.
+        let word = u64::from_le_bytes(*chunk) ^ (LOW * 0x20);
+        let hits = word.wrapping_sub(LOW) & !word & HIGH;
+        if hits != 0 {
+            return at + (hits.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let rest = text[at..].iter().position(|byte| *byte == b' ');
+    at + rest.unwrap_or(text.len() - at)
 }

@@ -1,6 +1,6 @@
 //! A line of syslog, whichever its format, and its priority.
 
-use super::cursor::{Cursor, LineError};
+use super::cursor::{Cursor, LineError, two_digits};
 use super::rfc3164;
 use super::rfc5424;
 use super::structured_data::StructuredData;
@@ -71,23 +71,37 @@ impl Parser {
 }
 
 /// Reads `<34>`; moves on only when all of it is there. Lenient takes leading zeros.
+#[inline]
 fn priority(cursor: &mut Cursor<'_>, strict: bool) -> Result<u8, LineError> {
-    const EXPECTED: &str = "a priority from <0> to <191>";
-    let digits = cursor
-        .rest()
-        .strip_prefix(b"<")
-        .map(|rest| rest.iter().take(3).take_while(|byte| byte.is_ascii_digit()))
-        .map_or(0, Iterator::count);
-    let mut ahead = *cursor;
-    ahead.expect(b'<', EXPECTED)?;
-    let has_leading_zero = digits > 1 && ahead.peek() == Some(b'0');
-    if digits == 0 || (strict && has_leading_zero) {
-        return Err(ahead.wrong(EXPECTED));
+    let (hundreds, tens, ones, length) = match cursor.rest() {
+        [b'<', ones, b'>', ..] => (b'0', b'0', *ones, 3),
+        [b'<', tens, ones, b'>', ..] => (b'0', *tens, *ones, 4),
+        [b'<', hundreds, tens, ones, b'>', ..] => (*hundreds, *tens, *ones, 5),
+        _ => return Err(wrong_priority(*cursor)),
+    };
+    let priority = two_digits(b'0', hundreds) * 100 + two_digits(tens, ones);
+    let has_leading_zero = length > 3 && cursor.text[cursor.at + 1] == b'0';
+    if priority > 191 || (strict && has_leading_zero) {
+        return Err(wrong_priority(*cursor));
     }
-    let priority = ahead.number(digits, 0..=191, EXPECTED)?;
-    ahead.expect(b'>', "> after the priority")?;
-    *cursor = ahead;
+    cursor.at += length;
     Ok(priority as u8)
+}
+
+#[cold]
+fn wrong_priority(mut cursor: Cursor<'_>) -> LineError {
+    const EXPECTED: &str = "a priority from <0> to <191>";
+    if !cursor.eat(b'<') {
+        return cursor.wrong(EXPECTED);
+    }
+    let digits = cursor.rest().iter().take(3);
+    let digits = digits.take_while(|byte| byte.is_ascii_digit()).count();
+    let is_closed = cursor.text.get(cursor.at + digits) == Some(&b'>');
+    if digits == 0 || is_closed {
+        return cursor.wrong(EXPECTED);
+    }
+    cursor.at += digits;
+    cursor.wrong("> after the priority")
 }
 
 /// The text of a message without the byte order mark that RFC 5424, section 6.4, puts before UTF-8.

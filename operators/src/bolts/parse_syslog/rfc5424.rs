@@ -8,7 +8,7 @@ use super::time::rfc3339;
 /// Whether what follows a priority is the header of this format: a version, then a time or nil. A
 /// message of the older format that starts with a number does not look like that.
 pub(super) fn looks_like(rest: &[u8]) -> bool {
-    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let digits = digits(rest);
     if !(1..=3).contains(&digits) || rest[0] == b'0' {
         return false;
     }
@@ -89,17 +89,24 @@ fn structured_data(
 
 /// Reads a version; the only one that is defined is 1.
 fn version(cursor: &mut Cursor<'_>, strict: bool) -> Result<u32, LineError> {
-    let rest = cursor.rest().iter();
-    let digits = rest.take_while(|byte| byte.is_ascii_digit()).count();
-    match strict {
-        true => cursor.number(digits.clamp(1, 3), 1..=1, "the version 1"),
-        false => cursor.number(digits.clamp(1, 3), 1..=999, "a version from 1 to 999"),
+    const EXPECTED: &str = "a version from 1 to 999";
+    let digits = digits(cursor.rest());
+    match (strict, digits) {
+        (true, _) => cursor.number::<1>(1..=1, "the version 1"),
+        (false, 3) => cursor.number::<3>(1..=999, EXPECTED),
+        (false, 2) => cursor.number::<2>(1..=99, EXPECTED),
+        (false, _) => cursor.number::<1>(1..=9, EXPECTED),
     }
+}
+
+/// How many digits a text starts with.
+fn digits(text: &[u8]) -> usize {
+    text.iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
 /// Reads a space and a field of the header; `-` is nil. Strict wants visible ASCII and bounds the
 /// length.
-#[inline]
+#[inline(always)]
 fn field<'a>(
     cursor: &mut Cursor<'a>,
     strict: bool,
@@ -113,20 +120,24 @@ fn field<'a>(
         return Err(start.wrong(expected));
     }
     if strict {
-        let invisible = text.iter().position(|byte| !byte.is_ascii_graphic());
-        let wrong = |at: usize, expected| {
-            let at = start.at + at;
-            Cursor { at, ..start }.wrong(expected)
-        };
-        if let Some(at) = invisible {
-            return Err(wrong(at, "visible ASCII in the header"));
-        }
-        if text.len() > length_max {
-            return Err(wrong(
-                length_max,
-                "a shorter field: host names have at most 255 bytes, application names 48, process ids 128, message ids 32",
-            ));
-        }
+        check_field(start, text, length_max)?;
     }
-    Ok(Some(text).filter(|text| *text != b"-"))
+    let is_nil = matches!(text, [b'-']);
+    Ok((!is_nil).then_some(text))
+}
+
+fn check_field(mut start: Cursor<'_>, text: &[u8], length_max: usize) -> Result<(), LineError> {
+    // Looking at every byte costs less than stopping at the first.
+    let visible = text
+        .iter()
+        .fold(true, |all, byte| all & byte.is_ascii_graphic());
+    if visible && text.len() <= length_max {
+        return Ok(());
+    }
+    let invisible = text.iter().position(|byte| !byte.is_ascii_graphic());
+    start.at += invisible.unwrap_or(length_max);
+    Err(start.wrong(match invisible {
+        Some(_) => "visible ASCII in the header",
+        None => "a shorter field: host names have at most 255 bytes, application names 48, process ids 128, message ids 32",
+    }))
 }

@@ -102,7 +102,7 @@ impl StructuredData {
         if self.parts.len() <= FEW {
             let mut rest = self.parts.as_slice();
             while let Some((part, others)) = rest.split_first() {
-                if others.iter().any(|other| part.key(text) == other.key(text)) {
+                if others.iter().any(|other| part.has_key_of(other, text)) {
                     return true;
                 }
                 rest = others;
@@ -221,6 +221,12 @@ impl Part {
         (self.id.of(text), self.name.of(text))
     }
 
+    /// As comparing keys, which mostly differ in the lengths of their names.
+    #[inline]
+    fn has_key_of(&self, other: &Part, text: &[u8]) -> bool {
+        self.name.len() == other.name.len() && self.key(text) == other.key(text)
+    }
+
     fn write_value(&self, text: &[u8], unescaped: &mut Vec<u8>, out: &mut Vec<u8>) {
         let value = self.value.of(text);
         if !self.escaped {
@@ -268,20 +274,25 @@ fn value(cursor: &mut Cursor<'_>, strict: bool) -> Result<(Span, bool), LineErro
     let start = cursor.at;
     let mut escaped = false;
     loop {
+        let rest = cursor.rest();
+        let special = rest
+            .iter()
+            .position(|byte| matches!(byte, b'"' | b'\\' | b']'));
+        cursor.at += special.unwrap_or(rest.len());
         match cursor.peek() {
             None => return Err(cursor.wrong("\" after the value of a parameter")),
             Some(b'"') => {
                 cursor.at += 1;
                 return Ok((span(start, cursor.at - 1), escaped));
             }
-            Some(b'\\') => {
+            Some(b']') if strict => return Err(cursor.wrong("\\ before ] in a value")),
+            Some(b']') => cursor.at += 1,
+            Some(_) => {
                 let next = cursor.text.get(cursor.at + 1);
                 let is_escape = matches!(next, Some(b'"' | b'\\' | b']'));
                 escaped |= is_escape;
                 cursor.at += 1 + usize::from(is_escape);
             }
-            Some(b']') if strict => return Err(cursor.wrong("\\ before ] in a value")),
-            Some(_) => cursor.at += 1,
         }
     }
 }

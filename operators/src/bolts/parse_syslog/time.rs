@@ -1,7 +1,7 @@
 //! Times of syslog lines: the ones of RFC 5424, which are RFC 3339, and the older ones without year.
 
-use super::cursor::{Cursor, LineError};
-use crate::event_time::calendar::Date;
+use super::cursor::{Cursor, LineError, two_digits};
+use crate::event_time::calendar::{DAY_MS, Date};
 use crate::event_time::zone::{Civil, Zone};
 
 /// A time that a line carries.
@@ -15,7 +15,7 @@ pub(super) struct Stamp<'a> {
 
 /// How far a line's time may be ahead of the record's own timestamp, in ms, before the line is taken
 /// to be of an earlier year: clocks and zones of senders are wrong by less than a day.
-const AHEAD_MAX: i64 = 86_400_000;
+const AHEAD_MAX: i64 = DAY_MS;
 
 const SPACE_AFTER: &str = "a space after the time";
 
@@ -27,12 +27,7 @@ pub(super) fn rfc3339<'a>(
     zone: &mut Zone,
 ) -> Result<Stamp<'a>, LineError> {
     let start = *cursor;
-    let year = cursor.number(4, 1..=9999, "a time such as 2003-10-11T22:14:15.003Z")?;
-    cursor.expect(b'-', "- after the year")?;
-    let month = cursor.number(2, 1..=12, "a month from 01 to 12")?;
-    cursor.expect(b'-', "- after the month")?;
-    let day_of_month = *cursor;
-    let day = cursor.number(2, 1..=31, "a day of the month")?;
+    let date = date(cursor)?;
     let mut verbatim = true;
     if !cursor.eat(b'T') {
         if strict || !cursor.eat(b't') {
@@ -69,11 +64,11 @@ pub(super) fn rfc3339<'a>(
         return Err(cursor.wrong(SPACE_AFTER));
     }
     let civil = Civil {
-        date: Date { year, month, day },
+        date,
         ms_of_day: clock.ms() + fraction,
     };
     let ms = civil.utc_ms(offset, zone);
-    let ms = ms.ok_or_else(|| day_of_month.wrong("a day that the month has"))?;
+    let ms = ms.ok_or_else(|| start.wrong("a time that the zone has"))?;
     Ok(Stamp {
         ms,
         written: verbatim.then(|| &start.text[start.at..cursor.at]),
@@ -123,24 +118,38 @@ pub(super) fn bsd<'a>(
     if !matches!(cursor.peek(), None | Some(b' ')) {
         return Err(cursor.wrong(SPACE_AFTER));
     }
-    let mut in_year = |year| {
-        let civil = Civil {
-            date: Date { year, month, day },
-            ms_of_day: clock.ms() + fraction_ms,
-        };
-        civil.utc_ms(offset, zone)
+    let civil = |year| Civil {
+        date: Date { year, month, day },
+        ms_of_day: clock.ms() + fraction_ms,
     };
     let ms = match year {
-        Some(year) => in_year(year),
-        None => {
-            let now = Date::year_of(reference);
-            // Leap days are at most eight years apart.
-            let mut years = (now - 8..=now + 1).rev();
-            years.find_map(|year| in_year(year).filter(|ms| *ms - reference <= AHEAD_MAX))
-        }
+        Some(year) => civil(year).utc_ms(offset, zone),
+        None => latest(civil, reference, offset, zone),
     };
     let ms = ms.ok_or_else(|| start.wrong("a day that the month has"))?;
     Ok(Stamp { ms, written: None })
+}
+
+/// The time in the latest year in which it is not too far ahead of `reference`.
+fn latest(
+    civil: impl Fn(u32) -> Civil,
+    reference: i64,
+    offset: Option<i64>,
+    zone: &mut Zone,
+) -> Option<i64> {
+    let now = Date::year_of(reference);
+    // Leap days are at most eight years apart.
+    let mut years = (now - 8..=now + 1).rev();
+    years.find_map(|year| {
+        let civil = civil(year);
+        // Zones are within a day of UTC; asking a zone about years that are not meant costs too much.
+        let nearly = civil.utc_ms(Some(0), zone)?;
+        if nearly - reference > AHEAD_MAX + DAY_MS {
+            return None;
+        }
+        let ms = civil.utc_ms(offset, zone)?;
+        (ms - reference <= AHEAD_MAX).then_some(ms)
+    })
 }
 
 #[derive(Clone, Copy)]
@@ -156,14 +165,67 @@ impl Clock {
     }
 }
 
+/// Reads `2003-10-11`.
+#[inline(always)]
+fn date(cursor: &mut Cursor<'_>) -> Result<Date, LineError> {
+    let head = cursor.rest().first_chunk();
+    if let Some([y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2]) = head {
+        let (century, year) = (two_digits(*y1, *y2), two_digits(*y3, *y4));
+        let date = Date {
+            year: century * 100 + year,
+            month: two_digits(*m1, *m2),
+            day: two_digits(*d1, *d2),
+        };
+        if year <= 99 && date.exists() {
+            cursor.at += "2003-10-11".len();
+            return Ok(date);
+        }
+    }
+    Err(wrong_date(*cursor))
+}
+
+#[cold]
+fn wrong_date(mut cursor: Cursor<'_>) -> LineError {
+    let mut read = || {
+        let _year = cursor.number::<4>(0..=9999, "a time such as 2003-10-11T22:14:15.003Z")?;
+        cursor.expect(b'-', "- after the year")?;
+        let _month = cursor.number::<2>(1..=12, "a month from 01 to 12")?;
+        cursor.expect(b'-', "- after the month")?;
+        Err(cursor.wrong("a day that the month has"))
+    };
+    let Err::<(), _>(error) = read() else {
+        return cursor.wrong("a date");
+    };
+    error
+}
+
+/// Reads `22:14:15`. Lenient takes a 60th second.
+#[inline(always)]
 fn clock(cursor: &mut Cursor<'_>, strict: bool) -> Result<Clock, LineError> {
-    let hour = cursor.number(2, 0..=23, "an hour from 00 to 23")?;
+    let head = cursor.rest().first_chunk();
+    if let Some([h1, h2, b':', m1, m2, b':', s1, s2]) = head {
+        let clock = Clock {
+            hour: two_digits(*h1, *h2),
+            minute: two_digits(*m1, *m2),
+            second: two_digits(*s1, *s2),
+        };
+        if clock.hour <= 23 && clock.minute <= 59 && clock.second <= 59 {
+            cursor.at += "22:14:15".len();
+            return Ok(clock);
+        }
+    }
+    unusual_clock(cursor, strict)
+}
+
+#[cold]
+fn unusual_clock(cursor: &mut Cursor<'_>, strict: bool) -> Result<Clock, LineError> {
+    let hour = cursor.number::<2>(0..=23, "an hour from 00 to 23")?;
     cursor.expect(b':', ": after the hour")?;
-    let minute = cursor.number(2, 0..=59, "a minute from 00 to 59")?;
+    let minute = cursor.number::<2>(0..=59, "a minute from 00 to 59")?;
     cursor.expect(b':', ": after the minute")?;
     // A leap second counts as the second before, which is what other readers of time do.
     let last = if strict { 59 } else { 60 };
-    let second = cursor.number(2, 0..=last, "a second from 00 to 59")?;
+    let second = cursor.number::<2>(0..=last, "a second from 00 to 59")?;
     Ok(Clock {
         hour,
         minute,
@@ -172,28 +234,25 @@ fn clock(cursor: &mut Cursor<'_>, strict: bool) -> Result<Clock, LineError> {
 }
 
 /// Reads `.` and digits; returns whole milliseconds, 0 where there is no fraction.
+#[inline(always)]
 fn fraction(cursor: &mut Cursor<'_>, digits_max: usize) -> Result<u32, LineError> {
     if !cursor.eat(b'.') {
         return Ok(0);
     }
-    let mut ms = 0;
-    let mut digits = 0;
-    while let Some(digit @ b'0'..=b'9') = cursor.peek() {
-        if digits == digits_max {
-            return Err(cursor.wrong("at most six digits of a second"));
-        }
-        if digits < 3 {
-            ms = ms * 10 + u32::from(digit - b'0');
-        }
-        digits += 1;
-        cursor.at += 1;
+    let rest = cursor.rest();
+    let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if length > digits_max {
+        cursor.at += digits_max;
+        return Err(cursor.wrong("at most six digits of a second"));
     }
-    match digits {
-        0 => Err(cursor.wrong("digits of a second")),
-        1 => Ok(ms * 100),
-        2 => Ok(ms * 10),
-        _ => Ok(ms),
-    }
+    let ms = match rest[..length] {
+        [] => return Err(cursor.wrong("digits of a second")),
+        [a] => two_digits(a, b'0') * 10,
+        [a, b] => two_digits(a, b) * 10,
+        [a, b, c, ..] => two_digits(a, b) * 10 + two_digits(b'0', c),
+    };
+    cursor.at += length;
+    Ok(ms)
 }
 
 /// Reads `+02:00`; lenient also `+0200` and `+02`. In seconds east of UTC.
@@ -202,14 +261,14 @@ fn numeric_offset(cursor: &mut Cursor<'_>, strict: bool) -> Result<i64, LineErro
     if sign == 1 {
         cursor.expect(b'+', "an offset such as +02:00")?;
     }
-    let hours = cursor.number(2, 0..=23, "hours of an offset from 00 to 23")?;
+    let hours = cursor.number::<2>(0..=23, "hours of an offset from 00 to 23")?;
     let minutes = match cursor.peek() {
         Some(b':') => {
             cursor.at += 1;
-            cursor.number(2, 0..=59, "minutes of an offset from 00 to 59")?
+            cursor.number::<2>(0..=59, "minutes of an offset from 00 to 59")?
         }
         _ if strict => return Err(cursor.wrong(": after the hours of an offset")),
-        Some(b'0'..=b'9') => cursor.number(2, 0..=59, "minutes of an offset from 00 to 59")?,
+        Some(b'0'..=b'9') => cursor.number::<2>(0..=59, "minutes of an offset from 00 to 59")?,
         _ => 0,
     };
     Ok(sign * i64::from(hours * 3600 + minutes * 60))
@@ -247,13 +306,16 @@ fn day(cursor: &mut Cursor<'_>, strict: bool) -> Result<u32, LineError> {
     if !fits {
         return Err(before.wrong(EXPECTED));
     }
-    cursor.number(if two_digits { 2 } else { 1 }, 1..=31, EXPECTED)
+    match two_digits {
+        true => cursor.number::<2>(1..=31, EXPECTED),
+        false => cursor.number::<1>(1..=31, EXPECTED),
+    }
 }
 
 /// Reads a year from 1970 to 2099 before a space, if one is next.
 fn eat_year(cursor: &mut Cursor<'_>) -> Option<u32> {
     let mut ahead = *cursor;
-    let year = ahead.number(4, 1970..=2099, "a year").ok()?;
+    let year = ahead.number::<4>(1970..=2099, "a year").ok()?;
     (ahead.peek() == Some(b' ')).then(|| *cursor = ahead)?;
     Some(year)
 }
