@@ -70,7 +70,8 @@ pub struct ParseSyslogConfig {
     /// What is taken. `strict`: what the RFC says and nothing else. `lenient`: what senders write as
     /// well: lines without priority, without time, host name or structured data; times of RFC 3339 in
     /// lines of RFC 3164, or with a year, a zone or fractions of a second; unescaped brackets; ids of
-    /// structured data that repeat; bytes that are not UTF-8, which become U+FFFD. Default `lenient`.
+    /// structured data that repeat; a second space before the message; bytes that are not UTF-8, which
+    /// become U+FFFD. Default `lenient`.
     #[serde(default)]
     mode: Mode,
     /// Time zone of lines that do not say theirs: a name such as `Europe/Berlin`, an offset such as

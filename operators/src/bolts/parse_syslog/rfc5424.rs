@@ -60,6 +60,10 @@ pub(super) fn read<'a>(mut cursor: Cursor<'a>, parser: &mut Parser) -> Result<Li
         Err(_) if !strict => cursor = start,
         Err(error) => return Err(error),
     }
+    if !strict {
+        // rsyslog writes it for lines that came to it in the older format.
+        let _ = cursor.eat(b' ');
+    }
     line.message = message(cursor.rest());
     Ok(line)
 }

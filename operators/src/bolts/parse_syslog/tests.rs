@@ -606,6 +606,19 @@ fn what_rsyslog_writes_by_default_is_taken() {
 }
 
 #[test]
+fn the_space_that_rsyslog_puts_before_messages_is_none_of_theirs() {
+    let line = "<22>1 - web-1 app 78 - -  two words";
+    let fields = |message: &str| {
+        json!({
+            "hostname": "web-1", "app_name": "app", "proc_id": "78", "priority": 22, "version": 1,
+            "message": message,
+        })
+    };
+    check(json!({}), line, fields("two words"));
+    check(json!({"mode": "strict"}), line, fields(" two words"));
+}
+
+#[test]
 fn a_tag_is_told_from_the_host_before_and_the_message_behind() {
     for (rest, host, app, pid, message) in [
         ("h app: text", Some("h"), Some("app"), None, Some("text")),
@@ -826,7 +839,7 @@ proptest! {
         ms in prop::option::of(-62_135_596_800_000i64..253_402_300_799_999),
         fields in (field(255), field(48), field(128), field(32)),
         elements in elements(),
-        message in "[^\u{FEFF}\r\n]([^\r\n]|[ \t]){0,40}",
+        message in "[^ \u{FEFF}\r\n]([^\r\n]|[ \t]){0,40}",
     ) {
         let (hostname, app_name, proc_id, msg_id) = fields;
         let time = ms.map(|ms| jiff::Timestamp::from_millisecond(ms).expect("in range").to_string());
