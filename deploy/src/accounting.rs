@@ -71,6 +71,8 @@ pub struct Terms {
     pub difference: i64,
     /// Times that a record was sent again after a failure.
     pub retried: u64,
+    /// Deleted at the source before they were read, so no part of `read`: anything but 0 is loss.
+    pub lost: u64,
     /// `dropped` by the name of the policy.
     pub dropped_by_policy: BTreeMap<String, u64>,
 }
@@ -131,6 +133,12 @@ impl Accounting {
             table.row(row("all", &self.total));
         }
         let mut text = table.text();
+        if self.total.lost > 0 {
+            text.push_str(&format!(
+                "Lost, as they were deleted at the source before they were read: {}\n",
+                number(self.total.lost)
+            ));
+        }
         for (policy, count) in &self.total.dropped_by_policy {
             text.push_str(&format!("Dropped by policy {policy}: {}\n", number(*count)));
         }
@@ -177,6 +185,7 @@ impl Terms {
             in_flight: account.in_flight,
             difference: account.difference(),
             retried: account.retried,
+            lost: account.lost,
             dropped_by_policy: by_policy.collect(),
         }
     }

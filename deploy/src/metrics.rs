@@ -96,6 +96,11 @@ const RETRIED: Metric = counter(
     SPOUT,
     "Times that a record was sent again after a failure.",
 );
+const LOST: Metric = counter(
+    "isobar_records_lost_total",
+    SPOUT,
+    "Records that were deleted at the source before they were read: anything but 0 is loss.",
+);
 const IN_FLIGHT: Metric = gauge(
     "isobar_records_in_flight",
     SPOUT,
@@ -133,10 +138,10 @@ const COMMIT_DEBT: Metric = gauge(
     PARTITION,
     "Records that are settled and not committed: they would be read again after a crash.",
 );
-const LOST: Metric = gauge(
-    "isobar_lost_records",
+const DELETED: Metric = gauge(
+    "isobar_deleted_unsettled_records",
     PARTITION,
-    "Records that Kafka deleted before they were settled.",
+    "Records that Kafka has deleted and that are not settled.",
 );
 const AGE: Metric = gauge(
     "isobar_oldest_unsettled_age_seconds",
@@ -225,7 +230,8 @@ const START: Metric = gauge(
 );
 
 /// All metrics, in the order in which they are exported. Besides these, each counter that a type of
-/// bolt defines is exported as `isobar_bolt_NAME_total{bolt}`, with its own help.
+/// operator defines is exported as `isobar_spout_NAME_total{spout}` or `isobar_bolt_NAME_total{bolt}`,
+/// with its own help.
 pub const ALL: &[&Metric] = &[
     &READ,
     &DELIVERED,
@@ -234,6 +240,7 @@ pub const ALL: &[&Metric] = &[
     &DEAD_LETTERED,
     &HANDED_BACK,
     &RETRIED,
+    &LOST,
     &IN_FLIGHT,
     &IN_FLIGHT_BYTES,
     &DIFFERENCE,
@@ -241,7 +248,7 @@ pub const ALL: &[&Metric] = &[
     &COMMITTED_LAG,
     &READ_LAG,
     &COMMIT_DEBT,
-    &LOST,
+    &DELETED,
     &AGE,
     &BOLT_BATCHES,
     &BOLT_RECORDS,
@@ -282,6 +289,7 @@ fn spouts(observer: &Observer, text: &mut Exposition) {
             (&DEAD_LETTERED, terms.dead_lettered),
             (&HANDED_BACK, terms.handed_back),
             (&RETRIED, terms.retried),
+            (&LOST, terms.lost),
             (&IN_FLIGHT, terms.in_flight),
         ] {
             text.sample(metric, &labels, value as f64);
@@ -291,7 +299,10 @@ fn spouts(observer: &Observer, text: &mut Exposition) {
             text.sample(&DROPPED, &[&spout.spout, &policy], dropped as f64);
         }
     }
-    for spout in observer.statistics().spouts {
+    for (number, spout) in observer.statistics().spouts.into_iter().enumerate() {
+        for (name, help, value) in observer.running.spout_counters(number) {
+            text.own_counter("spout", name, help, &spout.spout, value as f64);
+        }
         text.sample(
             &IN_FLIGHT_BYTES,
             &[&spout.spout],
@@ -310,7 +321,7 @@ fn lag(spouts: &[SpoutLag], text: &mut Exposition) {
                 (&COMMITTED_LAG, partition.committed_lag),
                 (&READ_LAG, partition.read_lag),
                 (&COMMIT_DEBT, partition.commit_debt),
-                (&LOST, partition.lost),
+                (&DELETED, partition.lost),
             ] {
                 if let Some(records) = records {
                     text.sample(metric, &labels, records as f64);
@@ -340,7 +351,7 @@ fn bolts(observer: &Observer, text: &mut Exposition) {
             text.sample(&BOLT_WAITING, &labels, waiting as f64);
         }
         for (name, help, value) in observer.running.bolt_counters(number) {
-            text.own_counter(name, help, &bolt.bolt, value as f64);
+            text.own_counter("bolt", name, help, &bolt.bolt, value as f64);
         }
     }
 }

@@ -37,6 +37,8 @@ pub struct SpoutNumbers {
     pub in_flight_records_max: usize,
     /// Bytes in flight before it waits.
     pub in_flight_bytes_max: usize,
+    /// What its type counts besides.
+    pub counters: BTreeMap<&'static str, u64>,
 }
 
 /// What a bolt did.
@@ -74,11 +76,11 @@ impl Statistics {
                 in_flight_bytes: bytes,
                 in_flight_records_max: node.max_in_flight_records,
                 in_flight_bytes_max: node.max_in_flight_bytes,
+                counters: values(running.spout_counters(spout)),
             }
         });
         let bolts = graph.bolts.iter().enumerate().map(|(bolt, node)| {
             let counts = running.bolt(bolt);
-            let own = running.bolt_counters(bolt).into_iter();
             BoltNumbers {
                 bolt: node.id.to_string(),
                 batches: counts.batches,
@@ -88,7 +90,7 @@ impl Statistics {
                 restarts: counts.restarts,
                 busy_seconds: counts.busy.as_secs_f64(),
                 waiting_batches: running.waiting(bolt),
-                counters: own.map(|(name, _, value)| (name, value)).collect(),
+                counters: values(running.bolt_counters(bolt)),
             }
         });
         Self {
@@ -109,10 +111,15 @@ impl Statistics {
             table.row([bolt.bolt.clone()].into_iter().chain(counts).chain([busy]));
         }
         let mut text = table.text();
-        let mut own = Table::new(["BOLT", "COUNTER", "VALUE>"]);
-        for bolt in &self.bolts {
-            for (name, value) in &bolt.counters {
-                own.row([bolt.bolt.clone(), (*name).to_owned(), number(*value)]);
+        let mut own = Table::new(["OPERATOR", "COUNTER", "VALUE>"]);
+        let spouts = self
+            .spouts
+            .iter()
+            .map(|spout| (&spout.spout, &spout.counters));
+        let bolts = self.bolts.iter().map(|bolt| (&bolt.bolt, &bolt.counters));
+        for (id, counters) in spouts.chain(bolts) {
+            for (name, value) in counters {
+                own.row([id.clone(), (*name).to_owned(), number(*value)]);
             }
         }
         if !own.is_empty() {
@@ -121,4 +128,9 @@ impl Statistics {
         }
         text
     }
+}
+
+fn values(counters: Vec<(&'static str, &'static str, u64)>) -> BTreeMap<&'static str, u64> {
+    let counters = counters.into_iter();
+    counters.map(|(name, _, value)| (name, value)).collect()
 }

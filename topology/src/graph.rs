@@ -78,6 +78,8 @@ pub struct SpoutContext {
     pub partitions: Arc<Partitions>,
     /// Where to say what is wrong.
     pub health: Health,
+    /// Where to count what only this type of spout knows.
+    pub counters: Counters,
 }
 
 /// What a bolt gets to know.

@@ -31,7 +31,7 @@ use crate::run::pulse::Pulse;
 use crate::run::router::{Inboxes, Router};
 use crate::run::signals::{Phase, Phases, Signals};
 use crate::run::spout_task::SpoutTask;
-use crate::statistics::{BoltCounts, BoltStatistics};
+use crate::statistics::{BoltCounts, BoltStatistics, Counters};
 use crate::stream::Stream;
 
 /// How long bolts may take to close after their spouts have closed: what is in flight then was handed
@@ -69,9 +69,10 @@ pub struct LaneLife {
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finish {
-    /// Everything that was read is settled.
+    /// Nothing was in flight any more: everything that was read is settled, or was handed back before
+    /// when its partition moved to another member.
     Drained,
-    /// The drain's deadline passed; what was open is handed back.
+    /// The drain's deadline passed; what was in flight is handed back.
     HandedBack,
     /// A lane ended by a fault of the runtime itself.
     Broken(String),
@@ -99,6 +100,7 @@ struct Shared {
 struct SpoutState {
     partitions: Arc<Partitions>,
     in_flight: Arc<InFlight>,
+    counters: Counters,
     /// Copies that there are, one per lane at most.
     copies: usize,
     /// Copies that have been opened.
@@ -135,6 +137,7 @@ fn start_at(graph: Graph, bounded: bool, place: &Place<'_>) -> Result<Running, O
     let mut lanes: Vec<Lane> = (0..graph.lanes).map(|_| Lane::default()).collect();
     for (number, node) in graph.spouts.iter().enumerate() {
         let partitions = Arc::<Partitions>::default();
+        let counters = Counters::default();
         let context = SpoutContext {
             id: Arc::clone(&node.id),
             topology: graph.name.as_str().into(),
@@ -142,6 +145,7 @@ fn start_at(graph: Graph, bounded: bool, place: &Place<'_>) -> Result<Running, O
             bounded,
             partitions: Arc::clone(&partitions),
             health: health.clone(),
+            counters: counters.clone(),
         };
         let copies = (node.start)(context)?;
         let count = copies.len();
@@ -152,6 +156,7 @@ fn start_at(graph: Graph, bounded: bool, place: &Place<'_>) -> Result<Running, O
         spouts.push(SpoutState {
             partitions,
             in_flight: Arc::new(in_flight),
+            counters,
             copies: count,
             opened: Arc::default(),
         });
@@ -470,6 +475,11 @@ impl Running {
     /// Records and bytes of a spout in flight, over all lanes.
     pub fn in_flight(&self, spout: usize) -> (usize, usize) {
         self.shared.spouts[spout].in_flight.now()
+    }
+
+    /// What the spout's type counts besides: name, help and value, by the spout's number in the graph.
+    pub fn spout_counters(&self, spout: usize) -> Vec<(&'static str, &'static str, u64)> {
+        self.shared.spouts[spout].counters.values()
     }
 
     /// The counters of a bolt, by its number in the graph.

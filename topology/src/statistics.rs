@@ -87,7 +87,7 @@ impl BoltStatistics {
     }
 }
 
-/// Counters that a type of bolt defines for itself: summed over lanes, kept when a bolt is made anew.
+/// Counters that a type of spout or bolt defines for itself: summed over lanes, kept when a bolt is made anew.
 #[derive(Clone, Debug, Default)]
 pub struct Counters(Arc<Mutex<Vec<NamedCounter>>>);
 

@@ -31,11 +31,18 @@ impl Exposition {
             .add(labels, value);
     }
 
-    /// Adds a counter that a type of bolt defines.
-    pub(super) fn own_counter(&mut self, name: &str, help: &'static str, bolt: &str, value: f64) {
-        let name = format!("isobar_bolt_{name}_total");
+    /// Adds a counter that a type of operator defines; `kind` is `spout` or `bolt`.
+    pub(super) fn own_counter(
+        &mut self,
+        kind: &'static str,
+        name: &str,
+        help: &'static str,
+        id: &str,
+        value: f64,
+    ) {
+        let name = format!("isobar_{kind}_{name}_total");
         self.family(&name, help, Kind::Counter)
-            .add([("bolt", bolt)], value);
+            .add([(kind, id)], value);
     }
 
     fn family(&mut self, name: &str, help: &'static str, kind: Kind) -> &mut Family {

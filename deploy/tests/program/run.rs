@@ -110,7 +110,7 @@ fn the_report_for_people_has_every_term() {
         ]
     );
     assert!(
-        done.told.contains("\nBOLT         COUNTER  VALUE\n"),
+        done.told.contains("\nOPERATOR     COUNTER  VALUE\n"),
         "{}",
         done.told
     );

@@ -10,6 +10,7 @@ mod lane;
 mod member;
 mod owned;
 mod source;
+mod tally;
 
 use std::sync::Arc;
 
@@ -133,6 +134,7 @@ fn start(
         context.health,
         settings,
         bounded,
+        &context.counters,
         context.lanes,
     ));
     if context.bounded {

@@ -78,6 +78,13 @@ impl Report {
             why.push(format!("stopped by {signal} before it had caught up"));
             exit = Exit::Failed;
         }
+        if bounded && accounting.total.lost > 0 {
+            let lost = number(accounting.total.lost);
+            why.push(format!(
+                "{lost} records were deleted at the source before they were read"
+            ));
+            exit = exit.max(Exit::Threshold);
+        }
         if fail_on_reject && rejected > 0 {
             why.push(format!(
                 "{} records were rejected (--fail-on-reject)",
@@ -152,20 +159,23 @@ fn judge(
     accounting: &Accounting,
     why: &mut Vec<String>,
 ) -> (&'static str, Exit, String) {
+    let settled = match accounting.total.handed_back {
+        0 => "everything that was read is settled",
+        _ => "everything that was read is settled, or was handed back when its partition moved",
+    };
     match end {
         End::Finished {
             finish: Finish::Drained,
             stopped_by: None,
         } => {
-            let text = format!("caught up after {after}: everything that was read is settled");
+            let text = format!("caught up after {after}: {settled}");
             ("drained", Exit::Done, text)
         }
         End::Finished {
             finish: Finish::Drained,
             stopped_by: Some(signal),
         } => {
-            let text =
-                format!("stopped by {signal} after {after}: everything that was read is settled");
+            let text = format!("stopped by {signal} after {after}: {settled}");
             ("drained", Exit::Done, text)
         }
         End::Finished {

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use isobar_topology::{Health, Partitions, Policy};
+use isobar_topology::{Counters, Health, Partitions, Policy};
 use tokio::sync::watch;
 
 use super::bounded::Bounded;
+use super::tally::Tally;
 use crate::kafka::admin::TopicPartition;
 use crate::kafka::{Assignment, Handle, Limits, Subject};
 
@@ -21,6 +22,7 @@ pub(super) struct Member {
     /// What a bounded run reads up to.
     pub(super) bounded: Option<Arc<Bounded>>,
     held: Mutex<BTreeMap<TopicPartition, String>>,
+    tally: Tally,
     /// Lanes that have not begun to close.
     reading: watch::Sender<usize>,
 }
@@ -41,6 +43,10 @@ const TOPIC: &str = "topic";
 const HELD: &str = "held";
 
 impl Member {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the one place where what the lanes share comes together"
+    )]
     pub(super) fn new(
         id: Arc<str>,
         handle: Handle,
@@ -48,6 +54,7 @@ impl Member {
         health: Health,
         settings: Settings,
         bounded: Option<Arc<Bounded>>,
+        counters: &Counters,
         lanes: usize,
     ) -> Self {
         Self {
@@ -58,12 +65,14 @@ impl Member {
             settings,
             bounded,
             held: Mutex::default(),
+            tally: Tally::new(counters),
             reading: watch::Sender::new(lanes),
         }
     }
 
-    /// Says what the client says is wrong, and takes back what is over.
+    /// Says what the client says is wrong, takes back what is over, and passes on what it counted.
     pub(super) fn show_conditions(&self) {
+        self.tally.take(&self.handle.counts());
         let conditions = self.handle.conditions();
         for (kind, is_kind) in [
             (
@@ -139,6 +148,7 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
+        self.tally.take(&self.handle.counts());
         if let Some(bounded) = &self.bounded {
             bounded.stop();
         }
