@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use isobar_topology::spec::units;
-use isobar_topology::{EdgeReport, Graph, MemoryReport, Plan};
+use isobar_topology::{EdgeReport, Graph, MemoryReport, Plan, PlanReport};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -80,7 +80,11 @@ pub struct SpoutBounds {
 impl PlanDocument {
     /// Makes the document of a plan.
     pub fn of(plan: &Plan) -> Self {
-        let report = plan.report.clone();
+        Self::new(plan.report.clone(), &plan.graph)
+    }
+
+    /// Makes the document of what a planner says about a graph.
+    pub fn new(report: PlanReport, graph: &Graph) -> Self {
         let nodes = report.nodes.into_iter().map(|node| Node {
             id: node.id,
             kind: node.kind,
@@ -96,7 +100,7 @@ impl PlanDocument {
             lanes: report.lanes,
             nodes: nodes.collect(),
             edges: report.edges,
-            bounds: Bounds::of(&plan.graph),
+            bounds: Bounds::of(graph),
             policies: report.policies,
             memory: report.memory,
         }

@@ -320,6 +320,7 @@ impl Shared {
                 routers: routers.collect(),
                 statistics: Arc::clone(&self.bolts[number]),
                 setbacks: 0,
+                failing: false,
             }
         });
         BoltTask {

@@ -1,6 +1,8 @@
 //! `isobar run`: runs a topology, serves its HTTP API, and says at the end what became of each record.
 
 mod report;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

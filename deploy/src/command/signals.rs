@@ -4,16 +4,22 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// SIGTERM and SIGINT.
-pub(super) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
+pub(super) enum Signals {
+    /// Those of the process.
+    Process {
+        terminate: Signal,
+        interrupt: Signal,
+    },
+    /// What a test sends.
+    #[cfg(test)]
+    Test(tokio::sync::mpsc::Receiver<&'static str>),
 }
 
 impl Signals {
     /// Takes the signals over from now on: they do not end the process any more.
     pub(super) fn listen() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self {
+        Ok(Self::Process {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
         })
@@ -21,9 +27,19 @@ impl Signals {
 
     /// Waits for one; returns its name. Cancel-safe.
     pub(super) async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+        match self {
+            Self::Process {
+                terminate,
+                interrupt,
+            } => tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            },
+            #[cfg(test)]
+            Self::Test(signals) => match signals.recv().await {
+                Some(signal) => signal,
+                None => std::future::pending().await,
+            },
         }
     }
 }

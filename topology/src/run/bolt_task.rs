@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use crate::ack::Dropped;
 use crate::batch::Batch;
 use crate::clock::{self, Instant};
-use crate::error::OperatorError;
+use crate::error::{Domain, OperatorError};
 use crate::graph::{BoltContext, MakeBolt};
 use crate::operator::{Emitter, ErasedBolt};
 use crate::run::inbox::{Delivery, Receiver};
@@ -51,6 +51,8 @@ pub(crate) struct Member {
     pub(crate) statistics: Arc<BoltStatistics>,
     /// Panics and failed openings in a row.
     pub(crate) setbacks: u32,
+    /// The last call failed by an outside system.
+    pub(crate) failing: bool,
 }
 
 impl BoltTask {
@@ -237,6 +239,9 @@ impl Member {
     fn after_call(&mut self, result: Result<(), Fault>) {
         let Err(fault) = result else {
             self.setbacks = 0;
+            if std::mem::take(&mut self.failing) {
+                self.context.health.clear(&self.context.id, FAILING);
+            }
             return;
         };
         self.count_failure(&fault);
@@ -253,9 +258,19 @@ impl Member {
         }
     }
 
-    fn count_failure(&self, fault: &Fault) {
+    fn count_failure(&mut self, fault: &Fault) {
         self.statistics.count_failure();
-        tracing::warn!(bolt = %self.context.id, error = %fault, "A bolt failed on a batch");
+        match fault {
+            // Said once, not for every batch of an outage.
+            Fault::Error(error) if error.domain == Domain::External => {
+                self.failing = true;
+                let text = error.to_string();
+                self.context.health.set(&self.context.id, FAILING, text);
+            }
+            fault => {
+                tracing::warn!(bolt = %self.context.id, error = %fault, "A bolt failed on a batch");
+            }
+        }
     }
 
     async fn try_open(&mut self) {
@@ -288,6 +303,7 @@ impl Member {
 
 const RESTARTING: &str = "restarting";
 const OPENING: &str = "opening";
+const FAILING: &str = "failing";
 
 /// How a call on an operator ended badly.
 #[derive(Debug)]

@@ -177,6 +177,7 @@ async fn an_outage_is_waited_out_and_dead_letters_nothing() {
     assert_eq!(sorted(&seen), (0..50).collect::<Vec<_>>());
     assert_eq!(running.account(0).dead_lettered, 0);
     assert!(running.account(0).retried > 0);
+    assert_eq!(running.health().conditions(), [], "it is over");
 }
 
 #[tokio::test(start_paused = true)]
@@ -380,6 +381,12 @@ async fn a_stop_hands_back_what_a_dead_sink_holds() {
         .run_until(async {
             tokio::time::sleep(Duration::from_secs(60)).await;
             assert_eq!(running.account(0).read, 50, "stays within max_in_flight");
+            let conditions = running.health().conditions();
+            let conditions: Vec<_> = conditions
+                .iter()
+                .map(|c| (c.component.as_str(), c.kind, c.text.as_str()))
+                .collect();
+            assert_eq!(conditions, [("sink", "failing", "away for good")]);
             running.stop();
             running.finished().await
         })
