@@ -6,6 +6,7 @@ mod console;
 mod elasticsearch;
 mod file;
 mod filter;
+mod kafka;
 mod lookup;
 mod parse_json;
 mod parse_syslog;
@@ -27,6 +28,7 @@ pub(crate) fn list() -> Vec<BoltType> {
         filter::TYPE,
         route::TYPE,
         elasticsearch::TYPE,
+        kafka::TYPE,
         file::TYPE,
         console::TYPE,
         blackhole::TYPE,

@@ -2,6 +2,7 @@
 
 mod bolts;
 mod connections;
+pub mod dead_letter;
 mod elasticsearch;
 mod event_time;
 mod expression;

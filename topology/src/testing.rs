@@ -304,6 +304,13 @@ impl Harness {
         batch
     }
 
+    /// Makes a batch of dead letters with offsets from 0, all rejected for the same reason.
+    pub fn letters(&mut self, inputs: &[Input], rejection: &Rejection) -> Batch {
+        let rejections = vec![rejection.clone(); inputs.len()];
+        let batch = self.batch(inputs).start_over();
+        batch.rejected(rejections).dead_letter()
+    }
+
     /// An emitter for a bolt named `bolt`.
     pub fn emitter(&self) -> Emitter {
         Emitter::new("bolt".into())

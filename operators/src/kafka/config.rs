@@ -169,19 +169,23 @@ fn topic_problem(topic: &str) -> Option<String> {
         let reason = Pattern::new(topic).err()?;
         return Some(format!("topics: {topic:?} is no pattern: {reason}"));
     }
-    // Kafka's own rule (`org.apache.kafka.common.internals.Topic`).
+    let problem = topic_name_problem(topic)?;
+    Some(format!("topics: {problem}; a pattern starts with ^"))
+}
+
+/// Says why a text is no topic's name, if so: Kafka's own rule
+/// (`org.apache.kafka.common.internals.Topic`).
+pub(crate) fn topic_name_problem(topic: &str) -> Option<String> {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if topic.is_empty() || topic.len() > 249 || topic == "." || topic == ".." {
         return Some(format!(
-            "topics: {topic:?} is no topic's name: it has 1 to 249 characters and is not . or .."
+            "{topic:?} is no topic's name: it has 1 to 249 characters and is not . or .."
         ));
     }
-    topic.chars().find(|c| !legal(*c)).map(|c| {
-        format!(
-            "topics: {topic:?} contains {c:?}: names have letters, digits, '.', '_' and '-'; a \
-             pattern starts with ^"
-        )
-    })
+    topic
+        .chars()
+        .find(|c| !legal(*c))
+        .map(|c| format!("{topic:?} contains {c:?}: names have letters, digits, '.', '_' and '-'"))
 }
 
 /// The limits of each lane's queue. Since partitions are forwarded, librdkafka applies its limits

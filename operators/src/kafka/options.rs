@@ -205,6 +205,14 @@ const OWNED: &[(&str, &str)] = &[
     ),
     ("delivery.report.only.error", "Isobar counts every delivery"),
     ("dr.*", "Isobar counts every delivery"),
+    (
+        "queue.buffering.max.kbytes",
+        "use `queue_size` of the bolt, from which it follows",
+    ),
+    (
+        "queue.buffering.max.messages",
+        "use `queue_size` of the bolt, from which it follows",
+    ),
     ("compression.*", "use `compression` of the bolt"),
 ];
 

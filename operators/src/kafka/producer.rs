@@ -42,6 +42,29 @@ pub struct ProducerConfig {
     pub options: BTreeMap<String, String>,
 }
 
+impl ProducerConfig {
+    /// Returns the bytes that the producer takes at most: the queue, and as much again for what
+    /// librdkafka keeps around each record and for requests on their way.
+    pub fn memory(&self) -> usize {
+        2 * self.kbytes() as usize * 1024
+    }
+
+    /// A record larger than the whole queue would wait for room for ever.
+    fn kbytes(&self) -> u64 {
+        let option = |name| self.options.get(name).or(self.connection.options.get(name));
+        let largest = option("message.max.bytes").and_then(|text| text.parse().ok());
+        (self.queue_size.max(largest.unwrap_or(1_000_000)) / 1024 + 64).clamp(1024, 2_097_151)
+    }
+
+    /// Small records are bounded by their number, at the bytes that librdkafka keeps around each.
+    fn records(&self) -> u64 {
+        self.kbytes() * 1024 / RECORD_OVERHEAD
+    }
+}
+
+/// Bytes around a record in librdkafka's queue: `rd_kafka_msg_t` and its headers, rounded up.
+const RECORD_OVERHEAD: u64 = 512;
+
 /// How record batches are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -98,18 +121,27 @@ pub struct DeliveryError {
 }
 
 impl DeliveryError {
-    /// Tells whether the record itself is at fault: the same record will fail each time.
-    pub fn is_of_record(&self) -> bool {
+    /// Tells whether the record is too large, or came together with others that are too large.
+    pub fn is_too_large(&self) -> bool {
         matches!(
             self.code,
             RDKafkaErrorCode::MessageSizeTooLarge
                 | RDKafkaErrorCode::InvalidMessageSize
-                | RDKafkaErrorCode::InvalidMessage
-                | RDKafkaErrorCode::InvalidRecord
-                | RDKafkaErrorCode::InvalidTimestamp
-                | RDKafkaErrorCode::InvalidTopic
-                | RDKafkaErrorCode::InvalidArgument
+                | RDKafkaErrorCode::MessageBatchTooLarge
         )
+    }
+
+    /// Tells whether the record itself is at fault: the same record will fail each time.
+    pub fn is_of_record(&self) -> bool {
+        self.is_too_large()
+            || matches!(
+                self.code,
+                RDKafkaErrorCode::InvalidMessage
+                    | RDKafkaErrorCode::InvalidRecord
+                    | RDKafkaErrorCode::InvalidTimestamp
+                    | RDKafkaErrorCode::InvalidTopic
+                    | RDKafkaErrorCode::InvalidArgument
+            )
     }
 }
 
@@ -178,18 +210,20 @@ impl Producer {
         for (name, value) in &config.options {
             let _ = client_config.set(name, value);
         }
-        // A record larger than the whole queue would wait for room for ever.
-        let largest: u64 = client_config
-            .get("message.max.bytes")
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(1_000_000);
-        let kbytes = (config.queue_size.max(largest) / 1024 + 64).clamp(1024, 2_097_151);
         let _ = client_config
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("compression.type", config.compression.name())
-            .set("queue.buffering.max.kbytes", kbytes.to_string())
+            .set("queue.buffering.max.kbytes", config.kbytes().to_string())
+            .set("queue.buffering.max.messages", config.records().to_string())
             .set("statistics.interval.ms", "0");
+        if client_config
+            .get("topic.metadata.propagation.max.ms")
+            .is_none()
+        {
+            // How long a missing topic is taken for a new one; what fails is sent again anyway.
+            let _ = client_config.set("topic.metadata.propagation.max.ms", "10000");
+        }
         let brokers = config.connection.brokers.join(",");
         let pending = Pending::new();
         let conditions = Arc::new(Conditions::default());

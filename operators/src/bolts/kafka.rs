@@ -1,0 +1,169 @@
+//! `kafka`: writes records, and dead letters, to topics of a Kafka cluster.
+//!
+//! One producer for all lanes of a bolt. What becomes of a batch that was handed to it is in
+//! `kafka/delivery.rs`, what is written of a record in `kafka/outgoing.rs`.
+
+mod config;
+mod delivery;
+mod outgoing;
+mod producer;
+
+use std::sync::Arc;
+
+use isobar_topology::spec::{Component, Problems, parse_config};
+use isobar_topology::{
+    Answer, AnyBolt, Batch, Bolt, BoltContext, BoltType, Counter, DocumentUse, Emitter, Failure,
+    OperatorError, Prepare, PreparedBolt, Rejection,
+};
+
+use crate::connections::problems_of;
+use crate::kafka::connection::KafkaConnection;
+use crate::kafka::{Producer, ProducerConfig, options};
+use config::{KafkaConfig, ValueOf};
+use delivery::Delivering;
+use outgoing::{Form, Outgoing, Rows};
+use producer::SharedProducer;
+
+pub(super) const TYPE: BoltType = BoltType {
+    name: "kafka",
+    schema: || schemars::schema_for!(KafkaConfig),
+    example: EXAMPLE,
+    prepare,
+};
+
+const EXAMPLE: &str = "\
+type: kafka
+inputs: [route.errors]
+connection: kafka
+topic: errors
+key: \"{{ doc.host }}\"
+compression: zstd
+";
+
+fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedBolt, Problems> {
+    let config: KafkaConfig = parse_config(&component.config, &component.path)?;
+    let mut problems = Problems::default();
+    let connection = problems.take(prepare.connection::<KafkaConnection>(component, "kafka"));
+    let sentences = options::check(&config.options).into_iter();
+    let sentences = sentences.map(|problem| format!("options: {problem}"));
+    problems.append(problems_of(component, sentences.collect()));
+    let form = problems.take(config.form(component, prepare));
+    let (Some(connection), Some(form)) = (connection, form) else {
+        return Err(problems);
+    };
+    problems.or(())?;
+    let producer = ProducerConfig {
+        connection,
+        compression: config.compression,
+        queue_size: config.queue_size.get() as u64,
+        options: config.options.clone(),
+    };
+    let facts = config.facts(&producer);
+    let memory_shared = producer.memory();
+    let (form, producer) = (Arc::new(form), Arc::new(SharedProducer::new(producer)));
+    Ok(PreparedBolt {
+        emits: false,
+        document: match config.value {
+            ValueOf::Document => DocumentUse::Needs,
+            ValueOf::Payload => DocumentUse::Any,
+        },
+        memory_per_lane: 2 * Outgoing::KEPT,
+        memory_shared,
+        facts,
+        ..PreparedBolt::new(Arc::new(move |context| {
+            let letters_cut = context.counters.counter(
+                "letters_cut",
+                "Dead letters written without most of their value, as they were too large.",
+            );
+            AnyBolt::new(Kafka {
+                context,
+                form: Arc::clone(&form),
+                shared: Arc::clone(&producer),
+                producer: None,
+                letters_cut,
+                outgoing: Outgoing::default(),
+            })
+        }))
+    })
+}
+
+/// The bolt on one lane.
+struct Kafka {
+    context: BoltContext,
+    form: Arc<Form>,
+    shared: Arc<SharedProducer>,
+    /// `None` before it was opened.
+    producer: Option<Producer>,
+    letters_cut: Counter,
+    outgoing: Outgoing,
+}
+
+impl Bolt for Kafka {
+    async fn open(&mut self) -> Result<(), OperatorError> {
+        self.producer = Some(self.shared.get()?);
+        Ok(())
+    }
+
+    async fn process(&mut self, batch: Batch, out: &mut Emitter) -> Result<(), OperatorError> {
+        let Some(producer) = self.producer.clone() else {
+            return Err(OperatorError::internal("the bolt was not opened"));
+        };
+        let unwritable = self
+            .outgoing
+            .fill(&self.form, &self.context.topology, &batch);
+        let Some(batch) = set_aside(batch, unwritable, out) else {
+            return Ok(());
+        };
+        let records = self.outgoing.records(&self.form, Rows::All(&batch));
+        let delivery = producer.send(records.iter()).await;
+        let delivering = Delivering {
+            batch,
+            producer,
+            form: Arc::clone(&self.form),
+            letters_cut: self.letters_cut.clone(),
+            topology: Arc::clone(&self.context.topology),
+            bolt: Arc::clone(&self.context.id),
+            health: self.context.health.clone(),
+        };
+        let later = out.later();
+        out.detach(delivering.answer(delivery, later));
+        Ok(())
+    }
+}
+
+/// Rejects the rows that cannot be written, and returns the others. A dead letter cannot be rejected
+/// again: it waits.
+fn set_aside(
+    batch: Batch,
+    unwritable: Vec<(usize, Rejection)>,
+    out: &mut Emitter,
+) -> Option<Batch> {
+    if unwritable.is_empty() {
+        return Some(batch);
+    }
+    const REST: u8 = 0;
+    const REJECTED: u8 = 1;
+    const WAITING: u8 = 2;
+    let mut part_of = vec![REST; batch.len()];
+    let mut rejections = Vec::new();
+    for (row, rejection) in unwritable {
+        if batch.rejection(row).is_some() {
+            part_of[row] = WAITING;
+        } else {
+            part_of[row] = REJECTED;
+            rejections.push(rejection);
+        }
+    }
+    let mut parts = batch.part(&part_of, 3).into_iter();
+    let rest = parts.next().flatten();
+    if let Some(rejected) = parts.next().flatten() {
+        out.reject(rejected, rejections);
+    }
+    if let Some(waiting) = parts.next().flatten() {
+        waiting.answer(Answer::Failed(Failure::External));
+    }
+    rest
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,316 @@
+//! The bolt against librdkafka's stand-in cluster, which speaks the real protocol: what is written, and
+//! what becomes of records that brokers refuse.
+
+use std::path::Path;
+use std::time::Duration;
+
+use isobar_topology::Stream;
+use isobar_topology::testing::{Fate, Input, PreparedForTest};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Headers as _, Message as _, OwnedMessage};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::dead_letter::Letter;
+
+struct Fixture {
+    cluster: MockCluster<'static, DefaultProducerContext>,
+    test: PreparedForTest,
+    bolt: AnyBolt,
+}
+
+impl Fixture {
+    async fn new(options: Value) -> Self {
+        let cluster = MockCluster::new(1).expect("a stand-in cluster");
+        for topic in ["out", "out-a"] {
+            cluster.create_topic(topic, 1, 1).expect("created");
+        }
+        let connections = json!({"kafka": {
+            "type": "kafka", "brokers": cluster.bootstrap_servers(),
+            "options": {"linger.ms": 5, "retry.backoff.ms": 10},
+        }});
+        let mut all = json!({"connection": "kafka", "topic": "out"});
+        let given = options.as_object().expect("a mapping").clone();
+        all.as_object_mut().expect("a mapping").extend(given);
+        let test = PreparedForTest::with_connections(&TYPE, &all, &connections, Path::new("."));
+        let test = test.expect("the options are sound");
+        let mut bolt = test.make();
+        bolt.open().await.expect("a producer");
+        Self {
+            cluster,
+            test,
+            bolt,
+        }
+    }
+
+    /// Gives a batch to the bolt and waits for the answers.
+    async fn process(&mut self, batch: Batch) -> Vec<Fate> {
+        let mut out = self.test.harness.emitter();
+        self.bolt
+            .process(batch, &mut out)
+            .await
+            .expect("it is taken");
+        let emitted = self.test.harness.emitted(out).await;
+        assert!(emitted.iter().all(|one| one.stream == Stream::REJECTED));
+        self.test.harness.fates().expect("everything is answered")
+    }
+
+    async fn run(&mut self, inputs: &[Input]) -> Vec<Fate> {
+        let batch = self.test.harness.batch(inputs);
+        self.process(batch).await
+    }
+
+    /// The first records of a topic.
+    fn read(&self, topic: &str, count: usize) -> Vec<OwnedMessage> {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", self.cluster.bootstrap_servers())
+            .set("group.id", "test")
+            .create()
+            .expect("a consumer");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, 0, Offset::Beginning)
+            .expect("sound");
+        consumer.assign(&list).expect("assigned");
+        let read = (0..count).map(|_| {
+            let record = consumer
+                .poll(Duration::from_secs(20))
+                .expect("it comes in time");
+            record.expect("a record").detach()
+        });
+        read.collect()
+    }
+
+    fn conditions(&self) -> Vec<String> {
+        let conditions = self.test.health.conditions();
+        conditions.into_iter().map(|one| one.text).collect()
+    }
+}
+
+fn headers(record: &OwnedMessage) -> Vec<(&[u8], Option<&[u8]>)> {
+    let headers = record
+        .headers()
+        .map(|headers| headers.iter().collect())
+        .unwrap_or_default();
+    let headers: Vec<rdkafka::message::Header<'_, &[u8]>> = headers;
+    headers
+        .into_iter()
+        .map(|header| (header.key.as_bytes(), header.value))
+        .collect()
+}
+
+fn rejection() -> Rejection {
+    let mut rejection = Rejection::new("mapping", "no number");
+    rejection.bolt = "index".into();
+    rejection
+}
+
+#[tokio::test]
+async fn documents_go_to_their_topics_with_keys_headers_and_times() {
+    let mut fixture = Fixture::new(json!({
+        "topic": "out{{ doc.to }}", "key": "{{ doc.k }}", "compression": "zstd",
+    }))
+    .await;
+    let input = |text: &str| Input {
+        headers: vec![("h".to_owned(), b"v".to_vec())],
+        key: Some(b"original".to_vec()),
+        ..Input::document(text)
+    };
+    let fates = fixture
+        .run(&[
+            input(r#"{"to": "", "k": 1}"#),
+            input(r#"{"to": "-a", "k": "two"}"#),
+            input(r#"{"to": ""}"#),
+            input(r#"{"to": " bad", "k": 4}"#),
+            input(r#"{"to": "", "k": null, "x": 5}"#),
+        ])
+        .await;
+    use Fate::{DeadLettered, Delivered};
+    assert_eq!(
+        fates,
+        [
+            Delivered,
+            Delivered,
+            DeadLettered,
+            DeadLettered,
+            DeadLettered
+        ]
+    );
+    let record = fixture.read("out", 1).remove(0);
+    assert_eq!(record.payload(), Some(&br#"{"to": "", "k": 1}"#[..]));
+    assert_eq!(record.key(), Some(&b"1"[..]));
+    assert_eq!(headers(&record), [(&b"h"[..], Some(&b"v"[..]))]);
+    assert_eq!(record.timestamp().to_millis(), Some(1_700_000_000_000));
+    assert_eq!(fixture.read("out-a", 1)[0].key(), Some(&b"two"[..]));
+}
+
+#[tokio::test]
+async fn payloads_go_as_they_were_read_and_tombstones_stay_tombstones() {
+    let mut fixture = Fixture::new(json!({"value": "payload", "headers": "none"})).await;
+    let fates = fixture
+        .run(&[
+            Input {
+                key: Some(b"k".to_vec()),
+                headers: vec![("h".to_owned(), b"v".to_vec())],
+                ..Input::raw(b"\xFF\x00")
+            },
+            Input::default(),
+        ])
+        .await;
+    assert_eq!(fates, [Fate::Delivered; 2]);
+    let records = fixture.read("out", 2);
+    let plain = records
+        .iter()
+        .find(|record| record.key().is_some())
+        .expect("one has a key");
+    assert_eq!(
+        (plain.payload(), headers(plain)),
+        (Some(&b"\xFF\x00"[..]), vec![])
+    );
+    let tombstone = records
+        .iter()
+        .find(|record| record.key().is_none())
+        .expect("one has none");
+    assert_eq!(tombstone.payload(), None);
+}
+
+#[tokio::test]
+async fn rejected_records_become_dead_letters() {
+    let mut fixture = Fixture::new(json!({})).await;
+    let inputs = [Input::raw("not json"), Input::default()];
+    let batch = fixture.test.harness.letters(&inputs, &rejection());
+    assert_eq!(fixture.process(batch).await, [Fate::DeadLettered; 2]);
+    let mut offsets = Vec::new();
+    for record in fixture.read("out", 2) {
+        let letter = Letter::read(headers(&record).into_iter()).expect("a letter");
+        assert_eq!(
+            (letter.topology.as_str(), letter.bolt.as_str()),
+            ("test", "index")
+        );
+        let payload = [Some(&b"not json"[..]), None][letter.origin.offset as usize];
+        assert_eq!(record.payload(), payload);
+        assert_ne!(record.timestamp().to_millis(), Some(1_700_000_000_000));
+        offsets.push(letter.origin.offset);
+    }
+    offsets.sort_unstable();
+    assert_eq!(offsets, [0, 1]);
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_rejected_and_its_letter_is_cut() {
+    let mut fixture = Fixture::new(json!({"value": "payload"})).await;
+    let large = Input::raw(vec![b'x'; 2_000_000]);
+    let fates = fixture
+        .run(&[Input::raw("a"), large.clone(), Input::raw("b")])
+        .await;
+    use Fate::{DeadLettered, Delivered};
+    assert_eq!(fates, [Delivered, DeadLettered, Delivered]);
+
+    let batch = fixture
+        .test
+        .harness
+        .letters(&[Input::raw("c"), large], &rejection());
+    assert_eq!(fixture.process(batch).await, [DeadLettered; 2]);
+    let records = fixture.read("out", 4);
+    let cut = records
+        .iter()
+        .find(|record| record.payload().map_or(0, <[u8]>::len) > 1)
+        .expect("the large one");
+    assert_eq!(cut.payload().map_or(0, <[u8]>::len), 16 << 10);
+    let letter = Letter::read(headers(cut).into_iter()).expect("a letter");
+    assert_eq!(letter.cut.expect("it was cut").payload_bytes, 2_000_000);
+    let (name, _, count) = fixture.test.counters.values()[0];
+    assert_eq!((name, count), ("letters_cut", 1));
+    assert_eq!(fixture.conditions(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_batch_that_is_too_large_for_the_broker_is_sent_record_by_record() {
+    let mut fixture = Fixture::new(json!({"value": "payload"})).await;
+    fixture.cluster.request_errors(
+        RDKafkaApiKey::Produce,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE],
+    );
+    let inputs: Vec<Input> = (0..20).map(|n| Input::raw(n.to_string())).collect();
+    assert_eq!(fixture.run(&inputs).await, [Fate::Delivered; 20]);
+    assert_eq!(fixture.read("out", 20).len(), 20);
+
+    // Refused whole, alone, with a part of its value; at last with none of it.
+    let refused = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE; 3];
+    fixture
+        .cluster
+        .request_errors(RDKafkaApiKey::Produce, &refused);
+    let batch = fixture
+        .test
+        .harness
+        .letters(&[Input::raw("a letter")], &rejection());
+    assert_eq!(fixture.process(batch).await, [Fate::DeadLettered]);
+    let last = fixture.read("out", 21).pop().expect("the letter");
+    assert_eq!(last.payload(), Some(&b""[..]));
+}
+
+#[tokio::test]
+async fn failures_of_the_cluster_make_records_wait_and_are_said() {
+    let mut fixture = Fixture::new(json!({"value": "payload"})).await;
+    let denied = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_POLICY_VIOLATION];
+    for letters in [false, true] {
+        fixture
+            .cluster
+            .request_errors(RDKafkaApiKey::Produce, &denied);
+        let batch = match letters {
+            false => fixture.test.harness.batch(&[Input::raw("a")]),
+            true => fixture
+                .test
+                .harness
+                .letters(&[Input::raw("a")], &rejection()),
+        };
+        assert_eq!(fixture.process(batch).await, [Fate::Failed]);
+        let said = fixture.conditions();
+        assert!(
+            said.iter().any(|text| text.contains("topic out: ")),
+            "{said:?}"
+        );
+        let fates = fixture.run(&[Input::raw("b")]).await;
+        assert_eq!(fates, [Fate::Delivered], "{:?}", fixture.conditions());
+        assert_eq!(fixture.conditions(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_letter_whose_topic_cannot_be_told_waits() {
+    let mut fixture = Fixture::new(json!({"topic": "out{{ doc.to }}"})).await;
+    let batch = fixture
+        .test
+        .harness
+        .letters(&[Input::raw("no document")], &rejection());
+    assert_eq!(fixture.process(batch).await, [Fate::Failed]);
+}
+
+#[test]
+fn options_that_cannot_work_are_found_before_anything_starts() {
+    let connections = json!({"kafka": {"type": "kafka", "brokers": "localhost:1"}});
+    let check = |options: Value, expected: &[&str]| {
+        let test = PreparedForTest::with_connections(&TYPE, &options, &connections, Path::new("."));
+        let problems = test.map(|_| ()).expect_err("it cannot work").to_string();
+        assert_eq!(problems.lines().count(), expected.len(), "{problems}");
+        for (line, part) in problems.lines().zip(expected) {
+            assert!(line.contains(part), "{line}");
+        }
+    };
+    check(
+        json!({"connection": "kafka", "topic": "a b", "key": "orignal", "options": {"acks": "1"}}),
+        &[
+            "every record would have the same key",
+            "acks is set by Isobar",
+            "contains ' '",
+        ],
+    );
+    check(
+        json!({"connection": "kafk", "topic": "{{ doc. }}"}),
+        &["topic: column 8", "unknown connection `kafk`"],
+    );
+    check(json!({"connection": "kafka"}), &["topic"]);
+}
