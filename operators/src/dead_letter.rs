@@ -67,9 +67,12 @@ impl Origin {
 
     /// Reads the `isobar.origin.*` headers of a record. Fails when one is missing or unreadable.
     pub fn read<'a>(
-        headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + Clone,
+        headers: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
     ) -> Result<Self, NotALetter> {
-        let fields = Fields { headers };
+        Self::from(&Fields::new(headers))
+    }
+
+    fn from(fields: &Fields<'_>) -> Result<Self, NotALetter> {
         Ok(Self {
             source: u64::from_str_radix(&fields.text(SOURCE)?, 16)
                 .map_err(|_| NotALetter::Unreadable(SOURCE))?,
@@ -119,11 +122,9 @@ pub struct Cut {
 impl Letter {
     /// Reads the headers of a record of a dead-letter topic.
     pub fn read<'a>(
-        headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + Clone,
+        headers: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
     ) -> Result<Self, NotALetter> {
-        let fields = Fields {
-            headers: headers.clone(),
-        };
+        let fields = Fields::new(headers);
         match fields.get(VERSION) {
             Some(b"1") => {}
             Some(other) => {
@@ -142,7 +143,7 @@ impl Letter {
             target: fields.text(TARGET).ok(),
             document_id: fields.text(DOCUMENT_ID).ok(),
             rejected_at: fields.number(REJECTED_AT)?,
-            origin: Origin::read(headers)?,
+            origin: Origin::from(&fields)?,
             cut: match payload_bytes {
                 None => None,
                 Some(payload_bytes) => Some(Cut {
@@ -319,15 +320,18 @@ fn hexadecimal(bytes: &[u8]) -> String {
     text
 }
 
-/// Headers to look up by name; the last one of a name counts.
-struct Fields<I> {
-    headers: I,
-}
+/// The headers of an envelope, by name; the last one of a name counts.
+struct Fields<'a>(Vec<(&'a [u8], Option<&'a [u8]>)>);
 
-impl<'a, I: Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + Clone> Fields<I> {
+impl<'a> Fields<'a> {
+    fn new(headers: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> Self {
+        let headers = headers.into_iter();
+        Self(headers.filter(|(name, _)| is_envelope(name)).collect())
+    }
+
     fn get(&self, name: &str) -> Option<&'a [u8]> {
-        let of_name = |(key, _): &(&[u8], _)| *key == name.as_bytes();
-        self.headers.clone().filter(of_name).last()?.1
+        let mut headers = self.0.iter().rev();
+        headers.find(|(key, _)| *key == name.as_bytes())?.1
     }
 
     fn text(&self, name: &'static str) -> Result<String, NotALetter> {
@@ -383,7 +387,7 @@ mod tests {
         letter
     }
 
-    fn views(headers: &[Header]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> + Clone {
+    fn views(headers: &[Header]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         let headers = headers.iter();
         headers.map(|(name, value)| (name.as_bytes(), value.as_deref()))
     }

@@ -4,5 +4,6 @@
 mod commands;
 mod kafka;
 mod kafka_group;
+mod kafka_sink;
 mod readme;
 mod services;

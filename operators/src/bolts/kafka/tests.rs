@@ -185,7 +185,7 @@ async fn rejected_records_become_dead_letters() {
     assert_eq!(fixture.process(batch).await, [Fate::DeadLettered; 2]);
     let mut offsets = Vec::new();
     for record in fixture.read("out", 2) {
-        let letter = Letter::read(headers(&record).into_iter()).expect("a letter");
+        let letter = Letter::read(headers(&record)).expect("a letter");
         assert_eq!(
             (letter.topology.as_str(), letter.bolt.as_str()),
             ("test", "index")
@@ -220,7 +220,7 @@ async fn what_is_too_large_is_rejected_and_its_letter_is_cut() {
         .find(|record| record.payload().map_or(0, <[u8]>::len) > 1)
         .expect("the large one");
     assert_eq!(cut.payload().map_or(0, <[u8]>::len), 16 << 10);
-    let letter = Letter::read(headers(cut).into_iter()).expect("a letter");
+    let letter = Letter::read(headers(cut)).expect("a letter");
     assert_eq!(letter.cut.expect("it was cut").payload_bytes, 2_000_000);
     let (name, _, count) = fixture.test.counters.values()[0];
     assert_eq!((name, count), ("letters_cut", 1));
