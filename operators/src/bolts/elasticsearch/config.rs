@@ -432,7 +432,7 @@ fn body_records() -> usize {
 }
 
 fn requests_per_lane() -> usize {
-    4
+    3
 }
 
 fn flush_interval() -> Duration {

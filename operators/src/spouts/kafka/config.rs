@@ -66,7 +66,7 @@ pub struct KafkaConfig {
     #[schemars(range(min = 1, max = 100000000))]
     pub max_in_flight_records: usize,
     /// Bytes in flight at most, over all lanes; at this bound reading waits. One batch for each
-    /// lane may come on top. Default 64MiB.
+    /// lane may come on top. Default 48MiB.
     #[serde(default = "max_in_flight_bytes")]
     pub max_in_flight_bytes: ByteSize,
     /// Records of one partition that may be read beyond its oldest one without an answer: what a
@@ -75,7 +75,7 @@ pub struct KafkaConfig {
     #[schemars(range(min = 1, max = 1000000000))]
     pub max_uncommitted: usize,
     /// Bytes that the client holds of records that are fetched and not read yet, over all lanes,
-    /// at least 1MiB for each. Default 48MiB.
+    /// at least 1MiB for each. Default 24MiB.
     #[serde(default = "queue_size")]
     pub queue_size: ByteSize,
     /// What becomes of tombstones, records without a value: `drop` drops them under the policy
@@ -196,7 +196,7 @@ fn max_in_flight_records() -> usize {
 }
 
 fn max_in_flight_bytes() -> ByteSize {
-    ByteSize::mib(64)
+    ByteSize::mib(48)
 }
 
 fn max_uncommitted() -> usize {
@@ -204,7 +204,7 @@ fn max_uncommitted() -> usize {
 }
 
 fn queue_size() -> ByteSize {
-    ByteSize::mib(48)
+    ByteSize::mib(24)
 }
 
 #[cfg(test)]
