@@ -106,10 +106,15 @@ fn every_option_is_documented_and_every_number_says_its_bounds() {
 /// Looks at every property of a schema and at those below.
 fn walk(schema: &Value, root: &Value, path: &str, wrong: &mut Vec<String>) {
     let schema = resolve(schema, root);
-    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+    let members = schema["properties"].as_object();
+    for (name, property) in members.into_iter().flatten() {
         let path = format!("{path}.{name}");
         let target = resolve(property, root);
         let mut about = text_of(property, "description");
+        // An alternative with a value is a mapping of one member, described as a whole.
+        if about.is_empty() && members.is_some_and(|members| members.len() == 1) {
+            about = text_of(schema, "description");
+        }
         if about.is_empty() {
             about = text_of(target, "description");
         }

@@ -35,15 +35,19 @@ impl<'s> Reader<'s> {
         for (name, option) in properties.into_iter().flatten() {
             let path = format!("{above}{name}");
             let own = description(option);
-            let described = if own.is_empty() {
-                description(self.resolve(option))
-            } else {
-                own
+            // An alternative with a value is a mapping of one member, described as a whole.
+            let is_alternative = own.is_empty()
+                && properties.is_some_and(|members| members.len() == 1)
+                && !description(schema).is_empty();
+            let described = match own {
+                "" if is_alternative => description(schema),
+                "" => description(self.resolve(option)),
+                own => own,
             };
             options.push(OptionOf {
                 name: path.clone(),
                 kind: self.kind(option),
-                required: required(name),
+                required: required(name) && !is_alternative,
                 default: default(option),
                 description: described.to_owned(),
             });
