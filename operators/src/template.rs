@@ -116,11 +116,13 @@ impl Template {
             },
         ] = self.pieces.as_slice()
         {
-            let value = expression.evaluate(record);
-            value
-                .map_err(|undefined| missing(expression, written, undefined))?
-                .write_json(out);
-            return Ok(());
+            return match &expression.evaluate(record) {
+                Ok(value) => {
+                    value.write_json(out);
+                    Ok(())
+                }
+                Err(undefined) => Err(missing(expression, written, *undefined)),
+            };
         }
         let start = out.len();
         out.push(b'"');

@@ -170,41 +170,53 @@ pub(super) const FUNCTIONS: &[Signature] = &[
 impl Function {
     /// Calls it. The arguments are as many as its signature says.
     pub(super) fn call<'a>(self, arguments: &'a [Node], record: Record<'a>) -> Result<Value<'a>> {
-        let subject = arguments[0].value(record)?;
+        let subject = || arguments[0].value(record);
         let argument = |at: usize| arguments[at].value(record);
         Ok(match self {
-            Function::StartsWith => {
-                Value::Bool(bytes(&subject)?.starts_with(bytes(&argument(1)?)?))
+            Function::StartsWith | Function::EndsWith | Function::Contains => {
+                Value::Bool(self.test(arguments, record)?)
             }
-            Function::EndsWith => Value::Bool(bytes(&subject)?.ends_with(bytes(&argument(1)?)?)),
-            Function::Contains => Value::Bool(text(&subject)?.contains(text(&argument(1)?)?)),
             Function::Substring => {
                 let start = index(&argument(1)?)?;
                 let end = arguments
                     .get(2)
                     .map(|end| index(&end.value(record)?))
                     .transpose()?;
-                substring(subject, start, end)?
+                substring(subject()?, start, end)?
             }
-            Function::Size => size(&subject)?,
+            Function::Size => size(&subject()?)?,
             Function::LowerAscii => with_case(
-                subject,
+                subject()?,
                 u8::is_ascii_uppercase,
                 <[u8]>::make_ascii_lowercase,
             )?,
             Function::UpperAscii => with_case(
-                subject,
+                subject()?,
                 u8::is_ascii_lowercase,
                 <[u8]>::make_ascii_uppercase,
             )?,
-            Function::Int => int(subject)?,
-            Function::Double => double(subject)?,
-            Function::String => string(subject)?,
-            Function::Timestamp => match subject {
+            Function::Int => int(subject()?)?,
+            Function::Double => double(subject()?)?,
+            Function::String => string(subject()?)?,
+            Function::Timestamp => match subject()? {
                 Value::Time(ms) => Value::Time(ms),
                 other => Value::Time(rfc3339::parse(bytes(&other)?).ok_or(Undefined::Time)?),
             },
         })
+    }
+    /// What a function that answers yes or no says of two texts.
+    pub(super) fn test(self, arguments: &[Node], record: Record<'_>) -> Result<bool> {
+        let values = (arguments[0].value(record), arguments[1].value(record));
+        let (Ok(subject), Ok(argument)) = &values else {
+            let first = values.0.err().or(values.1.err());
+            return Err(first.unwrap_or(Undefined::Type));
+        };
+        match self {
+            Function::StartsWith => Ok(bytes(subject)?.starts_with(bytes(argument)?)),
+            Function::EndsWith => Ok(bytes(subject)?.ends_with(bytes(argument)?)),
+            Function::Contains => Ok(text(subject)?.contains(text(argument)?)),
+            _ => Err(Undefined::Type),
+        }
     }
 }
 

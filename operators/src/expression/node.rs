@@ -112,38 +112,56 @@ impl Attribute {
         Some(value)
     }
 
+    /// The value, made where the caller wants it: values are large to move about.
     #[inline]
-    fn find<'a>(&self, record: Record<'a>) -> Option<Value<'a>> {
-        Some(match &self.source {
-            Source::Field(symbol, steps) => Value::of(Self::raw(record, *symbol, steps)?),
-            Source::Topic => Value::Str(record.topic().as_bytes().into()),
-            Source::Partition => Value::Int(record.partition().into()),
-            Source::Offset => Value::Int(record.offset()),
-            Source::Timestamp => Value::Time(Some(record.timestamp()).filter(|ms| *ms >= 0)?),
-            Source::Key => Value::of_bytes(record.key()?),
-            Source::Header(name) => Value::of_bytes(record.header(name)?),
-            Source::EventTime => Value::Time(record.event_time()?),
-        })
+    fn get<'a>(&self, record: Record<'a>) -> Result<Value<'a>> {
+        let missing = Err(Undefined::Missing(self.name));
+        match &self.source {
+            Source::Field(symbol, steps) => match Self::raw(record, *symbol, steps) {
+                Some(raw) => Ok(Value::of(raw)),
+                None => missing,
+            },
+            Source::Topic => Ok(Value::Str(Cow::Borrowed(record.topic().as_bytes()))),
+            Source::Partition => Ok(Value::Int(record.partition().into())),
+            Source::Offset => Ok(Value::Int(record.offset())),
+            Source::Timestamp if record.timestamp() >= 0 => Ok(Value::Time(record.timestamp())),
+            Source::Timestamp => missing,
+            Source::Key => record.key().map_or(missing, |key| Ok(Value::of_bytes(key))),
+            Source::Header(name) => {
+                let header = record.header(name);
+                header.map_or(missing, |header| Ok(Value::of_bytes(header)))
+            }
+            Source::EventTime => match record.event_time() {
+                Some(ms) => Ok(Value::Time(ms)),
+                None => missing,
+            },
+        }
     }
 
     fn is_there(&self, record: Record<'_>) -> bool {
         match &self.source {
             Source::Field(symbol, steps) => Self::raw(record, *symbol, steps).is_some(),
-            _ => self.find(record).is_some(),
+            Source::Key => record.key().is_some(),
+            _ => self.get(record).is_ok(),
         }
-    }
-
-    fn get<'a>(&self, record: Record<'a>) -> Result<Value<'a>> {
-        self.find(record).ok_or(Undefined::Missing(self.name))
     }
 }
 
 impl Node {
     /// The value for a record.
+    #[inline]
     pub(super) fn value<'a>(&'a self, record: Record<'a>) -> Result<Value<'a>> {
+        match self {
+            Node::Literal(value) => Ok(value.borrowed()),
+            Node::Attribute(attribute) => attribute.get(record),
+            computed => computed.compute(record),
+        }
+    }
+
+    #[inline(never)]
+    fn compute<'a>(&'a self, record: Record<'a>) -> Result<Value<'a>> {
         Ok(match self {
-            Node::Literal(value) => value.borrowed(),
-            Node::Attribute(attribute) => attribute.get(record)?,
+            Node::Literal(_) | Node::Attribute(_) => self.value(record)?,
             Node::Has(_)
             | Node::Not(_)
             | Node::And(_)
@@ -164,15 +182,14 @@ impl Node {
             }
             Node::Compute(operator, operands) => {
                 let [left, right] = &**operands;
-                compute(*operator, left.value(record)?, right.value(record)?)?
+                arithmetic(*operator, left.value(record)?, right.value(record)?)?
             }
             Node::Call(function, arguments) => function.call(arguments, record)?,
             Node::Format(node, format) => {
-                let Value::Time(ms) = node.value(record)? else {
-                    return Err(Undefined::Type);
-                };
                 let mut text = Vec::new();
-                format.write(ms, &mut text).ok_or(Undefined::Time)?;
+                format
+                    .write(node.time(record)?, &mut text)
+                    .ok_or(Undefined::Time)?;
                 Value::Str(text.into())
             }
             Node::Default(parts) => {
@@ -195,35 +212,48 @@ impl Node {
             Node::Or(operands) => either_decides(operands, true, record),
             Node::Compare(relation, operands) => compare(*relation, operands, record),
             Node::OneOf(node, literals) => {
-                let value = node.value(record)?;
-                Ok(literals
-                    .iter()
-                    .any(|literal| equal(&value, literal) == Ok(true)))
+                let value = node.value(record);
+                let value = value.as_ref().map_err(|undefined| *undefined)?;
+                let mut literals = literals.iter();
+                Ok(literals.any(|literal| equal(value, literal) == Ok(true)))
             }
             Node::In(parts) => {
                 let [value, container] = &**parts;
                 is_in(&value.value(record)?, &container.value(record)?)
             }
-            _ => match self.value(record)? {
-                Value::Bool(truth) => Ok(truth),
-                _ => Err(Undefined::Type),
+            Node::Call(
+                function @ (Function::StartsWith | Function::EndsWith | Function::Contains),
+                arguments,
+            ) => function.test(arguments, record),
+            _ => match &self.value(record) {
+                Ok(Value::Bool(truth)) => Ok(*truth),
+                Ok(_) => Err(Undefined::Type),
+                Err(undefined) => Err(*undefined),
             },
+        }
+    }
+
+    fn time(&self, record: Record<'_>) -> Result<i64> {
+        match self.value(record) {
+            Ok(Value::Time(ms)) => Ok(ms),
+            Ok(_) => Err(Undefined::Type),
+            Err(undefined) => Err(undefined),
         }
     }
 
     /// Appends the value as text, without an intermediate text for times. Null is no text.
     pub(super) fn write_text(&self, record: Record<'_>, out: &mut Vec<u8>) -> Result<()> {
         if let Node::Format(node, format) = self {
-            let Value::Time(ms) = node.value(record)? else {
-                return Err(Undefined::Type);
-            };
-            return format.write(ms, out).ok_or(Undefined::Time);
+            return format.write(node.time(record)?, out).ok_or(Undefined::Time);
         }
-        match self.value(record)? {
-            Value::Null => return Err(Undefined::Null),
-            value => value.write_text(out),
+        match &self.value(record) {
+            Ok(Value::Null) => Err(Undefined::Null),
+            Ok(value) => {
+                value.write_text(out);
+                Ok(())
+            }
+            Err(undefined) => Err(*undefined),
         }
-        Ok(())
     }
 }
 
@@ -245,35 +275,34 @@ fn either_decides(operands: &[Node; 2], decisive: bool, record: Record<'_>) -> R
 #[inline]
 fn compare(relation: Relation, operands: &[Node; 2], record: Record<'_>) -> Result<bool> {
     let [left, right] = operands;
-    let left = match left {
-        Node::Attribute(Attribute {
-            source: Source::Field(symbol, steps),
-            name,
-        }) => {
-            let raw = Attribute::raw(record, *symbol, steps).ok_or(Undefined::Missing(*name))?;
-            match (relation, right) {
-                (Relation::Equal, Node::Literal(Value::Str(text))) => {
-                    return Ok(is_string(raw, text));
+    if let (Node::Attribute(attribute), Node::Literal(literal)) = (left, right)
+        && let Source::Field(symbol, steps) = &attribute.source
+    {
+        let raw = Attribute::raw(record, *symbol, steps);
+        let raw = raw.ok_or(Undefined::Missing(attribute.name))?;
+        match (relation, literal) {
+            (Relation::Equal, Value::Str(text)) => return Ok(is_string(raw, text)),
+            (Relation::NotEqual, Value::Str(text)) => return Ok(!is_string(raw, text)),
+            (_, Value::Int(other)) => {
+                if let Some(number) = number::short_integer(raw) {
+                    return Ok(relation.holds(number.cmp(other)));
                 }
-                (Relation::NotEqual, Node::Literal(Value::Str(text))) => {
-                    return Ok(!is_string(raw, text));
-                }
-                (_, Node::Literal(Value::Int(other))) => {
-                    if let Some(number) = number::short_integer(raw) {
-                        return Ok(relation.holds(number.cmp(other)));
-                    }
-                }
-                _ => {}
             }
-            Value::of(raw)
+            _ => {}
         }
-        left => left.value(record)?,
-    };
-    let right = right.value(record)?;
+        return relate(relation, &Value::of(raw), literal);
+    }
+    match (&left.value(record), &right.value(record)) {
+        (Ok(left), Ok(right)) => relate(relation, left, right),
+        (Err(undefined), _) | (_, Err(undefined)) => Err(*undefined),
+    }
+}
+
+fn relate(relation: Relation, left: &Value<'_>, right: &Value<'_>) -> Result<bool> {
     match relation {
-        Relation::Equal => equal(&left, &right),
-        Relation::NotEqual => equal(&left, &right).map(|equal| !equal),
-        _ => order(&left, &right).map(|order| relation.holds(order)),
+        Relation::Equal => equal(left, right),
+        Relation::NotEqual => equal(left, right).map(|equal| !equal),
+        _ => order(left, right).map(|order| relation.holds(order)),
     }
 }
 
@@ -345,7 +374,7 @@ fn is_in(value: &Value<'_>, container: &Value<'_>) -> Result<bool> {
     }
 }
 
-fn compute<'a>(operator: Operator, left: Value<'a>, right: Value<'a>) -> Result<Value<'a>> {
+fn arithmetic<'a>(operator: Operator, left: Value<'a>, right: Value<'a>) -> Result<Value<'a>> {
     if let (Operator::Add, Value::Str(left), Value::Str(right)) = (operator, &left, &right) {
         let mut text = Vec::with_capacity(left.len() + right.len());
         text.extend_from_slice(left);

@@ -95,10 +95,12 @@ impl Number {
 
 /// A whole number of up to 38 digits: what surely fits.
 fn long_integer(raw: &[u8]) -> Option<i128> {
-    let text = std::str::from_utf8(raw).ok()?;
-    (text.trim_start_matches('-').len() <= 38)
-        .then(|| text.parse().ok())
-        .flatten()
+    let digits = raw.strip_prefix(b"-").unwrap_or(raw);
+    // Fractions and exponents are told before anything is parsed.
+    if digits.len() > 38 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(raw).ok()?.parse().ok()
 }
 
 /// The nearest double of a number in text; infinite for `1e400`.

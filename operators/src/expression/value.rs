@@ -131,11 +131,26 @@ impl<'a> Value<'a> {
 #[inline]
 pub(crate) fn text_of(raw: &[u8]) -> Cow<'_, [u8]> {
     let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
-    if inner.contains(&b'\\') {
+    if has_escape(inner) {
         Cow::Owned(json::unescape(inner).into_owned().into_bytes())
     } else {
         Cow::Borrowed(inner)
     }
+}
+
+/// Whether there is a backslash, eight bytes at a time: texts are too short for a search that starts
+/// slowly.
+#[inline]
+fn has_escape(text: &[u8]) -> bool {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let (words, rest) = text.as_chunks::<8>();
+    // The high bit of a byte is set where it was a backslash; above one, it may be set for others too.
+    let hits = words.iter().fold(0, |hits, word| {
+        let other = u64::from_le_bytes(*word) ^ (LOW * u64::from(b'\\'));
+        hits | (other.wrapping_sub(LOW) & !other)
+    });
+    hits & HIGH != 0 || rest.contains(&b'\\')
 }
 
 #[cfg(test)]
@@ -175,6 +190,22 @@ mod tests {
         check(r#""a\"\u00e9\/""#, "a\"é/", r#""a\"é/""#);
         // Half of a surrogate pair stands for no character.
         check(r#""\ud83d!""#, "\u{FFFD}!", "\"\u{FFFD}!\"");
+    }
+
+    #[test]
+    fn an_escape_is_found_wherever_it_is() {
+        for length in 0..40 {
+            // 0xDC is a backslash with its high bit set.
+            for other in [b'a', b']', b'[', 0x5D, 0xDC, 0xFF, 0] {
+                let mut text = vec![other; length];
+                assert!(!has_escape(&text), "{text:?}");
+                for at in 0..length {
+                    text[at] = b'\\';
+                    assert!(has_escape(&text), "{text:?}");
+                    text[at] = other;
+                }
+            }
+        }
     }
 
     #[test]
