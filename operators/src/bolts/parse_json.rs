@@ -42,7 +42,7 @@ event_time: timestamp
 #[serde(deny_unknown_fields)]
 pub struct ParseJsonConfig {
     /// A top-level field with a JSON object as text, as container runtimes write lines of programs
-    /// that log JSON. The object takes the place of the text: `log` with `{\"level\":\"warn\"}` becomes
+    /// that log JSON. The object takes the place of the text: `log` with `{"level":"warn"}` becomes
     /// an object with `level`. Default: the record's value is parsed.
     field: Option<String>,
     /// The field that says when the event was: `timestamp`, `event.created` for a field inside of
@@ -51,7 +51,7 @@ pub struct ParseJsonConfig {
     event_time: Option<String>,
     /// How the time is written: `rfc3339`, as in 2024-01-31T12:00:00Z; `unix_s`, `unix_ms`, `unix_us`
     /// or `unix_ns`, a number since 1970, as JSON number or text; or a pattern of strptime such as
-    /// `%d/%b/%Y:%H:%M:%S %z`, which costs about a microsecond for each record. Default `rfc3339`.
+    /// `%d/%b/%Y:%H:%M:%S %z`, which takes several times as long to read. Default `rfc3339`.
     #[serde(default = "rfc3339")]
     event_time_format: String,
     /// Time zone of times whose pattern does not say theirs: `Europe/Berlin`, `+02:00` or `UTC`.

@@ -57,6 +57,14 @@ fn registry() -> Registry {
                     ..nothing()
                 })
             }),
+            bolt_type("part", |_, _| {
+                Ok(PreparedBolt {
+                    emits: false,
+                    streams: vec!["odd".to_owned()],
+                    document: DocumentUse::Any,
+                    ..nothing()
+                })
+            }),
             bolt_type("index", |_, _| {
                 Ok(PreparedBolt {
                     emits: false,
@@ -116,6 +124,29 @@ fn local_edges_are_fused_and_rejected_ones_are_not() {
 }
 
 #[test]
+fn rejected_records_are_dead_letters_where_they_end() {
+    let plan = planned(json!({
+        "parse": {"type": "parse", "inputs": ["in"]},
+        "index": {"type": "index", "inputs": ["parse"]},
+        "part": {"type": "part", "inputs": ["parse.rejected"]},
+        "letters": {"type": "letters", "inputs": ["part.odd", "index.rejected"]},
+    }))
+    .expect("sound");
+    let graph = &plan.graph;
+    let id = |bolt: usize| &*graph.bolts[bolt].id;
+    let edges = graph.bolts.iter().flat_map(|bolt| {
+        let targets = bolt.targets();
+        targets.map(|(_, target)| (&*bolt.id, id(target.bolt), target.dead_letter))
+    });
+    let edges: Vec<(&str, &str, bool)> = edges.collect();
+    // A bolt that parts records on streams of its own may mend them.
+    assert!(edges.contains(&("parse", "part", false)));
+    assert!(edges.contains(&("index", "letters", true)));
+    assert!(edges.contains(&("part", "letters", false)));
+    assert!(edges.contains(&("part", "dead_letter", true)));
+}
+
+#[test]
 fn shuffled_edges_head_tasks_of_their_own() {
     let plan = planned(json!({
         "parse": {"type": "parse", "inputs": ["in"]},
@@ -164,7 +195,7 @@ fn what_leads_nowhere_or_arrives_twice_is_refused() {
     check(
         json!({"parse": {"type": "parze", "inputs": ["in"]}}),
         &[
-            "bolts.parse.type: unknown type of bolt `parze`; expected one of parse, set, route, index, letters; did you mean parse?",
+            "bolts.parse.type: unknown type of bolt `parze`; expected one of parse, set, route, part, index, letters; did you mean parse?",
         ],
     );
 }
