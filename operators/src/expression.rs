@@ -13,9 +13,11 @@
 //! or null;
 //! a result that is no finite number is undefined; objects and lists are not compared with each other.
 
+mod call;
 mod compile;
 mod function;
 mod kind;
+mod name;
 mod node;
 mod number;
 mod parse;
