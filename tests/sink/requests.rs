@@ -213,6 +213,22 @@ fn a_body_that_is_too_large_is_halved_and_a_document_that_is_too_large_rejected(
 }
 
 #[test]
+fn bodies_shrink_until_what_is_on_the_way_lets_them_through() {
+    let server = server();
+    let too_large = |request: &Request<'_>| request.body.len() > 40_000;
+    server.fail_requests_if(ALWAYS, too_large, RequestFault::CutBefore);
+    let setup = Setup {
+        records: 3_000,
+        lanes: 1,
+        ..Setup::new("requests-proxy", &server)
+    }
+    .with(&json!({"body_bytes": "256KiB"}));
+    let ran = setup.run();
+    ran.assert_exact(&setup, &server);
+    assert!(ran.account.retried > 0);
+}
+
+#[test]
 fn a_record_that_lets_its_request_fail_is_found_by_halving() {
     let server = server();
     let malformed = RequestFault::refuse(400, "illegal_argument_exception", "Malformed content");

@@ -18,11 +18,11 @@ use tokio::sync::Semaphore;
 use crate::elasticsearch::access::Access;
 use crate::elasticsearch::body::Body;
 use crate::elasticsearch::counts::Counts;
-use crate::elasticsearch::deliver::Delivery;
-use crate::elasticsearch::exchange::{Exchange, Shared};
+use crate::elasticsearch::deliver::{BodySize, Delivery};
+use crate::elasticsearch::exchange::{Cluster, Exchange, Shared};
 use crate::elasticsearch::held::HeldIndices;
 use crate::elasticsearch::hosts::{Hosts, named};
-use crate::elasticsearch::identity::{Identity, identify};
+use crate::elasticsearch::identity::identify;
 use crate::elasticsearch::lines::{Index, Lines};
 use crate::elasticsearch::pending::{Pending, Settled};
 use crate::elasticsearch::reply;
@@ -96,16 +96,16 @@ struct Elasticsearch {
 
 impl Bolt for Elasticsearch {
     async fn open(&mut self) -> Result<(), OperatorError> {
-        let access = Access::load(&self.settings.connection)?;
-        let identity = self.identify(&access).await?;
-        if let Some(body_max) = identity.body_max
+        let shared = Arc::clone(&self.shared);
+        let cluster = shared.cluster.get_or_try_init(|| self.connect()).await?;
+        if let Some(body_max) = cluster.identity.body_max
             && body_max < self.settings.body_bytes as u64
         {
             let (bolt, body_bytes) = (&self.context.id, self.settings.body_bytes);
             tracing::warn!(%bolt, body_bytes, body_max, "The hosts take smaller bodies than body_bytes: smaller ones are sent");
             self.body_bytes = body_max as usize;
         }
-        let http = access.http(self.settings.requests_per_lane)?;
+        let http = cluster.access.http(self.settings.requests_per_lane)?;
         self.delivery = Some(Rc::new(self.delivery(http)));
         Ok(())
     }
@@ -157,15 +157,14 @@ impl Bolt for Elasticsearch {
 
 impl Elasticsearch {
     /// Sends the body when the last record filled it. A record that does not fit any more begins the
-    /// next one, so a body is larger than `body_bytes` only when one record alone is.
+    /// next one, so a body is larger than it should be only when one record alone is.
     #[inline]
     fn send_if_full(&mut self, delivery: &Rc<Delivery>, out: &mut Emitter) {
-        let is_over = self.body.size() > self.body_bytes && self.body.len() > 1;
-        let is_full =
-            self.body.size() >= self.body_bytes || self.body.len() >= self.settings.body_records;
-        if !is_full {
+        let size = delivery.body_size.get();
+        if self.body.size() < size && self.body.len() < self.settings.body_records {
             return;
         }
+        let is_over = self.body.size() > size && self.body.len() > 1;
         let mut next = self.empty_body(delivery);
         if is_over {
             self.body.split_last(&mut next);
@@ -188,16 +187,16 @@ impl Elasticsearch {
     }
 
     /// Asks the hosts, one after the other, until one says that it is what it should be.
-    async fn identify(&self, access: &Access) -> Result<Identity, OperatorError> {
+    async fn connect(&self) -> Result<Cluster, OperatorError> {
+        let access = Access::load(&self.settings.connection)?;
         let mut causes = Vec::new();
         let timeout = self.settings.connection.request_timeout.get();
         for url in self.shared.hosts.urls() {
             match identify(&access.api(url)?, timeout).await {
                 Ok(identity) => {
                     let bolt = &self.context.id;
-                    let lane = self.context.lane;
-                    tracing::info!(%bolt, lane, host = named(url), %identity, "Connected");
-                    return Ok(identity);
+                    tracing::info!(%bolt, host = named(url), %identity, "Connected");
+                    return Ok(Cluster { access, identity });
                 }
                 Err(cause) => causes.push(format!("{}: {cause}", named(url))),
             }
@@ -219,6 +218,7 @@ impl Elasticsearch {
                 health: self.context.health.clone(),
                 counts: Counts::new(&self.context.counters),
             },
+            body_size: BodySize::new(self.body_bytes),
             held: Arc::clone(&self.held),
             slots: Semaphore::new(settings.requests_per_lane),
             spare: RefCell::default(),
@@ -228,3 +228,6 @@ impl Elasticsearch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -160,9 +160,10 @@ impl Bulk {
         if !bytes.is_unique() {
             return None;
         }
-        // Before the way back, which would move what is in it.
+        // The way back moves what is in it, even to where it is; without any of it the memory is let go.
+        bytes.truncate(1);
+        let mut bytes = Vec::from(bytes);
         bytes.clear();
-        let bytes = Vec::from(bytes);
         manifest.items.clear();
         manifest.targets.clear();
         debug_assert!(manifest.segments.is_empty());
@@ -255,6 +256,118 @@ impl Drop for Manifest {
         });
         for segment in self.segments.drain(..) {
             segment.pending.close(None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use isobar_topology::testing::{Emitted, Fate, Harness, Input};
+    use isobar_topology::{Batch, Symbols};
+
+    use super::super::lines::{Addressing, Id, Index, Operation};
+    use super::*;
+
+    fn lines() -> Lines {
+        Lines::new(Arc::new(Addressing {
+            operation: Operation::Create,
+            index: Index::Constant("logs".into()),
+            id: Id::Auto,
+            routing: None,
+            bounds: None,
+            origin: None,
+            timestamp: None,
+        }))
+    }
+
+    fn batch(harness: &mut Harness, documents: &[&str]) -> Batch {
+        let inputs: Vec<Input> = documents.iter().map(|d| Input::document(d)).collect();
+        harness.batch(&inputs)
+    }
+
+    fn add(body: &mut Body, batch: &Batch, pending: &Rc<Pending>) {
+        let mut lines = lines();
+        lines.begin(batch);
+        for (row, record) in batch.records().enumerate() {
+            let place = (row as u32, batch.len());
+            let added = body.add(&mut lines, record, pending, place);
+            added.expect("a constant index takes every document");
+        }
+    }
+
+    fn text(bytes: &[u8]) -> &str {
+        std::str::from_utf8(bytes).expect("documents are UTF-8")
+    }
+
+    const LINE: &str = "{\"create\":{\"_index\":\"logs\"}}\n";
+
+    #[tokio::test]
+    async fn a_body_is_parted_at_its_records() {
+        let mut harness = Harness::new(Symbols::new());
+        let (one, two) = (Pending::new(), Pending::new());
+        let mut body = Body::with_capacity(1 << 10);
+        let first = batch(&mut harness, &[r#"{"a":1}"#, r#"{"a":2}"#]);
+        let second = batch(&mut harness, &[r#"{"a":3}"#]);
+        add(&mut body, &first, &one);
+        add(&mut body, &second, &two);
+        let mut next = Body::with_capacity(1 << 10);
+        body.split_last(&mut next);
+        assert_eq!((body.len(), next.len()), (2, 1));
+
+        let (bulk, mut last) = (body.seal(), next.seal());
+        assert_eq!(text(&bulk.part(&(1..2))), format!("{LINE}{{\"a\":2}}\n"));
+        assert_eq!(text(&bulk.action(1)), LINE.trim_end());
+        assert_eq!(text(&last.part(&(0..1))), format!("{LINE}{{\"a\":3}}\n"));
+
+        // The second batch has no record left in the first body, which still is one of its own.
+        let mut out = harness.emitter();
+        one.written(first, &mut out);
+        two.written(second, &mut out);
+        last.manifest.settle(0..1, |_| Settled::AlreadyPresent);
+        last.manifest.close(&mut out);
+        assert_eq!(harness.fates(), None);
+        let mut bulk = bulk;
+        bulk.manifest.settle(1..2, |_| Settled::Failed);
+        bulk.manifest.close(&mut out);
+        assert_eq!(harness.fates(), Some(vec![Fate::Delivered, Fate::Failed]));
+        assert_eq!(harness.fates(), Some(vec![Fate::AlreadyPresent]));
+        assert_eq!(harness.emitted(out).await, Vec::<Emitted>::new());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_let_go_fails_its_records() {
+        let mut harness = Harness::new(Symbols::new());
+        let pending = Pending::new();
+        let mut body = Body::with_capacity(1 << 10);
+        let records = batch(&mut harness, &["{}", "{}"]);
+        add(&mut body, &records, &pending);
+        pending.written(records, &mut harness.emitter());
+        drop(body.seal());
+        assert_eq!(harness.fates(), Some(vec![Fate::Failed; 2]));
+    }
+
+    #[test]
+    fn a_body_is_used_again_with_its_memory() {
+        let mut harness = Harness::new(Symbols::new());
+        for documents in [&["{}"][..], &["{}"; 40]] {
+            let mut body = Body::with_capacity(1 << 10);
+            let records = batch(&mut harness, documents);
+            let pending = Pending::new();
+            add(&mut body, &records, &pending);
+            let capacity = body.bytes.capacity();
+            let mut bulk = body.seal();
+            bulk.manifest.close(&mut harness.emitter());
+            let request = bulk.part(&(0..documents.len()));
+            drop(request);
+            match bulk.recycle(1 << 10) {
+                Some(again) => {
+                    assert!(again.is_empty() && again.size() == 0);
+                    assert_eq!(again.bytes.capacity(), capacity);
+                    assert_eq!(documents.len(), 1);
+                }
+                // It grew beyond what is kept.
+                None => assert!(capacity > 1 << 10),
+            }
         }
     }
 }

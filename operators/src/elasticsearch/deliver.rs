@@ -2,7 +2,7 @@
 //! beside the bolt. A body that is too large, or holds what cannot be read, is halved until the record
 //! at fault stands alone.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use super::body::{Body, Bulk};
 use super::exchange::{Exchange, Outcome};
 use super::held::HeldIndices;
+use super::lines::Operation;
 use super::outcome::{Action, ItemClass};
 use super::pending::Settled;
 use super::reply::Item;
@@ -25,9 +26,58 @@ const HELD_FROM: usize = 16;
 /// requests as such are at fault, and halving on finds nothing.
 const MALFORMED_MAX: usize = 32;
 
+/// The size of bodies as hosts, and what is on the way to them, take it: halved when they do not,
+/// doubled after some requests that went well.
+pub(crate) struct BodySize {
+    now: Cell<usize>,
+    most: usize,
+    went_well: Cell<u32>,
+}
+
+/// Requests that go well before larger ones are tried.
+const GROW_AFTER: u32 = 16;
+
+/// Bodies do not become smaller than this, in bytes.
+const SIZE_MIN: usize = 16 << 10;
+
+impl BodySize {
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            now: Cell::new(most),
+            most,
+            went_well: Cell::new(0),
+        }
+    }
+
+    /// The size from which a body is full, in bytes.
+    #[inline]
+    pub(crate) fn get(&self) -> usize {
+        self.now.get()
+    }
+
+    fn went_well(&self) {
+        if self.now.get() == self.most {
+            return;
+        }
+        self.went_well.set(self.went_well.get() + 1);
+        if self.went_well.get() >= GROW_AFTER {
+            self.went_well.set(0);
+            self.now.set((self.now.get() * 2).min(self.most));
+        }
+    }
+
+    /// A body of so many bytes was too much.
+    fn too_large(&self, bytes: usize) {
+        self.went_well.set(0);
+        let half = (bytes / 2).max(SIZE_MIN);
+        self.now.set(self.now.get().min(half));
+    }
+}
+
 /// What the requests of a lane share.
 pub(crate) struct Delivery {
     pub(crate) exchange: Exchange,
+    pub(crate) body_size: BodySize,
     pub(crate) held: Arc<HeldIndices>,
     /// Requests under way at one time.
     pub(crate) slots: Semaphore,
@@ -65,7 +115,13 @@ impl Delivery {
         let mut parts = vec![whole];
         while let Some(part) = parts.pop() {
             let body = bulk.part(&part);
-            match self.exchange.send(&body, part.len()).await {
+            let outcome = self.exchange.send(&body, part.len()).await;
+            match outcome {
+                Outcome::AllStored | Outcome::Items(_) => self.body_size.went_well(),
+                Outcome::TooLarge | Outcome::Broken => self.body_size.too_large(body.len()),
+                Outcome::Malformed(_) | Outcome::Failed => {}
+            }
+            match outcome {
                 Outcome::AllStored => {
                     self.exchange.counts.items(ItemClass::Stored, part.len());
                     let indices = bulk.manifest.targets();
@@ -74,7 +130,7 @@ impl Delivery {
                         .accepted(indices, &exchange.component, &exchange.health);
                 }
                 Outcome::Items(items) => self.settle(bulk, part, items),
-                Outcome::Failed => self.fail(bulk, part),
+                Outcome::Failed | Outcome::Broken => self.fail(bulk, part),
                 Outcome::TooLarge if part.len() > 1 => halve(&mut parts, part),
                 Outcome::TooLarge => {
                     let bytes = body.len();
@@ -101,13 +157,8 @@ impl Delivery {
 
     /// Enters what a reply says about each item.
     fn settle(&self, bulk: &Bulk, part: Range<usize>, mut items: Vec<Item>) {
+        self.correct(&mut items);
         weigh(bulk, &part, &mut items);
-        if !self.names_follow_records {
-            let named = items
-                .iter_mut()
-                .filter(|item| item.class == ItemClass::Name);
-            named.for_each(|item| item.class = ItemClass::Held);
-        }
         let exchange = &self.exchange;
         let mut accepted = Vec::new();
         let mut refused: Vec<(usize, &str)> = Vec::new();
@@ -143,6 +194,21 @@ impl Delivery {
                 Action::Reject(class) => Settled::Rejected(rejection(bulk, position, class, text)),
             }
         });
+    }
+
+    /// Corrects classes that mean something else for this bolt.
+    fn correct(&self, items: &mut [Item]) {
+        for item in items {
+            item.class = match item.class {
+                // A name that does not follow from records is not a record's fault.
+                ItemClass::Name if !self.names_follow_records => ItemClass::Held,
+                // Somebody else writes the same document at this moment.
+                ItemClass::Present if self.exchange.operation != Operation::Create.name() => {
+                    ItemClass::Busy
+                }
+                class => class,
+            }
+        }
     }
 
     fn fail(&self, bulk: &Bulk, part: Range<usize>) {

@@ -9,10 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use isobar_topology::Health;
 use reqwest::Url;
+use tokio::sync::OnceCell;
 
-use super::access::bulk_request;
+use super::access::{Access, bulk_request};
 use super::counts::{Counts, Unanswered};
 use super::hosts::{CAUSE_MAX, Chosen, HostFailure, Hosts, Tried, cut};
+use super::identity::Identity;
 use super::outcome::{self, RequestClass};
 use super::reply::{self, Item, Items, ReplyError};
 
@@ -20,8 +22,18 @@ use super::reply::{self, Item, Items, ReplyError};
 pub(crate) struct Shared {
     /// The hosts and which of them are used.
     pub(crate) hosts: Hosts,
+    /// What the first lane that was opened found out for all.
+    pub(crate) cluster: OnceCell<Cluster>,
     /// A bulk request was worked off since the start, so requests as such are fine.
     understood: AtomicBool,
+}
+
+/// A cluster that has said what it is.
+pub(crate) struct Cluster {
+    /// What it takes to be let in.
+    pub(crate) access: Access,
+    /// What it is.
+    pub(crate) identity: Identity,
 }
 
 /// Sends the requests of one lane.
@@ -52,19 +64,23 @@ pub(crate) enum Outcome {
     Malformed(String),
     /// What became of it is unknown, or nothing; it is sent again later.
     Failed,
+    /// The same, and the connection broke off: something on the way may not take so much at once.
+    Broken,
 }
 
 /// How asking one host ended.
 enum Answer {
     Reply { status: u16, body: Vec<u8> },
     TooLong,
-    Failed(HostFailure),
+    Unconnected(HostFailure),
+    Broken(HostFailure),
 }
 
 impl Shared {
     pub(crate) fn new(hosts: Hosts) -> Self {
         Self {
             hosts,
+            cluster: OnceCell::new(),
             understood: AtomicBool::new(false),
         }
     }
@@ -92,6 +108,7 @@ impl Exchange {
     pub(crate) async fn send(&self, body: &Bytes, items: usize) -> Outcome {
         let hosts = &self.shared.hosts;
         let mut tried = Tried::default();
+        let mut outcome = Outcome::Failed;
         while let Some(chosen) = hosts.choose(&mut tried) {
             self.counts.requests.add(1);
             self.counts.request_bytes.add(body.len() as u64);
@@ -123,13 +140,18 @@ impl Exchange {
                     self.counts.unanswered(Unanswered::Unreadable);
                     self.fail(chosen, failure("the reply to one document has no end"));
                 }
-                Answer::Failed(failure) => {
+                Answer::Unconnected(failure) => {
                     self.counts.unanswered(Unanswered::Broken);
                     self.fail(chosen, failure);
                 }
+                Answer::Broken(failure) => {
+                    self.counts.unanswered(Unanswered::Broken);
+                    self.fail(chosen, failure);
+                    outcome = Outcome::Broken;
+                }
             }
         }
-        Outcome::Failed
+        outcome
     }
 
     /// What a reply means; `None` when another host is to be asked.
@@ -203,7 +225,10 @@ impl Exchange {
         let asked = bulk_request(&self.http, url, body).send().await;
         let mut response = match asked {
             Ok(response) => response,
-            Err(error) => return Answer::Failed(failure(causes(&error))),
+            Err(error) if error.is_connect() => {
+                return Answer::Unconnected(failure(causes(&error)));
+            }
+            Err(error) => return Answer::Broken(failure(causes(&error))),
         };
         let status = response.status().as_u16();
         let declared = response.content_length().unwrap_or(0);
@@ -216,7 +241,7 @@ impl Exchange {
                 Ok(Some(chunk)) if body.len() + chunk.len() > reply_max => return Answer::TooLong,
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => return Answer::Reply { status, body },
-                Err(error) => return Answer::Failed(failure(causes(&error))),
+                Err(error) => return Answer::Broken(failure(causes(&error))),
             }
         }
     }
@@ -245,8 +270,9 @@ pub(crate) fn causes(error: &reqwest::Error) -> String {
     let mut source = error.source();
     while let Some(cause) = source {
         let text = cause.to_string();
-        // Layers repeat what is below them.
-        if !texts.last().is_some_and(|last| last.contains(&text)) {
+        // Layers repeat what is below them, and the client's own one tells nothing more.
+        let tells = !text.starts_with("client error (");
+        if tells && !texts.last().is_some_and(|last| last.contains(&text)) {
             texts.push(text);
         }
         source = cause.source();

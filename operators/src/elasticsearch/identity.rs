@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use elasticsearch::Elasticsearch;
+use elasticsearch::http::headers::{ACCEPT_ENCODING, HeaderValue};
 use elasticsearch::http::response::Response;
 use elasticsearch::nodes::NodesInfoParts;
 use serde::Deserialize;
@@ -56,24 +57,27 @@ async fn ask(api: &Elasticsearch) -> Result<Identity, String> {
             "nodes.*.version",
             "nodes.*.http.max_content_length_in_bytes",
         ])
+        // A compressed answer does not say how long it is.
+        .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
         .send()
         .await;
     let response = asked.map_err(|error| error_text(&error))?;
     let status = response.status_code().as_u16();
     let says_elasticsearch = response.headers().contains_key("x-elastic-product");
-    let body = body_of(response).await?;
-    judge(status, says_elasticsearch, &body)
+    let body = body_of(response, says_elasticsearch).await?;
+    judge(status, says_elasticsearch, body.as_deref())
 }
 
-async fn body_of(response: Response) -> Result<Vec<u8>, String> {
-    if response
-        .content_length()
-        .is_some_and(|length| length > ANSWER_MAX)
-    {
-        return Err(FOREIGN.to_owned());
+/// The body of an answer; `None` where nothing says that it ever ends. Elasticsearch does not tell the
+/// length, but who it is.
+async fn body_of(response: Response, trusted: bool) -> Result<Option<Vec<u8>>, String> {
+    match response.content_length() {
+        Some(length) if length > ANSWER_MAX => return Err(FOREIGN.to_owned()),
+        None if !trusted => return Ok(None),
+        _ => {}
     }
     let body = response.bytes().await;
-    Ok(body.map_err(|error| error_text(&error))?.into())
+    Ok(Some(body.map_err(|error| error_text(&error))?.into()))
 }
 
 fn error_text(error: &elasticsearch::Error) -> String {
@@ -84,7 +88,7 @@ fn error_text(error: &elasticsearch::Error) -> String {
 
 const FOREIGN: &str = "what answers there is neither Elasticsearch nor OpenSearch";
 
-fn judge(status: u16, says_elasticsearch: bool, body: &[u8]) -> Result<Identity, String> {
+fn judge(status: u16, says_elasticsearch: bool, body: Option<&[u8]>) -> Result<Identity, String> {
     #[derive(Deserialize)]
     struct Answer {
         #[serde(default)]
@@ -103,13 +107,15 @@ fn judge(status: u16, says_elasticsearch: bool, body: &[u8]) -> Result<Identity,
         product: says_elasticsearch.then_some("Elasticsearch"),
         ..Identity::default()
     };
-    let fault = reply::fault_of_request(body);
+    let fault = body.and_then(reply::fault_of_request);
     let text = || match &fault {
         Some(fault) => format!("{status} {fault}"),
         None => status.to_string(),
     };
-    match status {
-        200 => {
+    match (status, body) {
+        // Bulk requests will tell.
+        (200, None) => Ok(unknown),
+        (200, Some(body)) => {
             let answer: Answer = serde_json::from_slice(body).map_err(|_| FOREIGN.to_owned())?;
             let Some(node) = answer.nodes.into_values().next() else {
                 return if says_elasticsearch {
@@ -128,9 +134,9 @@ fn judge(status: u16, says_elasticsearch: bool, body: &[u8]) -> Result<Identity,
                 body_max: node.http.and_then(|http| http.max_content_length_in_bytes),
             })
         }
-        401 => Err(format!("{}: check `auth` of the connection", text())),
-        403 => Ok(unknown),
-        408 | 429 | 500..=599 => Err(text()),
+        (401, _) => Err(format!("{}: check `auth` of the connection", text())),
+        (403, _) => Ok(unknown),
+        (408 | 429 | 500..=599, _) => Err(text()),
         // A product that keeps this question to itself, as hosted ones do.
         _ if says_elasticsearch || fault.is_some_and(|fault| !fault.kind.is_empty()) => Ok(unknown),
         _ => Err(format!("{FOREIGN}: it answered {status}")),
@@ -144,21 +150,24 @@ mod tests {
     #[test]
     fn what_answers_is_told_by_what_it_answers() {
         let nodes = br#"{"nodes":{"a":{"version":"9.2.0","http":{"max_content_length_in_bytes":104857600}}}}"#;
-        let known = judge(200, true, nodes).expect("a node");
+        let known = judge(200, true, Some(nodes)).expect("a node");
         assert_eq!(known.to_string(), "Elasticsearch 9.2.0");
         assert_eq!(known.body_max, Some(104_857_600));
-        let other = judge(200, false, br#"{"nodes":{"a":{"version":"3.3.0"}}}"#).expect("a node");
+        let other =
+            judge(200, false, Some(br#"{"nodes":{"a":{"version":"3.3.0"}}}"#)).expect("a node");
         assert_eq!(other.to_string(), "OpenSearch 3.3.0");
 
+        let endless = judge(200, false, None).expect("bulk requests will tell");
+        assert_eq!(endless, Identity::default());
         let fault = br#"{"error":{"type":"security_exception","reason":"no"},"status":403}"#;
-        let unknown = judge(403, false, fault).expect("it may keep that to itself");
+        let unknown = judge(403, false, Some(fault)).expect("it may keep that to itself");
         assert_eq!(
             unknown.to_string(),
             "Elasticsearch or OpenSearch of unknown version"
         );
         let hosted =
             br#"{"error":{"type":"api_not_available_exception","reason":"no"},"status":410}"#;
-        assert!(judge(410, false, hosted).is_ok());
+        assert!(judge(410, false, Some(hosted)).is_ok());
 
         for (status, body, part) in [
             (401, &fault[..], "check `auth`"),
@@ -169,7 +178,7 @@ mod tests {
             (405, br#"{"error":"no handler found"}"#, "it answered 405"),
             (302, b"", "it answered 302"),
         ] {
-            let cause = judge(status, false, body).expect_err("not usable");
+            let cause = judge(status, false, Some(body)).expect_err("not usable");
             assert!(cause.contains(part), "{status}: {cause}");
         }
     }

@@ -125,7 +125,8 @@ impl fmt::Display for Fault<'_> {
             write!(f, ": {}", self.reason)?;
         }
         match self.chain().skip(1).last() {
-            Some(cause) if !cause.reason.is_empty() => write!(f, ": {}", cause.reason),
+            // Some reasons end in that of their cause.
+            Some(cause) if !self.reason.contains(&*cause.reason) => write!(f, ": {}", cause.reason),
             _ => Ok(()),
         }
     }

@@ -1,0 +1,217 @@
+//! The bolt's options: what is wrong with them, and what a plan tells.
+
+use std::path::Path;
+
+use isobar_topology::spec::Problems;
+use isobar_topology::testing::PreparedForTest;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn prepare_with(options: &Value) -> Result<PreparedForTest, Problems> {
+    let mut all = json!({"connection": "search"});
+    for (name, value) in options.as_object().expect("a mapping") {
+        all[name] = value.clone();
+    }
+    // Nobody listens there: port 9 is the discard service, which is not used any more.
+    let connections = json!({"search": {"type": "elasticsearch", "hosts": ["http://127.0.0.1:9"]}});
+    PreparedForTest::with_connections(&TYPE, &all, &connections, Path::new("."))
+}
+
+/// What is wrong with these options.
+fn problems(options: &Value) -> Vec<String> {
+    match prepare_with(options) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.sorted().iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn fact(options: &Value, what: &str) -> String {
+    let prepared = prepare_with(options).expect("sound options").prepared;
+    let found = prepared.facts.into_iter().find(|(name, _)| name == what);
+    found.unwrap_or_else(|| panic!("no fact {what}")).1
+}
+
+#[test]
+fn what_is_wrong_is_said_at_the_option() {
+    for (options, starts) in [
+        (
+            json!({}),
+            &["bolts.bolt: neither `index` nor `data_stream` is given"][..],
+        ),
+        (
+            json!({"index": "a", "data_stream": "b"}),
+            &["bolts.bolt.data_stream: `index` and `data_stream` are both given"],
+        ),
+        (
+            json!({"index": "Logs"}),
+            &["bolts.bolt.index: the name is not all lower case"],
+        ),
+        (
+            json!({"data_stream": "_x", "op": "index"}),
+            &[
+                "bolts.bolt.data_stream: the name starts with",
+                "bolts.bolt.op: a data stream takes no replacements",
+            ],
+        ),
+        (
+            json!({"index": "a", "op": "index", "id": "auto"}),
+            &["bolts.bolt.op: a document whose id the cluster makes replaces none"],
+        ),
+        (
+            json!({"index": "a", "id": "deterministc"}),
+            &["bolts.bolt.id: every document would have the same id"],
+        ),
+        (
+            json!({"index": "a-{{ nonsense }", "id": "{{ doc. }}", "routing": "{{ ] }}"}),
+            &[
+                "bolts.bolt.id: ",
+                "bolts.bolt.index: ",
+                "bolts.bolt.routing: ",
+            ],
+        ),
+        (
+            json!({"index": "a", "origin": {"field": "_id"}}),
+            &["bolts.bolt.origin.field: the field cannot be named `_id`"],
+        ),
+        (
+            json!({"index": "a", "origin": {"field": "a.b"}}),
+            &["bolts.bolt.origin.field: `a.b` looks like a field inside of `a`"],
+        ),
+        (
+            json!({"index": "a", "pipeline": " "}),
+            &["bolts.bolt.pipeline: the name is empty"],
+        ),
+        (
+            json!({"index": "a", "body_bytes": "10B", "flush_interval": "0ms"}),
+            &[
+                "bolts.bolt.body_bytes: 10B is out of range",
+                "bolts.bolt.flush_interval: 0ms is too short",
+            ],
+        ),
+        (
+            json!({"index": "a", "body_records": 0, "requests_per_lane": 65}),
+            &[
+                "bolts.bolt.body_records: ",
+                "bolts.bolt.requests_per_lane: ",
+            ],
+        ),
+        (
+            json!({"index": "a", "connection": "other"}),
+            &["bolts.bolt.connection: unknown connection `other`"],
+        ),
+        (
+            json!({"index": "a", "event_time_bounds": "never"}),
+            &["bolts.bolt.event_time_bounds: "],
+        ),
+    ] {
+        let found = problems(&options);
+        assert_eq!(found.len(), starts.len(), "{options}: {found:?}");
+        for (found, start) in found.iter().zip(starts) {
+            assert!(found.starts_with(start), "{options}: {found}");
+        }
+    }
+    let near = problems(&json!({"index": "a", "id": "deterministc"}));
+    assert!(near[0].ends_with("did you mean deterministic?"), "{near:?}");
+}
+
+#[test]
+fn a_plan_tells_what_protects_against_storing_twice() {
+    for (options, part) in [
+        (
+            json!({"index": "logs-{{ event_time.format('%Y') }}"}),
+            "excluded, as the name of the index",
+        ),
+        (
+            json!({"index": "logs"}),
+            "excluded; if the name is an alias",
+        ),
+        (
+            json!({"data_stream": "logs"}),
+            "excluded until the data stream rolls over",
+        ),
+        (json!({"index": "logs", "id": "auto"}), "none excluded"),
+        (
+            json!({"index": "logs", "id": "{{ doc.id }}"}),
+            "the first document of an id stays",
+        ),
+        (
+            json!({"index": "logs", "id": "{{ doc.id }}", "op": "index"}),
+            "the last request",
+        ),
+    ] {
+        let told = fact(&options, "duplicates");
+        assert!(told.contains(part), "{options}: {told}");
+    }
+    let order = |options| fact(&options, "order");
+    assert!(order(json!({"index": "a"})).starts_with("of no matter"));
+    assert!(order(json!({"index": "a", "op": "index"})).starts_with("not kept: 3 requests"));
+    let one = json!({"index": "a", "op": "index", "requests_per_lane": 1});
+    assert!(order(one).starts_with("of handing over"));
+}
+
+#[test]
+fn times_are_bounded_where_the_index_follows_from_them() {
+    let told = |options| fact(&options, "event time");
+    let dated = "logs-{{ event_time.format('%Y.%m.%d') }}";
+    let default = "from 365d ago to 1d ahead; others are rejected";
+    assert_eq!(told(json!({"index": dated})), default);
+    assert_eq!(
+        told(json!({"index": dated, "event_time_bounds": "off"})),
+        "any"
+    );
+    assert_eq!(told(json!({"index": "logs"})), "any");
+    assert_eq!(told(json!({"index": "logs-{{ doc.env }}"})), "any");
+    let bounded = json!({"index": "logs", "event_time_bounds": {"future": "2h"}});
+    assert_eq!(
+        told(bounded),
+        "from 365d ago to 2h ahead; others are rejected"
+    );
+}
+
+#[test]
+fn two_bolts_write_to_one_target_when_ids_could_meet() {
+    let writes = |options: Value| prepare_with(&options).expect("sound").prepared.writes;
+    let target = writes(json!({"index": "logs"})).expect("ids could meet");
+    assert_eq!(target, "`logs` at http://127.0.0.1:9");
+    assert_eq!(
+        writes(json!({"index": "logs", "op": "index"})),
+        Some(target)
+    );
+    assert_eq!(writes(json!({"index": "logs", "id": "auto"})), None);
+}
+
+#[test]
+fn memory_has_a_bound_that_follows_from_the_options() {
+    let memory = |options: Value| {
+        let prepared = prepare_with(&options).expect("sound").prepared;
+        prepared.memory_per_lane
+    };
+    let small =
+        json!({"index": "a", "body_bytes": "1MiB", "body_records": 100, "requests_per_lane": 1});
+    assert_eq!(
+        memory(small),
+        2 * ((1 << 20) + (64 << 10)) + (64 << 10) + 100 * 1024
+    );
+    assert!(memory(json!({"index": "a"})) < 64 << 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bolt_that_cannot_connect_says_where_and_why() {
+    let mut bolt = prepare_with(&json!({"index": "a"})).expect("sound").make();
+    let error = bolt.open().await.expect_err("nobody listens");
+    assert_eq!(error.domain, isobar_topology::Domain::External);
+    let text = error.to_string();
+    assert!(
+        text.starts_with("http://127.0.0.1:9: tcp connect error"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_example_is_sound() {
+    // As it stands in a file, without what belongs to every bolt.
+    let options = json!({"index": "logs-{{ event_time.format('%Y.%m.%d') }}"});
+    assert!(EXAMPLE.contains(options["index"].as_str().expect("a text")));
+    assert_eq!(problems(&options), Vec::<String>::new());
+}
