@@ -247,7 +247,7 @@ fn deleted_records_are_counted_as_lost_and_reading_goes_on() {
     kafka.delete_records("short", 0, 20_000).expect("deleted");
     member.open();
     wait::until("the end", LIMIT, || {
-        let committed = committed(&kafka, "short");
+        let committed = kafka.committed("short", "short")?;
         ensure!(
             committed[0] == Some(21_000),
             "{committed:?} {:?}",
@@ -339,4 +339,79 @@ fn a_topic_that_was_made_again_is_held() {
     let member = Member::start(&kafka, &Seen::default(), Options::bounded("again"));
     assert_eq!(member.finished(LIMIT), Finish::Drained);
     assert_eq!(member.account().delivered, 500);
+}
+
+/// Waits until a member has read and committed all of a topic that was made again, from its start.
+fn wait_for_the_new_topic(kafka: &Kafka, topic: &str, member: &Member, count: u64) {
+    wait::until("the new records", LIMIT, || {
+        let committed = kafka.committed(topic, topic)?;
+        let partition = &member.running.partitions(0).all()[0];
+        let account = partition.account();
+        ensure!(
+            committed == [i64::try_from(count).ok()] && account.delivered == count,
+            "{committed:?} {account:?} {:?}",
+            member.conditions()
+        );
+        assert_eq!((account.read, account.lost), (count, 0));
+        ensure!(member.conditions().is_empty(), "{:?}", member.conditions());
+        Ok(())
+    })
+    .expect("read from their start");
+    assert_eq!(member.stop(), Finish::Drained);
+}
+
+fn make_again(kafka: &Kafka, topic: &str) {
+    kafka.delete_topic(topic).expect("deleted");
+    wait::until("the new topic", LIMIT, || kafka.create_topic(topic, 1, &[])).expect("created");
+}
+
+#[test]
+fn a_topic_that_is_made_again_under_way_is_another_topic() {
+    let kafka = broker();
+    kafka.create_topic("short", 1, &[]).expect("created");
+    kafka
+        .produce("short", records(0, 100))
+        .expect("acknowledged");
+    let seen = Seen::default();
+    let member = Member::start(&kafka, &seen, Options::new("short"));
+    wait::until("the first records", LIMIT, || {
+        let committed = kafka.committed("short", "short")?;
+        ensure!(
+            committed == [Some(100)],
+            "{committed:?} {:?}",
+            member.account()
+        );
+        Ok(())
+    })
+    .expect("read");
+    make_again(&kafka, "short");
+    kafka
+        .produce("short", records(0, 500))
+        .expect("acknowledged");
+    wait_for_the_new_topic(&kafka, "short", &member, 500);
+
+    // Nothing is fetched at the time, and the new topic is soon longer than the old one was read.
+    let large = |count| {
+        records(0, count).map(|sent| Sent {
+            value: Some(vec![b'x'; 500]),
+            ..sent
+        })
+    };
+    kafka.create_topic("long", 1, &[]).expect("created");
+    kafka.produce("long", large(20_000)).expect("acknowledged");
+    let options = Options {
+        spout: json!({"max_in_flight_records": 10, "batch_records_max": 5, "queue_size": "1MiB"}),
+        open: false,
+        ..Options::new("long")
+    };
+    let member = Member::start(&kafka, &seen, options);
+    wait::until("a full lane", LIMIT, || {
+        ensure!(member.account().in_flight >= 10, "{:?}", member.account());
+        Ok(())
+    })
+    .expect("it reads");
+    make_again(&kafka, "long");
+    kafka.produce("long", large(30_000)).expect("acknowledged");
+    member.open();
+    wait_for_the_new_topic(&kafka, "long", &member, 30_000);
 }

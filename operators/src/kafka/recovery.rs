@@ -15,10 +15,11 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::admin::{self, Spec, TopicPartition};
 use super::assignment::{Assignment, Held};
 use super::conditions::Subject;
+use super::error::Error;
 use super::ffi::list;
 use super::log::lock;
 use super::mailbox::{Control, Event, Request};
-use super::rebalance::{assign_at, send_to_lane, take_over, tell, unassign};
+use super::rebalance::{assign_at, give_up, send_to_lane, take_over, tell, unassign};
 use super::shared::{Client, Shared, add};
 use super::start;
 
@@ -38,10 +39,21 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 const WITHIN: Duration = Duration::from_secs(2);
 
+/// Between two looks whether a topic of ours was deleted and made again. What is read of the new one
+/// in between is read once more from its start.
+const IDS_EVERY: Duration = Duration::from_secs(5);
+
+/// The poll thread waits for the answer, so without brokers it asks seldom.
+const IDS_AFTER_FAILURE: Duration = Duration::from_secs(30);
+
+const IDS_WITHIN: Duration = Duration::from_secs(1);
+
 /// Partitions on their way back to work; owned by the poll thread.
 #[derive(Default)]
 pub(crate) struct Recovery {
     due: Vec<(Instant, Step)>,
+    /// When to ask for topic ids again.
+    ids_due: Option<Instant>,
     /// How long to wait before a silent partition is looked at again, by epoch.
     patience: BTreeMap<u64, Duration>,
 }
@@ -69,6 +81,10 @@ impl Recovery {
             let (_, step) = self.due.swap_remove(position);
             self.step(shared, client, step);
         }
+        if self.ids_due.is_none_or(|due| due <= now) {
+            let asked = check_ids(shared, client);
+            self.ids_due = Some(clock::now() + if asked { IDS_EVERY } else { IDS_AFTER_FAILURE });
+        }
         shared.retry_postponed(client);
     }
 
@@ -76,6 +92,7 @@ impl Recovery {
     pub(crate) fn clear(&mut self) {
         self.due.clear();
         self.patience.clear();
+        self.ids_due = None;
     }
 
     fn request(&mut self, shared: &Shared, client: &Client, request: Request) {
@@ -137,6 +154,10 @@ impl Recovery {
     }
 
     fn decide(&mut self, shared: &Shared, client: &Client, assignment: Arc<Assignment>, next: i64) {
+        let topic = &*assignment.partition.topic;
+        if renew_if_made_again(shared, client, &[topic]).is_ok_and(|renewed| renewed) {
+            return;
+        }
         let uncommitted = shared.config.reads_uncommitted();
         let (start, end) = match bounds(client, &assignment.partition, uncommitted) {
             Ok(bounds) => bounds,
@@ -177,6 +198,58 @@ impl Recovery {
     fn later(&mut self, after: Duration, step: Step) {
         self.due.push((clock::now() + after, step));
     }
+}
+
+/// Looks whether a topic of ours is another one by now; false when nobody answered.
+fn check_ids(shared: &Shared, client: &Client) -> bool {
+    let mut topics: Vec<Arc<str>> = lock(&shared.registry)
+        .assignments
+        .keys()
+        .map(|partition| Arc::clone(&partition.topic))
+        .collect();
+    topics.dedup();
+    let topics: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
+    renew_if_made_again(shared, client, &topics).is_ok()
+}
+
+/// Starts over with topics that were deleted and made again while they were read: what is in flight of
+/// the old one is never committed, and the new one starts as at any assignment. librdkafka 2.12 would
+/// go on at the old offset without a word (a FIXME in `rd_kafka_topic_metadata_update`).
+fn renew_if_made_again(shared: &Shared, client: &Client, topics: &[&str]) -> Result<bool, Error> {
+    let answers = match admin::topics(client.client(), topics, IDS_WITHIN) {
+        Err(error) if error.is_unsupported() => return Ok(false),
+        answers => answers?,
+    };
+    let ids: BTreeMap<String, Option<String>> = answers
+        .into_iter()
+        .filter_map(|(name, topic)| Some((name, topic.ok()?.id)))
+        .collect();
+    let is_former = |assignment: &Arc<Assignment>| {
+        let now = ids
+            .get(&*assignment.partition.topic)
+            .and_then(Option::as_ref);
+        let before = assignment.start.topic_id.as_ref();
+        now.is_some() && before.is_some() && now != before
+    };
+    let former: Vec<Arc<Assignment>> = {
+        let registry = lock(&shared.registry);
+        let assignments = registry.assignments.values();
+        assignments.filter(|one| is_former(one)).cloned().collect()
+    };
+    if former.is_empty() {
+        return Ok(false);
+    }
+    let partitions: Vec<_> = former.iter().map(|one| one.partition.clone()).collect();
+    tracing::warn!(
+        ?partitions,
+        "A topic was deleted and made again; reading starts over"
+    );
+    unassign(shared, client, &partitions);
+    give_up(shared, &former);
+    let why = "the topic was deleted and made again; reading starts over";
+    let postponed = partitions.into_iter().map(|one| (one, why.to_owned()));
+    shared.postpone(postponed.collect());
+    Ok(true)
 }
 
 /// Decides where to go on after the broker had no such offset: at log start when records were

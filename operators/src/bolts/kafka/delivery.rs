@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use isobar_topology::{Answer, Batch, Counter, Emitter, Failure, Health, Rejection};
+use isobar_topology::{Answer, Batch, Counter, Emitter, Failure, Health, Record, Rejection};
 
 use super::outgoing::{Form, Letter, Outgoing, Rows};
 use crate::kafka::{Delivery, DeliveryError, Failures, Producer};
@@ -129,7 +129,11 @@ impl Delivering {
                 rejection,
                 cut: *cut,
             });
-            match self.send_alone(row, letter).await {
+            let record = self.batch.record(row);
+            let Ok(outgoing) = Outgoing::one(&self.form, record, letter) else {
+                return Err(last);
+            };
+            match self.send_alone(&outgoing, record).await {
                 Err(error) if error.is_too_large() => last = error,
                 Err(error) => return Err(error),
                 Ok(()) => {
@@ -143,12 +147,9 @@ impl Delivering {
 
     async fn send_alone(
         &self,
-        row: usize,
-        letter: Option<Letter<'_>>,
+        outgoing: &Outgoing,
+        record: Record<'_>,
     ) -> Result<(), DeliveryError> {
-        let record = self.batch.record(row);
-        let outgoing = Outgoing::one(&self.form, record, letter);
-        let outgoing = outgoing.expect("it was prepared before, from the same record");
         let records = outgoing.records(&self.form, Rows::One(record));
         let delivery = self.producer.send(records.iter()).await;
         match self.wait(delivery).await.pop() {

@@ -64,7 +64,7 @@ type Headers<'a> = Vec<(&'a str, Option<&'a [u8]>)>;
 
 impl Outgoing {
     /// Bytes that are kept from batch to batch at most.
-    pub(super) const KEPT: usize = 4 << 20;
+    pub(super) const KEPT: usize = 2 << 20;
 
     /// Prepares the records of a batch, and returns the rows that cannot be written, with the reason.
     /// The others are those of [`Outgoing::records`], in order.

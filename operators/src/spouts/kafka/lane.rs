@@ -93,6 +93,8 @@ impl Spout for Lane {
     async fn close(&mut self) -> Result<(), OperatorError> {
         self.closing = true;
         self.waiting.clear();
+        // Others may drain for long before the group is left.
+        self.commit();
         self.member.lane_closes();
         let member = Arc::clone(&self.member);
         let leave = async {
@@ -229,6 +231,10 @@ impl Lane {
             return self.member.hold(&assignment, why.to_string());
         }
         let start = assignment.start.offset;
+        if !assignment.start.from_commit {
+            // At once: after a crash before the first commit, `latest` would be later.
+            self.commit_due = clock::now();
+        }
         let owned = Owned::new(assignment, &self.member.partitions);
         let partition = Arc::clone(&owned.partition);
         self.ours.push(owned);
