@@ -165,3 +165,6 @@ fn operator_error(error: Error) -> OperatorError {
         false => OperatorError::user(text),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,74 @@
+//! What is said of a spout before it starts. How it reads is tested end to end: librdkafka's stand-in
+//! cluster has no controller and never answers what ids its topics have.
+
+use std::path::Path;
+
+use isobar_topology::spec::{Node, Problems, Spec};
+use isobar_topology::{Plan, plan};
+use serde_json::{Value, json};
+
+use crate::registry;
+
+fn planned(brokers: &str, spout: Value) -> Result<Plan, Problems> {
+    let mut all = json!({"type": "kafka", "connection": "kafka"});
+    let given = spout.as_object().expect("a mapping").clone();
+    all.as_object_mut().expect("a mapping").extend(given);
+    let file = json!({
+        "isobar": 1, "name": "logs",
+        "connections": {"kafka": {"type": "kafka", "brokers": brokers}},
+        "spouts": {"in": all},
+        "bolts": {"end": {"type": "blackhole", "inputs": ["in"], "on_rejected": "drop"}},
+    });
+    let spec = Spec::read(&Node::from_json(&file)).expect("the file is sound");
+    plan(&spec, &registry(), 2, Path::new("."))
+}
+
+#[test]
+fn options_that_cannot_work_are_found_before_anything_starts() {
+    let check = |spout: Value, expected: &[&str]| {
+        let problems = planned("localhost:1", spout)
+            .map(|_| ())
+            .expect_err("it cannot work");
+        let lines = problems.to_string();
+        assert_eq!(lines.lines().count(), expected.len(), "{lines}");
+        for (line, part) in lines.lines().zip(expected) {
+            assert!(line.contains(part), "{line}");
+        }
+    };
+    check(
+        json!({"topics": ["a b", "^("], "start": "earliest", "group": "", "commit_interval": "1ms",
+            "options": {"group.id": "x", "fetch.min.bytess": 1}}),
+        &[
+            "spouts.in.commit_interval: 1ms is too short; expected at least 100ms",
+            "spouts.in.group: give the consumer group a name",
+            "spouts.in.options: fetch.min.bytess is not a setting of librdkafka; did you mean fetch.min.bytes?",
+            "spouts.in.options: group.id is set by Isobar",
+            "spouts.in.topics: \"^(\" is no pattern",
+            "spouts.in.topics: \"a b\" contains ' '",
+        ],
+    );
+    check(
+        json!({"topics": ["a"], "start": "earliest", "group_protocol": "consumer",
+            "options": {"session.timeout.ms": 6000}}),
+        &["spouts.in.options: session.timeout.ms is set at the brokers"],
+    );
+    check(json!({"topics": ["a"]}), &["start"]);
+    check(
+        json!({"topics": ["a"], "start": "2026-01-01"}),
+        &["write earliest, latest, or a time"],
+    );
+}
+
+#[test]
+fn the_bound_on_memory_leaves_room_for_the_rest_of_a_topology() {
+    let spout = json!({"topics": ["a"], "start": "earliest"});
+    let memory = planned("localhost:1", spout).expect("sound").report.memory;
+    assert!(memory.clients + memory.in_flight <= 192 << 20, "{memory:?}");
+    // Nothing that is held grows with the number of lanes without being told.
+    let eight = json!({"topics": ["a"], "start": "earliest", "batch_bytes_max": "8MiB"});
+    let more = planned("localhost:1", eight).expect("sound").report.memory;
+    assert!(
+        more.clients >= memory.clients + 2 * 6 * (7 << 20),
+        "{more:?}"
+    );
+}
