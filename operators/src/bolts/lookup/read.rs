@@ -1,17 +1,16 @@
 //! Reads a table from a file of CSV or of JSON lines.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::fs::{File, Metadata};
-use std::io::{self, BufRead, BufReader, Read, Seek};
-use std::os::unix::fs::MetadataExt;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use isobar_topology::json::{self, Kind};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::table::{Builder, Table, Unfit};
+use super::rows::Rows;
+use super::table::Table;
+use super::table_file::{Bounded, Place, ROW_BYTES_MAX, Signature, TableError, with_file};
 
 /// How a table is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -53,116 +52,6 @@ impl Shape {
     }
 }
 
-/// Why a file gives no table.
-#[derive(Debug)]
-pub(super) struct TableError {
-    place: Option<Place>,
-    /// In bytes from 1, or the column's name.
-    column: Option<String>,
-    text: String,
-    /// Another row that the text speaks of.
-    other: Option<Place>,
-}
-
-/// Where a row is in a file.
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    /// From 1.
-    Line(u64),
-    /// A byte at the start of the row or of empty lines before it; becomes a line when it is told.
-    Byte(u64),
-}
-
-impl TableError {
-    fn new(text: impl Into<String>) -> Self {
-        Self {
-            place: None,
-            column: None,
-            text: text.into(),
-            other: None,
-        }
-    }
-
-    fn at(place: Place, text: impl Into<String>) -> Self {
-        Self {
-            place: Some(place),
-            ..Self::new(text)
-        }
-    }
-
-    fn column(self, column: impl fmt::Display) -> Self {
-        Self {
-            column: Some(column.to_string()),
-            ..self
-        }
-    }
-
-    /// Finds the lines of its places.
-    fn with_lines(self, mut file: &File) -> Self {
-        let mut line = |place: Place| match place {
-            Place::Line(_) => Some(place),
-            Place::Byte(byte) => line_at(&mut file, byte).ok().map(Place::Line),
-        };
-        Self {
-            place: self.place.and_then(&mut line),
-            other: self.other.and_then(line),
-            ..self
-        }
-    }
-}
-
-impl fmt::Display for TableError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(Place::Line(line)) = self.place {
-            write!(f, "line {line}")?;
-            if let Some(column) = &self.column {
-                write!(f, ", column {column}")?;
-            }
-            f.write_str(": ")?;
-        }
-        f.write_str(&self.text)?;
-        if let Some(Place::Line(line)) = self.other {
-            write!(f, " line {line}, too")?;
-        }
-        Ok(())
-    }
-}
-
-/// The number of the first line that is not empty, at or behind a byte.
-fn line_at(file: &mut &File, byte: u64) -> io::Result<u64> {
-    let _start = file.seek(io::SeekFrom::Start(0))?;
-    let mut line = 1;
-    for (at, read) in (0..).zip(BufReader::new(file).bytes()) {
-        match read? {
-            b'\n' => line += 1,
-            b'\r' => {}
-            _ if at >= byte => break,
-            _ => {}
-        }
-    }
-    Ok(line)
-}
-
-/// What tells that a file is not the one that was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Signature {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-}
-
-impl Signature {
-    pub(super) fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        }
-    }
-}
-
 /// Reads a table. Waits for the disk, and takes a while for large files.
 pub(super) fn read(path: &Path, shape: &Shape) -> Result<(Table, Signature), TableError> {
     with_file(path, shape.bytes_max, |file| match shape.format {
@@ -187,163 +76,6 @@ pub(super) fn columns(
 /// Most columns of a table; Elasticsearch takes 1000 fields per index by default.
 const COLUMNS_MAX: usize = 1_000;
 
-fn with_file<T>(
-    path: &Path,
-    bytes_max: usize,
-    read: impl FnOnce(Bounded<'_>) -> Result<T, TableError>,
-) -> Result<(T, Signature), TableError> {
-    let cannot = |error: io::Error| TableError::new(format!("cannot be read: {error}"));
-    // Opening something else than a file, such as a pipe, could wait for ever.
-    if !std::fs::metadata(path).map_err(cannot)?.is_file() {
-        return Err(TableError::new("is not a file"));
-    }
-    let file = File::open(path).map_err(cannot)?;
-    let before = file.metadata().map_err(cannot)?;
-    if before.size() > bytes_max as u64 {
-        return Err(TableError::new(format!(
-            "has {} bytes, more than table_bytes_max ({bytes_max})",
-            before.size()
-        )));
-    }
-    let made = read(Bounded {
-        file: (&file).take(before.size()),
-        left: ROW_BYTES_MAX,
-    });
-    let made = made.map_err(|error| error.with_lines(&file))?;
-    let after = Signature::of(&file.metadata().map_err(cannot)?);
-    if after != Signature::of(&before) {
-        return Err(TableError::new("changed while it was read"));
-    }
-    Ok((made, after))
-}
-
-/// Longest row, in bytes, to the size of a buffer: an unclosed quote must not take the whole file into
-/// memory at once.
-pub(super) const ROW_BYTES_MAX: usize = 1 << 20;
-
-/// A file of which only so much is read before the caller asks for the next row.
-struct Bounded<'f> {
-    file: io::Take<&'f File>,
-    left: usize,
-}
-
-impl Read for Bounded<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.left == 0 {
-            return Err(io::Error::other(
-                "a row of more than 1 MiB; is a quote left open?",
-            ));
-        }
-        let length = buffer.len().min(self.left);
-        let read = self.file.read(&mut buffer[..length])?;
-        self.left -= read;
-        Ok(read)
-    }
-}
-
-/// Adds rows to a table, given their cells as raw JSON.
-struct Rows<'s> {
-    shape: &'s Shape,
-    /// Makes a place of the number that a row was added with.
-    place: fn(u64) -> Place,
-    builder: Builder,
-    /// The cells of a row, in the order of the shape's fields: ranges of `text`.
-    cells: Vec<std::ops::Range<usize>>,
-    text: Vec<u8>,
-}
-
-impl<'s> Rows<'s> {
-    fn new(shape: &'s Shape, place: fn(u64) -> Place) -> Self {
-        Self {
-            shape,
-            place,
-            builder: Builder::new(shape.values(), shape.bytes_max),
-            cells: Vec::new(),
-            text: Vec::new(),
-        }
-    }
-
-    /// Adds the row at a place. `cell` appends the raw JSON of the cell of a field, or nothing where it has none.
-    fn add(
-        &mut self,
-        place: u64,
-        key: &[u8],
-        mut cell: impl FnMut(usize, &mut Vec<u8>),
-    ) -> Result<(), TableError> {
-        if key.is_empty() {
-            let error = TableError::at((self.place)(place), "the key is empty");
-            return Err(error.column(format!("`{}`", self.shape.key)));
-        }
-        let (text, cells) = (&mut self.text, &mut self.cells);
-        text.clear();
-        cells.clear();
-        let nested = self.shape.nested;
-        if nested {
-            text.push(b'{');
-        }
-        for (number, field) in self.shape.fields.iter().enumerate() {
-            let start = text.len();
-            if nested {
-                json::write_string(text, &field.name);
-                text.push(b':');
-            }
-            let value = text.len();
-            cell(number, text);
-            if text.len() == value {
-                text.extend_from_slice(&field.default);
-            }
-            if nested {
-                match text.len() == value {
-                    true => text.truncate(start),
-                    false => text.push(b','),
-                }
-            }
-            cells.push(start..text.len());
-        }
-        if nested {
-            if text.last() == Some(&b',') {
-                let _ = text.pop();
-            }
-            text.push(b'}');
-            cells.clear();
-            cells.push(0..text.len());
-        }
-        // An object without members adds nothing to a document.
-        let has_value = |cell: &[u8]| !(nested && cell == b"{}");
-        let values = cells.iter().map(|cell| &text[cell.clone()]);
-        let values = values.map(|cell| if has_value(cell) { cell } else { b"" });
-        let number = u32::try_from(place).expect("the file has at most 2 GiB");
-        let added = self.builder.add(number, key, values);
-        added.map_err(|unfit| self.unfit(place, &unfit))
-    }
-
-    /// Makes the table of rows up to the one at `last`.
-    fn finish(mut self, last: u64) -> Result<Table, TableError> {
-        let empty = Builder::new(0, 0);
-        let finished = std::mem::replace(&mut self.builder, empty).finish();
-        finished.map_err(|unfit| self.unfit(last, &unfit))
-    }
-
-    fn unfit(&self, place: u64, unfit: &Unfit) -> TableError {
-        match *unfit {
-            Unfit::TooLarge => TableError::at(
-                (self.place)(place),
-                format!(
-                    "the table takes more memory than table_bytes_max ({} bytes)",
-                    self.shape.bytes_max
-                ),
-            ),
-            Unfit::SameKey { first, second } => TableError {
-                other: Some((self.place)(first.into())),
-                ..TableError::at(
-                    (self.place)(second.into()),
-                    "the key of this row is the key of",
-                )
-            },
-        }
-    }
-}
-
 fn csv_reader(file: Bounded<'_>) -> csv::Reader<Bounded<'_>> {
     csv::ReaderBuilder::new().from_reader(file)
 }
@@ -360,9 +92,9 @@ fn csv_error(error: csv::Error) -> TableError {
         csv::ErrorKind::Utf8 { .. } => "not UTF-8".to_owned(),
         _ => error.to_string(),
     };
-    TableError {
-        place,
-        ..TableError::new(text)
+    match place {
+        Some(place) => TableError::at(place, text),
+        None => TableError::new(text),
     }
 }
 

@@ -11,8 +11,9 @@ use std::time::Duration;
 use isobar_topology::clock::{self, Instant};
 use isobar_topology::{BoltContext, Counter, Emitter, Health};
 
-use super::read::{Shape, Signature, TableError, read};
+use super::read::{Shape, read};
 use super::table::Table;
+use super::table_file::{Signature, TableError};
 
 /// The condition of a bolt whose table is older than its file.
 const STALE: &str = "table";

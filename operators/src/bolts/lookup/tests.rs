@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use isobar_topology::testing::{Emitted, Input, PreparedForTest};
-use isobar_topology::{Stream, clock};
+use isobar_topology::{Stream, clock, json};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::read::{Field, Shape};
 use super::*;
 use crate::scratch::Scratch;
 
@@ -233,7 +234,7 @@ async fn hits_and_misses_are_counted_and_a_value_is_in_a_batch_once() {
 fn prepared_parts(scratch: &Scratch) -> Prepared {
     let mut symbols = isobar_topology::Symbols::new();
     isobar_topology::testing::with_prepare(&mut symbols, |prepare| {
-        let path = Path::root();
+        let path = isobar_topology::spec::Path::root();
         let host = prepare.symbol("host", &path).expect("room");
         let value = prepare.symbol("value", &path).expect("room");
         assert!(host < value);
