@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use isobar_topology::{Account, Finish, Graph, Running, json, start_here};
+use isobar_topology::{Account, Finish, Graph, Running, json, start, start_here};
 use tokio::task::LocalSet;
 
 use crate::probe::{Arrival, Manner, Probes};
@@ -126,6 +126,20 @@ async fn every_record_is_answered_for() {
             "{name}: {outcome:?}"
         );
         assert_sound(name, &outcome);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn lanes_on_threads_of_their_own_give_the_same() {
+    each_bolt(async |name, world, subject| {
+        let at_once = run(name, world, subject, source::ordinary(), Manner::Deliver).await;
+        let probes = Probes::new(Manner::Deliver);
+        let graph = graph(world, subject, source::ordinary(), true, &probes);
+        let running = start(graph, true).expect("starts");
+        let finish = running.finished().await;
+        let on_threads = Outcome::of(name, &running, &finish, &probes);
+        assert_eq!(at_once, on_threads, "{name}");
     })
     .await;
 }
