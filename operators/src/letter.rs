@@ -3,6 +3,7 @@
 
 use isobar_topology::{Record, Rejection, clock, json};
 
+use crate::dead_letter::Origin;
 use crate::event_time::rfc3339;
 
 /// The version of the format; a change that readers must know of makes another one.
@@ -11,11 +12,11 @@ const VERSION: &[u8] = b"1";
 /// Appends the letter of a record.
 ///
 /// Members: `dead_letter`, the version of the format; `topology`; `bolt`, `attempts`, `class` and
-/// `reason` of the rejection; `target` and `document_id` where something was tried; `source` (hash of
-/// cluster and topic, as in document ids), `topic`, `partition`, `offset`, `timestamp` and, for children of split
-/// records, `ordinal`; `rejected_at`; `key`, `payload` and `headers`. Bytes that are not UTF-8 stand in
-/// base64 under the name with `_base64` behind it. What is absent, such as the payload of a tombstone,
-/// is null.
+/// `reason` of the rejection; `target` and `document_id` where something was tried; the record's origin
+/// as `source` (hash of cluster and topic, as in document ids), `topic`, `partition`, `offset`,
+/// `timestamp` and, for children of split records, `ordinal`; `rejected_at`; `key`, `payload` and
+/// `headers`. Bytes that are not UTF-8 stand in base64 under the name with `_base64` behind it. What is
+/// absent, such as the payload of a tombstone, is null. The names are those of dead letters in Kafka.
 pub(crate) fn write(out: &mut Vec<u8>, topology: &str, record: Record<'_>, rejection: &Rejection) {
     out.extend_from_slice(b"{\"dead_letter\":");
     out.extend_from_slice(VERSION);
@@ -30,15 +31,16 @@ pub(crate) fn write(out: &mut Vec<u8>, topology: &str, record: Record<'_>, rejec
     if let Some(id) = &rejection.document_id {
         text(out, "document_id", id);
     }
-    text(out, "source", &format!("{:016x}", record.source()));
-    text(out, "topic", record.topic());
-    number(out, "partition", record.partition().into());
-    number(out, "offset", record.offset());
-    time(out, "timestamp", record.timestamp());
-    if let Some(ordinal) = record.ordinal() {
+    let origin = Origin::of(record);
+    text(out, "source", &format!("{:016x}", origin.source));
+    text(out, "topic", &origin.topic);
+    number(out, "partition", origin.partition.into());
+    number(out, "offset", origin.offset);
+    time(out, "timestamp", origin.timestamp);
+    if let Some(ordinal) = origin.ordinal {
         number(out, "ordinal", ordinal.into());
     }
-    time(out, "rejected_at", clock::unix_ms());
+    time(out, "rejected_at", Some(clock::unix_ms()));
     bytes(out, "key", record.key());
     bytes(out, "payload", record.payload());
     name(out, "headers");
@@ -74,13 +76,12 @@ fn number(out: &mut Vec<u8>, member: &str, number: i64) {
     out.extend_from_slice(number.to_string().as_bytes());
 }
 
-/// Appends a time in ms since 1970; before 1970 there is none.
-fn time(out: &mut Vec<u8>, member: &str, ms: i64) {
+/// Appends a time in ms since 1970.
+fn time(out: &mut Vec<u8>, member: &str, ms: Option<i64>) {
     name(out, member);
-    if ms < 0 {
-        out.extend_from_slice(b"null");
-        return;
-    }
+    let Some(ms) = ms else {
+        return out.extend_from_slice(b"null");
+    };
     out.push(b'"');
     rfc3339::write(out, ms);
     out.push(b'"');
@@ -186,6 +187,42 @@ mod tests {
                 "source": "0000000000000007", "topic": "topic", "partition": 3, "offset": 0,
                 "timestamp": null, "key": null, "payload": null, "headers": [],
             })
+        );
+    }
+
+    #[test]
+    fn a_record_that_was_sent_through_again_keeps_its_origin() {
+        let origin = [
+            ("source", "00000000000000ff"),
+            ("topic", "first"),
+            ("partition", "12"),
+            ("offset", "34"),
+            ("ordinal", "5"),
+        ];
+        let headers = origin.map(|(name, value)| (format!("isobar.origin.{name}"), value.into()));
+        let input = Input {
+            headers: headers.into(),
+            ..Input::raw("x")
+        };
+        let letter = letter(input, &Rejection::new("mapping", "x"));
+        let members = [
+            "source",
+            "topic",
+            "partition",
+            "offset",
+            "ordinal",
+            "timestamp",
+        ];
+        assert_eq!(
+            members.map(|member| letter[member].clone()),
+            [
+                json!("00000000000000ff"),
+                json!("first"),
+                json!(12),
+                json!(34),
+                json!(5),
+                json!(null)
+            ]
         );
     }
 
