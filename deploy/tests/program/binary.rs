@@ -1,6 +1,12 @@
 //! The built program, for what needs no outside system.
 
 use std::process::{Command, Output};
+use std::time::Duration;
+
+use testkit::process::{Launch, Process};
+use testkit::{http, ports, wait};
+
+use crate::support::File;
 
 fn isobar(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_isobar"));
@@ -124,4 +130,85 @@ fn generating_to_nobody_says_who_does_not_answer() {
         text(&wrong.stderr),
         "brokers: \"http://a:1\" must be host:port without a scheme; encryption follows from `tls`\n"
     );
+}
+
+/// A topology whose Kafka nobody serves.
+const UNREACHABLE: &str = "\
+isobar: 1
+name: unreachable
+connections:
+  kafka: {type: kafka, brokers: \"127.0.0.1:9\"}
+spouts:
+  logs: {type: kafka, connection: kafka, topics: [logs], start: earliest}
+bolts:
+  end: {type: blackhole, inputs: [logs], on_rejected: drop}
+";
+
+#[test]
+fn a_bounded_run_gives_up_on_brokers_that_do_not_answer() {
+    let file = File::new("unreachable-bounded", UNREACHABLE);
+    let path = file.path.to_str().expect("text");
+    let deadline = ["--exit-when-caught-up", "--give-up-after", "1s"];
+    let mut arguments = vec!["run", path, "--http", "off", "-o", "json", "--log", "json"];
+    arguments.extend(deadline);
+    let ended = isobar(&arguments);
+    let errors = text(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(4), "{errors}");
+    let report: serde_json::Value = serde_json::from_slice(&ended.stdout).expect("JSON");
+    assert_eq!(report["end"], "gave_up");
+    let why = report["why"][0].as_str().unwrap_or_default();
+    assert!(
+        why.contains("logs: ") && why.contains("127.0.0.1:9"),
+        "{why}"
+    );
+    let lag = report["lag"][0]["failure"].as_str().unwrap_or_default();
+    assert!(lag.contains("127.0.0.1:9"), "{report}");
+    let (log, last) = errors.trim_end().rsplit_once('\n').expect("several lines");
+    assert!(
+        last.starts_with("isobar: gave up: nothing was read or settled for 1s"),
+        "{last}"
+    );
+    for line in log.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        assert!(
+            line["timestamp"].is_string() && line["level"].is_string(),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn a_run_without_brokers_says_so_and_stops_when_asked() {
+    let file = File::new("unreachable", UNREACHABLE);
+    let address = format!("127.0.0.1:{}", ports::free().expect("a free port"));
+    let log = file.path.with_extension("log");
+    let launch = Launch::new(env!("CARGO_BIN_EXE_isobar"), &log)
+        .arguments(["run", "--http", &address])
+        .arguments([&file.path]);
+    let mut process = Process::start(launch).expect("it starts");
+    let limit = Duration::from_secs(30);
+    let reasons = wait::until("a reason", limit, || {
+        process.check_running()?;
+        let answer = http::get(&address, "/readyz")?;
+        anyhow::ensure!(answer.text().contains("127.0.0.1:9"), "{}", answer.text());
+        Ok(answer)
+    });
+    let reasons = reasons.expect("Kafka is missed");
+    assert_eq!(reasons.status, 503);
+    assert!(
+        reasons.text().starts_with("not ready\nlogs: "),
+        "{}",
+        reasons.text()
+    );
+    assert_eq!(
+        http::get(&address, "/healthz").expect("an answer").status,
+        200
+    );
+    assert_eq!(process.stop(limit).expect("it ends").code(), Some(0));
+    let log = std::fs::read_to_string(&log).expect("it logged");
+    assert!(
+        log.contains("unreachable: stopped by SIGTERM after "),
+        "{log}"
+    );
+    assert!(!log.contains('\u{1b}'), "no colours outside of a terminal");
 }

@@ -24,6 +24,10 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 /// Between two looks at what is wrong with the client, and at whether a bounded run is over.
 const TICK: Duration = Duration::from_secs(1);
 
+/// Between two looks at whether the group has been joined: lanes that get no partition learn it by no
+/// event.
+const JOINED_TICK: Duration = Duration::from_millis(100);
+
 pub(super) struct Lane {
     member: Arc<Member>,
     reader: LaneReader,
@@ -47,6 +51,18 @@ struct Revoke {
 }
 
 impl Spout for Lane {
+    /// Waits until the group has been joined, so that whoever asks whether it reads is not told so
+    /// before it does. Which partitions are ours comes after that, as events.
+    async fn open(&mut self) -> Result<(), OperatorError> {
+        while self.member.handle.assignments().is_none() {
+            if self.reader.lane() == 0 {
+                self.member.show_conditions();
+            }
+            tokio::time::sleep(JOINED_TICK).await;
+        }
+        Ok(())
+    }
+
     async fn next(&mut self) -> Result<Next, OperatorError> {
         loop {
             if let Some(next) = self.turn() {
