@@ -13,15 +13,15 @@ pub fn effective(tree: &Node, settings: &Settings, lanes: usize, registry: &Regi
     let mut shown = Map::new();
     for entry in tree.entries() {
         let value = match entry.key.as_str() {
-            "connections" | "spouts" | "bolts" => {
+            section @ ("connections" | "spouts" | "bolts") => {
                 let components = entry.node.entries().iter();
                 let components = components.map(|entry| {
-                    let component = component(&entry.node, registry);
+                    let component = component(section, &entry.node, registry);
                     (entry.key.clone(), component)
                 });
                 Value::Object(components.collect())
             }
-            "dead_letter" => component(&entry.node, registry),
+            "dead_letter" => component("bolts", &entry.node, registry),
             "settings" => continue,
             key => show(key, &entry.node, None),
         };
@@ -33,13 +33,15 @@ pub fn effective(tree: &Node, settings: &Settings, lanes: usize, registry: &Regi
     Value::Object(shown)
 }
 
-fn component(node: &Node, registry: &Registry) -> Value {
+fn component(section: &str, node: &Node, registry: &Registry) -> Value {
     let kind = node.get("type").and_then(Node::text).unwrap_or_default();
-    let schema = registry
-        .spout(kind)
-        .map(|kind| (kind.schema)())
-        .or_else(|| registry.bolt(kind).map(|kind| (kind.schema)()))
-        .or_else(|| registry.connection(kind).map(|kind| (kind.schema)()));
+    // Types of different sections share names.
+    let schema = match section {
+        "connections" => registry.connection(kind).map(|kind| kind.schema),
+        "spouts" => registry.spout(kind).map(|kind| kind.schema),
+        _ => registry.bolt(kind).map(|kind| kind.schema),
+    };
+    let schema = schema.map(|schema| schema());
     let options = schema.as_ref().and_then(|schema| schema.get("properties"));
     let options = options.and_then(Value::as_object);
     let mut shown = Map::new();
@@ -70,5 +72,54 @@ fn show(key: &str, node: &Node, schema: Option<&Value>) -> Value {
             Value::Object(shown.collect())
         }
         _ => node.to_json(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn defaults_are_put_in_and_secrets_are_not_shown() {
+        let mut file = json!({
+            "isobar": 1, "name": "t",
+            "connections": {
+                "kafka": {"type": "kafka", "brokers": "a:1",
+                    "sasl": {"mechanism": "PLAIN", "username": "u", "password": "hunter2"},
+                    "options": {"ssl.key.pem": "hunter2"}},
+                "search": {"type": "elasticsearch", "hosts": ["https://u:hunter2@es:9200/x"]},
+            },
+            "spouts": {"in": {"type": "kafka", "connection": "kafka", "topics": "t"}},
+            "dead_letter": {"type": "blackhole"},
+        });
+        let mut tree = Node::from_json(&file);
+        let isobar_topology::spec::Value::Map(entries) = &mut tree.value else {
+            unreachable!("it is a mapping")
+        };
+        // As a value that came from a variable.
+        entries[1].node.hidden = true;
+        let registry = isobar_operators::registry();
+        let shown = effective(&tree, &Settings::default(), 3, &registry);
+        assert!(!shown.to_string().contains("hunter2"), "{shown}");
+        assert_eq!(shown["name"], HIDDEN);
+        let connection = &mut file["connections"]["kafka"];
+        connection["sasl"]["password"] = HIDDEN.into();
+        connection["options"]["ssl.key.pem"] = HIDDEN.into();
+        assert_eq!(shown["connections"]["kafka"], *connection);
+        let hosts = &shown["connections"]["search"]["hosts"];
+        assert_eq!(*hosts, json!(["https://<hidden>@es:9200/x"]));
+        let spout = &shown["spouts"]["in"];
+        assert_eq!(
+            (&spout["topics"], &spout["commit_interval"]),
+            (&json!("t"), &json!("2s"))
+        );
+        assert_eq!(shown["dead_letter"], json!({"type": "blackhole"}));
+        let settings = &shown["settings"];
+        assert_eq!(
+            (&settings["lanes"], &settings["max_attempts"]),
+            (&json!(3), &json!(5))
+        );
     }
 }

@@ -91,6 +91,15 @@ impl Watches {
         each.collect()
     }
 
+    /// The lag now of all spouts together; `None` while a part of it is not known, and without any
+    /// Kafka spout.
+    pub fn total(&self) -> Option<u64> {
+        match self.0.as_slice() {
+            [] => None,
+            _ => self.read().iter().map(|spout| spout.lag).sum(),
+        }
+    }
+
     /// Asks the brokers for the lag of all partitions, whoever reads them; waits at most `within` for
     /// each of a few questions.
     pub fn ask(&self, within: Duration) -> Vec<SpoutLag> {

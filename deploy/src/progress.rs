@@ -61,9 +61,11 @@ impl Screen {
         self.write(format!("{text}\n").as_bytes());
     }
 
-    /// Shows how far the run is.
-    pub fn show(&self, text: String) {
-        self.bar.set_message(text);
+    /// Shows how far the run is, where there is a progress line.
+    pub fn show(&self, text: impl FnOnce() -> String) {
+        if !self.bar.is_hidden() {
+            self.bar.set_message(text());
+        }
     }
 
     /// Takes the progress line away.
@@ -124,7 +126,7 @@ impl Progress {
     }
 
     /// The progress line.
-    pub fn line(&self, account: &Accounting, reasons: &[String]) -> String {
+    pub fn line(&self, account: &Accounting, lag: Option<u64>, reasons: &[String]) -> String {
         let total = &account.total;
         let mut parts = vec![
             format!("{} read", number(total.read)),
@@ -132,6 +134,9 @@ impl Progress {
             format!("{}/s", number(self.rate.per_second as u64)),
             format!("{} in flight", number(total.in_flight)),
         ];
+        if let Some(lag) = lag {
+            parts.push(format!("lag {}", number(lag)));
+        }
         if total.dead_lettered > 0 {
             parts.push(format!("{} dead-lettered", number(total.dead_lettered)));
         }
@@ -147,5 +152,53 @@ impl Progress {
 impl Default for Progress {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accounting::Terms;
+
+    fn account(read: u64, in_flight: u64) -> Accounting {
+        Accounting {
+            topology: "t".to_owned(),
+            total: Terms {
+                read,
+                in_flight,
+                ..Terms::default()
+            },
+            spouts: Vec::new(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reading_and_settling_are_progress() {
+        let second = Duration::from_secs(1);
+        let mut progress = Progress::new();
+        for (account, still_for) in [
+            (account(0, 0), 1),
+            (account(2_000, 2_000), 0),
+            (account(2_000, 2_000), 1),
+            (account(2_000, 500), 0),
+            (account(2_000, 500), 1),
+            (account(2_000, 500), 2),
+        ] {
+            tokio::time::sleep(second).await;
+            assert_eq!(progress.still_for(&account).as_secs(), still_for);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_line_says_how_fast_and_what_is_wrong() {
+        let mut progress = Progress::new();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let account = account(5_000, 1_000);
+        let _ = progress.still_for(&account);
+        let reasons = ["index: held".to_owned(), "in: connection".to_owned()];
+        assert_eq!(
+            progress.line(&account, Some(12_345), &reasons),
+            "t: 5,000 read · 4,000 settled · 2,000/s · 1,000 in flight · lag 12,345 · index: held (and 1 more)"
+        );
     }
 }

@@ -102,7 +102,7 @@ impl Statistics {
         }
     }
 
-    /// A row for each bolt, and one for each number that its type counts.
+    /// A row for each bolt, and one for each number that the types of operators count, if it is not 0.
     pub fn table(&self) -> String {
         let mut table = Table::new(["BOLT", "RECORDS>", "REJECTED>", "FAILURES>", "BUSY>"]);
         for bolt in &self.bolts {
@@ -118,7 +118,7 @@ impl Statistics {
             .map(|spout| (&spout.spout, &spout.counters));
         let bolts = self.bolts.iter().map(|bolt| (&bolt.bolt, &bolt.counters));
         for (id, counters) in spouts.chain(bolts) {
-            for (name, value) in counters {
+            for (name, value) in counters.iter().filter(|(_, value)| **value > 0) {
                 own.row([id.clone(), (*name).to_owned(), number(*value)]);
             }
         }

@@ -192,7 +192,10 @@ impl Run<'_> {
             let account = self.observer.accounting();
             let still_for = progress.still_for(&account);
             let reasons = self.observer.reasons();
-            self.screen.show(progress.line(&account, &reasons));
+            self.screen.show(|| {
+                let lag = self.observer.lag.total();
+                progress.line(&account, lag, &reasons)
+            });
             let bounded = self.args.exit_when_caught_up && stopped_by.is_none();
             if bounded && still_for >= self.args.give_up_after.get() {
                 return self.give_up(reasons, &mut finished).await;

@@ -110,3 +110,29 @@ impl AsyncWrite for Connection {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_says_nothing_is_closed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let mut limited = Limited::new(listener);
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), limited.accept());
+        let (mut client, mut connection) = (client.expect("it listens"), accepted.0);
+        client.write_all(b"GET").await.expect("it is open");
+        let mut bytes = [0; 8];
+        assert_eq!(connection.read(&mut bytes).await.expect("it came"), 3);
+        let start = clock::now();
+        let idle = connection.read(&mut bytes).await;
+        assert_eq!(
+            idle.expect_err("nothing comes").kind(),
+            io::ErrorKind::TimedOut
+        );
+        assert_eq!((clock::now() - start).as_secs(), IDLE_MAX.as_secs());
+    }
+}
