@@ -76,6 +76,11 @@ fn source(spec: &Spec, spout: &Component) -> Result<Option<Source>, Problems> {
 }
 
 impl Source {
+    /// How its cluster is reached.
+    pub fn connection(&self) -> &KafkaConnection {
+        &self.connection
+    }
+
     /// Watches the partitions that a running spout reads at the moment: starts a thread that asks
     /// the brokers at once and then every `interval`, at most 5 seconds for each question.
     ///

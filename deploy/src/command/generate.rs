@@ -2,22 +2,28 @@
 
 mod topic;
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{ArgGroup, Args};
+use isobar_operators::kafka::connection::KafkaConnection;
 use isobar_topology::clock::{self, Instant};
 use isobar_topology::spec::units;
 use jiff::Timestamp;
 
 use super::Context;
-use crate::exit::{Exit, Outcome};
+use crate::cli::FileArgs;
+use crate::exit::{Exit, Failure, Outcome};
 use crate::generate::{Generated, Generator, Lines};
 use crate::output::{Format, Output};
+use topic::Target;
 
 /// What `generate` takes.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLE)]
+#[command(group = ArgGroup::new("target").args(["topic", "topology"]))]
 pub struct GenerateArgs {
     /// What the lines look like: json (log events of about 400 bytes), access (a web server's, in the
     /// combined log format) or syslog (RFC 5424).
@@ -60,12 +66,25 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "NAME", requires = "brokers")]
     topic: Option<String>,
 
+    /// A topology file instead: writes to the first topic that it reads, with its encryption and login.
+    #[arg(long = "for", value_name = "FILE", conflicts_with = "topic")]
+    topology: Option<PathBuf>,
+
+    /// A file of KEY=VALUE lines for `${KEY}` in the topology file.
+    #[arg(long, value_name = "FILE", requires = "topology")]
+    env_file: Vec<PathBuf>,
+
     /// Creates the topic with so many partitions unless it exists.
-    #[arg(long, value_name = "N", requires = "topic", value_parser = clap::value_parser!(i32).range(1..=100_000))]
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "target",
+        value_parser = clap::value_parser!(i32).range(1..=100_000)
+    )]
     partitions: Option<i32>,
 
     /// How long the brokers may take to answer.
-    #[arg(long, value_name = "TIME", default_value = "30s", requires = "topic")]
+    #[arg(long, value_name = "TIME", default_value = "30s", requires = "target")]
     timeout: units::Duration,
 
     /// How the counts of a topic are printed: table or json.
@@ -84,19 +103,66 @@ const EXAMPLE: &str = "\
 Examples:
   isobar generate --format access --count 3
   isobar generate --count 100000 --brokers localhost:9092 --topic logs --partitions 4
-  isobar generate --count 0 --rate 500 --brokers localhost:9092 --topic logs";
+  isobar generate --count 0 --rate 500 --for logs.yaml";
 
-pub(super) fn execute(args: &GenerateArgs, context: Context<'_>) -> Outcome {
+pub(super) fn execute(args: &GenerateArgs, mut context: Context<'_>) -> Outcome {
+    let target = target(args, &mut context)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot make a runtime")?;
     runtime.block_on(async {
         let pieces = Pieces::new(args);
-        match &args.topic {
-            Some(topic) => topic::produce(args, topic, pieces, &context).await,
+        match target {
+            Some(target) => topic::produce(args, target, pieces, &context).await,
             None => write(pieces, &context.output).await,
         }
+    })
+}
+
+/// Where the records go, unless that is standard output.
+fn target(args: &GenerateArgs, context: &mut Context<'_>) -> Result<Option<Target>, Failure> {
+    if let Some(file) = &args.topology {
+        let file = FileArgs {
+            file: file.clone(),
+            env_file: args.env_file.clone(),
+        };
+        return of_topology(&file, context).map(Some);
+    }
+    let Some(topic) = &args.topic else {
+        return Ok(None);
+    };
+    let connection = KafkaConnection {
+        brokers: args.brokers.clone(),
+        tls: None,
+        sasl: None,
+        options: BTreeMap::new(),
+    };
+    let wrong = connection.check();
+    if !wrong.is_empty() {
+        return Err(Failure::usage(wrong.join("\n")));
+    }
+    Ok(Some(Target {
+        connection,
+        topic: topic.clone(),
+    }))
+}
+
+fn of_topology(file: &FileArgs, context: &mut Context<'_>) -> Result<Target, Failure> {
+    let (topology, _) = file.plan(&mut context.environment, context.registry)?;
+    let sources = isobar_operators::lag::sources(topology.spec()?);
+    let sources = sources.map_err(|problems| Failure::from(topology.refuse(problems)))?;
+    let mut targets = sources.iter().flat_map(|source| {
+        // A pattern is no name.
+        let names = source.topics.iter().filter(|topic| !topic.starts_with('^'));
+        names.map(|topic| Target {
+            connection: source.connection().clone(),
+            topic: topic.clone(),
+        })
+    });
+    targets.next().ok_or_else(|| {
+        let name = file.file.display();
+        Failure::usage(format!("{name} reads no topic of Kafka by name"))
     })
 }
 

@@ -212,3 +212,28 @@ fn a_run_without_brokers_says_so_and_stops_when_asked() {
     );
     assert!(!log.contains('\u{1b}'), "no colours outside of a terminal");
 }
+
+#[test]
+fn records_for_a_topology_go_where_it_reads() {
+    let file = File::new("generate-for", UNREACHABLE);
+    let path = file.path.to_str().expect("text");
+    let made = isobar(&["generate", "--for", path, "--timeout", "300ms"]);
+    assert_eq!(made.status.code(), Some(4));
+    let error = text(&made.stderr);
+    assert!(
+        error.starts_with("asking for topic logs: no answer from the brokers"),
+        "{error}"
+    );
+    let without = isobar(&["generate", "--partitions", "3"]);
+    assert_eq!(without.status.code(), Some(2));
+    let both = isobar(&[
+        "generate",
+        "--for",
+        path,
+        "--topic",
+        "x",
+        "--brokers",
+        "a:1",
+    ]);
+    assert_eq!(both.status.code(), Some(2));
+}

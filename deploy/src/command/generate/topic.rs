@@ -39,23 +39,22 @@ struct Counts {
     unanswered: bool,
 }
 
+/// A topic and how its cluster is reached.
+pub(super) struct Target {
+    pub(super) connection: KafkaConnection,
+    pub(super) topic: String,
+}
+
 pub(super) async fn produce(
     args: &GenerateArgs,
-    topic: &str,
+    target: Target,
     mut pieces: Pieces,
     context: &Context<'_>,
 ) -> Outcome {
     let within = args.timeout.get();
-    let connection = KafkaConnection {
-        brokers: args.brokers.clone(),
-        tls: None,
-        sasl: None,
-        options: BTreeMap::new(),
-    };
-    let wrong = connection.check();
-    if !wrong.is_empty() {
-        return Err(Failure::usage(wrong.join("\n")));
-    }
+    let Target { connection, topic } = target;
+    let topic = topic.as_str();
+    let brokers = connection.brokers.join(",");
     prepare_topic(args, topic, &connection, context).await?;
     let producer = producer(connection, within).map_err(failure)?;
     let mut signals = Signals::listen()?;
@@ -90,7 +89,7 @@ pub(super) async fn produce(
         Format::Table => context.output.line(&counts.line())?,
         Format::Json => context.output.json(&counts)?,
     }
-    counts.end(&args.brokers)
+    counts.end(&brokers)
 }
 
 /// Makes sure that the topic is there, so that what is wrong is said before anything is made.
@@ -115,7 +114,7 @@ async fn prepare_topic(
             Ok(())
         }
         None if found.is_empty() => {
-            let brokers = args.brokers.join(",");
+            let brokers = connection.brokers.join(",");
             let why = problems.join("; ");
             Err(anyhow::anyhow!("{why} at {brokers}; --partitions N creates the topic").into())
         }
@@ -186,11 +185,10 @@ impl Counts {
         )
     }
 
-    fn end(&self, brokers: &[String]) -> Outcome {
+    fn end(&self, brokers: &str) -> Outcome {
         let Some(why) = &self.why else {
             return Ok(Exit::Done);
         };
-        let brokers = brokers.join(",");
         let error = anyhow::anyhow!("not all records were acknowledged by {brokers}: {why}");
         let exit = match self.unanswered {
             true => Exit::Undetermined,
