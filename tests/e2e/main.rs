@@ -1,9 +1,17 @@
 //! The end-to-end suites: one file each, against real services, run one after the other by
 //! `tests/run e2e`. A service that is not there is a failure that says what to run, never a skip.
 
+mod bad_input;
 mod commands;
+mod exactly_once;
+mod hot_path;
 mod kafka;
 mod kafka_group;
 mod kafka_sink;
+mod kill;
+mod outage;
 mod readme;
+mod replicas;
 mod services;
+mod support;
+mod syslog;

@@ -10,6 +10,8 @@ use testkit::services::rsyslog::RFC5424;
 use testkit::services::{Kafka, Prometheus, Rsyslog, Search, SearchVersion};
 use testkit::{http, records, wait};
 
+use crate::support::Steps;
+
 #[test]
 fn kafka_keeps_what_it_is_given() {
     let mut steps = Steps::new("kafka");
@@ -219,29 +221,4 @@ fn search_keeps_what_it_is_given(version: SearchVersion) {
     steps.done("kill -9 and restart");
     search.stop().expect("the server stops when asked");
     steps.done("stop");
-}
-
-/// Prints how long each step took, so that a slow one is seen in any run.
-struct Steps {
-    name: &'static str,
-    last: std::time::Instant,
-}
-
-impl Steps {
-    fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            last: wait::now(),
-        }
-    }
-
-    #[expect(clippy::print_stdout, reason = "the seconds of an end-to-end run")]
-    fn done(&mut self, step: &str) {
-        println!(
-            "{}: {step}: {:.1} s",
-            self.name,
-            self.last.elapsed().as_secs_f32()
-        );
-        self.last = wait::now();
-    }
 }

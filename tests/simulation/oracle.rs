@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use isobar_topology::{Account, Batch, Rejection};
 
-use crate::scenario::{Fate, Scenario, Way};
+use crate::scenario::{Fate, Kind, Scenario, Way};
 use crate::world::{Record, State, World, rejected_by, walk_rejected};
 
 /// Calls of operators in one life; a run has some thousand.
@@ -303,10 +303,12 @@ impl Upstream {
             };
             upstream.ordered &= way != Way::Shuffle;
             upstream.keyed |= way == Way::Fields;
-            match from {
-                Some(from) => at = from,
-                None => return upstream,
-            }
+            let Some(from) = from else {
+                return upstream;
+            };
+            // Requests end in any order.
+            upstream.ordered &= scenario.bolts[from].kind != Kind::BulkSink;
+            at = from;
         }
     }
 }

@@ -24,6 +24,7 @@ pub struct Setup {
     topology: PathBuf,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
+    program: Option<PathBuf>,
 }
 
 /// What a command that ended by itself left behind.
@@ -48,7 +49,15 @@ impl Setup {
             topology,
             environment: Vec::new(),
             arguments: Vec::new(),
+            program: None,
         })
+    }
+
+    /// Runs another program with the same command line instead.
+    #[must_use]
+    pub fn program(mut self, program: &Path) -> Self {
+        self.program = Some(program.to_owned());
+        self
     }
 
     /// Writes a file beside the topology, such as a lookup table.
@@ -81,8 +90,11 @@ impl Setup {
     pub fn start(self) -> Result<Isobar> {
         let address = format!("127.0.0.1:{}", ports::free()?);
         let log = self.scratch.path().join("isobar.log");
-        let launch = self.launch(&["run"], &log)?.arguments(["--http", &address]);
+        let output = self.scratch.path().join("isobar.out");
+        let launch = self.launch(&["run"], &log)?.output(&output);
+        let launch = launch.arguments(["--http", &address]);
         Ok(Isobar {
+            output,
             process: Process::start(launch)?,
             address,
             setup: self,
@@ -112,7 +124,11 @@ impl Setup {
     }
 
     fn launch(&self, command: &[&str], log: &Path) -> Result<Launch> {
-        let mut launch = Launch::new(binary()?, log)
+        let program = match &self.program {
+            Some(program) => program.clone(),
+            None => binary()?,
+        };
+        let mut launch = Launch::new(program, log)
             .arguments(command)
             .arguments([&self.topology])
             .arguments(&self.arguments)
@@ -129,6 +145,7 @@ impl Setup {
 pub struct Isobar {
     // Before the setup, so that the program is gone when its directory goes.
     process: Process,
+    output: PathBuf,
     address: String,
     setup: Setup,
 }
@@ -232,7 +249,15 @@ impl Isobar {
         self.process.resume();
     }
 
-    /// Everything that it has printed so far, over all its starts.
+    /// The last JSON document on its standard output, such as the report of a run with `-o json`.
+    pub fn report(&self) -> Result<Value> {
+        let output = std::fs::read(&self.output).context("cannot read the output")?;
+        let documents = serde_json::Deserializer::from_slice(&output).into_iter();
+        let last = documents.last().context("nothing is on standard output")?;
+        Ok(last?)
+    }
+
+    /// Everything that it has logged so far, over all its starts.
     pub fn log(&self) -> Result<String> {
         let bytes = std::fs::read(self.process.log()).context("cannot read the log")?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())

@@ -19,7 +19,7 @@ const OUR_OWN: [(&str, &[&str]); 4] = [
     ("topology", &[]),
     ("operators", &["isobar-topology"]),
     ("deploy", &["isobar-operators", "isobar-topology"]),
-    ("tests", &["isobar-operators", "isobar-topology"]),
+    ("tests", &["isobar", "isobar-operators", "isobar-topology"]),
 ];
 
 #[test]

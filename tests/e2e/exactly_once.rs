@@ -1,0 +1,45 @@
+//! Half a million records into each product: every record is there once, and a second group that reads
+//! everything again adds nothing and knows it.
+
+use testkit::services::{Kafka, Search, SearchVersion};
+
+use crate::support::{Steps, Total, catch_up, check_exactly_once, setup};
+
+const RECORDS: u64 = 500_000;
+const PARTITIONS: u64 = 4;
+
+#[test]
+fn a_second_reading_adds_nothing_in_any_product() {
+    let mut steps = Steps::new("exactly once");
+    let kafka = Kafka::start().expect("Kafka starts");
+    kafka
+        .create_topic("logs", 4, &[])
+        .expect("the topic is created");
+    kafka
+        .produce_json("logs", 4, 0..RECORDS)
+        .expect("all is acknowledged");
+    steps.done("start Kafka, send 500,000");
+    for version in SearchVersion::ALL {
+        let product = version.directory();
+        let search = Search::start(version).expect("the server starts");
+        steps.done(&format!("{product}: start"));
+
+        for (group, delivered) in [("first", RECORDS), ("second", 0)] {
+            let setup = setup(&kafka, &search.url(), &format!("{group}-{product}"), "");
+            let ended = catch_up(&setup, &["--fail-on-reject"]);
+            let expected = Total {
+                read: RECORDS,
+                delivered,
+                already_present: RECORDS - delivered,
+                ..Total::default()
+            };
+            assert_eq!(ended.total(), expected, "{}", ended.finished.stderr);
+            assert_eq!(ended.finished.status.code(), Some(0));
+            assert_eq!(ended.report["lag"][0]["lag"], 0);
+            assert!(ended.samples.good > 1, "{:?}", ended.samples);
+            steps.done(&format!("{product}: {group} group"));
+        }
+        check_exactly_once(&search, PARTITIONS, RECORDS);
+        steps.done(&format!("{product}: look at every document"));
+    }
+}

@@ -1,0 +1,81 @@
+//! What a record costs: half a million of them against the stand-in bulk server, in CPU time,
+//! allocations and memory of the process.
+
+use std::path::Path;
+
+use anyhow::ensure;
+use testkit::bulk_server::BulkServerProgram;
+use testkit::http;
+use testkit::services::Kafka;
+
+use crate::support::{Ended, RUN_LIMIT, Steps, Total, catch_up, setup};
+
+const RECORDS: u64 = 500_000;
+
+/// Allocations per record, without those of an empty run: what is per batch and per request is far
+/// below, one for each record is ten times above.
+const ALLOCATIONS_MAX: f64 = 0.1;
+
+#[test]
+fn half_a_million_records_stay_within_their_budget() {
+    let mut steps = Steps::new("hot path");
+    let kafka = Kafka::start().expect("Kafka starts");
+    kafka
+        .create_topic("logs", 4, &[])
+        .expect("the topic is created");
+    kafka
+        .produce_json("logs", 4, 0..RECORDS)
+        .expect("all is acknowledged");
+    let binary = Path::new(env!("CARGO_BIN_EXE_bulk-server"));
+    let mut stand_in = BulkServerProgram::start(binary, true).expect("the stand-in starts");
+    steps.done("start, send 500,000");
+
+    let setup_of = |group| setup(&kafka, &stand_in.url(), group, "");
+    let mut isobar = setup_of("measured").start().expect("it starts");
+    let total = isobar.wait_for("all records", RUN_LIMIT, |address| {
+        let total = Total::of(&http::get(address, "/accounting")?.json()?)?;
+        ensure!(total.delivered == RECORDS, "{total:?}");
+        Ok(total)
+    });
+    let total = total.unwrap_or_else(|error| panic!("{error:#}"));
+    let cpu = isobar.process().cpu_time().expect("it runs");
+    let memory = isobar.process().peak_memory().expect("it runs");
+    assert_eq!(total.read, RECORDS);
+    assert_eq!(isobar.stop(RUN_LIMIT).expect("it ends").code(), Some(0));
+    steps.done(&format!(
+        "{:.2} µs of CPU per record, at most {} MiB",
+        cpu.as_secs_f64() * 1e6 / RECORDS as f64,
+        memory >> 20
+    ));
+
+    // The first run reads everything, the second one nothing.
+    let counting = Path::new(env!("CARGO_BIN_EXE_isobar-counting"));
+    let counted = setup_of("counted").program(counting);
+    let [full, empty] = [(); 2].map(|()| catch_up(&counted, &[]));
+    assert_eq!(full.total().already_present, RECORDS);
+    assert_eq!(empty.total().read, 0);
+    let [full, empty] = [full, empty].map(|ended| allocations(&ended));
+    let allocations = full.saturating_sub(empty) as f64 / RECORDS as f64;
+    steps.done(&format!(
+        "{allocations:.4} allocations per record ({full} in all, {empty} without records)"
+    ));
+
+    let counted = stand_in.statistics().expect("it counts");
+    assert_eq!(
+        (&counted["documents"], &counted["duplicates"]),
+        (&RECORDS.into(), &RECORDS.into())
+    );
+    stand_in.stop().expect("it stops when asked");
+    // Times and memory depend on the machine and what else it does, so they are shown and not
+    // asserted; a count of allocations does not.
+    assert!(allocations <= ALLOCATIONS_MAX, "{allocations}");
+}
+
+fn allocations(ended: &Ended) -> u64 {
+    assert_eq!(ended.finished.status.code(), Some(0));
+    let last = ended.finished.stderr.lines().last().unwrap_or_default();
+    let number = last
+        .strip_prefix("allocations ")
+        .and_then(|n| n.parse().ok());
+    number.unwrap_or_else(|| panic!("{}", ended.finished.stderr))
+}
