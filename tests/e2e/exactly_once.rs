@@ -25,7 +25,8 @@ fn a_second_reading_adds_nothing_in_any_product() {
         steps.done(&format!("{product}: start"));
 
         for (group, delivered) in [("first", RECORDS), ("second", 0)] {
-            let setup = setup(&kafka, &search.url(), &format!("{group}-{product}"), "");
+            let name = format!("{group}-{}", product.replace('.', "-"));
+            let setup = setup(&kafka, &search.url(), &name, "");
             let ended = catch_up(&setup, &["--fail-on-reject"]);
             let expected = Total {
                 read: RECORDS,

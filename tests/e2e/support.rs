@@ -107,7 +107,8 @@ pub(crate) fn catch_up(setup: &Setup, arguments: &[&str]) -> Ended {
     ];
     let command: Vec<&str> = command.iter().chain(arguments).copied().collect();
     let finished = setup.finish(&command, RUN_LIMIT).expect("it ends");
-    let samples = sampler.finish().expect("every sample adds up");
+    let samples = sampler.finish();
+    let samples = samples.unwrap_or_else(|error| panic!("{error:#}\n{}", finished.stderr));
     Ended {
         report: serde_json::from_str(&finished.stdout).unwrap_or_default(),
         finished,

@@ -214,7 +214,7 @@ fn check_ids(shared: &Shared, client: &Client) -> bool {
 
 /// Starts over with topics that were deleted and made again while they were read: what is in flight of
 /// the old one is never committed, and the new one starts as at any assignment. librdkafka 2.12 would
-/// go on at the old offset without a word (a FIXME in `rd_kafka_topic_metadata_update`).
+/// go on at the old offset without a word (`rd_kafka_topic_metadata_update` leaves that open).
 fn renew_if_made_again(shared: &Shared, client: &Client, topics: &[&str]) -> Result<bool, Error> {
     let answers = match admin::topics(client.client(), topics, IDS_WITHIN) {
         Err(error) if error.is_unsupported() => return Ok(false),
