@@ -108,14 +108,18 @@ impl TopologyFile {
         let mut all = self.problems.clone();
         all.append(more);
         let problems = all.sorted().into_iter();
-        let problems = problems
+        let mut problems: Vec<Problem> = problems
             .filter(|problem| !follows(problem))
             .map(|problem| self.placed(problem))
-            .map(|problem| hide::outside(problem, &self.tree, &self.pieces));
+            .map(|problem| hide::outside(problem, &self.tree, &self.pieces))
+            .collect();
+        // Those of components have got their places only now.
+        problems.sort();
+        problems.dedup();
         Refused {
             file: self.path.display().to_string(),
             lines: self.text.lines().map(str::to_owned).collect(),
-            problems: problems.collect(),
+            problems,
         }
     }
 

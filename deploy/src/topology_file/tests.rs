@@ -141,6 +141,23 @@ fn problems_of_components_come_in_the_same_run() {
 }
 
 #[test]
+fn problems_come_in_the_order_of_the_file_wherever_they_were_found() {
+    // What an operator finds has a path and no place.
+    let mut found = Problems::default();
+    for (kind, component, option) in [
+        ("bolts", "index", "password"),
+        ("spouts", "logs", "brokers"),
+    ] {
+        let path = Path::root().key(kind).key(component).key(option);
+        found.push(Problem::new(path, "wrong"));
+    }
+    let refused = load(SOUND).refuse(found);
+    let places = refused.problems().iter().map(|problem| problem.place);
+    let lines: Vec<u32> = places.flatten().map(|place| place.line).collect();
+    assert_eq!(lines, [4, 12]);
+}
+
+#[test]
 fn what_variables_gave_is_never_shown() {
     let text = SOUND
         .replace("[logs]", "[\"${INPUT}\"]")
