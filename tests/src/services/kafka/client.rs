@@ -362,9 +362,19 @@ fn end_offsets(consumer: &BaseConsumer, topic: &str) -> Result<Vec<i64>> {
         bail!("topic {topic}: {:?}", RDKafkaErrorCode::from(error));
     }
     let partitions = 0..i32::try_from(known.partitions().len())?;
-    partitions
-        .map(|p| Ok(consumer.fetch_watermarks(topic, p, REQUEST_LIMIT)?.1))
-        .collect()
+    // A broker that has just been started again knows its partitions before it leads them.
+    let end = |partition| {
+        wait::until(
+            &format!("the end of {topic}/{partition}"),
+            REQUEST_LIMIT,
+            || {
+                Ok(consumer
+                    .fetch_watermarks(topic, partition, REQUEST_LIMIT)?
+                    .1)
+            },
+        )
+    };
+    partitions.map(end).collect()
 }
 
 fn client_of(brokers: &str) -> ClientConfig {
