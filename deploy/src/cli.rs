@@ -7,6 +7,7 @@ use clap::{Args, Parser, ValueEnum};
 use crate::command::Command;
 use crate::environment::{Environment, cores};
 use crate::exit::{self, Failure};
+use crate::output::Format;
 use crate::topology_file::TopologyFile;
 use isobar_topology::{Plan, Registry};
 
@@ -58,6 +59,22 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
+}
+
+/// How a command prints what came of it.
+#[derive(Args, Debug)]
+pub struct OutputArgs {
+    /// How the result is printed: table or json.
+    #[arg(
+        id = "output",
+        long = "output",
+        short = 'o',
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        hide_possible_values = true
+    )]
+    pub format: Format,
 }
 
 /// A topology file and where its values come from.

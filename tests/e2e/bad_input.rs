@@ -14,7 +14,7 @@ use testkit::services::kafka::Sent;
 use testkit::services::{Kafka, Search, SearchVersion};
 use testkit::{http, ports};
 
-use crate::support::{Steps, Total, catch_up, setup, topology};
+use crate::support::{Steps, Total, catch_up, kafka_with_records, setup, topology};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -68,13 +68,7 @@ fn a_kafka_or_a_topic_that_is_not_there_is_named() {
 #[test]
 fn an_elasticsearch_that_is_away_or_refuses_or_is_something_else_is_named() {
     let mut steps = Steps::new("bad input");
-    let kafka = Kafka::start().expect("Kafka starts");
-    kafka
-        .create_topic("logs", 4, &[])
-        .expect("the topic is created");
-    kafka
-        .produce_json("logs", 4, 0..20_000)
-        .expect("all is acknowledged");
+    let kafka = kafka_with_records(4, 20_000);
     steps.done("start Kafka");
     let nobody = format!("127.0.0.1:{}", ports::free().expect("a free port"));
     let unauthorized = answering(

@@ -7,6 +7,8 @@ use testkit::isobar::{Finished, Setup};
 use testkit::services::Kafka;
 use testkit::{http, wait};
 
+use crate::support::kafka_with_records;
+
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn setup(kafka: &Kafka) -> Setup {
@@ -34,13 +36,7 @@ fn lag(setup: &Setup) -> (Finished, Value) {
 
 #[test]
 fn lag_is_unknown_before_the_first_commit_and_0_after_all_is_read() {
-    let kafka = Kafka::start().expect("Kafka starts");
-    kafka
-        .create_topic("logs", 2, &[])
-        .expect("the topic is created");
-    kafka
-        .produce_json("logs", 2, 0..1_000)
-        .expect("all is acknowledged");
+    let kafka = kafka_with_records(2, 1_000);
     let setup = setup(&kafka);
 
     // The first question about any group: the broker has no coordinator yet.
@@ -87,13 +83,7 @@ fn lag_is_unknown_before_the_first_commit_and_0_after_all_is_read() {
 
 #[test]
 fn a_broker_that_goes_away_is_named_and_a_stop_ends_all_the_same() {
-    let mut kafka = Kafka::start().expect("Kafka starts");
-    kafka
-        .create_topic("logs", 2, &[])
-        .expect("the topic is created");
-    kafka
-        .produce_json("logs", 2, 0..1_000)
-        .expect("all is acknowledged");
+    let mut kafka = kafka_with_records(2, 1_000);
     let mut isobar = setup(&kafka).start().expect("it starts");
     isobar
         .wait_for("all records and their lag", LIMIT, |address| {

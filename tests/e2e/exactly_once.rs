@@ -1,9 +1,9 @@
 //! Half a million records into each product: every record is there once, and a second group that reads
 //! everything again adds nothing and knows it.
 
-use testkit::services::{Kafka, Search, SearchVersion};
+use testkit::services::{Search, SearchVersion};
 
-use crate::support::{Steps, Total, catch_up, check_exactly_once, setup};
+use crate::support::{Steps, Total, catch_up, check_exactly_once, kafka_with_records, setup};
 
 const RECORDS: u64 = 500_000;
 const PARTITIONS: u64 = 4;
@@ -11,13 +11,7 @@ const PARTITIONS: u64 = 4;
 #[test]
 fn a_second_reading_adds_nothing_in_any_product() {
     let mut steps = Steps::new("exactly once");
-    let kafka = Kafka::start().expect("Kafka starts");
-    kafka
-        .create_topic("logs", 4, &[])
-        .expect("the topic is created");
-    kafka
-        .produce_json("logs", 4, 0..RECORDS)
-        .expect("all is acknowledged");
+    let kafka = kafka_with_records(4, RECORDS);
     steps.done("start Kafka, send 500,000");
     for version in SearchVersion::ALL {
         let product = version.directory();

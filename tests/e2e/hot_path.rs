@@ -6,9 +6,8 @@ use std::path::Path;
 use anyhow::ensure;
 use testkit::bulk_server::BulkServerProgram;
 use testkit::http;
-use testkit::services::Kafka;
 
-use crate::support::{Ended, RUN_LIMIT, Steps, Total, catch_up, setup};
+use crate::support::{Ended, RUN_LIMIT, Steps, Total, catch_up, kafka_with_records, setup};
 
 const RECORDS: u64 = 500_000;
 
@@ -19,13 +18,7 @@ const ALLOCATIONS_MAX: f64 = 0.1;
 #[test]
 fn half_a_million_records_stay_within_their_budget() {
     let mut steps = Steps::new("hot path");
-    let kafka = Kafka::start().expect("Kafka starts");
-    kafka
-        .create_topic("logs", 4, &[])
-        .expect("the topic is created");
-    kafka
-        .produce_json("logs", 4, 0..RECORDS)
-        .expect("all is acknowledged");
+    let kafka = kafka_with_records(4, RECORDS);
     let binary = Path::new(env!("CARGO_BIN_EXE_bulk-server"));
     let mut stand_in = BulkServerProgram::start(binary, true).expect("the stand-in starts");
     steps.done("start, send 500,000");

@@ -296,15 +296,7 @@ fn a_topic_that_was_made_again_is_held() {
             .commit("again", "again", 0, commit, &text)
             .expect("committed");
         let member = Member::start(&kafka, &seen, Options::new("again"));
-        wait::until("the word", LIMIT, || {
-            let said = member.conditions();
-            let held = said
-                .iter()
-                .any(|text| text.starts_with("held: ") && text.contains("made again"));
-            ensure!(held, "{said:?}");
-            Ok(())
-        })
-        .expect("it is held");
+        member.wait_until_said(&[("held: ", "made again")]);
         // Longer than a commit interval.
         wait::rest(Duration::from_secs(1));
         assert_eq!(member.account().read, 0);
@@ -321,15 +313,7 @@ fn a_topic_that_was_made_again_is_held() {
         .commit("again", "again", 0, 900, "")
         .expect("committed");
     let member = Member::start(&kafka, &seen, Options::new("again"));
-    wait::until("the word", LIMIT, || {
-        let said = member.conditions();
-        let held = said
-            .iter()
-            .any(|text| text.starts_with("held: ") && text.contains("beyond the end"));
-        ensure!(held, "{said:?}");
-        Ok(())
-    })
-    .expect("it is held");
+    member.wait_until_said(&[("held: ", "beyond the end")]);
     assert_eq!(member.account().read, 0);
     let _ = member.stop();
     assert_eq!(committed(&kafka, "again"), [Some(900)]);

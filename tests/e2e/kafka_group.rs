@@ -241,15 +241,7 @@ fn a_broker_that_restarts_under_load_costs_nothing() {
             .expect("acknowledged");
         if round == 1 {
             kafka.kill9();
-            wait::until("the word", LIMIT, || {
-                let said = member.conditions();
-                ensure!(
-                    said.iter().any(|text| text.starts_with("connection: ")),
-                    "{said:?}"
-                );
-                Ok(())
-            })
-            .expect("it is said");
+            member.wait_until_said(&[("connection: ", "")]);
         }
         kafka.restart().expect("Kafka starts again");
     }
@@ -321,39 +313,12 @@ fn a_stop_with_the_broker_gone_or_frozen_is_bounded_and_commits_nothing_early() 
 fn brokers_that_are_not_there_and_topics_that_are_missing_are_named() {
     let seen = Seen::default();
     let member = Member::start_at("127.0.0.1:1", &seen, Options::bounded("logs"));
-    wait::until("the word", LIMIT, || {
-        let said = member.conditions();
-        ensure!(
-            said.iter()
-                .any(|text| text.starts_with("connection: ") && text.contains("127.0.0.1:1")),
-            "{said:?}"
-        );
-        ensure!(
-            said.iter().any(|text| text.starts_with("ends: ")),
-            "{said:?}"
-        );
-        Ok(())
-    })
-    .expect("it is said");
+    member.wait_until_said(&[("connection: ", "127.0.0.1:1"), ("ends: ", "")]);
     assert_eq!(member.stop(), Finish::Drained);
 
     let kafka = broker();
     let member = Member::start(&kafka, &seen, Options::bounded("none"));
-    wait::until("the word", LIMIT, || {
-        let said = member.conditions();
-        ensure!(
-            said.iter()
-                .any(|text| text.starts_with("topic: ") && text.contains("none")),
-            "{said:?}"
-        );
-        ensure!(
-            said.iter()
-                .any(|text| text.starts_with("ends: ") && text.contains("none")),
-            "{said:?}"
-        );
-        Ok(())
-    })
-    .expect("it is said");
+    member.wait_until_said(&[("topic: ", "none"), ("ends: ", "none")]);
     // It is made good while it runs.
     kafka.create_topic("none", 1, &[]).expect("created");
     assert_eq!(member.finished(Duration::from_secs(120)), Finish::Drained);

@@ -67,6 +67,18 @@ dead_letter: {{type: file, path: dead-letters.ndjson}}
     )
 }
 
+/// A broker whose topic `logs` of so many partitions holds so many JSON records.
+pub(crate) fn kafka_with_records(partitions: i32, records: u64) -> Kafka {
+    let kafka = Kafka::start().expect("Kafka starts");
+    kafka
+        .create_topic("logs", partitions, &[])
+        .expect("the topic is created");
+    kafka
+        .produce_json("logs", partitions, 0..records)
+        .expect("all is acknowledged");
+    kafka
+}
+
 /// The ordinary topology, ready to run.
 pub(crate) fn setup(kafka: &Kafka, url: &str, group: &str, spout: &str) -> Setup {
     let setup = Setup::new(&topology(group, spout)).expect("a directory");

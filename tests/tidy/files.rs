@@ -5,12 +5,6 @@ use crate::tree::{check, texts};
 /// Longest source file, in lines. Most have 100 to 300; a longer one should be a table or a protocol.
 const LINES_MAX: usize = 800;
 
-/// Files that are longer, and why.
-const LONG: [(&str, &str); 1] = [(
-    "operators/src/bolts/parse_syslog/tests.rs",
-    "a table of lines as senders write them",
-)];
-
 /// Words in names of files that say nothing about what is inside.
 const EMPTY_WORDS: [&str; 4] = ["util", "manager", "handler", "helper"];
 
@@ -32,25 +26,14 @@ fn every_source_file_opens_with_what_it_is() {
 
 #[test]
 fn no_source_file_is_too_long() {
-    let long = |path: &str| LONG.iter().any(|(listed, _)| *listed == path);
     let mut complaints = Vec::new();
-    let files = texts(&[".rs"]);
-    for file in &files {
+    for file in texts(&[".rs"]) {
         let lines = file.content.lines().count();
-        if lines > LINES_MAX && !long(&file.path) {
+        if lines > LINES_MAX {
             complaints.push(format!("{}: {lines} lines", file.path));
         }
     }
-    for (listed, _) in LONG {
-        let file = files.iter().find(|file| file.path == listed);
-        if file.is_none_or(|file| file.content.lines().count() <= LINES_MAX) {
-            complaints.push(format!("{listed}: needs no exception any more"));
-        }
-    }
-    check(
-        &format!("at most {LINES_MAX} lines, or a reason in LONG"),
-        &complaints,
-    );
+    check(&format!("at most {LINES_MAX} lines"), &complaints);
 }
 
 #[test]

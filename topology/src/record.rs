@@ -409,18 +409,6 @@ impl<'a> RecordMut<'a> {
         self.set_span(symbol, Span { start, end })
     }
 
-    /// Sets a top-level field to the value that `write` appends as raw JSON.
-    pub fn set_with(
-        &mut self,
-        symbol: Symbol,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<(), NoDocument> {
-        let start = position(self.scratch);
-        write(self.scratch);
-        let end = position(self.scratch);
-        self.set_span(symbol, Span { start, end })
-    }
-
     /// Sets a top-level field to a value that [`crate::Batch::share`] put into scratch space.
     pub fn set_shared(&mut self, symbol: Symbol, value: Shared) -> Result<(), NoDocument> {
         self.set_span(symbol, value.0)

@@ -14,10 +14,10 @@ use isobar_topology::spec::units;
 use jiff::Timestamp;
 
 use super::Context;
-use crate::cli::FileArgs;
+use crate::cli::{FileArgs, OutputArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::generate::{Generated, Generator, Lines};
-use crate::output::{Format, Output};
+use crate::output::Output;
 use topic::Target;
 
 /// What `generate` takes.
@@ -87,16 +87,8 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "TIME", default_value = "30s", requires = "target")]
     timeout: units::Duration,
 
-    /// How the counts of a topic are printed: table or json.
-    #[arg(
-        short,
-        long,
-        value_enum,
-        value_name = "FORMAT",
-        default_value_t,
-        hide_possible_values = true
-    )]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 const EXAMPLE: &str = "\

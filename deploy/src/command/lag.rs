@@ -5,7 +5,7 @@ use isobar_topology::spec::units::Duration;
 use serde_json::json;
 
 use super::Context;
-use crate::cli::FileArgs;
+use crate::cli::{FileArgs, OutputArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::lag::{self, SpoutLag};
 use crate::output::Format;
@@ -24,16 +24,8 @@ pub struct LagArgs {
     #[arg(long, value_name = "TIME", default_value = "10s")]
     timeout: Duration,
 
-    /// How the lag is printed: table or json.
-    #[arg(
-        short,
-        long,
-        value_enum,
-        value_name = "FORMAT",
-        default_value_t,
-        hide_possible_values = true
-    )]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 const EXAMPLE: &str = "\
@@ -57,7 +49,7 @@ pub(super) fn execute(args: &LagArgs, mut context: Context<'_>) -> Outcome {
             "{name} has no spout that reads Kafka"
         )));
     }
-    match args.output {
+    match args.output.format {
         Format::Table => context.output.text(&lag::table(&spouts))?,
         Format::Json => context.output.json(&json!({
             "version": VERSION,

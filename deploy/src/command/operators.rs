@@ -4,6 +4,7 @@ use clap::Args;
 use isobar_topology::spec::nearest;
 
 use super::Context;
+use crate::cli::OutputArgs;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Format, Table};
 use crate::reference::{self, Reference};
@@ -15,16 +16,8 @@ pub struct OperatorsArgs {
     /// The type to show; all are listed without it. `settings` shows those of a topology.
     name: Option<String>,
 
-    /// How it is printed: table or json. JSON has the options as a JSON schema too.
-    #[arg(
-        short,
-        long,
-        value_enum,
-        value_name = "FORMAT",
-        default_value_t,
-        hide_possible_values = true
-    )]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 const EXAMPLE: &str = "\
@@ -47,7 +40,7 @@ pub(super) fn execute(args: &OperatorsArgs, context: Context<'_>) -> Outcome {
             )));
         }
     }
-    match (args.output, &args.name) {
+    match (args.output.format, &args.name) {
         (Format::Json, _) => context.output.json(&references)?,
         (Format::Table, None) => context.output.text(&list(&references))?,
         (Format::Table, Some(_)) => {

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::Context;
-use crate::cli::FileArgs;
+use crate::cli::{FileArgs, OutputArgs};
 use crate::exit::{Exit, Outcome};
 use crate::output::Format;
 use crate::plan_document::PlanDocument;
@@ -15,16 +15,8 @@ pub struct PlanArgs {
     #[command(flatten)]
     file: FileArgs,
 
-    /// How the plan is printed: table or json.
-    #[arg(
-        short,
-        long,
-        value_enum,
-        value_name = "FORMAT",
-        default_value_t,
-        hide_possible_values = true
-    )]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 const EXAMPLE: &str = "\
@@ -35,7 +27,7 @@ Examples:
 pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
     let (_, plan) = args.file.plan(&mut context.environment, context.registry)?;
     let document = PlanDocument::of(&plan);
-    match args.output {
+    match args.output.format {
         Format::Table => context.output.text(&document.text())?,
         Format::Json => context.output.json(&document)?,
     }

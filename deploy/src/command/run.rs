@@ -14,7 +14,7 @@ use isobar_topology::{Domain, Finish, OperatorError, clock};
 
 use super::Context;
 use super::signals::Signals;
-use crate::cli::FileArgs;
+use crate::cli::{FileArgs, OutputArgs};
 use crate::configuration;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::http::{self, Bind, Server};
@@ -52,16 +52,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "ADDR", default_value = http::DEFAULT)]
     http: Bind,
 
-    /// How the report at the end is printed: table, to standard error, or json, to standard output.
-    #[arg(
-        short,
-        long,
-        value_enum,
-        value_name = "FORMAT",
-        default_value_t,
-        hide_possible_values = true
-    )]
-    output: Format,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 const EXAMPLE: &str = "\
@@ -69,6 +61,8 @@ Examples:
   isobar run logs.yaml
   isobar run logs.yaml --exit-when-caught-up --fail-on-reject
   isobar run logs.yaml --http 0.0.0.0:8080 --log json
+
+The report at the end goes to standard error; with -o json to standard output.
 
 While it runs:
   curl http://127.0.0.1:10132/readyz        is it reading, and why not
@@ -124,7 +118,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
             args.exit_when_caught_up,
             args.fail_on_reject,
         );
-        match args.output {
+        match args.output.format {
             // Standard output may be that of a `console` bolt.
             Format::Table => context.screen.write(report.text().as_bytes()),
             Format::Json => context.output.json(&report)?,

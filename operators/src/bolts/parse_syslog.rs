@@ -190,10 +190,6 @@ impl Fields {
             let problem = Problem::new(path, format!("the document has a field `{name}` already"));
             return Err(problem.expected(format!("a name other than {}", NAMES.join(", "))));
         }
-        let mut symbols = [None; NAMES.len()];
-        for (symbol, name) in symbols.iter_mut().zip(NAMES) {
-            *symbol = Some(prepare.symbol(name, &component.path)?);
-        }
         let raw = raw.map(|name| prepare.symbol(name, &path)).transpose()?;
         let [
             timestamp,
@@ -208,20 +204,20 @@ impl Fields {
             severity,
             severity_code,
             version,
-        ] = symbols.map(|symbol| symbol.expect("each was interned"));
+        ] = NAMES.map(|name| prepare.symbol(name, &component.path));
         Ok(Self {
-            timestamp,
-            hostname,
-            app_name,
-            proc_id,
-            msg_id,
-            structured_data,
-            message,
-            priority,
-            facility,
-            severity,
-            severity_code,
-            version,
+            timestamp: timestamp?,
+            hostname: hostname?,
+            app_name: app_name?,
+            proc_id: proc_id?,
+            msg_id: msg_id?,
+            structured_data: structured_data?,
+            message: message?,
+            priority: priority?,
+            facility: facility?,
+            severity: severity?,
+            severity_code: severity_code?,
+            version: version?,
             raw,
         })
     }

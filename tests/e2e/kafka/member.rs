@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use anyhow::ensure;
 use isobar_operators::lag::{Source, sources};
 use isobar_operators::registry;
 use isobar_topology::spec::{Node, Spec};
@@ -14,7 +15,11 @@ use isobar_topology::{
 };
 use serde_json::{Value, json};
 use testkit::services::Kafka;
+use testkit::wait;
 use tokio::sync::watch;
+
+/// How long a condition may take to be said; librdkafka tells of lost brokers within some seconds.
+const WORD_LIMIT: Duration = Duration::from_secs(60);
 
 /// How often the records at each (partition, offset) were delivered, over all members that share it.
 #[derive(Clone, Debug, Default)]
@@ -142,6 +147,19 @@ impl Member {
         let partitions = self.running.partitions(0).all();
         let assigned = partitions.iter().filter(|p| p.account().is_assigned());
         assigned.map(|partition| partition.number()).collect()
+    }
+
+    /// Waits until conditions say all of this at one time: how a condition starts, and a word in it.
+    pub(crate) fn wait_until_said(&self, words: &[(&str, &str)]) {
+        let said = wait::until("the word", WORD_LIMIT, || {
+            let said = self.conditions();
+            for (start, word) in words {
+                let is_said = |text: &String| text.starts_with(start) && text.contains(word);
+                ensure!(said.iter().any(is_said), "{start}{word} is not in {said:?}");
+            }
+            Ok(())
+        });
+        said.expect("it is said");
     }
 
     /// What is wrong, as `kind: text`.

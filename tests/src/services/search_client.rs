@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::{http, wait};
+use crate::http;
 
 /// How long one request may take; a refresh or a search after a large load takes seconds.
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
@@ -151,26 +151,9 @@ impl SearchClient {
             .map(drop)
     }
 
-    /// Creates an index with settings and mappings.
-    pub fn create_index(&self, index: &str, body: &Value) -> Result<()> {
-        self.json("PUT", &format!("/{index}"), Some(body)).map(drop)
-    }
-
-    /// Changes settings of an index, such as `{"index.blocks.write": true}`.
-    pub fn put_settings(&self, index: &str, settings: &Value) -> Result<()> {
-        self.json("PUT", &format!("/{index}/_settings"), Some(settings))
-            .map(drop)
-    }
-
     /// Deletes an index.
     pub fn delete_index(&self, index: &str) -> Result<()> {
         self.json("DELETE", &format!("/{index}"), None).map(drop)
-    }
-
-    /// Creates or replaces one document.
-    pub fn put_document(&self, index: &str, id: &str, document: &Value) -> Result<()> {
-        self.json("PUT", &format!("/{index}/_doc/{id}"), Some(document))
-            .map(drop)
     }
 
     /// Sends one bulk request (action and document lines) and returns the answer.
@@ -187,12 +170,5 @@ impl SearchClient {
             Some("yellow" | "green") => Ok(()),
             _ => bail!("the cluster is not up: {health}"),
         }
-    }
-
-    /// Waits until all primary shards are assigned.
-    pub fn wait_for_health(&self, limit: Duration) -> Result<()> {
-        wait::until("cluster health", limit, || {
-            self.check_health(Duration::from_secs(5))
-        })
     }
 }

@@ -85,7 +85,7 @@ pub(super) async fn produce(
         counts.take(count, delivery, &producer).await;
     }
     counts.seconds = (clock::now() - start).as_secs_f64();
-    match args.output {
+    match args.output.format {
         Format::Table => context.output.line(&counts.line())?,
         Format::Json => context.output.json(&counts)?,
     }
