@@ -145,7 +145,8 @@ impl KafkaConnection {
         let _ = config
             .set("bootstrap.servers", self.brokers.join(","))
             .set("security.protocol", protocol)
-            .set_log_level(rdkafka::config::RDKafkaLogLevel::Info);
+            // What it says at this level, the setting `debug` chooses; the log's filter comes after.
+            .set_log_level(rdkafka::config::RDKafkaLogLevel::Debug);
         if !self.options.contains_key("client.id") {
             let _ = config.set("client.id", "isobar");
         }
