@@ -1,6 +1,8 @@
 //! The program with its own allocator and a counter in front: how many allocations a run takes. The
 //! last line on standard error is `allocations N`. What librdkafka and OpenSSL take from libc is not
-//! in it.
+//! in it. It has the operators of `constant.rs` besides its own.
+
+mod constant;
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::io::Write as _;
@@ -43,7 +45,10 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 fn main() -> ExitCode {
-    let exit = isobar::main_with(isobar_operators::registry());
+    let mut registry = isobar_operators::registry();
+    registry.spouts.push(constant::CONSTANT);
+    registry.bolts.push(constant::IDENTITY);
+    let exit = isobar::main_with(registry);
     let allocations = ALLOCATIONS.load(Ordering::Relaxed);
     // Nobody may be listening any more; that is the reader's matter.
     let _ = writeln!(std::io::stderr(), "allocations {allocations}");

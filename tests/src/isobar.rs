@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::process::{Launch, Process};
+use crate::process::{Launch, Process, Usage};
 use crate::scratch::Scratch;
 use crate::services::setting;
 use crate::{http, ports, wait};
@@ -32,6 +32,8 @@ pub struct Setup {
 pub struct Finished {
     /// How it ended; the exit codes are the program's documented ones.
     pub status: ExitStatus,
+    /// What it used, with its start and its end.
+    pub usage: Usage,
     /// Its standard output.
     pub stdout: String,
     /// Its standard error: logs and error texts.
@@ -112,15 +114,22 @@ impl Setup {
             std::fs::write(file, "")?;
         }
         let launch = self.launch(command, &errors)?.output(&output);
-        let status = Process::start(launch)?.wait(limit)?;
+        let usage = Process::start(launch)?.wait_measured(limit)?;
         let read = |file: &Path| {
             Ok::<_, std::io::Error>(String::from_utf8_lossy(&std::fs::read(file)?).into_owned())
         };
         Ok(Finished {
-            status,
+            status: usage.status,
+            usage,
             stdout: read(&output)?,
             stderr: read(&errors)?,
         })
+    }
+
+    /// Starts a command and returns at once, for callers that end it themselves.
+    pub fn begin(&self, command: &[&str]) -> Result<Process> {
+        let log = self.scratch.path().join("log");
+        Process::start(self.launch(command, &log)?)
     }
 
     fn launch(&self, command: &[&str], log: &Path) -> Result<Launch> {

@@ -4,6 +4,7 @@
 //! list of steps; the library crates never depend on it.
 
 pub mod bulk_server;
+pub mod figures;
 pub mod http;
 pub mod isobar;
 pub mod ports;

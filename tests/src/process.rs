@@ -1,6 +1,8 @@
 //! A program under control: started with its output in a file, signalled as a group, ended when its
 //! owner is dropped or when the test process dies. Knows nothing of what the program is.
 
+mod usage;
+
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
@@ -15,6 +17,8 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, geteuid, kill_process_group};
 
 use crate::wait;
+
+pub use usage::Usage;
 
 /// The user that stands in for root with programs that refuse root, and its number on Debian.
 const UNPRIVILEGED: (&str, u32) = ("nobody", 65534);
@@ -191,6 +195,40 @@ impl Process {
         self.signal(Signal::KILL);
         self.child = None;
         Ok(status)
+    }
+
+    /// As [`Process::wait`], with what the program used in all. Asks every ms, for the sake of the time.
+    pub fn wait_measured(&mut self, limit: Duration) -> Result<Usage> {
+        let name = self.name();
+        let Some(id) = self.id() else {
+            bail!("{name} is not started")
+        };
+        let end = wait::now() + limit;
+        let (mut asked, mut peak_memory) = (0u64, 0);
+        loop {
+            if let Some((status, cpu)) = usage::take_ended(id)? {
+                self.signal(Signal::KILL);
+                self.child = None;
+                return Ok(Usage {
+                    status,
+                    cpu,
+                    peak_memory,
+                });
+            }
+            if asked % 20 == 0 {
+                peak_memory = self.peak_memory().unwrap_or(peak_memory);
+            }
+            if wait::now() >= end {
+                bail!("{name} did not end within {limit:?}\n{}", self.log_tail());
+            }
+            asked += 1;
+            wait::rest(Duration::from_millis(1));
+        }
+    }
+
+    /// Asks the program to end (SIGTERM) and does not wait.
+    pub fn ask_to_end(&self) {
+        self.signal(Signal::TERM);
     }
 
     /// Asks the program to end (SIGTERM), waits up to `limit`, then kills it and fails.

@@ -333,6 +333,14 @@ impl Completions {
                 .as_ref()
                 .is_none_or(|records| records.len() == count)
         );
+        if cfg!(isobar_unacked) {
+            return Ack {
+                tracker: None,
+                positions: Positions::All(count),
+                floor: Code::DELIVERED,
+                holder: None,
+            };
+        }
         Ack {
             tracker: Some(Arc::new(Tracker {
                 state: Mutex::new(State {

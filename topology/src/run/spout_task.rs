@@ -271,7 +271,9 @@ impl SpoutTask {
         };
         let id = ledger.id();
         let ticket = ledger.register(Arc::clone(&arena));
-        self.in_flight.add(arena.len(), arena.size());
+        if !cfg!(isobar_unacked) {
+            self.in_flight.add(arena.len(), arena.size());
+        }
         let mut batch = self.attempt(&arena, ticket);
         if !dropped.is_empty() {
             let mut part_of = vec![0u8; batch.len()];
