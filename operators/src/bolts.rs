@@ -8,6 +8,7 @@ mod file;
 mod filter;
 mod kafka;
 mod lookup;
+mod parse_access_log;
 mod parse_json;
 mod parse_syslog;
 mod remove_fields;
@@ -21,6 +22,7 @@ pub(crate) fn list() -> Vec<BoltType> {
     vec![
         parse_json::TYPE,
         parse_syslog::TYPE,
+        parse_access_log::TYPE,
         set_fields::TYPE,
         remove_fields::TYPE,
         rename_fields::TYPE,

@@ -2,6 +2,7 @@
 
 mod bolts;
 mod connections;
+mod cursor;
 pub mod dead_letter;
 mod elasticsearch;
 mod event_time;
@@ -11,11 +12,14 @@ pub mod kafka;
 pub mod lag;
 mod letter;
 mod lines;
+#[cfg(test)]
+mod one_record;
 mod ordered;
 #[cfg(test)]
 mod scratch;
 mod spouts;
 mod template;
+mod text_source;
 
 use isobar_topology::Registry;
 

@@ -397,14 +397,22 @@ impl<'a> RecordMut<'a> {
 
     /// Sets a top-level field to a raw JSON value, which must be valid.
     pub fn set(&mut self, symbol: Symbol, json: &[u8]) -> Result<(), NoDocument> {
-        let value = self.append(json);
-        self.set_span(symbol, value)
+        self.set_with(symbol, |out| out.extend_from_slice(json))
     }
 
     /// Sets a top-level field to a string.
     pub fn set_string(&mut self, symbol: Symbol, text: &str) -> Result<(), NoDocument> {
+        self.set_with(symbol, |out| json::write_string(out, text))
+    }
+
+    /// Sets a top-level field to what `write` appends, which must be one valid JSON value.
+    pub fn set_with(
+        &mut self,
+        symbol: Symbol,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), NoDocument> {
         let start = position(self.scratch);
-        json::write_string(self.scratch, text);
+        write(self.scratch);
         let end = position(self.scratch);
         self.set_span(symbol, Span { start, end })
     }
@@ -469,15 +477,6 @@ impl<'a> RecordMut<'a> {
         self.row.edited = true;
         self.row.cut |= !slot.member.is_empty();
         Ok(())
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> Span {
-        let start = position(self.scratch);
-        self.scratch.extend_from_slice(bytes);
-        Span {
-            start,
-            end: position(self.scratch),
-        }
     }
 
     fn forget_document(&mut self) {

@@ -2,7 +2,6 @@
 //!
 //! A parser by hand over the bytes of the payload; nothing is copied before the document is written.
 
-mod cursor;
 mod line;
 mod rfc3164;
 mod rfc5424;
@@ -16,7 +15,7 @@ use std::sync::Arc;
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{
     AnyBolt, Batch, Bolt, BoltType, DocumentUse, DocumentWriter, Emitter, OperatorError, Prepare,
-    PreparedBolt, RecordMut, Rejection, Symbol, Verdict, clock, json,
+    PreparedBolt, RecordMut, Symbol, Verdict, clock, json,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -24,6 +23,7 @@ use serde::Deserialize;
 use line::{FACILITIES, Line, Parser, SEVERITIES};
 use structured_data::StructuredData;
 
+use crate::cursor::without_line_end;
 use crate::event_time::rfc3339;
 use crate::event_time::zone::Zone;
 use crate::field_name;
@@ -249,17 +249,14 @@ impl ParseSyslog {
                 record.write_document(|document| self.write(document, text, &line));
                 Verdict::Keep
             }
-            Err(error) => Verdict::Reject(Rejection::new("invalid_syslog", error.to_string())),
+            Err(error) => Verdict::Reject(error.rejection("invalid_syslog", "syslog line")),
         }
     }
 
     /// Senders that end lines in a stream leave the end in the record.
     fn without_line_end<'a>(&self, payload: &'a [u8]) -> &'a [u8] {
         match self.parser.mode {
-            Mode::Strict => {
-                let text = payload.strip_suffix(b"\n").unwrap_or(payload);
-                text.strip_suffix(b"\r").unwrap_or(text)
-            }
+            Mode::Strict => without_line_end(payload),
             Mode::Lenient => {
                 let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r' | 0);
                 let end = payload.iter().rposition(|byte| !is_end(byte));

@@ -88,6 +88,17 @@ impl Date {
     }
 }
 
+/// The number of a month, from 1, by the short English name that logs use.
+#[inline]
+pub(crate) fn month_named(name: [u8; 3]) -> Option<u32> {
+    const NAMES: [[u8; 3]; 12] = [
+        *b"Jan", *b"Feb", *b"Mar", *b"Apr", *b"May", *b"Jun", *b"Jul", *b"Aug", *b"Sep", *b"Oct",
+        *b"Nov", *b"Dec",
+    ];
+    let index = NAMES.iter().position(|known| *known == name)?;
+    Some(index as u32 + 1)
+}
+
 fn is_leap(year: u32) -> bool {
     year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
 }

@@ -1,11 +1,11 @@
 //! A line of syslog, whichever its format, and its priority.
 
-use super::cursor::{Cursor, LineError, two_digits};
 use super::rfc3164;
 use super::rfc5424;
 use super::structured_data::StructuredData;
 use super::time::Stamp;
 use super::{Format, Mode};
+use crate::cursor::{Cursor, LineError, two_digits};
 use crate::event_time::zone::Zone;
 
 /// What a line says; absent is what it leaves out or says to be nil.

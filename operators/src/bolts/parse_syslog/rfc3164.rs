@@ -1,9 +1,9 @@
 //! Lines of RFC 3164, the BSD format: `<34>Oct 11 22:14:15 host app[123]: message`.
 
 use super::Mode;
-use super::cursor::{Cursor, LineError};
 use super::line::{Line, Parser, message};
 use super::time::{Stamp, bsd, rfc3339};
+use crate::cursor::{Cursor, LineError};
 
 /// Reads the line behind its priority.
 pub(super) fn read<'a>(

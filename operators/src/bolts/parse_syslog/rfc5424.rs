@@ -1,9 +1,9 @@
 //! Lines of RFC 5424: `<34>1 2003-10-11T22:14:15.003Z host app 123 ID47 [id name="value"] message`.
 
 use super::Mode;
-use super::cursor::{Cursor, LineError};
 use super::line::{Line, Parser, message};
 use super::time::rfc3339;
+use crate::cursor::{Cursor, LineError};
 
 /// Whether what follows a priority is the header of this format: a version, then a time or nil. A
 /// message of the older format that starts with a number does not look like that.

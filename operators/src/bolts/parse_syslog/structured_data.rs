@@ -3,7 +3,7 @@
 
 use isobar_topology::json::{self, Span};
 
-use super::cursor::{Cursor, LineError};
+use crate::cursor::{Cursor, LineError};
 
 /// The structured data of a line, as positions in its text; kept to be filled again.
 #[derive(Debug, Default)]

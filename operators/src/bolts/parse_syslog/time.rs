@@ -1,7 +1,7 @@
 //! Times of syslog lines: the ones of RFC 5424, which are RFC 3339, and the older ones without year.
 
-use super::cursor::{Cursor, LineError, two_digits};
-use crate::event_time::calendar::{DAY_MS, Date};
+use crate::cursor::{Cursor, LineError, two_digits};
+use crate::event_time::calendar::{DAY_MS, Date, month_named};
 use crate::event_time::zone::{Civil, Zone};
 
 /// A time that a line carries.
@@ -275,16 +275,11 @@ fn numeric_offset(cursor: &mut Cursor<'_>, strict: bool) -> Result<i64, LineErro
 }
 
 fn month(cursor: &mut Cursor<'_>) -> Result<u32, LineError> {
-    const MONTHS: [&[u8; 3]; 12] = [
-        b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov",
-        b"Dec",
-    ];
     let name = cursor.rest().first_chunk::<3>();
-    let found = name.and_then(|name| MONTHS.iter().position(|month| *month == name));
-    match found {
-        Some(index) => {
+    match name.and_then(|name| month_named(*name)) {
+        Some(month) => {
             cursor.at += 3;
-            Ok(index as u32 + 1)
+            Ok(month)
         }
         None => Err(cursor.wrong("a time such as Oct 11 22:14:15")),
     }

@@ -1,50 +1,68 @@
-//! A position in a line, moved on by what was recognised, and what is said when that fails.
+//! A position in a line, moved on by what was recognised, and what is said when that fails. Parsers
+//! by hand read with it.
 
 use std::ops::RangeInclusive;
 
+use isobar_topology::Rejection;
+
 /// What is wrong with a line, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid syslog line at byte {at}: expected {expected}")]
-pub(super) struct LineError {
+#[error("at byte {at}: expected {expected}")]
+pub(crate) struct LineError {
     /// Byte offset into the line, from 0.
-    pub(super) at: usize,
+    pub(crate) at: usize,
     /// What should have stood there.
-    pub(super) expected: &'static str,
+    pub(crate) expected: &'static str,
+}
+
+impl LineError {
+    /// Rejects the record of a line of this kind, such as `syslog line`.
+    #[cold]
+    pub(crate) fn rejection(self, class: &'static str, kind: &str) -> Rejection {
+        Rejection::new(class, format!("invalid {kind} {self}"))
+    }
+}
+
+/// A text without the line end that senders leave who end lines in a stream.
+#[inline]
+pub(crate) fn without_line_end(text: &[u8]) -> &[u8] {
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    text.strip_suffix(b"\r").unwrap_or(text)
 }
 
 /// Reads a line from its start.
 #[derive(Clone, Copy)]
-pub(super) struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     /// The whole line.
-    pub(super) text: &'a [u8],
+    pub(crate) text: &'a [u8],
     /// The next byte to be read.
-    pub(super) at: usize,
+    pub(crate) at: usize,
 }
 
 impl<'a> Cursor<'a> {
     #[inline(always)]
-    pub(super) fn peek(&self) -> Option<u8> {
+    pub(crate) fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
 
-    pub(super) fn rest(&self) -> &'a [u8] {
+    pub(crate) fn rest(&self) -> &'a [u8] {
         &self.text[self.at..]
     }
 
-    pub(super) fn is_at_end(&self) -> bool {
+    pub(crate) fn is_at_end(&self) -> bool {
         self.at == self.text.len()
     }
 
     /// Moves past `byte` if it is next.
     #[inline(always)]
-    pub(super) fn eat(&mut self, byte: u8) -> bool {
+    pub(crate) fn eat(&mut self, byte: u8) -> bool {
         let is_next = self.peek() == Some(byte);
         self.at += usize::from(is_next);
         is_next
     }
 
     #[inline(always)]
-    pub(super) fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), LineError> {
+    pub(crate) fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), LineError> {
         match self.eat(byte) {
             true => Ok(()),
             false => Err(self.wrong(expected)),
@@ -53,7 +71,7 @@ impl<'a> Cursor<'a> {
 
     /// Reads a number of exactly so many digits.
     #[inline(always)]
-    pub(super) fn number<const DIGITS: usize>(
+    pub(crate) fn number<const DIGITS: usize>(
         &mut self,
         range: RangeInclusive<u32>,
         expected: &'static str,
@@ -76,7 +94,7 @@ impl<'a> Cursor<'a> {
 
     /// Reads up to the next space or the end.
     #[inline(always)]
-    pub(super) fn token(&mut self) -> &'a [u8] {
+    pub(crate) fn token(&mut self) -> &'a [u8] {
         let rest = self.rest();
         let token = &rest[..until_space(rest)];
         self.at += token.len();
@@ -84,7 +102,7 @@ impl<'a> Cursor<'a> {
     }
 
     #[cold]
-    pub(super) fn wrong(&self, expected: &'static str) -> LineError {
+    pub(crate) fn wrong(&self, expected: &'static str) -> LineError {
         LineError {
             at: self.at,
             expected,
@@ -94,7 +112,7 @@ impl<'a> Cursor<'a> {
 
 /// The number of two digits; at least 1000 when one of them is none.
 #[inline(always)]
-pub(super) fn two_digits(tens: u8, ones: u8) -> u32 {
+pub(crate) fn two_digits(tens: u8, ones: u8) -> u32 {
     let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
     if tens > 9 || ones > 9 {
         return 1000;

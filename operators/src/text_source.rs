@@ -1,0 +1,119 @@
+//! What parsers of text share: they read the record's value and make a document of it, or read one
+//! field of a document and set others beside it.
+
+use isobar_topology::json::{self, Kind};
+use isobar_topology::spec::{Component, Problem};
+use isobar_topology::{DocumentUse, DocumentWriter, Prepare, RecordMut, Rejection, Symbol};
+
+use crate::cursor::without_line_end;
+use crate::expression::text_of;
+use crate::field_name;
+
+/// Where the text of a record is, as the option `field` says.
+#[derive(Clone, Debug)]
+pub(crate) struct TextSource {
+    field: Option<Symbol>,
+    /// The text of a field while it is parsed.
+    text: Vec<u8>,
+}
+
+impl TextSource {
+    /// Reads the option `field` of a parser: the name of a top-level field.
+    pub(crate) fn new(
+        field: Option<&str>,
+        component: &Component,
+        prepare: &mut Prepare<'_>,
+    ) -> Result<Self, Problem> {
+        let path = component.path.key("field");
+        let field = field.map(|field| {
+            let name = field_name::top_level(field, &path)?;
+            prepare.symbol(name, &path)
+        });
+        Ok(Self {
+            field: field.transpose()?,
+            text: Vec::new(),
+        })
+    }
+
+    /// The field that is read; `None` where it is the record's value.
+    pub(crate) fn field(&self) -> Option<Symbol> {
+        self.field
+    }
+
+    /// What a parser with this source has to do with documents.
+    pub(crate) fn document_use(&self) -> DocumentUse {
+        match self.field {
+            None => DocumentUse::Makes,
+            Some(_) => DocumentUse::Needs,
+        }
+    }
+
+    /// The text of a record, without its line end.
+    #[inline]
+    pub(crate) fn read<'t, 'a: 't>(
+        &'t mut self,
+        record: &RecordMut<'a>,
+    ) -> Result<&'t [u8], Rejection> {
+        let Some(field) = self.field else {
+            let payload = record.payload();
+            return payload.map(without_line_end).ok_or_else(no_value);
+        };
+        let view = record.view();
+        let missing = |what| {
+            let name = record.symbols().name(field);
+            Rejection::new("missing_field", format!("The field {name} {what}"))
+        };
+        let raw = view.get(field).ok_or_else(|| missing("is missing"))?;
+        if Kind::of(raw) != Kind::String {
+            return Err(missing("is not text"));
+        }
+        self.text.clear();
+        self.text.extend_from_slice(&text_of(raw));
+        Ok(without_line_end(&self.text))
+    }
+}
+
+#[cold]
+fn no_value() -> Rejection {
+    Rejection::new("no_value", "The record has no value: it is a tombstone")
+}
+
+/// Writes the fields that a parser found: into a new document where it read the record's value, into
+/// the document that is there where it read the field `source`.
+#[inline]
+pub(crate) fn write(
+    record: &mut RecordMut<'_>,
+    source: Option<Symbol>,
+    fill: impl FnOnce(&mut Members<'_, '_>),
+) {
+    match source {
+        None => record.write_document(|document| fill(&mut Members::New(document))),
+        Some(_) => fill(&mut Members::Existing(record)),
+    }
+}
+
+/// The fields of a new document or of one that is there.
+pub(crate) enum Members<'m, 'r> {
+    New(&'m mut DocumentWriter<'r>),
+    Existing(&'m mut RecordMut<'r>),
+}
+
+impl Members<'_, '_> {
+    /// Writes a field whose value `write` appends as raw JSON, in place of one that has its name.
+    #[inline]
+    pub(crate) fn member(&mut self, symbol: Symbol, write: impl FnOnce(&mut Vec<u8>)) {
+        match self {
+            Members::New(document) => document.member(symbol, write),
+            Members::Existing(record) => {
+                let set = record.set_with(symbol, write);
+                set.expect("a record with a field to read has a document");
+            }
+        }
+    }
+
+    /// Writes a field with text; bytes that are not UTF-8 are replaced by U+FFFD.
+    #[inline]
+    pub(crate) fn string(&mut self, symbol: Symbol, text: &[u8]) {
+        self.member(symbol, |out| json::write_bytes_lossy(out, text));
+    }
+}
