@@ -4,7 +4,7 @@
 //! After <https://httpd.apache.org/docs/2.4/mod/mod_log_config.html> and
 //! <https://nginx.org/en/docs/http/ngx_http_log_module.html>.
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr2, memrchr};
 
 use super::Format;
 use super::time::{Clock, SPELLING, Time};
@@ -242,7 +242,7 @@ impl<'a> Text<'a> {
         let (method, rest) = self.written.split_at(method.count());
         let rest = rest.strip_prefix(b" ").filter(|_| !method.is_empty())?;
         // Paths may have spaces where clients do not escape them.
-        let last_space = rest.iter().rposition(|byte| *byte == b' ');
+        let last_space = memrchr(b' ', rest);
         let protocol = last_space.map(|space| (&rest[..space], &rest[space + 1..]));
         let protocol = protocol.filter(|(_, protocol)| protocol.starts_with(b"HTTP/"));
         let (path, protocol) = match protocol {
