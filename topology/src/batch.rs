@@ -20,7 +20,7 @@ pub struct Batch {
     arena: Arc<Arena>,
     symbols: Arc<Symbols>,
     rows: Vec<Row>,
-    /// `rows.len() * symbols.len()` slots, row by row; empty until the first edit or parse.
+    /// `rows.len() * symbols.len()` slots, row by row; none while the batch is [`AsRead`].
     slots: Vec<Slot>,
     scratch: Vec<u8>,
     /// Empty, or one for each row.
@@ -197,12 +197,14 @@ impl Batch {
                     return None;
                 }
                 let mut rows = Vec::with_capacity(count);
-                let mut slots = Vec::with_capacity(count * width);
+                let of_each = self.slots.len() / self.rows.len();
+                let mut slots = Vec::with_capacity(count * of_each);
                 let mut rejections = Vec::new();
                 for (row, to) in part_of.iter().enumerate() {
                     if usize::from(*to) == part {
                         rows.push(self.rows[row]);
-                        slots.extend_from_slice(&self.slots[row * width..(row + 1) * width]);
+                        let of_row = self.slots.get(row * width..(row + 1) * width);
+                        slots.extend_from_slice(of_row.unwrap_or_default());
                         rejections.extend(self.rejections.get(row).cloned());
                     }
                 }
@@ -282,9 +284,46 @@ impl Batch {
         for row in &mut self.rows {
             *row = row.start_over();
         }
-        self.slots.fill(Slot::default());
+        self.slots.clear();
+        let slots = self.rows.len() * self.symbols.len();
+        self.slots.resize(slots, Slot::default());
         self.scratch = Vec::new();
         self
+    }
+
+    /// Lets go of documents and edits, which a sink needs no more once it has written them down.
+    pub fn as_read(mut self) -> AsRead {
+        self.slots = Vec::new();
+        self.scratch = Vec::new();
+        AsRead(self)
+    }
+}
+
+/// A batch while a sink waits for the outcome: the records as they were read and the duty to answer,
+/// without the memory of their documents.
+#[derive(Debug)]
+pub struct AsRead(Batch);
+
+impl AsRead {
+    /// As [`Batch::answer`].
+    pub fn answer(self, answer: Answer) {
+        self.0.answer(answer);
+    }
+
+    /// As [`Batch::into_ack`].
+    pub fn into_ack(self) -> Ack {
+        self.0.into_ack()
+    }
+
+    /// As [`Batch::part`].
+    pub fn part(self, part_of: &[u8], parts: usize) -> Vec<Option<AsRead>> {
+        let parts = self.0.part(part_of, parts).into_iter();
+        parts.map(|part| part.map(AsRead)).collect()
+    }
+
+    /// The batch, to be rejected or looked at.
+    pub fn into_batch(self) -> Batch {
+        self.0.start_over()
     }
 }
 

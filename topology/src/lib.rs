@@ -30,7 +30,7 @@ pub mod testing;
 
 pub use ack::Ack;
 pub use arena::{Arena, ArenaBuilder, Headers};
-pub use batch::{Batch, Verdict};
+pub use batch::{AsRead, Batch, Verdict};
 pub use error::{Domain, OperatorError, Retry};
 pub use graph::{
     BoltContext, BoltNode, Graph, Grouping, KeySlot, MakeBolt, MakeSpout, Output, SpoutContext,

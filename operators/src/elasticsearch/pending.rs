@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use isobar_topology::{Answer, Batch, Emitter, Failure, OperatorError, Rejection, Retry};
+use isobar_topology::{Answer, AsRead, Batch, Emitter, Failure, OperatorError, Rejection, Retry};
 
 /// A batch on its way, shared by the bodies that hold records of it.
 pub(crate) struct Pending {
@@ -14,7 +14,7 @@ pub(crate) struct Pending {
 #[derive(Default)]
 struct State {
     /// `None` while its records are still being written, and after it is answered.
-    batch: Option<Batch>,
+    batch: Option<AsRead>,
     /// Bodies that are not answered yet, and the writing.
     open: usize,
     /// By row; empty while every row is delivered.
@@ -94,7 +94,7 @@ impl Pending {
 
     /// All records of the batch are in bodies, or settled.
     pub(crate) fn written(&self, batch: Batch, out: &mut Emitter) {
-        self.state.borrow_mut().batch = Some(batch);
+        self.state.borrow_mut().batch = Some(batch.as_read());
         self.close(Some(out));
     }
 
@@ -147,6 +147,7 @@ fn answer(state: State, out: Option<&mut Emitter>) {
     }
     if let (Some(part), Some(out)) = (parts.next().flatten(), out) {
         rejections.sort_by_key(|(row, _)| *row);
+        let part = part.into_batch();
         out.reject(part, rejections.into_iter().map(|(_, r)| r).collect());
     }
 }

@@ -15,6 +15,8 @@ enum Step {
     Fork,
     /// By row, one of three parts.
     Part(Vec<u8>),
+    /// Written down by a sink, parted by the outcome, and looked at again.
+    PartAsRead(Vec<u8>),
     /// By row, one of four verdicts.
     Judge(Vec<u8>),
     Edit(usize, u32),
@@ -25,6 +27,7 @@ fn step() -> impl Strategy<Value = (usize, Step)> {
     let step = prop_oneof![
         Just(Step::Fork),
         choices(3).prop_map(Step::Part),
+        choices(3).prop_map(Step::PartAsRead),
         choices(4).prop_map(Step::Judge),
         (0usize..8, any::<u32>()).prop_map(|(row, value)| Step::Edit(row, value)),
     ];
@@ -139,6 +142,7 @@ proptest! {
                 break;
             }
             let at = at % held.len();
+            let as_read = matches!(step, Step::PartAsRead(_));
             match step {
                 Step::Fork => {
                     let fork = Held { batch: held[at].batch.fork(), rows: held[at].rows.clone() };
@@ -153,11 +157,20 @@ proptest! {
                         rows[row].edit = Some(value);
                     }
                 }
-                Step::Part(part_of) => {
-                    let Held { batch, rows } = held.swap_remove(at);
-                    let parts = batch.part(&part_of[..rows.len()], 3);
+                Step::Part(part_of) | Step::PartAsRead(part_of) => {
+                    let Held { batch, mut rows } = held.swap_remove(at);
+                    let part_of = &part_of[..rows.len()];
+                    let parts: Vec<Option<Batch>> = if as_read {
+                        for row in &mut rows {
+                            (row.has_document, row.edit) = (false, None);
+                        }
+                        let parts = batch.as_read().part(part_of, 3).into_iter();
+                        parts.map(|part| part.map(AsRead::into_batch)).collect()
+                    } else {
+                        batch.part(part_of, 3)
+                    };
                     for (number, batch) in parts.into_iter().enumerate() {
-                        let of_part = rows.iter().zip(&part_of);
+                        let of_part = rows.iter().zip(part_of);
                         let of_part = of_part.filter(|(_, part)| usize::from(**part) == number);
                         let rows: Vec<Expected> = of_part.map(|(row, _)| row.clone()).collect();
                         prop_assert_eq!(batch.is_none(), rows.is_empty());
