@@ -2,22 +2,22 @@
 //!
 //! Offers starting, committing, watching and closing. Reading is done by the [`LaneReader`]s.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::assignment::Assignment;
-use super::conditions::{Condition, Conditions};
+use super::conditions::Condition;
 use super::config::ConsumerConfig;
 use super::error::Error;
 use super::ffi::commit;
 use super::lane::LaneReader;
 use super::log::lock;
-use super::mailbox::{Frontier, Mailbox};
+use super::mailbox::Frontier;
 use super::session;
-use super::shared::{Closed, Counters, Counts, Shared, add, commit_list};
+use super::shared::{Closed, Counts, Shared, add, commit_list};
 
 /// Starts consumers.
 pub struct LanedConsumer;
@@ -32,21 +32,7 @@ impl LanedConsumer {
         if !problems.is_empty() {
             return Err(Error::Config(problems.join("; ")));
         }
-        let shared = Arc::new(Shared {
-            config,
-            mailboxes: (0..lanes.max(1)).map(|_| Mailbox::default()).collect(),
-            registry: Mutex::default(),
-            requests: Mutex::default(),
-            postponed: Mutex::default(),
-            joined: false.into(),
-            conditions: Conditions::default(),
-            counters: Counters::default(),
-            session: Mutex::default(),
-            check_fatal: false.into(),
-            closing: Mutex::new(false),
-            close_asked: Condvar::new(),
-            closed: tokio::sync::watch::Sender::new(None),
-        });
+        let shared = Arc::new(Shared::new(config, lanes));
         let first = session::open(&shared)?;
         let theirs = Arc::clone(&shared);
         let _ = std::thread::Builder::new()
@@ -56,13 +42,26 @@ impl LanedConsumer {
                 what: "starting the poll thread".to_owned(),
                 source,
             })?;
+        Ok(Self::ends(shared))
+    }
+
+    fn ends(shared: Arc<Shared>) -> (Handle, Vec<LaneReader>) {
         let readers = (0..shared.mailboxes.len())
             .map(|lane| LaneReader::new(lane, Arc::clone(&shared)))
             .collect();
         let handle = Handle {
             inner: Arc::new(Owner { shared }),
         };
-        Ok((handle, readers))
+        (handle, readers)
+    }
+
+    /// A member without a client: what the group says is in the hands of the test.
+    #[cfg(test)]
+    pub(crate) fn without_client(
+        config: ConsumerConfig,
+        lanes: usize,
+    ) -> (Handle, Vec<LaneReader>) {
+        Self::ends(Arc::new(Shared::new(config, lanes)))
     }
 }
 
@@ -124,17 +123,27 @@ impl Handle {
         self.inner.shared.counters.read()
     }
 
+    /// Tells whether the group has said which partitions are ours.
+    pub fn joined(&self) -> bool {
+        self.inner.shared.joined.load(Ordering::Acquire)
+    }
+
     /// Returns the partitions that are ours at the moment, in the order of their names; `None` while
     /// that is not settled: the group was not joined yet, or the start of one is still asked for.
     pub fn assignments(&self) -> Option<Vec<Arc<Assignment>>> {
         let shared = &self.inner.shared;
-        let joined = shared.joined.load(Ordering::Acquire);
         // In this order: a partition is registered before it leaves the list of postponed ones.
-        if !joined || shared.any_postponed() {
+        if !self.joined() || shared.any_postponed() {
             return None;
         }
         let registry = lock(&shared.registry);
         Some(registry.assignments.values().cloned().collect())
+    }
+
+    /// What the poll thread works on, for tests that do its part.
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.inner.shared
     }
 
     /// Leaves the group and frees everything, waiting at most `within`; `None` when it takes

@@ -170,6 +170,24 @@ pub(crate) fn add(counter: &AtomicU64, count: u64) {
 }
 
 impl Shared {
+    pub(crate) fn new(config: ConsumerConfig, lanes: usize) -> Self {
+        Self {
+            config,
+            mailboxes: (0..lanes.max(1)).map(|_| Mailbox::default()).collect(),
+            registry: Mutex::default(),
+            requests: Mutex::default(),
+            postponed: Mutex::default(),
+            joined: false.into(),
+            conditions: Conditions::default(),
+            counters: Counters::default(),
+            session: Mutex::default(),
+            check_fatal: false.into(),
+            closing: Mutex::new(false),
+            close_asked: Condvar::new(),
+            closed: tokio::sync::watch::Sender::new(None),
+        }
+    }
+
     pub(crate) fn session(&self) -> Option<Session> {
         lock(&self.session).clone()
     }

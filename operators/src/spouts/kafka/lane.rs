@@ -52,13 +52,17 @@ struct Revoke {
 
 impl Spout for Lane {
     /// Waits until the group has been joined, so that whoever asks whether it reads is not told so
-    /// before it does. Which partitions are ours comes after that, as events.
+    /// before it does. Which partitions are ours comes after that, as events: one whose start cannot
+    /// be found yet must not keep the others unread.
     async fn open(&mut self) -> Result<(), OperatorError> {
-        while self.member.handle.assignments().is_none() {
+        while !self.member.handle.joined() {
             if self.reader.lane() == 0 {
                 self.member.show_conditions();
             }
             tokio::time::sleep(JOINED_TICK).await;
+        }
+        if self.reader.lane() == 0 {
+            self.member.show_conditions();
         }
         Ok(())
     }
@@ -414,3 +418,6 @@ impl Lane {
         )))
     }
 }
+
+#[cfg(test)]
+mod tests;

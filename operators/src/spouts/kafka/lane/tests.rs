@@ -1,0 +1,70 @@
+//! What a lane does without brokers: the group's part is done by the test.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use isobar_topology::{Counters, Health, Partitions};
+
+use super::super::member::Settings;
+use super::*;
+use crate::kafka::admin::TopicPartition;
+use crate::kafka::connection::KafkaConnection;
+use crate::kafka::{ConsumerConfig, GroupProtocol, LanedConsumer, Limits, StartPolicy};
+
+fn lane(health: &Health) -> Lane {
+    let connection = serde_json::json!({"brokers": "localhost:1"});
+    let connection: KafkaConnection = serde_json::from_value(connection).expect("a connection");
+    let config = ConsumerConfig {
+        connection,
+        group: "g".to_owned(),
+        topics: vec!["t".to_owned()],
+        start: StartPolicy::Earliest,
+        protocol: GroupProtocol::Classic,
+        instance_id: None,
+        queue_size: 1 << 20,
+        revoke_drain_timeout: Duration::from_millis(500),
+        options: BTreeMap::new(),
+    };
+    let (handle, mut readers) = LanedConsumer::without_client(config, 1);
+    let settings = Settings {
+        limits: Limits {
+            records: 10,
+            bytes: 1 << 20,
+        },
+        tombstones: None,
+        commit_interval: Duration::from_secs(2),
+        revoke_drain_timeout: Duration::from_millis(500),
+    };
+    let member = Member::new(
+        "in".into(),
+        handle,
+        Arc::new(Partitions::default()),
+        health.clone(),
+        settings,
+        None,
+        &Counters::default(),
+        1,
+    );
+    Lane::new(Arc::new(member), readers.remove(0))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_whose_start_cannot_be_found_keeps_no_lane_from_opening() {
+    let health = Health::default();
+    let mut lane = lane(&health);
+    let member = Arc::clone(&lane.member);
+    let shared = member.handle.shared();
+    let minute = Duration::from_secs(60);
+    let early = tokio::time::timeout(minute, lane.open()).await;
+    assert!(early.is_err(), "the group was not joined yet");
+
+    let postponed = TopicPartition::new("t", 3);
+    shared.postpone(vec![(postponed, "no answer".to_owned())]);
+    shared.joined.store(true, Ordering::Release);
+    let opened = tokio::time::timeout(minute, lane.open()).await;
+    opened.expect("it opens").expect("it opens well");
+    // A bounded run still waits for that partition.
+    assert!(member.handle.assignments().is_none());
+    let said = health.conditions();
+    assert_eq!(said[0].text, "topic t, partition 3: no answer");
+}
