@@ -77,8 +77,8 @@ impl Screen {
 /// Notices when nothing moves any more.
 #[derive(Debug)]
 pub struct Progress {
-    /// Records read and settled, which only grow.
-    last: (u64, u64),
+    /// Records read and settled, and what operators say of others; all only grow.
+    last: (u64, u64, u64),
     moved: Instant,
     rate: Rate,
 }
@@ -95,7 +95,7 @@ impl Progress {
     pub fn new() -> Self {
         let now = clock::now();
         Self {
-            last: (0, 0),
+            last: (0, 0, 0),
             moved: now,
             rate: Rate {
                 settled: 0,
@@ -105,10 +105,11 @@ impl Progress {
         }
     }
 
-    /// Looks at the account; returns for how long nothing was read and nothing settled.
-    pub fn still_for(&mut self, account: &Accounting) -> Duration {
+    /// Looks at the account, and at the progress that operators see elsewhere; returns for how long
+    /// nothing was read, nothing settled and nothing elsewhere got on.
+    pub fn still_for(&mut self, account: &Accounting, elsewhere: u64) -> Duration {
         let now = clock::now();
-        let seen = (account.total.read, account.total.settled());
+        let seen = (account.total.read, account.total.settled(), elsewhere);
         if seen != self.last {
             self.last = seen;
             self.moved = now;
@@ -176,16 +177,18 @@ mod tests {
     async fn reading_and_settling_are_progress() {
         let second = Duration::from_secs(1);
         let mut progress = Progress::new();
-        for (account, still_for) in [
-            (account(0, 0), 1),
-            (account(2_000, 2_000), 0),
-            (account(2_000, 2_000), 1),
-            (account(2_000, 500), 0),
-            (account(2_000, 500), 1),
-            (account(2_000, 500), 2),
+        for (account, elsewhere, still_for) in [
+            (account(0, 0), 0, 1),
+            (account(2_000, 2_000), 0, 0),
+            (account(2_000, 2_000), 0, 1),
+            (account(2_000, 500), 0, 0),
+            (account(2_000, 500), 0, 1),
+            (account(2_000, 500), 0, 2),
+            (account(2_000, 500), 1, 0),
+            (account(2_000, 500), 1, 1),
         ] {
             tokio::time::sleep(second).await;
-            assert_eq!(progress.still_for(&account).as_secs(), still_for);
+            assert_eq!(progress.still_for(&account, elsewhere).as_secs(), still_for);
         }
     }
 
@@ -194,7 +197,7 @@ mod tests {
         let mut progress = Progress::new();
         tokio::time::sleep(Duration::from_secs(2)).await;
         let account = account(5_000, 1_000);
-        let _ = progress.still_for(&account);
+        let _ = progress.still_for(&account, 0);
         let reasons = ["index: held".to_owned(), "in: connection".to_owned()];
         assert_eq!(
             progress.line(&account, Some(12_345), &reasons),

@@ -4,6 +4,7 @@
 //! is a history.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock;
@@ -12,6 +13,7 @@ use crate::clock;
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     conditions: Arc<Mutex<BTreeMap<Key, Condition>>>,
+    progress: Arc<AtomicU64>,
 }
 
 /// Component and the kind of its condition.
@@ -59,6 +61,17 @@ impl Health {
     /// All conditions, by component.
     pub fn conditions(&self) -> Vec<Condition> {
         self.lock().values().cloned().collect()
+    }
+
+    /// Says that what a component waits for has come closer, although no record of this process was
+    /// read or answered: a bounded run that waits for other members of its group does not stand still.
+    pub fn count_progress(&self) {
+        let _ = self.progress.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often [`Health::count_progress`] was called; only grows.
+    pub fn progress(&self) -> u64 {
+        self.progress.load(Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Condition>> {

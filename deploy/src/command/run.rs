@@ -38,7 +38,8 @@ pub struct RunArgs {
     exit_when_caught_up: bool,
 
     /// With --exit-when-caught-up: ends with exit code 4 when nothing was read and nothing settled for
-    /// so long, because an outside system is away.
+    /// so long, because an outside system is away. A replica without partitions gives up when the
+    /// others commit nothing for so long.
     #[arg(long, value_name = "TIME", default_value = "60s")]
     give_up_after: units::Duration,
 
@@ -184,7 +185,8 @@ impl Run<'_> {
                 upkeep = clock::now() + Recorder::UPKEEP_INTERVAL;
             }
             let account = self.observer.accounting();
-            let still_for = progress.still_for(&account);
+            let elsewhere = running.health().progress();
+            let still_for = progress.still_for(&account, elsewhere);
             let reasons = self.observer.reasons();
             self.screen.show(|| {
                 let lag = self.observer.lag.total();

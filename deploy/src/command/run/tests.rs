@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::Parser;
 use isobar_topology::testing::{FnBolt, source_batch};
 use isobar_topology::{
-    AnyBolt, AnySpout, BoltNode, Graph, Grouping, MakeSpout, Next, RetryPolicy, Spout,
+    AnyBolt, AnySpout, BoltNode, Graph, Grouping, Health, MakeSpout, Next, RetryPolicy, Spout,
     SpoutContext, SpoutNode, Symbols, Target,
 };
 use tokio::sync::mpsc;
@@ -27,6 +27,21 @@ impl Spout for Ten {
             Some(step) => Ok(step),
             None => std::future::pending().await,
         }
+    }
+}
+
+/// Has nothing itself and sees others get on, every half minute for five minutes.
+struct Watcher {
+    health: Health,
+}
+
+impl Spout for Watcher {
+    async fn next(&mut self) -> Result<Next, OperatorError> {
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            self.health.count_progress();
+        }
+        Ok(Next::End)
     }
 }
 
@@ -80,12 +95,19 @@ async fn run<F: Future<Output = ()>>(
     more: &[&str],
     meanwhile: impl FnOnce(mpsc::Sender<&'static str>) -> F,
 ) -> (Report, Duration) {
+    run_graph(graph(), more, meanwhile).await
+}
+
+async fn run_graph<F: Future<Output = ()>>(
+    graph: Graph,
+    more: &[&str],
+    meanwhile: impl FnOnce(mpsc::Sender<&'static str>) -> F,
+) -> (Report, Duration) {
     let arguments = ["isobar", "run", "t.yaml"].iter().chain(more);
     let Command::Run(args) = Cli::parse_from(arguments).command else {
         unreachable!("the command is run")
     };
     let local = LocalSet::new();
-    let graph = graph();
     let plan = isobar_topology::PlanReport {
         topology: graph.name.clone(),
         lanes: 1,
@@ -178,6 +200,19 @@ async fn a_bounded_run_gives_up_when_nothing_moves_for_a_minute() {
         ],
     );
     assert!(took < Duration::from_secs(67), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bounded_run_that_waits_for_others_goes_on_while_they_get_on() {
+    let mut graph = graph();
+    graph.spouts[0].start = Box::new(|context: SpoutContext| {
+        let health = context.health;
+        let make: MakeSpout = Box::new(|| AnySpout::new(Watcher { health }));
+        Ok(vec![make])
+    });
+    let (report, took) = run_graph(graph, &["--exit-when-caught-up"], |_| async {}).await;
+    assert_eq!(report.exit(), Exit::Done, "{}", report.text());
+    assert_eq!(took.as_secs(), 300);
 }
 
 #[tokio::test(start_paused = true)]
