@@ -189,8 +189,6 @@ struct Inner {
     brokers: String,
     client: Mutex<Current>,
     pending: Arc<Pending>,
-    conditions: Arc<Conditions>,
-    broken: Arc<AtomicBool>,
 }
 
 struct Current {
@@ -226,22 +224,13 @@ impl Producer {
         }
         let brokers = config.connection.brokers.join(",");
         let pending = Pending::new();
-        let conditions = Arc::new(Conditions::default());
-        let broken = Arc::new(AtomicBool::new(false));
-        let context = Context {
-            pending: Arc::clone(&pending),
-            conditions: Arc::clone(&conditions),
-            broken: Arc::clone(&broken),
-        };
-        let current = make(&client_config, &brokers, context)?;
+        let current = make(&client_config, &brokers, &pending)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 config: client_config,
                 brokers,
                 client: Mutex::new(current),
                 pending,
-                conditions,
-                broken,
             }),
         })
     }
@@ -276,7 +265,7 @@ impl Producer {
                     }
                     code => {
                         if code == RDKafkaErrorCode::Fatal {
-                            self.inner.broken.store(true, Ordering::Relaxed);
+                            client.context().broken.store(true, Ordering::Relaxed);
                         }
                         let error = DeliveryError {
                             code,
@@ -294,17 +283,17 @@ impl Producer {
         let inner = &*self.inner;
         let mut current = lock(&inner.client);
         let rested = clock::now().saturating_duration_since(current.made) > RENEW_AT_MOST_EVERY;
-        if inner.broken.load(Ordering::Relaxed) && rested {
-            let context = (*current.client.context()).clone_parts();
-            match make(&inner.config, &inner.brokers, context) {
+        if current.client.context().broken.load(Ordering::Relaxed) && rested {
+            match make(&inner.config, &inner.brokers, &inner.pending) {
                 Ok(fresh) => {
                     tracing::warn!("The Kafka producer met a fatal error; a new one takes over");
-                    inner.broken.store(false, Ordering::Relaxed);
                     let old = std::mem::replace(&mut *current, fresh);
                     // Its drop answers what is left, which can take half a second.
                     drop_aside(old.client);
                 }
-                Err(error) => inner
+                Err(error) => current
+                    .client
+                    .context()
                     .conditions
                     .raise(Subject::Connection, error.to_string()),
             }
@@ -314,7 +303,8 @@ impl Producer {
 
     /// Returns what is wrong at the moment; empty when all is well.
     pub fn conditions(&self) -> Vec<Condition> {
-        self.inner.conditions.read()
+        let client = Arc::clone(&lock(&self.inner.client).client);
+        client.context().conditions.read()
     }
 
     /// Returns how many records wait for the brokers.
@@ -333,7 +323,12 @@ impl Producer {
 /// A broken client is replaced at most this often.
 const RENEW_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
-fn make(config: &ClientConfig, brokers: &str, context: Context) -> Result<Current, Error> {
+fn make(config: &ClientConfig, brokers: &str, pending: &Arc<Pending>) -> Result<Current, Error> {
+    let context = Context {
+        pending: Arc::clone(pending),
+        conditions: Conditions::default(),
+        broken: AtomicBool::new(false),
+    };
     let client = config
         .create_with_context(context)
         .map_err(|source| Error::Client {
@@ -382,18 +377,21 @@ impl Drop for Inner {
     }
 }
 
+/// What one client calls back into: its successor starts well, and what it still says while it ends
+/// is about itself.
 struct Context {
     pending: Arc<Pending>,
-    conditions: Arc<Conditions>,
-    broken: Arc<AtomicBool>,
+    conditions: Conditions,
+    broken: AtomicBool,
 }
 
 impl Context {
-    fn clone_parts(&self) -> Self {
-        Self {
-            pending: Arc::clone(&self.pending),
-            conditions: Arc::clone(&self.conditions),
-            broken: Arc::clone(&self.broken),
+    /// A record was written: the brokers answer, this client may write, and the topic takes it.
+    fn clear_conditions(&self, topic: &str) {
+        if self.conditions.any() {
+            self.conditions.clear(&Subject::Connection);
+            self.conditions.clear(&Subject::Group);
+            self.conditions.clear(&Subject::Topic(topic.to_owned()));
         }
     }
 }
@@ -421,8 +419,8 @@ impl ProducerContext for Context {
 
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
         match result {
-            Ok(_) => {
-                self.conditions.clear(&Subject::Connection);
+            Ok(record) => {
+                self.clear_conditions(rdkafka::Message::topic(record));
                 self.pending.delivered(opaque);
             }
             Err((error, record)) => {

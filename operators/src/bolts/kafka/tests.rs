@@ -280,6 +280,30 @@ async fn failures_of_the_cluster_make_records_wait_and_are_said() {
 }
 
 #[tokio::test]
+async fn a_bolt_that_got_over_a_fatal_error_is_well_again() {
+    let mut fixture = Fixture::new(json!({"value": "payload"})).await;
+    // An idempotent producer that may not get an id is of no more use.
+    let denied = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED];
+    fixture
+        .cluster
+        .request_errors(RDKafkaApiKey::InitProducerId, &denied);
+    assert_eq!(fixture.run(&[Input::raw("a")]).await, [Fate::Failed]);
+    let said = fixture.conditions();
+    assert!(
+        said.iter()
+            .any(|text| text.contains("Cluster authorization failed")),
+        "{said:?}"
+    );
+    // The new client is made a while later: until then the old one takes nothing.
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while fixture.run(&[Input::raw("b")]).await == [Fate::Failed] {
+        assert!(tokio::time::Instant::now() < deadline, "it gets over it");
+    }
+    assert_eq!(fixture.conditions(), Vec::<String>::new());
+    assert_eq!(fixture.read("out", 1)[0].payload(), Some(&b"b"[..]));
+}
+
+#[tokio::test]
 async fn a_letter_whose_topic_cannot_be_told_waits() {
     let mut fixture = Fixture::new(json!({"topic": "out{{ doc.to }}"})).await;
     let batch = fixture
