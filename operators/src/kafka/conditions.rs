@@ -10,6 +10,7 @@ use std::time::Duration;
 use isobar_topology::clock::{self, Instant};
 use rdkafka::error::RDKafkaErrorCode;
 
+use super::admin::TopicPartition;
 use super::log::lock;
 
 /// What a condition is about.
@@ -21,6 +22,8 @@ pub enum Subject {
     Group,
     /// A topic, by name.
     Topic(String),
+    /// A partition alone: what is read of another one says nothing about it.
+    Partition(TopicPartition),
 }
 
 /// Something that is wrong and may pass.
@@ -69,6 +72,11 @@ impl Conditions {
             let _ = conditions.remove(subject);
             self.any.store(!conditions.is_empty(), Ordering::Release);
         }
+    }
+
+    /// Tells whether something is wrong with this.
+    pub(crate) fn stands(&self, subject: &Subject) -> bool {
+        self.any() && lock(&self.by_subject).contains_key(subject)
     }
 
     /// Tells whether there may be a condition, without a lock.

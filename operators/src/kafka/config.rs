@@ -222,12 +222,12 @@ const COMPRESSION: u64 = 8;
 pub(crate) const RECORD_OVERHEAD: u64 = 800;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(json: serde_json::Value) -> ConsumerConfig {
-        ConsumerConfig {
-            connection: serde_json::from_value(json).expect("the test's connection is well formed"),
+impl ConsumerConfig {
+    /// A group of a cluster that is not asked for anything.
+    pub(crate) fn for_tests() -> Self {
+        let connection = serde_json::json!({"brokers": "localhost:9092"});
+        Self {
+            connection: serde_json::from_value(connection).expect("a connection"),
             group: "g".to_owned(),
             topics: vec!["logs".to_owned()],
             start: StartPolicy::Earliest,
@@ -238,9 +238,21 @@ mod tests {
             options: BTreeMap::new(),
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(json: serde_json::Value) -> ConsumerConfig {
+        ConsumerConfig {
+            connection: serde_json::from_value(json).expect("the test's connection is well formed"),
+            ..ConsumerConfig::for_tests()
+        }
+    }
 
     fn plain() -> ConsumerConfig {
-        config(serde_json::json!({"brokers": "localhost:9092"}))
+        ConsumerConfig::for_tests()
     }
 
     #[test]

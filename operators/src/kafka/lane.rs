@@ -283,7 +283,10 @@ impl LaneReader {
     fn clear_conditions(&self, assignment: &Assignment) {
         let conditions = &self.shared.conditions;
         if conditions.any() {
-            conditions.clear(&Subject::Topic(assignment.partition.topic.to_string()));
+            let partition = &assignment.partition;
+            conditions.clear(&Subject::Partition(partition.clone()));
+            // It is there, and may be read.
+            conditions.clear(&Subject::Topic(partition.topic.to_string()));
         }
     }
 }

@@ -155,6 +155,8 @@ pub(crate) enum Request {
     Seek(Arc<Assignment>, i64),
     /// The broker has no such offset; the partition stands still.
     OutOfRange(Arc<Assignment>, i64),
+    /// An error stood in the partition's queue in place of a record.
+    Failed(Arc<Assignment>),
     /// Nothing came since the partition was moved, and the lane's queue is empty.
     Silent(Arc<Assignment>, i64),
 }

@@ -179,9 +179,9 @@ pub(crate) fn take_over(
         let partition = &assignment.partition;
         // The lane hears of the partition before its first record can come.
         shared.mailboxes[assignment.lane].push(Control::Assign(Arc::clone(&assignment)));
-        shared
-            .conditions
-            .clear(&Subject::Topic(partition.topic.to_string()));
+        let conditions = &shared.conditions;
+        conditions.clear(&Subject::Partition(partition.clone()));
+        conditions.clear(&Subject::Topic(partition.topic.to_string()));
         if assignment.start.held.is_none() {
             let offset = assignment.start.offset;
             reading.push((assignment, offset));
@@ -292,6 +292,8 @@ pub(crate) fn give_up(shared: &Shared, assignments: &[Arc<Assignment>]) {
     let mut registry = lock(&shared.registry);
     for assignment in assignments {
         assignment.set_state(State::Gone);
+        let subject = Subject::Partition(assignment.partition.clone());
+        shared.conditions.clear(&subject);
         let current = registry.assignments.get(&assignment.partition);
         if current.is_some_and(|current| same(current, assignment)) {
             let _ = registry.assignments.remove(&assignment.partition);

@@ -13,7 +13,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::admin::{self, Spec, TopicPartition};
-use super::assignment::{Assignment, Held};
+use super::assignment::{Assignment, Held, same};
 use super::conditions::Subject;
 use super::error::Error;
 use super::ffi::list;
@@ -33,6 +33,9 @@ const VERIFY_AFTER: Duration = Duration::from_secs(2);
 
 /// A partition of which nothing comes, because there is nothing, is looked at less and less often.
 const VERIFY_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
+
+/// Between two looks whether a partition without records has got over its error.
+const CURED_AGAIN: Duration = Duration::from_secs(10);
 
 /// Before asking again what could not be answered.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -67,6 +70,8 @@ enum Step {
     Resume(Arc<Assignment>, i64),
     /// Ask the lane whether anything came.
     Verify(Arc<Assignment>),
+    /// Has the partition got over its error, although no record comes to show it?
+    Cured(Arc<Assignment>),
 }
 
 impl Recovery {
@@ -114,6 +119,13 @@ impl Recovery {
             Request::OutOfRange(assignment, next) => {
                 self.step(shared, client, Step::Bounds(assignment, next));
             }
+            Request::Failed(assignment) => {
+                let waits =
+                    |step: &Step| matches!(step, Step::Cured(one) if same(one, &assignment));
+                if !self.due.iter().any(|(_, step)| waits(step)) {
+                    self.later(VERIFY_AFTER, Step::Cured(assignment));
+                }
+            }
             Request::Silent(assignment, next) if assignment.is_owned() => {
                 let uncommitted = shared.config.reads_uncommitted();
                 match bounds(client, &assignment.partition, uncommitted) {
@@ -149,7 +161,24 @@ impl Recovery {
                     send_to_lane(client, &session, &assignment);
                 }
             }
-            Step::Bounds(..) | Step::Resume(..) | Step::Verify(_) | Step::Forward(_) => {}
+            Step::Cured(assignment) if assignment.is_owned() => {
+                let subject = Subject::Partition(assignment.partition.clone());
+                if !shared.conditions.stands(&subject) {
+                    return;
+                }
+                let uncommitted = shared.config.reads_uncommitted();
+                let bounds = bounds(client, &assignment.partition, uncommitted);
+                if is_read_to(&bounds, assignment.next()) {
+                    shared.conditions.clear(&subject);
+                } else {
+                    self.later(CURED_AGAIN, Step::Cured(assignment));
+                }
+            }
+            Step::Bounds(..)
+            | Step::Resume(..)
+            | Step::Verify(_)
+            | Step::Forward(_)
+            | Step::Cured(_) => {}
         }
     }
 
@@ -262,6 +291,12 @@ fn resume_at(next: i64, start: i64, end: i64) -> Option<i64> {
     }
 }
 
+/// Tells whether a partition answers and has no record after those that were read. As long as it has
+/// some, they show whether it can be read.
+fn is_read_to(bounds: &Result<(i64, i64), String>, next: i64) -> bool {
+    bounds.as_ref().is_ok_and(|(_, end)| *end <= next)
+}
+
 /// Tells the lane that what comes from now on starts at this offset.
 fn moved(shared: &Shared, assignment: &Arc<Assignment>, at: i64) {
     shared.mailboxes[assignment.lane].push(Control::Moved(Arc::clone(assignment), at));
@@ -315,7 +350,7 @@ impl Shared {
             let topic = &partition.topic;
             let text = format!("topic {topic}, partition {}: {text}", partition.partition);
             self.conditions
-                .raise(Subject::Topic(topic.to_string()), text);
+                .raise(Subject::Partition(partition.clone()), text);
         }
         let mut postponed = lock(&self.postponed);
         postponed
@@ -329,8 +364,8 @@ impl Shared {
         lock(&self.postponed).partitions.retain(|partition| {
             let forgotten = partitions.contains(partition);
             if forgotten {
-                let topic = partition.topic.to_string();
-                self.conditions.clear(&Subject::Topic(topic));
+                self.conditions
+                    .clear(&Subject::Partition(partition.clone()));
             }
             !forgotten
         });
@@ -370,6 +405,9 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use super::super::assignment::Start;
+    use super::super::config::ConsumerConfig;
+    use super::super::consumer::LanedConsumer;
     use super::*;
 
     #[test]
@@ -388,5 +426,45 @@ mod tests {
                 "{next} {start} {end}"
             );
         }
+    }
+
+    #[test]
+    fn an_idle_partition_is_well_when_it_answers_and_has_no_more_records() {
+        assert!(is_read_to(&Ok((3, 10)), 10));
+        assert!(!is_read_to(&Ok((3, 11)), 10));
+        assert!(!is_read_to(&Err("no answer".to_owned()), 10));
+    }
+
+    #[test]
+    fn what_one_partition_shows_says_nothing_about_another() {
+        let config = ConsumerConfig::for_tests();
+        let (handle, _readers) = LanedConsumer::without_client(config, 1);
+        let shared = handle.shared();
+        let partitions = [0, 3].map(|number| TopicPartition::new("t", number));
+        let said = || -> Vec<String> {
+            let conditions = handle.conditions().into_iter();
+            conditions.map(|condition| condition.text).collect()
+        };
+        let failed = partitions.clone().map(|one| (one, "no answer".to_owned()));
+        shared.postpone(failed.to_vec());
+        assert_eq!(said().len(), 2);
+        let start = Start {
+            offset: 0,
+            from_commit: false,
+            metadata: None,
+            cluster_id: "c".into(),
+            topic_id: None,
+            held: None,
+        };
+        let [first, other] = partitions;
+        let taken = take_over(shared, vec![(first, start.clone())]);
+        assert_eq!(said(), ["topic t, partition 3: no answer"]);
+        // Of the other one nothing came yet; what is wrong with it goes when it goes.
+        let (assignment, _) = &taken[0];
+        shared.postpone(vec![(assignment.partition.clone(), "again".to_owned())]);
+        give_up(shared, std::slice::from_ref(assignment));
+        assert_eq!(said(), ["topic t, partition 3: no answer"]);
+        let _ = take_over(shared, vec![(other, start)]);
+        assert_eq!(said(), Vec::<String>::new());
     }
 }

@@ -139,7 +139,11 @@ impl Table {
             if partition >= 0 && !topic.is_empty() {
                 return Sorted::Unknown;
             }
-            raise(shared, topic, text);
+            let subject = match topic {
+                "" => Subject::Group,
+                topic => Subject::Topic(topic.to_owned()),
+            };
+            shared.conditions.raise(subject, text.to_owned());
             return Sorted::Dropped;
         };
         if !slot.assignment.is_owned() {
@@ -152,11 +156,10 @@ impl Table {
             let next = slot.acceptance.next();
             shared.request(Request::OutOfRange(Arc::clone(&slot.assignment), next));
         } else {
-            raise(
-                shared,
-                topic,
-                &format!("topic {topic}, partition {partition}: {text}"),
-            );
+            let subject = Subject::Partition(slot.assignment.partition.clone());
+            let text = format!("topic {topic}, partition {partition}: {text}");
+            shared.conditions.raise(subject, text);
+            shared.request(Request::Failed(Arc::clone(&slot.assignment)));
         }
         Sorted::Dropped
     }
@@ -335,13 +338,4 @@ impl Table {
         self.index.clear();
         self.last = None;
     }
-}
-
-fn raise(shared: &Shared, topic: &str, text: &str) {
-    let subject = if topic.is_empty() {
-        Subject::Group
-    } else {
-        Subject::Topic(topic.to_owned())
-    };
-    shared.conditions.raise(subject, text.to_owned());
 }

@@ -80,7 +80,9 @@ impl Member {
                 (|s| matches!(s, Subject::Connection)) as fn(&Subject) -> bool,
             ),
             (GROUP, |s| matches!(s, Subject::Group)),
-            (TOPIC, |s| matches!(s, Subject::Topic(_))),
+            (TOPIC, |s| {
+                matches!(s, Subject::Topic(_) | Subject::Partition(_))
+            }),
         ] {
             let of_kind = conditions.iter().filter(|one| is_kind(&one.subject));
             let texts: Vec<&str> = of_kind.map(|one| one.text.as_str()).collect();

@@ -1,6 +1,5 @@
 //! What a lane does without brokers: the group's part is done by the test.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use isobar_topology::{Counters, Health, Partitions};
@@ -8,24 +7,10 @@ use isobar_topology::{Counters, Health, Partitions};
 use super::super::member::Settings;
 use super::*;
 use crate::kafka::admin::TopicPartition;
-use crate::kafka::connection::KafkaConnection;
-use crate::kafka::{ConsumerConfig, GroupProtocol, LanedConsumer, Limits, StartPolicy};
+use crate::kafka::{ConsumerConfig, LanedConsumer, Limits};
 
 fn lane(health: &Health) -> Lane {
-    let connection = serde_json::json!({"brokers": "localhost:1"});
-    let connection: KafkaConnection = serde_json::from_value(connection).expect("a connection");
-    let config = ConsumerConfig {
-        connection,
-        group: "g".to_owned(),
-        topics: vec!["t".to_owned()],
-        start: StartPolicy::Earliest,
-        protocol: GroupProtocol::Classic,
-        instance_id: None,
-        queue_size: 1 << 20,
-        revoke_drain_timeout: Duration::from_millis(500),
-        options: BTreeMap::new(),
-    };
-    let (handle, mut readers) = LanedConsumer::without_client(config, 1);
+    let (handle, mut readers) = LanedConsumer::without_client(ConsumerConfig::for_tests(), 1);
     let settings = Settings {
         limits: Limits {
             records: 10,
