@@ -2,6 +2,7 @@
 //! edges, bounds, guarantees, and every problem at once.
 
 mod checks;
+mod partial;
 mod report;
 
 use std::collections::BTreeMap;
@@ -14,10 +15,11 @@ use crate::json;
 use crate::outcome::Policy;
 use crate::registry::{Prepare, PreparedBolt, PreparedSpout, Registry};
 use crate::retry::RetryPolicy;
-use crate::spec::{self, Component, OnRejected, Path, Problem, Problems, Spec};
+use crate::spec::{self, Component, Input, OnRejected, Path, Problem, Problems, Spec};
 use crate::stream::Stream;
 use crate::symbol::{Symbol, Symbols};
 
+use partial::Unprepared;
 pub use report::{EdgeReport, MemoryReport, NodeReport, PlanReport};
 
 /// A topology that can be run, and what can be said about it.
@@ -73,6 +75,7 @@ pub fn plan_after(
         .iter()
         .map(|connection| (connection.id.as_str(), connection))
         .collect();
+    let mut unprepared = Unprepared::after(&problems);
     checks::connections(spec, registry, &mut problems);
     let mut prepare = Prepare {
         topology: &spec.name,
@@ -82,15 +85,20 @@ pub fn plan_after(
         connections: &connections,
         directory,
     };
-    let spouts = prepare_spouts(spec, registry, &mut prepare, &mut problems);
-    let bolts = prepare_bolts(spec, registry, &mut prepare, &mut problems);
-    // Edges to operators that could not be prepared would only repeat what is wrong with those.
-    problems.clone().or(())?;
+    let spouts = prepare_spouts(spec, registry, &mut prepare, &mut unprepared, &mut problems);
+    let bolts = prepare_bolts(spec, registry, &mut prepare, &mut unprepared, &mut problems);
 
     let mut edges = Vec::new();
-    connect(&spouts, &bolts, &mut edges, &mut problems);
-    let drops = connect_rejected(spec, &bolts, &mut edges, &mut prepare, &mut problems);
-    checks::streams_lead_somewhere(&spouts, &bolts, &edges, &mut problems);
+    connect(&spouts, &bolts, &unprepared, &mut edges, &mut problems);
+    let drops = connect_rejected(
+        spec,
+        &bolts,
+        &unprepared,
+        &mut edges,
+        &mut prepare,
+        &mut problems,
+    );
+    checks::streams_lead_somewhere(&spouts, &bolts, &unprepared, &edges, &mut problems);
     checks::documents_are_made(&bolts, &edges, &mut problems);
     checks::no_record_arrives_twice(&spouts, &bolts, &edges, &mut problems);
     let slots = key_slots(&edges, &bolts, &mut prepare, &mut problems);
@@ -114,6 +122,7 @@ fn prepare_spouts<'s>(
     spec: &'s Spec,
     registry: &Registry,
     prepare: &mut Prepare<'_>,
+    unprepared: &mut Unprepared<'s>,
     problems: &mut Problems,
 ) -> Vec<Prepared<'s, PreparedSpout>> {
     let mut prepared = Vec::new();
@@ -121,10 +130,14 @@ fn prepare_spouts<'s>(
         let Some(kind) = registry.spout(&component.kind) else {
             let known = registry.spouts.iter().map(|kind| kind.name);
             checks::unknown_type(component, "spout", known.collect(), problems);
+            unprepared.add(component);
             continue;
         };
-        if let Some(made) = problems.take((kind.prepare)(component, prepare)) {
-            prepared.push(Prepared { component, made });
+        match (kind.prepare)(component, prepare) {
+            Ok(made) => prepared.push(Prepared { component, made }),
+            Err(found) => {
+                unprepared.refused(component, found, prepare.connections, problems);
+            }
         }
     }
     prepared
@@ -134,6 +147,7 @@ fn prepare_bolts<'s>(
     spec: &'s Spec,
     registry: &Registry,
     prepare: &mut Prepare<'_>,
+    unprepared: &mut Unprepared<'s>,
     problems: &mut Problems,
 ) -> Vec<Prepared<'s, PreparedBolt>> {
     let mut prepared = Vec::new();
@@ -151,10 +165,14 @@ fn prepare_bolts<'s>(
         let Some(kind) = registry.bolt(&component.kind) else {
             let known = registry.bolts.iter().map(|kind| kind.name);
             checks::unknown_type(component, "bolt", known.collect(), problems);
+            unprepared.add(component);
             continue;
         };
-        if let Some(made) = problems.take((kind.prepare)(component, prepare)) {
-            prepared.push(Prepared { component, made });
+        match (kind.prepare)(component, prepare) {
+            Ok(made) => prepared.push(Prepared { component, made }),
+            Err(found) => {
+                unprepared.refused(component, found, prepare.connections, problems);
+            }
         }
     }
     prepared
@@ -163,48 +181,41 @@ fn prepare_bolts<'s>(
 fn connect<'s>(
     spouts: &[Prepared<'s, PreparedSpout>],
     bolts: &[Prepared<'s, PreparedBolt>],
+    unprepared: &Unprepared<'s>,
     edges: &mut Vec<Edge<'s>>,
     problems: &mut Problems,
 ) {
+    let stream_of = |input: &Input| -> Option<Result<Stream, Problem>> {
+        let name = input.from.component.as_str();
+        let source = bolts.iter().find(|bolt| bolt.component.id == name);
+        let streams = match source {
+            Some(source) => checks::stream_names(&source.made),
+            None if spouts.iter().any(|spout| spout.component.id == name) => {
+                vec!["out".to_owned()]
+            }
+            // What is wrong with it was said already.
+            None => return None,
+        };
+        Some(checks::stream_of(input, &streams))
+    };
     for (to, bolt) in bolts.iter().enumerate() {
         for input in &bolt.component.inputs {
-            let name = input.from.component.as_str();
-            let source = bolts.iter().find(|bolt| bolt.component.id == name);
-            let streams = match source {
-                Some(source) => checks::stream_names(&source.made),
-                None => vec!["out".to_owned()],
-            };
-            debug_assert!(source.is_some() || spouts.iter().any(|s| s.component.id == name));
-            let wanted = input.from.stream.as_deref().unwrap_or("out");
-            let Some(index) = streams.iter().position(|stream| stream == wanted) else {
-                let known: Vec<&str> = streams
-                    .iter()
-                    .map(String::as_str)
-                    .filter(|stream| !stream.is_empty())
-                    .collect();
-                problems.push(
-                    Problem::new(
-                        input.path.clone(),
-                        format!("`{name}` has no stream `{wanted}`"),
-                    )
-                    .expected(if known.is_empty() {
-                        format!("another input: `{name}` is a sink and emits nothing")
-                    } else {
-                        format!("one of {}", known.join(", "))
-                    })
-                    .near(wanted, known)
-                    .at(input.place),
-                );
-                continue;
-            };
-            let stream = Stream::at(index);
-            edges.push(Edge {
-                from: name,
-                stream,
-                to,
-                grouping: &input.grouping,
-                dead_letter: stream == Stream::REJECTED && bolt.made.is_sink(),
-            });
+            match stream_of(input) {
+                Some(Ok(stream)) => edges.push(Edge {
+                    from: &input.from.component,
+                    stream,
+                    to,
+                    grouping: &input.grouping,
+                    dead_letter: stream == Stream::REJECTED && bolt.made.is_sink(),
+                }),
+                Some(Err(problem)) => problems.push(problem),
+                None => {}
+            }
+        }
+    }
+    for input in unprepared.inputs() {
+        if let Some(Err(problem)) = stream_of(input) {
+            problems.push(problem);
         }
     }
 }
@@ -213,6 +224,7 @@ fn connect<'s>(
 fn connect_rejected<'s>(
     spec: &'s Spec,
     bolts: &[Prepared<'s, PreparedBolt>],
+    unprepared: &Unprepared<'s>,
     edges: &mut Vec<Edge<'s>>,
     prepare: &mut Prepare<'_>,
     problems: &mut Problems,
@@ -228,7 +240,7 @@ fn connect_rejected<'s>(
         let consumed = edges
             .iter()
             .any(|edge| edge.from == id && edge.stream == Stream::REJECTED);
-        if consumed || Some(number) == letters {
+        if consumed || Some(number) == letters || unprepared.may_consume(id, "rejected") {
             continue;
         }
         match (bolt.component.on_rejected, letters) {
@@ -248,6 +260,7 @@ fn connect_rejected<'s>(
                 grouping: LOCAL,
                 dead_letter: true,
             }),
+            (None, None) if spec.dead_letter.is_some() => {}
             (None, None) => problems.push(
                 Problem::new(
                     bolt.component.path.clone(),

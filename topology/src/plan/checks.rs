@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::partial::Unprepared;
 use super::{Edge, Prepared};
 use crate::registry::{DocumentUse, PreparedBolt, PreparedSpout, Registry};
-use crate::spec::{Component, Problem, Problems, Spec};
+use crate::spec::{Component, Input, Problem, Problems, Spec};
 use crate::stream::Stream;
 
 /// The names of a bolt's streams by index; empty where it does not have the stream.
@@ -13,6 +14,29 @@ pub(super) fn stream_names(bolt: &PreparedBolt) -> Vec<String> {
     let mut names = vec![named(bolt.emits, "out"), named(true, "rejected")];
     names.extend(bolt.streams.iter().cloned());
     names
+}
+
+/// The stream that an input names, of a component with these.
+pub(super) fn stream_of(input: &Input, streams: &[String]) -> Result<Stream, Problem> {
+    let name = &input.from.component;
+    let wanted = input.from.stream.as_deref().unwrap_or("out");
+    if let Some(index) = streams.iter().position(|stream| stream == wanted) {
+        return Ok(Stream::at(index));
+    }
+    let known = streams.iter().map(String::as_str);
+    let known: Vec<&str> = known.filter(|stream| !stream.is_empty()).collect();
+    let problem = Problem::new(
+        input.path.clone(),
+        format!("`{name}` has no stream `{wanted}`"),
+    );
+    let expected = match known.is_empty() {
+        true => format!("another input: `{name}` is a sink and emits nothing"),
+        false => format!("one of {}", known.join(", ")),
+    };
+    Err(problem
+        .expected(expected)
+        .near(wanted, known)
+        .at(input.place))
 }
 
 pub(super) fn unknown_type(
@@ -50,6 +74,7 @@ pub(super) fn connections(spec: &Spec, registry: &Registry, problems: &mut Probl
 pub(super) fn streams_lead_somewhere(
     spouts: &[Prepared<'_, PreparedSpout>],
     bolts: &[Prepared<'_, PreparedBolt>],
+    unprepared: &Unprepared<'_>,
     edges: &[Edge<'_>],
     problems: &mut Problems,
 ) {
@@ -59,6 +84,9 @@ pub(super) fn streams_lead_somewhere(
             .any(|edge| edge.from == id && edge.stream == stream)
     };
     let mut complain = |component: &Component, stream: &str| {
+        if unprepared.may_consume(&component.id, stream) {
+            return;
+        }
         let of = match stream {
             "out" => component.id.clone(),
             named => format!("{}.{named}", component.id),
@@ -94,13 +122,18 @@ pub(super) fn documents_are_made(
     problems: &mut Problems,
 ) {
     let mut has_document: BTreeMap<&str, bool> = BTreeMap::new();
+    let is_bolt = |id: &str| bolts.iter().any(|bolt| bolt.component.id == id);
     for (number, bolt) in bolts.iter().enumerate() {
         let inputs = edges.iter().filter(|edge| edge.to == number);
-        let arrives = inputs.clone().count() > 0
-            && inputs.clone().all(|edge| {
-                edge.stream != Stream::REJECTED
-                    && has_document.get(edge.from).copied().unwrap_or(false)
-            });
+        // Where an input could not be connected something else is wrong.
+        let known = inputs.clone().count();
+        let arrives = known < bolt.component.inputs.len()
+            || known > 0
+                && inputs.clone().all(|edge| {
+                    let of_source = has_document.get(edge.from).copied();
+                    edge.stream != Stream::REJECTED
+                        && of_source.unwrap_or_else(|| is_bolt(edge.from))
+                });
         let only_letters = inputs.clone().all(|edge| edge.dead_letter);
         if bolt.made.document == DocumentUse::Needs && !arrives && !only_letters {
             problems.push(

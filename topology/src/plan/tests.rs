@@ -201,6 +201,68 @@ fn what_leads_nowhere_or_arrives_twice_is_refused() {
 }
 
 #[test]
+fn what_is_wrong_with_one_component_hides_nothing_of_the_others() {
+    let unknown = "expected one of parse, set, route, part, index, letters";
+    check(
+        json!({
+            "parse": {"type": "parze", "inputs": ["in"]},
+            "route": {"type": "route", "inputs": ["parse"]},
+            "mark": {"type": "sett", "inputs": ["route.rest"]},
+            "index": {"type": "index", "inputs": ["route.error", "mark"]},
+        }),
+        &[
+            "bolts.index.inputs[0]: `route` has no stream `error`; expected one of rejected, errors, rest; did you mean errors?",
+            &format!("bolts.mark.type: unknown type of bolt `sett`; {unknown}; did you mean set?"),
+            &format!(
+                "bolts.parse.type: unknown type of bolt `parze`; {unknown}; did you mean parse?"
+            ),
+            "bolts.route: nobody consumes `route.errors`; expected a bolt with `inputs: [route.errors]`; a `blackhole` drops records by name",
+        ],
+    );
+}
+
+#[test]
+fn a_dead_letter_that_is_wrong_is_all_that_is_said() {
+    let file = json!({
+        "isobar": 1, "name": "t", "spouts": {"in": {"type": "script"}},
+        "bolts": {
+            "parse": {"type": "parse", "inputs": ["in"]},
+            "index": {"type": "index", "inputs": ["parse"]},
+        },
+        "dead_letter": {"type": "leters", "connection": "kafak"},
+    });
+    let spec = Spec::read(&Node::from_json(&file)).expect("sound");
+    let planned = plan(&spec, &registry(), 2, FilePath::new("."));
+    let text = planned.map(|_| ()).expect_err("its type").to_string();
+    assert!(text.starts_with("dead_letter.type: unknown type"), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+}
+
+#[test]
+fn an_unknown_connection_shows_beside_other_problems_of_its_component() {
+    let mut registry = registry();
+    registry.bolts.push(bolt_type("write", |component, _| {
+        let path = component.path.key("size");
+        Err(Problem::new(path, "too small").into())
+    }));
+    let file = json!({
+        "isobar": 1, "name": "t", "spouts": {"in": {"type": "script"}},
+        "bolts": {"write": {"type": "write", "inputs": ["in"], "connection": "kafak"}},
+        "connections": {"kafka": {"type": "kafka"}},
+        "dead_letter": {"type": "letters"},
+    });
+    let spec = Spec::read(&Node::from_json(&file)).expect("sound");
+    let planned = plan(&spec, &registry, 2, FilePath::new("."));
+    let text = planned.map(|_| ()).expect_err("two").to_string();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(
+        lines.contains(&"bolts.write.connection: unknown connection `kafak`; expected kafka; did you mean kafka?"),
+        "{text}"
+    );
+    assert!(lines.contains(&"bolts.write.size: too small"), "{text}");
+}
+
+#[test]
 fn rejected_records_lead_somewhere_or_say_why_not() {
     let file = json!({
         "isobar": 1, "name": "t", "spouts": {"in": {"type": "script"}},

@@ -152,6 +152,11 @@ impl Problems {
             .retain(|problem| problem.place.is_none_or(|place| !places.contains(&place)));
     }
 
+    /// The problems as they were found.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.0.iter()
+    }
+
     /// Whether this one is among them.
     pub fn contains(&self, problem: &Problem) -> bool {
         self.0.contains(problem)

@@ -242,6 +242,14 @@ fn of_alternatives_the_one_that_was_meant_is_explained() {
 #[test]
 fn what_a_schema_cannot_say_has_its_place_too() {
     check(r#"{"ratio": 1, "even": 3}"#, &["3: o.even: 3 is odd"]);
+    // Nor does what the schema finds hide it.
+    check(
+        r#"{"bounded": 11, "even": 3, "on": true}"#,
+        &[
+            "2: o.bounded: found 11; expected a number from 1 to 10",
+            "3: o.even: 3 is odd",
+        ],
+    );
     check(
         r#"{"wait": "2 weeks", "size": "big"}"#,
         &[
