@@ -83,6 +83,17 @@ impl Template {
         }
     }
 
+    /// The text around the placeholders, in order; what every result begins with comes first, and is
+    /// empty where that is a placeholder.
+    pub(crate) fn fixed(&self) -> impl Iterator<Item = &str> {
+        let starts_open = matches!(self.pieces.first(), Some(Piece::Placeholder { .. }));
+        let texts = self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Text(text) => Some(text.as_str()),
+            Piece::Placeholder { .. } => None,
+        });
+        starts_open.then_some("").into_iter().chain(texts)
+    }
+
     /// Appends the text for a record. Nothing is appended when a placeholder is missing, null or
     /// undefined. Objects and lists are appended as JSON.
     pub(crate) fn render(&self, record: Record<'_>, out: &mut Vec<u8>) -> Result<(), Missing> {

@@ -58,6 +58,9 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         queue_size: config.queue_size.get() as u64,
         options: config.options.clone(),
     };
+    if let Some(reason) = producer.check_together() {
+        return Err(problems_of(component, vec![format!("options: {reason}")]));
+    }
     let facts = config.facts(&producer);
     let memory_shared = producer.memory();
     let (form, producer) = (Arc::new(form), Arc::new(SharedProducer::new(producer)));

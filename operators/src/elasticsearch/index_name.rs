@@ -7,26 +7,43 @@ const LENGTH_MAX: usize = 255;
 /// Finds what is wrong with a name; what follows is "the index name X …". A sound name needs no escapes
 /// in JSON.
 pub(crate) fn problem(name: &str) -> Option<&'static str> {
-    const FORBIDDEN: &[char] = &['\\', '/', '*', '?', '"', '<', '>', '|', ' ', ',', '#', ':'];
     if name.is_empty() {
         return Some("is empty");
     }
     if name.len() > LENGTH_MAX {
         return Some("is longer than 255 bytes");
     }
-    if name.starts_with(['-', '_', '+']) {
+    if name.starts_with(BAD_STARTS) {
         return Some("starts with -, _ or +");
     }
     if name == "." || name == ".." {
         return Some("is only dots");
     }
-    if name.contains(FORBIDDEN) {
+    problem_of_part(name)
+}
+
+/// Finds what no name with this text in it, or at its start, can be.
+pub(crate) fn problem_of_parts<'a>(
+    mut parts: impl Iterator<Item = &'a str>,
+) -> Option<&'static str> {
+    let start = parts.next()?;
+    if start.starts_with(BAD_STARTS) {
+        return Some("starts with -, _ or +");
+    }
+    problem_of_part(start).or_else(|| parts.find_map(problem_of_part))
+}
+
+const BAD_STARTS: [char; 3] = ['-', '_', '+'];
+
+fn problem_of_part(part: &str) -> Option<&'static str> {
+    const FORBIDDEN: &[char] = &['\\', '/', '*', '?', '"', '<', '>', '|', ' ', ',', '#', ':'];
+    if part.contains(FORBIDDEN) {
         return Some(r#"contains a space or one of \ / * ? " < > | , # :"#);
     }
-    if name.chars().any(char::is_control) {
+    if part.chars().any(char::is_control) {
         return Some("contains a control character");
     }
-    if name.chars().any(|c| !c.to_lowercase().eq([c])) {
+    if part.chars().any(|c| !c.to_lowercase().eq([c])) {
         return Some("is not all lower case");
     }
     None
@@ -70,5 +87,21 @@ mod tests {
         }
         assert_eq!(problem(&"é".repeat(127)), None);
         assert!(problem(&"é".repeat(128)).is_some());
+    }
+
+    #[test]
+    fn what_is_fixed_of_a_name_is_checked_alone() {
+        for parts in [["", "-logs"], ["logs-", "_a"], [".", ".x"]] {
+            assert_eq!(problem_of_parts(parts.into_iter()), None, "{parts:?}");
+        }
+        for (parts, part) in [
+            (["Logs-", ""], "lower case"),
+            (["logs-", "-X"], "lower case"),
+            (["_logs-", ""], "starts with"),
+            (["logs ", ""], "space"),
+        ] {
+            let found = problem_of_parts(parts.into_iter()).expect(part);
+            assert!(found.contains(part), "{parts:?}: {found}");
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::types::RDKafkaType;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -79,6 +80,11 @@ impl ConsumerConfig {
             problems.push("topics: name at least one".to_owned());
         }
         problems.extend(self.topics.iter().filter_map(|topic| topic_problem(topic)));
+        for (number, topic) in self.topics.iter().enumerate() {
+            if self.topics[..number].contains(topic) {
+                problems.push(format!("topics: {topic:?} is named twice"));
+            }
+        }
         if self.protocol == GroupProtocol::Consumer {
             for name in SET_BY_BROKER {
                 if self.option(name).is_some() {
@@ -93,6 +99,11 @@ impl ConsumerConfig {
                 .push("options: group.remote.assignor needs `group_protocol: consumer`".to_owned());
         }
         problems
+    }
+
+    /// Says why librdkafka would make no client of these settings, if so; contacts nobody.
+    pub(crate) fn check_together(&self, lanes: usize) -> Option<String> {
+        options::check_together(self.client_config(lanes), RDKafkaType::RD_KAFKA_CONSUMER)
     }
 
     fn option(&self, name: &str) -> Option<&String> {
@@ -305,6 +316,14 @@ mod tests {
         assert!(config.check().is_empty());
         config.topics = ["logs*", "", "..", "^logs("].map(str::to_owned).to_vec();
         assert_eq!(config.check().len(), 4);
+        config.topics = ["a", "^b", "a", "^b"].map(str::to_owned).to_vec();
+        assert_eq!(
+            config.check(),
+            [
+                r#"topics: "a" is named twice"#,
+                r#"topics: "^b" is named twice"#
+            ]
+        );
         config.topics.clear();
         assert_eq!(config.check(), ["topics: name at least one"]);
     }

@@ -5,8 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use rdkafka::ClientConfig;
+use rdkafka::client::Client;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaType;
+use rdkafka::{ClientConfig, ClientContext};
 use rdkafka_sys::RDKafkaConfRes;
 
 use super::ffi::conf;
@@ -35,6 +38,44 @@ fn check_one(name: &str, value: &str) -> Option<String> {
         Err(KafkaError::ClientConfig(_, reason, ..)) => Some(format!("{name}: {reason}")),
         Err(error) => Some(format!("{name}: {error}")),
     }
+}
+
+/// Makes a client with these settings and drops it: some cannot go together, which librdkafka says only
+/// then. The client knows no broker and no secret, so it contacts nobody and reads no file.
+pub(crate) fn check_together(mut config: ClientConfig, kind: RDKafkaType) -> Option<String> {
+    let is_of_connection = |name: &str| {
+        name == "bootstrap.servers"
+            || name == "security.protocol"
+            || name.starts_with("ssl.")
+            || name.starts_with("sasl.")
+    };
+    let names: Vec<String> = config
+        .config_map()
+        .keys()
+        .map(|&name| name.to_owned())
+        .collect();
+    for name in names.iter().filter(|name| is_of_connection(name)) {
+        let _ = config.remove(name);
+    }
+    let made = config
+        .create_native_config()
+        .and_then(|native| Client::new(&config, native, kind, Unheard));
+    match made {
+        Ok(_) => None,
+        Err(KafkaError::ClientCreation(reason)) => Some(reason),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// Listens to a client that is dropped at once, and says nothing.
+struct Unheard;
+
+impl ClientContext for Unheard {
+    fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
+
+    fn stats_raw(&self, _: &[u8]) {}
+
+    fn error(&self, _: KafkaError, _: &str) {}
 }
 
 fn unknown(name: &str) -> String {

@@ -18,6 +18,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{
     BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer,
 };
+use rdkafka::types::RDKafkaType;
 use rdkafka::{ClientConfig, ClientContext};
 use tokio::sync::oneshot;
 
@@ -47,6 +48,30 @@ impl ProducerConfig {
     /// librdkafka keeps around each record and for requests on their way.
     pub fn memory(&self) -> usize {
         2 * self.kbytes() as usize * 1024
+    }
+
+    /// Says why librdkafka would make no client of these settings, if so; contacts nobody.
+    pub(crate) fn check_together(&self) -> Option<String> {
+        options::check_together(self.client_config(), RDKafkaType::RD_KAFKA_PRODUCER)
+    }
+
+    fn client_config(&self) -> ClientConfig {
+        let mut config = self.connection.client_config();
+        for (name, value) in &self.options {
+            let _ = config.set(name, value);
+        }
+        let _ = config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("compression.type", self.compression.name())
+            .set("queue.buffering.max.kbytes", self.kbytes().to_string())
+            .set("queue.buffering.max.messages", self.records().to_string())
+            .set("statistics.interval.ms", "0");
+        if config.get("topic.metadata.propagation.max.ms").is_none() {
+            // How long a missing topic is taken for a new one; what fails is sent again anyway.
+            let _ = config.set("topic.metadata.propagation.max.ms", "10000");
+        }
+        config
     }
 
     /// A record larger than the whole queue would wait for room for ever.
@@ -204,24 +229,7 @@ impl Producer {
         if !problems.is_empty() {
             return Err(Error::Config(problems.join("; ")));
         }
-        let mut client_config = config.connection.client_config();
-        for (name, value) in &config.options {
-            let _ = client_config.set(name, value);
-        }
-        let _ = client_config
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            .set("compression.type", config.compression.name())
-            .set("queue.buffering.max.kbytes", config.kbytes().to_string())
-            .set("queue.buffering.max.messages", config.records().to_string())
-            .set("statistics.interval.ms", "0");
-        if client_config
-            .get("topic.metadata.propagation.max.ms")
-            .is_none()
-        {
-            // How long a missing topic is taken for a new one; what fails is sent again anyway.
-            let _ = client_config.set("topic.metadata.propagation.max.ms", "10000");
-        }
+        let client_config = config.client_config();
         let brokers = config.connection.brokers.join(",");
         let pending = Pending::new();
         let current = make(&client_config, &brokers, &pending)?;

@@ -54,6 +54,11 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedS
         let problem = Problem::new(path, format!("{} is too short", config.commit_interval));
         problems.push(problem.expected("at least 100ms").at(component.place));
     }
+    if problems.is_empty()
+        && let Some(reason) = consumer.check_together(prepare.lanes)
+    {
+        problems = problems_of(component, vec![format!("options: {reason}")]);
+    }
     problems.or(())?;
     let tombstones = match config.on_tombstone {
         config::OnTombstone::Pass => None,

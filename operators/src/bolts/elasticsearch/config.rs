@@ -401,12 +401,15 @@ fn index(
 ) -> Result<Index, Problem> {
     let path = component.path.key(option);
     let template = Template::compile(text, &path, prepare)?;
-    let Some(name) = template.constant() else {
-        return Ok(Index::Template(template));
+    let constant = template.constant();
+    let problem = match constant {
+        Some(name) => index_name::problem(name),
+        None => index_name::problem_of_parts(template.fixed()),
     };
-    match index_name::problem(name) {
-        None => Ok(Index::Constant(name.into())),
-        Some(problem) => Err(Problem::new(path, format!("the name {problem}"))
+    match (problem, constant) {
+        (None, Some(name)) => Ok(Index::Constant(name.into())),
+        (None, None) => Ok(Index::Template(template)),
+        (Some(problem), _) => Err(Problem::new(path, format!("the name {problem}"))
             .expected("a name as Elasticsearch allows them, such as logs-app")),
     }
 }

@@ -48,6 +48,10 @@ fn what_is_wrong_is_said_at_the_option() {
             &["bolts.bolt.index: the name is not all lower case"],
         ),
         (
+            json!({"index": "Logs-{{ event_time.format('%Y') }}"}),
+            &["bolts.bolt.index: the name is not all lower case"],
+        ),
+        (
             json!({"data_stream": "_x", "op": "index"}),
             &[
                 "bolts.bolt.data_stream: the name starts with",

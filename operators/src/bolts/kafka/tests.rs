@@ -337,4 +337,8 @@ fn options_that_cannot_work_are_found_before_anything_starts() {
         &["topic: column 8", "unknown connection `kafk`"],
     );
     check(json!({"connection": "kafka"}), &["topic"]);
+    check(
+        json!({"connection": "kafka", "topic": "a", "options": {"max.in.flight": 10}}),
+        &["bolts.bolt.options: "],
+    );
 }

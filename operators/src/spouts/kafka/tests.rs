@@ -52,6 +52,14 @@ fn options_that_cannot_work_are_found_before_anything_starts() {
             "options": {"session.timeout.ms": 6000}}),
         &["spouts.in.options: session.timeout.ms is set at the brokers"],
     );
+    check(
+        json!({"topics": ["a", "a"], "start": "earliest"}),
+        &["spouts.in.topics: \"a\" is named twice"],
+    );
+    check(
+        json!({"topics": ["a"], "start": "earliest", "options": {"session.timeout.ms": 600_000}}),
+        &["spouts.in.options: `max.poll.interval.ms`"],
+    );
     check(json!({"topics": ["a"]}), &["start"]);
     check(
         json!({"topics": ["a"], "start": "2026-01-01"}),
