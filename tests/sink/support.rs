@@ -302,6 +302,7 @@ fn registry() -> Registry {
                 max_in_flight_records: number("max_in_flight") as usize,
                 max_in_flight_bytes: 1 << 30,
                 max_uncommitted: usize::MAX,
+                reads: None,
                 memory: 0,
                 facts: Vec::new(),
             })

@@ -43,8 +43,8 @@ pub use partition::{Account, Partition, Partitions};
 pub use plan::{EdgeReport, MemoryReport, NodeReport, Plan, PlanReport, plan, plan_after};
 pub use record::{DocumentWriter, NoDocument, Record, RecordMut, Shared};
 pub use registry::{
-    BoltType, ConnectionType, DocumentUse, Prepare, PreparedBolt, PreparedSpout, Registry,
-    SpoutType,
+    BoltType, ConnectionType, DocumentUse, Prepare, PreparedBolt, PreparedSpout, ReadsTopic,
+    Registry, SpoutType, Topic,
 };
 pub use rejection::Rejection;
 pub use retry::RetryPolicy;

@@ -68,6 +68,8 @@ pub struct PreparedSpout {
     pub max_in_flight_bytes: usize,
     /// Most records of one partition between frontier and last read.
     pub max_uncommitted: usize,
+    /// Tells whether it reads this topic; `None` where no bolt can write what it reads.
+    pub reads: Option<Box<ReadsTopic>>,
     /// Bytes that its client holds at most, over all lanes, besides what is in flight.
     pub memory: usize,
     /// What a plan tells about it: (what, value).
@@ -87,6 +89,10 @@ pub struct PreparedBolt {
     /// What it writes to, for sinks where two copies of one record would be taken for one: the same
     /// text means the same target.
     pub writes: Option<String>,
+    /// The topic that it writes, where that is the same for all records.
+    pub topic: Option<Topic>,
+    /// What nobody else may write while it runs, such as a file.
+    pub owns: Option<String>,
     /// Bytes that each copy holds at most, besides the batches in flight.
     pub memory_per_lane: usize,
     /// Bytes that all copies share, such as tables.
@@ -104,6 +110,8 @@ impl PreparedBolt {
             streams: Vec::new(),
             document: DocumentUse::Needs,
             writes: None,
+            topic: None,
+            owns: None,
             memory_per_lane: 0,
             memory_shared: 0,
             facts: Vec::new(),
@@ -114,6 +122,18 @@ impl PreparedBolt {
     pub(crate) fn is_sink(&self) -> bool {
         !self.emits && self.streams.is_empty()
     }
+}
+
+/// Tells whether a spout reads a topic.
+pub type ReadsTopic = dyn Fn(&Topic) -> bool;
+
+/// A topic that bolts write and spouts read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// Addresses of its cluster; clusters that share one are the same.
+    pub brokers: Vec<String>,
+    /// Its name.
+    pub name: String,
 }
 
 /// What a bolt has to do with documents.

@@ -210,6 +210,7 @@ pub fn registry() -> Registry {
                 max_in_flight_records: 1_000,
                 max_in_flight_bytes: 64 << 20,
                 max_uncommitted: 100_000,
+                reads: None,
                 memory: 0,
                 facts: Vec::new(),
             })

@@ -175,6 +175,7 @@ fn prepare_numbers(component: &Component, _: &mut Prepare<'_>) -> Result<Prepare
         max_in_flight_records: 1_000,
         max_in_flight_bytes: 1 << 20,
         max_uncommitted: 10_000,
+        reads: None,
         memory: 1 << 20,
         facts: vec![("records".to_owned(), config.records.to_string())],
     })

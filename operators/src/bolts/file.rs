@@ -65,16 +65,20 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
             .expected("one path for all records, without templates")
             .into());
     }
+    let file = prepare.file(&config.path);
     let writer = Appender {
-        path: prepare.file(&config.path),
+        path: file.clone(),
         sync: config.sync,
         open: None,
     };
     let writer = SharedWriter::new(writer.path.display().to_string(), writer);
     let format = config.format;
+    // `./a` and `a` are one file.
+    let written: PathBuf = file.components().collect();
     Ok(PreparedBolt {
         emits: false,
         document: document_use(format),
+        owns: Some(format!("the file {}", written.display())),
         memory_per_lane: LineSink::<Appender>::MEMORY,
         facts: vec![("path".to_owned(), config.path)],
         ..PreparedBolt::new(Arc::new(move |context| {
@@ -236,6 +240,17 @@ mod tests {
         assert!(error.to_string().starts_with(&text), "{error}");
         assert_eq!(bolt.harness.fates(), Some(vec![Fate::Failed]));
         assert_eq!(bolt.health.conditions()[0].text, error.to_string());
+    }
+
+    #[test]
+    fn one_file_is_one_target_however_it_is_written() {
+        let scratch = Scratch::new();
+        let owns = |path: &str| {
+            let bolt = prepared(&scratch, &json!({"path": path}));
+            bolt.prepared.owns.expect("a file")
+        };
+        assert_eq!(owns("out/a"), owns("./out//a"));
+        assert_ne!(owns("out/a"), owns("out/b"));
     }
 
     #[test]

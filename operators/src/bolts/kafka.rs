@@ -13,7 +13,7 @@ use std::sync::Arc;
 use isobar_topology::spec::{Component, Problems, parse_config};
 use isobar_topology::{
     Answer, AnyBolt, Batch, Bolt, BoltContext, BoltType, Counter, DocumentUse, Emitter, Failure,
-    OperatorError, Prepare, PreparedBolt, Rejection,
+    OperatorError, Prepare, PreparedBolt, Rejection, Topic,
 };
 
 use crate::connections::problems_of;
@@ -63,6 +63,13 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     }
     let facts = config.facts(&producer);
     let memory_shared = producer.memory();
+    let topic = match &form.topic {
+        outgoing::Topic::Constant(name) => Some(Topic {
+            brokers: producer.connection.brokers.clone(),
+            name: name.clone(),
+        }),
+        outgoing::Topic::Template(_) => None,
+    };
     let (form, producer) = (Arc::new(form), Arc::new(SharedProducer::new(producer)));
     Ok(PreparedBolt {
         emits: false,
@@ -70,6 +77,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
             ValueOf::Document => DocumentUse::Needs,
             ValueOf::Payload => DocumentUse::Any,
         },
+        topic,
         memory_per_lane: 2 * Outgoing::KEPT,
         memory_shared,
         facts,

@@ -101,6 +101,15 @@ impl ConsumerConfig {
         problems
     }
 
+    /// Tells whether a topic of this name is read.
+    pub(crate) fn reads(&self, topic: &str) -> bool {
+        let is_it = |named: &String| match named.starts_with('^') {
+            true => Pattern::new(named).is_ok_and(|pattern| pattern.matches(topic)),
+            false => named == topic,
+        };
+        self.topics.iter().any(is_it)
+    }
+
     /// Says why librdkafka would make no client of these settings, if so; contacts nobody.
     pub(crate) fn check_together(&self, lanes: usize) -> Option<String> {
         options::check_together(self.client_config(lanes), RDKafkaType::RD_KAFKA_CONSUMER)

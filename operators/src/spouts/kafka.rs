@@ -78,7 +78,13 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedS
     };
     // Each lane may have taken one batch too many when the bound on what is in flight is reached.
     let per_lane = settings.limits.held_at_most() + settings.limits.bytes;
+    let read = consumer.clone();
     Ok(PreparedSpout {
+        reads: Some(Box::new(move |topic| {
+            let brokers = &read.connection.brokers;
+            let is_of_cluster = topic.brokers.iter().any(|one| brokers.contains(one));
+            is_of_cluster && read.reads(&topic.name)
+        })),
         max_in_flight_records: config.max_in_flight_records,
         max_in_flight_bytes: config.max_in_flight_bytes.get(),
         max_uncommitted: config.max_uncommitted,

@@ -200,3 +200,69 @@ pub(super) fn no_record_arrives_twice(
         }
     }
 }
+
+/// Records must not come round: what a bolt writes to a topic that a spout on its way reads would be
+/// read again, and written again, for ever.
+pub(super) fn no_record_comes_round(
+    spouts: &[Prepared<'_, PreparedSpout>],
+    bolts: &[Prepared<'_, PreparedBolt>],
+    edges: &[Edge<'_>],
+    problems: &mut Problems,
+) {
+    for spout in spouts {
+        let Some(reads) = &spout.made.reads else {
+            continue;
+        };
+        let id = spout.component.id.as_str();
+        let mut behind = vec![id];
+        let mut at = 0;
+        while let Some(from) = behind.get(at).copied() {
+            at += 1;
+            for edge in edges.iter().filter(|edge| edge.from == from) {
+                let to = bolts[edge.to].component.id.as_str();
+                if !behind.contains(&to) {
+                    behind.push(to);
+                }
+            }
+        }
+        let is_behind =
+            |bolt: &&Prepared<'_, PreparedBolt>| behind[1..].contains(&bolt.component.id.as_str());
+        for bolt in bolts.iter().filter(is_behind) {
+            if let Some(topic) = bolt.made.topic.as_ref().filter(|topic| reads(topic)) {
+                let path = bolt.component.path.key("topic");
+                let message = format!(
+                    "`{id}` reads the topic {} too: records would come round for ever",
+                    topic.name
+                );
+                problems
+                    .push(Problem::new(path, message).expected("a topic that it does not read"));
+            }
+        }
+    }
+}
+
+/// What only one may write is written by one bolt: another one would wait for ever.
+pub(super) fn no_target_has_two_owners(
+    bolts: &[Prepared<'_, PreparedBolt>],
+    problems: &mut Problems,
+) {
+    let mut owners: BTreeMap<&str, &Component> = BTreeMap::new();
+    for bolt in bolts {
+        let Some(target) = bolt.made.owns.as_deref() else {
+            continue;
+        };
+        match owners.get(target) {
+            None => {
+                let _ = owners.insert(target, bolt.component);
+            }
+            Some(owner) => {
+                let path = bolt.component.path.key("path");
+                let message = format!("`{}` writes {target} too", owner.id);
+                problems.push(
+                    Problem::new(path, message)
+                        .expected("another one, or all records as `inputs` of one bolt"),
+                );
+            }
+        }
+    }
+}

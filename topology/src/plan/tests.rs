@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::operator::{AnyBolt, Next};
-use crate::registry::{BoltType, DocumentUse, SpoutType};
+use crate::registry::{BoltType, DocumentUse, SpoutType, Topic};
 use crate::spec::Node;
 use crate::testing::{FnBolt, Script};
 
@@ -37,6 +37,7 @@ fn registry() -> Registry {
                     max_in_flight_records: 10,
                     max_in_flight_bytes: 1000,
                     max_uncommitted: 10,
+                    reads: None,
                     memory: 0,
                     facts: Vec::new(),
                 })
@@ -196,6 +197,79 @@ fn what_leads_nowhere_or_arrives_twice_is_refused() {
         json!({"parse": {"type": "parze", "inputs": ["in"]}}),
         &[
             "bolts.parse.type: unknown type of bolt `parze`; expected one of parse, set, route, part, index, letters; did you mean parse?",
+        ],
+    );
+}
+
+#[test]
+fn records_do_not_come_round_and_files_have_one_writer() {
+    let mut registry = registry();
+    registry.spouts[0].prepare = |component, _| {
+        let own = component.id.clone();
+        Ok(PreparedSpout {
+            start: Box::new(|_| Ok(vec![Box::new(|| Script::spout([Next::End]))])),
+            max_in_flight_records: 10,
+            max_in_flight_bytes: 1000,
+            max_uncommitted: 10,
+            reads: Some(Box::new(move |topic| topic.name == own)),
+            memory: 0,
+            facts: Vec::new(),
+        })
+    };
+    registry.bolts.push(bolt_type("topic", |component, _| {
+        let name = component.config.get("topic").and_then(|node| node.text());
+        Ok(PreparedBolt {
+            emits: false,
+            document: DocumentUse::Any,
+            topic: name.map(|name| Topic {
+                brokers: Vec::new(),
+                name: name.to_owned(),
+            }),
+            owns: component
+                .config
+                .get("file")
+                .map(|_| "the file f".to_owned()),
+            ..nothing()
+        })
+    }));
+    let check = |bolts: Value, dead_letter: Value, expected: &[&str]| {
+        let file = json!({
+            "isobar": 1, "name": "t",
+            "spouts": {"a": {"type": "script"}, "b": {"type": "script"}},
+            "bolts": bolts, "dead_letter": dead_letter,
+        });
+        let spec = Spec::read(&Node::from_json(&file)).expect("sound");
+        let planned = plan(&spec, &registry, 2, FilePath::new("."));
+        let text = planned.map(|_| ()).map_err(|problems| problems.to_string());
+        let text = text.err().unwrap_or_default();
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected);
+    };
+    let round = "reads the topic a too: records would come round for ever; expected a topic that it does not read";
+    let bolts = |parsed: &str, other: &str| {
+        json!({
+            "parse": {"type": "parse", "inputs": ["a"]},
+            "out": {"type": "topic", "inputs": ["parse"], "topic": parsed},
+            "other": {"type": "topic", "inputs": ["b"], "topic": other},
+        })
+    };
+    // From one spout's topic to another's is a way, not a circle.
+    check(bolts("b", "c"), json!({"type": "topic", "topic": "d"}), &[]);
+    check(
+        bolts("a", "c"),
+        json!({"type": "topic", "topic": "a"}),
+        &[
+            &format!("bolts.out.topic: `a` {round}"),
+            &format!("dead_letter.topic: `a` {round}"),
+        ],
+    );
+    check(
+        json!({
+            "one": {"type": "topic", "inputs": ["a"], "file": "f"},
+            "two": {"type": "topic", "inputs": ["b"], "file": "f"},
+        }),
+        json!({"type": "letters"}),
+        &[
+            "bolts.two.path: `one` writes the file f too; expected another one, or all records as `inputs` of one bolt",
         ],
     );
 }

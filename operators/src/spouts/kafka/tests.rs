@@ -10,6 +10,11 @@ use serde_json::{Value, json};
 use crate::registry;
 
 fn planned(brokers: &str, spout: Value) -> Result<Plan, Problems> {
+    let end = json!({"type": "blackhole", "inputs": ["in"], "on_rejected": "drop"});
+    planned_to(brokers, spout, end)
+}
+
+fn planned_to(brokers: &str, spout: Value, end: Value) -> Result<Plan, Problems> {
     let mut all = json!({"type": "kafka", "connection": "kafka"});
     let given = spout.as_object().expect("a mapping").clone();
     all.as_object_mut().expect("a mapping").extend(given);
@@ -17,7 +22,7 @@ fn planned(brokers: &str, spout: Value) -> Result<Plan, Problems> {
         "isobar": 1, "name": "logs",
         "connections": {"kafka": {"type": "kafka", "brokers": brokers}},
         "spouts": {"in": all},
-        "bolts": {"end": {"type": "blackhole", "inputs": ["in"], "on_rejected": "drop"}},
+        "bolts": {"end": end},
     });
     let spec = Spec::read(&Node::from_json(&file)).expect("the file is sound");
     plan(&spec, &registry(), 2, Path::new("."))
@@ -65,6 +70,28 @@ fn options_that_cannot_work_are_found_before_anything_starts() {
         json!({"topics": ["a"], "start": "2026-01-01"}),
         &["write earliest, latest, or a time"],
     );
+}
+
+#[test]
+fn a_topic_is_not_read_and_written_by_one_topology() {
+    for (topics, topic, is_round) in [
+        (json!(["a"]), "b", false),
+        (json!(["^a.*"]), "ba", false),
+        (json!(["b", "a"]), "a", true),
+        (json!(["^a.*"]), "a-dead", true),
+    ] {
+        let spout = json!({"topics": topics, "start": "earliest"});
+        let end = json!({
+            "type": "kafka", "connection": "kafka", "inputs": ["in"], "topic": topic,
+            "value": "payload", "on_rejected": "drop",
+        });
+        let planned = planned_to("localhost:1", spout, end).map(|_| ());
+        let said = planned.map_err(|problems| problems.to_string());
+        let expected = format!(
+            "bolts.end.topic: `in` reads the topic {topic} too: records would come round for ever; expected a topic that it does not read"
+        );
+        assert_eq!(said, if is_round { Err(expected) } else { Ok(()) });
+    }
 }
 
 #[test]
