@@ -9,7 +9,9 @@ mod filter;
 mod kafka;
 mod lookup;
 mod parse_access_log;
+mod parse_csv;
 mod parse_json;
+mod parse_key_value;
 mod parse_syslog;
 mod remove_fields;
 mod rename_fields;
@@ -23,6 +25,8 @@ pub(crate) fn list() -> Vec<BoltType> {
         parse_json::TYPE,
         parse_syslog::TYPE,
         parse_access_log::TYPE,
+        parse_key_value::TYPE,
+        parse_csv::TYPE,
         set_fields::TYPE,
         remove_fields::TYPE,
         rename_fields::TYPE,

@@ -5,6 +5,7 @@ mod connections;
 mod cursor;
 pub mod dead_letter;
 mod elasticsearch;
+mod escapes;
 mod event_time;
 mod expression;
 mod field_name;

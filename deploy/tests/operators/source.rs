@@ -23,6 +23,8 @@ pub fn ordinary() -> Vec<Payload> {
         "<34>1 2003-10-11T22:14:15.003Z host su - ID47 [a b=\"c\"] text",
         "<13>Nov 14 22:13:20 host app[7]: text",
         r#"192.0.2.1 - bob [14/Nov/2023:22:13:20 +0000] "GET /a HTTP/1.1" 200 512 "-" "agent""#,
+        "level=info msg=\"all well\" took=5ms",
+        "2024-05-06T07:08:09Z,web-1,200,\"all, well\"",
         "plain text",
     ];
     let lines = lines.iter().cycle().take(200);

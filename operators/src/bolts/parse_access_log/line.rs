@@ -9,6 +9,7 @@ use memchr::{memchr, memchr2, memrchr};
 use super::Format;
 use super::time::{Clock, SPELLING, Time};
 use crate::cursor::{Cursor, LineError};
+use crate::escapes;
 
 /// What a line says; absent is what it leaves out or says to be `-`.
 #[derive(Clone, Copy, Debug)]
@@ -267,7 +268,7 @@ impl<'a> Text<'a> {
         'a: 'p,
     {
         if self.escaped {
-            resolve(self.written, plain);
+            escapes::resolve(self.written, plain);
             plain
         } else {
             self.written
@@ -278,30 +279,4 @@ impl<'a> Text<'a> {
 /// RFC 9110, section 5.6.2, but for the characters that no method has.
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
-}
-
-#[cold]
-fn resolve(written: &[u8], plain: &mut Vec<u8>) {
-    plain.clear();
-    let mut rest = written;
-    while let Some(at) = memchr(b'\\', rest) {
-        plain.extend_from_slice(&rest[..at]);
-        let (byte, length) = match &rest[at + 1..] {
-            [b'x', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                let digit = |byte: u8| (byte as char).to_digit(16).expect("a digit") as u8;
-                (digit(*high) << 4 | digit(*low), 4)
-            }
-            [b'n', ..] => (b'\n', 2),
-            [b'r', ..] => (b'\r', 2),
-            [b't', ..] => (b'\t', 2),
-            [b'b', ..] => (0x08, 2),
-            [b'f', ..] => (0x0C, 2),
-            [b'v', ..] => (0x0B, 2),
-            [quote @ (b'"' | b'\\'), ..] => (*quote, 2),
-            _ => (b'\\', 1),
-        };
-        plain.push(byte);
-        rest = &rest[at + length..];
-    }
-    plain.extend_from_slice(rest);
 }
