@@ -12,6 +12,7 @@ mod parse_access_log;
 mod parse_csv;
 mod parse_json;
 mod parse_key_value;
+mod parse_regex;
 mod parse_syslog;
 mod remove_fields;
 mod rename_fields;
@@ -27,6 +28,7 @@ pub(crate) fn list() -> Vec<BoltType> {
         parse_access_log::TYPE,
         parse_key_value::TYPE,
         parse_csv::TYPE,
+        parse_regex::TYPE,
         set_fields::TYPE,
         remove_fields::TYPE,
         rename_fields::TYPE,

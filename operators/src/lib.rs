@@ -2,6 +2,7 @@
 
 mod bolts;
 mod connections;
+mod conversion;
 mod cursor;
 pub mod dead_letter;
 mod elasticsearch;
@@ -9,6 +10,7 @@ mod escapes;
 mod event_time;
 mod expression;
 mod field_name;
+mod groups;
 pub mod kafka;
 pub mod lag;
 mod letter;
@@ -16,6 +18,7 @@ mod lines;
 #[cfg(test)]
 mod one_record;
 mod ordered;
+mod pattern;
 #[cfg(test)]
 mod scratch;
 mod spouts;

@@ -1,0 +1,87 @@
+//! `parse_regex`: makes documents of text by a regular expression with named groups.
+
+use std::sync::Arc;
+
+use isobar_topology::spec::{Component, Path, Problem, Problems, parse_config};
+use isobar_topology::{BoltType, Prepare, PreparedBolt, Symbol};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::conversion::Kind;
+use crate::field_name;
+use crate::groups::{self, Field};
+use crate::pattern::Pattern;
+use crate::text_source::TextSource;
+
+pub(super) const TYPE: BoltType = BoltType {
+    name: "parse_regex",
+    schema: || schemars::schema_for!(ParseRegexConfig),
+    example: EXAMPLE,
+    prepare,
+};
+
+const EXAMPLE: &str = "\
+type: parse_regex
+inputs: [logs]
+pattern: '^(?<client>\\S+) \\S+ (?<user>\\S+) \\[(?<time>[^\\]]+)\\]'
+";
+
+/// Makes a document of text by a regular expression: each named group is a field.
+///
+/// The syntax is that of the Rust crate regex: as in Perl, without look-around and back-references. A
+/// match takes time in proportion to the text, whatever the pattern. The first match counts, wherever in
+/// the text it is: begin the pattern with `^` and end it with `$` for all of the text.
+///
+/// Every value is text; the bolt `convert` makes numbers of some. A group that is not part of the match
+/// gives no field. Bytes that are not UTF-8 are replaced by U+FFFD before.
+///
+/// Text without a match is rejected as `no_match`, with the position up to which its start fits. Where
+/// lines have several forms, put a second bolt behind the stream `rejected` of the first.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ParseRegexConfig {
+    /// The regular expression, with groups such as `(?<status>\\d+)`. Put it in single quotes, in which
+    /// YAML knows no escapes.
+    pattern: String,
+    /// A top-level field with the text; the fields are set beside it. Default: the record's value is
+    /// parsed.
+    field: Option<String>,
+}
+
+fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedBolt, Problems> {
+    let config: ParseRegexConfig = parse_config(&component.config, &component.path)?;
+    let mut problems = Problems::default();
+    let path = component.path.key("pattern");
+    let source = TextSource::new(config.field.as_deref(), component, prepare);
+    let source = problems.take(source.map_err(Problems::from));
+    let pattern = Pattern::compile(&config.pattern, &path);
+    let pattern = problems.take(pattern.map_err(Problems::from));
+    let mut fields = Vec::new();
+    for (group, name) in pattern.iter().flat_map(Pattern::groups) {
+        match symbol(name, &path, prepare) {
+            Ok(symbol) => fields.push(Field {
+                group,
+                symbol,
+                kind: Kind::String,
+            }),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let names_none = |pattern: &Pattern| pattern.groups().next().is_none();
+    if pattern.as_ref().is_some_and(names_none) {
+        problems.push(
+            Problem::new(path, "the pattern has no named group")
+                .expected("a group for each field, such as (?<status>\\d+)"),
+        );
+    }
+    problems.or(())?;
+    let (source, pattern) = source.zip(pattern).expect("no problem means both");
+    Ok(groups::bolt(source, Arc::new(pattern), fields))
+}
+
+fn symbol(name: &str, path: &Path, prepare: &mut Prepare<'_>) -> Result<Symbol, Problem> {
+    prepare.symbol(field_name::top_level(name, path)?, path)
+}
+
+#[cfg(test)]
+mod tests;

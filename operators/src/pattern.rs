@@ -1,0 +1,218 @@
+//! Regular expressions over text: compiled once, with bounds on what they may take, matched without
+//! allocation, and able to say up to where a text fits.
+//!
+//! The engine has no backtracking: a match takes time in proportion to the text, whatever the pattern.
+
+use std::sync::Arc;
+
+use isobar_topology::spec::{Path, Problem};
+use regex_automata::hybrid::dfa::{self, DFA};
+use regex_automata::meta::{self, Regex};
+use regex_automata::nfa::thompson::{self, WhichCaptures};
+use regex_automata::util::primitives::NonMaxUsize;
+use regex_automata::{Anchored, Input};
+use regex_syntax::hir::Hir;
+
+/// Largest compiled pattern, in bytes.
+const COMPILED_MAX: usize = 8 << 20;
+/// Largest table that an engine builds while it matches, in bytes for each lane.
+const TABLE_MAX: usize = 1 << 20;
+
+/// A compiled pattern, shared by all lanes.
+#[derive(Debug)]
+pub(crate) struct Pattern {
+    regex: Regex,
+    /// Tells up to where a text fits; without one for patterns that it does not support.
+    walk: Option<DFA>,
+}
+
+impl Pattern {
+    /// Compiles a pattern that an option at `path` holds.
+    pub(crate) fn compile(text: &str, path: &Path) -> Result<Self, Problem> {
+        const EXPECTED: &str = "a regular expression as the Rust crate regex takes it, such as ^(?<host>\\S+) (?<status>\\d+)$";
+        let hir = regex_syntax::parse(text).map_err(|error| {
+            let (column, fault) = fault(&error);
+            Problem::new(path.clone(), format!("column {column}: {fault}")).expected(EXPECTED)
+        })?;
+        let config = meta::Config::new()
+            .nfa_size_limit(Some(COMPILED_MAX))
+            .onepass_size_limit(Some(TABLE_MAX))
+            .hybrid_cache_capacity(TABLE_MAX);
+        let regex = Regex::builder().configure(config).build_from_hir(&hir);
+        let regex = regex.map_err(|_| {
+            Problem::new(path.clone(), "the pattern is too large when compiled")
+                .expected("at most 8 MiB; repetitions such as {1000} of long parts take most")
+        })?;
+        Ok(Self {
+            regex,
+            walk: walk(&hir),
+        })
+    }
+
+    /// Number and name of each named group, in the order of the pattern.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (usize, &str)> {
+        let names = self.regex.group_info().pattern_names(0.into());
+        let names = names.enumerate();
+        names.filter_map(|(number, name)| Some((number, name?)))
+    }
+
+    /// Bytes of the compiled pattern.
+    pub(crate) fn size(&self) -> usize {
+        self.regex.memory_usage() + self.walk.as_ref().map_or(0, DFA::memory_usage)
+    }
+
+    /// Bytes that a [`Matcher`] takes at most.
+    pub(crate) const MATCHER_SIZE: usize = 4 * TABLE_MAX;
+}
+
+/// Column, from 1, and text of what is wrong with a pattern.
+fn fault(error: &regex_syntax::Error) -> (usize, String) {
+    match error {
+        regex_syntax::Error::Parse(error) => (error.span().start.column, error.kind().to_string()),
+        regex_syntax::Error::Translate(error) => {
+            (error.span().start.column, error.kind().to_string())
+        }
+        other => (1, other.to_string()),
+    }
+}
+
+fn walk(hir: &Hir) -> Option<DFA> {
+    let config = thompson::Config::new()
+        .nfa_size_limit(Some(COMPILED_MAX))
+        .which_captures(WhichCaptures::None);
+    let nfa = thompson::Compiler::new()
+        .configure(config)
+        .build_from_hir(hir)
+        .ok()?;
+    let config = dfa::Config::new()
+        .cache_capacity(TABLE_MAX)
+        .unicode_word_boundary(true);
+    dfa::Builder::new()
+        .configure(config)
+        .build_from_nfa(nfa)
+        .ok()
+}
+
+/// Matches a pattern; one for each lane.
+#[derive(Debug)]
+pub(crate) struct Matcher {
+    pattern: Arc<Pattern>,
+    cache: meta::Cache,
+    slots: Vec<Option<NonMaxUsize>>,
+    /// Of the walk, once it was needed.
+    walk_cache: Option<dfa::Cache>,
+}
+
+impl Matcher {
+    pub(crate) fn new(pattern: Arc<Pattern>) -> Self {
+        Self {
+            cache: pattern.regex.create_cache(),
+            slots: vec![None; pattern.regex.group_info().slot_len()],
+            pattern,
+            walk_cache: None,
+        }
+    }
+
+    /// Finds the first match in a text from byte `from` on; whether there is one.
+    #[inline]
+    pub(crate) fn find(&mut self, text: &str, from: usize) -> bool {
+        let input = Input::new(text).range(from..);
+        let regex = &self.pattern.regex;
+        let found = regex.search_slots_with(&mut self.cache, &input, &mut self.slots);
+        found.is_some()
+    }
+
+    /// First byte of a group of the match that was found, and the byte after its last; `None` if it is
+    /// not part of it. Group 0 is all of the match.
+    #[inline]
+    pub(crate) fn group(&self, number: usize) -> Option<(usize, usize)> {
+        let slot = |at: usize| self.slots.get(at).copied().flatten();
+        let (start, end) = slot(2 * number).zip(slot(2 * number + 1))?;
+        Some((start.get(), end.get()))
+    }
+
+    /// The byte of a text that does not match, at which no match goes on that starts with it; its length
+    /// if it ends too early. `None` where that cannot be told.
+    #[cold]
+    pub(crate) fn fits_until(&mut self, text: &str) -> Option<usize> {
+        let walk = self.pattern.walk.as_ref()?;
+        let cache = self.walk_cache.get_or_insert_with(|| walk.create_cache());
+        let input = Input::new(text).anchored(Anchored::Yes);
+        let mut state = walk.start_state_forward(cache, &input).ok()?;
+        for (at, byte) in text.bytes().enumerate() {
+            state = walk.next_state(cache, state, byte).ok()?;
+            if state.is_dead() {
+                return Some(at);
+            }
+            if state.is_quit() {
+                return None;
+            }
+        }
+        Some(text.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matcher(pattern: &str) -> Matcher {
+        let pattern = Pattern::compile(pattern, &Path::root()).expect("a good pattern");
+        Matcher::new(Arc::new(pattern))
+    }
+
+    #[test]
+    fn groups_are_found_where_they_are() {
+        let mut matcher = matcher(r"(a+)(?<b>b)?(?:c)(?<d>d|ä)");
+        let groups: Vec<_> = matcher.pattern.groups().collect();
+        assert_eq!(groups, [(2, "b"), (3, "d")]);
+        assert!(matcher.find("x aacä abcd", 0));
+        let found = [0, 1, 2, 3, 4].map(|number| matcher.group(number));
+        assert_eq!(
+            found,
+            [Some((2, 7)), Some((2, 4)), None, Some((5, 7)), None]
+        );
+        assert!(matcher.find("x aacä abcd", 7));
+        assert_eq!(matcher.group(2), Some((9, 10)));
+        assert!(!matcher.find("x aacä", 3 + 1));
+    }
+
+    #[test]
+    fn it_is_told_up_to_where_a_text_fits() {
+        for (pattern, text, at) in [
+            (r"^(\d+) (\w+)$", "12 ab!", Some(5)),
+            (r"^(\d+) (\w+)$", "12", Some(2)),
+            (r"^(\d+) (\w+)$", "x", Some(0)),
+            (r"(\d+) (\w+)$", "12x", Some(2)),
+            (r"^.*x", "abc", Some(3)),
+            (r"^ä\bx", "ä", None),
+        ] {
+            let mut matcher = matcher(pattern);
+            assert!(!matcher.find(text, 0), "{pattern}");
+            assert_eq!(matcher.fits_until(text), at, "{pattern} in {text}");
+        }
+    }
+
+    #[test]
+    fn patterns_that_cannot_be_compiled_are_problems() {
+        for (pattern, expected) in [
+            (
+                "a(b",
+                "o: column 2: unclosed group; expected a regular expression",
+            ),
+            (r"\pX", "o: column 1: Unicode property not found; expected"),
+            (
+                r"(?=a)",
+                "o: column 1: look-around, including look-ahead and look-behind, is not supported",
+            ),
+            (
+                r"((\w{500}){100}){100}",
+                "o: the pattern is too large when compiled; expected at most 8 MiB",
+            ),
+        ] {
+            let problem = Pattern::compile(pattern, &Path::root().key("o")).expect_err(pattern);
+            let text = problem.to_string();
+            assert!(text.starts_with(expected), "{text}");
+        }
+    }
+}
