@@ -10,6 +10,7 @@ mod kafka;
 mod lookup;
 mod parse_access_log;
 mod parse_csv;
+mod parse_grok;
 mod parse_json;
 mod parse_key_value;
 mod parse_regex;
@@ -29,6 +30,7 @@ pub(crate) fn list() -> Vec<BoltType> {
         parse_key_value::TYPE,
         parse_csv::TYPE,
         parse_regex::TYPE,
+        parse_grok::TYPE,
         set_fields::TYPE,
         remove_fields::TYPE,
         rename_fields::TYPE,

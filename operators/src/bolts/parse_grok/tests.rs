@@ -1,0 +1,307 @@
+//! Lines with known answers, what each of the usual patterns takes and refuses, and bad patterns.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use isobar_topology::spec::Path;
+use isobar_topology::testing::Input;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::expand::Expansion;
+use super::{TYPE, library};
+use crate::one_record::{check_problems, emitted, run};
+use crate::pattern::Pattern;
+
+fn parse(pattern: &str, text: &str) -> Result<Value, String> {
+    let options =
+        json!({"pattern": pattern, "patterns": {"OWN": "a%{INT:n:int}|b", "DATA": "[dD]ata"}});
+    run(&TYPE, &options, Input::raw(text)).map(|(document, _)| document)
+}
+
+#[test]
+fn lines_of_servers_become_documents() {
+    let line = r#"192.0.2.7 - frank [10/Oct/2000:13:55:36 -0700] "GET /a.gif?b=c HTTP/1.0" 200 2326 "http://www.example.com/" "Mozilla/4.08 \"x\"""#;
+    assert_eq!(
+        run(
+            &TYPE,
+            &json!({"pattern": "^%{COMBINEDAPACHELOG}$"}),
+            Input::raw(line)
+        )
+        .map(|found| found.0),
+        Ok(json!({
+            "clientip": "192.0.2.7", "ident": "-", "auth": "frank", "timestamp": "10/Oct/2000:13:55:36 -0700",
+            "verb": "GET", "request": "/a.gif?b=c", "httpversion": "1.0", "response": "200", "bytes": "2326",
+            "referrer": "\"http://www.example.com/\"", "agent": r#""Mozilla/4.08 \"x\"""#,
+        }))
+    );
+    let line = "Oct  1 22:14:15 web-1 sshd[123]: Accepted publickey";
+    assert_eq!(
+        run(
+            &TYPE,
+            &json!({"pattern": "^%{SYSLOGLINE}"}),
+            Input::raw(line)
+        )
+        .map(|found| found.0),
+        Ok(json!({
+            "timestamp": "Oct  1 22:14:15", "logsource": "web-1", "program": "sshd", "pid": "123",
+            "message": "Accepted publickey",
+        }))
+    );
+}
+
+#[test]
+fn references_become_fields_of_their_types() {
+    for (pattern, text, expected) in [
+        (
+            "%{WORD:w} %{NUMBER:f:float} (?<plain>x+) %{INT:i:int} %{INT:s:string} %{NOTSPACE}",
+            "a 1.50 xx +7 +7 b",
+            Ok(json!({"w": "a", "f": 1.5, "plain": "xx", "i": 7, "s": "+7"})),
+        ),
+        // Groups for one field: the one that is part of the match counts.
+        ("^(?:a=%{INT:n}|b=%{INT:n})$", "b=2", Ok(json!({"n": "2"}))),
+        // Own patterns go first, and may make fields.
+        (
+            "^%{OWN:o} %{DATA:d}$",
+            "a12 data",
+            Ok(json!({"o": "a12", "n": 12, "d": "data"})),
+        ),
+        ("^%{OWN:o}$", "b", Ok(json!({"o": "b"}))),
+        (
+            "^%{WORD:[\"log.level\"]}",
+            "warn",
+            Ok(json!({"log.level": "warn"})),
+        ),
+        (
+            "^%{INT:n:int}$",
+            "99999999999999999999",
+            Err("no_match: invalid text at byte 0: expected a whole number of 64 bits"),
+        ),
+        (
+            "^%{IP:ip} %{WORD:w}$",
+            "192.0.2.1 -",
+            Err("no_match: The text does not match: its start fits the pattern up to byte 10"),
+        ),
+    ] {
+        let found = parse(pattern, text);
+        assert_eq!(found, expected.map_err(str::to_owned), "{pattern} {text}");
+    }
+}
+
+/// Whether a pattern takes all of a text.
+fn takes(name: &str, text: &str) -> bool {
+    let options = json!({"pattern": format!("^%{{{name}:x}}$")});
+    run(&TYPE, &options, Input::raw(text)).is_ok()
+}
+
+#[test]
+fn usual_patterns_take_what_they_are_called_after() {
+    for (name, good, bad) in [
+        ("WORD", &["a_1", "ä"][..], &["a b", ""][..]),
+        ("QUOTEDSTRING", &["\"a\\\"b\"", "'a'", "`a`"], &["\"a", "a"]),
+        (
+            "UUID",
+            &["123e4567-e89b-12d3-a456-426614174000"],
+            &["123e4567e89b12d3a456426614174000"],
+        ),
+        (
+            "LOGLEVEL",
+            &["warn", "WARNING", "Error", "information"],
+            &["loud"],
+        ),
+        ("INT", &["1", "-1", "+01"], &["1.0", "a"]),
+        ("POSINT", &["10"], &["0", "-1"]),
+        ("NUMBER", &["1", "-1.5", ".5"], &["1e", "a"]),
+        ("BASE16NUM", &["0xFf", "a0"], &["0x", "g"]),
+        (
+            "MAC",
+            &["00:1b:44:11:3a:b7", "00-1B-44-11-3A-B7", "001b.4411.3ab7"],
+            &["00:1b:44:11:3a"],
+        ),
+        (
+            "IPV4",
+            &["0.0.0.0", "255.249.99.1"],
+            &["256.0.0.1", "1.2.3", "1.2.3.4.5"],
+        ),
+        (
+            "IPV6",
+            &[
+                "::",
+                "1::",
+                "fe80::1%eth0",
+                "::ffff:192.0.2.1",
+                "1::192.0.2.1",
+            ],
+            &["1:2", ":::", "g::"],
+        ),
+        (
+            "HOSTNAME",
+            &["a", "web-1.example.com", "a_b"],
+            &["-a", "a..b"],
+        ),
+        ("HOSTPORT", &["web-1:80", "192.0.2.1:443"], &["web-1"]),
+        ("EMAILADDRESS", &["a.b+c@example.com"], &["a@"]),
+        (
+            "PATH",
+            &["/", "/a/b.c", "C:\\a\\b", "\\\\server\\x"],
+            &["a/b"],
+        ),
+        ("TTY", &["/dev/pts/0", "/dev/tty1"], &["/dev/null"]),
+        (
+            "URI",
+            &["http://example.com", "https://a:80/b?c=d", "ftp://u@h/"],
+            &["example.com"],
+        ),
+        ("MONTH", &["Jan", "October"], &["Okt"]),
+        ("DAY", &["Mon", "Thursday"], &["Mo"]),
+        (
+            "TIME",
+            &["23:59:60", "0:00", "12:00:00.123", "12:00:00,5"],
+            &["24:00:00", "12:60:00"],
+        ),
+        ("DATE", &["01/31/2024", "31.01.24"], &["2024"]),
+        ("DATESTAMP", &["01/31/2024 12:00:00"], &["01/31/2024"]),
+        (
+            "TIMESTAMP_ISO8601",
+            &[
+                "2024-01-31T12:00:00Z",
+                "2024-01-31 12:00:00,123",
+                "2024-01-31T12:00+0100",
+            ],
+            &["2024-13-31T12:00"],
+        ),
+        (
+            "HTTPDATE",
+            &["10/Oct/2000:13:55:36 -0700"],
+            &["10/Okt/2000:13:55:36 -0700"],
+        ),
+        (
+            "SYSLOGTIMESTAMP",
+            &["Oct  1 22:14:15", "Oct 11 22:14:15"],
+            &["Oct 32 22:14:15"],
+        ),
+        (
+            "DATESTAMP_RFC2822",
+            &["Mon, 15 Aug 2005 15:52:01 +0000"],
+            &["15 Aug 2005"],
+        ),
+        (
+            "DATESTAMP_RFC822",
+            &["Mon Aug 15 05 15:52:01 UTC"],
+            &["Aug 15"],
+        ),
+        (
+            "DATESTAMP_OTHER",
+            &["Mon Aug 15 15:52:01 UTC 2005"],
+            &["Aug 15"],
+        ),
+    ] {
+        for text in good {
+            assert!(takes(name, text), "{name} takes {text}");
+        }
+        for text in bad {
+            assert!(!takes(name, text), "{name} refuses {text}");
+        }
+    }
+}
+
+#[test]
+fn every_usual_pattern_can_be_used() {
+    for name in library::names() {
+        let path = Path::root();
+        let expansion = Expansion::new(&format!("%{{{name}:x}}"), &BTreeMap::new(), &path);
+        let expansion = expansion.unwrap_or_else(|problem| panic!("{name}: {problem}"));
+        let compiled = Pattern::compile(&expansion.regex, &path);
+        assert!(compiled.is_ok(), "{name}: {:?}", compiled.err());
+        let same = library::names().filter(|known| *known == name);
+        assert_eq!(same.count(), 1, "{name} is there twice");
+    }
+}
+
+#[test]
+fn bad_patterns_are_problems() {
+    let check = |pattern: &str, expected: &str| {
+        check_problems(&TYPE, &json!({"pattern": pattern}), &[expected]);
+    };
+    check(
+        "%{HOSTNAM:x}",
+        "bolts.bolt.pattern: unknown pattern `HOSTNAM`; expected one of the usual names, or one of `patterns`; did you mean HOSTNAME?",
+    );
+    check(
+        "%{INT:x",
+        "bolts.bolt.pattern: `%{INT:x` has no closing brace; expected %{NAME}, %{NAME:field}, %{NAME:field:int} or %{NAME:field:float}",
+    );
+    check(
+        "%{INT:x:integer}",
+        "bolts.bolt.pattern: unknown type `integer` in `%{INT:x:integer}`; expected int, float or string",
+    );
+    check(
+        "%{INT}",
+        "bolts.bolt.pattern: the pattern makes no field; expected a name for each field, such as %{IP:client}",
+    );
+    check(
+        "%{INT:a.b}",
+        "bolts.bolt.pattern: `a.b` looks like a field inside of `a`; expected the name of a top-level field, or [\"a.b\"] for one that has dots in its name",
+    );
+    check(
+        "(?<x>a",
+        "bolts.bolt.pattern: as a regular expression of 6 bytes, column 1: unclosed group; expected a regular expression as the Rust crate regex takes it, such as ^(?<host>\\S+) (?<status>\\d+)$",
+    );
+    check_problems(
+        &TYPE,
+        &json!({"pattern": "%{A:x}", "patterns": {"A": "a%{B}", "B": "b%{A}", "C": "%{NONE}"}}),
+        &[
+            "bolts.bolt.pattern: the pattern has no end; expected patterns that are not made of themselves, 32 deep and 256 KiB in all at most",
+            "bolts.bolt.patterns.A: the pattern has no end; expected patterns that are not made of themselves, 32 deep and 256 KiB in all at most",
+            "bolts.bolt.patterns.B: the pattern has no end; expected patterns that are not made of themselves, 32 deep and 256 KiB in all at most",
+            "bolts.bolt.patterns.C: unknown pattern `NONE`; expected one of the usual names, or one of `patterns`",
+        ],
+    );
+    let doubled: BTreeMap<String, String> = (0..30)
+        .map(|n| (format!("P{n}"), format!("%{{P{0}}}%{{P{0}}}", n + 1)))
+        .chain([("P30".to_owned(), "a".to_owned())])
+        .collect();
+    let problem = Expansion::new("%{P0:x}", &doubled, &Path::root()).expect_err("too long");
+    assert!(
+        problem.to_string().contains("the pattern has no end"),
+        "{problem}"
+    );
+}
+
+proptest! {
+    // Each case compiles the pattern once, which takes longer than all of its lines.
+    #![proptest_config(ProptestConfig::with_cases(4))]
+    #[test]
+    fn addresses_and_numbers_are_taken_as_they_are_printed(
+        lines in prop::collection::vec((any::<u32>(), address(), any::<i64>(), -1e15f64..1e15), 100),
+    ) {
+        let expected: Vec<_> = lines
+            .iter()
+            .map(|(four, six, integer, float)| {
+                let (four, six) = (Ipv4Addr::from(*four), Ipv6Addr::from(*six));
+                let float: Value = serde_json::from_str(&float.to_string()).expect("a number");
+                json!({"four": four.to_string(), "six": six.to_string(), "integer": integer, "float": float})
+            })
+            .collect();
+        let text = |(four, six, integer, float): &(u32, u128, i64, f64)| {
+            let (four, six) = (Ipv4Addr::from(*four), Ipv6Addr::from(*six));
+            Input::raw(format!("x {four} {six} {integer} {float} y"))
+        };
+        let inputs: Vec<Input> = lines.iter().map(text).collect();
+        let pattern = "^x %{IP:four} %{IP:six} %{INT:integer:int} %{NUMBER:float:float} y$";
+        let found: Vec<Value> = emitted(&TYPE, &json!({"pattern": pattern}), &inputs)
+            .into_iter()
+            .map(|record| serde_json::from_str(&record.document.expect("matches")).expect("JSON"))
+            .collect();
+        prop_assert_eq!(found, expected);
+    }
+}
+
+/// An address of IPv6, often with many zeros.
+fn address() -> impl Strategy<Value = u128> {
+    let of_bits = |set: [bool; 8]| {
+        let bits = set.iter();
+        bits.fold(0, |sum, bit| sum << 16 | u128::from(*bit))
+    };
+    prop_oneof![any::<u128>(), any::<[bool; 8]>().prop_map(of_bits)]
+}
