@@ -2,6 +2,7 @@
 
 mod generate;
 mod lag;
+mod offsets;
 mod operators;
 mod plan;
 mod run;
@@ -42,6 +43,10 @@ pub enum Command {
     ///
     /// Asks the brokers, so it works whether the topology runs or not.
     Lag(lag::LagArgs),
+    /// Shows, moves, saves and restores what a topology's consumer group has committed
+    ///
+    /// Changes are shown only, unless --execute is given, and are refused while the group has members.
+    Offsets(offsets::OffsetsArgs),
 }
 
 /// What every command gets.
@@ -68,6 +73,7 @@ impl Command {
             Command::Generate(args) => generate::execute(args, context),
             Command::Operators(args) => operators::execute(args, context),
             Command::Lag(args) => lag::execute(args, context),
+            Command::Offsets(args) => offsets::execute(args, context),
         }
     }
 

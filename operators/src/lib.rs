@@ -15,10 +15,12 @@ pub mod kafka;
 pub mod lag;
 mod letter;
 mod lines;
+pub mod offsets;
 #[cfg(test)]
 mod one_record;
 mod ordered;
 mod pattern;
+pub mod range;
 #[cfg(test)]
 mod scratch;
 mod spouts;

@@ -2,6 +2,8 @@
 //!
 //! Every call waits for its answer, bounded; call from a thread that may block, never from a lane.
 
+mod group;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +22,7 @@ use super::ffi::list::elements;
 use super::ffi::pattern::Pattern;
 use super::log::Asking;
 
+pub use group::{Commit, GroupState};
 pub use rdkafka::error::RDKafkaErrorCode;
 
 /// A partition of a topic.

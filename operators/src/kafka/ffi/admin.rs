@@ -4,8 +4,10 @@
 
 #![expect(
     unsafe_code,
-    reason = "the rdkafka crate has neither of these requests (its pull request 785 is open)"
+    reason = "the rdkafka crate lacks these requests, or has no bound on waiting for them (its pull request 785 is open)"
 )]
+
+pub(in crate::kafka) mod group;
 
 use std::ffi::{CStr, CString, c_char};
 use std::time::Duration;

@@ -1,0 +1,371 @@
+//! `isobar offsets`: shows, moves, saves and restores what a spout's consumer group has committed.
+//!
+//! Changes are shown only, unless `--execute` is given; the old offsets are written to a file first.
+
+mod change;
+mod saved;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use isobar_operators::lag::{self, Source};
+use isobar_operators::offsets::{Group, Position};
+use isobar_operators::range::{PartitionNumbers, Place, Selection};
+use isobar_topology::clock;
+use isobar_topology::spec::units::Duration;
+use serde_json::json;
+
+use super::Context;
+use crate::cli::{FileArgs, OutputArgs};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::{Format, Table, known, number};
+use change::{Row, Write};
+use saved::Saved;
+
+/// Version of the JSON form of `show`.
+const VERSION: u32 = 1;
+
+/// What `offsets` takes.
+#[derive(Args, Debug)]
+pub struct OffsetsArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Shows the group: its members, and what it has committed of each partition
+    Show {
+        #[command(flatten)]
+        of: OfArgs,
+        #[command(flatten)]
+        selection: SelectionArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Moves the group to another place in its topics
+    #[command(after_help = RESET_EXAMPLE)]
+    Reset {
+        #[command(flatten)]
+        of: OfArgs,
+        #[command(flatten)]
+        selection: SelectionArgs,
+        /// Where the group is to go on: an offset, a time with its zone such as 2026-01-31T00:00:00Z, a
+        /// duration before now such as 2h, earliest, or now.
+        #[arg(long, value_name = "PLACE")]
+        to: Place,
+        #[command(flatten)]
+        write: WriteArgs,
+    },
+    /// Writes what the group has committed to a file
+    Export {
+        #[command(flatten)]
+        of: OfArgs,
+        #[command(flatten)]
+        selection: SelectionArgs,
+        /// The file, which must not exist yet.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Moves the group to the offsets of a file that `export`, or a change, has written
+    Import {
+        #[command(flatten)]
+        of: OfArgs,
+        /// The file.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        #[command(flatten)]
+        write: WriteArgs,
+    },
+    /// Takes a change back, with the file that it has written
+    ///
+    /// Refuses when the group has committed anything since: what it has read meanwhile would be read
+    /// once more, or be skipped.
+    Undo {
+        #[command(flatten)]
+        of: OfArgs,
+        /// The file.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        #[command(flatten)]
+        write: WriteArgs,
+    },
+}
+
+const RESET_EXAMPLE: &str = "\
+Examples:
+  isobar offsets reset logs.yaml --to 2026-01-31T06:00:00+02:00
+  isobar offsets reset logs.yaml --to earliest --partitions 0,3,7-9 --execute
+  isobar offsets undo logs.yaml --from offsets-logs-1769839200000.json --execute
+
+Nothing is changed without --execute. The group must have no members: stop the topology before.";
+
+/// Whose group is meant.
+#[derive(Args, Debug)]
+struct OfArgs {
+    #[command(flatten)]
+    file: FileArgs,
+
+    /// The spout whose group is meant, where the topology has several that read Kafka.
+    #[arg(long, value_name = "SPOUT")]
+    spout: Option<String>,
+
+    /// How long each of a few questions to the brokers may take.
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    timeout: Duration,
+}
+
+/// Which of its partitions are meant.
+#[derive(Args, Debug)]
+struct SelectionArgs {
+    /// Of this topic only. Can be given several times.
+    #[arg(long, value_name = "TOPIC")]
+    topic: Vec<String>,
+
+    /// These partitions only, such as 0,3,7-9.
+    #[arg(long, value_name = "NUMBERS")]
+    partitions: Option<PartitionNumbers>,
+}
+
+/// How a change is made.
+#[derive(Args, Debug)]
+struct WriteArgs {
+    /// Makes the change. Without it, what would change is shown.
+    #[arg(long)]
+    execute: bool,
+
+    /// The file for the old offsets. Default: offsets-GROUP-TIME.json in the current directory.
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(super) fn execute(args: &OffsetsArgs, mut context: Context<'_>) -> Outcome {
+    match &args.action {
+        Action::Show {
+            of,
+            selection,
+            output,
+        } => {
+            let subject = Subject::of(of, &mut context)?;
+            let positions = subject.positions(&selection.selection())?;
+            show(&subject, &positions, output.format, &context)
+        }
+        Action::Export { of, selection, out } => {
+            let subject = Subject::of(of, &mut context)?;
+            let positions = subject.positions(&selection.selection())?;
+            let saved = subject.saved(&positions, &[])?;
+            saved.write(out)?;
+            let count = number(saved.offsets.len());
+            context
+                .screen
+                .line(&format!("{count} partitions are in {}", out.display()));
+            Ok(Exit::Done)
+        }
+        Action::Reset {
+            of,
+            selection,
+            to,
+            write,
+        } => {
+            let subject = Subject::of(of, &mut context)?;
+            let positions = subject.positions(&selection.selection())?;
+            let places = subject.group.places(&positions, *to).map_err(asking)?;
+            let rows = change::to_places(&positions, places)?;
+            subject.change(&positions, &rows, write, &context)
+        }
+        Action::Import { of, from, write } => {
+            let (subject, saved, positions) = restored(of, from, &mut context)?;
+            let rows = change::to_saved(&positions, &saved)?;
+            subject.change(&positions, &rows, write, &context)
+        }
+        Action::Undo { of, from, write } => {
+            let (subject, saved, positions) = restored(of, from, &mut context)?;
+            let rows = change::back(&positions, &saved)?;
+            subject.change(&positions, &rows, write, &context)
+        }
+    }
+}
+
+/// A question that found no answer, or one that names what is not there.
+fn asking(error: isobar_operators::kafka::error::Error) -> Failure {
+    let exit = match &error {
+        isobar_operators::kafka::error::Error::Config(_) => Exit::Usage,
+        error if error.is_transient() => Exit::Undetermined,
+        _ => Exit::Failed,
+    };
+    Failure::new(exit, error.into())
+}
+
+/// The group of a spout.
+struct Subject {
+    topology: String,
+    source: Source,
+    group: Group,
+}
+
+impl Subject {
+    fn of(args: &OfArgs, context: &mut Context<'_>) -> Result<Self, Failure> {
+        // The whole file is checked, so that what is wrong with it is said in the same words everywhere.
+        let (file, _) = args.file.plan(&mut context.environment, context.registry)?;
+        let spec = file.spec()?;
+        let sources =
+            lag::sources(spec).map_err(|problems| Failure::from(file.refuse(problems)))?;
+        let source = choose(sources, args.spout.as_deref())
+            .map_err(|why| Failure::usage(format!("{}: {why}", args.file.file.display())))?;
+        let group = Group::of(&source, args.timeout.get()).map_err(asking)?;
+        Ok(Self {
+            topology: spec.name.clone(),
+            source,
+            group,
+        })
+    }
+
+    fn positions(&self, selection: &Selection) -> Result<Vec<Position>, Failure> {
+        self.group.positions(selection).map_err(asking)
+    }
+
+    /// What the group has now, and what it is to have then.
+    fn saved(&self, positions: &[Position], rows: &[Row]) -> Result<Saved, Failure> {
+        let cluster = self.group.cluster_id().map_err(asking)?;
+        Ok(Saved::of(
+            &self.topology,
+            &self.source.spout,
+            self.group.name(),
+            &cluster,
+            positions,
+            rows,
+        ))
+    }
+
+    fn change(
+        &self,
+        positions: &[Position],
+        rows: &[Row],
+        args: &WriteArgs,
+        context: &Context<'_>,
+    ) -> Outcome {
+        let saved = self.saved(positions, rows)?;
+        let default = format!("offsets-{}-{}.json", self.group.name(), clock::unix_ms());
+        let path = args.save.clone().unwrap_or_else(|| default.into());
+        let write = Write {
+            group: &self.group,
+            rows,
+            saved,
+            path: &path,
+            execute: args.execute,
+            format: args.output.format,
+        };
+        write.run(context)
+    }
+}
+
+/// Reads a file of saved offsets, and asks about the partitions in it.
+fn restored(
+    of: &OfArgs,
+    from: &std::path::Path,
+    context: &mut Context<'_>,
+) -> Result<(Subject, Saved, Vec<Position>), Failure> {
+    let saved = Saved::read(from)?;
+    let subject = Subject::of(of, context)?;
+    let cluster = subject.group.cluster_id().map_err(asking)?;
+    saved
+        .check(subject.group.name(), &cluster)
+        .map_err(|why| Failure::usage(format!("{}: {why}", from.display())))?;
+    let positions = subject.positions(&Selection::default())?;
+    Ok((subject, saved, positions))
+}
+
+impl SelectionArgs {
+    fn selection(&self) -> Selection {
+        Selection {
+            topics: self.topic.clone(),
+            partitions: self.partitions.clone(),
+        }
+    }
+}
+
+/// The source that is meant.
+fn choose(mut sources: Vec<Source>, spout: Option<&str>) -> Result<Source, String> {
+    let names: Vec<String> = sources.iter().map(|one| one.spout.clone()).collect();
+    let position = match (spout, names.as_slice()) {
+        (_, []) => return Err("no spout reads Kafka".to_owned()),
+        (None, [_]) => Some(0),
+        (None, names) => {
+            return Err(format!(
+                "several spouts read Kafka: say which with --spout, one of {}",
+                names.join(", ")
+            ));
+        }
+        (Some(spout), names) => names.iter().position(|name| name == spout),
+    };
+    match position {
+        Some(position) => Ok(sources.swap_remove(position)),
+        None => Err(format!(
+            "no spout {} reads Kafka; there is {}",
+            spout.unwrap_or_default(),
+            names.join(", ")
+        )),
+    }
+}
+
+fn show(
+    subject: &Subject,
+    positions: &[Position],
+    format: Format,
+    context: &Context<'_>,
+) -> Outcome {
+    let state = subject.group.state().map_err(asking)?;
+    if format == Format::Json {
+        let partitions: Vec<_> = positions
+            .iter()
+            .map(|position| {
+                let committed = position.committed.as_ref();
+                json!({
+                    "topic": &*position.partition.topic,
+                    "partition": position.partition.partition,
+                    "committed": committed.map(|commit| commit.offset),
+                    "metadata": committed.and_then(|commit| commit.metadata.clone()),
+                    "start": position.log.start,
+                    "end": position.log.end,
+                })
+            })
+            .collect();
+        context.output.json(&json!({
+            "version": VERSION,
+            "topology": subject.topology,
+            "spout": subject.source.spout,
+            "group": subject.group.name(),
+            "state": state.name,
+            "members": state.members,
+            "partitions": partitions,
+        }))?;
+        return Ok(Exit::Done);
+    }
+    let mut table = Table::new(["TOPIC", "PARTITION>", "COMMITTED>", "START>", "END>"]);
+    for position in positions {
+        table.row([
+            position.partition.topic.to_string(),
+            position.partition.partition.to_string(),
+            position
+                .committed
+                .as_ref()
+                .map_or_else(|| "none".to_owned(), |commit| known(Some(commit.offset))),
+            number(position.log.start),
+            number(position.log.end),
+        ]);
+    }
+    let members = match state.members {
+        1 => "1 member".to_owned(),
+        members => format!("{} members", number(members)),
+    };
+    context.output.text(&format!(
+        "Group {}: {}, {members}\n\n{}",
+        subject.group.name(),
+        state.name,
+        table.text()
+    ))?;
+    Ok(Exit::Done)
+}

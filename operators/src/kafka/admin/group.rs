@@ -1,0 +1,153 @@
+//! Questions about a consumer group that nobody is a member of here, and changes to what it has
+//! committed.
+
+use isobar_topology::clock;
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::{Admin, COORDINATOR_PAUSE, PartitionAnswer, Spec, TopicPartition, offsets};
+use crate::kafka::error::Error;
+use crate::kafka::ffi::admin::group as ffi;
+use crate::kafka::ffi::commit;
+
+pub use ffi::GroupState;
+
+/// What is to be committed for a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The next offset to read.
+    pub offset: i64,
+    /// The text to store with it.
+    pub metadata: String,
+}
+
+impl Admin {
+    /// Asks for the end of each partition, open transactions included.
+    pub fn high_watermarks(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<PartitionAnswer<i64>>, Error> {
+        let client = self.client.client();
+        self.explain(offsets(client, partitions, Spec::Latest, true, self.within))
+    }
+
+    /// Asks whether the group has members, again while its coordinator moves. A group that does not
+    /// exist has none.
+    ///
+    /// Fails for a client that was made without a group.
+    pub fn group_state(&self) -> Result<GroupState, Error> {
+        let group = self.group()?;
+        let deadline = clock::now() + self.within;
+        loop {
+            let state = self.explain(ffi::describe(self.client.client(), group, self.within));
+            let is_moving = matches!(
+                &state,
+                Err(Error::Refused {
+                    code: RDKafkaErrorCode::NotCoordinator
+                        | RDKafkaErrorCode::CoordinatorNotAvailable
+                        | RDKafkaErrorCode::CoordinatorLoadInProgress,
+                    ..
+                })
+            );
+            if !is_moving || clock::now() + COORDINATOR_PAUSE >= deadline {
+                return state;
+            }
+            let _ = self.client.poll(COORDINATOR_PAUSE);
+        }
+    }
+
+    /// Commits for the group, all at once, as somebody who is no member of it.
+    ///
+    /// Fails, and changes nothing, while the group has a member: the coordinator checks that at the
+    /// moment of writing. After a time-out the commit may still happen.
+    pub fn commit(&self, commits: &[Commit]) -> Result<(), Error> {
+        let group = self.group()?;
+        if commits.is_empty() {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::with_capacity(commits.len());
+        for commit in commits {
+            let partition = &commit.partition;
+            let mut element = list.add_partition(&partition.topic, partition.partition);
+            let offset = rdkafka::Offset::Offset(commit.offset);
+            element.set_offset(offset).map_err(|error| Error::Refused {
+                what: format!("committing offset {} for group {group}", commit.offset),
+                code: RDKafkaErrorCode::InvalidArgument,
+                text: error.to_string(),
+            })?;
+            if !commit.metadata.is_empty() {
+                element.set_metadata(&commit.metadata);
+            }
+        }
+        let committed = commit::commit_within(&self.client, &list, self.within);
+        self.explain(committed.map_err(|code| changed(group, "committing for", code, self.within)))
+    }
+
+    /// Makes the group forget its commits of these partitions, all at once; the same as for
+    /// [`Admin::commit`] holds while it has a member.
+    pub fn forget(&self, partitions: &[TopicPartition]) -> Result<(), Error> {
+        let group = self.group()?;
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            let _ = list.add_partition(&partition.topic, partition.partition);
+        }
+        let answer = ffi::delete_offsets(self.client.client(), group, &list, self.within);
+        let elements = self.explain(answer)?;
+        match elements.iter().find_map(|element| element.error) {
+            None => Ok(()),
+            Some(code) => Err(changed(group, "deleting commits of", code, self.within)),
+        }
+    }
+
+    /// Deletes the group with all that it has committed. One that does not exist is no failure.
+    pub fn delete_group(&self) -> Result<(), Error> {
+        let group = self.group()?;
+        match self.explain(ffi::delete(self.client.client(), group, self.within)) {
+            Err(Error::Refused {
+                code: RDKafkaErrorCode::GroupIdNotFound,
+                ..
+            }) => Ok(()),
+            deleted => deleted,
+        }
+    }
+
+    fn group(&self) -> Result<&str, Error> {
+        let none = || Error::Config("the client was made without a consumer group".to_owned());
+        self.group.as_deref().ok_or_else(none)
+    }
+}
+
+/// What a refused change means.
+fn changed(group: &str, what: &str, code: RDKafkaErrorCode, within: std::time::Duration) -> Error {
+    let what = format!("{what} group {group}");
+    match code {
+        RDKafkaErrorCode::OperationTimedOut => Error::TimedOut {
+            what,
+            within,
+            cause: None,
+        },
+        // What coordinators say to a stranger while there are members: of the classic protocol,
+        // of that of KIP-848, and about a topic that they are subscribed to.
+        RDKafkaErrorCode::UnknownMemberId
+        | RDKafkaErrorCode::IllegalGeneration
+        | RDKafkaErrorCode::RebalanceInProgress
+        | RDKafkaErrorCode::StaleMemberEpoch
+        | RDKafkaErrorCode::GroupSubscribedToTopic
+        | RDKafkaErrorCode::NonEmptyGroup => Error::Refused {
+            what,
+            code,
+            text: "it has members, so nothing was changed; stop the topology first".to_owned(),
+        },
+        code => Error::Refused {
+            what,
+            code,
+            text: code.to_string(),
+        },
+    }
+}

@@ -1,0 +1,188 @@
+//! What a program needs to show, move and restore the commits of a spout's consumer group.
+//!
+//! Every change is one request to the group's coordinator, which refuses it while the group has a
+//! member: there is no moment between looking and writing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::kafka::admin::{Admin, Commit, Committed, GroupState, TopicPartition};
+use crate::kafka::commit_metadata::CommitMetadata;
+use crate::kafka::error::Error;
+use crate::lag::Source;
+use crate::range::{self, Log, Place, Selection};
+
+/// The consumer group of a spout, as somebody sees it who is no member.
+pub struct Group {
+    admin: Admin,
+    name: String,
+    topics: Vec<String>,
+}
+
+/// A partition of a group.
+#[derive(Clone, Debug)]
+pub struct Position {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The topic's id in Kafka's spelling; `None` where the cluster has none.
+    pub topic_id: Option<String>,
+    /// What its log holds.
+    pub log: Log,
+    /// The last commit.
+    pub committed: Option<Committed>,
+}
+
+/// What is to become of the commit of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is this offset and text.
+    To(i64, String),
+    /// There is none, as before the first one.
+    None,
+}
+
+impl Group {
+    /// Makes a client; contacts nobody yet. Each question waits at most `within`.
+    pub fn of(source: &Source, within: Duration) -> Result<Self, Error> {
+        Ok(Self {
+            admin: Admin::of_group(source.connection(), &source.group, within)?,
+            name: source.group.clone(),
+            topics: source.topics.clone(),
+        })
+    }
+
+    /// The group's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The client that asks.
+    pub fn admin(&self) -> &Admin {
+        &self.admin
+    }
+
+    /// Asks for the cluster's id.
+    pub fn cluster_id(&self) -> Result<String, Error> {
+        self.admin.cluster_id()
+    }
+
+    /// Asks whether the group has members. One that does not exist has none.
+    pub fn state(&self) -> Result<GroupState, Error> {
+        self.admin.group_state()
+    }
+
+    /// Asks for the partitions that `selection` means: logs, ids and commits.
+    ///
+    /// Fails when it names what is not there, or when a topic does not exist.
+    pub fn positions(&self, selection: &Selection) -> Result<Vec<Position>, Error> {
+        let (all, problems) = self.admin.partitions(&self.topics)?;
+        if let Some(problem) = problems.into_iter().next() {
+            return Err(Error::Config(problem));
+        }
+        let partitions = selection.of(&all).map_err(Error::Config)?;
+        if partitions.is_empty() {
+            return Err(Error::Config(format!(
+                "there is no topic {}",
+                self.topics.join(", ")
+            )));
+        }
+        let mut logs = range::logs(&self.admin, &partitions)?;
+        let ids = self.topic_ids(&partitions)?;
+        let mut commits: BTreeMap<TopicPartition, Committed> = self
+            .admin
+            .committed(&partitions)?
+            .into_iter()
+            .flatten()
+            .map(|commit| (commit.partition.clone(), commit))
+            .collect();
+        let positions = partitions.into_iter().filter_map(|partition| {
+            Some(Position {
+                topic_id: ids.get(&*partition.topic).cloned().flatten(),
+                log: logs.remove(&partition)?,
+                committed: commits.remove(&partition),
+                partition,
+            })
+        });
+        Ok(positions.collect())
+    }
+
+    /// Asks for the offset of a place in each partition, and why it is not the one that was asked for.
+    pub fn places(
+        &self,
+        positions: &[Position],
+        place: Place,
+    ) -> Result<Vec<(TopicPartition, i64, Option<String>)>, Error> {
+        let partitions: Vec<_> = positions.iter().map(|one| one.partition.clone()).collect();
+        range::places(&self.admin, &partitions, place)
+    }
+
+    /// Makes the changes. Fails, and changes nothing, while the group has a member.
+    ///
+    /// What is to have no commit is a request of its own: when the second one fails, the first has
+    /// been made, and the error says so.
+    pub fn change(&self, changes: &[(TopicPartition, Change)]) -> Result<(), Error> {
+        let (mut commits, mut none) = (Vec::new(), Vec::new());
+        for (partition, change) in changes {
+            match change {
+                Change::None => none.push(partition.clone()),
+                Change::To(offset, metadata) => commits.push(Commit {
+                    partition: partition.clone(),
+                    offset: *offset,
+                    metadata: metadata.clone(),
+                }),
+            }
+        }
+        self.admin.commit(&commits)?;
+        match self.admin.forget(&none) {
+            Err(error) if !commits.is_empty() => Err(Error::Config(format!(
+                "{} partitions were changed, but not those that are to have no commit: {error}",
+                commits.len()
+            ))),
+            done => done,
+        }
+    }
+
+    fn topic_ids(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Result<BTreeMap<String, Option<String>>, Error> {
+        let mut names: Vec<&str> = partitions.iter().map(|one| &*one.topic).collect();
+        names.sort_unstable();
+        names.dedup();
+        match self.admin.topics(&names) {
+            Err(error) if error.is_unsupported() => Ok(BTreeMap::new()),
+            Err(error) => Err(error),
+            Ok(answers) => {
+                let known = answers.into_iter();
+                Ok(known
+                    .filter_map(|(name, topic)| Some((name, topic.ok()?.id)))
+                    .collect())
+            }
+        }
+    }
+}
+
+impl Position {
+    /// Whether the last commit says that it is about a topic of the same name that was deleted since:
+    /// a spout holds such a partition.
+    pub fn is_of_former_topic(&self) -> bool {
+        let metadata = self
+            .committed
+            .as_ref()
+            .and_then(|one| one.metadata.as_deref());
+        let committed = metadata
+            .and_then(CommitMetadata::parse)
+            .and_then(|text| text.topic_id);
+        committed.is_some() && self.topic_id.is_some() && committed != self.topic_id
+    }
+
+    /// The text to store with a commit that somebody makes by hand: it says which topic is meant, so
+    /// that a spout believes it.
+    pub fn text(&self) -> String {
+        let metadata = CommitMetadata {
+            topic_id: self.topic_id.clone(),
+            ..CommitMetadata::default()
+        };
+        metadata.to_string()
+    }
+}
