@@ -7,6 +7,7 @@ use clap::{Args, Parser, ValueEnum};
 use crate::command::Command;
 use crate::environment::{Environment, cores};
 use crate::exit::{self, Failure};
+use crate::metrics::lag::{self, Also, By};
 use crate::output::Format;
 use crate::topology_file::TopologyFile;
 use isobar_topology::{Plan, Registry};
@@ -75,6 +76,41 @@ pub struct OutputArgs {
         hide_possible_values = true
     )]
     pub format: Format,
+}
+
+/// What of lag is exported as metrics.
+#[derive(Args, Clone, Debug)]
+pub struct MetricsArgs {
+    /// Whether /metrics has the lag of each partition, or only sums of each spout: partition or spout.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHAT",
+        default_value_t = By::default(),
+        hide_possible_values = true
+    )]
+    metrics_by: By,
+
+    /// Exports the lag under the names of other exporters as well, for dashboards that were made for
+    /// them: kafka_exporter, kafka_lag_exporter. Where one of them runs too, its lag is counted twice.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        hide_possible_values = true
+    )]
+    metrics_also: Vec<Also>,
+}
+
+impl MetricsArgs {
+    /// As the metrics take them.
+    pub fn options(&self) -> lag::Options {
+        lag::Options {
+            by: self.metrics_by,
+            also: self.metrics_also.clone(),
+        }
+    }
 }
 
 /// A topology file and where its values come from.

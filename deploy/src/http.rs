@@ -20,6 +20,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 
 use crate::diagnostics::Diagnostics;
+use crate::lag::LagDocument;
 use crate::metrics;
 use crate::observer::Observer;
 use listener::Limited;
@@ -101,7 +102,7 @@ impl Server {
 }
 
 /// Paths with what they answer.
-const PATHS: [(&str, &str); 6] = [
+const PATHS: [(&str, &str); 7] = [
     ("/metrics", "metrics in the text format of Prometheus"),
     ("/healthz", "200 while the process and its lanes are alive"),
     (
@@ -111,6 +112,10 @@ const PATHS: [(&str, &str); 6] = [
     (
         "/accounting",
         "what became of every record, by spout and partition",
+    ),
+    (
+        "/lag",
+        "how far the spouts are behind, by partition, and what that means",
     ),
     ("/statistics", "numbers: bolts, in flight, memory, CPU"),
     (
@@ -126,6 +131,7 @@ fn router(observer: Arc<Observer>) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/accounting", get(accounting))
+        .route("/lag", get(lag))
         .route("/statistics", get(statistics))
         .route("/diagnostics", get(diagnostics))
         .fallback(unknown)
@@ -180,6 +186,11 @@ fn answer(good: &str, bad: StatusCode, reasons: &[String]) -> (StatusCode, Strin
 
 async fn accounting(State(observer): Observed) -> Response {
     Json(observer.accounting()).into_response()
+}
+
+async fn lag(State(observer): Observed) -> Response {
+    let spouts = observer.lag.read(&observer.running);
+    Json(LagDocument::of(&observer.plan.topology, spouts)).into_response()
 }
 
 async fn statistics(State(observer): Observed) -> Response {

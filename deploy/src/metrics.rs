@@ -6,6 +6,8 @@
 //! and what is unknown has none either.
 
 mod exposition;
+pub mod lag;
+mod lag_of_others;
 mod recorder;
 
 use crate::lag::SpoutLag;
@@ -116,38 +118,6 @@ const DIFFERENCE: Metric = gauge(
     SPOUT,
     "Records read that are in none of the terms of the account: anything but 0 is a bug.",
 );
-const PARTITION: &[&str] = &["spout", "topic", "partition"];
-
-const LAG: Metric = gauge(
-    "isobar_lag_records",
-    PARTITION,
-    "Records that are not settled: end of the partition minus the oldest unsettled offset; absent while unknown.",
-);
-const COMMITTED_LAG: Metric = gauge(
-    "isobar_committed_lag_records",
-    PARTITION,
-    "Records that are not committed, which is what other tools call lag.",
-);
-const READ_LAG: Metric = gauge(
-    "isobar_read_lag_records",
-    PARTITION,
-    "Records that have not been read.",
-);
-const COMMIT_DEBT: Metric = gauge(
-    "isobar_commit_debt_records",
-    PARTITION,
-    "Records that are settled and not committed: they would be read again after a crash.",
-);
-const DELETED: Metric = gauge(
-    "isobar_deleted_unsettled_records",
-    PARTITION,
-    "Records that Kafka has deleted and that are not settled.",
-);
-const AGE: Metric = gauge(
-    "isobar_oldest_unsettled_age_seconds",
-    PARTITION,
-    "Age of the oldest record that is not settled, 0 when there is none; absent while its time is unknown.",
-);
 const BOLT_BATCHES: Metric = counter(
     "isobar_bolt_batches_total",
     BOLT,
@@ -229,10 +199,10 @@ const START: Metric = gauge(
     "When the topology was started, in seconds since 1970.",
 );
 
-/// All metrics, in the order in which they are exported. Besides these, each counter that a type of
+/// All metrics but those of lag, in the order in which they are exported. Besides these, each counter that a type of
 /// operator defines is exported as `isobar_spout_NAME_total{spout}` or `isobar_bolt_NAME_total{bolt}`,
 /// with its own help.
-pub const ALL: &[&Metric] = &[
+const BASIC: &[&Metric] = &[
     &READ,
     &DELIVERED,
     &ALREADY_PRESENT,
@@ -244,12 +214,6 @@ pub const ALL: &[&Metric] = &[
     &IN_FLIGHT,
     &IN_FLIGHT_BYTES,
     &DIFFERENCE,
-    &LAG,
-    &COMMITTED_LAG,
-    &READ_LAG,
-    &COMMIT_DEBT,
-    &DELETED,
-    &AGE,
     &BOLT_BATCHES,
     &BOLT_RECORDS,
     &BOLT_REJECTED,
@@ -268,11 +232,64 @@ pub const ALL: &[&Metric] = &[
     &START,
 ];
 
+/// All metrics that have fixed names.
+pub fn all() -> impl Iterator<Item = &'static Metric> {
+    BASIC.iter().chain(lag::OWN).copied()
+}
+
+/// The page `deploy/METRICS.md`.
+pub fn page() -> String {
+    let mut page = String::from(PAGE);
+    let row = |metric: &Metric| {
+        let kind = match metric.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+        };
+        let Metric {
+            name, labels, help, ..
+        } = metric;
+        format!("| `{name}` | {kind} | {} | {help} |\n", labels.join(", "))
+    };
+    page.extend(all().map(row));
+    page.push_str(PAGE_OF_OTHERS);
+    page.extend(lag_of_others::ALL.iter().map(|metric| row(metric)));
+    page
+}
+
+const PAGE: &str = "\
+<!-- Written by `cargo regenerate`; change deploy/src/metrics instead. -->
+
+# Metrics
+
+What `/metrics` of a running topology and of `isobar lag --serve` answers, in the text format of Prometheus. What is unknown has no series, and a partition that moves to another member takes its series along. `isobar run --metrics-by spout` leaves out those with the label `partition`. Each counter that a type of operator defines is exported besides, as `isobar_spout_NAME_total{spout}` or `isobar_bolt_NAME_total{bolt}`.
+
+Of lag: the committed lag of a partition is the sum of its read lag (brokers or fetching are slow), open records (bolts or what they write to are slow) and commit debt (commits are slow), all of one moment.
+
+| metric | kind | labels | meaning |
+|---|---|---|---|
+";
+
+const PAGE_OF_OTHERS: &str = "
+With `--metrics-also kafka_exporter` or `--metrics-also kafka_lag_exporter`, the same figures under the names of these exporters; lag is there what is not committed.
+
+| metric | kind | labels | meaning |
+|---|---|---|---|
+";
+
+/// The metrics of lag alone, of groups that are watched from outside.
+pub fn render_lag(topology: &str, spouts: &[SpoutLag], options: &lag::Options) -> String {
+    let mut text = Exposition::default();
+    lag::fill(topology, spouts, options, &mut text);
+    text.finish()
+}
+
 /// The metrics of now, in the text format of Prometheus.
 pub fn render(observer: &Observer) -> String {
     let mut text = Exposition::default();
     spouts(observer, &mut text);
-    lag(&observer.lag.read(), &mut text);
+    let lags = observer.lag.read(&observer.running);
+    let topology = &observer.plan.topology;
+    lag::fill(topology, &lags, &observer.metrics, &mut text);
     bolts(observer, &mut text);
     program(observer, &mut text);
     text.finish()
@@ -308,29 +325,6 @@ fn spouts(observer: &Observer, text: &mut Exposition) {
             &[&spout.spout],
             spout.in_flight_bytes as f64,
         );
-    }
-}
-
-fn lag(spouts: &[SpoutLag], text: &mut Exposition) {
-    for spout in spouts {
-        for partition in &spout.partitions {
-            let number = partition.partition.to_string();
-            let labels = [spout.spout.as_str(), &partition.topic, &number];
-            for (metric, records) in [
-                (&LAG, partition.lag),
-                (&COMMITTED_LAG, partition.committed_lag),
-                (&READ_LAG, partition.read_lag),
-                (&COMMIT_DEBT, partition.commit_debt),
-                (&DELETED, partition.lost),
-            ] {
-                if let Some(records) = records {
-                    text.sample(metric, &labels, records as f64);
-                }
-            }
-            if let Some(seconds) = partition.oldest_age_seconds {
-                text.sample(&AGE, &labels, seconds);
-            }
-        }
     }
 }
 
@@ -380,72 +374,4 @@ fn program(observer: &Observer, text: &mut Exposition) {
         text.sample(&CPU, &[], seconds);
     }
     text.sample(&START, &[], observer.started_ms as f64 / 1000.0);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::lag::PartitionLag;
-
-    #[test]
-    fn what_is_unknown_has_no_series() {
-        let unknown = PartitionLag {
-            topic: "a\"b".to_owned(),
-            partition: 3,
-            start: None,
-            end: None,
-            committed: None,
-            lag: None,
-            committed_lag: None,
-            read_lag: None,
-            commit_debt: None,
-            lost: None,
-            oldest_age_seconds: None,
-        };
-        let known = PartitionLag {
-            lag: Some(0),
-            committed_lag: Some(7),
-            read_lag: Some(0),
-            commit_debt: Some(0),
-            lost: Some(0),
-            oldest_age_seconds: Some(0.5),
-            ..unknown.clone()
-        };
-        let spout = |partition| SpoutLag {
-            spout: "in".to_owned(),
-            group: "g".to_owned(),
-            lag: None,
-            oldest_age_seconds: None,
-            failure: None,
-            partitions: vec![partition],
-        };
-        let render = |partition| {
-            let mut text = Exposition::default();
-            lag(&[spout(partition)], &mut text);
-            text.finish()
-        };
-        assert_eq!(render(unknown), "");
-        let text = render(known);
-        let labels = "{spout=\"in\",topic=\"a\\\"b\",partition=\"3\"}";
-        for line in [
-            "isobar_committed_lag_records{} 7",
-            "isobar_oldest_unsettled_age_seconds{} 0.5",
-        ] {
-            let line = line.replace("{}", labels);
-            assert!(
-                text.lines().any(|found| found == line),
-                "{line} is not in:\n{text}"
-            );
-        }
-        let of_partitions = ALL
-            .iter()
-            .filter(|metric| metric.labels.contains(&"partition"));
-        for metric in of_partitions {
-            assert!(
-                text.contains(&format!("# TYPE {} gauge\n", metric.name)),
-                "{}",
-                metric.name
-            );
-        }
-    }
 }

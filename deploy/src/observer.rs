@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::accounting::Accounting;
 use crate::lag::Watches;
-use crate::metrics::Recorder;
+use crate::metrics::{self, Recorder};
 use crate::plan_document::PlanDocument;
 use crate::readiness;
 use crate::statistics::Statistics;
@@ -27,6 +27,8 @@ pub struct Observer {
     pub recorder: Recorder,
     /// Samples the lag.
     pub lag: Watches,
+    /// What is exported of the lag.
+    pub metrics: metrics::lag::Options,
     stopping: AtomicBool,
 }
 
@@ -46,6 +48,7 @@ impl Observer {
             started_ms: clock::unix_ms(),
             recorder,
             lag,
+            metrics: metrics::lag::Options::default(),
             stopping: AtomicBool::new(false),
         }
     }

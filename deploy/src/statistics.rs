@@ -97,7 +97,7 @@ impl Statistics {
             topology: graph.name.clone(),
             spouts: spouts.collect(),
             bolts: bolts.collect(),
-            lag: lag.read(),
+            lag: lag.read(running),
             process: Process::now(),
         }
     }

@@ -14,10 +14,10 @@ use isobar_topology::{Partitions, clock};
 use crate::kafka::admin::{Admin, TopicPartition};
 use crate::kafka::connection::KafkaConnection;
 use crate::kafka::error::Error;
-use crate::kafka::lag::{Progress, Sampler, rows, sample};
+use crate::kafka::lag::{Ages, Engine, Progress, Sampler, Window, sample};
 use crate::spouts::KafkaConfig;
 
-pub use crate::kafka::lag::Row;
+pub use crate::kafka::lag::{Circumstances, Eta, Exactness, Row, Status};
 
 /// A Kafka spout as far as its lag is concerned.
 #[derive(Clone, Debug)]
@@ -81,16 +81,22 @@ impl Source {
         &self.connection
     }
 
-    /// Watches the partitions that a running spout reads at the moment: starts a thread that asks
-    /// the brokers at once and then every `interval`, at most 5 seconds for each question.
+    /// Watches the partitions that a running spout reads or holds at the moment: starts a thread that
+    /// asks the brokers at once and then every `interval`, at most 5 seconds for each question.
     ///
     /// `partitions` are those of the spout of this id, [`isobar_topology::Running::partitions`].
     /// Fails when no client or thread can be made; unreachable brokers show as [`Lag::failure`].
     pub fn watch(&self, partitions: Arc<Partitions>, interval: Duration) -> Result<Watch, Error> {
         let admin = Admin::of_group(&self.connection, &self.group, WITHIN)?;
-        let theirs = Arc::clone(&partitions);
-        let assigned = move || progress(&theirs).into_keys().collect();
-        let sampler = Sampler::start(admin, interval, assigned)?;
+        let assigned = Arc::clone(&partitions);
+        let which = move |_: &Admin| {
+            let mut ours: Vec<TopicPartition> = progress(&assigned).into_keys().collect();
+            ours.extend(held(&assigned).into_keys());
+            Ok(ours)
+        };
+        let ours = Arc::clone(&partitions);
+        let done = Arc::new(move || progress(&ours));
+        let sampler = Sampler::start(admin, interval, Box::new(which), Some(done))?;
         Ok(Watch {
             partitions,
             sampler,
@@ -98,17 +104,28 @@ impl Source {
     }
 
     /// Asks for the lag of all partitions of the topics, whether anything runs or not: what the
-    /// group has committed against the ends. Waits; each of its few questions at most `within`.
+    /// group has committed against the ends. Waits; each of its questions at most `within`.
     ///
     /// Fails when the brokers cannot be reached. A topic that does not exist is named in
     /// [`Lag::failure`], beside the rows of the others.
     pub fn once(&self, within: Duration) -> Result<Lag, Error> {
         let admin = Admin::of_group(&self.connection, &self.group, within)?;
         let (partitions, problems) = admin.partitions(&self.topics)?;
-        let samples = sample(&admin, &partitions)?;
-        let failures: Vec<String> = problems.into_iter().chain(samples.failure).collect();
+        let mut ages = Ages::default();
+        let transactions = !admin.reads_uncommitted();
+        let samples = sample(&admin, &partitions, transactions, &BTreeMap::new, &mut ages)?;
+        let mut engine = Engine::new(Window::default());
+        engine.take(samples, &ages);
+        let failure = engine.failure().map(str::to_owned);
+        // Without the permission to see the members nobody is known, which hides no lag.
+        let mut owners = admin.owners().unwrap_or_default();
+        let mut rows = engine.rows(None, &Circumstances::default(), clock::unix_ms());
+        for row in &mut rows {
+            row.owner = owners.remove(&row.partition);
+        }
+        let failures: Vec<String> = problems.into_iter().chain(failure).collect();
         Ok(Lag {
-            rows: rows(&samples.partitions, &BTreeMap::new(), clock::unix_ms()),
+            rows,
             failure: (!failures.is_empty()).then(|| failures.join("; ")),
         })
     }
@@ -124,21 +141,22 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// The lag now, from the newest samples and the accounts as they are. Never waits.
+    /// The lag now, from the newest samples and the accounts as they are. Never waits. `blocked` is
+    /// the bolt that does not take enough and what it waits for, in a sentence.
     ///
-    /// Only partitions that this process reads have a row: those of other members are theirs. One
-    /// that was assigned since the last sample has unknown ends.
-    pub fn read(&self) -> Lag {
-        let progress = progress(&self.partitions);
-        let samples = self.sampler.samples();
-        let sampled = samples.partitions.iter();
-        let ours = sampled
-            .filter(|(partition, _)| progress.contains_key(partition))
-            .map(|(partition, sample)| (partition.clone(), sample.clone()))
-            .collect();
+    /// Only partitions that this process reads or holds have a row: those of other members are
+    /// theirs. One that was assigned since the last sample has unknown ends.
+    pub fn read(&self, blocked: Option<String>) -> Lag {
+        let circumstances = Circumstances {
+            held: held(&self.partitions),
+            paused: None,
+            blocked,
+        };
         Lag {
-            rows: rows(&ours, &progress, clock::unix_ms()),
-            failure: samples.failure.clone(),
+            rows: self
+                .sampler
+                .rows(Some(&progress(&self.partitions)), &circumstances),
+            failure: self.sampler.failure(),
         }
     }
 }
@@ -156,13 +174,20 @@ fn progress(partitions: &Partitions) -> BTreeMap<TopicPartition, Progress> {
                 next: account.next,
                 frontier: account.frontier,
                 frontier_ms: account.frontier_timestamp,
-                committed: None,
-                in_flight: Some(account.in_flight),
+                answered_ms: account.settled_timestamp,
+                in_flight: account.in_flight,
+                lost: account.lost,
             };
             let _ = progress.insert(name, of_partition);
         }
     }
     progress
+}
+
+fn held(partitions: &Partitions) -> BTreeMap<TopicPartition, String> {
+    let held = partitions.held().into_iter();
+    held.map(|((topic, partition), why)| (TopicPartition { topic, partition }, why))
+        .collect()
 }
 
 #[cfg(test)]

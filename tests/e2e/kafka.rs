@@ -95,7 +95,7 @@ fn transactions_leave_no_lag_and_a_bounded_run_ends() {
         .produce_transaction("money", records(1, 5), false)
         .expect("acknowledged");
     wait::until("no lag", LIMIT, || {
-        let lag = watch.read();
+        let lag = watch.read(None);
         let rows = lag
             .rows
             .iter()

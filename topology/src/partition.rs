@@ -198,6 +198,8 @@ struct Known {
     current: BTreeMap<(Arc<str>, i32), Arc<Partition>>,
     /// Of topics that were deleted and created again since.
     former: Vec<Arc<Partition>>,
+    /// Those of which nothing is read until somebody decides, and why.
+    held: BTreeMap<(Arc<str>, i32), String>,
 }
 
 impl Partitions {
@@ -235,6 +237,25 @@ impl Partitions {
             .map(|(partition, current)| (Arc::clone(partition), current))
             .collect();
         all.into_iter()
+    }
+
+    /// Notes that a partition is this process's and nothing is read of it until somebody decides, and
+    /// why.
+    pub fn hold(&self, topic: &Arc<str>, number: i32, why: String) {
+        let _ = self.lock().held.insert((Arc::clone(topic), number), why);
+    }
+
+    /// Forgets that a partition is held, if it was.
+    pub fn release(&self, topic: &Arc<str>, number: i32) {
+        let mut known = self.lock();
+        if !known.held.is_empty() {
+            let _ = known.held.remove(&(Arc::clone(topic), number));
+        }
+    }
+
+    /// The partitions that are held, by topic and number, and why.
+    pub fn held(&self) -> BTreeMap<(Arc<str>, i32), String> {
+        self.lock().held.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

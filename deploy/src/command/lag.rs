@@ -2,16 +2,12 @@
 
 use clap::Args;
 use isobar_topology::spec::units::Duration;
-use serde_json::json;
 
 use super::Context;
 use crate::cli::{FileArgs, OutputArgs};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::lag::{self, SpoutLag};
+use crate::lag::{self, LagDocument, SpoutLag};
 use crate::output::Format;
-
-/// Version of the JSON form.
-const VERSION: u32 = 1;
 
 /// What `lag` takes.
 #[derive(Args, Debug)]
@@ -51,11 +47,10 @@ pub(super) fn execute(args: &LagArgs, mut context: Context<'_>) -> Outcome {
     }
     match args.output.format {
         Format::Table => context.output.text(&lag::table(&spouts))?,
-        Format::Json => context.output.json(&json!({
-            "version": VERSION,
-            "topology": spec.name,
-            "spouts": spouts,
-        }))?,
+        Format::Json => {
+            let document = LagDocument::of(&spec.name, spouts.clone());
+            context.output.json(&document)?;
+        }
     }
     let unknown: Vec<String> = spouts.iter().filter_map(why_unknown).collect();
     for why in &unknown {

@@ -14,7 +14,7 @@ use isobar_topology::{Domain, Finish, OperatorError, clock};
 
 use super::Context;
 use super::signals::Signals;
-use crate::cli::{FileArgs, OutputArgs};
+use crate::cli::{FileArgs, MetricsArgs, OutputArgs};
 use crate::configuration;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::http::{self, Bind, Server};
@@ -52,6 +52,9 @@ pub struct RunArgs {
     /// configuration.
     #[arg(long, value_name = "ADDR", default_value = http::DEFAULT)]
     http: Bind,
+
+    #[command(flatten)]
+    metrics: MetricsArgs,
 
     #[command(flatten)]
     output: OutputArgs,
@@ -93,7 +96,8 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
             isobar_topology::start(plan.graph, args.exit_when_caught_up).map_err(refused)?;
         let lag = Watches::start(file.spec()?, &running);
         let recorder = context.recorder.clone();
-        let observer = Observer::new(running, document, configuration, recorder, lag);
+        let mut observer = Observer::new(running, document, configuration, recorder, lag);
+        observer.metrics = args.metrics.options();
         let observer = Arc::new(observer);
         announce(&observer, server.as_ref());
         let run = Run {
@@ -189,7 +193,7 @@ impl Run<'_> {
             let still_for = progress.still_for(&account, elsewhere);
             let reasons = self.observer.reasons();
             self.screen.show(|| {
-                let lag = self.observer.lag.total();
+                let lag = self.observer.lag.total(&self.observer.running);
                 progress.line(&account, lag, &reasons)
             });
             let bounded = self.args.exit_when_caught_up && stopped_by.is_none();

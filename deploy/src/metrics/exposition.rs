@@ -85,7 +85,10 @@ impl Family {
         if !text.is_empty() {
             text = format!("{{{text}}}");
         }
-        writeln!(self.samples, "{}{text} {value}", self.name)
-            .expect("writing to a string does not fail");
+        let written = match value == f64::INFINITY {
+            true => writeln!(self.samples, "{}{text} +Inf", self.name),
+            false => writeln!(self.samples, "{}{text} {value}", self.name),
+        };
+        written.expect("writing to a string does not fail");
     }
 }

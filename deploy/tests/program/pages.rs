@@ -9,6 +9,11 @@ use ::isobar::{Outside, TopologyFile};
 use crate::support::{check_file, isobar};
 
 #[test]
+fn the_page_of_metrics_is_up_to_date() {
+    check_file("METRICS.md", &::isobar::metrics::page());
+}
+
+#[test]
 fn the_page_of_operators_is_up_to_date() {
     check_file(
         "OPERATORS.md",

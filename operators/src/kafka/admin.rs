@@ -4,7 +4,7 @@
 
 mod group;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use super::error::{Error, code_of};
 use super::ffi::admin as ffi;
 use super::ffi::list::elements;
 use super::ffi::pattern::Pattern;
+use super::lag::Found;
 use super::log::Asking;
 
 pub use group::{Commit, GroupState};
@@ -52,6 +53,8 @@ pub enum Spec {
     /// The offset after the last record that this connection may read: the last stable offset,
     /// or the high watermark with `isolation.level: read_uncommitted`.
     Latest,
+    /// The offset after the last record, those of open transactions included.
+    HighWatermark,
     /// The first record, in offset order, whose timestamp in milliseconds since 1970 is this or
     /// later; the end where there is none.
     Timestamp(i64),
@@ -136,6 +139,59 @@ impl Admin {
             self.uncommitted,
             self.within,
         ))
+    }
+
+    /// Whether offsets beyond open transactions may be read, so that `Latest` is the high watermark.
+    pub fn reads_uncommitted(&self) -> bool {
+        self.uncommitted
+    }
+
+    /// Asks for the first record of each partition, in offset order, at or after a time in
+    /// milliseconds since 1970; `None` where there is none.
+    pub fn first_since(
+        &self,
+        partitions: &[(TopicPartition, i64)],
+    ) -> Result<Vec<PartitionAnswer<Option<Found>>>, Error> {
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let specs = partitions.iter();
+        let specs = specs.map(|(partition, ms)| (partition, Offset::Offset((*ms).max(0))));
+        let answers = list(self.client.client(), specs, self.uncommitted, self.within);
+        let found = |(offset, ms)| (offset != AT_END).then_some(Found { offset, ms });
+        let answers = self.explain(answers)?.into_iter();
+        Ok(answers
+            .map(|(partition, answer)| (partition, answer.map(found)))
+            .collect())
+    }
+
+    /// Asks for the configuration of topics, by topic and name. Topics that may not be seen are left
+    /// out.
+    pub fn topic_configurations(
+        &self,
+        topics: &[&str],
+    ) -> Result<BTreeMap<String, BTreeMap<String, String>>, Error> {
+        if topics.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        self.explain(ffi::describe_configs(
+            self.client.client(),
+            topics,
+            self.within,
+        ))
+    }
+
+    /// Asks which member of the group that this client was made for reads which partition: its
+    /// client id and host. Empty while nobody does, and without a group.
+    pub fn owners(&self) -> Result<BTreeMap<TopicPartition, String>, Error> {
+        let Some(group) = &self.group else {
+            return Ok(BTreeMap::new());
+        };
+        let owned = ffi::describe_group(self.client.client(), group, self.within);
+        let owned = self.explain(owned)?.into_iter();
+        Ok(owned
+            .map(|(topic, partition, owner)| (TopicPartition::new(&topic, partition), owner))
+            .collect())
     }
 
     /// Asks for the last commits of the group that this client was made for, `None` without one.
@@ -334,11 +390,26 @@ fn ask<C: ClientContext>(
 ) -> Result<Vec<PartitionAnswer<i64>>, Error> {
     let raw = match spec {
         Spec::Earliest => Offset::Beginning,
-        Spec::Latest => Offset::End,
+        Spec::Latest | Spec::HighWatermark => Offset::End,
         Spec::Timestamp(ms) => Offset::Offset(ms.max(0)),
     };
-    let mut list = TopicPartitionList::with_capacity(partitions.len());
-    for partition in partitions {
+    let specs = partitions.iter().map(|partition| (partition, raw));
+    let uncommitted = uncommitted || spec == Spec::HighWatermark;
+    let answers = list(client, specs, uncommitted, within)?.into_iter();
+    Ok(answers
+        .map(|(partition, answer)| (partition, answer.map(|(offset, _)| offset)))
+        .collect())
+}
+
+/// Lists an offset of each partition, with the timestamp of the record there if time was asked for.
+fn list<'a, C: ClientContext>(
+    client: &Client<C>,
+    specs: impl Iterator<Item = (&'a TopicPartition, Offset)>,
+    uncommitted: bool,
+    within: Duration,
+) -> Result<Vec<PartitionAnswer<(i64, i64)>>, Error> {
+    let mut list = TopicPartitionList::with_capacity(specs.size_hint().0);
+    for (partition, raw) in specs {
         list.add_partition_offset(&partition.topic, partition.partition, raw)
             .map_err(|error| Error::Refused {
                 what: format!("listing offsets of topic {}", partition.topic),
@@ -348,10 +419,10 @@ fn ask<C: ClientContext>(
     }
     Ok(ffi::list_offsets(client, &list, uncommitted, within)?
         .into_iter()
-        .map(|element| {
+        .map(|(element, ms)| {
             let answer = match element.error {
                 Some(code) => Err(code),
-                None => Ok(element.offset),
+                None => Ok((element.offset, ms)),
             };
             (
                 TopicPartition::new(&element.topic, element.partition),

@@ -1,4 +1,5 @@
-//! Admin requests that the `rdkafka` crate lacks: list offsets, describe topics.
+//! Admin requests that the `rdkafka` crate lacks: list offsets, describe topics, their configurations
+//! and groups.
 //!
 //! Each call makes its own queue, waits for its one answer and copies it out.
 
@@ -9,6 +10,7 @@
 
 pub(in crate::kafka) mod group;
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char};
 use std::time::Duration;
 
@@ -23,7 +25,8 @@ use super::list::{self, Element};
 use crate::kafka::error::Error;
 
 /// Asks for one offset per partition of `specs`, whose offsets are librdkafka's specs: −1 latest,
-/// −2 earliest, ≥ 0 the first record at or after that timestamp.
+/// −2 earliest, ≥ 0 the first record at or after that timestamp. Beside each answer is the record's
+/// timestamp if time was asked for.
 ///
 /// Waits for the answer, at most `within`. Errors of single partitions are in their elements.
 pub(in crate::kafka) fn list_offsets<C: ClientContext>(
@@ -31,7 +34,7 @@ pub(in crate::kafka) fn list_offsets<C: ClientContext>(
     specs: &TopicPartitionList,
     uncommitted: bool,
     within: Duration,
-) -> Result<Vec<Element>, Error> {
+) -> Result<Vec<(Element, i64)>, Error> {
     const WHAT: &str = "listing offsets";
     let request = Request::new(client, Op::RD_KAFKA_ADMIN_OP_LISTOFFSETS, WHAT, within)?;
     let isolation = if uncommitted {
@@ -62,7 +65,9 @@ pub(in crate::kafka) fn list_offsets<C: ClientContext>(
         Ok(slice(infos, count)
             .iter()
             .map(|info| {
-                list::copy_one(&*sys::rd_kafka_ListOffsetsResultInfo_topic_partition(*info))
+                let element = sys::rd_kafka_ListOffsetsResultInfo_topic_partition(*info);
+                let ms = sys::rd_kafka_ListOffsetsResultInfo_timestamp(*info);
+                (list::copy_one(&*element), ms)
             })
             .collect())
     }
@@ -146,6 +151,121 @@ unsafe fn describe(topic: *const sys::rd_kafka_TopicDescription_t) -> Described 
                 .then(|| (code.into(), text(sys::rd_kafka_error_string(error)))),
         }
     }
+}
+
+/// Asks for the configuration of topics, by topic and name; topics that may not be seen are left out.
+/// Waits for the answer, at most `within`.
+pub(in crate::kafka) fn describe_configs<C: ClientContext>(
+    client: &Client<C>,
+    topics: &[&str],
+    within: Duration,
+) -> Result<BTreeMap<String, BTreeMap<String, String>>, Error> {
+    const WHAT: &str = "describing configurations of topics";
+    let request = Request::new(client, Op::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, WHAT, within)?;
+    let names: Vec<CString> = topics
+        .iter()
+        .map(|topic| c_string(topic))
+        .collect::<Result<_, _>>()?;
+    // SAFETY: the names are copied by `new`; the resources live until after the call, which copies
+    // them, and are destroyed once; client, options and queue are alive.
+    unsafe {
+        let kind = sys::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC;
+        let mut resources: Vec<_> = names
+            .iter()
+            .map(|name| sys::rd_kafka_ConfigResource_new(kind, name.as_ptr()))
+            .collect();
+        sys::rd_kafka_DescribeConfigs(
+            client.native_ptr(),
+            resources.as_mut_ptr(),
+            resources.len(),
+            request.options,
+            request.queue,
+        );
+        sys::rd_kafka_ConfigResource_destroy_array(resources.as_mut_ptr(), resources.len());
+    }
+    let answer = request.wait()?;
+    let mut found = BTreeMap::new();
+    // SAFETY: as in `list_offsets`: everything is borrowed from the live event and copied.
+    unsafe {
+        let mut count = 0;
+        let result = sys::rd_kafka_event_DescribeConfigs_result(answer.0);
+        let resources = sys::rd_kafka_DescribeConfigs_result_resources(result, &raw mut count);
+        for resource in slice(resources, count) {
+            let code = sys::rd_kafka_ConfigResource_error(*resource);
+            if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                continue;
+            }
+            let mut count = 0;
+            let entries = sys::rd_kafka_ConfigResource_configs(*resource, &raw mut count);
+            let entries = slice(entries, count).iter().map(|entry| {
+                let name = text(sys::rd_kafka_ConfigEntry_name(*entry));
+                (name, text(sys::rd_kafka_ConfigEntry_value(*entry)))
+            });
+            let topic = text(sys::rd_kafka_ConfigResource_name(*resource));
+            let _ = found.insert(topic, entries.collect());
+        }
+    }
+    Ok(found)
+}
+
+/// Asks who reads what in a group: topic, partition, and the client id and host of the member. Waits
+/// for the answer, at most `within`.
+pub(in crate::kafka) fn describe_group<C: ClientContext>(
+    client: &Client<C>,
+    group: &str,
+    within: Duration,
+) -> Result<Vec<(String, i32, String)>, Error> {
+    let what = format!("describing group {group}");
+    let op = Op::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
+    let request = Request::new(client, op, &what, within)?;
+    let name = c_string(group)?;
+    let mut names = [name.as_ptr()];
+    // SAFETY: the name lives until after the call, which copies it; client, options and queue are
+    // alive.
+    unsafe {
+        sys::rd_kafka_DescribeConsumerGroups(
+            client.native_ptr(),
+            names.as_mut_ptr(),
+            names.len(),
+            request.options,
+            request.queue,
+        );
+    }
+    let answer = request.wait()?;
+    let mut owned = Vec::new();
+    // SAFETY: as in `list_offsets`: everything is borrowed from the live event and copied.
+    unsafe {
+        let mut count = 0;
+        let result = sys::rd_kafka_event_DescribeConsumerGroups_result(answer.0);
+        let groups = sys::rd_kafka_DescribeConsumerGroups_result_groups(result, &raw mut count);
+        for group in slice(groups, count) {
+            let error = sys::rd_kafka_ConsumerGroupDescription_error(*group);
+            let code = sys::rd_kafka_error_code(error);
+            if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                return Err(Error::Refused {
+                    what: what.clone(),
+                    code: code.into(),
+                    text: text(sys::rd_kafka_error_string(error)),
+                });
+            }
+            for number in 0..sys::rd_kafka_ConsumerGroupDescription_member_count(*group) {
+                let member = sys::rd_kafka_ConsumerGroupDescription_member(*group, number);
+                let owner = format!(
+                    "{}{}",
+                    text(sys::rd_kafka_MemberDescription_client_id(member)),
+                    text(sys::rd_kafka_MemberDescription_host(member))
+                );
+                let assignment = sys::rd_kafka_MemberDescription_assignment(member);
+                if assignment.is_null() {
+                    continue;
+                }
+                let partitions = sys::rd_kafka_MemberAssignment_partitions(assignment);
+                let partitions = list::copy(partitions).into_iter();
+                owned.extend(partitions.map(|one| (one.topic, one.partition, owner.clone())));
+            }
+        }
+    }
+    Ok(owned)
 }
 
 /// The options and the answer queue of one admin request; destroyed with it.

@@ -1,7 +1,6 @@
 //! What the lanes of a spout share: the client, what is wrong with it, and who has begun to close.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use isobar_topology::{Counters, Health, Partitions, Policy};
@@ -21,7 +20,8 @@ pub(super) struct Member {
     pub(super) settings: Settings,
     /// What a bounded run reads up to.
     pub(super) bounded: Option<Arc<Bounded>>,
-    held: Mutex<BTreeMap<TopicPartition, String>>,
+    /// Held while it is changed and shown what is held, so that the last word is the newest.
+    holding: Mutex<()>,
     tally: Tally,
     /// Lanes that have not begun to close.
     reading: watch::Sender<usize>,
@@ -64,7 +64,7 @@ impl Member {
             health,
             settings,
             bounded,
-            held: Mutex::default(),
+            holding: Mutex::default(),
             tally: Tally::new(counters),
             reading: watch::Sender::new(lanes),
         }
@@ -91,29 +91,32 @@ impl Member {
     }
 
     /// Notes that nothing is read of a partition until somebody decides, and why.
-    pub(super) fn hold(&self, assignment: &Assignment, why: String) {
+    pub(super) fn hold(&self, assignment: &Assignment, why: &str) {
         let TopicPartition { topic, partition } = &assignment.partition;
-        let text =
-            format!("topic {topic}, partition {partition}: {why}; reset the group's offsets");
-        let mut held = self.held();
-        let _ = held.insert(assignment.partition.clone(), text);
-        self.show_held(&held);
+        let why = format!("{why}; reset the group's offsets");
+        let _holding = self.holding.lock().unwrap_or_else(PoisonError::into_inner);
+        self.partitions.hold(topic, *partition, why);
+        self.show_held();
     }
 
     /// Forgets held partitions that are no longer ours.
     pub(super) fn release(&self, assignments: &[Arc<Assignment>]) {
-        let mut held = self.held();
-        if held.is_empty() {
+        let _holding = self.holding.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.partitions.held().is_empty() {
             return;
         }
         for assignment in assignments {
-            let _ = held.remove(&assignment.partition);
+            let TopicPartition { topic, partition } = &assignment.partition;
+            self.partitions.release(topic, *partition);
         }
-        self.show_held(&held);
+        self.show_held();
     }
 
     pub(super) fn holds(&self, partition: &TopicPartition) -> bool {
-        self.held().contains_key(partition)
+        let TopicPartition { topic, partition } = partition;
+        self.partitions
+            .held()
+            .contains_key(&(Arc::clone(topic), *partition))
     }
 
     /// Notes that a lane has begun to close.
@@ -130,8 +133,12 @@ impl Member {
         let _ = reading.wait_for(|lanes| *lanes == 0).await;
     }
 
-    fn show_held(&self, held: &BTreeMap<TopicPartition, String>) {
-        let texts: Vec<&str> = held.values().map(String::as_str).collect();
+    fn show_held(&self) {
+        let held = self.partitions.held().into_iter();
+        let texts: Vec<String> = held
+            .map(|((topic, partition), why)| format!("topic {topic}, partition {partition}: {why}"))
+            .collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         self.show(HELD, &texts);
     }
 
@@ -141,10 +148,6 @@ impl Member {
         } else {
             self.health.set(&self.id, kind, texts.join("; "));
         }
-    }
-
-    fn held(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, String>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

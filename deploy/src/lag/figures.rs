@@ -1,0 +1,232 @@
+//! The figures of lag as they are written: of a partition, and summed up for a spout.
+
+use isobar_operators::lag::{Eta, Exactness, Lag, Row, Source, Status};
+use isobar_topology::clock;
+use serde::{Deserialize, Serialize};
+
+/// The lag of a topology, as `isobar lag -o json` and `/lag` write it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LagDocument {
+    /// Version of this form.
+    pub version: u32,
+    /// The topology's name; the group's where it is watched from outside.
+    pub topology: String,
+    /// The worst of its spouts.
+    pub status: Status,
+    /// By spout, in the order of the topology file.
+    pub spouts: Vec<SpoutLag>,
+}
+
+impl LagDocument {
+    /// The version that is written and read.
+    pub const VERSION: u32 = 1;
+
+    /// Puts it together.
+    pub fn of(topology: &str, spouts: Vec<SpoutLag>) -> Self {
+        let worst = spouts.iter().map(|spout| spout.status).max();
+        Self {
+            version: Self::VERSION,
+            topology: topology.to_owned(),
+            status: worst.unwrap_or_default(),
+            spouts,
+        }
+    }
+}
+
+/// The lag of a spout.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SpoutLag {
+    /// The spout's id.
+    pub spout: String,
+    /// Its consumer group.
+    pub group: String,
+    /// The worst of its partitions.
+    pub status: Status,
+    /// Why, in one sentence; names the partition.
+    pub reason: String,
+    /// Records that are not settled, over all partitions listed.
+    pub lag: Option<u64>,
+    /// Records that are not committed.
+    pub committed_lag: Option<u64>,
+    /// Age of the oldest record that is not settled; 0 when there is none.
+    pub oldest_age_seconds: Option<f64>,
+    /// How that age is to be taken.
+    pub oldest_age_exactness: Exactness,
+    /// Records per second that come in.
+    pub incoming_per_second: Option<f64>,
+    /// Records per second that are settled.
+    pub outgoing_per_second: Option<f64>,
+    /// When the last partition has caught up: seconds, `"never"` at these rates, or null.
+    pub eta_seconds: Eta,
+    /// Why something is not known, naming broker, topic or group.
+    pub failure: Option<String>,
+    /// By topic and partition.
+    pub partitions: Vec<PartitionLag>,
+}
+
+/// The lag of a partition.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PartitionLag {
+    /// The topic.
+    pub topic: String,
+    /// The partition's number.
+    pub partition: i32,
+    /// The member of the group that reads it: client id and host, `here` for this process; null when
+    /// nobody does.
+    pub owner: Option<String>,
+    /// How it gets on.
+    pub status: Status,
+    /// Why, in one sentence.
+    pub reason: String,
+    /// How old the offsets below and their differences are.
+    pub sampled_age_seconds: Option<f64>,
+    /// The first offset that still exists.
+    pub start: Option<i64>,
+    /// The offset after the last record.
+    pub end: Option<i64>,
+    /// The last commit; null when nothing was committed.
+    pub committed: Option<i64>,
+    /// The first offset that is not settled; null when nothing runs.
+    pub frontier: Option<i64>,
+    /// The next offset to read; null when nothing runs.
+    pub next: Option<i64>,
+    /// Records that are not settled; of a topology that does not run, not committed.
+    pub lag: Option<u64>,
+    /// How the lag is to be taken: not more than what is not committed, of a topology that does not run.
+    pub lag_exactness: Exactness,
+    /// Records that are not committed: the sum of the next three.
+    pub committed_lag: Option<u64>,
+    /// Records that have not been read.
+    pub read_lag: Option<u64>,
+    /// Offsets that were read, from the first one on that is not settled.
+    pub open: Option<u64>,
+    /// Records that are settled and not committed: they would be read again after a crash.
+    pub commit_debt: Option<u64>,
+    /// Records in flight.
+    pub in_flight: Option<u64>,
+    /// Records that Kafka deleted before they were read.
+    pub lost: Option<u64>,
+    /// Age of the oldest record that is not settled; 0 when there is none.
+    pub oldest_age_seconds: Option<f64>,
+    /// How that age is to be taken: exact while the record is in memory.
+    pub oldest_age_exactness: Exactness,
+    /// Records that may be deleted before one that is not settled is.
+    pub headroom_records: Option<u64>,
+    /// Time until the oldest record that is not settled is deleted; null without one, and where nothing
+    /// is deleted by age.
+    pub headroom_seconds: Option<f64>,
+    /// Records per second that come in, over the last minute.
+    pub incoming_per_second: Option<f64>,
+    /// Records per second that are settled, over the last minute.
+    pub outgoing_per_second: Option<f64>,
+    /// When it has caught up: seconds, `"never"` at these rates, or null.
+    pub eta_seconds: Eta,
+    /// For how long there has been lag and nothing was settled.
+    pub no_progress_seconds: Option<f64>,
+}
+
+impl SpoutLag {
+    pub(super) fn of(source: &Source, lag: Lag) -> Self {
+        let now_ms = clock::unix_ms();
+        let rows = lag.rows.into_iter();
+        let partitions: Vec<PartitionLag> = rows.map(|row| PartitionLag::of(row, now_ms)).collect();
+        let (status, reason) = worst(&partitions);
+        let (oldest_age_seconds, oldest_age_exactness) = oldest(&partitions);
+        Self {
+            spout: source.spout.clone(),
+            group: source.group.clone(),
+            status,
+            reason,
+            lag: partitions.iter().map(|one| one.lag).sum(),
+            committed_lag: partitions.iter().map(|one| one.committed_lag).sum(),
+            oldest_age_seconds,
+            oldest_age_exactness,
+            incoming_per_second: partitions.iter().map(|one| one.incoming_per_second).sum(),
+            outgoing_per_second: partitions.iter().map(|one| one.outgoing_per_second).sum(),
+            eta_seconds: Eta::last(partitions.iter().map(|one| one.eta_seconds)),
+            failure: lag.failure,
+            partitions,
+        }
+    }
+
+    pub(super) fn unknown(source: &Source, failure: String) -> Self {
+        Self {
+            spout: source.spout.clone(),
+            group: source.group.clone(),
+            status: Status::NoData,
+            reason: failure.clone(),
+            lag: None,
+            committed_lag: None,
+            oldest_age_seconds: None,
+            oldest_age_exactness: Exactness::Unknown,
+            incoming_per_second: None,
+            outgoing_per_second: None,
+            eta_seconds: Eta::Unknown,
+            failure: Some(failure),
+            partitions: Vec::new(),
+        }
+    }
+}
+
+/// The worst status, with the first of its partitions; nothing is wrong with a spout that has none.
+fn worst(partitions: &[PartitionLag]) -> (Status, String) {
+    let first_of_worst = partitions.iter().rev().max_by_key(|one| one.status);
+    match first_of_worst {
+        None => (Status::Ok, "it reads no partition".to_owned()),
+        Some(one) if one.status == Status::Ok => (Status::Ok, one.reason.clone()),
+        Some(one) => {
+            let reason = format!("{}/{}: {}", one.topic, one.partition, one.reason);
+            (one.status, reason)
+        }
+    }
+}
+
+/// The oldest age, with its exactness; unknown as soon as one is.
+fn oldest(partitions: &[PartitionLag]) -> (Option<f64>, Exactness) {
+    let mut oldest = (0.0, Exactness::Sampled);
+    for one in partitions {
+        match one.oldest_age_seconds {
+            None => return (None, Exactness::Unknown),
+            Some(age) if age > oldest.0 => oldest = (age, one.oldest_age_exactness),
+            Some(_) => {}
+        }
+    }
+    (Some(oldest.0), oldest.1)
+}
+
+impl PartitionLag {
+    pub(super) fn of(row: Row, now_ms: i64) -> Self {
+        let seconds = |ms: u64| ms as f64 / 1_000.0;
+        Self {
+            topic: row.partition.topic.to_string(),
+            partition: row.partition.partition,
+            owner: row.owner,
+            status: row.status,
+            reason: row.reason,
+            sampled_age_seconds: row
+                .sampled_ms
+                .map(|ms| seconds(u64::try_from(now_ms - ms).unwrap_or(0))),
+            start: row.start,
+            end: row.end,
+            committed: row.committed,
+            frontier: row.frontier,
+            next: row.next,
+            lag: row.lag,
+            lag_exactness: row.lag_exactness,
+            committed_lag: row.committed_lag,
+            read_lag: row.read_lag,
+            open: row.open,
+            commit_debt: row.commit_debt,
+            in_flight: row.in_flight,
+            lost: row.lost,
+            oldest_age_seconds: row.age_ms.map(seconds),
+            oldest_age_exactness: row.age_exactness,
+            headroom_records: row.headroom,
+            headroom_seconds: row.headroom_ms.map(seconds),
+            incoming_per_second: row.incoming,
+            outgoing_per_second: row.outgoing,
+            eta_seconds: row.eta,
+            no_progress_seconds: row.still_ms.map(seconds),
+        }
+    }
+}

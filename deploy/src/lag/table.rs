@@ -1,0 +1,142 @@
+//! Lag as a table for people: a row for each partition, sums, and what is wrong in words.
+
+use isobar_operators::lag::{Eta, Exactness, Status};
+
+use super::figures::{PartitionLag, SpoutLag};
+use crate::output::{Table, known, number, time};
+
+const COLUMNS: [&str; 15] = [
+    "SPOUT",
+    "TOPIC",
+    "PARTITION>",
+    "OWNER",
+    "EARLIEST>",
+    "COMMITTED>",
+    "CURRENT>",
+    "END>",
+    "LAG>",
+    "OLDEST>",
+    "IN/S>",
+    "OUT/S>",
+    "ETA>",
+    "HEADROOM>",
+    "STATUS",
+];
+
+/// A row for each partition, one with the sums of each spout of several, and a line for each partition
+/// with which something is wrong.
+pub fn table(spouts: &[SpoutLag]) -> String {
+    let mut table = Table::new(COLUMNS);
+    for spout in spouts {
+        for partition in &spout.partitions {
+            table.row(row(&spout.spout, partition));
+        }
+        if spout.partitions.len() != 1 {
+            table.row(sums(spout));
+        }
+    }
+    let mut text = table.text();
+    let wrong = spouts.iter().filter(|spout| spout.status != Status::Ok);
+    let mut reasons = wrong.map(|spout| {
+        let SpoutLag { spout, reason, .. } = spout;
+        format!("{spout}: {reason}\n")
+    });
+    if let Some(first) = reasons.next() {
+        text.push('\n');
+        text.push_str(&first);
+        text.extend(reasons);
+    }
+    text
+}
+
+/// The sums over all spouts, in a sentence: partitions, brokers' records, what is read and what is not.
+pub fn totals(spouts: &[SpoutLag]) -> String {
+    let partitions = spouts.iter().flat_map(|spout| &spout.partitions);
+    let sum = |figure: fn(&PartitionLag) -> Option<u64>| -> Option<u64> {
+        partitions.clone().map(figure).sum()
+    };
+    let depth = sum(|one| u64::try_from(one.end? - one.start?).ok());
+    let lag = spouts.iter().map(|spout| spout.lag).sum::<Option<u64>>();
+    format!(
+        "{} partitions hold {} records, {} of them are not settled.\n",
+        partitions.clone().count(),
+        known(depth),
+        known(lag)
+    )
+}
+
+fn row(spout: &str, partition: &PartitionLag) -> [String; COLUMNS.len()] {
+    [
+        spout.to_owned(),
+        partition.topic.clone(),
+        partition.partition.to_string(),
+        partition.owner.clone().unwrap_or_else(|| "-".to_owned()),
+        known(partition.start),
+        known(partition.committed),
+        known(partition.frontier.or(partition.committed)),
+        known(partition.end),
+        known(partition.lag),
+        age(partition.oldest_age_seconds, partition.oldest_age_exactness),
+        rate(partition.incoming_per_second),
+        rate(partition.outgoing_per_second),
+        eta(partition.eta_seconds),
+        headroom(partition),
+        partition.status.to_string(),
+    ]
+}
+
+fn sums(spout: &SpoutLag) -> [String; COLUMNS.len()] {
+    let none = String::new;
+    [
+        spout.spout.clone(),
+        "all".to_owned(),
+        none(),
+        none(),
+        none(),
+        none(),
+        none(),
+        none(),
+        known(spout.lag),
+        age(spout.oldest_age_seconds, spout.oldest_age_exactness),
+        rate(spout.incoming_per_second),
+        rate(spout.outgoing_per_second),
+        eta(spout.eta_seconds),
+        none(),
+        spout.status.to_string(),
+    ]
+}
+
+/// An age; `~` before an estimate.
+fn age(seconds: Option<f64>, exactness: Exactness) -> String {
+    let Some(seconds) = seconds else {
+        return "?".to_owned();
+    };
+    let about = match exactness {
+        Exactness::Sampled if seconds > 0.0 => "~",
+        _ => "",
+    };
+    format!("{about}{}", time((seconds * 1000.0) as u64))
+}
+
+fn rate(per_second: Option<f64>) -> String {
+    known(per_second.map(|rate| rate.round() as u64))
+}
+
+fn eta(eta: Eta) -> String {
+    match eta {
+        Eta::Unknown => "?".to_owned(),
+        Eta::Never => "never".to_owned(),
+        Eta::Seconds(seconds) => time((seconds * 1000.0) as u64),
+    }
+}
+
+/// The time until something is lost where it is known, else records; nothing while nothing is behind.
+fn headroom(partition: &PartitionLag) -> String {
+    match (partition.lag, partition.headroom_seconds) {
+        (Some(0), _) => "-".to_owned(),
+        (_, Some(seconds)) => time((seconds * 1000.0) as u64),
+        _ => partition
+            .headroom_records
+            .map_or_else(|| "?".to_owned(), number),
+    }
+}

@@ -1,0 +1,116 @@
+//! How figures are summed up and written.
+
+use isobar_operators::kafka::admin::TopicPartition;
+use isobar_operators::lag::{Eta, Exactness, Lag, Row, Status};
+use isobar_topology::spec::Node;
+use serde_json::json;
+
+use super::*;
+
+fn spec() -> Spec {
+    let file = json!({
+        "isobar": 1, "name": "logs",
+        "connections": {"kafka": {"type": "kafka", "brokers": "127.0.0.1:9"}},
+        "spouts": {"in": {"type": "kafka", "connection": "kafka", "topics": "a", "start": "latest"}},
+        "bolts": {"end": {"type": "blackhole", "inputs": ["in"]}},
+    });
+    Spec::read(&Node::from_json(&file)).expect("sound")
+}
+
+fn row(partition: i32, lag: Option<u64>, age_ms: Option<u64>) -> Row {
+    Row {
+        start: Some(0),
+        end: Some(1_000),
+        committed: lag.map(|lag| 1_000 - lag as i64),
+        lag,
+        committed_lag: lag,
+        age_ms,
+        age_exactness: Exactness::Sampled,
+        status: match lag {
+            Some(_) => Status::Ok,
+            None => Status::NoData,
+        },
+        reason: "because".to_owned(),
+        ..Row::unknown(TopicPartition::new("a", partition))
+    }
+}
+
+fn lag(rows: Vec<Row>) -> SpoutLag {
+    let source = lag::sources(&spec()).expect("sound").remove(0);
+    SpoutLag::of(
+        &source,
+        Lag {
+            rows,
+            failure: None,
+        },
+    )
+}
+
+#[test]
+fn sums_are_known_when_all_their_parts_are() {
+    let known = lag(vec![
+        row(0, Some(10), Some(1_500)),
+        row(1, Some(0), Some(0)),
+    ]);
+    assert_eq!((known.lag, known.oldest_age_seconds), (Some(10), Some(1.5)));
+    assert_eq!(known.status, Status::Ok);
+    let unknown = lag(vec![row(0, Some(10), Some(1)), row(1, None, None)]);
+    assert_eq!((unknown.lag, unknown.oldest_age_seconds), (None, None));
+    let json = serde_json::to_value(&unknown).expect("JSON");
+    assert_eq!(json["lag"], serde_json::Value::Null);
+    assert_eq!(
+        table(std::slice::from_ref(&unknown)),
+        "\
+SPOUT  TOPIC  PARTITION  OWNER  EARLIEST  COMMITTED  CURRENT    END  LAG  OLDEST  IN/S  OUT/S  ETA  HEADROOM  STATUS
+in     a              0  -             0        990      990  1,000   10   ~1 ms     ?      ?    ?         ?  OK
+in     a              1  -             0          ?        ?  1,000    ?       ?     ?      ?    ?         ?  NO_DATA
+in     all                                                             ?       ?     ?      ?    ?            NO_DATA
+
+in: a/1: because
+"
+    );
+    assert_eq!(
+        totals(&[known]),
+        "2 partitions hold 2,000 records, 10 of them are not settled.\n"
+    );
+}
+
+#[test]
+fn what_is_written_as_json_is_read_back() {
+    let mut full = row(0, Some(10), Some(1_500));
+    full.eta = Eta::Never;
+    full.incoming = Some(12.5);
+    let written = lag(vec![full, row(1, None, None)]);
+    let json = serde_json::to_value(&written).expect("JSON");
+    let read: SpoutLag = serde_json::from_value(json.clone()).expect("the same form");
+    assert_eq!(serde_json::to_value(read).expect("JSON"), json);
+    assert_eq!(json["partitions"][0]["eta_seconds"], "never");
+}
+
+#[test]
+fn the_worst_partition_speaks_for_its_spout() {
+    let with = |status, number| Row {
+        status,
+        ..row(number, Some(1), Some(1))
+    };
+    let spout = lag(vec![
+        with(Status::Slow, 0),
+        with(Status::Stalled, 1),
+        with(Status::Stalled, 2),
+    ]);
+    assert_eq!(spout.status, Status::Stalled);
+    assert_eq!(spout.reason, "a/1: because");
+}
+
+#[test]
+fn brokers_that_do_not_answer_are_named() {
+    let asked = of_file(&spec(), Duration::from_millis(300))
+        .expect("sound")
+        .remove(0);
+    assert_eq!((asked.lag, asked.partitions.len()), (None, 0));
+    let failure = asked.failure.unwrap_or_default();
+    assert!(
+        failure.contains("topic a") && failure.contains("127.0.0.1:9"),
+        "{failure}"
+    );
+}

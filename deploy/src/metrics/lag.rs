@@ -1,0 +1,441 @@
+//! The metrics of lag: our own, and on request the same figures under the names of two exporters that
+//! dashboards and alerts were written for.
+
+use std::collections::BTreeSet;
+
+use isobar_operators::lag::Eta;
+
+use super::exposition::Exposition;
+use super::{Metric, gauge};
+use crate::lag::{PartitionLag, SpoutLag};
+
+/// What is exported of lag.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Whether there are series for each partition, or only sums.
+    pub by: By,
+    /// Names of others under which the figures are exported as well.
+    pub also: Vec<Also>,
+}
+
+/// How many series there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum By {
+    /// About 20 for each partition, and sums.
+    #[default]
+    Partition,
+    /// Sums for each spout only.
+    Spout,
+}
+
+/// An exporter whose names are understood by many dashboards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Also {
+    /// `kafka_consumergroup_lag` and its like, by danielqsj.
+    KafkaExporter,
+    /// `kafka_consumergroup_group_lag` and its like, by seglo, without `cluster_name`.
+    KafkaLagExporter,
+}
+
+const SPOUT: &[&str] = &["topology", "spout", "group"];
+const SPOUT_STATUS: &[&str] = &["topology", "spout", "group", "status"];
+const PARTITION: &[&str] = &["topology", "spout", "group", "topic", "partition"];
+const PARTITION_STATUS: &[&str] = &["topology", "spout", "group", "topic", "partition", "status"];
+
+const SPOUT_LAG: Metric = gauge(
+    "isobar_spout_lag_records",
+    SPOUT,
+    "Records that are not settled, over all partitions that this process reads; absent while a part is unknown.",
+);
+const SPOUT_COMMITTED_LAG: Metric = gauge(
+    "isobar_spout_committed_lag_records",
+    SPOUT,
+    "Records that are not committed, over all partitions that this process reads; absent while a part is unknown.",
+);
+const SPOUT_AGE: Metric = gauge(
+    "isobar_spout_oldest_unsettled_age_seconds",
+    SPOUT,
+    "Age of the oldest record that is not settled, 0 when there is none; absent while a part is unknown.",
+);
+const SPOUT_CATCH_UP: Metric = gauge(
+    "isobar_spout_catch_up_seconds",
+    SPOUT,
+    "Time until all has caught up at the rates of the last minute; +Inf for never; absent while unknown.",
+);
+const SPOUT_IS: Metric = gauge(
+    "isobar_spout_status",
+    SPOUT_STATUS,
+    "1 for the status of the worst partition; the label says which.",
+);
+const SAMPLE_FAILED: Metric = gauge(
+    "isobar_lag_sample_failed",
+    SPOUT,
+    "1 while the brokers do not answer questions about lag, 0 otherwise.",
+);
+const PARTITIONS: Metric = gauge(
+    "isobar_partitions",
+    SPOUT,
+    "Partitions that are watched: those that this process reads or holds, or all of a group that is watched from outside.",
+);
+const UNOWNED: Metric = gauge(
+    "isobar_unowned_partitions",
+    SPOUT,
+    "Watched partitions that no member of the group reads.",
+);
+const LAG: Metric = gauge(
+    "isobar_lag_records",
+    PARTITION,
+    "Records that are not settled: end of the partition minus the oldest unsettled offset; absent while unknown.",
+);
+const COMMITTED_LAG: Metric = gauge(
+    "isobar_committed_lag_records",
+    PARTITION,
+    "Records that are not committed, which is what other tools call lag: the sum of read lag, open records and commit debt.",
+);
+const READ_LAG: Metric = gauge(
+    "isobar_read_lag_records",
+    PARTITION,
+    "Records that have not been read.",
+);
+const OPEN: Metric = gauge(
+    "isobar_open_records",
+    PARTITION,
+    "Offsets that were read, from the oldest one on that is not settled.",
+);
+const COMMIT_DEBT: Metric = gauge(
+    "isobar_commit_debt_records",
+    PARTITION,
+    "Records that are settled and not committed: they would be read again after a crash.",
+);
+const IN_FLIGHT: Metric = gauge(
+    "isobar_partition_in_flight_records",
+    PARTITION,
+    "Records of the partition that were read and are not settled.",
+);
+const DELETED: Metric = gauge(
+    "isobar_deleted_unread_records",
+    PARTITION,
+    "Records that Kafka deleted before they were read.",
+);
+const AGE: Metric = gauge(
+    "isobar_oldest_unsettled_age_seconds",
+    PARTITION,
+    "Age of the oldest record that is not settled, 0 when there is none; absent while its time is unknown.",
+);
+const HEADROOM: Metric = gauge(
+    "isobar_retention_headroom_records",
+    PARTITION,
+    "Records that may be deleted before one that is not settled is.",
+);
+const HEADROOM_SECONDS: Metric = gauge(
+    "isobar_retention_headroom_seconds",
+    PARTITION,
+    "Time until the oldest record that is not settled is deleted by age; absent without one, and where nothing is deleted by age.",
+);
+const INCOMING: Metric = gauge(
+    "isobar_incoming_records_per_second",
+    PARTITION,
+    "Records that came in during the last minute, per second.",
+);
+const OUTGOING: Metric = gauge(
+    "isobar_outgoing_records_per_second",
+    PARTITION,
+    "Records that were settled during the last minute, per second.",
+);
+const CATCH_UP: Metric = gauge(
+    "isobar_catch_up_seconds",
+    PARTITION,
+    "Time until it has caught up at the rates of the last minute; +Inf for never; absent while unknown.",
+);
+const NO_PROGRESS: Metric = gauge(
+    "isobar_no_progress_seconds",
+    PARTITION,
+    "For how long there has been lag and nothing was settled; 0 without lag.",
+);
+const SAMPLE_AGE: Metric = gauge(
+    "isobar_lag_sample_age_seconds",
+    PARTITION,
+    "How old the figures of the partition are.",
+);
+const START: Metric = gauge(
+    "isobar_partition_start_offset",
+    PARTITION,
+    "The first offset that still exists.",
+);
+const END: Metric = gauge(
+    "isobar_partition_end_offset",
+    PARTITION,
+    "The offset after the last readable record.",
+);
+const COMMITTED: Metric = gauge(
+    "isobar_committed_offset",
+    PARTITION,
+    "The group's last commit; absent before the first one.",
+);
+const PARTITION_IS: Metric = gauge(
+    "isobar_partition_status",
+    PARTITION_STATUS,
+    "1 for the status of the partition; the label says which.",
+);
+
+/// Our own, in the order in which they are exported.
+pub(super) const OWN: &[&Metric] = &[
+    &SPOUT_LAG,
+    &SPOUT_COMMITTED_LAG,
+    &SPOUT_AGE,
+    &SPOUT_CATCH_UP,
+    &SPOUT_IS,
+    &SAMPLE_FAILED,
+    &PARTITIONS,
+    &UNOWNED,
+    &LAG,
+    &COMMITTED_LAG,
+    &READ_LAG,
+    &OPEN,
+    &COMMIT_DEBT,
+    &IN_FLIGHT,
+    &DELETED,
+    &AGE,
+    &HEADROOM,
+    &HEADROOM_SECONDS,
+    &INCOMING,
+    &OUTGOING,
+    &CATCH_UP,
+    &NO_PROGRESS,
+    &SAMPLE_AGE,
+    &START,
+    &END,
+    &COMMITTED,
+    &PARTITION_IS,
+];
+
+/// Adds the figures of now.
+pub(super) fn fill(topology: &str, spouts: &[SpoutLag], options: &Options, text: &mut Exposition) {
+    for spout in spouts {
+        let of_spout = [topology, spout.spout.as_str(), spout.group.as_str()];
+        sums(spout, of_spout, text);
+        if options.by == By::Partition {
+            for partition in &spout.partitions {
+                let number = partition.partition.to_string();
+                let [topology, id, group] = of_spout;
+                let labels = [topology, id, group, &partition.topic, &number];
+                of_partition(partition, labels, text);
+            }
+        }
+    }
+    for also in &options.also {
+        super::lag_of_others::fill(*also, spouts, options.by, text);
+    }
+}
+
+fn sums(spout: &SpoutLag, labels: [&str; 3], text: &mut Exposition) {
+    for (metric, value) in [
+        (&SPOUT_LAG, spout.lag.map(|records| records as f64)),
+        (
+            &SPOUT_COMMITTED_LAG,
+            spout.committed_lag.map(|records| records as f64),
+        ),
+        (&SPOUT_AGE, spout.oldest_age_seconds),
+        (&SPOUT_CATCH_UP, seconds(spout.eta_seconds)),
+    ] {
+        if let Some(value) = value {
+            text.sample(metric, &labels, value);
+        }
+    }
+    let [topology, id, group] = labels;
+    let status = [topology, id, group, spout.status.word()];
+    text.sample(&SPOUT_IS, &status, 1.0);
+    let failed = f64::from(u8::from(spout.failure.is_some()));
+    text.sample(&SAMPLE_FAILED, &labels, failed);
+    let unowned = spout.partitions.iter().filter(|one| one.owner.is_none());
+    text.sample(&PARTITIONS, &labels, spout.partitions.len() as f64);
+    text.sample(&UNOWNED, &labels, unowned.count() as f64);
+}
+
+fn of_partition(partition: &PartitionLag, labels: [&str; 5], text: &mut Exposition) {
+    let records = |records: Option<u64>| records.map(|records| records as f64);
+    let offset = |offset: Option<i64>| offset.map(|offset| offset as f64);
+    for (metric, value) in [
+        (&LAG, records(partition.lag)),
+        (&COMMITTED_LAG, records(partition.committed_lag)),
+        (&READ_LAG, records(partition.read_lag)),
+        (&OPEN, records(partition.open)),
+        (&COMMIT_DEBT, records(partition.commit_debt)),
+        (&IN_FLIGHT, records(partition.in_flight)),
+        (&DELETED, records(partition.lost)),
+        (&AGE, partition.oldest_age_seconds),
+        (&HEADROOM, records(partition.headroom_records)),
+        (&HEADROOM_SECONDS, partition.headroom_seconds),
+        (&INCOMING, partition.incoming_per_second),
+        (&OUTGOING, partition.outgoing_per_second),
+        (&CATCH_UP, seconds(partition.eta_seconds)),
+        (&NO_PROGRESS, partition.no_progress_seconds),
+        (&SAMPLE_AGE, partition.sampled_age_seconds),
+        (&START, offset(partition.start)),
+        (&END, offset(partition.end)),
+        (&COMMITTED, offset(partition.committed)),
+    ] {
+        if let Some(value) = value {
+            text.sample(metric, &labels, value);
+        }
+    }
+    let [topology, spout, group, topic, number] = labels;
+    let status = [
+        topology,
+        spout,
+        group,
+        topic,
+        number,
+        partition.status.word(),
+    ];
+    text.sample(&PARTITION_IS, &status, 1.0);
+}
+
+fn seconds(eta: Eta) -> Option<f64> {
+    match eta {
+        Eta::Unknown => None,
+        Eta::Never => Some(f64::INFINITY),
+        Eta::Seconds(seconds) => Some(seconds),
+    }
+}
+
+/// Each different value once, in order.
+pub(super) fn once<T: Ord>(values: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+    let mut seen = BTreeSet::new();
+    seen.extend(values);
+    seen.into_iter()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use isobar_operators::lag::{Exactness, Status};
+
+    use super::super::render_lag;
+    use super::*;
+
+    pub(crate) fn partition(number: i32) -> PartitionLag {
+        let nothing = serde_json::json!({
+            "topic": "a\"b", "partition": number, "status": "NO_DATA", "reason": "",
+            "lag_exactness": "unknown", "oldest_age_exactness": "unknown",
+        });
+        serde_json::from_value(nothing).expect("all else may be missing")
+    }
+
+    pub(crate) fn full(number: i32) -> PartitionLag {
+        PartitionLag {
+            owner: Some("here".to_owned()),
+            status: Status::Ok,
+            sampled_age_seconds: Some(2.0),
+            start: Some(1),
+            end: Some(100),
+            committed: Some(93),
+            lag: Some(0),
+            committed_lag: Some(7),
+            read_lag: Some(0),
+            open: Some(0),
+            commit_debt: Some(7),
+            in_flight: Some(0),
+            lost: Some(0),
+            oldest_age_seconds: Some(0.5),
+            oldest_age_exactness: Exactness::Exact,
+            headroom_records: Some(99),
+            headroom_seconds: Some(3_600.0),
+            incoming_per_second: Some(1.5),
+            outgoing_per_second: Some(1.5),
+            eta_seconds: Eta::Never,
+            no_progress_seconds: Some(0.0),
+            ..partition(number)
+        }
+    }
+
+    pub(crate) fn spout(id: &str, partitions: Vec<PartitionLag>) -> SpoutLag {
+        SpoutLag {
+            spout: id.to_owned(),
+            group: "g".to_owned(),
+            status: Status::Slow,
+            reason: String::new(),
+            lag: None,
+            committed_lag: None,
+            oldest_age_seconds: None,
+            oldest_age_exactness: Exactness::Unknown,
+            incoming_per_second: None,
+            outgoing_per_second: None,
+            eta_seconds: Eta::Unknown,
+            failure: None,
+            partitions,
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_has_no_series() {
+        let options = Options::default();
+        let text = render_lag("t", &[spout("in", vec![partition(3)])], &options);
+        let series: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let of_spout = "{topology=\"t\",spout=\"in\",group=\"g\"";
+        let of_partition = ",topic=\"a\\\"b\",partition=\"3\",status=\"NO_DATA\"} 1";
+        assert_eq!(
+            series,
+            [
+                format!("isobar_spout_status{of_spout},status=\"SLOW\"}} 1"),
+                format!("isobar_lag_sample_failed{of_spout}}} 0"),
+                format!("isobar_partitions{of_spout}}} 1"),
+                format!("isobar_unowned_partitions{of_spout}}} 1"),
+                format!("isobar_partition_status{of_spout}{of_partition}"),
+            ]
+        );
+    }
+
+    #[test]
+    fn every_figure_has_a_series_and_sums_can_be_all_there_is() {
+        let known = SpoutLag {
+            lag: Some(5),
+            committed_lag: Some(7),
+            oldest_age_seconds: Some(1.5),
+            eta_seconds: Eta::Seconds(3.0),
+            ..spout("in", vec![full(3)])
+        };
+        let mut options = Options::default();
+        let text = render_lag("t", std::slice::from_ref(&known), &options);
+        for metric in OWN {
+            let kind = format!("# TYPE {} gauge\n", metric.name);
+            assert!(text.contains(&kind), "{}", metric.name);
+        }
+        let labels = "{topology=\"t\",spout=\"in\",group=\"g\",topic=\"a\\\"b\",partition=\"3\"}";
+        for line in [
+            format!("isobar_committed_lag_records{labels} 7\n"),
+            format!("isobar_oldest_unsettled_age_seconds{labels} 0.5\n"),
+            format!("isobar_catch_up_seconds{labels} +Inf\n"),
+        ] {
+            assert!(text.contains(&line), "{line} is not in:\n{text}");
+        }
+        options.by = By::Spout;
+        let text = render_lag("t", &[known], &options);
+        assert!(!text.contains("partition="), "{text}");
+        assert!(text.contains("isobar_spout_lag_records{"), "{text}");
+    }
+
+    #[test]
+    fn names_of_others_are_exported_when_they_are_asked_for() {
+        let spouts = [
+            spout("in", vec![full(0), full(1)]),
+            spout("two", vec![full(0)]),
+        ];
+        let own = render_lag("t", &spouts, &Options::default());
+        assert!(!own.contains("kafka_"), "{own}");
+        let options = Options {
+            by: By::Partition,
+            also: vec![Also::KafkaExporter, Also::KafkaLagExporter],
+        };
+        let text = render_lag("t", &spouts, &options);
+        for line in [
+            "kafka_consumergroup_lag{consumergroup=\"g\",topic=\"a\\\"b\",partition=\"1\"} 7\n",
+            "kafka_consumergroup_lag_sum{consumergroup=\"g\",topic=\"a\\\"b\"} 14\n",
+            "kafka_consumergroup_group_lag_seconds{group=\"g\",topic=\"a\\\"b\",partition=\"0\"} 0.5\n",
+            "kafka_consumergroup_group_sum_lag{group=\"g\"} 14\n",
+            "kafka_partition_latest_offset{topic=\"a\\\"b\",partition=\"0\"} 100\n",
+        ] {
+            assert_eq!(text.matches(line).count(), 1, "{line} in:\n{text}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The lag of all partitions of a group: takes rounds of samples, remembers them, and gives the figures
+//! and the judgement of now.
+
+use std::collections::BTreeMap;
+
+use super::brokers::TopicSettings;
+use super::history::{History, Window};
+use super::row::{Parts, Row};
+use super::sample::{Ages, Progress, Sample, Samples};
+use super::status::judge;
+use crate::kafka::admin::TopicPartition;
+
+/// What is known of a spout besides offsets.
+#[derive(Clone, Debug, Default)]
+pub struct Circumstances {
+    /// Partitions of which nothing is read until somebody decides, and why.
+    pub held: BTreeMap<TopicPartition, String>,
+    /// Who stopped the reading, in a sentence.
+    pub paused: Option<String>,
+    /// The bolt that does not take enough and what it waits for, in a sentence.
+    pub blocked: Option<String>,
+}
+
+/// The lag of the partitions of one group.
+#[derive(Debug)]
+pub struct Engine {
+    window: Window,
+    samples: Samples,
+    settings: BTreeMap<String, TopicSettings>,
+    histories: BTreeMap<TopicPartition, History>,
+}
+
+impl Engine {
+    /// Knows nothing yet.
+    pub fn new(window: Window) -> Self {
+        Self {
+            window,
+            samples: Samples::default(),
+            settings: BTreeMap::new(),
+            histories: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a round of samples. The past of partitions that are not in it is forgotten.
+    pub fn take(&mut self, samples: Samples, ages: &Ages) {
+        self.histories
+            .retain(|partition, _| samples.partitions.contains_key(partition));
+        for (partition, sample) in &samples.partitions {
+            let history = self.histories.entry(partition.clone());
+            history
+                .or_insert_with(|| History::new(self.window))
+                .add(sample);
+        }
+        self.settings.clone_from(&ages.settings);
+        self.samples = samples;
+    }
+
+    /// Notes that a round failed: what was known before stays, and becomes older.
+    pub fn fail(&mut self, partitions: &[TopicPartition], failure: String) {
+        let asked = |partition: &TopicPartition| partitions.contains(partition);
+        self.samples
+            .partitions
+            .retain(|partition, _| asked(partition));
+        self.histories.retain(|partition, _| asked(partition));
+        self.samples.failure = Some(failure);
+    }
+
+    /// Why a part of the last round failed.
+    pub fn failure(&self) -> Option<&str> {
+        self.samples.failure.as_deref()
+    }
+
+    /// The partitions of the last round.
+    pub fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.samples.partitions.keys()
+    }
+
+    /// The figures at `now_ms`, in milliseconds since 1970, in the order of the partitions' names.
+    ///
+    /// With `live`, what a running spout has done by now, there is a row for each partition that it
+    /// reads or holds and for no other; without, one for each that was sampled.
+    pub fn rows(
+        &self,
+        live: Option<&BTreeMap<TopicPartition, Progress>>,
+        circumstances: &Circumstances,
+        now_ms: i64,
+    ) -> Vec<Row> {
+        let mut partitions: Vec<&TopicPartition> = match live {
+            Some(live) => live.keys().chain(circumstances.held.keys()).collect(),
+            None => self.samples.partitions.keys().collect(),
+        };
+        partitions.sort();
+        partitions.dedup();
+        let nothing = (Sample::default(), History::new(self.window));
+        let rows = partitions.into_iter().map(|partition| {
+            let parts = Parts {
+                sample: self.samples.partitions.get(partition).unwrap_or(&nothing.0),
+                history: self.histories.get(partition).unwrap_or(&nothing.1),
+                live: live.and_then(|live| live.get(partition)),
+                settings: self
+                    .settings
+                    .get(&*partition.topic)
+                    .copied()
+                    .unwrap_or_default(),
+                now_ms,
+            };
+            let held = circumstances.held.get(partition).map(String::as_str);
+            let judged = judge(parts.sample, parts.history, circumstances, held, now_ms);
+            Row::of(partition.clone(), &parts, judged)
+        });
+        rows.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

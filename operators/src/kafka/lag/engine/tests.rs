@@ -1,0 +1,278 @@
+//! The figures of scripted brokers at a scripted time.
+
+use std::cell::Cell;
+
+use isobar_topology::clock;
+use proptest::prelude::*;
+
+use super::*;
+use crate::kafka::lag::scripted::{Log, Scripted};
+use crate::kafka::lag::{Eta, Exactness, Status, sample};
+
+/// Brokers with one partition, and the engine that samples it.
+struct World {
+    brokers: Scripted,
+    partition: TopicPartition,
+    progress: Cell<Option<Progress>>,
+    ages: Ages,
+    engine: Engine,
+}
+
+impl World {
+    fn new(log: Log) -> Self {
+        let partition = TopicPartition::new("logs", 0);
+        Self {
+            brokers: Scripted::of([(partition.clone(), log)]),
+            partition,
+            progress: Cell::new(None),
+            ages: Ages::default(),
+            engine: Engine::new(Window::default()),
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(Log) -> Log) {
+        let mut logs = self.brokers.logs.borrow_mut();
+        let log = logs.remove(&self.partition).expect("it is there");
+        let _ = logs.insert(self.partition.clone(), change(log));
+    }
+
+    fn live(&self) -> Option<BTreeMap<TopicPartition, Progress>> {
+        let progress = self.progress.get()?;
+        Some(BTreeMap::from([(self.partition.clone(), progress)]))
+    }
+
+    fn round(&mut self) {
+        let partitions = [self.partition.clone()];
+        let progress = self.live().unwrap_or_default();
+        let taken = sample(
+            &self.brokers,
+            &partitions,
+            true,
+            &|| progress.clone(),
+            &mut self.ages,
+        );
+        match taken {
+            Ok(samples) => self.engine.take(samples, &self.ages),
+            Err(error) => self.engine.fail(&partitions, error.to_string()),
+        }
+    }
+
+    fn row(&self) -> Row {
+        let live = self.live();
+        let circumstances = Circumstances::default();
+        let mut rows = self
+            .engine
+            .rows(live.as_ref(), &circumstances, clock::unix_ms());
+        assert_eq!(rows.len(), 1);
+        rows.remove(0)
+    }
+
+    fn sampled(&mut self) -> Row {
+        self.round();
+        self.row()
+    }
+}
+
+fn running(frontier: i64, next: i64, frontier_ms: Option<i64>) -> Option<Progress> {
+    Some(Progress {
+        next: Some(next),
+        frontier: Some(frontier),
+        frontier_ms,
+        answered_ms: None,
+        in_flight: u64::try_from(next - frontier).expect("in order"),
+        lost: 0,
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_parts_of_the_committed_lag_add_up() {
+    let now = clock::unix_ms();
+    let log = Log::new((0..100).map(|n| now - 1_000 + n)).deleted_before(10);
+    let mut world = World::new(log.committed(50, "").retention(3_600_000));
+    world.progress.set(running(70, 90, Some(now - 6_000)));
+    let row = world.sampled();
+    assert_eq!(
+        (row.start, row.end, row.committed),
+        (Some(10), Some(100), Some(50))
+    );
+    assert_eq!((row.lag, row.committed_lag), (Some(30), Some(50)));
+    let parts = (row.read_lag, row.open, row.commit_debt);
+    assert_eq!(parts, (Some(10), Some(20), Some(20)));
+    assert_eq!(
+        (row.in_flight, row.lost, row.headroom),
+        (Some(20), Some(0), Some(60))
+    );
+    assert_eq!(
+        (row.age_ms, row.age_exactness),
+        (Some(6_000), Exactness::Exact)
+    );
+    assert_eq!(row.headroom_ms, Some(3_594_000));
+    assert_eq!(row.sampled_ms, Some(now));
+    assert_eq!(row.lag_exactness, Exactness::Exact);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_age_goes_on_between_samples_and_ends_when_all_is_answered() {
+    let now = clock::unix_ms();
+    let mut world = World::new(Log::new([now; 10]).committed(0, ""));
+    world.progress.set(running(0, 10, Some(now)));
+    assert_eq!(world.sampled().age_ms, Some(0));
+    tokio::time::advance(std::time::Duration::from_millis(2_500)).await;
+    let row = world.row();
+    assert_eq!(
+        (row.age_ms, row.age_exactness),
+        (Some(2_500), Exactness::Exact)
+    );
+    assert_eq!(
+        (row.lag, row.sampled_ms),
+        (Some(10), Some(now)),
+        "as it was sampled"
+    );
+    world.progress.set(running(10, 10, None));
+    let row = world.row();
+    assert_eq!(
+        (row.age_ms, row.age_exactness),
+        (Some(0), Exactness::Sampled)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blocked_sink_does_not_stop_the_lag_from_rising() {
+    let now = clock::unix_ms();
+    let mut world = World::new(Log::new([now; 10]).committed(0, ""));
+    world.progress.set(running(0, 10, Some(now)));
+    let mut last = world.sampled().lag;
+    for second in 1..=20 {
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        world.change(|_| Log::new(vec![now; 10 + second * 100]).committed(0, ""));
+        let row = world.sampled();
+        assert!(row.lag > last, "{row:?}");
+        assert_eq!(row.lag, Some(10 + second as u64 * 100));
+        assert_eq!(row.age_ms, Some(second as u64 * 1_000));
+        assert_eq!(row.still_ms, Some(second as u64 * 1_000));
+        last = row.lag;
+    }
+    let row = world.row();
+    assert_eq!(
+        (row.incoming, row.outgoing, row.eta),
+        (Some(100.0), Some(0.0), Eta::Never)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_committed_is_unknown_and_an_empty_partition_has_no_lag() {
+    let mut world = World::new(Log::new([1; 100]));
+    let row = world.sampled();
+    assert_eq!((row.lag, row.committed_lag, row.age_ms), (None, None, None));
+    assert_eq!((row.lost, row.in_flight, row.headroom), (None, None, None));
+    assert_eq!(row.lag_exactness, Exactness::Unknown);
+    let mut world = World::new(Log::new([]));
+    let row = world.sampled();
+    assert_eq!(
+        (row.lag, row.committed_lag, row.age_ms),
+        (Some(0), Some(0), Some(0))
+    );
+    assert_eq!((row.eta, row.status), (Eta::Seconds(0.0), Status::Ok));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_group_has_its_age_from_the_commit_or_from_the_brokers() {
+    let now = clock::unix_ms();
+    let log = Log::new((0..100).map(|n| now - 100_000 + n * 1_000)).append_time();
+    // The record at the commit had been read.
+    let text = format!("isobar1;f={};l={}", now - 90_000, now - 91_000);
+    let mut world = World::new(log.clone().committed(10, &text));
+    let row = world.sampled();
+    assert_eq!(
+        (row.lag, row.lag_exactness),
+        (Some(90), Exactness::UpperBound)
+    );
+    assert_eq!(
+        (row.age_ms, row.age_exactness),
+        (Some(90_000), Exactness::UpperBound)
+    );
+    // It had not.
+    let text = format!("isobar1;l={}", now - 91_000);
+    let row = World::new(log.clone().committed(10, &text)).sampled();
+    assert_eq!(
+        (row.age_ms, row.age_exactness),
+        (Some(90_000), Exactness::UpperBound)
+    );
+    // It was caught up, hours ago.
+    let row = World::new(log.clone().committed(100, &text)).sampled();
+    assert_eq!((row.lag, row.age_ms), (Some(0), Some(0)));
+    // What was to be read is gone.
+    let row = World::new(log.committed(10, &text).deleted_before(30)).sampled();
+    assert_eq!((row.lost, row.status), (Some(20), Status::Lost));
+    assert_eq!((row.age_ms, row.headroom), (Some(70_000), Some(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_has_a_row_and_what_others_read_has_none() {
+    let mut world = World::new(Log::new([1; 5]).committed(2, ""));
+    world.round();
+    let nobody = BTreeMap::new();
+    let mut circumstances = Circumstances::default();
+    let rows = |world: &World, circumstances: &Circumstances| {
+        world
+            .engine
+            .rows(Some(&nobody), circumstances, clock::unix_ms())
+    };
+    assert_eq!(rows(&world, &circumstances), []);
+    let _ = circumstances.held.insert(
+        world.partition.clone(),
+        "the topic was made again".to_owned(),
+    );
+    let held = rows(&world, &circumstances);
+    assert_eq!((held[0].status, held[0].lag), (Status::Held, Some(3)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn brokers_that_are_away_make_figures_old_and_then_unknown() {
+    let mut world = World::new(Log::new([1; 5]).committed(5, ""));
+    let sampled = world.sampled().sampled_ms;
+    *world.brokers.away.borrow_mut() = true;
+    tokio::time::advance(std::time::Duration::from_secs(30)).await;
+    let row = world.sampled();
+    assert_eq!(
+        (row.sampled_ms, row.lag, row.status),
+        (sampled, Some(0), Status::Ok)
+    );
+    assert_eq!(world.engine.failure(), Some("the brokers are away"));
+    tokio::time::advance(std::time::Duration::from_secs(31)).await;
+    assert_eq!(world.sampled().status, Status::NoData);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_is_where_open_transactions_begin() {
+    let log = Log::new([1; 18]).committed(10, "").open_transaction_at(10);
+    let mut world = World::new(log);
+    let row = world.sampled();
+    assert_eq!((row.end, row.lag, row.age_ms), (Some(10), Some(0), Some(0)));
+    for _ in 0..13 {
+        tokio::time::advance(std::time::Duration::from_secs(5)).await;
+        world.round();
+    }
+    assert_eq!(world.row().status, Status::LsoBlocked);
+}
+
+proptest! {
+    #[test]
+    fn no_figure_is_negative_and_the_parts_always_add_up(
+        end in 0_i64..50, start in 0_i64..50, committed in 0_i64..50, done in 0_i64..50, read in 0_i64..50,
+    ) {
+        let committed = committed.min(end);
+        let frontier = done.clamp(committed, end);
+        let next = read.clamp(frontier, end);
+        let log = Log::new((0..end).map(|n| n * 1_000));
+        let mut world = World::new(log.committed(committed, "").deleted_before(start.min(end)));
+        world.progress.set(running(frontier, next, None));
+        let row = world.sampled();
+        let parts = [row.read_lag, row.open, row.commit_debt].map(|part| part.expect("known"));
+        prop_assert_eq!(row.committed_lag, Some(parts.iter().sum()));
+        prop_assert_eq!(row.lag, Some(parts[0] + parts[1]));
+        if end == frontier {
+            prop_assert_eq!(row.lag, Some(0));
+        }
+    }
+}

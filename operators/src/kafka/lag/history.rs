@@ -1,0 +1,398 @@
+//! What is remembered of a partition: enough of its past to tell rates, progress and trends, in memory
+//! that does not grow.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::sample::Sample;
+
+/// How far back is looked.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// Between two points whose lag is compared, in milliseconds.
+    pub step_ms: i64,
+    /// How many steps make the window.
+    pub steps: usize,
+}
+
+/// 5 minutes: long enough to forgive a rebalance or a restart, short enough to be told in time.
+impl Default for Window {
+    fn default() -> Self {
+        Self {
+            step_ms: 30_000,
+            steps: 10,
+        }
+    }
+}
+
+impl Window {
+    /// Its length in milliseconds.
+    pub fn ms(self) -> i64 {
+        self.step_ms * self.steps as i64
+    }
+}
+
+/// When all of today's lag is settled, at the rates of the last minute.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Eta {
+    /// The rates are not known yet.
+    #[default]
+    Unknown,
+    /// Not at these rates: no more is settled than comes in.
+    Never,
+    /// In so many seconds.
+    Seconds(f64),
+}
+
+/// A number of seconds, `"never"`, or null.
+impl Serialize for Eta {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Unknown => serializer.serialize_none(),
+            Self::Never => serializer.serialize_str("never"),
+            Self::Seconds(seconds) => serializer.serialize_f64(*seconds),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Eta {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Seconds(f64),
+            Word(String),
+        }
+        Ok(match Option::deserialize(deserializer)? {
+            None => Self::Unknown,
+            Some(Written::Seconds(seconds)) => Self::Seconds(seconds),
+            Some(Written::Word(word)) if word == "never" => Self::Never,
+            Some(Written::Word(word)) => {
+                let what = format!("{word:?} is neither a number of seconds nor \"never\"");
+                return Err(serde::de::Error::custom(what));
+            }
+        })
+    }
+}
+
+impl Eta {
+    /// When the last of several has caught up: unknown if one is, never if one never does.
+    pub fn last(etas: impl IntoIterator<Item = Self>) -> Self {
+        let mut last = Self::Seconds(0.0);
+        for eta in etas {
+            last = match (last, eta) {
+                (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
+                (Self::Never, _) | (_, Self::Never) => Self::Never,
+                (Self::Seconds(one), Self::Seconds(other)) => Self::Seconds(one.max(other)),
+            };
+        }
+        last
+    }
+}
+
+/// A moment of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Point {
+    pub(super) at_ms: i64,
+    pub(super) end: i64,
+    pub(super) done: i64,
+}
+
+impl Point {
+    pub(super) fn lag(&self) -> i64 {
+        (self.end - self.done).max(0)
+    }
+}
+
+/// The past of one partition.
+#[derive(Debug)]
+pub(super) struct History {
+    window: Window,
+    /// Oldest first, each at least a sixth of a step after the one before, but for the newest.
+    points: VecDeque<Point>,
+    /// Since when there is lag and nothing was answered.
+    still_since: Option<i64>,
+    /// How long the last few stretches without progress took, in milliseconds.
+    gaps: VecDeque<i64>,
+    /// The highest offset that was ever committed: nothing before it is to be done again.
+    peak: Option<i64>,
+    /// Since when a transaction that is open keeps the end where it is.
+    blocked_since: Option<i64>,
+    /// Records that were lost by now, and when that number rose last.
+    lost: u64,
+    lost_ms: Option<i64>,
+    /// When the ends were last learnt.
+    heard_ms: i64,
+}
+
+/// How far back rates are taken, in milliseconds: two points of the window at least.
+const RATE_MS: i64 = 60_000;
+/// Stretches without progress that are remembered, to learn how seldom a group commits.
+const GAPS: usize = 3;
+/// Points per step: rates need more of them than trends.
+const POINTS_PER_STEP: i64 = 6;
+
+impl History {
+    pub(super) fn new(window: Window) -> Self {
+        Self {
+            window,
+            points: VecDeque::new(),
+            still_since: None,
+            gaps: VecDeque::new(),
+            peak: None,
+            blocked_since: None,
+            lost: 0,
+            lost_ms: None,
+            heard_ms: 0,
+        }
+    }
+
+    /// Notes a sample. One with unknown ends or offsets says nothing.
+    pub(super) fn add(&mut self, sample: &Sample) {
+        let at_ms = sample.sampled_ms;
+        let Some(end) = sample.end else {
+            return;
+        };
+        self.heard_ms = at_ms;
+        let done = match sample.done() {
+            Some(done) => done,
+            // An empty partition is done to its end.
+            None if sample.empty().is_some() => end,
+            None => return,
+        };
+        let point = Point { at_ms, end, done };
+        let before = self.points.back().copied();
+        self.note_progress(before, point);
+        self.note_lost(sample, at_ms);
+        self.peak = self.peak.max(sample.committed);
+        let waits = sample.high_watermark.is_some_and(|mark| mark > end);
+        let same_end = before.is_some_and(|before| before.end == end);
+        self.blocked_since = match self.blocked_since {
+            _ if !waits => None,
+            Some(since) if same_end => Some(since),
+            _ => Some(at_ms),
+        };
+        self.push(point);
+    }
+
+    fn note_progress(&mut self, before: Option<Point>, point: Point) {
+        let Some(before) = before else {
+            self.still_since = (point.lag() > 0).then_some(point.at_ms);
+            return;
+        };
+        if point.done < before.done {
+            // What was compared with it lies on another path.
+            self.points.clear();
+        }
+        let moved = point.done != before.done;
+        if let Some(since) = self.still_since.filter(|_| moved) {
+            self.gaps.push_back(point.at_ms - since);
+            if self.gaps.len() > GAPS {
+                let _ = self.gaps.pop_front();
+            }
+        }
+        self.still_since = match self.still_since {
+            _ if point.lag() == 0 => None,
+            Some(since) if !moved => Some(since),
+            _ => Some(point.at_ms),
+        };
+    }
+
+    fn note_lost(&mut self, sample: &Sample, at_ms: i64) {
+        let lost = sample.progress.map_or(0, |progress| progress.lost);
+        if lost > self.lost {
+            self.lost_ms = Some(at_ms);
+        }
+        self.lost = lost;
+    }
+
+    fn push(&mut self, point: Point) {
+        let spacing = self.window.step_ms / POINTS_PER_STEP;
+        let newest = self.points.len().checked_sub(1);
+        let replace = newest.filter(|newest| {
+            *newest > 0 && self.points[*newest].at_ms - self.points[*newest - 1].at_ms < spacing
+        });
+        match replace {
+            Some(newest) => self.points[newest] = point,
+            None => self.points.push_back(point),
+        }
+        let oldest = point.at_ms - self.window.ms() - self.window.step_ms;
+        while self
+            .points
+            .front()
+            .is_some_and(|point| point.at_ms < oldest)
+        {
+            let _ = self.points.pop_front();
+        }
+    }
+
+    pub(super) fn newest(&self) -> Option<Point> {
+        self.points.back().copied()
+    }
+
+    pub(super) fn window(&self) -> Window {
+        self.window
+    }
+
+    /// When the ends were last learnt, in milliseconds since 1970; 0 for never.
+    pub(super) fn heard_ms(&self) -> i64 {
+        self.heard_ms
+    }
+
+    /// For how long there has been lag and nothing was answered, in milliseconds; 0 without lag.
+    pub(super) fn still_ms(&self, now_ms: i64) -> Option<u64> {
+        let newest = self.newest()?;
+        let since = self.still_since.filter(|_| newest.lag() > 0);
+        Some(since.map_or(0, |since| u64::try_from(now_ms - since).unwrap_or(0)))
+    }
+
+    /// For how long a transaction that is open has kept the end where it is, in milliseconds.
+    pub(super) fn blocked_ms(&self, now_ms: i64) -> Option<i64> {
+        Some(now_ms - self.blocked_since?)
+    }
+
+    /// The highest commit, if the group is before it.
+    pub(super) fn rewound_from(&self) -> Option<i64> {
+        let newest = self.newest()?;
+        self.peak.filter(|peak| newest.done < *peak)
+    }
+
+    /// Whether records were lost within the window.
+    pub(super) fn lost_lately(&self, now_ms: i64) -> bool {
+        let since = self.lost_ms.map(|ms| now_ms - ms);
+        since.is_some_and(|since| since <= self.window.ms())
+    }
+
+    /// How long no progress is no reason to worry, in milliseconds: the window, or twice the time
+    /// that this group usually takes between two commits, at most an hour.
+    pub(super) fn patience_ms(&self) -> i64 {
+        let usual = match self.gaps.len() {
+            GAPS => self.gaps.iter().min().copied().unwrap_or(0),
+            _ => 0,
+        };
+        (2 * usual).min(PATIENCE_MAX_MS).max(self.window.ms())
+    }
+
+    /// Offsets per second that came in and that were answered, over the last minute.
+    pub(super) fn rates(&self) -> Option<(f64, f64)> {
+        let newest = self.newest()?;
+        let since = newest.at_ms - RATE_MS;
+        let mut recent = self.points.iter().filter(|point| point.at_ms >= since);
+        let oldest = recent.next()?;
+        let seconds = (newest.at_ms - oldest.at_ms) as f64 / 1_000.0;
+        if seconds < 1.0 {
+            return None;
+        }
+        let per_second = |from: i64, to: i64| (to - from).max(0) as f64 / seconds;
+        let incoming = per_second(oldest.end, newest.end);
+        Some((incoming, per_second(oldest.done, newest.done)))
+    }
+
+    /// When it will have caught up.
+    pub(super) fn eta(&self) -> Eta {
+        let (Some(newest), Some((incoming, outgoing))) = (self.newest(), self.rates()) else {
+            return match self.newest() {
+                Some(newest) if newest.lag() == 0 => Eta::Seconds(0.0),
+                _ => Eta::Unknown,
+            };
+        };
+        match newest.lag() {
+            0 => Eta::Seconds(0.0),
+            _ if outgoing <= incoming => Eta::Never,
+            lag => Eta::Seconds(lag as f64 / (outgoing - incoming)),
+        }
+    }
+
+    /// The lags of the window, oldest first, a step apart; `None` while it is not full.
+    pub(super) fn trend(&self) -> Option<Vec<i64>> {
+        let newest = self.newest()?;
+        let mut lags = vec![newest.lag()];
+        let mut last = newest.at_ms;
+        for point in self.points.iter().rev() {
+            if last - point.at_ms >= self.window.step_ms {
+                lags.push(point.lag());
+                last = point.at_ms;
+            }
+        }
+        lags.truncate(self.window.steps + 1);
+        lags.reverse();
+        (lags.len() == self.window.steps + 1).then_some(lags)
+    }
+
+    /// Whether the lag was 0 at any point of the window.
+    pub(super) fn was_at_end(&self) -> bool {
+        self.points.iter().any(|point| point.lag() == 0)
+    }
+}
+
+const PATIENCE_MAX_MS: i64 = 3_600_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn history(points: impl IntoIterator<Item = (i64, i64, i64)>) -> History {
+        let mut history = History::new(Window::default());
+        for (seconds, end, done) in points {
+            history.add(&Sample {
+                committed: Some(done),
+                start: Some(0),
+                end: Some(end),
+                sampled_ms: seconds * 1_000,
+                ..Sample::default()
+            });
+        }
+        history
+    }
+
+    #[test]
+    fn rates_are_those_of_the_last_minute_and_say_when_it_has_caught_up() {
+        let old = (0..20).map(|n| (n * 5, 1_000_000, 0));
+        let new = (20..40).map(|n| (n * 5, 1_000_000 + (n - 19) * 50, (n - 19) * 550));
+        let history = history(old.chain(new));
+        assert_eq!(history.rates(), Some((10.0, 110.0)));
+        assert_eq!(history.eta(), Eta::Seconds(9_900.0));
+    }
+
+    #[test]
+    fn a_single_look_says_nothing_about_rates() {
+        assert_eq!(history([(5, 10, 5)]).rates(), None);
+        assert_eq!(history([(5, 10, 5)]).eta(), Eta::Unknown);
+        assert_eq!(history([(5, 10, 10)]).eta(), Eta::Seconds(0.0));
+        assert_eq!(history([(0, 10, 5), (5, 12, 6)]).eta(), Eta::Never);
+    }
+
+    #[test]
+    fn memory_is_bounded_however_often_is_looked() {
+        let history = history((0..100_000).map(|n| (n / 10, n, n / 2)));
+        assert!(
+            history.points.len() <= 11 * 6 + 2,
+            "{}",
+            history.points.len()
+        );
+        let span = history.points[0].at_ms..history.newest().expect("it has one").at_ms;
+        assert!((300_000..=330_000).contains(&(span.end - span.start)));
+    }
+
+    #[test]
+    fn time_without_progress_counts_from_when_there_was_something_to_do() {
+        let quiet_then_record = history([(0, 5, 5), (3_600, 6, 5), (3_605, 6, 5)]);
+        assert_eq!(quiet_then_record.still_ms(3_610_000), Some(10_000));
+        assert_eq!(history([(0, 5, 5)]).still_ms(9_000), Some(0));
+        assert_eq!(history([]).still_ms(9_000), None);
+    }
+
+    #[test]
+    fn an_eta_is_a_number_a_word_or_nothing() {
+        let json = |eta| serde_json::to_value(eta).expect("JSON");
+        assert_eq!(json(Eta::Seconds(2.5)), 2.5);
+        assert_eq!(json(Eta::Never), "never");
+        assert!(json(Eta::Unknown).is_null());
+        for eta in [Eta::Seconds(2.5), Eta::Never, Eta::Unknown] {
+            assert_eq!(serde_json::from_value::<Eta>(json(eta)).expect("read"), eta);
+        }
+        let last = Eta::last([Eta::Seconds(1.0), Eta::Seconds(3.0), Eta::Never]);
+        assert_eq!(last, Eta::Never);
+    }
+}

@@ -1,0 +1,204 @@
+//! The figures of one partition, put together from its sample, its past and what the running spout says
+//! now.
+
+use serde::{Deserialize, Serialize};
+
+use super::brokers::{Retention, TopicSettings};
+use super::history::{Eta, History, Window};
+use super::sample::{Progress, Sample, behind};
+use super::status::Status;
+use crate::kafka::admin::TopicPartition;
+
+/// How a figure is to be taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exactness {
+    /// It is not known.
+    #[default]
+    Unknown,
+    /// An estimate: the truth may be above or below.
+    Sampled,
+    /// The truth is this or less.
+    UpperBound,
+    /// The truth, at the time that the figure carries.
+    Exact,
+}
+
+/// The lag of one partition. `None` is unknown; it is never shown as 0, and no figure is negative.
+///
+/// Offsets and differences of them are those of one moment, `sampled_ms`; then the committed lag is the
+/// sum of read lag, open records and commit debt. Ages are those of now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// Who reads it: `here` for this process, else client id and host; `None` when nobody does.
+    pub owner: Option<String>,
+    /// When the ends were asked for, in milliseconds since 1970; `None` before they were.
+    pub sampled_ms: Option<i64>,
+    /// The first offset that still exists.
+    pub start: Option<i64>,
+    /// The offset after the last readable record.
+    pub end: Option<i64>,
+    /// The last commit; `None` when nothing was committed yet.
+    pub committed: Option<i64>,
+    /// The lowest offset that is not answered; `None` where nothing runs.
+    pub frontier: Option<i64>,
+    /// The next offset to hand to the bolts; `None` where nothing runs.
+    pub next: Option<i64>,
+    /// Records that are not answered: end − frontier, or end − committed when nothing runs.
+    pub lag: Option<u64>,
+    /// How the lag is to be taken: an upper bound when nothing is known but the commit.
+    pub lag_exactness: Exactness,
+    /// Records that another tool sees as lag: end − committed.
+    pub committed_lag: Option<u64>,
+    /// Records that have not been read: end − next.
+    pub read_lag: Option<u64>,
+    /// Offsets that were read and lie at or after the frontier: next − frontier.
+    pub open: Option<u64>,
+    /// Records that would be read again after a crash: frontier − committed.
+    pub commit_debt: Option<u64>,
+    /// Records handed out and not answered: the exact count, where gaps make `open` too large.
+    pub in_flight: Option<u64>,
+    /// Records that were deleted before they were read: those that are known to be, and those between
+    /// the next offset (or the commit) and the start.
+    pub lost: Option<u64>,
+    /// Age of the oldest record that is not answered, in milliseconds: 0 when there is none.
+    pub age_ms: Option<u64>,
+    /// How the age is to be taken: exact while the record is in memory.
+    pub age_exactness: Exactness,
+    /// Records between the start and the oldest one that is not answered: so many may be deleted
+    /// before any is lost.
+    pub headroom: Option<u64>,
+    /// Time until the oldest record that is not answered is deleted, in milliseconds; `None` also when
+    /// nothing is behind, or nothing is deleted by age.
+    pub headroom_ms: Option<u64>,
+    /// Offsets per second that came in during the last minute.
+    pub incoming: Option<f64>,
+    /// Offsets per second that were answered during the last minute.
+    pub outgoing: Option<f64>,
+    /// When all of it is answered.
+    pub eta: Eta,
+    /// For how long there has been lag and nothing was answered, in milliseconds; 0 without lag.
+    pub still_ms: Option<u64>,
+    /// What it means.
+    pub status: Status,
+    /// Why, in one sentence.
+    pub reason: String,
+}
+
+/// What a row is made of.
+pub(super) struct Parts<'a> {
+    pub(super) sample: &'a Sample,
+    pub(super) history: &'a History,
+    /// What the running spout says now, where one reads the partition.
+    pub(super) live: Option<&'a Progress>,
+    pub(super) settings: TopicSettings,
+    pub(super) now_ms: i64,
+}
+
+impl Row {
+    /// A row of which nothing is known.
+    pub fn unknown(partition: TopicPartition) -> Self {
+        let nothing = Parts {
+            sample: &Sample::default(),
+            history: &History::new(Window::default()),
+            live: None,
+            settings: TopicSettings::default(),
+            now_ms: 0,
+        };
+        Self::of(partition, &nothing, (Status::NoData, String::new()))
+    }
+
+    pub(super) fn of(
+        partition: TopicPartition,
+        parts: &Parts<'_>,
+        (status, reason): (Status, String),
+    ) -> Self {
+        let Parts {
+            sample, history, ..
+        } = parts;
+        let progress = sample.progress;
+        let frontier = progress.and_then(|progress| progress.frontier);
+        let next = progress.and_then(|progress| progress.next);
+        let lag = sample.lag();
+        let age = parts.age();
+        let rates = history.rates();
+        let behind_start = behind(sample.start, next.or(sample.committed));
+        Self {
+            partition,
+            owner: parts.live.map(|_| "here".to_owned()),
+            sampled_ms: sample.end.map(|_| sample.sampled_ms),
+            start: sample.start,
+            end: sample.end,
+            committed: sample.committed,
+            frontier,
+            next,
+            lag,
+            lag_exactness: match (lag, frontier) {
+                (None, _) => Exactness::Unknown,
+                (Some(0), _) | (_, Some(_)) => Exactness::Exact,
+                _ => Exactness::UpperBound,
+            },
+            committed_lag: behind(sample.end, sample.committed).or(sample.empty()),
+            read_lag: behind(sample.end, next),
+            open: behind(next, frontier),
+            commit_debt: behind(frontier, sample.committed),
+            in_flight: parts.live.map(|live| live.in_flight),
+            lost: behind_start.map(|lost| lost + parts.live.map_or(0, |live| live.lost)),
+            age_ms: age.map(|(ms, _)| ms),
+            age_exactness: age.map_or(Exactness::Unknown, |(_, exactness)| exactness),
+            headroom: behind(sample.done(), sample.start),
+            headroom_ms: parts.headroom_ms(age),
+            incoming: rates.map(|(incoming, _)| incoming),
+            outgoing: rates.map(|(_, outgoing)| outgoing),
+            eta: history.eta(),
+            still_ms: history.still_ms(parts.now_ms),
+            status,
+            reason,
+        }
+    }
+}
+
+impl Parts<'_> {
+    /// The age of the oldest record that is not answered.
+    fn age(&self) -> Option<(u64, Exactness)> {
+        let since = |ms: i64| u64::try_from(self.now_ms - ms).unwrap_or(0);
+        if let Some(live) = self.live {
+            if live.in_flight > 0 {
+                return Some((since(live.frontier_ms?), Exactness::Exact));
+            }
+            // Nothing is in memory: all that is not answered is what has not been read.
+            return match self.sample.end {
+                Some(end) if live.frontier >= Some(end) => Some((0, Exactness::Sampled)),
+                _ => {
+                    let unread = self.sample.unread?;
+                    let still = live.frontier == self.sample.done();
+                    still.then(|| (since(unread.ms), unread.exactness()))
+                }
+            };
+        }
+        if self.sample.lag()? == 0 {
+            return Some((0, Exactness::Sampled));
+        }
+        let metadata = self.sample.metadata.as_ref();
+        let deleted = self.sample.start > self.sample.committed;
+        match metadata.and_then(|metadata| metadata.frontier_ms) {
+            // Compaction may have removed that record since; what follows it is not older.
+            Some(ms) if ms >= 0 && !deleted => Some((since(ms), Exactness::UpperBound)),
+            _ => {
+                let unread = self.sample.unread?;
+                Some((since(unread.ms), unread.exactness()))
+            }
+        }
+    }
+
+    fn headroom_ms(&self, age: Option<(u64, Exactness)>) -> Option<u64> {
+        let Retention::After(retention_ms) = self.settings.retention else {
+            return None;
+        };
+        let (age_ms, _) = age.filter(|(ms, _)| *ms > 0)?;
+        let age_ms = i64::try_from(age_ms).ok()?;
+        Some(u64::try_from(retention_ms - age_ms).unwrap_or(0))
+    }
+}

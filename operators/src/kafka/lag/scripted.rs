@@ -1,0 +1,155 @@
+//! Brokers whose partitions a test writes down: timestamps, what was deleted, commits, open
+//! transactions.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use super::brokers::{Brokers, Found, Retention, TopicSettings};
+use crate::kafka::admin::{Committed, PartitionAnswer, Spec, TopicPartition};
+use crate::kafka::error::Error;
+
+/// A partition.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Log {
+    timestamps: Vec<i64>,
+    start: i64,
+    /// Where an open transaction begins.
+    stable: Option<i64>,
+    committed: Option<(i64, String)>,
+    append_time: bool,
+    retention: Retention,
+}
+
+impl Log {
+    pub(super) fn new(timestamps: impl IntoIterator<Item = i64>) -> Self {
+        Self {
+            timestamps: timestamps.into_iter().collect(),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn append_time(mut self) -> Self {
+        self.append_time = true;
+        self
+    }
+
+    pub(super) fn committed(mut self, offset: i64, text: &str) -> Self {
+        self.committed = Some((offset, text.to_owned()));
+        self
+    }
+
+    pub(super) fn deleted_before(mut self, start: i64) -> Self {
+        self.start = start;
+        self
+    }
+
+    pub(super) fn open_transaction_at(mut self, offset: i64) -> Self {
+        self.stable = Some(offset);
+        self
+    }
+
+    pub(super) fn retention(mut self, ms: i64) -> Self {
+        self.retention = Retention::After(ms);
+        self
+    }
+
+    fn offset(&self, spec: Spec) -> i64 {
+        let end = self.timestamps.len() as i64;
+        match spec {
+            Spec::Earliest => self.start,
+            Spec::Latest => self.stable.unwrap_or(end),
+            Spec::HighWatermark => end,
+            Spec::Timestamp(ms) => self.first_since(ms).map_or(end, |found| found.offset),
+        }
+    }
+
+    fn first_since(&self, ms: i64) -> Option<Found> {
+        let records = self.timestamps.iter().enumerate();
+        let records = records.map(|(offset, ms)| Found {
+            offset: offset as i64,
+            ms: *ms,
+        });
+        let mut readable = records.filter(|record| record.offset >= self.start);
+        readable.find(|record| record.ms >= ms)
+    }
+}
+
+/// Brokers that answer from logs, or not at all.
+#[derive(Default)]
+pub(super) struct Scripted {
+    pub(super) logs: RefCell<BTreeMap<TopicPartition, Log>>,
+    pub(super) away: RefCell<bool>,
+}
+
+impl Scripted {
+    pub(super) fn of(logs: impl IntoIterator<Item = (TopicPartition, Log)>) -> Self {
+        Self {
+            logs: RefCell::new(logs.into_iter().collect()),
+            ..Self::default()
+        }
+    }
+
+    fn answer<T>(
+        &self,
+        answer: impl FnOnce(&BTreeMap<TopicPartition, Log>) -> T,
+    ) -> Result<T, Error> {
+        if *self.away.borrow() {
+            return Err(Error::Config("the brokers are away".to_owned()));
+        }
+        Ok(answer(&self.logs.borrow()))
+    }
+}
+
+impl Brokers for Scripted {
+    fn committed(&self, partitions: &[TopicPartition]) -> Result<Option<Vec<Committed>>, Error> {
+        self.answer(|logs| {
+            let commits = partitions.iter().filter_map(|partition| {
+                let (offset, text) = logs.get(partition)?.committed.clone()?;
+                Some(Committed {
+                    partition: partition.clone(),
+                    offset,
+                    metadata: Some(text),
+                })
+            });
+            Some(commits.collect())
+        })
+    }
+
+    fn offsets(
+        &self,
+        partitions: &[TopicPartition],
+        spec: Spec,
+    ) -> Result<Vec<PartitionAnswer<i64>>, Error> {
+        self.answer(|logs| {
+            let answers = partitions.iter();
+            let answers = answers.map(|one| (one.clone(), Ok(logs[one].offset(spec))));
+            answers.collect()
+        })
+    }
+
+    fn first_since(
+        &self,
+        partitions: &[(TopicPartition, i64)],
+    ) -> Result<Vec<PartitionAnswer<Option<Found>>>, Error> {
+        self.answer(|logs| {
+            let answers = partitions.iter();
+            let answers = answers.map(|(one, ms)| (one.clone(), Ok(logs[one].first_since(*ms))));
+            answers.collect()
+        })
+    }
+
+    fn settings(&self, topics: &[&str]) -> Result<BTreeMap<String, TopicSettings>, Error> {
+        self.answer(|logs| {
+            let known = logs.iter();
+            let known = known.filter(|(partition, _)| topics.contains(&&*partition.topic));
+            let settings = known.map(|(partition, log)| {
+                let settings = TopicSettings {
+                    retention: log.retention,
+                    log_append_time: log.append_time,
+                };
+                (partition.topic.to_string(), settings)
+            });
+            settings.collect()
+        })
+    }
+}

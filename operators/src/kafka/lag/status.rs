@@ -1,0 +1,216 @@
+//! What the figures of a partition mean: one word, and why in one sentence.
+//!
+//! Judged by the clock and not by commits, so a group that is dead is noticed; by progress and not by a
+//! number of records, so that nothing has to be tuned. What must not alarm is in the tests.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::engine::Circumstances;
+use super::history::{Eta, History};
+use super::sample::{Sample, behind};
+
+/// How a partition, a spout or a topology gets on; better ones first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Status {
+    /// Nothing to worry about.
+    #[default]
+    Ok,
+    /// Much is behind, and it becomes less.
+    CatchingUp,
+    /// An operator stopped the reading.
+    Paused,
+    /// Not known: no answer of the brokers, no commit, or only one look so far.
+    NoData,
+    /// The group is before an offset that it had committed.
+    Rewound,
+    /// All that could be read is answered; a transaction that stays open hides the rest.
+    LsoBlocked,
+    /// The lag has grown over the whole window without becoming less once.
+    Slow,
+    /// A bolt or what it writes to does not take enough.
+    Backpressured,
+    /// There is lag, and nothing was answered for long.
+    Stalled,
+    /// Nothing is read until somebody decides.
+    Held,
+    /// Records were deleted before they were answered.
+    Lost,
+}
+
+impl Status {
+    /// All of them, better ones first.
+    pub const ALL: [Self; 11] = [
+        Self::Ok,
+        Self::CatchingUp,
+        Self::Paused,
+        Self::NoData,
+        Self::Rewound,
+        Self::LsoBlocked,
+        Self::Slow,
+        Self::Backpressured,
+        Self::Stalled,
+        Self::Held,
+        Self::Lost,
+    ];
+
+    /// Its word, as in tables, JSON and metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::CatchingUp => "CATCHING_UP",
+            Self::Paused => "PAUSED",
+            Self::NoData => "NO_DATA",
+            Self::Rewound => "REWOUND",
+            Self::LsoBlocked => "LSO_BLOCKED",
+            Self::Slow => "SLOW",
+            Self::Backpressured => "BACKPRESSURED",
+            Self::Stalled => "STALLED",
+            Self::Held => "HELD",
+            Self::Lost => "LOST",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// Reads the word in any case, with `-` or `_`.
+impl FromStr for Status {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let word = text.to_uppercase().replace('-', "_");
+        let found = Self::ALL.into_iter().find(|status| status.word() == word);
+        found.ok_or_else(|| {
+            let all = Self::ALL.map(|status| status.word().to_lowercase());
+            format!("write one of {}", all.join(", "))
+        })
+    }
+}
+
+/// A sample that is older than this says nothing about now, in milliseconds.
+const STALE_MS: i64 = 60_000;
+/// Time-out of transactions unless a producer sets another one (`transaction.timeout.ms`), in
+/// milliseconds: one that is open for longer was left.
+const TRANSACTION_MS: i64 = 60_000;
+/// No progress for so long, in milliseconds, while a bolt says what it waits for, is backpressure.
+const PRESSED_MS: u64 = 10_000;
+/// Work of so many seconds, at the rate of now, is what a pipeline has in hand anyway.
+const IN_HAND_SECONDS: f64 = 30.0;
+
+/// Judges a partition.
+pub(super) fn judge(
+    sample: &Sample,
+    history: &History,
+    circumstances: &Circumstances,
+    held: Option<&str>,
+    now_ms: i64,
+) -> (Status, String) {
+    if let Some(why) = held {
+        return (Status::Held, why.to_owned());
+    }
+    let reached = match sample.progress {
+        // What was read before it was deleted is not lost.
+        Some(progress) => progress.next,
+        None => sample.committed,
+    };
+    if let Some(lost) = behind(sample.start, reached).filter(|lost| *lost > 0) {
+        let why = format!("{lost} records were deleted before they were read");
+        return (Status::Lost, why);
+    }
+    if history.lost_lately(now_ms) {
+        let why = "records were deleted before they were read, within the last minutes";
+        return (Status::Lost, why.to_owned());
+    }
+    if let Some(why) = &circumstances.paused {
+        return (Status::Paused, why.clone());
+    }
+    let quiet_ms = now_ms - history.heard_ms();
+    let Some(newest) = history.newest().filter(|_| quiet_ms <= STALE_MS) else {
+        return (Status::NoData, no_data(sample, history, quiet_ms));
+    };
+    if let Some(peak) = history.rewound_from() {
+        let why = format!(
+            "the group is at {}, {} before its highest commit {peak}",
+            newest.done,
+            peak - newest.done
+        );
+        return (Status::Rewound, why);
+    }
+    if newest.lag() == 0 {
+        return at_end(history, now_ms);
+    }
+    moving(history, circumstances, now_ms)
+}
+
+fn no_data(sample: &Sample, history: &History, quiet_ms: i64) -> String {
+    match (sample.end, history.heard_ms()) {
+        (None, 0) => "the brokers have not said yet where it ends".to_owned(),
+        (_, heard) if heard > 0 && quiet_ms > STALE_MS => {
+            format!("the brokers have not answered for {} s", quiet_ms / 1_000)
+        }
+        _ => "the group has committed nothing".to_owned(),
+    }
+}
+
+fn at_end(history: &History, now_ms: i64) -> (Status, String) {
+    match history.blocked_ms(now_ms) {
+        Some(ms) if ms > TRANSACTION_MS => {
+            let seconds = ms / 1_000;
+            let why = format!("a transaction has been open for {seconds} s and hides what follows");
+            (Status::LsoBlocked, why)
+        }
+        _ => (Status::Ok, "nothing is behind".to_owned()),
+    }
+}
+
+/// Judges one that has something to do.
+fn moving(history: &History, circumstances: &Circumstances, now_ms: i64) -> (Status, String) {
+    let still_ms = history.still_ms(now_ms).unwrap_or(0);
+    let stalled = i128::from(still_ms) > i128::from(history.patience_ms());
+    let trend = history.trend().filter(|_| !history.was_at_end());
+    // While it stands still the lag grows by itself: whether that is long is asked above.
+    let moves = i128::from(still_ms) < i128::from(history.window().step_ms);
+    // One step up is the beginning of a pause or of a burst.
+    let growing = trend.filter(|_| moves).is_some_and(|lags| {
+        let mut steps = lags.windows(2);
+        let ups = steps.clone().filter(|pair| pair[0] < pair[1]).count();
+        ups >= 2 && steps.all(|pair| pair[0] <= pair[1])
+    });
+    if let Some(blocked) = &circumstances.blocked
+        && (still_ms >= PRESSED_MS || stalled || growing)
+    {
+        return (Status::Backpressured, blocked.clone());
+    }
+    if stalled {
+        let why = format!("nothing was settled for {} s", still_ms / 1_000);
+        return (Status::Stalled, why);
+    }
+    if growing {
+        let minutes = history.window().ms() / 60_000;
+        let why = format!("the lag has only grown for {minutes} min");
+        return (Status::Slow, why);
+    }
+    let Some((_, outgoing)) = history.rates() else {
+        let why = "one look says nothing about progress".to_owned();
+        return (Status::NoData, why);
+    };
+    let lag = history.newest().map_or(0, |newest| newest.lag());
+    match history.eta() {
+        Eta::Seconds(seconds) if lag as f64 > outgoing * IN_HAND_SECONDS => {
+            let why = format!("caught up in {seconds:.0} s at the rate of the last minute");
+            (Status::CatchingUp, why)
+        }
+        _ => (Status::Ok, "it gets on".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

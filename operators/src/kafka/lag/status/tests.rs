@@ -1,0 +1,382 @@
+//! What is judged how: the cases that Burrow publishes for its evaluator, false alarms that users of it
+//! and of exporters reported, and each status of our own.
+
+use super::super::engine::Circumstances;
+use super::super::history::{History, Window};
+use super::super::sample::{Progress, Sample};
+use super::{Status, judge};
+
+/// Samples of a group that is seen from outside, by seconds.
+struct Script {
+    window: Window,
+    samples: Vec<Sample>,
+    circumstances: Circumstances,
+}
+
+fn script(window_seconds: i64) -> Script {
+    Script {
+        window: Window {
+            step_ms: window_seconds * 100,
+            steps: 10,
+        },
+        samples: Vec::new(),
+        circumstances: Circumstances::default(),
+    }
+}
+
+impl Script {
+    /// Adds samples: seconds, end, committed offset.
+    fn seen(mut self, points: impl IntoIterator<Item = (i64, i64, i64)>) -> Self {
+        self.samples
+            .extend(points.into_iter().map(|(seconds, end, committed)| Sample {
+                committed: Some(committed),
+                start: Some(0),
+                end: Some(end),
+                high_watermark: Some(end),
+                sampled_ms: seconds * 1_000,
+                ..Sample::default()
+            }));
+        self
+    }
+
+    fn blocked(mut self) -> Self {
+        self.circumstances.blocked = Some("index: held".to_owned());
+        self
+    }
+
+    fn check_why(&self, seconds: i64, expected: Status) -> String {
+        let (status, why) = self.judged(seconds);
+        assert_eq!(status, expected, "at {seconds} s: {why}");
+        why
+    }
+
+    /// Checks that nobody would be alarmed.
+    fn check_quiet(&self, seconds: i64) {
+        let (status, why) = self.judged(seconds);
+        let quiet = [Status::Ok, Status::CatchingUp];
+        assert!(quiet.contains(&status), "at {seconds} s: {status}: {why}");
+    }
+
+    fn judged(&self, seconds: i64) -> (Status, String) {
+        let mut history = History::new(self.window);
+        let now_ms = seconds * 1_000;
+        let mut taken = self
+            .samples
+            .iter()
+            .filter(|sample| sample.sampled_ms <= now_ms);
+        taken.clone().for_each(|sample| history.add(sample));
+        let sample = taken.next_back().cloned().unwrap_or_default();
+        judge(&sample, &history, &self.circumstances, None, now_ms)
+    }
+
+    fn check(&self, seconds: i64, expected: Status) -> &Self {
+        let _ = self.check_why(seconds, expected);
+        self
+    }
+}
+
+/// Five commits, 100 s apart from second 100 on: offset and lag at each. As Burrow sees a commit when
+/// it is made, the end is the sum; its broker goes on to be seen every 10 s after the last commit.
+fn commits(offsets: [i64; 5], lags: [i64; 5], until: i64) -> Script {
+    let points = (1..=5).zip(offsets).zip(lags);
+    let points = points.map(|((n, offset), lag)| (n * 100, offset + lag, offset));
+    let last = (offsets[4] + lags[4], offsets[4]);
+    let after = (51..=until / 10).map(move |n| (n * 10, last.0, last.1));
+    script(400).seen(points).seen(after)
+}
+
+const MOVING: [i64; 5] = [1_000, 2_000, 3_000, 4_000, 5_000];
+const STANDING: [i64; 5] = [1_000; 5];
+
+#[test]
+fn burrow_0_and_1_a_growing_lag_that_was_0_is_fine_until_the_window_has_passed() {
+    let script = commits(MOVING, [0, 50, 100, 150, 200], 900);
+    let _ = script.check(600, Status::Ok).check(900, Status::Ok);
+}
+
+#[test]
+fn burrow_2_and_3_no_commit_for_longer_than_the_window_is_a_stall() {
+    let _ = commits(MOVING, [0, 50, 100, 150, 200], 1_000).check(1_000, Status::Stalled);
+    let _ = commits(MOVING, [50, 100, 150, 200, 250], 1_000).check(1_000, Status::Stalled);
+}
+
+#[test]
+fn burrow_4_to_6_standing_still_counts_from_the_first_lag() {
+    let late = commits(STANDING, [0, 50, 100, 150, 200], 610);
+    let _ = late.check(600, Status::Ok).check(610, Status::Stalled);
+    let _ = commits(STANDING, [100, 150, 200, 250, 300], 600).check(600, Status::Stalled);
+    let _ = commits(STANDING, [100; 5], 600).check(600, Status::Stalled);
+}
+
+#[test]
+fn burrow_7_going_back_is_a_rewind_until_it_is_regained() {
+    let offsets = [1_000, 2_000, 3_000, 2_000, 4_000];
+    let script = commits(offsets, [100, 150, 200, 1_250, 300], 600);
+    let why = script.check_why(400, Status::Rewound);
+    assert!(why.contains("1000 before its highest commit 3000"), "{why}");
+    let _ = script.check(500, Status::NoData).check(510, Status::Ok);
+}
+
+#[test]
+fn burrow_8_a_lag_of_0_now_is_fine_whatever_was() {
+    let script = commits(MOVING, [50, 100, 150, 200, 250], 900);
+    let _ = script
+        .seen([(1_000, 5_250, 5_250)])
+        .check(1_000, Status::Ok);
+}
+
+#[test]
+fn burrow_9_new_records_that_nobody_takes_are_a_stall_though_the_lag_was_always_0() {
+    let caught_up = (18..=32).map(|n| (n, 792_748_061 + n, 792_748_061 + n));
+    let ends = [
+        792_748_500,
+        792_748_600,
+        792_748_800,
+        792_749_000,
+        792_749_024,
+    ];
+    let behind = (0..)
+        .zip(ends)
+        .map(|(n, end)| (35 + n * 4, end, 792_748_093));
+    let _ = script(14)
+        .seen(caught_up)
+        .seen(behind)
+        .check(50, Status::Stalled);
+}
+
+#[test]
+fn burrow_10_one_new_record_in_a_slow_topic_is_no_stall() {
+    let caught_up = (18..=32).map(|n| (n, 792_748_061 + n, 792_748_061 + n));
+    let quiet = (0..3).map(|n| (36 + n * 4, 792_748_093, 792_748_093));
+    let script = script(14).seen(caught_up).seen(quiet);
+    let _ = script
+        .seen([(50, 792_748_094, 792_748_093)])
+        .check(50, Status::Ok);
+}
+
+#[test]
+fn burrow_11_samples_that_say_nothing_change_nothing() {
+    let mut script = commits(MOVING, [0, 50, 100, 150, 200], 900);
+    let nothing = |seconds: i64| Sample {
+        sampled_ms: seconds * 1_000,
+        ..Sample::default()
+    };
+    script
+        .samples
+        .extend([150, 250, 350, 450, 550].map(nothing));
+    script.samples.sort_by_key(|sample| sample.sampled_ms);
+    let _ = script.check(600, Status::Ok);
+}
+
+#[test]
+fn no_alarm_a_topic_with_a_record_each_ten_minutes() {
+    // Each is committed 5 s later; the sample between sees a lag of 1.
+    let points = (0..2_000).map(|n| {
+        let end = n * 5 / 600 + 1;
+        (n * 5, end, if n * 5 % 600 == 0 { end - 1 } else { end })
+    });
+    let script = script(300).seen(points);
+    for seconds in 2..9_990 {
+        let allowed = match seconds < 5 {
+            true => Status::NoData,
+            false => Status::Ok,
+        };
+        let _ = script.check(seconds, allowed);
+    }
+}
+
+#[test]
+fn no_alarm_a_group_that_commits_seldom_once_that_is_known() {
+    // A commit each 10 minutes, samples each 10 s, always some lag.
+    let points = (0..1_000).map(|n| (n * 10, 1_000 + n * 10, n / 60 * 600));
+    let script = script(300).seen(points);
+    for seconds in (2_500..9_900).step_by(10) {
+        script.check_quiet(seconds);
+    }
+    // When it dies, that is noticed after two of its intervals and not after hours.
+    let dead = (1_000..1_300).map(|n| (n * 10, 11_000 + n * 10, 16 * 600));
+    let script = script.seen(dead);
+    script.check_quiet(10_700);
+    let _ = script.check(10_900, Status::Stalled);
+}
+
+#[test]
+fn no_alarm_frequent_commits_against_a_slow_broker() {
+    // The lag is a sawtooth: it falls at each second sample.
+    let points = (0..200).map(|n| (n * 5, n * 500 + 900, n * 500 + n % 2 * 400));
+    let script = script(300).seen(points);
+    for seconds in 10..995 {
+        let _ = script.check(seconds, Status::Ok);
+    }
+}
+
+#[test]
+fn no_alarm_a_restart_or_rebalance_of_two_minutes() {
+    let working = |n: i64| (n * 5, n * 500 + 100, n * 500);
+    let away = (100..124).map(|n| (n * 5, n * 500 + 100, 99 * 500));
+    let script = script(300).seen((0..100).map(working)).seen(away);
+    let script = script.seen((124..300).map(working));
+    for seconds in 10..1_495 {
+        script.check_quiet(seconds);
+    }
+}
+
+#[test]
+fn no_alarm_a_large_lag_that_is_worked_off() {
+    let points = (0..300).map(|n| (n * 5, 1_000_000 + n * 50, n * 1_000));
+    let script = script(300).seen(points);
+    for seconds in 10..1_495 {
+        let why = script.check_why(seconds, Status::CatchingUp);
+        assert!(why.starts_with("caught up in "), "{why}");
+    }
+}
+
+#[test]
+fn a_jump_to_the_beginning_is_not_hidden_by_a_lag_of_0_before() {
+    let points = [
+        (0, 9_000, 9_000),
+        (5, 9_000, 9_000),
+        (10, 9_000, 0),
+        (15, 9_000, 100),
+    ];
+    let _ = script(300).seen(points).check(15, Status::Rewound);
+}
+
+#[test]
+fn a_dead_group_is_noticed_by_the_clock_and_its_lag_grows() {
+    let alive = (0..60).map(|n| (n * 5, n * 10, n * 10));
+    let dead = (60..200).map(|n| (n * 5, n * 10, 590));
+    let script = script(300).seen(alive).seen(dead);
+    let _ = script.check(590, Status::Ok).check(605, Status::Stalled);
+}
+
+#[test]
+fn a_lag_that_only_grows_over_the_whole_window_is_slow() {
+    let points = (0..200).map(|n| (n * 5, 1_000 + n * 100, n * 90));
+    let script = script(300).seen(points);
+    let _ = script.check(200, Status::Ok).check(400, Status::Slow);
+    // A single step back is enough to hope.
+    let better = (0..200).map(|n| {
+        (
+            n * 5,
+            1_000 + n * 100,
+            n * 90 + if n > 50 { 500 } else { 0 },
+        )
+    });
+    let _ = super::tests::script(300)
+        .seen(better)
+        .check(400, Status::Ok);
+}
+
+#[test]
+fn a_bolt_that_does_not_take_enough_is_named() {
+    let points = |until: i64| (0..until).map(|n| (n * 5, 1_000 + n * 100, n.min(10) * 90));
+    let script = script(300).seen(points(20)).blocked();
+    let _ = script.check(50, Status::Ok);
+    assert_eq!(script.check_why(60, Status::Backpressured), "index: held");
+    // Work that gets on is no backpressure, though a bolt is what bounds it.
+    let points = (0..300).map(|n| (n * 5, 1_000_000 + n * 50, n * 1_000));
+    let _ = super::tests::script(300)
+        .seen(points)
+        .blocked()
+        .check(900, Status::CatchingUp);
+}
+
+#[test]
+fn a_transaction_that_stays_open_is_named() {
+    let mut script = script(300).seen((0..40).map(|n| (n * 5, 10, 10)));
+    for sample in &mut script.samples[4..] {
+        sample.high_watermark = Some(18);
+    }
+    let _ = script.check(30, Status::Ok).check(80, Status::Ok);
+    let _ = script.check(85, Status::LsoBlocked);
+    for sample in &mut script.samples[30..] {
+        (sample.end, sample.committed) = (Some(18), Some(18));
+    }
+    let _ = script.check(155, Status::Ok);
+}
+
+#[test]
+fn what_was_deleted_unread_is_lost_for_the_window() {
+    let mut script = script(300).seen((0..200).map(|n| (n * 5, 1_000, 100 + n)));
+    script.samples[10].start = Some(500);
+    let why = script.check_why(50, Status::Lost);
+    assert!(why.starts_with("390 records"), "{why}");
+    // A running spout counts them and goes on behind.
+    for (number, sample) in script.samples.iter_mut().enumerate() {
+        sample.start = Some(0);
+        sample.progress = Some(Progress {
+            next: Some(600),
+            frontier: Some(600),
+            lost: if number < 10 { 0 } else { 390 },
+            ..Progress::default()
+        });
+    }
+    let _ = script.check(55, Status::Lost).check(345, Status::Lost);
+    assert_ne!(script.check_why(360, Status::Stalled), "");
+}
+
+#[test]
+fn a_spout_that_reads_again_from_its_commit_has_not_rewound() {
+    // It had answered up to 150 and committed 100, then lost the partition and got it back.
+    let mut script = script(300).seen((0..4).map(|n| (n * 5, 200, 100)));
+    for (sample, frontier) in script.samples.iter_mut().zip([120, 150, 100, 110]) {
+        sample.progress = Some(Progress {
+            next: Some(160),
+            frontier: Some(frontier),
+            ..Progress::default()
+        });
+    }
+    let _ = script
+        .check(10, Status::NoData)
+        .check(15, Status::CatchingUp);
+    script.samples[3].progress = Some(Progress {
+        next: Some(60),
+        frontier: Some(50),
+        ..Progress::default()
+    });
+    let _ = script.check(15, Status::Rewound);
+}
+
+#[test]
+fn what_is_not_known_is_said() {
+    let why = script(300).check_why(0, Status::NoData);
+    assert!(why.contains("not said yet"), "{why}");
+    let silent = script(300).seen([(0, 10, 5), (5, 10, 6)]);
+    let why = silent.check(60, Status::Ok).check_why(66, Status::NoData);
+    assert!(why.contains("not answered for 61 s"), "{why}");
+    let why = script(300).seen([(0, 10, 5)]).check_why(1, Status::NoData);
+    assert!(why.contains("one look"), "{why}");
+    let mut nothing = script(300).seen([(0, 10, 5)]);
+    nothing.samples[0].committed = None;
+    let why = nothing.check_why(1, Status::NoData);
+    assert!(why.contains("committed nothing"), "{why}");
+}
+
+#[test]
+fn what_an_operator_decides_or_must_decide_comes_first() {
+    let mut script = script(300).seen((0..200).map(|n| (n * 5, 1_000, 100)));
+    let _ = script.check(900, Status::Stalled);
+    script.circumstances.paused = Some("paused by somebody".to_owned());
+    let _ = script.check(900, Status::Paused);
+    let history = History::new(script.window);
+    let sample = Sample::default();
+    let (status, why) = judge(
+        &sample,
+        &history,
+        &script.circumstances,
+        Some("beyond the end"),
+        0,
+    );
+    assert_eq!((status, why.as_str()), (Status::Held, "beyond the end"));
+}
+
+#[test]
+fn words_are_read_as_people_write_them() {
+    assert_eq!("catching-up".parse(), Ok(Status::CatchingUp));
+    assert_eq!("SLOW".parse(), Ok(Status::Slow));
+    let error = "sluggish".parse::<Status>().expect_err("no status");
+    assert!(error.contains("lso_blocked"), "{error}");
+    let json = serde_json::to_value(Status::ALL).expect("JSON");
+    assert_eq!(json, serde_json::json!(Status::ALL.map(Status::word)));
+}
