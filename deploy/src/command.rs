@@ -39,9 +39,10 @@ pub enum Command {
     Generate(generate::GenerateArgs),
     /// Lists the types of connections, spouts and bolts, or shows one with all its options
     Operators(operators::OperatorsArgs),
-    /// Shows how far the consumer groups of a topology are behind the ends of their topics
+    /// Shows how far consumer groups are behind the ends of their topics, and what that means
     ///
-    /// Asks the brokers, so it works whether the topology runs or not.
+    /// Asks the brokers, so it works whether the topology runs or not, and for any group; or asks a
+    /// topology that runs, which knows more.
     Lag(lag::LagArgs),
     /// Shows, moves, saves and restores what a topology's consumer group has committed
     ///

@@ -3,6 +3,7 @@
 //! Nothing here shows data of records or changes anything. It listens on loopback unless told
 //! otherwise.
 
+mod lag;
 mod listener;
 
 use std::convert::Infallible;
@@ -24,6 +25,8 @@ use crate::lag::LagDocument;
 use crate::metrics;
 use crate::observer::Observer;
 use listener::Limited;
+
+pub use lag::LagServer;
 
 /// Where the API listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,8 +72,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens. `None` when the API is off.
-    pub async fn bind(bind: &Bind) -> anyhow::Result<Option<Self>> {
+    /// Listens. `None` when the API is off. `option` is what says where, for the error.
+    pub async fn bind(bind: &Bind, option: &str) -> anyhow::Result<Option<Self>> {
         let Bind::At(address) = bind else {
             return Ok(None);
         };
@@ -82,7 +85,7 @@ impl Server {
         match bound.await {
             Ok(server) => Ok(Some(server)),
             Err(error) => anyhow::bail!(
-                "cannot listen on {address}: {error}; choose another address with --http HOST:PORT, or --http off"
+                "cannot listen on {address}: {error}; choose another address with {option} HOST:PORT, or {option} off"
             ),
         }
     }
@@ -131,7 +134,7 @@ fn router(observer: Arc<Observer>) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/accounting", get(accounting))
-        .route("/lag", get(lag))
+        .route("/lag", get(lag_of_topology))
         .route("/statistics", get(statistics))
         .route("/diagnostics", get(diagnostics))
         .fallback(unknown)
@@ -188,7 +191,7 @@ async fn accounting(State(observer): Observed) -> Response {
     Json(observer.accounting()).into_response()
 }
 
-async fn lag(State(observer): Observed) -> Response {
+async fn lag_of_topology(State(observer): Observed) -> Response {
     let spouts = observer.lag.read(&observer.running);
     Json(LagDocument::of(&observer.plan.topology, spouts)).into_response()
 }

@@ -10,9 +10,9 @@ mod table;
 use std::sync::Arc;
 use std::time::Duration;
 
-use isobar_operators::lag::{self, Source, Watch};
+use isobar_operators::lag::{self, Lag, Source, Standing, Watch};
 use isobar_topology::Running;
-use isobar_topology::spec::{Problems, Spec};
+use isobar_topology::spec::Spec;
 
 pub use figures::{LagDocument, PartitionLag, SpoutLag};
 pub use table::{table, totals};
@@ -84,22 +84,47 @@ impl Watches {
     }
 }
 
-/// Asks the brokers for the lag of a topology, whether it runs or not; waits at most `within` for each
-/// of a few questions. Fails with what is wrong with the file.
-pub fn of_file(spec: &Spec, within: Duration) -> Result<Vec<SpoutLag>, Problems> {
-    let sources = lag::sources(spec)?;
-    Ok(sources.iter().map(|source| ask(source, within)).collect())
+/// Groups that are watched from outside, whether their program runs or not.
+pub struct Standings(Vec<(Source, Result<Standing, String>)>);
+
+impl Standings {
+    /// Starts to ask the brokers, at once and then every `interval`, on a thread for each. Waits for
+    /// nothing.
+    pub fn start(sources: Vec<Source>, interval: Duration, within: Duration) -> Self {
+        let each = sources.into_iter().map(|source| {
+            let standing = source.stand(interval, within);
+            let standing = standing.map_err(|error| error.to_string());
+            (source, standing)
+        });
+        Self(each.collect())
+    }
+
+    /// The lag now; `None` before the brokers of all have answered, or failed to. Never waits.
+    pub fn read(&self) -> Option<Vec<SpoutLag>> {
+        let each = self.0.iter().map(|(source, standing)| match standing {
+            Ok(standing) => Some(told(source, standing.read()?)),
+            Err(failure) => Some(SpoutLag::unknown(source, failure.clone())),
+        });
+        each.collect()
+    }
 }
 
-fn ask(source: &Source, within: Duration) -> SpoutLag {
+/// Asks the brokers for the lag of a group, whether anything runs or not; waits at most `within` for each
+/// of a few questions.
+pub fn ask(source: &Source, within: Duration) -> SpoutLag {
     match source.once(within) {
-        Ok(lag) if lag.rows.is_empty() => {
-            let none = format!("there is no topic {}", source.topics.join(", "));
-            SpoutLag::unknown(source, lag.failure.unwrap_or(none))
-        }
-        Ok(lag) => SpoutLag::of(source, lag),
+        Ok(lag) => told(source, lag),
         Err(error) => SpoutLag::unknown(source, error.to_string()),
     }
+}
+
+/// What the brokers told; no partition at all is no good answer.
+fn told(source: &Source, lag: Lag) -> SpoutLag {
+    if lag.rows.is_empty() {
+        let none = format!("there is no topic {}", source.topics.join(", "));
+        return SpoutLag::unknown(source, lag.failure.unwrap_or(none));
+    }
+    SpoutLag::of(source, lag)
 }
 
 #[cfg(test)]

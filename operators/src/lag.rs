@@ -4,7 +4,9 @@
 //! Connects the topology file and the accounts of a run with the client layer's `kafka::lag`,
 //! which has the definitions.
 
-use std::collections::BTreeMap;
+mod standing;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,15 +20,17 @@ use crate::kafka::lag::{Ages, Engine, Progress, Sampler, Window, sample};
 use crate::spouts::KafkaConfig;
 
 pub use crate::kafka::lag::{Circumstances, Eta, Exactness, Row, Status};
+pub use standing::Standing;
 
-/// A Kafka spout as far as its lag is concerned.
+/// A Kafka spout, or any consumer group, as far as its lag is concerned.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// The spout's id in the topology file.
+    /// The spout's id in the topology file; the group's name where there is none.
     pub spout: String,
     /// Its consumer group.
     pub group: String,
-    /// Its topics: names, or patterns that start with `^`.
+    /// Its topics: names, or patterns that start with `^`. Empty for those that the group has
+    /// committed for or reads.
     pub topics: Vec<String>,
     connection: KafkaConnection,
 }
@@ -76,6 +80,17 @@ fn source(spec: &Spec, spout: &Component) -> Result<Option<Source>, Problems> {
 }
 
 impl Source {
+    /// Any consumer group of the cluster at these brokers (`host:port`). Without topics, those that the
+    /// group has committed for or reads. Contacts nobody.
+    pub fn of_group(brokers: &[String], group: &str, topics: &[String]) -> Self {
+        Self {
+            spout: group.to_owned(),
+            group: group.to_owned(),
+            topics: topics.to_vec(),
+            connection: KafkaConnection::plain(brokers),
+        }
+    }
+
     /// How its cluster is reached.
     pub fn connection(&self) -> &KafkaConnection {
         &self.connection
@@ -110,7 +125,7 @@ impl Source {
     /// [`Lag::failure`], beside the rows of the others.
     pub fn once(&self, within: Duration) -> Result<Lag, Error> {
         let admin = Admin::of_group(&self.connection, &self.group, within)?;
-        let (partitions, problems) = admin.partitions(&self.topics)?;
+        let (partitions, problems) = self.partitions(&admin)?;
         let mut ages = Ages::default();
         let transactions = !admin.reads_uncommitted();
         let samples = sample(&admin, &partitions, transactions, &BTreeMap::new, &mut ages)?;
@@ -128,6 +143,37 @@ impl Source {
             rows,
             failure: (!failures.is_empty()).then(|| failures.join("; ")),
         })
+    }
+}
+
+impl Source {
+    /// Its partitions, and a sentence for each topic that is not there.
+    fn partitions(&self, admin: &Admin) -> Result<(Vec<TopicPartition>, Vec<String>), Error> {
+        if !self.topics.is_empty() {
+            return admin.partitions(&self.topics);
+        }
+        // There is no safe request for all commits of a group, see `Admin::committed`.
+        let (all, _) = admin.partitions(&["^.*".to_owned()])?;
+        let commits = admin.committed(&all)?.into_iter().flatten();
+        let mut topics: BTreeSet<Arc<str>> = commits.map(|commit| commit.partition.topic).collect();
+        let owners = admin.owners().unwrap_or_default();
+        topics.extend(owners.into_keys().map(|partition| partition.topic));
+        let of_topics = all.into_iter();
+        let partitions: Vec<TopicPartition> = of_topics
+            .filter(|partition| topics.contains(&partition.topic))
+            .collect();
+        let none = || {
+            let group = &self.group;
+            vec![format!(
+                "group {group} has no member and has committed nothing"
+            )]
+        };
+        let problems = if partitions.is_empty() {
+            none()
+        } else {
+            Vec::new()
+        };
+        Ok((partitions, problems))
     }
 }
 

@@ -9,6 +9,7 @@ mod kafka;
 mod kafka_group;
 mod kafka_sink;
 mod kill;
+mod lag;
 mod offsets;
 mod outage;
 mod readme;

@@ -273,8 +273,21 @@ impl Isobar {
     }
 }
 
+/// Runs a command that takes no topology file to its end, within `limit`. Any exit status is fine here.
+pub fn finish(command: &[&str], limit: Duration) -> Result<Finished> {
+    let scratch = Scratch::new("isobar")?;
+    let (output, errors) = (scratch.path().join("stdout"), scratch.path().join("stderr"));
+    let launch = Launch::new(binary()?, &errors).arguments(command);
+    let status = Process::start(launch.output(&output))?.wait(limit)?;
+    Ok(Finished {
+        status,
+        stdout: std::fs::read_to_string(&output)?,
+        stderr: std::fs::read_to_string(&errors)?,
+    })
+}
+
 /// The built program: `ISOBAR_BIN`, else the one that was built in the same profile as the tests.
-fn binary() -> Result<PathBuf> {
+pub fn binary() -> Result<PathBuf> {
     let path = match setting("ISOBAR_BIN") {
         Some(path) => PathBuf::from(path),
         None => {

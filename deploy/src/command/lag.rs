@@ -1,24 +1,94 @@
-//! `isobar lag`: how far the consumer groups of a topology are behind.
+//! `isobar lag`: how far the consumer groups of a topology, or any group, are behind, and what that means.
 
+mod asked;
+mod post;
+mod thresholds;
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use anyhow::Context as _;
 use clap::Args;
-use isobar_topology::spec::units::Duration;
+use isobar_operators::lag::Status;
+use isobar_topology::spec::units;
 
 use super::Context;
-use crate::cli::{FileArgs, OutputArgs};
-use crate::exit::{Exit, Failure, Outcome};
-use crate::lag::{self, LagDocument, SpoutLag};
+use super::signals::Signals;
+use crate::cli::{MetricsArgs, OutputArgs};
+use crate::exit::{Exit, Outcome};
+use crate::http::{Bind, LagServer, Server};
+use crate::lag::{self, LagDocument};
 use crate::output::Format;
+use asked::Asked;
+use post::Post;
+use thresholds::Thresholds;
 
 /// What `lag` takes.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLE)]
 pub struct LagArgs {
-    #[command(flatten)]
-    file: FileArgs,
+    /// A topology file, or the address of the HTTP API of one that runs: http://HOST:PORT.
+    #[arg(required_unless_present = "brokers", conflicts_with = "brokers")]
+    source: Option<String>,
 
-    /// How long each of a few questions to the brokers may take.
+    /// A file of KEY=VALUE lines for `${KEY}` in the topology file, as with `run`.
+    #[arg(long, value_name = "FILE", conflicts_with = "brokers")]
+    env_file: Vec<std::path::PathBuf>,
+
+    /// Asks these brokers, HOST:PORT separated by commas, about any group.
+    #[arg(
+        long,
+        value_name = "BROKERS",
+        value_delimiter = ',',
+        requires = "group"
+    )]
+    brokers: Vec<String>,
+
+    /// The group to ask about, Isobar's or not.
+    #[arg(long, value_name = "GROUP", requires = "brokers")]
+    group: Option<String>,
+
+    /// With --group: a topic, or a pattern that starts with ^. Can be given several times. Default: those
+    /// that the group has committed for or reads.
+    #[arg(long, value_name = "TOPIC", requires = "brokers")]
+    topic: Vec<String>,
+
+    /// How long each of a few questions may take.
     #[arg(long, value_name = "TIME", default_value = "10s")]
-    timeout: Duration,
+    timeout: units::Duration,
+
+    /// Watches for so long before it answers: rates, ETA and most statuses need time.
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["watch", "serve"])]
+    over: Option<units::Duration>,
+
+    /// Answers again and again, every 5 seconds or as often as given, until it is stopped.
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "5s")]
+    watch: Option<units::Duration>,
+
+    /// Ends with exit code 3 when more records than this of a spout are not settled.
+    #[arg(long, value_name = "RECORDS")]
+    fail_above: Option<u64>,
+
+    /// Ends with exit code 3 when a record that is not settled is older than this.
+    #[arg(long, value_name = "TIME")]
+    fail_older: Option<units::Duration>,
+
+    /// Ends with exit code 3 when the status of a partition is this or worse; from better to worse: ok,
+    /// catching_up, paused, rewound, lso_blocked, slow, backpressured, stalled, held, lost.
+    #[arg(long, value_name = "STATUS")]
+    fail_status: Option<Status>,
+
+    /// Sends each answer as JSON to this URL, with POST.
+    #[arg(long, value_name = "URL")]
+    post: Option<Post>,
+
+    /// Watches until it is stopped and answers /metrics and /lag at HOST:PORT, whether the program of the
+    /// group runs or not.
+    #[arg(long, value_name = "ADDR", conflicts_with = "watch")]
+    serve: Option<Bind>,
+
+    #[command(flatten)]
+    metrics: MetricsArgs,
 
     #[command(flatten)]
     output: OutputArgs,
@@ -27,55 +97,144 @@ pub struct LagArgs {
 const EXAMPLE: &str = "\
 Examples:
   isobar lag logs.yaml
+  isobar lag http://127.0.0.1:10132 --watch
+  isobar lag --brokers localhost:9092 --group billing --over 30s --fail-status slow
   isobar lag logs.yaml -o json | jq '.spouts[].lag'
+  isobar lag logs.yaml --serve 0.0.0.0:10133
 
-COMMITTED is the offset that the group goes on from, END the one after the last record, LAG what is
-between them, OLDEST the age of the first record in it. `?` (null in JSON) stands for what is not known:
-the exit code is 4 then, and standard error says why.";
+COMMITTED is the offset that the group goes on from, CURRENT the first one that is not settled, END the
+one after the last record, LAG what is between the last two, OLDEST the age of the first record in it (`~`
+where it is an estimate), HEADROOM how long, or how many records, until something is deleted unread. `?`
+(null in JSON) stands for what is not known: the exit code is 4 then, and standard error says why.";
+
+/// Between two looks with `--serve`.
+const SERVE_INTERVAL: Duration = Duration::from_secs(5);
 
 pub(super) fn execute(args: &LagArgs, mut context: Context<'_>) -> Outcome {
-    // The whole file is checked, so that what is wrong with it is said in the same words everywhere.
-    let (file, _) = args.file.plan(&mut context.environment, context.registry)?;
-    let spec = file.spec()?;
-    let spouts = lag::of_file(spec, args.timeout.get())
-        .map_err(|problems| Failure::from(file.refuse(problems)))?;
-    if spouts.is_empty() {
-        let name = args.file.file.display();
-        return Err(Failure::usage(format!(
-            "{name} has no spout that reads Kafka"
-        )));
-    }
-    match args.output.format {
-        Format::Table => context.output.text(&lag::table(&spouts))?,
-        Format::Json => {
-            let document = LagDocument::of(&spec.name, spouts.clone());
-            context.output.json(&document)?;
+    let asked = Asked::of(args, &mut context)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot make the runtime of the command")?;
+    runtime.block_on(async {
+        match (&args.serve, args.watch, args.over) {
+            (Some(bind), _, _) => serve(args, &context, asked, bind).await,
+            (None, Some(interval), _) => watch(args, &context, asked, interval.get()).await,
+            (None, None, Some(over)) => {
+                let interval = (over.get() / 4).clamp(Duration::from_secs(1), SERVE_INTERVAL);
+                let asked = asked.stand(interval, args.timeout.get())?;
+                let first = asked.document().await?;
+                tokio::time::sleep(over.get()).await;
+                let last = asked.document().await.unwrap_or(first);
+                answer(args, &context, &last, false).await
+            }
+            (None, None, None) => {
+                let document = asked.document().await?;
+                answer(args, &context, &document, false).await
+            }
         }
-    }
-    let unknown: Vec<String> = spouts.iter().filter_map(why_unknown).collect();
-    for why in &unknown {
-        context.screen.line(&format!("isobar: {why}"));
-    }
-    Ok(match unknown.is_empty() {
-        true => Exit::Done,
-        false => Exit::Undetermined,
     })
 }
 
-/// What there is to say about a lag that is not known, or not wholly.
-fn why_unknown(spout: &SpoutLag) -> Option<String> {
-    if let Some(failure) = &spout.failure {
-        return Some(format!(
-            "the lag of {} is not known: {failure}",
-            spout.spout
-        ));
+/// Prints and sends one answer, and says what its exit code is.
+async fn answer(
+    args: &LagArgs,
+    context: &Context<'_>,
+    document: &LagDocument,
+    goes_on: bool,
+) -> Outcome {
+    match (args.output.format, goes_on) {
+        (Format::Table, _) => {
+            let table = lag::table(&document.spouts);
+            let totals = lag::totals(&document.spouts);
+            context.output.text(&format!("{table}\n{totals}"))?;
+        }
+        (Format::Json, false) => context.output.json(document)?,
+        (Format::Json, true) => {
+            let line = serde_json::to_string(document).context("cannot write JSON")?;
+            context.output.line(&line)?;
+        }
     }
-    let partition = spout
-        .partitions
-        .iter()
-        .find(|partition| partition.lag.is_none())?;
-    Some(format!(
-        "the lag of {} is not known: its group {} has committed nothing for {}/{}",
-        spout.spout, spout.group, partition.topic, partition.partition
-    ))
+    let (exit, why) = Thresholds::of(args).judge(document);
+    for why in why {
+        context.screen.line(&format!("isobar: {why}"));
+    }
+    if let Some(post) = &args.post {
+        post.send(document, args.timeout.get()).await?;
+    }
+    Ok(exit)
+}
+
+async fn watch(args: &LagArgs, context: &Context<'_>, asked: Asked, interval: Duration) -> Outcome {
+    let interval = interval.max(Duration::from_secs(1));
+    let mut signals = Signals::listen()?;
+    let asked = asked.stand(interval, args.timeout.get())?;
+    let clears = args.output.format == Format::Table && std::io::stdout().is_terminal();
+    let mut ticks = tokio::time::interval(interval);
+    let mut exit = Exit::Done;
+    loop {
+        let turn = async {
+            let _ = ticks.tick().await;
+            asked.document().await
+        };
+        let document = tokio::select! {
+            biased;
+            _ = signals.next() => return Ok(exit),
+            document = turn => document,
+        };
+        if clears {
+            context.output.text("\x1b[2J\x1b[H")?;
+        }
+        exit = match document {
+            Ok(document) => match answer(args, context, &document, true).await {
+                Ok(exit) => exit,
+                Err(failure) => said(context, &failure),
+            },
+            Err(failure) => said(context, &failure),
+        };
+    }
+}
+
+/// Says what failed, where it is tried again.
+fn said(context: &Context<'_>, failure: &crate::exit::Failure) -> Exit {
+    context.screen.line(&format!("isobar: {:#}", failure.error));
+    failure.exit
+}
+
+async fn serve(args: &LagArgs, context: &Context<'_>, asked: Asked, bind: &Bind) -> Outcome {
+    let mut signals = Signals::listen()?;
+    let Some(server) = Server::bind(bind, "--serve").await? else {
+        return Err(crate::exit::Failure::usage("--serve takes HOST:PORT"));
+    };
+    let (topology, standing) = asked
+        .stand(SERVE_INTERVAL, args.timeout.get())?
+        .standing()?;
+    context
+        .screen
+        .line(&format!("isobar: listening on http://{}", server.address()));
+    let served = LagServer {
+        topology,
+        standing,
+        options: args.metrics.options(),
+    };
+    let served = std::sync::Arc::new(served);
+    let posting = async {
+        let Some(post) = &args.post else {
+            return std::future::pending().await;
+        };
+        let mut ticks = tokio::time::interval(SERVE_INTERVAL);
+        loop {
+            let _ = ticks.tick().await;
+            if let Some(document) = served.document()
+                && let Err(failure) = post.send(&document, args.timeout.get()).await
+            {
+                let _ = said(context, &failure);
+            }
+        }
+    };
+    tokio::select! {
+        _ = signals.next() => Ok(Exit::Done),
+        never = server.serve_lag(std::sync::Arc::clone(&served)) => match never {},
+        never = posting => never,
+    }
 }

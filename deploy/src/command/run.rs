@@ -90,7 +90,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         .context("cannot make the runtime of the HTTP API")?;
     runtime.block_on(async {
         // Before anything is started: an address in use stops the run.
-        let server = Server::bind(&args.http).await?;
+        let server = Server::bind(&args.http, "--http").await?;
         let signals = Signals::listen()?;
         let running =
             isobar_topology::start(plan.graph, args.exit_when_caught_up).map_err(refused)?;

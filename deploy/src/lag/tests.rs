@@ -104,9 +104,8 @@ fn the_worst_partition_speaks_for_its_spout() {
 
 #[test]
 fn brokers_that_do_not_answer_are_named() {
-    let asked = of_file(&spec(), Duration::from_millis(300))
-        .expect("sound")
-        .remove(0);
+    let source = lag::sources(&spec()).expect("sound").remove(0);
+    let asked = ask(&source, Duration::from_millis(300));
     assert_eq!((asked.lag, asked.partitions.len()), (None, 0));
     let failure = asked.failure.unwrap_or_default();
     assert!(

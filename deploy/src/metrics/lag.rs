@@ -307,12 +307,12 @@ pub(super) fn once<T: Ord>(values: impl Iterator<Item = T>) -> impl Iterator<Ite
     seen.into_iter()
 }
 
+/// Lags that tests write down.
 #[cfg(test)]
-pub(super) mod tests {
-    use isobar_operators::lag::{Exactness, Status};
+pub(crate) mod samples {
+    use isobar_operators::lag::{Eta, Exactness, Status};
 
-    use super::super::render_lag;
-    use super::*;
+    use crate::lag::{PartitionLag, SpoutLag};
 
     pub(crate) fn partition(number: i32) -> PartitionLag {
         let nothing = serde_json::json!({
@@ -366,6 +366,13 @@ pub(super) mod tests {
             partitions,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::render_lag;
+    use super::samples::{full, partition, spout};
+    use super::*;
 
     #[test]
     fn what_is_unknown_has_no_series() {

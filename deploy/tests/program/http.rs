@@ -111,7 +111,7 @@ fn serve(
         .build();
     runtime.expect("a runtime").block_on(async {
         let bind = Bind::At("127.0.0.1:0".to_owned());
-        let server = Server::bind(&bind)
+        let server = Server::bind(&bind, "--http")
             .await
             .expect("a free port")
             .expect("not off");

@@ -3,6 +3,7 @@
 
 mod binary;
 mod http;
+mod lag;
 mod pages;
 mod run;
 mod support;

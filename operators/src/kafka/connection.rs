@@ -130,6 +130,16 @@ impl KafkaConnection {
         problems
     }
 
+    /// A connection to brokers (`host:port`) that takes neither encryption nor login.
+    pub fn plain(brokers: &[String]) -> Self {
+        Self {
+            brokers: brokers.to_vec(),
+            tls: None,
+            sasl: None,
+            options: BTreeMap::new(),
+        }
+    }
+
     /// Returns the configuration that every client of this connection starts from.
     pub(crate) fn client_config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();

@@ -135,6 +135,11 @@ impl Member {
         let _ = self.gate.send_replace(true);
     }
 
+    /// Lets the bolt take no more records.
+    pub(crate) fn close(&self) {
+        let _ = self.gate.send_replace(false);
+    }
+
     /// The account, which must add up at any time.
     pub(crate) fn account(&self) -> Account {
         let account = self.running.account(0);

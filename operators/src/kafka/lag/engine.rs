@@ -28,6 +28,7 @@ pub struct Engine {
     samples: Samples,
     settings: BTreeMap<String, TopicSettings>,
     histories: BTreeMap<TopicPartition, History>,
+    begun: bool,
 }
 
 impl Engine {
@@ -38,6 +39,7 @@ impl Engine {
             samples: Samples::default(),
             settings: BTreeMap::new(),
             histories: BTreeMap::new(),
+            begun: false,
         }
     }
 
@@ -53,6 +55,7 @@ impl Engine {
         }
         self.settings.clone_from(&ages.settings);
         self.samples = samples;
+        self.begun = true;
     }
 
     /// Notes that a round failed: what was known before stays, and becomes older.
@@ -63,6 +66,12 @@ impl Engine {
             .retain(|partition, _| asked(partition));
         self.histories.retain(|partition, _| asked(partition));
         self.samples.failure = Some(failure);
+        self.begun = true;
+    }
+
+    /// Whether a round has ended, well or not.
+    pub fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// Why a part of the last round failed.

@@ -72,6 +72,11 @@ impl Sampler {
         lock(&self.shared.engine).rows(live, circumstances, clock::unix_ms())
     }
 
+    /// Whether a round has ended, well or not.
+    pub fn has_begun(&self) -> bool {
+        lock(&self.shared.engine).has_begun()
+    }
+
     /// Why a part of the last round failed, naming broker, topic or group.
     pub fn failure(&self) -> Option<String> {
         lock(&self.shared.engine).failure().map(str::to_owned)

@@ -1,0 +1,179 @@
+//! Where the figures come from: the brokers, once or again and again, or a topology that runs.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use isobar_operators::lag::Source;
+use isobar_topology::clock;
+
+use super::LagArgs;
+use super::post::client;
+use crate::cli::FileArgs;
+use crate::command::Context;
+use crate::exit::{Exit, Failure};
+use crate::lag::{self, LagDocument, Standings};
+
+/// Who is asked.
+pub(super) enum Asked {
+    /// The brokers, once for each answer.
+    Brokers {
+        topology: String,
+        sources: Vec<Source>,
+        within: Duration,
+    },
+    /// The brokers, again and again.
+    Standing {
+        topology: String,
+        standings: Standings,
+        within: Duration,
+    },
+    /// A topology that runs.
+    Running { url: reqwest::Url, within: Duration },
+}
+
+/// Between two looks for the first answer of the brokers.
+const LOOK: Duration = Duration::from_millis(50);
+/// Questions that a first answer takes at most.
+const QUESTIONS: u32 = 20;
+
+impl Asked {
+    /// What the command line says.
+    pub(super) fn of(args: &LagArgs, context: &mut Context<'_>) -> Result<Self, Failure> {
+        let within = args.timeout.get();
+        let Some(source) = &args.source else {
+            let group = args.group.as_deref().unwrap_or_default();
+            return Ok(Self::Brokers {
+                topology: group.to_owned(),
+                sources: vec![Source::of_group(&args.brokers, group, &args.topic)],
+                within,
+            });
+        };
+        if source.starts_with("http://") || source.starts_with("https://") {
+            let parsed = reqwest::Url::parse(source);
+            let mut url = parsed.map_err(|error| {
+                Failure::usage(format!(
+                    "{source} is no address: {error}; write http://HOST:PORT"
+                ))
+            })?;
+            url.set_path("/lag");
+            return Ok(Self::Running { url, within });
+        }
+        let file = FileArgs {
+            file: PathBuf::from(source),
+            env_file: args.env_file.clone(),
+        };
+        // The whole file is checked, so that what is wrong with it is said in the same words everywhere.
+        let (file, _) = file.plan(&mut context.environment, context.registry)?;
+        let spec = file.spec()?;
+        let sources = isobar_operators::lag::sources(spec)
+            .map_err(|problems| Failure::from(file.refuse(problems)))?;
+        if sources.is_empty() {
+            let what = format!("{source} has no spout that reads Kafka");
+            return Err(Failure::usage(what));
+        }
+        Ok(Self::Brokers {
+            topology: spec.name.clone(),
+            sources,
+            within,
+        })
+    }
+
+    /// The same, asked again and again from now on, so that there are rates.
+    pub(super) fn stand(self, interval: Duration, within: Duration) -> Result<Self, Failure> {
+        match self {
+            Self::Brokers {
+                topology, sources, ..
+            } => Ok(Self::Standing {
+                topology,
+                standings: Standings::start(sources, interval, within),
+                within,
+            }),
+            other => Ok(other),
+        }
+    }
+
+    /// What answers without waiting. Fails for a topology that runs, which serves its lag itself.
+    pub(super) fn standing(self) -> Result<(String, Standings), Failure> {
+        match self {
+            Self::Standing {
+                topology,
+                standings,
+                ..
+            } => Ok((topology, standings)),
+            Self::Brokers { .. } | Self::Running { .. } => Err(Failure::usage(
+                "a topology that runs serves its lag itself: give --serve its file, or --brokers and --group",
+            )),
+        }
+    }
+
+    /// An answer. Waits.
+    pub(super) async fn document(&self) -> Result<LagDocument, Failure> {
+        match self {
+            Self::Brokers {
+                topology,
+                sources,
+                within,
+            } => {
+                let spouts = sources.iter().map(|source| lag::ask(source, *within));
+                Ok(LagDocument::of(topology, spouts.collect()))
+            }
+            Self::Standing {
+                topology,
+                standings,
+                within,
+            } => {
+                let deadline = clock::now() + *within * QUESTIONS;
+                loop {
+                    match standings.read() {
+                        Some(spouts) => return Ok(LagDocument::of(topology, spouts)),
+                        None if clock::now() < deadline => tokio::time::sleep(LOOK).await,
+                        None => {
+                            return Err(undetermined("the brokers have not answered".to_owned()));
+                        }
+                    }
+                }
+            }
+            Self::Running { url, within } => running(url, *within).await,
+        }
+    }
+}
+
+async fn running(url: &reqwest::Url, within: Duration) -> Result<LagDocument, Failure> {
+    // Without name and password, should there be any.
+    let address = url.authority().rsplit('@').next().unwrap_or_default();
+    let why = |text: String| undetermined(format!("{address} does not say its lag: {text}"));
+    let answer = client(within)?.get(url.clone()).send().await;
+    let answer = answer.map_err(|error| {
+        let cause = innermost(&error.without_url());
+        why(format!(
+            "{cause}; is the topology running, with --http there?"
+        ))
+    })?;
+    if !answer.status().is_success() {
+        return Err(why(format!("it answers {}", answer.status())));
+    }
+    let text = answer.text().await;
+    let text = text.map_err(|error| why(innermost(&error.without_url())))?;
+    let document: LagDocument = serde_json::from_str(&text)
+        .map_err(|error| why(format!("its answer is not that of Isobar ({error})")))?;
+    match document.version {
+        LagDocument::VERSION => Ok(document),
+        other => Err(why(format!(
+            "its answer has version {other}, and this program reads {}",
+            LagDocument::VERSION
+        ))),
+    }
+}
+
+fn undetermined(text: String) -> Failure {
+    Failure::new(Exit::Undetermined, anyhow::anyhow!("{text}"))
+}
+
+/// What an error says that is at the bottom of another one, where the cause is.
+pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
