@@ -1,6 +1,7 @@
 //! The reference of operators, made from their JSON schemas: what `isobar operators` shows and the page
 //! `deploy/OPERATORS.md` holds.
 
+mod outcomes;
 mod page;
 mod schema;
 mod text;
@@ -11,6 +12,7 @@ use schemars::Schema;
 use serde::Serialize;
 use serde_json::Value;
 
+pub use outcomes::outcomes;
 pub use page::page;
 
 /// What there is to know about a type of operator.

@@ -13,7 +13,7 @@ pub(crate) mod hosts;
 pub(crate) mod identity;
 pub(crate) mod index_name;
 pub(crate) mod lines;
-mod outcome;
+pub mod outcome;
 pub(crate) mod pending;
 pub(crate) mod reply;
 

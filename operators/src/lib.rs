@@ -27,6 +27,7 @@ mod spouts;
 mod template;
 mod text_source;
 
+pub use elasticsearch::outcome;
 use isobar_topology::Registry;
 
 /// Every type of connection, spout and bolt that the program ships, in the order in which they are

@@ -1,5 +1,5 @@
 //! The end-to-end suites: one file each, against real services, run one after the other by
-//! `tests/run e2e`. A service that is not there is a failure that says what to run, never a skip.
+//! `tests/run e2e`; those in `long` only when they are named. A service that is not there is a failure that says what to run, never a skip.
 
 mod bad_input;
 mod commands;
@@ -10,8 +10,10 @@ mod kafka_group;
 mod kafka_sink;
 mod kill;
 mod lag;
+mod long;
 mod offsets;
 mod outage;
+mod outcomes;
 mod readme;
 mod replicas;
 mod services;

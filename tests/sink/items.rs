@@ -1,169 +1,39 @@
 //! What the answer for a single document does to its record, and to no other.
 
 use serde_json::json;
-use testkit::bulk_server::{BulkServer, Item, ItemFault};
+use testkit::bulk_server::{Item, ItemFault, RequestFault};
 
-use crate::support::{Setup, offset_of, origins, server};
-
-/// Lets the document of offset 7 of each partition meet a fault, `times` times each.
-fn fail_seven(server: &BulkServer, times: u64, fault: ItemFault) {
-    server.fail_items(
-        2 * times,
-        |item: &Item<'_>| offset_of(item.source) == 7,
-        fault,
-    );
-}
+use testkit::sink::{Setup, server};
 
 const ALWAYS: u64 = 1 << 32;
 
+/// No row of the outcome table knows the error, but every document of the index meets it.
 #[test]
-fn a_document_that_does_not_fit_is_rejected_alone_with_its_reason() {
-    for (name, fault, class) in [
-        ("items-mapping", ItemFault::mapping(), "mapping"),
-        (
-            "items-fields",
-            ItemFault::new(
-                400,
-                "illegal_argument_exception",
-                "Limit of total fields [1000] has been exceeded",
-            ),
-            "field_limit",
-        ),
-        (
-            "items-no-object",
-            ItemFault::new(
-                500,
-                "not_x_content_exception",
-                "Compressor detection can only be called on some xcontent bytes",
-            ),
-            "mapping",
-        ),
-        (
-            "items-unknown",
-            ItemFault::new(400, "odd_exception", "for no reason"),
-            "refused",
-        ),
-    ] {
-        let server = server();
-        fail_seven(&server, ALWAYS, fault.clone());
-        let setup = Setup::new(name, &server);
-        let ran = setup.run();
-        assert_eq!(
-            (ran.account.delivered, ran.account.dead_lettered),
-            (998, 2),
-            "{name}"
-        );
-        assert_eq!(ran.account.retried, 0, "{name}");
-        for letter in &ran.letters {
-            assert_eq!((letter.offset, letter.rejection.class), (7, class));
-            let reason = &letter.rejection.reason;
-            assert!(
-                reason.contains(&fault.kind) && reason.contains(&fault.reason),
-                "{reason}"
-            );
-            assert_eq!(letter.rejection.target.as_deref(), Some("logs"));
-            let id = letter.rejection.document_id.as_deref().expect("an id");
-            assert!(id.starts_with("1--Ohq"), "{id}");
-        }
-        let mut expected = setup.origins();
-        expected.retain(|(_, offset)| *offset != 7);
-        assert_eq!(origins(&server.documents()), expected);
-    }
-}
-
-#[test]
-fn a_busy_cluster_is_asked_again_until_it_takes_the_document() {
-    for (name, fault) in [
-        ("items-queue", ItemFault::too_many_requests()),
-        (
-            "items-shard",
-            ItemFault::new(
-                503,
-                "unavailable_shards_exception",
-                "primary shard is not active",
-            ),
-        ),
-        (
-            "items-breaker",
-            ItemFault::new(429, "circuit_breaking_exception", "Data too large"),
-        ),
-    ] {
-        let server = server();
-        // More often than a record may fail by its own fault.
-        fail_seven(&server, 8, fault);
-        let setup = Setup::new(name, &server);
-        let ran = setup.run();
-        ran.assert_exact(&setup, &server);
-        assert_eq!(ran.account.retried, 16, "{name}");
-        assert_eq!(ran.count("items_retried"), 16);
-    }
-}
-
-#[test]
-fn an_index_that_takes_nothing_is_named_and_waited_for() {
-    for (name, fault) in [
-        (
-            "items-missing",
-            ItemFault::new(404, "index_not_found_exception", "no such index [logs]"),
-        ),
-        (
-            "items-closed",
-            ItemFault::new(400, "index_closed_exception", "closed"),
-        ),
-        (
-            "items-blocked",
-            ItemFault::new(
-                403,
-                "cluster_block_exception",
-                "index [logs] blocked by: [FORBIDDEN/8/index write (api)];",
-            ),
-        ),
-        (
-            "items-full",
-            ItemFault::new(
-                429,
-                "cluster_block_exception",
-                "index [logs] blocked by: [TOO_MANY_REQUESTS/12/disk usage exceeded flood-stage watermark];",
-            ),
-        ),
-        (
-            "items-denied",
-            ItemFault::new(403, "security_exception", "action is unauthorized"),
-        ),
-        (
-            "items-alias",
-            ItemFault::new(
-                400,
-                "illegal_argument_exception",
-                "no write index is defined for alias [logs]",
-            ),
-        ),
-        (
-            "items-same",
-            ItemFault::new(400, "odd_exception", "for every document"),
-        ),
-    ] {
-        let server = server();
-        let reason = fault.kind.clone();
-        server.fail_items(ALWAYS, |item: &Item<'_>| item.index == "logs", fault);
-        let setup = Setup {
-            max_in_flight: 200,
-            ..Setup::new(name, &server)
-        };
-        let run = setup.start();
-        let condition = run.condition("held");
-        assert!(
-            condition.starts_with("index `logs` takes no documents"),
-            "{condition}"
-        );
-        assert!(condition.contains(&reason), "{condition}");
-        assert!(run.account().read <= 300, "{:?}", run.account());
-        server.heal();
-        let ran = run.finish();
-        ran.assert_exact(&setup, &server);
-        assert_eq!(ran.account.dead_lettered, 0, "{name}");
-        assert!(ran.count("items_held") > 0, "{name}");
-    }
+fn an_index_that_refuses_all_documents_for_one_reason_is_at_fault_and_not_they() {
+    let server = server();
+    let fault = ItemFault::new(400, "odd_exception", "for every document");
+    server.fail_items(ALWAYS, |item: &Item<'_>| item.index == "logs", fault);
+    let setup = Setup {
+        max_in_flight: 200,
+        ..Setup::new("items-same", &server)
+    };
+    let run = setup.start();
+    let condition = run.condition("held");
+    assert!(
+        condition.starts_with("index `logs` takes no documents"),
+        "{condition}"
+    );
+    assert!(condition.contains("odd_exception"), "{condition}");
+    // Those that are sent one by one to find out are not at fault either.
+    let requests = server.statistics().requests;
+    testkit::wait::until("some probes", testkit::sink::LIMIT, || {
+        let now = server.statistics().requests;
+        anyhow::ensure!(now >= requests + 4, "{requests} {now}");
+        Ok(())
+    })
+    .expect("the index is tried");
+    server.heal();
+    run.finish().assert_exact(&setup, &server);
 }
 
 #[test]
@@ -179,7 +49,7 @@ fn one_index_that_takes_nothing_holds_up_no_other() {
     let run = setup.start();
     let condition = run.condition("held");
     assert!(condition.starts_with("index `odd`"), "{condition}");
-    let others = testkit::wait::until("the other documents", crate::support::LIMIT, || {
+    let others = testkit::wait::until("the other documents", testkit::sink::LIMIT, || {
         let delivered = run.account().delivered;
         anyhow::ensure!(delivered == 998, "{delivered}");
         Ok(())
@@ -190,40 +60,73 @@ fn one_index_that_takes_nothing_holds_up_no_other() {
     run.finish().assert_exact(&setup, &server);
 }
 
+/// A tenth of the records goes to an index that takes nothing, and only as many may wait as are less
+/// than that.
 #[test]
-fn a_fault_of_the_server_counts_against_a_document_only_where_others_come_through() {
-    let fault = ItemFault::new(500, "null_pointer_exception", "oh");
-    let server = server_with(fault.clone());
+fn records_that_wait_too_long_for_an_index_are_dead_lettered_where_that_is_wanted() {
+    let server = server();
+    let missing = ItemFault::new(404, "index_not_found_exception", "no such index [odd]");
+    server.fail_items(ALWAYS, |item: &Item<'_>| item.index == "odd", missing);
     let setup = Setup {
-        // So that a retry is never alone in its request.
-        records: 3_000,
-        ..Setup::new("items-fault", &server)
-    };
-    let ran = setup.run();
-    assert!(ran.letters.len() <= 2);
-    for letter in &ran.letters {
-        assert_eq!((letter.offset, letter.rejection.class), (7, "refused"));
-        assert!(
-            letter
-                .rejection
-                .reason
-                .contains("null_pointer_exception: oh")
-        );
-        assert_eq!(&*letter.rejection.bolt, "index");
-        assert_eq!(letter.rejection.attempts, 5);
+        max_in_flight: 50,
+        ..Setup::new("items-on-held", &server)
     }
-    assert_eq!(ran.account.delivered + ran.account.dead_lettered, 6_000);
-
-    // To all: an outage, which dead-letters nothing.
-    let down = server_with(fault.clone());
-    down.fail_items(20_000, |_: &Item<'_>| true, fault);
-    let setup = Setup::new("items-faults", &down);
-    setup.run().assert_exact(&setup, &down);
+    .with(&json!({
+        "index": "{{ doc.n % 10 == 3 ? 'odd' : 'even' }}",
+        "on_held": {"after": "300ms", "then": "dead_letter"},
+    }));
+    let ran = setup.run();
+    let counted = (ran.account.delivered, ran.account.dead_lettered);
+    assert_eq!(counted, (900, 100));
+    for letter in &ran.letters {
+        let rejection = &letter.rejection;
+        assert_eq!((letter.offset % 10, rejection.class), (3, "held"));
+        assert!(
+            rejection.reason.starts_with(
+                "the index took no documents for more than 300ms: 404 index_not_found_exception"
+            ),
+            "{}",
+            rejection.reason
+        );
+        assert_eq!(rejection.target.as_deref(), Some("odd"));
+        assert!(rejection.document_id.is_some());
+    }
+    // Almost none of them was sent to the server before.
+    assert!(ran.count("items_held") < 100, "{}", ran.count("items_held"));
 }
 
-/// The document of offset 7 meets the fault ten times.
-fn server_with(fault: ItemFault) -> BulkServer {
+/// An outage is none of an index, however long it takes.
+#[test]
+fn an_outage_dead_letters_nothing_whatever_is_wanted_of_held_indices() {
     let server = server();
-    fail_seven(&server, 10, fault);
-    server
+    server.fail_requests(
+        ALWAYS,
+        RequestFault::refuse(403, "security_exception", "no"),
+    );
+    let setup = Setup {
+        max_in_flight: 50,
+        ..Setup::new("items-on-outage", &server)
+    }
+    .with(&json!({"on_held": {"after": "0ms", "then": "dead_letter"}}));
+    let run = setup.start();
+    let _ = run.condition("connecting");
+    let requests = server.statistics().requests;
+    testkit::wait::until("some more requests", testkit::sink::LIMIT, || {
+        anyhow::ensure!(server.statistics().requests >= requests + 3);
+        Ok(())
+    })
+    .expect("the host is tried");
+    server.heal();
+    run.finish().assert_exact(&setup, &server);
+}
+
+/// To one document among others it counts as an attempt; to all it is an outage, which dead-letters
+/// nothing.
+#[test]
+fn a_fault_of_the_server_on_every_document_is_an_outage() {
+    let server = server();
+    let fault = ItemFault::new(500, "null_pointer_exception", "oh");
+    server.fail_items(20_000, |_: &Item<'_>| true, fault);
+    let setup = Setup::new("items-faults", &server);
+    setup.run().assert_exact(&setup, &server);
 }

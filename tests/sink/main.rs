@@ -1,7 +1,8 @@
 //! The `elasticsearch` bolt in a running topology, over real connections to the stand-in bulk server:
 //! what each answer, fault and outage does to the records, counted at both ends.
 
+mod fault_mix;
 mod items;
+mod outcomes;
 mod requests;
-mod support;
 mod writing;

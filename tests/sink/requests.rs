@@ -9,88 +9,9 @@ use serde_json::json;
 use testkit::bulk_server::{ItemFault, Request, RequestFault};
 use testkit::ports;
 
-use crate::support::{Setup, server, source};
+use testkit::sink::{Setup, server};
 
 const ALWAYS: u64 = 1 << 32;
-
-#[test]
-fn a_request_that_fails_is_sent_again_and_stores_nothing_twice() {
-    for (name, fault, counter, stored_before) in [
-        (
-            "requests-busy",
-            RequestFault::too_many_requests(),
-            "requests_busy",
-            false,
-        ),
-        (
-            "requests-away",
-            RequestFault::unavailable(),
-            "requests_unavailable",
-            false,
-        ),
-        (
-            "requests-500",
-            RequestFault::refuse(500, "null_pointer_exception", "oh"),
-            "requests_unavailable",
-            false,
-        ),
-        (
-            "requests-gateway",
-            RequestFault::refuse(502, "", ""),
-            "requests_unavailable",
-            false,
-        ),
-        (
-            "requests-cut-before",
-            RequestFault::CutBefore,
-            "requests_unanswered",
-            false,
-        ),
-        (
-            "requests-cut-after",
-            RequestFault::CutAfter,
-            "requests_unanswered",
-            true,
-        ),
-        (
-            "requests-cut-reply",
-            RequestFault::CutReply,
-            "requests_unanswered",
-            true,
-        ),
-        (
-            "requests-html",
-            RequestFault::NotJson,
-            "requests_unreadable",
-            true,
-        ),
-        (
-            "requests-fewer",
-            RequestFault::ItemsMissing(3),
-            "requests_unreadable",
-            true,
-        ),
-        (
-            "requests-late",
-            RequestFault::Delay(Duration::from_secs(30)),
-            "requests_timed_out",
-            true,
-        ),
-    ] {
-        let server = server();
-        server.fail_requests(6, fault);
-        let setup = Setup {
-            connection: json!({"request_timeout": "300ms"}),
-            ..Setup::new(name, &server)
-        };
-        let ran = setup.run();
-        ran.assert_exact(&setup, &server);
-        assert_eq!(server.statistics().faulted_requests, 6, "{name}");
-        assert_eq!(ran.count(counter), 6, "{name}");
-        assert!(ran.account.retried > 0, "{name}");
-        assert_eq!(ran.account.already_present > 0, stored_before, "{name}");
-    }
-}
 
 #[test]
 fn a_host_that_is_away_is_left_out() {
@@ -156,7 +77,7 @@ fn an_outage_under_load_dead_letters_nothing() {
     let run = setup.start();
     for _ in 0..3 {
         let stored = server.statistics().documents;
-        let more = testkit::wait::until("more documents", crate::support::LIMIT, || {
+        let more = testkit::wait::until("more documents", testkit::sink::LIMIT, || {
             let now = server.statistics().documents;
             anyhow::ensure!(now > stored || now == 8_000, "{now}");
             Ok(())
@@ -226,74 +147,6 @@ fn bodies_shrink_until_what_is_on_the_way_lets_them_through() {
     let ran = setup.run();
     ran.assert_exact(&setup, &server);
     assert!(ran.account.retried > 0);
-}
-
-#[test]
-fn a_record_that_lets_its_request_fail_is_found_by_halving() {
-    let server = server();
-    let malformed = RequestFault::refuse(400, "illegal_argument_exception", "Malformed content");
-    server.fail_requests_if(ALWAYS, |request| has_seven(request.body), malformed);
-    let setup = Setup::new("requests-poison", &server);
-    let ran = setup.run();
-    assert_eq!((ran.account.delivered, ran.account.dead_lettered), (998, 2));
-    for letter in &ran.letters {
-        assert_eq!((letter.offset, letter.rejection.class), (7, "refused"));
-        assert!(letter.rejection.reason.contains("Malformed content"));
-    }
-    let documents = server.documents();
-    assert!(documents.iter().all(|document| source(document)["n"] != 7));
-}
-
-#[test]
-fn requests_that_nobody_understands_reject_nothing() {
-    for (name, status, kind, reason, condition) in [
-        (
-            "requests-400",
-            400,
-            "illegal_argument_exception",
-            "Malformed",
-            "refused",
-        ),
-        (
-            "requests-parameter",
-            400,
-            "illegal_argument_exception",
-            "request [/_bulk] contains unrecognized parameter: [x]",
-            "connecting",
-        ),
-        (
-            "requests-401",
-            401,
-            "security_exception",
-            "missing authentication credentials",
-            "connecting",
-        ),
-        (
-            "requests-403",
-            403,
-            "security_exception",
-            "action [indices:data/write/bulk] is unauthorized",
-            "connecting",
-        ),
-        ("requests-404", 404, "", "", "connecting"),
-        ("requests-302", 302, "", "", "connecting"),
-    ] {
-        let server = server();
-        server.fail_requests(ALWAYS, RequestFault::refuse(status, kind, reason));
-        let setup = Setup {
-            max_in_flight: 200,
-            ..Setup::new(name, &server)
-        };
-        let run = setup.start();
-        let text = run.condition(condition);
-        assert!(
-            text.contains(&status.to_string()) && text.contains(reason),
-            "{text}"
-        );
-        assert!(run.account().read <= 300, "{:?}", run.account());
-        server.heal();
-        run.finish().assert_exact(&setup, &server);
-    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use testkit::bulk_server::{BulkServer, Options};
 
-use crate::support::{FIRST_TIMESTAMP, Setup, server, source};
+use testkit::sink::{FIRST_TIMESTAMP, Setup, server, source};
 
 #[test]
 fn every_record_becomes_one_document_with_its_origin() {

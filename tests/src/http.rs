@@ -40,7 +40,7 @@ impl Response {
     }
 }
 
-/// Sends a request to `address` (`host:port`) and reads the answer to its end. `body` is its content
+/// Sends a request to `address` (`host:port`, or `user:password@host:port`) and reads the answer to its end. `body` is its content
 /// type and its bytes. Fails after `limit` without progress on the connection.
 pub fn request(
     address: &str,
@@ -65,12 +65,19 @@ fn exchange(
     body: Option<(&str, &[u8])>,
     limit: Duration,
 ) -> Result<Response> {
+    let (user, address) = match address.rsplit_once('@') {
+        Some((user, address)) => (Some(user), address),
+        None => (None, address),
+    };
     let target = address.to_socket_addrs()?.next().context("no such host")?;
     let mut stream = TcpStream::connect_timeout(&target, limit)?;
     stream.set_read_timeout(Some(limit))?;
     stream.set_write_timeout(Some(limit))?;
     stream.set_nodelay(true)?;
     let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
+    if let Some(user) = user {
+        head += &format!("authorization: Basic {}\r\n", base64(user.as_bytes()));
+    }
     if let Some((content_type, bytes)) = body {
         head += &format!(
             "content-type: {content_type}\r\ncontent-length: {}\r\n",
@@ -83,8 +90,43 @@ fn exchange(
         stream.write_all(bytes)?;
     }
     let mut received = Vec::new();
-    let _ = stream.read_to_end(&mut received)?;
+    let mut chunk = vec![0; 64 << 10];
+    // Elasticsearch 9 leaves the connection open after it has refused a body, so a declared length counts.
+    while !is_complete(&received) {
+        match stream.read(&mut chunk)? {
+            0 => break,
+            length => received.extend_from_slice(&chunk[..length]),
+        }
+    }
     parse(&received)
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let mut bits = 0_u32;
+        for place in 0..3 {
+            bits = bits << 8 | u32::from(*chunk.get(place).unwrap_or(&0));
+        }
+        for place in 0..4 {
+            text.push(match place <= chunk.len() {
+                true => LETTERS[(bits >> (18 - 6 * place) & 63) as usize] as char,
+                false => '=',
+            });
+        }
+    }
+    text
+}
+
+/// Whether a body of the declared length is there.
+fn is_complete(received: &[u8]) -> bool {
+    let Some(split) = find(received, b"\r\n\r\n") else {
+        return false;
+    };
+    let head = String::from_utf8_lossy(&received[..split]);
+    let declared: Option<usize> = header(&head, "content-length").and_then(|n| n.parse().ok());
+    declared.is_some_and(|declared| received.len() >= split + 4 + declared)
 }
 
 fn parse(received: &[u8]) -> Result<Response> {
@@ -151,6 +193,13 @@ mod tests {
         let response = parse(answer).expect("it is complete");
         assert_eq!((response.status, response.text().as_str()), (200, "abcd"));
         assert_eq!(response.header("transfer-encoding"), Some("chunked"));
+    }
+
+    #[test]
+    fn users_and_passwords_are_encoded() {
+        for (text, encoded) in [("a:b", "YTpi"), ("ab:c", "YWI6Yw=="), ("ab:cd", "YWI6Y2Q=")] {
+            assert_eq!(base64(text.as_bytes()), encoded);
+        }
     }
 
     #[test]

@@ -12,4 +12,5 @@ pub mod process;
 pub mod records;
 pub mod scratch;
 pub mod services;
+pub mod sink;
 pub mod wait;

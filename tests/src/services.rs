@@ -16,7 +16,7 @@ use anyhow::{Result, bail};
 pub use kafka::{Kafka, Sent};
 pub use prometheus::Prometheus;
 pub use rsyslog::Rsyslog;
-pub use search::{Search, SearchVersion};
+pub use search::{PASSWORD, Search, SearchVersion, USERS};
 pub use search_client::SearchClient;
 
 /// How long any service may take until it answers. The slowest needs 25 s on an idle two-core machine;

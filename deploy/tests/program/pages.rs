@@ -22,6 +22,11 @@ fn the_page_of_operators_is_up_to_date() {
 }
 
 #[test]
+fn the_page_of_outcomes_is_up_to_date() {
+    check_file("OUTCOMES.md", &::isobar::reference::outcomes());
+}
+
+#[test]
 fn operators_are_listed_and_shown_with_their_options() {
     let list = isobar("operators", "", &["operators"]);
     assert_eq!(list.exit, Exit::Done);

@@ -24,7 +24,7 @@ use crate::elasticsearch::held::HeldIndices;
 use crate::elasticsearch::hosts::{Hosts, named};
 use crate::elasticsearch::identity::identify;
 use crate::elasticsearch::lines::{Index, Lines};
-use crate::elasticsearch::pending::{Pending, Settled};
+use crate::elasticsearch::pending::Pending;
 use crate::elasticsearch::reply;
 
 use config::{ElasticsearchConfig, Settings};
@@ -54,7 +54,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         settings.connection.request_timeout.get(),
     );
     let shared = Arc::new(Shared::new(hosts));
-    let held = Arc::new(HeldIndices::default());
+    let held = Arc::new(HeldIndices::new(settings.patience));
     let bodies = settings.requests_per_lane + 1;
     let replies = settings.requests_per_lane * reply::size_max(settings.body_records);
     Ok(PreparedBolt {
@@ -122,14 +122,14 @@ impl Bolt for Elasticsearch {
         let pending = Pending::new();
         let rows = batch.len();
         self.lines.begin(&batch);
+        let held = self.held.any().then(|| Arc::clone(&self.held));
         for row in 0..rows {
-            let place = (row as u32, rows);
-            let added = self
-                .body
-                .add(&mut self.lines, batch.record(row), &pending, place);
+            let (place, record) = ((row as u32, rows), batch.record(row));
+            let lines = &mut self.lines;
+            let added = (self.body).add(lines, record, &pending, place, held.as_deref());
             match added {
                 Ok(()) => self.send_if_full(&delivery, out),
-                Err(rejection) => pending.settle(place.0, rows, Settled::Rejected(rejection)),
+                Err(settled) => pending.settle(place.0, rows, settled),
             }
         }
         if self.since.is_none() && !self.body.is_empty() {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use isobar_topology::{Record, Rejection};
+use serde::Deserialize;
 
+use super::held::{Admission, HeldIndices};
 use super::lines::Lines;
 use super::pending::{Pending, Settled};
 
@@ -64,8 +66,8 @@ impl Body {
         }
     }
 
-    /// Appends a record: the row `row` of a batch of `rows`. A record that can never be indexed gives
-    /// the reason instead.
+    /// Appends a record: the row `row` of a batch of `rows`. A record that can never be indexed, or goes
+    /// to an index of `held`, is not appended; what becomes of it is returned instead.
     #[inline]
     pub(crate) fn add(
         &mut self,
@@ -73,13 +75,31 @@ impl Body {
         record: Record<'_>,
         pending: &Rc<Pending>,
         (row, rows): (u32, usize),
-    ) -> Result<(), Rejection> {
+        held: Option<&HeldIndices>,
+    ) -> Result<(), Settled> {
         let start = self.bytes.len();
-        let target = lines.write(record, &mut self.bytes)?;
+        let target = lines
+            .write(record, &mut self.bytes)
+            .map_err(Settled::Rejected)?;
+        if let Some(held) = held {
+            match held.admit(target) {
+                Admission::Send => {}
+                Admission::Wait => {
+                    self.bytes.truncate(start);
+                    return Err(Settled::Failed);
+                }
+                Admission::GiveUp(reason) => {
+                    let id = id_of(&self.bytes[start..]);
+                    self.bytes.truncate(start);
+                    let rejection = Rejection::new("held", reason);
+                    return Err(Settled::Rejected(rejection.tried(Arc::clone(target), id)));
+                }
+            }
+        }
         let Ok(end) = u32::try_from(self.bytes.len()) else {
             self.bytes.truncate(start);
             let text = "the document is larger than a body can be (4 GiB)";
-            return Err(Rejection::new("too_large", text));
+            return Err(Settled::Rejected(Rejection::new("too_large", text)));
         };
         self.manifest.add(target, end, pending, (row, rows));
         Ok(())
@@ -138,11 +158,9 @@ impl Bulk {
             .slice(start..self.manifest.items[items.end - 1].end as usize)
     }
 
-    /// The action line of an item.
-    pub(crate) fn action(&self, item: usize) -> Bytes {
-        let lines = self.part(&(item..item + 1));
-        let end = lines.iter().position(|b| *b == b'\n');
-        lines.slice(..end.unwrap_or(lines.len()))
+    /// The document id of an item, if it has one.
+    pub(crate) fn id_of(&self, item: usize) -> Option<String> {
+        id_of(&self.part(&(item..item + 1)))
     }
 
     /// How many items there are.
@@ -169,6 +187,23 @@ impl Bulk {
         debug_assert!(manifest.segments.is_empty());
         (bytes.capacity() <= size_max).then_some(Body { bytes, manifest })
     }
+}
+
+/// The id in an action line, with which these lines begin.
+fn id_of(lines: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Action {
+        #[serde(alias = "index")]
+        create: Fields,
+    }
+    #[derive(Deserialize)]
+    struct Fields {
+        _id: Option<String>,
+    }
+    let end = lines.iter().position(|b| *b == b'\n');
+    let action = &lines[..end.unwrap_or(lines.len())];
+    let action: Action = serde_json::from_slice(action).ok()?;
+    action.create._id
 }
 
 impl Manifest {
@@ -290,7 +325,7 @@ mod tests {
         lines.begin(batch);
         for (row, record) in batch.records().enumerate() {
             let place = (row as u32, batch.len());
-            let added = body.add(&mut lines, record, pending, place);
+            let added = body.add(&mut lines, record, pending, place, None);
             added.expect("a constant index takes every document");
         }
     }
@@ -316,7 +351,8 @@ mod tests {
 
         let (bulk, mut last) = (body.seal(), next.seal());
         assert_eq!(text(&bulk.part(&(1..2))), format!("{LINE}{{\"a\":2}}\n"));
-        assert_eq!(text(&bulk.action(1)), LINE.trim_end());
+        // The cluster makes it.
+        assert_eq!(bulk.id_of(1), None);
         assert_eq!(text(&last.part(&(0..1))), format!("{LINE}{{\"a\":3}}\n"));
 
         // The second batch has no record left in the first body, which still is one of its own.

@@ -2,7 +2,7 @@
 
 use isobar_topology::{Counter, Counters};
 
-use super::outcome::{Action, ItemClass, RequestClass};
+use super::outcome::{Action, Class};
 
 /// The counters of a bolt.
 pub(crate) struct Counts {
@@ -31,17 +31,6 @@ pub(crate) struct Counts {
     items_held: Counter,
     items_faulty: Counter,
     items_rejected: Counter,
-}
-
-/// How a request ended other than by an answer that can be worked with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unanswered {
-    /// The connection could not be made, or broke.
-    Broken,
-    /// It took all of its time.
-    TimedOut,
-    /// The reply was not one to the request.
-    Unreadable,
 }
 
 impl Counts {
@@ -120,37 +109,32 @@ impl Counts {
         }
     }
 
-    /// Counts a request that was not answered.
-    pub(crate) fn unanswered(&self, how: Unanswered) {
-        match how {
-            Unanswered::Broken => self.requests_unanswered.add(1),
-            Unanswered::TimedOut => self.requests_timed_out.add(1),
-            Unanswered::Unreadable => self.requests_unreadable.add(1),
-        }
-    }
-
-    /// Counts a request that was refused.
-    pub(crate) fn refused(&self, class: RequestClass) {
-        match class {
-            RequestClass::Answered => {}
-            RequestClass::Busy => self.requests_busy.add(1),
-            RequestClass::Away => self.requests_unavailable.add(1),
-            RequestClass::TooLarge => self.requests_too_large.add(1),
-            RequestClass::Malformed => self.requests_malformed.add(1),
-            RequestClass::Denied => self.requests_denied.add(1),
-            RequestClass::Foreign => self.requests_foreign.add(1),
-        }
+    /// Counts how a request ended that was not worked off.
+    pub(crate) fn request(&self, class: Class) {
+        let counter = match class {
+            Class::Unconnected | Class::Broken => &self.requests_unanswered,
+            Class::TimedOut => &self.requests_timed_out,
+            Class::Unreadable => &self.requests_unreadable,
+            Class::Busy => &self.requests_busy,
+            Class::Away => &self.requests_unavailable,
+            Class::TooLarge => &self.requests_too_large,
+            Class::Malformed => &self.requests_malformed,
+            Class::Denied => &self.requests_denied,
+            Class::Foreign | Class::NotUnderstood => &self.requests_foreign,
+            _ => return,
+        };
+        counter.add(1);
     }
 
     /// Counts items of one class.
-    pub(crate) fn items(&self, class: ItemClass, items: usize) {
+    pub(crate) fn items(&self, class: Class, items: usize) {
         let counter = match class.action() {
             Action::Deliver => &self.items_stored,
             Action::AlreadyPresent => &self.items_present,
-            Action::Retry => &self.items_retried,
-            Action::Hold => &self.items_held,
+            Action::HoldTarget => &self.items_held,
             Action::CountAttempt => &self.items_faulty,
             Action::Reject(_) => &self.items_rejected,
+            _ => &self.items_retried,
         };
         counter.add(items as u64);
     }

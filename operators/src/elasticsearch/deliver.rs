@@ -8,14 +8,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use isobar_topology::{Emitter, Rejection};
-use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use super::body::{Body, Bulk};
 use super::exchange::{Exchange, Outcome};
 use super::held::HeldIndices;
 use super::lines::Operation;
-use super::outcome::{Action, ItemClass};
+use super::outcome::{Action, Class};
 use super::pending::Settled;
 use super::reply::Item;
 
@@ -123,7 +122,7 @@ impl Delivery {
             }
             match outcome {
                 Outcome::AllStored => {
-                    self.exchange.counts.items(ItemClass::Stored, part.len());
+                    self.exchange.counts.items(Class::Stored, part.len());
                     let indices = bulk.manifest.targets();
                     let exchange = &self.exchange;
                     self.held
@@ -157,11 +156,11 @@ impl Delivery {
 
     /// Enters what a reply says about each item.
     fn settle(&self, bulk: &Bulk, part: Range<usize>, mut items: Vec<Item>) {
-        self.correct(&mut items);
+        self.correct(bulk, &part, &mut items);
         weigh(bulk, &part, &mut items);
         let exchange = &self.exchange;
         let mut accepted = Vec::new();
-        let mut refused: Vec<(usize, &str)> = Vec::new();
+        let mut refused: Vec<(usize, &Item)> = Vec::new();
         for (position, item) in part.clone().zip(&items) {
             exchange.counts.items(item.class, 1);
             let target = bulk.manifest.target_index(position);
@@ -169,8 +168,8 @@ impl Delivery {
                 Action::Deliver | Action::AlreadyPresent if accepted.last() != Some(&target) => {
                     accepted.push(target);
                 }
-                Action::Hold if refused.last().is_none_or(|(last, _)| *last != target) => {
-                    refused.push((target, item.text.as_deref().unwrap_or_default()));
+                Action::HoldTarget if refused.last().is_none_or(|(last, _)| *last != target) => {
+                    refused.push((target, item));
                 }
                 _ => {}
             }
@@ -179,8 +178,13 @@ impl Delivery {
         let (component, health) = (&exchange.component, &exchange.health);
         self.held
             .accepted(accepted.iter().map(index), component, health);
-        for (target, reason) in &refused {
-            self.held.refused(index(target), reason, component, health);
+        // Targets whose records have waited enough, and why.
+        let mut given_up: Vec<(usize, String)> = Vec::new();
+        for (target, item) in &refused {
+            let (reason, to) = (item.text.as_deref(), (&**component, health));
+            let reason = reason.unwrap_or_default();
+            let verdict = self.held.refused(index(target), item.class, reason, to);
+            given_up.extend(verdict.map(|verdict| (*target, verdict)));
         }
         let first = part.start;
         bulk.manifest.settle(part, |position| {
@@ -189,22 +193,33 @@ impl Delivery {
             match item.class.action() {
                 Action::Deliver => Settled::Delivered,
                 Action::AlreadyPresent => Settled::AlreadyPresent,
-                Action::Retry | Action::Hold => Settled::Failed,
                 Action::CountAttempt => Settled::Counted(format!("the server answered {text}")),
                 Action::Reject(class) => Settled::Rejected(rejection(bulk, position, class, text)),
+                Action::HoldTarget => {
+                    let target = bulk.manifest.target_index(position);
+                    let verdict = given_up.iter().find(|(given_up, _)| *given_up == target);
+                    verdict.map_or(Settled::Failed, |(_, text)| {
+                        Settled::Rejected(rejection(bulk, position, "held", text))
+                    })
+                }
+                _ => Settled::Failed,
             }
         });
     }
 
     /// Corrects classes that mean something else for this bolt.
-    fn correct(&self, items: &mut [Item]) {
-        for item in items {
+    fn correct(&self, bulk: &Bulk, part: &Range<usize>, items: &mut [Item]) {
+        for (position, item) in part.clone().zip(items) {
             item.class = match item.class {
+                // One that was sent to find out is not at fault for what all the others met.
+                Class::Refused if self.held.holds(bulk.manifest.target_of(position)) => {
+                    Class::AllRefused
+                }
                 // A name that does not follow from records is not a record's fault.
-                ItemClass::Name if !self.names_follow_records => ItemClass::Held,
+                Class::Name if !self.names_follow_records => Class::Misconfigured,
                 // Somebody else writes the same document at this moment.
-                ItemClass::Present if self.exchange.operation != Operation::Create.name() => {
-                    ItemClass::Busy
+                Class::Present if self.exchange.operation != Operation::Create.name() => {
+                    Class::Busy
                 }
                 class => class,
             }
@@ -216,7 +231,7 @@ impl Delivery {
     }
 
     fn reject(&self, bulk: &Bulk, item: usize, class: &'static str, text: &str) {
-        self.exchange.counts.items(ItemClass::Refused, 1);
+        self.exchange.counts.items(Class::Refused, 1);
         bulk.manifest.settle(item..item + 1, |item| {
             Settled::Rejected(rejection(bulk, item, class, text))
         });
@@ -233,7 +248,7 @@ fn halve(parts: &mut Vec<Range<usize>>, part: Range<usize>) {
 /// Corrects classes by what happened to the other items of the same index: a fault of the server is the
 /// document's only where others came through, and what is refused to all is the index's.
 fn weigh(bulk: &Bulk, part: &Range<usize>, items: &mut [Item]) {
-    let open = |class| matches!(class, ItemClass::Refused | ItemClass::Fault);
+    let open = |class| matches!(class, Class::Refused | Class::Fault);
     if !items.iter().any(|item| open(item.class)) {
         return;
     }
@@ -251,8 +266,8 @@ fn weigh(bulk: &Bulk, part: &Range<usize>, items: &mut [Item]) {
         let seen = &mut seen[bulk.manifest.target_index(position)];
         seen.items += 1;
         match item.class {
-            ItemClass::Stored | ItemClass::Present => seen.taken = true,
-            ItemClass::Refused => {
+            Class::Stored | Class::Present => seen.taken = true,
+            Class::Refused => {
                 let kind = kind_of(item);
                 seen.refused += 1;
                 seen.differ |= seen.kind.is_some_and(|known| known != kind);
@@ -264,11 +279,11 @@ fn weigh(bulk: &Bulk, part: &Range<usize>, items: &mut [Item]) {
     for (position, item) in part.clone().zip(items) {
         let seen = &seen[bulk.manifest.target_index(position)];
         match item.class {
-            ItemClass::Fault if !seen.taken => item.class = ItemClass::Busy,
-            ItemClass::Refused
+            Class::Fault if !seen.taken => item.class = Class::Busy,
+            Class::Refused
                 if seen.items >= HELD_FROM && seen.refused == seen.items && !seen.differ =>
             {
-                item.class = ItemClass::Held;
+                item.class = Class::AllRefused;
             }
             _ => {}
         }
@@ -285,21 +300,6 @@ fn kind_of(item: &Item) -> u64 {
 }
 
 fn rejection(bulk: &Bulk, item: usize, class: &'static str, text: &str) -> Rejection {
-    let id = id_of(&bulk.action(item));
+    let id = bulk.id_of(item);
     Rejection::new(class, text.to_owned()).tried(Arc::clone(bulk.manifest.target_of(item)), id)
-}
-
-/// The id in an action line.
-fn id_of(action: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Action {
-        #[serde(alias = "index")]
-        create: Fields,
-    }
-    #[derive(Deserialize)]
-    struct Fields {
-        _id: Option<String>,
-    }
-    let action: Action = serde_json::from_slice(action).ok()?;
-    action.create._id
 }

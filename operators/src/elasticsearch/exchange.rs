@@ -12,11 +12,11 @@ use reqwest::Url;
 use tokio::sync::OnceCell;
 
 use super::access::{Access, bulk_request};
-use super::counts::{Counts, Unanswered};
+use super::counts::Counts;
 use super::hosts::{CAUSE_MAX, Chosen, HostFailure, Hosts, Tried, cut};
 use super::identity::Identity;
-use super::outcome::{self, RequestClass};
-use super::reply::{self, Item, Items, ReplyError};
+use super::outcome::{self, Action, Class, Level};
+use super::reply::{self, Fault, Item, Items, ReplyError};
 
 /// What all lanes of a bolt share.
 pub(crate) struct Shared {
@@ -70,10 +70,12 @@ pub(crate) enum Outcome {
 
 /// How asking one host ended.
 enum Answer {
-    Reply { status: u16, body: Vec<u8> },
-    TooLong,
-    Unconnected(HostFailure),
-    Broken(HostFailure),
+    Reply {
+        status: u16,
+        body: Vec<u8>,
+    },
+    /// What is wrong, as the outcome table calls it, and why.
+    None(&'static str, String),
 }
 
 impl Shared {
@@ -113,17 +115,12 @@ impl Exchange {
             self.counts.requests.add(1);
             self.counts.request_bytes.add(body.len() as u64);
             let asking = self.ask(chosen, body.clone(), reply::size_max(items));
-            let Ok(answer) = tokio::time::timeout(self.request_timeout, asking).await else {
-                self.counts.unanswered(Unanswered::TimedOut);
-                self.fail(
-                    chosen,
-                    HostFailure {
-                        cause: format!("no answer within {:?}", self.request_timeout),
-                        timed_out: true,
-                    },
-                );
-                // The time of the request is used up; whoever sends it again finds another host.
-                return Outcome::Failed;
+            let answer = match tokio::time::timeout(self.request_timeout, asking).await {
+                Ok(answer) => answer,
+                Err(_) => Answer::None(
+                    "timed_out",
+                    format!("no answer within {:?}", self.request_timeout),
+                ),
             };
             match answer {
                 Answer::Reply { status, body } => {
@@ -131,27 +128,39 @@ impl Exchange {
                         return outcome;
                     }
                 }
-                Answer::TooLong if items > 1 => {
-                    self.counts.refused(RequestClass::TooLarge);
-                    self.succeed(chosen);
-                    return Outcome::TooLarge;
-                }
-                Answer::TooLong => {
-                    self.counts.unanswered(Unanswered::Unreadable);
-                    self.fail(chosen, failure("the reply to one document has no end"));
-                }
-                Answer::Unconnected(failure) => {
-                    self.counts.unanswered(Unanswered::Broken);
-                    self.fail(chosen, failure);
-                }
-                Answer::Broken(failure) => {
-                    self.counts.unanswered(Unanswered::Broken);
-                    self.fail(chosen, failure);
-                    outcome = Outcome::Broken;
-                }
+                Answer::None(kind, cause) => match self.class_without_answer(kind, items) {
+                    Class::TooLarge => {
+                        self.counts.request(Class::TooLarge);
+                        self.succeed(chosen);
+                        return Outcome::TooLarge;
+                    }
+                    Class::TimedOut => {
+                        self.fail(chosen, Class::TimedOut, cause);
+                        // The time of the request is used up; whoever sends it again finds another host.
+                        return Outcome::Failed;
+                    }
+                    class => {
+                        self.fail(chosen, class, cause);
+                        if class == Class::Broken {
+                            outcome = Outcome::Broken;
+                        }
+                    }
+                },
             }
         }
         outcome
+    }
+
+    fn class_without_answer(&self, kind: &'static str, items: usize) -> Class {
+        let fault = Fault {
+            kind: kind.into(),
+            ..Fault::default()
+        };
+        match outcome::class_of(Level::Connection, 0, Some(&fault)) {
+            // Half of one document is none.
+            Class::TooLarge if items == 1 => Class::Unreadable,
+            class => class,
+        }
     }
 
     /// What a reply means; `None` when another host is to be asked.
@@ -160,43 +169,30 @@ impl Exchange {
             200 => None,
             _ => reply::fault_of_request(body),
         };
-        let class = outcome::of_request(status, fault.as_ref());
-        self.counts.refused(class);
+        let class = outcome::class_of(Level::Request, status, fault.as_ref());
         let text = || match &fault {
             Some(fault) => format!("{status} {fault}"),
             None => status.to_string(),
         };
-        match class {
-            RequestClass::Answered => return self.read_items(chosen, body, items),
-            RequestClass::Busy => {
-                self.succeed(chosen);
-                return Some(Outcome::Failed);
+        let outcome = match class.action().of_request() {
+            Action::ReadItems => return self.read_items(chosen, body, items),
+            Action::Split(_) if class == Class::TooLarge => Outcome::TooLarge,
+            Action::Split(_) => Outcome::Malformed(text()),
+            Action::RetryRequest => Outcome::Failed,
+            action => {
+                let advice = match action {
+                    Action::HoldConnection | Action::ClientBug => {
+                        format!(" to a bulk request: {}", class.advice())
+                    }
+                    _ => String::new(),
+                };
+                self.fail(chosen, class, text() + &advice);
+                return None;
             }
-            RequestClass::TooLarge => {
-                self.succeed(chosen);
-                return Some(Outcome::TooLarge);
-            }
-            RequestClass::Malformed => {
-                self.succeed(chosen);
-                return Some(Outcome::Malformed(text()));
-            }
-            RequestClass::Away => self.fail(chosen, failure(text())),
-            RequestClass::Denied => {
-                let cause = format!(
-                    "{}: check `auth` of the connection and what it may do",
-                    text()
-                );
-                self.fail(chosen, failure(cause));
-            }
-            RequestClass::Foreign => {
-                let cause = format!(
-                    "{} to a bulk request: is this Elasticsearch or OpenSearch?",
-                    text()
-                );
-                self.fail(chosen, failure(cause));
-            }
-        }
-        None
+        };
+        self.counts.request(class);
+        self.succeed(chosen);
+        Some(outcome)
     }
 
     fn read_items(&self, chosen: Chosen, body: &[u8], items: usize) -> Option<Outcome> {
@@ -212,9 +208,13 @@ impl Exchange {
                 })
             }
             // Some of the documents may be stored: those sent again are found by their ids.
-            Err(error @ (ReplyError::Count { .. } | ReplyError::Unreadable(_))) => {
-                self.counts.unanswered(Unanswered::Unreadable);
-                self.fail(chosen, failure(error.to_string()));
+            Err(error) => {
+                let kind = match &error {
+                    ReplyError::Count { .. } => "item_count",
+                    ReplyError::Unreadable(_) => "unreadable",
+                };
+                let class = self.class_without_answer(kind, items);
+                self.fail(chosen, class, error.to_string());
                 None
             }
         }
@@ -226,22 +226,26 @@ impl Exchange {
         let mut response = match asked {
             Ok(response) => response,
             Err(error) if error.is_connect() => {
-                return Answer::Unconnected(failure(causes(&error)));
+                return Answer::None("unconnected", causes(&error));
             }
-            Err(error) => return Answer::Broken(failure(causes(&error))),
+            Err(error) => return Answer::None("broken", causes(&error)),
         };
         let status = response.status().as_u16();
         let declared = response.content_length().unwrap_or(0);
+        let too_long = || {
+            let cause = format!("the reply is longer than {reply_max} bytes");
+            Answer::None("reply_too_long", cause)
+        };
         if declared > reply_max as u64 {
-            return Answer::TooLong;
+            return too_long();
         }
         let mut body = Vec::with_capacity(declared as usize);
         loop {
             match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > reply_max => return Answer::TooLong,
+                Ok(Some(chunk)) if body.len() + chunk.len() > reply_max => return too_long(),
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => return Answer::Reply { status, body },
-                Err(error) => return Answer::Broken(failure(causes(&error))),
+                Err(error) => return Answer::None("broken", causes(&error)),
             }
         }
     }
@@ -251,16 +255,14 @@ impl Exchange {
         hosts.answered(chosen, &self.component, &self.health);
     }
 
-    fn fail(&self, chosen: Chosen, failure: HostFailure) {
+    fn fail(&self, chosen: Chosen, class: Class, cause: String) {
+        self.counts.request(class);
+        let failure = HostFailure {
+            cause,
+            timed_out: class == Class::TimedOut,
+        };
         let hosts = &self.shared.hosts;
         hosts.failed(chosen, &failure, &self.component, &self.health);
-    }
-}
-
-fn failure(cause: impl Into<String>) -> HostFailure {
-    HostFailure {
-        cause: cause.into(),
-        timed_out: false,
     }
 }
 

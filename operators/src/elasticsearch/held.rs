@@ -1,6 +1,6 @@
 //! Indices that take no documents for a reason that a person, or time, must remove: closed, blocked,
-//! missing, not permitted, disk full. Their records are tried again with back-off; those tries are how
-//! it is found that an index takes documents again. All lanes share what is known.
+//! missing, not permitted, disk full. Their records are not sent but wait, except for one now and then
+//! that finds out whether the index takes documents again. All lanes share what is known.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,18 +9,22 @@ use std::time::Duration;
 
 use isobar_topology::Health;
 use isobar_topology::clock::{self, Instant};
+use isobar_topology::spec::units;
 
 use super::hosts::cut;
+use super::outcome::Class;
 
 /// The kind of the condition while an index is held.
 const HELD: &str = "held";
 
-/// Indices that are remembered at most; more than these are only counted as records that wait.
+/// Indices that are remembered at most; records of more than these are sent, refused and counted.
 const KNOWN_MAX: usize = 100;
 /// Indices that a condition names at most.
 const NAMED_MAX: usize = 3;
 /// Longest reason that a condition tells, in bytes.
 const REASON_MAX: usize = 300;
+/// Time until a record is sent to find out: doubles from the first to the second.
+const PROBE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// An index that nobody wrote to for this long is forgotten: its records went to another member of the
 /// group. Ten times the longest back-off at its default.
 const FORGET_AFTER: Duration = Duration::from_secs(300);
@@ -28,7 +32,9 @@ const FORGET_AFTER: Duration = Duration::from_secs(300);
 /// The indices of one bolt that are held.
 #[derive(Debug, Default)]
 pub(crate) struct HeldIndices {
-    /// Of `known`, to be read for each request.
+    /// How long records wait before they are rejected; `None` for ever.
+    patience: Option<Duration>,
+    /// Of `known`, to be read for each request and batch.
     count: AtomicUsize,
     known: Mutex<BTreeMap<Arc<str>, Hold>>,
 }
@@ -36,22 +42,93 @@ pub(crate) struct HeldIndices {
 #[derive(Debug)]
 struct Hold {
     reason: String,
+    since: Instant,
     last_refusal: Instant,
+    /// When the next record is sent to find out.
+    probe_at: Instant,
+    /// Records that were sent to find out, the first refused one included.
+    probes: u32,
+}
+
+/// What becomes of a record that goes to an index.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// It is sent.
+    Send,
+    /// It waits.
+    Wait,
+    /// It has waited enough: it is rejected for this reason.
+    GiveUp(String),
 }
 
 impl HeldIndices {
-    /// An index has refused a document.
-    pub(crate) fn refused(&self, index: &Arc<str>, reason: &str, component: &str, health: &Health) {
+    /// None held so far. Records wait as long as `patience` since the first refusal, or for ever.
+    pub(crate) fn new(patience: Option<Duration>) -> Self {
+        Self {
+            patience,
+            ..Self::default()
+        }
+    }
+
+    /// Whether any index is held. Costs next to nothing.
+    #[inline]
+    pub(crate) fn any(&self) -> bool {
+        self.count.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether this index is held.
+    pub(crate) fn holds(&self, index: &Arc<str>) -> bool {
+        self.any() && self.lock().contains_key(index)
+    }
+
+    /// What becomes of a record that goes to this index. Where it is held, one record now and then is
+    /// sent all the same.
+    pub(crate) fn admit(&self, index: &Arc<str>) -> Admission {
+        let mut known = self.lock();
+        let Some(hold) = known.get_mut(index) else {
+            return Admission::Send;
+        };
+        let now = clock::now();
+        if hold.probe_at <= now {
+            hold.probe_at = now + probe_after(hold.probes);
+            hold.probes = hold.probes.saturating_add(1);
+            return Admission::Send;
+        }
+        match self.verdict(hold, now) {
+            Some(reason) => Admission::GiveUp(reason),
+            None => Admission::Wait,
+        }
+    }
+
+    /// An index has refused a document. Says why the document is rejected, where it has waited enough.
+    pub(crate) fn refused(
+        &self,
+        index: &Arc<str>,
+        class: Class,
+        reason: &str,
+        (component, health): (&str, &Health),
+    ) -> Option<String> {
         let mut known = self.lock();
         if known.len() >= KNOWN_MAX && !known.contains_key(index) {
-            return;
+            return None;
         }
-        let hold = Hold {
-            reason: cut(reason, REASON_MAX).to_owned(),
-            last_refusal: clock::now(),
+        let now = clock::now();
+        let reason = match class.advice() {
+            "" => cut(reason, REASON_MAX).to_owned(),
+            advice => format!("{} ({advice})", cut(reason, REASON_MAX)),
         };
-        let _ = known.insert(Arc::clone(index), hold);
+        let hold = known.entry(Arc::clone(index)).or_insert_with(|| Hold {
+            reason: String::new(),
+            since: now,
+            last_refusal: now,
+            probe_at: now + probe_after(0),
+            probes: 1,
+        });
+        hold.reason = reason;
+        hold.last_refusal = now;
+        let verdict = self.verdict(hold, now);
         self.tell(&known, component, health);
+        verdict
     }
 
     /// These indices have taken documents. Costs next to nothing while none is held.
@@ -61,7 +138,7 @@ impl HeldIndices {
         component: &str,
         health: &Health,
     ) {
-        if self.count.load(Ordering::Relaxed) == 0 {
+        if !self.any() {
             return;
         }
         let mut known = self.lock();
@@ -74,6 +151,16 @@ impl HeldIndices {
         if known.len() < before {
             self.tell(&known, component, health);
         }
+    }
+
+    fn verdict(&self, hold: &Hold, now: Instant) -> Option<String> {
+        let patience = self.patience?;
+        let is_over = now - hold.since >= patience;
+        is_over.then(|| {
+            let patience = units::Duration::millis(patience.as_millis() as u64);
+            let reason = &hold.reason;
+            format!("the index took no documents for more than {patience}: {reason}")
+        })
     }
 
     fn tell(&self, known: &BTreeMap<Arc<str>, Hold>, component: &str, health: &Health) {
@@ -90,11 +177,14 @@ impl HeldIndices {
             text.push(format!("and {} more indices", known.len() - NAMED_MAX));
         }
         let text = text.join("; ");
-        health.set(
-            component,
-            HELD,
-            format!("{text}; their records are kept and tried again"),
-        );
+        let then = match self.patience {
+            None => "their records wait, nothing is lost".to_owned(),
+            Some(patience) => {
+                let patience = units::Duration::millis(patience.as_millis() as u64);
+                format!("their records wait, and are dead-lettered from {patience} on")
+            }
+        };
+        health.set(component, HELD, format!("{text}; {then}"));
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Hold>> {
@@ -103,9 +193,19 @@ impl HeldIndices {
     }
 }
 
+fn probe_after(probes: u32) -> Duration {
+    let (first, longest) = PROBE;
+    first.saturating_mul(1 << probes.min(16)).min(longest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn refuse(held: &HeldIndices, index: &Arc<str>, health: &Health) -> Option<String> {
+        let reason = "400 index_closed_exception: closed";
+        held.refused(index, Class::Closed, reason, ("index", health))
+    }
 
     #[tokio::test(start_paused = true)]
     async fn held_indices_are_told_until_they_take_documents_or_nobody_writes_to_them() {
@@ -113,20 +213,15 @@ mod tests {
         let health = Health::default();
         let names = ["a", "b", "c", "d"].map(Arc::<str>::from);
         let told = || health.conditions().first().map(|c| c.text.clone());
-        held.refused(
-            &names[0],
-            "400 index_closed_exception: closed",
-            "index",
-            &health,
-        );
+        let _ = refuse(&held, &names[0], &health);
         assert_eq!(
             told().as_deref(),
             Some(
-                "index `a` takes no documents: 400 index_closed_exception: closed; their records are kept and tried again"
+                "index `a` takes no documents: 400 index_closed_exception: closed (open it); their records wait, nothing is lost"
             )
         );
         for name in &names[1..] {
-            held.refused(name, "403 blocked", "index", &health);
+            let _ = refuse(&held, name, &health);
         }
         assert!(told().expect("four").contains("and 1 more indices"));
         held.accepted(&names[..3], "index", &health);
@@ -134,6 +229,61 @@ mod tests {
         tokio::time::advance(FORGET_AFTER).await;
         held.accepted([], "index", &health);
         assert_eq!(told(), None);
+        assert!(!held.any());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_record_now_and_then_finds_out_whether_an_index_takes_documents_again() {
+        let held = HeldIndices::default();
+        let health = Health::default();
+        let (index, other) = (Arc::from("a"), Arc::from("b"));
+        assert_eq!(held.admit(&index), Admission::Send);
+        // A whole body was refused.
+        for _ in 0..50 {
+            let _ = refuse(&held, &index, &health);
+        }
+        assert!(held.any());
+        let mut waited = Vec::new();
+        let begin = clock::now();
+        for _ in 0..1_200 {
+            tokio::time::advance(PROBE.0 / 4).await;
+            if held.admit(&index) == Admission::Send {
+                waited.push(clock::now() - begin);
+                assert_eq!(held.admit(&index), Admission::Wait);
+                assert_eq!(refuse(&held, &index, &health), None);
+            }
+            assert_eq!(held.admit(&other), Admission::Send);
+        }
+        // 0.1 s, 0.2 s, 0.4 s, … until every 10 s.
+        assert!((6..=10).contains(&waited.len()), "{waited:?}");
+        assert_eq!(waited[0], PROBE.0);
+        held.accepted([&index], "index", &health);
+        assert_eq!(held.admit(&index), Admission::Send);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn records_that_waited_enough_are_given_up_with_the_reason_and_still_some_are_sent() {
+        let held = HeldIndices::new(Some(Duration::from_secs(5)));
+        let health = Health::default();
+        let index = Arc::from("a");
+        assert_eq!(refuse(&held, &index, &health), None);
+        assert!(
+            health.conditions()[0]
+                .text
+                .contains("dead-lettered from 5s on")
+        );
+        tokio::time::advance(PROBE.0 / 2).await;
+        assert_eq!(held.admit(&index), Admission::Wait);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(held.admit(&index), Admission::Send);
+        let verdict = refuse(&held, &index, &health).expect("it has waited enough");
+        assert_eq!(
+            verdict,
+            "the index took no documents for more than 5s: 400 index_closed_exception: closed (open it)"
+        );
+        assert_eq!(held.admit(&index), Admission::GiveUp(verdict));
+        tokio::time::advance(PROBE.1).await;
+        assert_eq!(held.admit(&index), Admission::Send);
     }
 
     #[tokio::test(start_paused = true)]
@@ -142,7 +292,7 @@ mod tests {
         let health = Health::default();
         for number in 0..2 * KNOWN_MAX {
             let name = format!("index-{number}").into();
-            held.refused(&name, "no", "index", &health);
+            let _ = refuse(&held, &name, &health);
         }
         assert_eq!(held.lock().len(), KNOWN_MAX);
         assert!(health.conditions()[0].text.len() < 2_000);

@@ -1,48 +1,112 @@
-//! What an answer of Elasticsearch or OpenSearch means: the outcome table, as data.
+//! What an answer of Elasticsearch or OpenSearch means, and what follows from it. The table itself is in
+//! `outcome/table.rs`; here is what its words mean and how a row is found.
 //!
 //! A status alone does not tell: a full queue and a full disk are both 429, a closed index and a bad
-//! document are both 400. Rules were established against Elasticsearch 8.19 and 9.2 and OpenSearch 2.19
-//! and 3.3; the first that matches counts.
+//! document are both 400.
+
+mod table;
 
 use std::ops::RangeInclusive;
 
 use super::reply::Fault;
 
-/// What became of one document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum ItemClass {
-    /// It is in the index.
+pub use table::TABLE;
+pub(crate) use table::{CONTRADICTION, FAILURE_STORE};
+
+/// What an answer is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// A request without an answer that can be believed; the type is our own word for what happened.
+    Connection,
+    /// A whole request, by the status of its reply.
+    Request,
+    /// One document of a request that was worked off.
+    Item,
+}
+
+/// One row of the table. The first that matches counts.
+#[derive(Debug)]
+pub struct Row {
+    /// Its name, for tests and the page of outcomes.
+    pub id: &'static str,
+    /// What it is about.
+    pub level: Level,
+    /// Its statuses; 0 where there is none.
+    pub status: RangeInclusive<u16>,
+    /// The error's `type`; empty for any, also for none.
+    pub kind: &'static str,
+    /// What one of the error's reasons contains; empty for anything.
+    pub reason: &'static str,
+    /// What it means.
+    pub class: Class,
+    /// Where it was seen.
+    pub proof: Proof,
+}
+
+/// Where an outcome was seen, and is seen again by the end-to-end tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// On these servers.
+    Servers(&'static [Server]),
+    /// On the stand-in alone, since no test can bring a real server to it, for this reason.
+    StandIn(&'static str),
+}
+
+/// A server that is tested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// Elasticsearch 8.19.
+    Elasticsearch8,
+    /// Elasticsearch 9.2.
+    Elasticsearch9,
+    /// OpenSearch 2.19.
+    OpenSearch2,
+    /// OpenSearch 3.3.
+    OpenSearch3,
+}
+
+/// What an answer means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The document is in the index.
     Stored,
     /// A document of this id was there: a record that is sent again.
     Present,
-    /// Queues or memory are full, or a shard is away: the item is sent again later.
+    /// Queues or memory are full, or a shard is away.
     Busy,
-    /// The index, or our right to write to it, is at fault: the document waits for somebody to act.
-    Held,
+    /// The disk is full; the cluster releases the index by itself when it is not.
+    DiskFull,
+    /// The index is closed.
+    Closed,
+    /// The index, or the whole cluster, may not be written to.
+    Blocked,
+    /// We may not write to the index.
+    NotPermitted,
+    /// The index is not there and is not made by itself.
+    Missing,
+    /// The index, alias, data stream or pipeline is not set up for what is asked of it.
+    Misconfigured,
     /// The document does not fit the index, or is none.
     Document,
     /// The index would get more fields than it may have.
     Fields,
     /// No index can have this name.
     Name,
-    /// It went into the failure store of its data stream instead of the index.
+    /// The document went into the failure store of its data stream instead of the index.
     FailureStore,
-    /// Refused for a reason that no other rule knows; it may be the document's or the index's fault.
+    /// Refused for a reason that no other row knows; it may be the document's or the index's fault.
     Refused,
+    /// The index refuses all documents for one such reason, so it is the index that is at fault. No
+    /// row says so: it follows from several items.
+    AllRefused,
     /// A fault of the server's code. It is the document's when the server does its work on others.
     Fault,
-}
 
-/// What became of a whole request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RequestClass {
-    /// It was worked off: its items say the rest.
+    /// The request was worked off: its items say the rest.
     Answered,
-    /// Queues or memory are full: the cluster gets time.
-    Busy,
     /// This host, or what is behind it, is away: another one may do.
     Away,
-    /// The body is larger than the host takes.
+    /// The request, or the reply to it, is larger than can be taken.
     TooLarge,
     /// The body, or one document in it, cannot be read.
     Malformed,
@@ -50,343 +114,140 @@ pub(crate) enum RequestClass {
     Denied,
     /// What answers is no Elasticsearch, or not one that takes such requests.
     Foreign,
+    /// The request as such is not understood, whatever it holds: a fault of this program.
+    NotUnderstood,
+
+    /// No connection could be made.
+    Unconnected,
+    /// The connection broke; the request may have been worked off.
+    Broken,
+    /// No reply in time; the request may have been worked off.
+    TimedOut,
+    /// The reply is not that to a bulk request, or not to this one.
+    Unreadable,
 }
 
-impl ItemClass {
-    /// All of them.
-    #[cfg(test)]
-    const ALL: [Self; 10] = [
-        Self::Stored,
-        Self::Present,
-        Self::Busy,
-        Self::Held,
-        Self::Document,
-        Self::Fields,
-        Self::Name,
-        Self::FailureStore,
-        Self::Refused,
-        Self::Fault,
-    ];
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The record is delivered.
+    Deliver,
+    /// The record was delivered before.
+    AlreadyPresent,
+    /// The document is sent again, as often as it takes.
+    RetryItem,
+    /// The document waits, and so do others for this index, until the index takes documents again. A
+    /// person is told what for.
+    HoldTarget,
+    /// The document is sent again a bounded number of times.
+    CountAttempt,
+    /// The record leaves on `rejected` with a reason of this class.
+    Reject(&'static str),
 
-    /// What is done with the record.
-    pub(crate) fn action(self) -> Action {
+    /// The items of the reply are looked at.
+    ReadItems,
+    /// The request is sent again later, as often as it takes; the host did its part.
+    RetryRequest,
+    /// The host is left out for a while; another one is asked, or the request is sent again later.
+    AskAnother,
+    /// As before, and a person is told what to change: no other host will do better by itself.
+    HoldConnection,
+    /// The request is sent again in halves; a document that is left alone is rejected with a reason of
+    /// this class.
+    Split(&'static str),
+    /// As `HoldConnection`; what is to be changed is this program.
+    ClientBug,
+}
+
+impl Class {
+    /// What follows from it.
+    pub fn action(self) -> Action {
         match self {
             Self::Stored => Action::Deliver,
             Self::Present => Action::AlreadyPresent,
-            Self::Busy => Action::Retry,
-            Self::Held => Action::Hold,
+            Self::Busy => Action::RetryItem,
+            Self::DiskFull
+            | Self::Closed
+            | Self::Blocked
+            | Self::NotPermitted
+            | Self::Missing
+            | Self::Misconfigured
+            | Self::AllRefused => Action::HoldTarget,
             Self::Document => Action::Reject("mapping"),
             Self::Fields => Action::Reject("field_limit"),
             Self::Name => Action::Reject("index_name"),
             Self::FailureStore => Action::Reject("failure_store"),
             Self::Refused => Action::Reject("refused"),
             Self::Fault => Action::CountAttempt,
+            Self::Answered => Action::ReadItems,
+            Self::Away | Self::Unconnected | Self::Broken | Self::TimedOut | Self::Unreadable => {
+                Action::AskAnother
+            }
+            Self::TooLarge => Action::Split("too_large"),
+            Self::Malformed => Action::Split("refused"),
+            Self::Denied | Self::Foreign => Action::HoldConnection,
+            Self::NotUnderstood => Action::ClientBug,
+        }
+    }
+
+    /// What somebody can do about an index that is held, or a connection; empty where there is nothing
+    /// to do.
+    pub(crate) fn advice(self) -> &'static str {
+        match self {
+            Self::DiskFull => "free disk space: the cluster then releases the index by itself",
+            Self::Closed => "open it",
+            Self::Blocked => "remove the block from the index or the cluster",
+            Self::NotPermitted => "give the user the privilege to write to it",
+            Self::Missing => "create it, or let the cluster create indices",
+            Self::Misconfigured => "set up the index, alias, data stream or pipeline",
+            Self::AllRefused => "see why it refuses every document",
+            Self::Denied => "check `auth` of the connection and what it may do",
+            Self::Foreign => "is this Elasticsearch or OpenSearch?",
+            Self::NotUnderstood => "this version of Isobar does not fit this server",
+            _ => "",
         }
     }
 }
 
-/// What is done with a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
-    /// It is delivered.
-    Deliver,
-    /// It was delivered before.
-    AlreadyPresent,
-    /// It is sent again, as often as it takes.
-    Retry,
-    /// It is sent again, as often as it takes, and a person is told what it waits for.
-    Hold,
-    /// It is sent again a bounded number of times.
-    CountAttempt,
-    /// It leaves on `rejected` with a reason of this class.
-    Reject(&'static str),
-}
-
-/// One row of the table: status, `type` and a part of a `reason`, both empty for any.
-struct Rule<C> {
-    status: RangeInclusive<u16>,
-    kind: &'static str,
-    reason: &'static str,
-    class: C,
-}
-
-const fn rule<C>(
-    status: RangeInclusive<u16>,
-    kind: &'static str,
-    reason: &'static str,
-    class: C,
-) -> Rule<C> {
-    Rule {
-        status,
-        kind,
-        reason,
-        class,
+impl Action {
+    /// What is done with a whole request where this is said of it: overload is the cluster's, not a
+    /// host's.
+    pub(crate) fn of_request(self) -> Self {
+        match self {
+            Self::RetryItem => Self::RetryRequest,
+            action => action,
+        }
     }
 }
 
-#[rustfmt::skip]
-const ITEMS: &[Rule<ItemClass>] = {
-    use ItemClass::{Busy, Document, Fault, Fields, Held, Name, Present, Refused, Stored};
-    &[
-        rule(200..=299, "", "", Stored),
-        rule(409..=409, "version_conflict_engine_exception", "", Present),
-        rule(409..=409, "", "", Busy),
-
-        // Flood stage: the disk is full. Both products release the block themselves later.
-        rule(429..=429, "cluster_block_exception", "", Held),
-        rule(429..=429, "", "", Busy),
-
-        rule(401..=401, "", "", Held),
-        rule(403..=403, "", "", Held),
-        rule(404..=404, "", "", Held),
-        rule(400..=400, "index_closed_exception", "", Held),
-        rule(400..=400, "invalid_index_name_exception", "", Name),
-        rule(400..=400, "illegal_argument_exception", "pipeline with id [", Held),
-        rule(400..=400, "illegal_argument_exception", "no write index is defined for alias", Held),
-        rule(400..=400, "illegal_argument_exception", "only write ops with an op_type of create are allowed", Held),
-        // Elasticsearch says it in the cause of a document_parsing_exception, OpenSearch at the top.
-        rule(400..=400, "", "Limit of total fields", Fields),
-        rule(400..=400, "document_parsing_exception", "", Document),
-        rule(400..=400, "mapper_parsing_exception", "", Document),
-        rule(400..=400, "strict_dynamic_mapping_exception", "", Document),
-        rule(400..=400, "mapper_exception", "", Document),
-        rule(400..=400, "parsing_exception", "", Document),
-        rule(400..=400, "x_content_parse_exception", "", Document),
-        rule(400..=400, "not_x_content_exception", "", Document),
-        rule(400..=400, "illegal_argument_exception", "immense term", Document),
-        rule(400..=400, "illegal_argument_exception", "mapper [", Document),
-        rule(400..=400, "illegal_argument_exception", "data stream timestamp field", Document),
-        rule(400..=499, "", "", Refused),
-
-        // Elasticsearch 8 answers this to a document that is no object; it never heals.
-        rule(500..=500, "not_x_content_exception", "", Document),
-        rule(500..=500, "", "", Fault),
-        rule(501..=599, "", "", Busy),
-    ]
-};
-
-#[rustfmt::skip]
-const REQUESTS: &[Rule<RequestClass>] = {
-    use RequestClass::{Answered, Away, Busy, Denied, Foreign, Malformed, TooLarge};
-    &[
-        rule(200..=200, "", "", Answered),
-        rule(413..=413, "", "", TooLarge),
-        rule(429..=429, "", "", Busy),
-        rule(401..=401, "", "", Denied),
-        rule(403..=403, "", "", Denied),
-        rule(400..=400, "", "unrecognized parameter", Foreign),
-        rule(400..=400, "", "", Malformed),
-        rule(408..=408, "", "", Away),
-        rule(500..=599, "", "", Away),
-    ]
-};
-
-/// What an item's status and error mean.
-pub(crate) fn of_item(status: u16, fault: Option<&Fault<'_>>) -> ItemClass {
-    find(ITEMS, status, fault).unwrap_or(ItemClass::Refused)
+/// The row of an answer as it stands in a reply: its status, and the JSON of its `error`, if it has one.
+pub fn row_of(level: Level, status: u16, error: Option<&str>) -> Option<&'static Row> {
+    let fault = error.and_then(|error| serde_json::from_str::<Fault<'_>>(error).ok());
+    find(level, status, fault.as_ref())
 }
 
-/// What a request's status and error mean.
-pub(crate) fn of_request(status: u16, fault: Option<&Fault<'_>>) -> RequestClass {
-    find(REQUESTS, status, fault).unwrap_or(RequestClass::Foreign)
+/// The class of an answer: that of the first row of its level that matches.
+pub(crate) fn class_of(level: Level, status: u16, fault: Option<&Fault<'_>>) -> Class {
+    find(level, status, fault).map_or(otherwise(level), |row| row.class)
 }
 
-fn find<C: Copy>(rules: &[Rule<C>], status: u16, fault: Option<&Fault<'_>>) -> Option<C> {
-    let matches = |rule: &&Rule<C>| {
-        rule.status.contains(&status)
-            && (rule.kind.is_empty() || fault.is_some_and(|fault| fault.kind == rule.kind))
-            && (rule.reason.is_empty() || fault.is_some_and(|fault| fault.says(rule.reason)))
-    };
-    rules.iter().find(matches).map(|rule| rule.class)
+fn find(level: Level, status: u16, fault: Option<&Fault<'_>>) -> Option<&'static Row> {
+    TABLE.iter().find(|row| {
+        row.level == level
+            && row.status.contains(&status)
+            && (row.kind.is_empty() || fault.is_some_and(|fault| row.kind == fault.kind))
+            && (row.reason.is_empty() || fault.is_some_and(|fault| fault.says(row.reason)))
+    })
+}
+
+/// What an answer means that no row knows.
+fn otherwise(level: Level) -> Class {
+    match level {
+        Level::Connection => Class::Broken,
+        Level::Request => Class::Foreign,
+        Level::Item => Class::Refused,
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fault<'a>(kind: &'a str, reason: &'a str) -> Option<Fault<'a>> {
-        (!kind.is_empty()).then(|| Fault {
-            kind: kind.into(),
-            reason: reason.into(),
-            caused_by: None,
-        })
-    }
-
-    /// What real servers answered, and what must come of it.
-    #[test]
-    fn items_are_classed_by_status_type_and_reason() {
-        use ItemClass::*;
-        for (status, kind, reason, class) in [
-            (201, "", "", Stored),
-            (200, "", "", Stored),
-            (
-                409,
-                "version_conflict_engine_exception",
-                "[1]: version conflict, document already exists (current version [1])",
-                Present,
-            ),
-            (
-                429,
-                "es_rejected_execution_exception",
-                "rejected execution of primary operation",
-                Busy,
-            ),
-            (429, "rejected_execution_exception", "", Busy),
-            (
-                429,
-                "circuit_breaking_exception",
-                "[parent] Data too large",
-                Busy,
-            ),
-            (
-                429,
-                "cluster_block_exception",
-                "index [x] blocked by: [TOO_MANY_REQUESTS/12/disk usage exceeded flood-stage watermark];",
-                Held,
-            ),
-            (
-                403,
-                "cluster_block_exception",
-                "index [x] blocked by: [FORBIDDEN/8/index write (api)];",
-                Held,
-            ),
-            (
-                403,
-                "security_exception",
-                "action [indices:admin/auto_create] is unauthorized",
-                Held,
-            ),
-            (404, "index_not_found_exception", "no such index [x]", Held),
-            (404, "resource_not_found_exception", "", Held),
-            (400, "index_closed_exception", "closed", Held),
-            (
-                400,
-                "invalid_index_name_exception",
-                "Invalid index name [A]",
-                Name,
-            ),
-            (
-                400,
-                "illegal_argument_exception",
-                "pipeline with id [x] does not exist",
-                Held,
-            ),
-            (
-                400,
-                "illegal_argument_exception",
-                "no write index is defined for alias [x]. The write index may be explicitly disabled",
-                Held,
-            ),
-            (
-                400,
-                "illegal_argument_exception",
-                "only write ops with an op_type of create are allowed in data streams",
-                Held,
-            ),
-            (
-                400,
-                "illegal_argument_exception",
-                "Limit of total fields [10] has been exceeded",
-                Fields,
-            ),
-            (
-                400,
-                "document_parsing_exception",
-                "[1:9] failed to parse field [n] of type [long]",
-                Document,
-            ),
-            (400, "mapper_parsing_exception", "failed to parse", Document),
-            (
-                400,
-                "strict_dynamic_mapping_exception",
-                "mapping set to strict",
-                Document,
-            ),
-            (
-                400,
-                "illegal_argument_exception",
-                "Document contains at least one immense term in field=\"k\"",
-                Document,
-            ),
-            (400, "some_new_exception", "whatever", Refused),
-            (405, "", "", Refused),
-            (
-                500,
-                "not_x_content_exception",
-                "Compressor detection can only be called on some xcontent bytes",
-                Document,
-            ),
-            (500, "null_pointer_exception", "", Fault),
-            (
-                503,
-                "unavailable_shards_exception",
-                "[x][0] primary shard is not active",
-                Busy,
-            ),
-            (503, "process_cluster_event_timeout_exception", "", Busy),
-        ] {
-            let found = of_item(status, fault(kind, reason).as_ref());
-            assert_eq!(found, class, "{status} {kind} {reason}");
-        }
-    }
-
-    #[test]
-    fn a_reason_counts_wherever_in_the_chain_it_stands() {
-        let limit = Fault {
-            kind: "document_parsing_exception".into(),
-            reason: "[1:2] failed to parse".into(),
-            caused_by: fault(
-                "illegal_argument_exception",
-                "Limit of total fields [10] has been exceeded",
-            )
-            .map(Box::new),
-        };
-        assert_eq!(of_item(400, Some(&limit)), ItemClass::Fields);
-    }
-
-    #[test]
-    fn requests_are_classed_by_status() {
-        use RequestClass::*;
-        for (status, kind, reason, class) in [
-            (200, "", "", Answered),
-            (429, "es_rejected_execution_exception", "", Busy),
-            (429, "circuit_breaking_exception", "", Busy),
-            (503, "cluster_block_exception", "", Away),
-            (502, "", "", Away),
-            (504, "", "", Away),
-            (500, "", "", Away),
-            (413, "", "", TooLarge),
-            (401, "security_exception", "", Denied),
-            (403, "security_exception", "", Denied),
-            (
-                400,
-                "illegal_argument_exception",
-                "Malformed action/metadata line [1]",
-                Malformed,
-            ),
-            (
-                400,
-                "illegal_argument_exception",
-                "request [/_bulk] contains unrecognized parameter: [x]",
-                Foreign,
-            ),
-            (404, "", "", Foreign),
-            (405, "", "", Foreign),
-            (302, "", "", Foreign),
-            (204, "", "", Foreign),
-        ] {
-            let found = of_request(status, fault(kind, reason).as_ref());
-            assert_eq!(found, class, "{status} {kind} {reason}");
-        }
-    }
-
-    /// Nothing but what the document itself is at fault for is rejected at once; an outage never is.
-    #[test]
-    fn every_class_has_its_action() {
-        for class in ItemClass::ALL {
-            let rejects = matches!(class.action(), Action::Reject(_));
-            let waits = matches!(class, ItemClass::Busy | ItemClass::Held);
-            assert!(!(rejects && waits), "{class:?}");
-        }
-    }
-}
+mod tests;

@@ -10,7 +10,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::outcome::{self, ItemClass};
+use super::outcome::{self, Class, Level};
 
 /// Which parts of a reply are asked for: enough to know about every item, 26 bytes each when it is well.
 pub(crate) const FILTER_PATH: &str =
@@ -40,7 +40,7 @@ pub(crate) enum Items {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Item {
     /// What became of it.
-    pub(crate) class: ItemClass,
+    pub(crate) class: Class,
     /// Status, type and reasons for a person, unless all is well.
     pub(crate) text: Option<Box<str>>,
 }
@@ -89,7 +89,7 @@ pub(crate) fn read(reply: &[u8], operation: &str, sent: usize) -> Result<Items, 
             got: items.len(),
         });
     }
-    if items.iter().all(|item| item.class == ItemClass::Stored) {
+    if items.iter().all(|item| item.class == Class::Stored) {
         return Ok(Items::AllStored);
     }
     Ok(Items::Each(items))
@@ -247,20 +247,29 @@ impl<'de> Deserialize<'de> for Item {
 
 impl Item {
     fn new(status: u16, fault: Option<&Fault<'_>>, in_failure_store: bool) -> Self {
-        let class = match outcome::of_item(status, fault) {
-            ItemClass::Stored if in_failure_store => ItemClass::FailureStore,
-            // A success with an error in it is not one.
-            ItemClass::Stored if fault.is_some() => ItemClass::Refused,
-            class => class,
+        // What is no error, and no plain success either, has a type of our own.
+        let found = match (status, fault) {
+            (200..=299, Some(_)) => named(outcome::CONTRADICTION),
+            (200..=299, None) if in_failure_store => named(outcome::FAILURE_STORE),
+            _ => None,
         };
+        let class = outcome::class_of(Level::Item, status, found.as_ref().or(fault));
         let text = match (class, fault) {
-            (ItemClass::Stored | ItemClass::Present, _) => None,
-            (ItemClass::FailureStore, _) => Some("it went into the failure store".into()),
+            (Class::Stored | Class::Present, _) => None,
+            (Class::FailureStore, _) => Some("it went into the failure store".into()),
             (_, None) => Some(status.to_string().into()),
             (_, Some(fault)) => Some(format!("{status} {fault}").into()),
         };
         Self { class, text }
     }
+}
+
+/// An error of this type alone.
+fn named(kind: &'static str) -> Option<Fault<'static>> {
+    Some(Fault {
+        kind: kind.into(),
+        ..Fault::default()
+    })
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Fault<'a> {
@@ -345,9 +354,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 mod tests {
     use super::*;
 
-    fn classes(reply: &str, sent: usize) -> Result<Vec<ItemClass>, ReplyError> {
+    fn classes(reply: &str, sent: usize) -> Result<Vec<Class>, ReplyError> {
         match read(reply.as_bytes(), "create", sent)? {
-            Items::AllStored => Ok(vec![ItemClass::Stored; sent]),
+            Items::AllStored => Ok(vec![Class::Stored; sent]),
             Items::Each(items) => Ok(items.into_iter().map(|item| item.class).collect()),
         }
     }
@@ -364,7 +373,7 @@ mod tests {
         for items in [1, 2, 1000] {
             let reply = all_stored(items);
             assert!(is_all_stored(reply.as_bytes(), "create", items));
-            assert_eq!(classes(&reply, items), Ok(vec![ItemClass::Stored; items]));
+            assert_eq!(classes(&reply, items), Ok(vec![Class::Stored; items]));
         }
         let mixed =
             r#"{"errors":false,"items":[{"index":{"status":200}},{"index":{"status":201}}]}"#;
@@ -417,26 +426,23 @@ mod tests {
         let Ok(Items::Each(items)) = read(reply.as_bytes(), "create", 5) else {
             panic!("the reply has items");
         };
-        let found: Vec<(ItemClass, Option<&str>)> = items
+        let found: Vec<(Class, Option<&str>)> = items
             .iter()
             .map(|item| (item.class, item.text.as_deref()))
             .collect();
         assert_eq!(
             found,
             [
+                (Class::FailureStore, Some("it went into the failure store")),
+                (Class::Present, None),
                 (
-                    ItemClass::FailureStore,
-                    Some("it went into the failure store")
-                ),
-                (ItemClass::Present, None),
-                (
-                    ItemClass::Document,
+                    Class::Document,
                     Some(
                         "400 document_parsing_exception: [1:2] no: deepest \u{FFFD}\u{FFFD}\u{FFFD}"
                     )
                 ),
-                (ItemClass::Stored, None),
-                (ItemClass::Refused, Some("201 : odd")),
+                (Class::Stored, None),
+                (Class::Refused, Some("201 : odd")),
             ]
         );
     }

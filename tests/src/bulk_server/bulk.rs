@@ -7,7 +7,7 @@ use std::io::Write;
 use serde_json::Value;
 
 use super::State;
-use super::fault::Item;
+use super::fault::{FAILURE_STORE, Item};
 use super::filter::Filter;
 
 /// What an action line asks for.
@@ -64,7 +64,7 @@ pub(super) fn apply(
             source
         };
         let outcome = store(state, &action, source, position);
-        errors |= outcome.error.is_some();
+        errors |= (outcome.error.as_ref()).is_some_and(|(kind, _)| kind != FAILURE_STORE);
         write_item(&mut items, filter, &action, &outcome);
         position += 1;
     }
@@ -205,7 +205,13 @@ fn write_item(out: &mut Vec<u8>, filter: &Filter, action: &Action<'_>, outcome: 
     if wanted.status {
         let _ = write!(out, "\"status\":{},", outcome.status);
     }
-    if let Some((kind, reason)) = &outcome.error
+    if let Some((kind, _)) = &outcome.error
+        && kind == FAILURE_STORE
+    {
+        if wanted.failure_store {
+            write_text(out, "failure_store", "used");
+        }
+    } else if let Some((kind, reason)) = &outcome.error
         && (wanted.error_type || wanted.error_reason)
     {
         out.extend_from_slice(b"\"error\":{");

@@ -94,6 +94,11 @@ impl ItemFault {
         )
     }
 
+    /// A success that went into the failure store of its data stream.
+    pub fn failure_store() -> Self {
+        Self::new(201, FAILURE_STORE, "")
+    }
+
     /// 400, as a field of the wrong type gives.
     pub fn mapping() -> Self {
         Self::new(
@@ -103,6 +108,9 @@ impl ItemFault {
         )
     }
 }
+
+/// The kind of an item that is answered as a success in a field of its own, and not as an error.
+pub(super) const FAILURE_STORE: &str = "failure_store";
 
 /// A bulk request as a fault's condition sees it.
 #[derive(Debug, Clone, Copy)]

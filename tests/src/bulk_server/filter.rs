@@ -14,6 +14,7 @@ pub(super) struct ItemFields {
     pub(super) status: bool,
     pub(super) error_type: bool,
     pub(super) error_reason: bool,
+    pub(super) failure_store: bool,
 }
 
 /// The parts of the answer that a request wants.
@@ -58,6 +59,7 @@ impl Filter {
                 status: field("status"),
                 error_type: wanted(&["items", kind.name(), "error", "type"]),
                 error_reason: wanted(&["items", kind.name(), "error", "reason"]),
+                failure_store: field("failure_store"),
             }
         };
         Self {

@@ -62,6 +62,33 @@ impl SearchVersion {
     }
 }
 
+/// The users of a server that [has some](Search::start_guarded): one that may do everything, one that
+/// may index into `open-*`, one that may do nothing.
+pub const USERS: [&str; 3] = ["admin", "writer", "nobody"];
+
+/// The password of each.
+pub const PASSWORD: &str = "test-password";
+
+const GUARDED: &[(&str, &str)] = &[
+    ("xpack.security.http.ssl.enabled", "false"),
+    ("xpack.security.transport.ssl.enabled", "false"),
+];
+
+/// Files beside the configuration. The password is stored as PBKDF2 with 10,000 rounds of SHA-512.
+const USER_FILES: &[(&str, &str)] = &[
+    (
+        "users",
+        "admin:{PBKDF2}10000$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=$aAgVjm5gh4hByKwmEyNJ/nyPO5Xj1kX7AMXLfnDSLJc=\n\
+         writer:{PBKDF2}10000$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=$aAgVjm5gh4hByKwmEyNJ/nyPO5Xj1kX7AMXLfnDSLJc=\n\
+         nobody:{PBKDF2}10000$AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=$aAgVjm5gh4hByKwmEyNJ/nyPO5Xj1kX7AMXLfnDSLJc=\n",
+    ),
+    ("users_roles", "superuser:admin\nwriting:writer\n"),
+    (
+        "roles.yml",
+        "writing:\n  indices:\n    - names: ['open-*']\n      privileges: ['create_doc', 'auto_configure']\n",
+    ),
+];
+
 /// A running server. Dropping it kills it and removes its data.
 #[derive(Debug)]
 pub struct Search {
@@ -80,11 +107,33 @@ impl Search {
 
     /// Starts a server with further settings, such as `("http.max_content_length", "1mb")`.
     pub fn start_with(version: SearchVersion, settings: &[(&str, &str)]) -> Result<Self> {
+        Self::launch(version, settings, &[])
+    }
+
+    /// The same, with [`USERS`] where the distribution has them, which those of Elasticsearch do. The
+    /// client of this server is the first of them.
+    pub fn start_guarded(version: SearchVersion, settings: &[(&str, &str)]) -> Result<Self> {
+        if version.product() != "elasticsearch" {
+            return Self::start_with(version, settings);
+        }
+        let mut settings = settings.to_vec();
+        settings.extend_from_slice(GUARDED);
+        Self::launch(version, &settings, USER_FILES)
+    }
+
+    fn launch(
+        version: SearchVersion,
+        settings: &[(&str, &str)],
+        files: &[(&str, &str)],
+    ) -> Result<Self> {
         let java = jdk::find(version.java())?;
         let scratch = Scratch::new(version.directory())?;
         let home = readable_home(&fetched(version.directory())?, version, &scratch)?;
         let port = ports::free()?;
         let configuration = configure(version, &home, &scratch, port, settings)?;
+        for (name, text) in files {
+            let _ = scratch.file(&format!("config/{name}"), text)?;
+        }
         let temporary = scratch.directory("tmp")?;
         give_to_unprivileged(scratch.path())?;
 
@@ -105,7 +154,11 @@ impl Search {
         .directory(scratch.path())
         .not_as_root();
         let process = Process::start(launch)?;
-        let client = SearchClient::new(&format!("127.0.0.1:{port}"));
+        let address = format!("127.0.0.1:{port}");
+        let client = match files {
+            [] => SearchClient::new(&address),
+            _ => SearchClient::new(&format!("{}:{PASSWORD}@{address}", USERS[0])),
+        };
         let mut search = Self {
             process,
             version,
@@ -123,7 +176,9 @@ impl Search {
 
     /// `http://` and its address. Stays the same over restarts.
     pub fn url(&self) -> String {
-        format!("http://{}", self.client.address())
+        let address = self.client.address();
+        let host = address.rsplit('@').next().unwrap_or(address);
+        format!("http://{host}")
     }
 
     /// A client of this server, apart from the program under test.
@@ -233,7 +288,9 @@ fn configure(
         scratch.path().display()
     );
     if version.product() == "elasticsearch" {
-        text += "xpack.security.enabled: false\nxpack.security.autoconfiguration.enabled: false\n";
+        let guarded = settings.ends_with(GUARDED);
+        text += &format!("xpack.security.enabled: {guarded}\n");
+        text += "xpack.security.autoconfiguration.enabled: false\n";
     }
     for (name, value) in settings {
         text += &format!("{name}: {value}\n");

@@ -32,14 +32,14 @@ pub struct Document {
 }
 
 impl SearchClient {
-    /// A client of the server at `host:port`. Nothing is sent yet.
+    /// A client of the server at `host:port`, or `user:password@host:port`. Nothing is sent yet.
     pub fn new(address: &str) -> Self {
         Self {
             address: address.to_owned(),
         }
     }
 
-    /// `host:port`.
+    /// The address as it was given.
     pub fn address(&self) -> &str {
         &self.address
     }

@@ -27,8 +27,10 @@ use crate::template::Template;
 ///
 /// What an outage, a full queue or a full disk keeps away is sent again until it gets through. What an
 /// index refuses to take at all, as it is closed, blocked or missing, or we are not permitted, waits
-/// the same way, and `/readyz` names the index. Documents that do not fit the index are rejected with
-/// one of these classes:
+/// the same way, and `/readyz` names the index, why it refuses, and what can be done; `on_held` says for
+/// how long. One document is sent now and then to find out whether the index takes them again. Every
+/// answer and what becomes of the record is in `deploy/OUTCOMES.md`. Documents that do not fit the index
+/// are rejected with one of these classes:
 ///
 /// | class | what is wrong |
 /// |---|---|
@@ -38,6 +40,7 @@ use crate::template::Template;
 /// | `missing_field` | `index`, `id` or `routing` need a field that the document lacks |
 /// | `index_name`, `document_id`, `routing` | what they give is no such thing |
 /// | `event_time` | the time of the event is out of `event_time_bounds` |
+/// | `held` | the index took no documents for longer than `on_held` says |
 /// | `too_large` | the document alone is larger than the host takes |
 /// | `refused` | the cluster refused it for another reason |
 /// | `no_document` | no parser made a document of the record |
@@ -79,6 +82,11 @@ pub struct ElasticsearchConfig {
     /// Others are rejected, as each would make an index of its own. By default these bounds, where the
     /// name of the index or data stream follows from `event_time`, else `off`.
     event_time_bounds: Option<TimeBounds>,
+    /// What becomes of records of an index that takes none: `{after: 10m, then: dead_letter}` rejects
+    /// them from so long after its first refusal on. By default they wait as long as it takes; with
+    /// enough of them waiting to fill `max_in_flight` or `max_uncommitted` of a spout, everything waits.
+    /// An outage of the hosts rejects nothing either way.
+    on_held: Option<OnHeld>,
     /// Size of a request's body at most, from 1KiB to 1GiB; one document that is larger goes alone.
     /// Where the host says that it takes less, less is sent.
     #[serde(default = "body_bytes")]
@@ -95,6 +103,26 @@ pub struct ElasticsearchConfig {
     /// before the index refreshes, every second or less often, so a shorter time brings little.
     #[serde(default = "flush_interval")]
     flush_interval: Duration,
+}
+
+/// What becomes of records of an index that takes none.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OnHeld {
+    /// How long they wait, counted from the first refusal.
+    after: Duration,
+    /// What becomes of them then.
+    then: Then,
+}
+
+/// What becomes of records that have waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Then {
+    /// They go on waiting.
+    Wait,
+    /// They are rejected.
+    DeadLetter,
 }
 
 /// What is asked for each document.
@@ -173,6 +201,8 @@ pub(super) struct Settings {
     pub(super) origin: Option<String>,
     pub(super) bounds: Option<Around>,
     pub(super) pipeline: Option<String>,
+    /// How long records of a held index wait; `None` for ever.
+    pub(super) patience: Option<StdDuration>,
     pub(super) body_bytes: usize,
     pub(super) body_records: usize,
     pub(super) requests_per_lane: usize,
@@ -269,6 +299,10 @@ pub(super) fn read(component: &Component, prepare: &mut Prepare<'_>) -> Result<S
         connection: connection.beside(|path| prepare.file(&path.to_string_lossy())),
         bounds,
         pipeline: config.pipeline.clone(),
+        patience: config.on_held.and_then(|on_held| match on_held.then {
+            Then::Wait => None,
+            Then::DeadLetter => Some(on_held.after.get()),
+        }),
         body_bytes: config.body_bytes.get(),
         body_records: config.body_records,
         requests_per_lane: config.requests_per_lane,

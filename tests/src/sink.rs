@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::bulk_server::{BulkServer, Options, Stored};
+use crate::wait;
 use isobar_topology::spec::{Node, Spec};
 use isobar_topology::testing::{FnBolt, Script};
 use isobar_topology::{
@@ -13,8 +15,6 @@ use isobar_topology::{
     PreparedSpout, Registry, Rejection, Running, SourceBatch, SpoutType, Verdict, plan, start,
 };
 use serde_json::{Value, json};
-use testkit::bulk_server::{BulkServer, Options, Stored};
-use testkit::wait;
 
 /// How long a run may take: far longer than any does.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -26,19 +26,30 @@ pub const FIRST_TIMESTAMP: i64 = 1_767_225_600_000;
 pub struct Setup {
     /// Names the topology; dead letters are kept by it, so it is a test's own.
     pub name: &'static str,
+    /// URLs of the hosts.
     pub hosts: Vec<String>,
+    /// Options of the connection.
     pub connection: Value,
     /// Options of the bolt.
     pub index: Value,
+    /// Partitions of the spout.
     pub partitions: usize,
     /// Records of each partition.
     pub records: i64,
     /// Records of a batch.
     pub batch: i64,
+    /// Lanes of the topology.
     pub lanes: usize,
+    /// Settings of the topology.
     pub settings: Value,
+    /// Records that may be open.
     pub max_in_flight: usize,
+    /// Makes the payload of the record with an offset.
+    pub payload: Payload,
 }
+
+/// Makes a payload of an offset.
+pub type Payload = fn(i64) -> String;
 
 /// A topology at work.
 pub struct Run {
@@ -50,7 +61,9 @@ pub struct Run {
 /// A dead letter.
 #[derive(Clone, Debug)]
 pub struct Letter {
+    /// The record's offset.
     pub offset: i64,
+    /// Why it was rejected, and by whom.
     pub rejection: Rejection,
 }
 
@@ -64,10 +77,16 @@ pub fn server() -> BulkServer {
 }
 
 impl Setup {
+    /// 500 records in each of two partitions, into the index `logs` of this server.
     pub fn new(name: &'static str, server: &BulkServer) -> Self {
+        Self::to(name, server.url())
+    }
+
+    /// The same, into any server.
+    pub fn to(name: &'static str, url: String) -> Self {
         Self {
             name,
-            hosts: vec![server.url()],
+            hosts: vec![url],
             connection: json!({"request_timeout": "5s"}),
             index: json!({"index": "logs", "body_bytes": "16KiB", "flush_interval": "20ms"}),
             partitions: 2,
@@ -76,6 +95,7 @@ impl Setup {
             lanes: 2,
             settings: json!({"retry_initial": "5ms", "retry_max": "50ms", "drain_timeout": "20s"}),
             max_in_flight: 100_000,
+            payload,
         }
     }
 
@@ -109,6 +129,9 @@ impl Setup {
             "dead_letter": {"type": "letters"},
             "settings": settings,
         });
+        let mut payloads = PAYLOADS.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = payloads.insert(self.name.to_owned(), self.payload);
+        drop(payloads);
         let spec = Spec::read(&Node::from_json(&file)).expect("a sound file");
         let plan = plan(&spec, &registry(), self.lanes, Path::new(".")).expect("sound options");
         Run {
@@ -133,7 +156,9 @@ fn merge(into: &mut Value, from: &Value) {
 
 /// What a run came to.
 pub struct Ran {
+    /// What became of the records.
     pub account: Account,
+    /// The dead letters.
     pub letters: Vec<Letter>,
     counters: BTreeMap<&'static str, u64>,
 }
@@ -175,12 +200,16 @@ impl Run {
 
     /// Waits until the topology says that something is wrong, and returns what.
     pub fn condition(&self, kind: &str) -> String {
-        wait::until(&format!("the condition {kind}"), LIMIT, || {
-            let conditions = self.running.health().conditions();
-            let found = conditions.iter().find(|c| c.kind == kind);
-            let found = found.ok_or_else(|| anyhow::anyhow!("{conditions:?}"));
-            found.map(|condition| condition.text.clone())
-        })
+        wait::until(
+            &format!("{}: the condition {kind}", self.name),
+            LIMIT,
+            || {
+                let conditions = self.running.health().conditions();
+                let found = conditions.iter().find(|c| c.kind == kind);
+                let found = found.ok_or_else(|| anyhow::anyhow!("{conditions:?}"));
+                found.map(|condition| condition.text.clone())
+            },
+        )
         .expect("it is told")
     }
 
@@ -190,6 +219,7 @@ impl Run {
         conditions.into_iter().map(|c| c.text).collect()
     }
 
+    /// What has become of the records so far.
     pub fn account(&self) -> Account {
         self.running.account(0)
     }
@@ -235,6 +265,7 @@ pub fn origins(documents: &[Stored]) -> BTreeSet<(i64, i64)> {
     found
 }
 
+/// A document as JSON.
 pub fn source(document: &Stored) -> Value {
     serde_json::from_slice(&document.source).expect("JSON")
 }
@@ -251,6 +282,14 @@ fn sink(running: &Running) -> usize {
     found.expect("every setup has it")
 }
 
+/// What the spouts of topologies read, by the topology's name: no option of a file can hold it.
+static PAYLOADS: Mutex<BTreeMap<String, Payload>> = Mutex::new(BTreeMap::new());
+
+fn payload_of(topology: &str) -> Payload {
+    let payloads = PAYLOADS.lock().unwrap_or_else(PoisonError::into_inner);
+    payloads.get(topology).copied().unwrap_or(payload)
+}
+
 static LETTERS: Mutex<BTreeMap<String, Vec<Letter>>> = Mutex::new(BTreeMap::new());
 
 fn letters_of(topology: &str) -> Vec<Letter> {
@@ -264,7 +303,8 @@ fn registry() -> Registry {
         name: "script",
         schema: || schemars::schema_for!(()),
         example: "",
-        prepare: |component, _| {
+        prepare: |component, prepare| {
+            let payload = payload_of(prepare.topology);
             let options = component.config.to_json();
             let number = |name: &str| options[name].as_i64().expect("given by the setup");
             let (partitions, records, batch) =

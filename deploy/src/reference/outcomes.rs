@@ -1,0 +1,89 @@
+//! The outcome table of the `elasticsearch` bolt as a page of Markdown.
+
+use isobar_operators::outcome::{Action, Level, Proof, Row, Server, TABLE};
+
+const HEAD: &str = "\
+<!-- Made by `cargo regenerate` from the outcome table. Do not edit. -->
+
+# Outcomes
+
+What Elasticsearch and OpenSearch answer, and what becomes of the records. The first row of a level that matches counts; a status or reason that no row has means, for a document, that it is refused, and for a request, that what answered is something else. A reason is looked for in the whole chain of causes.
+
+Where several documents of a request are refused for one reason that no row knows, and no other document of their index gets through, the index is at fault and held; a fault of the server on every document of an index is an outage.
+";
+
+/// The page.
+pub fn outcomes() -> String {
+    let mut page = HEAD.to_owned();
+    for (level, title) in [
+        (Level::Connection, "Requests without an answer to believe"),
+        (Level::Request, "Requests"),
+        (Level::Item, "Documents"),
+    ] {
+        page.push_str(&format!("\n## {title}\n\n"));
+        page.push_str("| row | status | type | reason contains | what happens | seen on |\n|---|---|---|---|---|---|\n");
+        for row in TABLE.iter().filter(|row| row.level == level) {
+            page.push_str(&line(row));
+        }
+    }
+    page
+}
+
+fn line(row: &Row) -> String {
+    let status = match (*row.status.start(), *row.status.end()) {
+        (0, _) => String::new(),
+        (from, to) if from == to => from.to_string(),
+        (from, to) => format!("{from} to {to}"),
+    };
+    format!(
+        "| {} | {status} | {} | {} | {} | {} |\n",
+        row.id,
+        row.kind,
+        row.reason,
+        action(row),
+        proof(row.proof)
+    )
+}
+
+fn action(row: &Row) -> String {
+    match row.class.action() {
+        Action::Deliver => "delivered".to_owned(),
+        Action::AlreadyPresent => "already present".to_owned(),
+        Action::RetryItem if row.level == Level::Request => {
+            "the request is sent again later".to_owned()
+        }
+        Action::RetryItem => "the document is sent again later".to_owned(),
+        Action::HoldTarget => "the index is held: its records wait, see `on_held`".to_owned(),
+        Action::CountAttempt => {
+            "the document is sent again, `max_attempts` times in all".to_owned()
+        }
+        Action::Reject(class) => format!("rejected as `{class}`"),
+        Action::ReadItems => "its documents are looked at".to_owned(),
+        Action::RetryRequest => "the request is sent again later".to_owned(),
+        Action::AskAnother => {
+            "the host is left out for a while, the request is sent to another".to_owned()
+        }
+        Action::HoldConnection => "the same, and what to change is told; records wait".to_owned(),
+        Action::Split(class) => {
+            format!("sent again in halves; a document that is left alone is rejected as `{class}`")
+        }
+        Action::ClientBug => {
+            "the host is left out: this version does not fit the server; records wait".to_owned()
+        }
+    }
+}
+
+fn proof(proof: Proof) -> String {
+    match proof {
+        Proof::StandIn(why) => format!("the stand-in of the tests alone: {why}"),
+        Proof::Servers(servers) => {
+            let names = servers.iter().map(|server| match server {
+                Server::Elasticsearch8 => "Elasticsearch 8",
+                Server::Elasticsearch9 => "Elasticsearch 9",
+                Server::OpenSearch2 => "OpenSearch 2",
+                Server::OpenSearch3 => "OpenSearch 3",
+            });
+            names.collect::<Vec<_>>().join(", ")
+        }
+    }
+}

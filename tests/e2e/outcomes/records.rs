@@ -1,0 +1,278 @@
+//! What becomes of records when a server answers so: a topology with the sink at its end writes to it.
+
+use isobar_operators::outcome::{Action, TABLE};
+use serde_json::{Value, json};
+use testkit::services::{PASSWORD, Search, SearchClient, USERS};
+use testkit::sink::{LIMIT, Payload, Ran, Setup};
+use testkit::wait;
+
+use super::Seen;
+use super::answers::settings;
+
+/// Lets records meet everything that the server can be brought to, and returns the rows.
+pub(super) fn see(search: &mut Search) -> Seen {
+    let guarded = search.version().directory().starts_with("elasticsearch");
+    let [admin, ..] = USERS;
+    let mut records = Records {
+        client: search.client().clone(),
+        url: search.url(),
+        auth: guarded.then(|| auth(admin, PASSWORD)),
+        seen: Seen::new(),
+    };
+    records.arrive();
+    records.are_rejected();
+    records.wait_for_indices();
+    if guarded {
+        records.wait_for_rights();
+    }
+    records.wait_for_hosts(search);
+    records.seen
+}
+
+struct Records {
+    client: SearchClient,
+    url: String,
+    auth: Option<Value>,
+    seen: Seen,
+}
+
+impl Records {
+    fn setup(&self, index: &'static str) -> Setup {
+        let mut setup = Setup::to(index, self.url.clone());
+        // A machine that is busy with other things must not look like a server that hangs.
+        setup.connection = json!({"request_timeout": "60s"});
+        if let Some(auth) = &self.auth {
+            setup.connection["auth"] = auth.clone();
+        }
+        setup.with(&json!({"index": index}))
+    }
+
+    fn put(&self, path: &str, body: &Value) {
+        let done = self.client.json("PUT", path, Some(body));
+        let _ = done.unwrap_or_else(|error| panic!("{error:#}"));
+    }
+
+    fn count(&self, index: &str) -> u64 {
+        self.client.refresh(index).expect("it refreshes");
+        self.client.count(index).expect("it counts")
+    }
+
+    fn arrive(&mut self) {
+        let ran = self.setup("arrived").run();
+        assert_eq!(ran.account.delivered, 1_000, "{:?}", ran.account);
+        let again = self.setup("arrived").run();
+        assert_eq!(again.account.already_present, 1_000, "{:?}", again.account);
+        assert_eq!(self.count("arrived"), 1_000);
+        self.seen.extend(["answered", "stored", "present"]);
+    }
+
+    /// The records of offset 7 do not fit and leave alone; the others arrive.
+    fn are_rejected(&mut self) {
+        let mappings =
+            json!({"n": {"type": "long"}, "text": {"type": "text"}, "_isobar": {"enabled": false}});
+        let strict = json!({"dynamic": "strict", "properties": mappings});
+        self.put("/strictly", &json!({ "mappings": strict }));
+        self.put(
+            "/few",
+            &json!({"mappings": {"properties": mappings}, "settings": {"index.mapping.total_fields.limit": 4}}),
+        );
+        self.put("/typed", &json!({"mappings": {"properties": mappings}}));
+        let cases: [(&str, Payload, &[&'static str]); 3] = [
+            (
+                "strictly",
+                |n| seventh(n, ",\"extra\":1"),
+                &["strict_mapping"],
+            ),
+            (
+                "few",
+                |n| seventh(n, ",\"a\":1,\"b\":2,\"c\":3"),
+                &["field_limit"],
+            ),
+            (
+                "typed",
+                |n| seventh(n, ",\"text\":{\"a\":1}"),
+                &["document", "document_opensearch"],
+            ),
+        ];
+        for (index, payload, rows) in cases {
+            let setup = Setup {
+                payload,
+                ..self.setup(index)
+            };
+            let ran = setup.run();
+            let row = self.row_of(&ran, rows);
+            assert_eq!(self.count(index), 998, "{row}");
+        }
+        let large = Setup {
+            payload: |n| match n {
+                7 => format!("{{\"n\":7,\"text\":\"{}\"}}", "x".repeat(1_100_000)),
+                n => seventh(n, ""),
+            },
+            ..self.setup("large")
+        };
+        let _ = self.row_of(&large.run(), &["body_too_large"]);
+        assert_eq!(self.count("large"), 998);
+    }
+
+    /// Checks that two records were rejected as one of these rows says.
+    fn row_of(&mut self, ran: &Ran, rows: &[&'static str]) -> &'static str {
+        let counted = (ran.account.delivered, ran.account.dead_lettered);
+        assert_eq!(counted, (998, 2), "{rows:?}: {:?}", ran.letters);
+        let rejection = &ran.letters[0].rejection;
+        let found = TABLE.iter().find(|row| {
+            let classed = matches!(
+                row.class.action(),
+                Action::Reject(class) | Action::Split(class) if class == rejection.class
+            );
+            let told = rejection.reason.contains(row.kind) && rejection.reason.contains(row.reason);
+            rows.contains(&row.id) && classed && told
+        });
+        let row = found.unwrap_or_else(|| panic!("none of {rows:?}: {rejection:?}"));
+        let _ = self.seen.insert(row.id);
+        row.id
+    }
+
+    /// Runs into an index that takes nothing, sees it held for what the row says, lets it go, and finds
+    /// every record in `counted`.
+    fn held(
+        &mut self,
+        row: &'static str,
+        setup: &Setup,
+        release: impl FnOnce(&Self),
+        counted: &str,
+    ) {
+        let run = setup.start();
+        let condition = run.condition("held");
+        let expected = TABLE.iter().find(|known| known.id == row).expect("a row");
+        assert!(
+            condition.contains(expected.kind) && condition.contains(expected.reason),
+            "{row}: {condition}"
+        );
+        release(self);
+        let ran = run.finish();
+        assert_eq!(ran.account.dead_lettered, 0, "{row}");
+        assert_eq!(self.count(counted), 1_000, "{row}");
+        let _ = self.seen.insert(row);
+    }
+
+    fn wait_for_indices(&mut self) {
+        let post = |path: &'static str| {
+            move |records: &Self| {
+                let done = records.client.json("POST", path, None);
+                let _ = done.unwrap_or_else(|error| panic!("{error:#}"));
+            }
+        };
+        let unset = |index: &'static str, setting: &'static str| {
+            move |records: &Self| {
+                records.put(&format!("/{index}/_settings"), &json!({ setting: null }));
+            }
+        };
+        self.put("/closed", &json!({}));
+        post("/closed/_close")(self);
+        let setup = self.setup("closed");
+        self.held("index_closed", &setup, post("/closed/_open"), "closed");
+
+        for (row, index, setting) in [
+            ("index_blocked", "blocked", "index.blocks.write"),
+            ("disk_full", "full", "index.blocks.read_only_allow_delete"),
+        ] {
+            self.put(&format!("/{index}"), &json!({"settings": {setting: true}}));
+            let setup = self.setup(index);
+            self.held(row, &setup, unset(index, setting), index);
+        }
+
+        settings(&self.client, &json!({"action.auto_create_index": "false"}));
+        let setup = self.setup("missing");
+        let create = |records: &Self| records.put("/missing", &json!({}));
+        self.held("index_missing", &setup, create, "missing");
+        settings(&self.client, &json!({"action.auto_create_index": null}));
+
+        let setup = self.setup("piped").with(&json!({"pipeline": "pipe"}));
+        let pipeline =
+            |records: &Self| records.put("/_ingest/pipeline/pipe", &json!({"processors": []}));
+        self.held("no_pipeline", &setup, pipeline, "piped");
+
+        let alias = json!({"aliases": {"alias": {}}});
+        self.put("/aliased-1", &alias);
+        self.put("/aliased-2", &alias);
+        let setup = self.setup("alias");
+        let choose = |records: &Self| {
+            records.put("/aliased-2/_alias/alias", &json!({"is_write_index": true}));
+        };
+        self.held("no_write_index", &setup, choose, "aliased-2");
+    }
+
+    /// Wrong credentials, no rights at all, and no right to one index.
+    fn wait_for_rights(&mut self) {
+        let [_, writer, nobody] = USERS;
+        for (row, index, auth, kind) in [
+            (
+                "unauthenticated",
+                "open-1",
+                auth(writer, "wrong"),
+                "opening",
+            ),
+            ("forbidden", "open-1", auth(nobody, PASSWORD), "connecting"),
+            ("not_permitted", "foreign", auth(writer, PASSWORD), "held"),
+        ] {
+            let mut setup = Setup {
+                settings: json!({"drain_timeout": "100ms"}),
+                max_in_flight: 200,
+                ..self.setup(index)
+            };
+            setup.connection["auth"] = auth;
+            let run = setup.start();
+            let condition = run.condition(kind);
+            assert!(condition.contains("security_exception"), "{condition}");
+            let ran = run.stop_with_open_records();
+            assert_eq!(ran.letters.len(), 0, "{row}");
+            let _ = self.seen.insert(row);
+        }
+        let mut open = self.setup("open-2");
+        open.connection["auth"] = auth(writer, PASSWORD);
+        assert_eq!(open.run().account.delivered, 1_000);
+        assert_eq!(self.count("open-2"), 1_000);
+    }
+
+    /// A frozen server, then a killed one.
+    fn wait_for_hosts(&mut self, search: &mut Search) {
+        let mut setup = Setup {
+            settings: json!({"retry_initial": "5ms", "retry_max": "50ms", "drain_timeout": "200ms"}),
+            max_in_flight: 100,
+            records: 20_000,
+            ..self.setup("hosts")
+        };
+        setup.connection["request_timeout"] = json!("500ms");
+        let run = setup.start();
+        wait::until("some documents", LIMIT, || {
+            anyhow::ensure!(run.account().delivered > 0);
+            Ok(())
+        })
+        .expect("it begins");
+        search.pause();
+        let condition = run.condition("connecting");
+        assert!(condition.contains("no answer within 500ms"), "{condition}");
+        let _ = self.seen.insert("timed_out");
+        search.kill9();
+        wait::until("a refused connection", LIMIT, || {
+            let conditions = run.conditions();
+            anyhow::ensure!(conditions.iter().any(|told| told.contains("refused")));
+            Ok(())
+        })
+        .expect("it is told");
+        let _ = self.seen.insert("unconnected");
+        let ran = run.stop_with_open_records();
+        assert!(ran.letters.is_empty());
+        assert!(ran.count("requests_unanswered") > 0);
+    }
+}
+
+fn auth(user: &str, password: &str) -> Value {
+    json!({"basic": {"username": user, "password": password}})
+}
+
+/// A payload that has something more in the record of offset 7.
+fn seventh(offset: i64, more: &str) -> String {
+    let more = if offset == 7 { more } else { "" };
+    format!("{{\"n\":{offset}{more}}}")
+}
