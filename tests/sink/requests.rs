@@ -192,6 +192,23 @@ fn what_is_no_search_cluster_gets_no_document() {
     assert_eq!(ran.account.handed_back, ran.account.read);
 }
 
+/// A cluster with little memory refuses them as it refuses any when it is busy, however long one waits.
+#[test]
+fn bodies_shrink_when_none_gets_through_for_want_of_memory() {
+    let server = server();
+    let too_large = |request: &Request<'_>| request.body.len() > 40_000;
+    server.fail_requests_if(ALWAYS, too_large, RequestFault::too_many_requests());
+    let setup = Setup {
+        records: 3_000,
+        lanes: 1,
+        ..Setup::new("requests-memory", &server)
+    }
+    .with(&json!({"body_bytes": "256KiB"}));
+    let ran = setup.run();
+    ran.assert_exact(&setup, &server);
+    assert!(ran.count("requests_busy") >= 4);
+}
+
 /// Requests and items fail in every order, again and again.
 #[test]
 fn every_record_arrives_through_faults_of_every_kind_at_once() {

@@ -31,10 +31,15 @@ pub(crate) struct BodySize {
     now: Cell<usize>,
     most: usize,
     went_well: Cell<u32>,
+    /// Requests refused as a whole in a row.
+    refused: Cell<u32>,
 }
 
 /// Requests that go well before larger ones are tried.
 const GROW_AFTER: u32 = 16;
+
+/// Requests that are refused as a whole, and none in between that is not, before smaller ones are tried.
+const SHRINK_AFTER: u32 = 4;
 
 /// Bodies do not become smaller than this, in bytes.
 const SIZE_MIN: usize = 16 << 10;
@@ -45,6 +50,7 @@ impl BodySize {
             now: Cell::new(most),
             most,
             went_well: Cell::new(0),
+            refused: Cell::new(0),
         }
     }
 
@@ -55,6 +61,7 @@ impl BodySize {
     }
 
     fn went_well(&self) {
+        self.refused.set(0);
         if self.now.get() == self.most {
             return;
         }
@@ -62,6 +69,16 @@ impl BodySize {
         if self.went_well.get() >= GROW_AFTER {
             self.went_well.set(0);
             self.now.set((self.now.get() * 2).min(self.most));
+        }
+    }
+
+    /// A body of so many bytes met full queues or memory. When none gets through any more, bodies may be
+    /// larger than what the cluster takes at one time, and then waiting does not help.
+    fn busy(&self, bytes: usize) {
+        self.refused.set(self.refused.get() + 1);
+        if self.refused.get() >= SHRINK_AFTER {
+            self.refused.set(0);
+            self.too_large(bytes);
         }
     }
 
@@ -118,6 +135,7 @@ impl Delivery {
             match outcome {
                 Outcome::AllStored | Outcome::Items(_) => self.body_size.went_well(),
                 Outcome::TooLarge | Outcome::Broken => self.body_size.too_large(body.len()),
+                Outcome::Busy => self.body_size.busy(body.len()),
                 Outcome::Malformed(_) | Outcome::Failed => {}
             }
             match outcome {
@@ -129,7 +147,7 @@ impl Delivery {
                         .accepted(indices, &exchange.component, &exchange.health);
                 }
                 Outcome::Items(items) => self.settle(bulk, part, items),
-                Outcome::Failed | Outcome::Broken => self.fail(bulk, part),
+                Outcome::Busy | Outcome::Failed | Outcome::Broken => self.fail(bulk, part),
                 Outcome::TooLarge if part.len() > 1 => halve(&mut parts, part),
                 Outcome::TooLarge => {
                     let bytes = body.len();

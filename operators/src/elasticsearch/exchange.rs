@@ -62,6 +62,8 @@ pub(crate) enum Outcome {
     TooLarge,
     /// The request was not understood, for this reason. Half of it may do.
     Malformed(String),
+    /// Queues or memory are full; it is sent again later.
+    Busy,
     /// What became of it is unknown, or nothing; it is sent again later.
     Failed,
     /// The same, and the connection broke off: something on the way may not take so much at once.
@@ -178,7 +180,7 @@ impl Exchange {
             Action::ReadItems => return self.read_items(chosen, body, items),
             Action::Split(_) if class == Class::TooLarge => Outcome::TooLarge,
             Action::Split(_) => Outcome::Malformed(text()),
-            Action::RetryRequest => Outcome::Failed,
+            Action::RetryRequest => Outcome::Busy,
             action => {
                 let advice = match action {
                     Action::HoldConnection | Action::ClientBug => {
