@@ -46,6 +46,7 @@ fn prepare_constant(component: &Component, _: &mut Prepare<'_>) -> Result<Prepar
         max_in_flight_bytes: 48 << 20,
         max_uncommitted: 1_000_000,
         memory: 0,
+        reads: None,
         facts: Vec::new(),
         start: Box::new(move |context: SpoutContext| {
             let lanes = (0..context.lanes).map(|lane| {

@@ -106,24 +106,8 @@ impl Setup {
     /// Runs another command over the topology file (`["validate"]`, `["plan", "-o", "json"]`) to its
     /// end, within `limit`. Any exit status is fine here.
     pub fn finish(&self, command: &[&str], limit: Duration) -> Result<Finished> {
-        let (output, errors) = (
-            self.scratch.path().join("stdout"),
-            self.scratch.path().join("stderr"),
-        );
-        for file in [&output, &errors] {
-            std::fs::write(file, "")?;
-        }
-        let launch = self.launch(command, &errors)?.output(&output);
-        let usage = Process::start(launch)?.wait_measured(limit)?;
-        let read = |file: &Path| {
-            Ok::<_, std::io::Error>(String::from_utf8_lossy(&std::fs::read(file)?).into_owned())
-        };
-        Ok(Finished {
-            status: usage.status,
-            usage,
-            stdout: read(&output)?,
-            stderr: read(&errors)?,
-        })
+        let errors = self.scratch.path().join("stderr");
+        finish_in(&self.scratch, self.launch(command, &errors)?, limit)
     }
 
     /// Starts a command and returns at once, for callers that end it themselves.
@@ -276,13 +260,25 @@ impl Isobar {
 /// Runs a command that takes no topology file to its end, within `limit`. Any exit status is fine here.
 pub fn finish(command: &[&str], limit: Duration) -> Result<Finished> {
     let scratch = Scratch::new("isobar")?;
-    let (output, errors) = (scratch.path().join("stdout"), scratch.path().join("stderr"));
-    let launch = Launch::new(binary()?, &errors).arguments(command);
-    let status = Process::start(launch.output(&output))?.wait(limit)?;
+    let launch = Launch::new(binary()?, &scratch.path().join("stderr")).arguments(command);
+    finish_in(&scratch, launch, limit)
+}
+
+/// Runs what logs to `stderr` in the directory to its end.
+fn finish_in(scratch: &Scratch, launch: Launch, limit: Duration) -> Result<Finished> {
+    let [output, errors] = ["stdout", "stderr"].map(|name| scratch.path().join(name));
+    for file in [&output, &errors] {
+        std::fs::write(file, "")?;
+    }
+    let usage = Process::start(launch.output(&output))?.wait_measured(limit)?;
+    let read = |file: &Path| -> Result<String> {
+        Ok(String::from_utf8_lossy(&std::fs::read(file)?).into_owned())
+    };
     Ok(Finished {
-        status,
-        stdout: std::fs::read_to_string(&output)?,
-        stderr: std::fs::read_to_string(&errors)?,
+        status: usage.status,
+        usage,
+        stdout: read(&output)?,
+        stderr: read(&errors)?,
     })
 }
 
