@@ -56,7 +56,8 @@ impl TopologyFile {
             mut problems,
             pieces,
         } = yaml::read(&text, outside);
-        let (spec, more) = Spec::read_all(&root);
+        let (mut spec, more) = Spec::read_all(&root);
+        spec.directory = path.parent().unwrap_or(FilePath::new("")).to_owned();
         problems.append(more);
         Self {
             path: path.to_owned(),
@@ -84,13 +85,12 @@ impl TopologyFile {
     /// Plans the topology for `cores` lanes unless it says how many. Refused with every problem of the
     /// file and of its components.
     pub fn plan(&self, registry: &Registry, cores: usize) -> Result<Plan, Refused> {
-        let directory = self.path.parent().unwrap_or(FilePath::new(""));
         plan_after(
             self.problems.clone(),
             &self.spec,
             registry,
             cores,
-            directory,
+            &self.spec.directory,
         )
         .map_err(|problems| self.refuse(problems))
     }

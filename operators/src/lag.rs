@@ -67,7 +67,8 @@ fn source(spec: &Spec, spout: &Component) -> Result<Option<Source>, Problems> {
     let Some(component) = connection else {
         return Ok(None);
     };
-    let mut connection: KafkaConnection = parse_config(&component.config, &component.path)?;
+    let connection: KafkaConnection = parse_config(&component.config, &component.path)?;
+    let mut connection = connection.beside(&spec.directory);
     let group = config.group(&spec.name).to_owned();
     // Whether open transactions are read decides where the end is.
     connection.options.extend(config.options);

@@ -53,7 +53,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     };
     problems.or(())?;
     let producer = ProducerConfig {
-        connection,
+        connection: connection.beside(&prepare.file("")),
         compression: config.compression,
         queue_size: config.queue_size.get() as u64,
         options: config.options.clone(),

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use isobar_topology::spec::units::Secret;
 use rdkafka::ClientConfig;
@@ -49,7 +50,8 @@ pub struct KafkaConnection {
     pub options: BTreeMap<String, String>,
 }
 
-/// Encryption of a Kafka connection. All files are PEM.
+/// Encryption of a Kafka connection. All files are PEM; relative paths start where the topology file
+/// is.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
@@ -140,6 +142,17 @@ impl KafkaConnection {
         }
     }
 
+    /// Lets relative paths start in `directory`.
+    pub(crate) fn beside(mut self, directory: &Path) -> Self {
+        if let Some(tls) = &mut self.tls {
+            let files = [&mut tls.ca, &mut tls.certificate, &mut tls.key];
+            for path in files.into_iter().flatten() {
+                *path = directory.join(&*path).to_string_lossy().into_owned();
+            }
+        }
+        self
+    }
+
     /// Returns the configuration that every client of this connection starts from.
     pub(crate) fn client_config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
@@ -183,10 +196,7 @@ impl KafkaConnection {
         }
         config
             .create_with_context(Asking::default())
-            .map_err(|source| Error::Client {
-                brokers: self.brokers.join(","),
-                source,
-            })
+            .map_err(|source| Error::client(&config, source))
     }
 
     /// Tells whether records of open and aborted transactions are read, by the setting
@@ -306,6 +316,7 @@ fn yes() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
 
     fn read(json: serde_json::Value) -> KafkaConnection {
         serde_json::from_value(json).expect("the test's connection is well formed")
@@ -358,6 +369,29 @@ mod tests {
             assert_eq!(config.get("sasl.password"), sasl.map(|_| "p"));
             assert_eq!(config.get("ssl.ca.location"), tls.map(|_| "ca.pem"));
         }
+    }
+
+    #[test]
+    fn files_lie_beside_the_topology_file_and_are_named_when_they_cannot_be_used() {
+        let scratch = Scratch::new();
+        scratch.replace("bad.pem", "no certificate");
+        for (ca, why) in [
+            ("gone.pem", "cannot be read: No such file"),
+            ("bad.pem", "is no such file in PEM"),
+        ] {
+            let tls = serde_json::json!({ "ca": ca });
+            let connection = read(serde_json::json!({"brokers": "a:1", "tls": tls}));
+            let connection = connection.beside(scratch.path());
+            let refused = connection.asking_client(None).map(|_| ());
+            let said = refused.expect_err(ca).to_string();
+            let file = scratch.path().join(ca);
+            let named = format!("(`tls: {{ca: {}}}` {why}", file.display());
+            assert!(said.contains(&named), "{said}");
+        }
+        let tls = serde_json::json!({"ca": "/etc/ca.pem"});
+        let connection = read(serde_json::json!({"brokers": "a:1", "tls": tls}));
+        let tls = connection.beside(scratch.path()).tls.expect("it has");
+        assert_eq!(tls.ca.as_deref(), Some("/etc/ca.pem"));
     }
 
     #[test]

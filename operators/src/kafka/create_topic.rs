@@ -18,13 +18,10 @@ pub async fn create_topic(
     within: Duration,
 ) -> Result<(), Error> {
     let what = || format!("creating topic {topic}");
-    let client: AdminClient<Asking> = connection
-        .client_config()
+    let config = connection.client_config();
+    let client: AdminClient<Asking> = config
         .create_with_context(Asking::default())
-        .map_err(|source| Error::Client {
-            brokers: connection.brokers.join(","),
-            source,
-        })?;
+        .map_err(|source| Error::client(&config, source))?;
     // -1: as many replicas as the cluster's setting `default.replication.factor` says.
     let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
     let options = AdminOptions::new()

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 /// A failed call to a Kafka cluster or to librdkafka.
@@ -13,12 +14,14 @@ pub enum Error {
     #[error("{0}")]
     Config(String),
     /// librdkafka refused to create a client with this configuration.
-    #[error("cannot create a Kafka client for {brokers}: {source}")]
+    #[error("cannot create a Kafka client for {brokers}: {source}{}", about(files))]
     Client {
         /// The bootstrap brokers of the connection.
         brokers: String,
+        /// Files of the connection that librdkafka names by its setting, and what is wrong with them.
+        files: Vec<String>,
         /// What librdkafka said.
-        source: KafkaError,
+        source: Box<KafkaError>,
     },
     /// The cluster, or librdkafka on its behalf, answered a request with an error.
     #[error("{what}: {text}")]
@@ -51,6 +54,32 @@ pub enum Error {
 }
 
 impl Error {
+    /// A client that librdkafka refused to make of a configuration.
+    pub(crate) fn client(config: &ClientConfig, source: KafkaError) -> Self {
+        let said = source.to_string();
+        let files = [
+            ("ca", "ssl.ca.location"),
+            ("certificate", "ssl.certificate.location"),
+            ("key", "ssl.key.location"),
+        ];
+        let files = files.into_iter().filter_map(|(option, setting)| {
+            let path = config.get(setting).filter(|_| said.contains(setting))?;
+            let why = match std::fs::read(path) {
+                Ok(_) => "is no such file in PEM".to_owned(),
+                Err(error) => format!("cannot be read: {error}"),
+            };
+            Some(format!("`tls: {{{option}: {path}}}` {why}"))
+        });
+        Self::Client {
+            brokers: config
+                .get("bootstrap.servers")
+                .unwrap_or_default()
+                .to_owned(),
+            files: files.collect(),
+            source: Box::new(source),
+        }
+    }
+
     /// Tells whether the same call may succeed later without anybody changing anything.
     ///
     /// Configuration errors never do; missing topics and permissions count as transient, because
@@ -80,6 +109,13 @@ impl Error {
                 ..
             }
         )
+    }
+}
+
+fn about(files: &[String]) -> String {
+    match files {
+        [] => String::new(),
+        files => format!(" ({})", files.join("; ")),
     }
 }
 

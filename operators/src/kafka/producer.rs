@@ -211,7 +211,6 @@ type Client = ThreadedProducer<Context>;
 
 struct Inner {
     config: ClientConfig,
-    brokers: String,
     client: Mutex<Current>,
     pending: Arc<Pending>,
 }
@@ -230,13 +229,11 @@ impl Producer {
             return Err(Error::Config(problems.join("; ")));
         }
         let client_config = config.client_config();
-        let brokers = config.connection.brokers.join(",");
         let pending = Pending::new();
-        let current = make(&client_config, &brokers, &pending)?;
+        let current = make(&client_config, &pending)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 config: client_config,
-                brokers,
                 client: Mutex::new(current),
                 pending,
             }),
@@ -292,7 +289,7 @@ impl Producer {
         let mut current = lock(&inner.client);
         let rested = clock::now().saturating_duration_since(current.made) > RENEW_AT_MOST_EVERY;
         if current.client.context().broken.load(Ordering::Relaxed) && rested {
-            match make(&inner.config, &inner.brokers, &inner.pending) {
+            match make(&inner.config, &inner.pending) {
                 Ok(fresh) => {
                     tracing::warn!("The Kafka producer met a fatal error; a new one takes over");
                     let old = std::mem::replace(&mut *current, fresh);
@@ -331,7 +328,7 @@ impl Producer {
 /// A broken client is replaced at most this often.
 const RENEW_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
-fn make(config: &ClientConfig, brokers: &str, pending: &Arc<Pending>) -> Result<Current, Error> {
+fn make(config: &ClientConfig, pending: &Arc<Pending>) -> Result<Current, Error> {
     let context = Context {
         pending: Arc::clone(pending),
         conditions: Conditions::default(),
@@ -339,10 +336,7 @@ fn make(config: &ClientConfig, brokers: &str, pending: &Arc<Pending>) -> Result<
     };
     let client = config
         .create_with_context(context)
-        .map_err(|source| Error::Client {
-            brokers: brokers.to_owned(),
-            source,
-        })?;
+        .map_err(|source| Error::client(config, source))?;
     Ok(Current {
         client: Arc::new(client),
         made: clock::now(),

@@ -34,18 +34,12 @@ const LAST_BACKOFF: Duration = Duration::from_secs(15);
 /// Makes a client with its lane queues and joins the group. Contacts nobody yet.
 pub(crate) fn open(shared: &Arc<Shared>) -> Result<Session, Error> {
     let lanes = shared.mailboxes.len();
-    let refused = |source| Error::Client {
-        brokers: shared.config.connection.brokers.join(","),
-        source,
-    };
+    let config = shared.config.client_config(lanes);
+    let refused = |source| Error::client(&config, source);
     let context = Context {
         shared: Arc::clone(shared),
     };
-    let client: Client = shared
-        .config
-        .client_config(lanes)
-        .create_with_context(context)
-        .map_err(refused)?;
+    let client: Client = config.create_with_context(context).map_err(refused)?;
     let client = Arc::new(client);
     let queues: Vec<_> = shared
         .mailboxes

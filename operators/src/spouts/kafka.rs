@@ -47,6 +47,7 @@ start: earliest
 fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedSpout, Problems> {
     let config: KafkaConfig = parse_config(&component.config, &component.path)?;
     let connection: KafkaConnection = prepare.connection(component, "kafka")?;
+    let connection = connection.beside(&prepare.file(""));
     let consumer = config.consumer(connection, prepare.topology);
     let mut problems = problems_of(component, consumer.check_own());
     if config.commit_interval.get() < COMMIT_INTERVAL_MIN {

@@ -1,6 +1,7 @@
 //! The components of a topology and the edges between them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use super::config::parse_config;
 use super::problem::{Path, Problem, Problems};
@@ -22,6 +23,9 @@ pub struct Spec {
     pub dead_letter: Option<Component>,
     /// Bounds and paces.
     pub settings: Settings,
+    /// Where relative paths of the file start: the directory that it is in. A tree of values is in none,
+    /// so whoever read it from a file says so.
+    pub directory: PathBuf,
 }
 
 /// A connection, spout or bolt.
@@ -149,6 +153,7 @@ impl Spec {
             bolts,
             dead_letter,
             settings,
+            directory: PathBuf::new(),
         };
         spec.check_ids(root, &mut problems);
         spec.check_inputs(root, &mut problems);
