@@ -29,7 +29,7 @@ use crate::run::in_flight::InFlight;
 use crate::run::inbox::{Receiver, inbox};
 use crate::run::pulse::Pulse;
 use crate::run::router::{Inboxes, Router};
-use crate::run::signals::{Phase, Phases, Signals};
+use crate::run::signals::{Flushes, Phase, Phases, Signals};
 use crate::run::spout_task::SpoutTask;
 use crate::statistics::{BoltCounts, BoltStatistics, Counters};
 use crate::stream::Stream;
@@ -81,6 +81,7 @@ pub enum Finish {
 struct Shared {
     graph: Graph,
     phases: Arc<Phases>,
+    flushes: Arc<Flushes>,
     health: Health,
     spouts: Vec<SpoutState>,
     bolts: Vec<Arc<BoltStatistics>>,
@@ -176,6 +177,7 @@ fn start_at(graph: Graph, bounded: bool, place: &Place<'_>) -> Result<Running, O
     let (finish, finished) = watch::channel(None);
     let shared = Arc::new(Shared {
         phases: Arc::default(),
+        flushes: Arc::default(),
         health,
         spouts,
         bolts: graph.bolts.iter().map(|_| Arc::default()).collect(),
@@ -249,7 +251,7 @@ impl Shared {
     }
 
     async fn run_tasks(self: Arc<Self>, lane: usize, parts: Lane) {
-        let signals = Signals::new(&self.phases);
+        let signals = Signals::new(&self.phases, &self.flushes);
         let mut tasks = JoinSet::new();
         for (head, receiver) in parts.inboxes {
             let task = self.bolt_task(lane, head, receiver, signals.clone());

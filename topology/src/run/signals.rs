@@ -59,9 +59,10 @@ impl Phases {
     }
 }
 
-/// The wishes of one lane.
+/// The wishes of all lanes: what one waits for may be kept on another, behind a `shuffle` or `fields`
+/// edge.
 #[derive(Debug, Default)]
-struct Flushes {
+pub(crate) struct Flushes {
     asked: AtomicU64,
     more: Notify,
 }
@@ -75,11 +76,11 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// The signals of a lane; its tasks get clones.
-    pub(crate) fn new(phases: &Arc<Phases>) -> Self {
+    /// The signals of a topology; its tasks get clones.
+    pub(crate) fn new(phases: &Arc<Phases>, flushes: &Arc<Flushes>) -> Self {
         Self {
             phases: Arc::clone(phases),
-            flushes: Arc::default(),
+            flushes: Arc::clone(flushes),
             flushes_seen: 0,
         }
     }
@@ -110,7 +111,7 @@ impl Signals {
         tokio::time::sleep(time).await;
     }
 
-    /// Asks every bolt of the lane to send off what it keeps.
+    /// Asks every bolt of the topology to send off what it keeps.
     pub(crate) fn ask_flush(&self) {
         let _ = self.flushes.asked.fetch_add(1, Ordering::AcqRel);
         self.flushes.more.notify_waiters();
@@ -148,7 +149,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_wish_is_seen_once_by_each_task_also_when_it_came_before() {
-        let signals = Signals::new(&Arc::default());
+        let signals = Signals::new(&Arc::default(), &Arc::default());
         let (mut one, mut other) = (signals.clone(), signals.clone());
         signals.ask_flush();
         signals.ask_flush();

@@ -252,9 +252,10 @@ async fn a_record_that_detached_work_drops_is_rejected_by_the_bolt_that_detached
     assert_eq!((account.delivered, account.dead_lettered), (39, 1));
 }
 
-/// Keeps batches until a flush, which meets an outage now and then.
+/// Keeps batches for so long or until a flush, which meets an outage now and then.
 struct Keeping {
     kept: Vec<crate::Batch>,
+    keep_for: Duration,
     until: Option<clock::Instant>,
     outages: Arc<AtomicU32>,
     seen: Seen<i64>,
@@ -267,7 +268,7 @@ impl crate::Bolt for Keeping {
         _: &mut crate::Emitter,
     ) -> Result<(), OperatorError> {
         self.kept.push(batch);
-        self.until = Some(clock::now() + Duration::from_millis(10));
+        self.until = Some(clock::now() + self.keep_for);
         Ok(())
     }
 
@@ -296,6 +297,7 @@ async fn an_outage_that_a_flush_meets_counts_for_no_record() {
     let keeping = move || {
         AnyBolt::new(Keeping {
             kept: Vec::new(),
+            keep_for: Duration::from_millis(10),
             until: None,
             outages: Arc::clone(&outages),
             seen: Arc::clone(&kept),
@@ -565,6 +567,42 @@ async fn a_revoke_is_served_while_nothing_may_be_read() {
     let finish = local.run_until(body).await;
     assert_eq!(finish, Finish::Drained);
     assert_eq!(running.account(0).difference(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoke_does_not_wait_for_what_other_lanes_keep() {
+    let (start, tell) = told(2);
+    let local = LocalSet::new();
+    let spread = vec![Output::To(vec![target(1, Grouping::Shuffle)])];
+    let seen = Seen::default();
+    let keeping = {
+        let seen = Arc::clone(&seen);
+        move || {
+            AnyBolt::new(Keeping {
+                kept: Vec::new(),
+                keep_for: Duration::from_secs(3_600),
+                until: None,
+                outages: Arc::new(40.into()),
+                seen: Arc::clone(&seen),
+            })
+        }
+    };
+    let bolts = vec![bolt("pass", spread, pass), bolt("keeping", vec![], keeping)];
+    let running = start_here(graph_with(3, start, bolts), false, &local).expect("starts");
+    let body = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let partitions = running.partitions(0).all();
+        assert_eq!(partitions[0].account().in_flight, 20, "all of it is kept");
+        let (next, answered) = revoking(&partitions[0]);
+        tell.send(next).await.expect("it runs");
+        let asked = clock::now();
+        answered.await.expect("answered");
+        assert!(clock::now() - asked < Duration::from_millis(100));
+        let gone = partitions[0].account();
+        assert_eq!((gone.frontier, gone.handed_back), (Some(20), 0));
+    };
+    local.run_until(body).await;
+    assert_eq!(sorted(&seen).len(), 40);
 }
 
 #[tokio::test(start_paused = true)]
