@@ -10,7 +10,8 @@ mod producer;
 
 use std::sync::Arc;
 
-use isobar_topology::spec::{Component, Problems, parse_config};
+use isobar_topology::spec::units::ByteSize;
+use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{
     Answer, AnyBolt, Batch, Bolt, BoltContext, BoltType, Counter, DocumentUse, Emitter, Failure,
     OperatorError, Prepare, PreparedBolt, Rejection, Topic,
@@ -47,6 +48,12 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let sentences = options::check(&config.options).into_iter();
     let sentences = sentences.map(|problem| format!("options: {problem}"));
     problems.append(problems_of(component, sentences.collect()));
+    problems.extend([Problem::out_of_range(
+        component.path.key("queue_size"),
+        config.queue_size,
+        ByteSize::mib(1),
+        ByteSize::mib(1 << 10),
+    )]);
     let form = problems.take(config.form(component, prepare));
     let (Some(connection), Some(form)) = (connection, form) else {
         return Err(problems);

@@ -14,7 +14,7 @@ mod tally;
 
 use std::sync::Arc;
 
-use isobar_topology::spec::{Component, Problem, Problems, parse_config};
+use isobar_topology::spec::{Component, Problems, parse_config};
 use isobar_topology::{
     AnySpout, MakeSpout, OperatorError, Prepare, PreparedSpout, SpoutContext, SpoutType,
 };
@@ -50,11 +50,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedS
     let connection = connection.beside(&prepare.file(""));
     let consumer = config.consumer(connection, prepare.topology);
     let mut problems = problems_of(component, consumer.check_own());
-    if config.commit_interval.get() < COMMIT_INTERVAL_MIN {
-        let path = component.path.key("commit_interval");
-        let problem = Problem::new(path, format!("{} is too short", config.commit_interval));
-        problems.push(problem.expected("at least 100ms").at(component.place));
-    }
+    problems.append(config.out_of_range(&component.path));
     if problems.is_empty()
         && let Some(reason) = consumer.check_together(prepare.lanes)
     {
@@ -94,9 +90,6 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedS
         start: Box::new(move |context| start(&consumer, settings, context)),
     })
 }
-
-/// A commit is a request to the brokers; more of them than this gain nothing.
-const COMMIT_INTERVAL_MIN: std::time::Duration = std::time::Duration::from_millis(100);
 
 fn facts(config: &KafkaConfig, consumer: &ConsumerConfig) -> Vec<(String, String)> {
     let protocol = match config.group_protocol {

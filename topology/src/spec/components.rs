@@ -140,12 +140,12 @@ impl Spec {
             let path = Path::root().key(DEAD_LETTER);
             component(entry, path, false, &mut problems)
         });
-        let settings = match root.get("settings") {
-            Some(node) => problems
-                .take(parse_config(node, &Path::root().key("settings")))
-                .unwrap_or_default(),
+        let path = Path::root().key("settings");
+        let settings: Settings = match root.get("settings") {
+            Some(node) => problems.take(parse_config(node, &path)).unwrap_or_default(),
             None => Settings::default(),
         };
+        problems.append(settings.out_of_range(&path));
         let spec = Spec {
             name,
             connections,

@@ -91,6 +91,18 @@ impl Problem {
         }
     }
 
+    /// A value that is not in its range, as the documentation of its option says it; `None` when it is.
+    pub fn out_of_range<T: PartialOrd + fmt::Display>(
+        path: Path,
+        value: T,
+        least: T,
+        most: T,
+    ) -> Option<Self> {
+        let problem = || Self::new(path, format!("{value} is out of range"));
+        let expected = || format!("from {least} to {most}");
+        (value < least || value > most).then(|| problem().expected(expected()))
+    }
+
     /// Adds what was expected.
     pub fn expected(mut self, expected: impl Into<String>) -> Self {
         self.expected = Some(expected.into());
@@ -134,6 +146,11 @@ impl Problems {
     /// Adds one.
     pub fn push(&mut self, problem: Problem) {
         self.0.push(problem);
+    }
+
+    /// Adds those that there are, at their options.
+    pub fn extend(&mut self, found: impl IntoIterator<Item = Option<Problem>>) {
+        self.0.extend(found.into_iter().flatten());
     }
 
     /// Adds others.

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::problem::{Path, Problem, Problems};
 use super::units::{ByteSize, Duration};
 
 /// Bounds and paces of a topology. All optional.
@@ -17,16 +18,18 @@ pub struct Settings {
     /// never an outage. Default 5.
     #[schemars(range(min = 1, max = 1000))]
     pub max_attempts: u32,
-    /// First wait before failed records are sent again; doubles each time. Default 100ms.
+    /// First wait before failed records are sent again; doubles each time. From 1ms to 1h. Default
+    /// 100ms.
     pub retry_initial: Duration,
-    /// Longest wait before failed records are sent again. Default 30s.
+    /// Longest wait before failed records are sent again. From `retry_initial` to 1h. Default 30s.
     pub retry_max: Duration,
     /// How long a stop waits for what is in flight. Default 30s.
     pub drain_timeout: Duration,
     /// Batches that wait at most on each edge that is not fused. Default 4.
     #[schemars(range(min = 1, max = 10000))]
     pub queue_batches: usize,
-    /// Bytes that wait at most on each edge that is not fused. Default 8MiB.
+    /// Bytes that wait at most on each edge that is not fused; one batch is let in however large it is.
+    /// From 1KiB to 1GiB. Default 8MiB.
     pub queue_bytes: ByteSize,
 }
 
@@ -41,5 +44,27 @@ impl Default for Settings {
             queue_batches: 4,
             queue_bytes: ByteSize::mib(8),
         }
+    }
+}
+
+impl Settings {
+    /// Values that are not in their range; `path` is where the settings are.
+    pub(super) fn out_of_range(&self, path: &Path) -> Problems {
+        let hour = Duration::secs(3_600);
+        let at = |option: &str| path.key(option);
+        let mut problems = Problems::default();
+        let first = self.retry_initial;
+        let least = Duration::millis(1);
+        problems.extend([
+            Problem::out_of_range(at("retry_initial"), first, least, hour),
+            Problem::out_of_range(at("retry_max"), self.retry_max, first.max(least), hour),
+            Problem::out_of_range(
+                at("queue_bytes"),
+                self.queue_bytes,
+                ByteSize::bytes(1 << 10),
+                ByteSize::mib(1 << 10),
+            ),
+        ]);
+        problems
     }
 }

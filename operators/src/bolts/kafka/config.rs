@@ -48,7 +48,7 @@ pub struct KafkaConfig {
     #[serde(default)]
     pub compression: Compression,
     /// Bytes of records that wait for the brokers at most, over all lanes; at this bound the bolt
-    /// waits. At least 1MiB. Default 8MiB.
+    /// waits. From 1MiB to 1GiB. Default 8MiB.
     #[serde(default = "queue_size")]
     pub queue_size: ByteSize,
     /// Settings of librdkafka for this bolt, on top of those of the connection, such as

@@ -338,6 +338,10 @@ fn options_that_cannot_work_are_found_before_anything_starts() {
     );
     check(json!({"connection": "kafka"}), &["topic"]);
     check(
+        json!({"connection": "kafka", "topic": "a", "queue_size": "1KiB"}),
+        &["bolts.bolt.queue_size: 1KiB is out of range; expected from 1MiB to 1GiB"],
+    );
+    check(
         json!({"connection": "kafka", "topic": "a", "options": {"max.in.flight": 10}}),
         &["bolts.bolt.options: "],
     );

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use isobar_topology::spec::units::{ByteSize, Duration};
+use isobar_topology::spec::{Path, Problem, Problems};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
@@ -50,15 +51,16 @@ pub struct KafkaConfig {
     #[serde(default = "batch_records_max")]
     #[schemars(range(min = 1, max = 10000))]
     pub batch_records_max: usize,
-    /// Bytes of keys and values of one batch at most; a larger record is a batch of its own.
-    /// Default 1MiB.
+    /// Bytes of keys and values of one batch at most; a larger record is a batch of its own. From 1KiB
+    /// to 256MiB. Default 1MiB.
     #[serde(default = "batch_bytes_max")]
     pub batch_bytes_max: ByteSize,
-    /// Between two commits: what is repeated after a crash. At least 100ms. Default 2s.
+    /// Between two commits: what is repeated after a crash. From 100ms to 1h. Default 2s.
     #[serde(default = "commit_interval")]
     pub commit_interval: Duration,
     /// How long partitions that go to another member wait for answers of records in flight. The
-    /// whole group waits meanwhile; what is not answered is read again there. Default 500ms.
+    /// whole group waits meanwhile; what is not answered is read again there. From 0ms to 30s. Default
+    /// 500ms.
     #[serde(default = "revoke_drain_timeout")]
     pub revoke_drain_timeout: Duration,
     /// Records in flight at most, over all lanes; at this bound reading waits. Default 100000.
@@ -66,7 +68,7 @@ pub struct KafkaConfig {
     #[schemars(range(min = 1, max = 100000000))]
     pub max_in_flight_records: usize,
     /// Bytes in flight at most, over all lanes; at this bound reading waits. One batch for each
-    /// lane may come on top. Default 48MiB.
+    /// lane may come on top. From 1KiB to 1024GiB. Default 48MiB.
     #[serde(default = "max_in_flight_bytes")]
     pub max_in_flight_bytes: ByteSize,
     /// Records of one partition that may be read beyond its oldest one without an answer: what a
@@ -74,8 +76,8 @@ pub struct KafkaConfig {
     #[serde(default = "max_uncommitted")]
     #[schemars(range(min = 1, max = 1000000000))]
     pub max_uncommitted: usize,
-    /// Bytes that the client holds of records that are fetched and not read yet, over all lanes,
-    /// at least 1MiB for each. Default 24MiB.
+    /// Bytes that the client holds of records that are fetched and not read yet, over all lanes. From
+    /// 1MiB to 1024GiB; where that is less than 1MiB for each lane, each has 1MiB. Default 24MiB.
     #[serde(default = "queue_size")]
     pub queue_size: ByteSize,
     /// What becomes of tombstones, records without a value: `drop` drops them under the policy
@@ -93,6 +95,54 @@ impl KafkaConfig {
     /// The group, by default of the topology's name.
     pub(crate) fn group<'a>(&'a self, topology: &'a str) -> &'a str {
         self.group.as_deref().unwrap_or(topology)
+    }
+
+    /// Values that are not in their range.
+    pub(crate) fn out_of_range(&self, path: &Path) -> Problems {
+        let at = |option: &str| path.key(option);
+        let kib = ByteSize::bytes(1 << 10);
+        let sizes = [
+            (
+                "batch_bytes_max",
+                self.batch_bytes_max,
+                kib,
+                ByteSize::mib(256),
+            ),
+            (
+                "max_in_flight_bytes",
+                self.max_in_flight_bytes,
+                kib,
+                ByteSize::mib(1 << 20),
+            ),
+            (
+                "queue_size",
+                self.queue_size,
+                ByteSize::mib(1),
+                ByteSize::mib(1 << 20),
+            ),
+        ];
+        let times = [
+            (
+                "commit_interval",
+                self.commit_interval,
+                Duration::millis(100),
+                Duration::secs(3_600),
+            ),
+            (
+                "revoke_drain_timeout",
+                self.revoke_drain_timeout,
+                Duration::millis(0),
+                Duration::secs(30),
+            ),
+        ];
+        let mut problems = Problems::default();
+        problems.extend(sizes.map(|(option, value, least, most)| {
+            Problem::out_of_range(at(option), value, least, most)
+        }));
+        problems.extend(times.map(|(option, value, least, most)| {
+            Problem::out_of_range(at(option), value, least, most)
+        }));
+        problems
     }
 
     /// What the client layer needs.

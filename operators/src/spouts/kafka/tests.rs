@@ -44,7 +44,7 @@ fn options_that_cannot_work_are_found_before_anything_starts() {
         json!({"topics": ["a b", "^("], "start": "earliest", "group": "", "commit_interval": "1ms",
             "options": {"group.id": "x", "fetch.min.bytess": 1}}),
         &[
-            "spouts.in.commit_interval: 1ms is too short; expected at least 100ms",
+            "spouts.in.commit_interval: 1ms is out of range; expected from 100ms to 1h",
             "spouts.in.group: give the consumer group a name",
             "spouts.in.options: fetch.min.bytess is not a setting of librdkafka; did you mean fetch.min.bytes?",
             "spouts.in.options: group.id is set by Isobar",
@@ -64,6 +64,16 @@ fn options_that_cannot_work_are_found_before_anything_starts() {
     check(
         json!({"topics": ["a"], "start": "earliest", "options": {"session.timeout.ms": 600_000}}),
         &["spouts.in.options: `max.poll.interval.ms`"],
+    );
+    check(
+        json!({"topics": ["a"], "start": "earliest", "revoke_drain_timeout": "10m",
+            "batch_bytes_max": "100GiB", "queue_size": "1KiB", "max_in_flight_bytes": 0}),
+        &[
+            "spouts.in.batch_bytes_max: 100GiB is out of range; expected from 1KiB to 256MiB",
+            "spouts.in.max_in_flight_bytes: 0 is out of range; expected from 1KiB to 1024GiB",
+            "spouts.in.queue_size: 1KiB is out of range; expected from 1MiB to 1024GiB",
+            "spouts.in.revoke_drain_timeout: 10m is out of range; expected from 0ms to 30s",
+        ],
     );
     check(json!({"topics": ["a"]}), &["start"]);
     check(

@@ -174,6 +174,25 @@ fn a_component_with_problems_is_known_to_those_behind_it() {
 }
 
 #[test]
+fn waits_and_sizes_have_ranges() {
+    let root = Node::from_json(&json!({
+        "isobar": 1, "name": "x", "spouts": {"in": {"type": "kafka"}},
+        "bolts": {"last": {"type": "blackhole", "inputs": ["in"]}},
+        "settings": {"retry_initial": "0s", "retry_max": "0s", "queue_bytes": 0},
+    }));
+    let (_, problems) = Spec::read_all(&root);
+    let text = problems.to_string();
+    assert_eq!(
+        text.lines().collect::<Vec<_>>(),
+        [
+            "settings.queue_bytes: 0 is out of range; expected from 1KiB to 1GiB",
+            "settings.retry_initial: 0ms is out of range; expected from 1ms to 1h",
+            "settings.retry_max: 0ms is out of range; expected from 1ms to 1h",
+        ]
+    );
+}
+
+#[test]
 fn what_could_not_be_read_leads_to_no_further_problem() {
     let mut root = Node::from_json(&json!({
         "isobar": 1, "name": "?", "spouts": {"in": {"type": "?"}},
