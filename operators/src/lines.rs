@@ -4,7 +4,9 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use isobar_topology::clock::{self, Instant};
 use isobar_topology::{
     Answer, Batch, Bolt, BoltContext, Emitter, Health, NoDocument, OperatorError, Record,
 };
@@ -59,14 +61,14 @@ impl<W: WriteLines> SharedWriter<W> {
         })
     }
 
-    fn open(&self) -> Result<(), OperatorError> {
+    /// Makes ready, or writes these lines; says how the writer is.
+    fn work(&self, lines: Option<&[u8]>, bolt: &str, health: &Health) -> Result<(), OperatorError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.writer.open().map_err(|error| self.error(error))
-    }
-
-    fn write(&self, lines: &[u8], bolt: &str, health: &Health) -> Result<(), OperatorError> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = state.writer.write(lines).map_err(|error| self.error(error));
+        let written = match lines {
+            None => state.writer.open(),
+            Some(lines) => state.writer.write(lines),
+        };
+        let written = written.map_err(|error| self.error(error));
         match &written {
             Err(error) => health.set(bolt, WRITING, error.to_string()),
             Ok(()) if state.failing => health.clear(bolt, WRITING),
@@ -89,7 +91,12 @@ pub(crate) struct LineSink<W> {
     bolt: Arc<str>,
     health: Health,
     lines: Vec<u8>,
+    /// When to look again whether the writer is well, so that this shows without a record.
+    look_again: Option<Instant>,
 }
+
+/// Between two looks at a writer that fails.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 impl<W: WriteLines> LineSink<W> {
     /// Lines of so many bytes are written at once; a record that is longer alone.
@@ -110,6 +117,7 @@ impl<W: WriteLines> LineSink<W> {
             bolt: Arc::clone(&context.id),
             health: context.health.clone(),
             lines: Vec::new(),
+            look_again: None,
         }
     }
 
@@ -117,7 +125,7 @@ impl<W: WriteLines> LineSink<W> {
         let (writer, bolt) = (Arc::clone(&self.writer), Arc::clone(&self.bolt));
         let (lines, health) = (std::mem::take(&mut self.lines), self.health.clone());
         let work = tokio::task::spawn_blocking(move || {
-            let written = writer.write(&lines, &bolt, &health);
+            let written = writer.work(Some(&lines), &bolt, &health);
             (lines, written)
         });
         let (lines, written) = work.await.map_err(fault)?;
@@ -125,7 +133,19 @@ impl<W: WriteLines> LineSink<W> {
         self.lines.clear();
         // One huge record must not keep its memory for ever.
         self.lines.shrink_to(Self::MEMORY);
+        self.look_again = written.is_err().then(|| clock::now() + LOOK_AGAIN_AFTER);
         written
+    }
+
+    /// Makes ready to write. A writer that cannot is said, and waited for with each batch: a bolt that
+    /// did not open would stop the lanes whose records lead here, and good records with them.
+    async fn look(&mut self) -> Result<(), OperatorError> {
+        let (writer, bolt) = (Arc::clone(&self.writer), Arc::clone(&self.bolt));
+        let health = self.health.clone();
+        let work = tokio::task::spawn_blocking(move || writer.work(None, &bolt, &health));
+        let is_away = work.await.map_err(fault)?.is_err();
+        self.look_again = is_away.then(|| clock::now() + LOOK_AGAIN_AFTER);
+        Ok(())
     }
 }
 
@@ -135,9 +155,18 @@ fn fault(error: tokio::task::JoinError) -> OperatorError {
 
 impl<W: WriteLines> Bolt for LineSink<W> {
     async fn open(&mut self) -> Result<(), OperatorError> {
-        let writer = Arc::clone(&self.writer);
-        let work = tokio::task::spawn_blocking(move || writer.open());
-        work.await.map_err(fault)?
+        self.look().await
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.look_again
+    }
+
+    async fn flush(&mut self, _out: &mut Emitter) -> Result<(), OperatorError> {
+        match self.look_again {
+            Some(_) => self.look().await,
+            None => Ok(()),
+        }
     }
 
     async fn process(&mut self, batch: Batch, _out: &mut Emitter) -> Result<(), OperatorError> {
@@ -233,6 +262,7 @@ mod tests {
                 bolt: "out".into(),
                 health: health.clone(),
                 lines: Vec::new(),
+                look_again: None,
             };
             Self {
                 writer,
@@ -309,13 +339,30 @@ mod tests {
             "cannot write to memory: no room".to_owned(),
         );
         assert_eq!(conditions.iter().map(text).collect::<Vec<_>>(), [expected]);
-        assert!(fixture.sink.open().await.is_err());
 
         fixture.set_away(false);
         let (result, _) = fixture.process(&[Input::raw("a")]).await;
         assert!(result.is_ok());
         assert_eq!(fixture.written(), [b"a\n"]);
         assert_eq!(fixture.health.conditions(), []);
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_is_away_lets_the_bolt_open_and_is_looked_at_again() {
+        let mut fixture = Fixture::new(LineFormat::Payload);
+        fixture.set_away(true);
+        assert!(fixture.sink.open().await.is_ok(), "or the lane would stop");
+        assert_eq!(fixture.health.conditions()[0].kind, "writing");
+        let (result, fates) = fixture.process(&[Input::raw("a")]).await;
+        assert!(result.is_err());
+        assert_eq!(fates, [Fate::Failed]);
+
+        fixture.set_away(false);
+        assert!(fixture.sink.deadline().is_some());
+        let mut out = fixture.harness.emitter();
+        assert!(fixture.sink.flush(&mut out).await.is_ok());
+        assert_eq!(fixture.health.conditions(), [], "no record was needed");
+        assert_eq!(fixture.sink.deadline(), None);
     }
 
     #[tokio::test]
