@@ -131,7 +131,7 @@ const BOLT_RECORDS: Metric = counter(
 const BOLT_REJECTED: Metric = counter(
     "isobar_bolt_rejected_records_total",
     BOLT,
-    "Records that the bolt rejected.",
+    "Records that the bolt rejected, those sent again included.",
 );
 const BOLT_FAILURES: Metric = counter(
     "isobar_bolt_failures_total",

@@ -25,7 +25,7 @@ pub struct BoltCounts {
     pub batches: u64,
     /// Records taken, those sent again included.
     pub records: u64,
-    /// Records emitted on `rejected`.
+    /// Records emitted on `rejected`, those sent again included.
     pub rejected: u64,
     /// Calls that ended in an error or a panic.
     pub failures: u64,

@@ -46,7 +46,8 @@ pub(super) struct Report {
     /// What there is to say about the exit code; empty when all went well.
     why: Vec<String>,
     seconds: f64,
-    /// Records that bolts rejected or the runtime gave up on.
+    /// Records that bolts rejected or the runtime gave up on: dead letters that are written, what a
+    /// policy dropped, and what other bolts took over, that with repetitions.
     rejected: u64,
     accounting: Accounting,
     statistics: Statistics,
@@ -218,7 +219,8 @@ fn judge(
     }
 }
 
-/// Records that were rejected, wherever they went: dead letters, policies, or bolts that consume them.
+/// Records that were rejected, wherever they went. Dead letters and what a policy drops count once in the
+/// account, also those that the runtime gave up on.
 fn rejected(running: &Running, accounting: &Accounting, statistics: &Statistics) -> u64 {
     let graph = running.graph();
     let policies =
@@ -230,12 +232,15 @@ fn rejected(running: &Running, accounting: &Accounting, statistics: &Statistics)
                 _ => None,
             });
     let dropped = policies.filter_map(|policy| accounting.total.dropped_by_policy.get(policy));
-    let by_bolts = statistics
-        .bolts
-        .iter()
-        .map(|bolt| bolt.rejected)
-        .sum::<u64>();
-    // Bolts count what they reject, again after a retry; the account counts each record once, also
-    // those that the runtime gave up on.
-    by_bolts.max(accounting.total.dead_lettered + dropped.sum::<u64>())
+    // Only bolts know of records that other bolts took over; again after a retry.
+    let taken_over = graph.bolts.iter().zip(&statistics.bolts);
+    let taken_over =
+        taken_over.filter(
+            |(bolt, _)| match bolt.outputs.get(Stream::REJECTED.index()) {
+                Some(Output::To(targets)) => targets.iter().any(|target| !target.dead_letter),
+                Some(Output::Drop(_)) | None => false,
+            },
+        );
+    let taken_over = taken_over.map(|(_, counts)| counts.rejected).sum::<u64>();
+    accounting.total.dead_lettered + dropped.sum::<u64>() + taken_over
 }

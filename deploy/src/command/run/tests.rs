@@ -5,8 +5,8 @@ use std::sync::Arc;
 use clap::Parser;
 use isobar_topology::testing::{FnBolt, source_batch};
 use isobar_topology::{
-    AnyBolt, AnySpout, BoltNode, Graph, Grouping, Health, MakeSpout, Next, RetryPolicy, Spout,
-    SpoutContext, SpoutNode, Symbols, Target,
+    Answer, AnyBolt, AnySpout, BoltNode, Graph, Grouping, Health, MakeSpout, Next, Output,
+    Rejection, RetryPolicy, Spout, SpoutContext, SpoutNode, Symbols, Target,
 };
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
@@ -213,6 +213,56 @@ async fn a_bounded_run_that_waits_for_others_goes_on_while_they_get_on() {
     let (report, took) = run_graph(graph, &["--exit-when-caught-up"], |_| async {}).await;
     assert_eq!(report.exit(), Exit::Done, "{}", report.text());
     assert_eq!(took.as_secs(), 300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_whose_dead_letter_is_written_late_was_rejected_once() {
+    let mut graph = graph();
+    let to_letters = Target {
+        bolt: 1,
+        grouping: Grouping::Local,
+        dead_letter: true,
+    };
+    let reject = || -> AnyBolt {
+        FnBolt::any(|batch, out| {
+            let rejections = (0..batch.len()).map(|_| Rejection::new("bad", "no good"));
+            let rejections = rejections.collect();
+            out.reject(batch, rejections);
+            Ok(())
+        })
+    };
+    let letters = || -> AnyBolt {
+        let mut outages = 3;
+        FnBolt::any(move |batch, _| {
+            if outages > 0 {
+                outages -= 1;
+                return Err(OperatorError::external("the disk is full"));
+            }
+            batch.answer(Answer::Delivered);
+            Ok(())
+        })
+    };
+    graph.bolts = vec![
+        BoltNode {
+            id: "parse".into(),
+            make: Arc::new(move |_| reject()),
+            outputs: vec![Output::To(Vec::new()), Output::To(vec![to_letters])],
+        },
+        BoltNode {
+            id: "dead_letter".into(),
+            make: Arc::new(move |_| letters()),
+            outputs: Vec::new(),
+        },
+    ];
+    let (report, _) = run_graph(graph, &["--fail-on-reject"], |send| async move {
+        signals(send, &[(60, "SIGTERM")]).await;
+    })
+    .await;
+    let json = serde_json::to_value(&report).expect("JSON");
+    assert_eq!(json["accounting"]["total"]["dead_lettered"], 10);
+    assert_eq!(json["rejected"], 10);
+    let why = "10 records were rejected (--fail-on-reject)";
+    assert_eq!(json["why"], serde_json::json!([why]));
 }
 
 #[tokio::test(start_paused = true)]
