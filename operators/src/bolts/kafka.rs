@@ -68,7 +68,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     if let Some(reason) = producer.check_together() {
         return Err(problems_of(component, vec![format!("options: {reason}")]));
     }
-    let facts = config.facts(&producer);
+    let facts = config.facts(component, &producer);
     let memory_shared = producer.memory();
     let topic = match &form.topic {
         outgoing::Topic::Constant(name) => Some(Topic {

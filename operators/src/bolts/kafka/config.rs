@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use isobar_topology::Prepare;
 use isobar_topology::spec::units::ByteSize;
-use isobar_topology::spec::{Component, Problem, Problems};
+use isobar_topology::spec::{Component, Input, Problem, Problems};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -139,24 +139,42 @@ impl KafkaConfig {
         }
     }
 
-    pub(super) fn facts(&self, producer: &ProducerConfig) -> Vec<(String, String)> {
+    pub(super) fn facts(
+        &self,
+        component: &Component,
+        producer: &ProducerConfig,
+    ) -> Vec<(String, String)> {
+        // The topology's dead letter has no inputs of its own.
+        let is_rejected = |input: &Input| input.from.stream.as_deref() == Some("rejected");
+        let letters = component.inputs.is_empty() || component.inputs.iter().any(is_rejected);
+        let others = !component.inputs.iter().all(is_rejected);
         let value = match self.value {
             ValueOf::Document => "document",
             ValueOf::Payload => "payload",
         };
-        let facts = [
+        let mut facts = vec![
             ("connection", self.connection.clone()),
             ("brokers", producer.connection.brokers.join(", ")),
             ("topic", self.topic.clone()),
-            ("key", self.key.clone()),
-            ("value", value.to_owned()),
+        ];
+        if others {
+            facts.push(("key", self.key.clone()));
+            facts.push(("value", value.to_owned()));
+        }
+        if letters {
+            facts.push((
+                "dead letters",
+                "key and payload as they were read".to_owned(),
+            ));
+        }
+        facts.extend([
             ("answered", "by all in-sync replicas".to_owned()),
             ("waiting for brokers at most", self.queue_size.to_string()),
             (
                 "repeated",
                 "a record may be written again after an error".to_owned(),
             ),
-        ];
+        ]);
         facts
             .into_iter()
             .map(|(what, value)| (what.to_owned(), value))

@@ -314,6 +314,44 @@ async fn a_letter_whose_topic_cannot_be_told_waits() {
 }
 
 #[test]
+fn a_plan_says_what_dead_letters_are() {
+    let kafka = |topic: &str, inputs: Value| {
+        let inputs = inputs.as_array().cloned();
+        let mut bolt = json!({"type": "kafka", "connection": "kafka", "topic": topic});
+        if let Some(inputs) = inputs {
+            bolt["inputs"] = inputs.into();
+        }
+        bolt
+    };
+    let file = json!({
+        "isobar": 1, "name": "logs",
+        "connections": {"kafka": {"type": "kafka", "brokers": "localhost:1"}},
+        "spouts": {"in": {"type": "kafka", "connection": "kafka", "topics": "in", "start": "earliest"}},
+        "bolts": {
+            "parse": {"type": "parse_json", "inputs": ["in"]},
+            "out": kafka("out", json!(["parse"])),
+            "bad": kafka("bad", json!(["parse.rejected"])),
+        },
+        "dead_letter": kafka("dead", Value::Null),
+    });
+    let spec = isobar_topology::spec::Spec::read(&isobar_topology::spec::Node::from_json(&file));
+    let spec = spec.expect("sound");
+    let plan = isobar_topology::plan(&spec, &crate::registry(), 1, Path::new("."));
+    let plan = plan.expect("sound");
+    for (id, expected) in [
+        ("out", &["key", "value"][..]),
+        ("bad", &["dead letters"]),
+        ("dead_letter", &["dead letters"]),
+    ] {
+        let mut nodes = plan.report.nodes.iter();
+        let node = nodes.find(|node| node.id == id).expect(id);
+        let facts = node.facts.iter().map(|(what, _)| what.as_str());
+        let facts = facts.filter(|what| ["key", "value", "dead letters"].contains(what));
+        assert_eq!(facts.collect::<Vec<_>>(), expected, "{id}");
+    }
+}
+
+#[test]
 fn options_that_cannot_work_are_found_before_anything_starts() {
     let connections = json!({"kafka": {"type": "kafka", "brokers": "localhost:1"}});
     let check = |options: Value, expected: &[&str]| {
