@@ -3,11 +3,14 @@
 
 mod blackhole;
 mod console;
+mod convert;
+mod deduplicate;
 mod elasticsearch;
 mod file;
 mod filter;
 mod kafka;
 mod lookup;
+mod mask;
 mod parse_access_log;
 mod parse_csv;
 mod parse_grok;
@@ -15,9 +18,11 @@ mod parse_json;
 mod parse_key_value;
 mod parse_regex;
 mod parse_syslog;
+mod parse_timestamp;
 mod remove_fields;
 mod rename_fields;
 mod route;
+mod sample;
 mod set_fields;
 
 use isobar_topology::BoltType;
@@ -31,11 +36,16 @@ pub(crate) fn list() -> Vec<BoltType> {
         parse_csv::TYPE,
         parse_regex::TYPE,
         parse_grok::TYPE,
+        parse_timestamp::TYPE,
+        convert::TYPE,
         set_fields::TYPE,
         remove_fields::TYPE,
         rename_fields::TYPE,
         lookup::TYPE,
+        mask::TYPE,
         filter::TYPE,
+        sample::TYPE,
+        deduplicate::TYPE,
         route::TYPE,
         elasticsearch::TYPE,
         kafka::TYPE,

@@ -9,14 +9,15 @@ pub(crate) mod rfc3339;
 mod unix;
 pub(crate) mod zone;
 
-use std::borrow::Cow;
-
 use isobar_topology::spec::{Path, Problem, Problems};
 use isobar_topology::{Prepare, RecordMut, Rejection, Symbol, json};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use format::TimeFormat;
+use zone::Zone;
+
+use crate::excerpt::excerpt;
 
 /// What becomes of a record without a readable time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -31,14 +32,18 @@ pub(crate) enum OnInvalid {
 
 /// The options of a parser that concern the event time, as they are written.
 pub(crate) struct Options<'o> {
-    /// `event_time`
     pub(crate) field: &'o str,
-    /// `event_time_format`
-    pub(crate) format: &'o str,
-    /// `event_time_zone`
+    /// Each with its place; the first that fits counts.
+    pub(crate) formats: &'o [(&'o str, Path)],
     pub(crate) zone: &'o str,
-    /// `on_invalid_event_time`
     pub(crate) on_invalid: OnInvalid,
+    pub(crate) names: Names,
+}
+
+/// Where the other options are.
+pub(crate) struct Names {
+    pub(crate) field: Path,
+    pub(crate) zone: Path,
 }
 
 /// Reads the event time of documents from one of their fields.
@@ -49,27 +54,28 @@ pub(crate) struct EventTime {
     symbol: Symbol,
     /// The way from the top-level field to one inside of it.
     steps: Vec<String>,
-    format: TimeFormat,
+    formats: Vec<TimeFormat>,
     on_invalid: OnInvalid,
 }
 
 impl EventTime {
-    /// Reads the options of the component at `path`.
-    pub(crate) fn new(
-        options: &Options<'_>,
-        path: &Path,
-        prepare: &mut Prepare<'_>,
-    ) -> Result<Self, Problems> {
+    /// Reads the options of a component.
+    pub(crate) fn new(options: &Options<'_>, prepare: &mut Prepare<'_>) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        let field = problems.take(field(options.field, &path.key("event_time"), prepare));
-        let format = problems.take(TimeFormat::new(options.format, options.zone, path));
+        let field = problems.take(field(options.field, &options.names.field, prepare));
+        let zone = problems.take(zone(options.zone, &options.names.zone).map_err(Problems::from));
+        let zone = zone.unwrap_or_default();
+        let formats = options.formats.iter().filter_map(|(format, path)| {
+            problems.take(TimeFormat::new(format, &zone, path).map_err(Problems::from))
+        });
+        let formats = formats.collect();
         problems.or(())?;
-        let ((symbol, steps), format) = field.zip(format).expect("no problem means both");
+        let (symbol, steps) = field.expect("no problem means a field");
         Ok(Self {
             field: options.field.to_owned(),
             symbol,
             steps,
-            format,
+            formats,
             on_invalid: options.on_invalid,
         })
     }
@@ -83,7 +89,8 @@ impl EventTime {
         for step in &self.steps {
             raw = raw.and_then(|raw| json::member(raw, step));
         }
-        match raw.and_then(|raw| self.format.read(raw)) {
+        let mut formats = self.formats.iter_mut();
+        match raw.and_then(|raw| formats.find_map(|format| format.read(raw))) {
             Some(ms) => {
                 record.set_event_time(ms);
                 Ok(true)
@@ -95,23 +102,28 @@ impl EventTime {
 
     #[cold]
     fn rejection(&self, raw: Option<&[u8]>) -> Rejection {
-        const SHOWN_MAX: usize = 100;
         let reason = match raw {
             None => format!("The field {} with the event time is missing", self.field),
             Some(raw) => {
-                let shown = String::from_utf8_lossy(raw);
-                let shown: Cow<'_, str> = match shown.char_indices().nth(SHOWN_MAX) {
-                    None => shown,
-                    Some((end, _)) => format!("{}…", &shown[..end]).into(),
-                };
+                let formats: Vec<String> = self.formats.iter().map(TimeFormat::to_string).collect();
                 format!(
-                    "The event time {shown} in the field {} is not {}",
-                    self.field, self.format
+                    "The event time {} in the field {} is not {}",
+                    excerpt(raw),
+                    self.field,
+                    formats.join(" or ")
                 )
             }
         };
         Rejection::new("event_time", reason)
     }
+}
+
+/// The time zone that an option at `path` holds.
+pub(crate) fn zone(text: &str, path: &Path) -> Result<Zone, Problem> {
+    text.parse().map_err(|error| {
+        Problem::new(path.clone(), format!("`{text}` is not a time zone: {error}"))
+            .expected("UTC, an offset such as +02:00, or a name such as Europe/Berlin that the system's time zone data has")
+    })
 }
 
 /// `timestamp`, `event.created` for a field inside of another, `["event.created"]` for a top-level
@@ -151,20 +163,39 @@ mod tests {
 
     use super::*;
 
-    const OPTIONS: Options<'static> = Options {
+    /// The options of `parse_json`, as they are written.
+    #[derive(Clone, Copy)]
+    struct Written {
+        field: &'static str,
+        format: &'static str,
+        zone: &'static str,
+        on_invalid: OnInvalid,
+    }
+
+    const OPTIONS: Written = Written {
         field: "t",
         format: "rfc3339",
         zone: "UTC",
         on_invalid: OnInvalid::Reject,
     };
 
-    fn new(options: &Options<'_>, symbols: &mut Symbols) -> Result<EventTime, Problems> {
+    fn new(written: &Written, symbols: &mut Symbols) -> Result<EventTime, Problems> {
         let path = Path::root().key("bolts").key("parse");
-        with_prepare(symbols, |prepare| EventTime::new(options, &path, prepare))
+        let options = Options {
+            field: written.field,
+            formats: &[(written.format, path.key("event_time_format"))],
+            zone: written.zone,
+            on_invalid: written.on_invalid,
+            names: Names {
+                field: path.key("event_time"),
+                zone: path.key("event_time_zone"),
+            },
+        };
+        with_prepare(symbols, |prepare| EventTime::new(&options, prepare))
     }
 
     /// The event time of a document, or why it is rejected.
-    fn apply(options: &Options<'_>, document: &str) -> Result<Option<i64>, String> {
+    fn apply(options: &Written, document: &str) -> Result<Option<i64>, String> {
         let mut symbols = Symbols::new();
         let mut event_time = new(options, &mut symbols).expect("good options");
         let input = Input {
@@ -187,14 +218,14 @@ mod tests {
             ("a.b.c", r#"{"a":{"x":0,"b":{"c":"1970-01-01T00:00:01Z"}}}"#),
             ("[\"a.b\"]", r#"{"a":{"b":5},"a.b":"1970-01-01T00:00:01Z"}"#),
         ] {
-            let options = Options { field, ..OPTIONS };
+            let options = Written { field, ..OPTIONS };
             assert_eq!(apply(&options, document), Ok(Some(1_000)), "{field}");
         }
     }
 
     #[test]
     fn what_cannot_be_read_is_rejected_or_kept() {
-        let keep = Options {
+        let keep = Written {
             on_invalid: OnInvalid::Keep,
             ..OPTIONS
         };
@@ -227,7 +258,7 @@ mod tests {
     fn bad_options_are_problems() {
         for (options, expected) in [
             (
-                Options {
+                Written {
                     field: "a..b",
                     format: "rfc339",
                     ..OPTIONS
@@ -236,21 +267,21 @@ mod tests {
                  bolts.parse.event_time_format: unknown format `rfc339`; expected rfc3339, unix_s, unix_ms, unix_us, unix_ns, or a pattern of strptime such as %d/%b/%Y:%H:%M:%S %z; did you mean rfc3339?",
             ),
             (
-                Options {
+                Written {
                     format: "%H:%M",
                     ..OPTIONS
                 },
                 "bolts.parse.event_time_format: the pattern gives no time: ",
             ),
             (
-                Options {
+                Written {
                     format: "%Y-%m-%d %E",
                     ..OPTIONS
                 },
                 "bolts.parse.event_time_format: the pattern gives no time: ",
             ),
             (
-                Options {
+                Written {
                     format: "%F %T",
                     zone: "Europe/Atlantis",
                     ..OPTIONS

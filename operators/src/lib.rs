@@ -8,6 +8,7 @@ pub mod dead_letter;
 mod elasticsearch;
 mod escapes;
 mod event_time;
+mod excerpt;
 mod expression;
 mod field_name;
 mod groups;

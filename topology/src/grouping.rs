@@ -26,6 +26,13 @@ impl KeyHash {
         }
     }
 
+    /// All 64 bits, mixed so that each depends on every byte (the last step of SplitMix64).
+    pub fn mixed(self) -> u64 {
+        let hash = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        hash ^ (hash >> 31)
+    }
+
     /// The key's slot, below [`KEY_SLOTS`].
     pub fn slot(self) -> usize {
         // The low bits of FNV-1a alone depend too little on the last byte.

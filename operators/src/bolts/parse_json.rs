@@ -12,7 +12,7 @@ use isobar_topology::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::event_time::{EventTime, OnInvalid, Options};
+use crate::event_time::{EventTime, Names, OnInvalid, Options};
 use crate::expression::text_of;
 use crate::field_name;
 
@@ -95,13 +95,18 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         );
     }
     let event_time = config.event_time.as_deref().map(|field| {
+        let path = |option| component.path.key(option);
         let options = Options {
             field,
-            format: &config.event_time_format,
+            formats: &[(&config.event_time_format, path("event_time_format"))],
             zone: &config.event_time_zone,
             on_invalid: config.on_invalid_event_time,
+            names: Names {
+                field: path("event_time"),
+                zone: path("event_time_zone"),
+            },
         };
-        EventTime::new(&options, &component.path, prepare)
+        EventTime::new(&options, prepare)
     });
     let event_time = problems.take(event_time.transpose());
     let field = config.field.as_deref().map(|field| {

@@ -24,8 +24,7 @@ use line::{FACILITIES, Line, Parser, SEVERITIES};
 use structured_data::StructuredData;
 
 use crate::cursor::without_line_end;
-use crate::event_time::rfc3339;
-use crate::event_time::zone::Zone;
+use crate::event_time::{self, rfc3339};
 use crate::field_name;
 
 pub(super) const TYPE: BoltType = BoltType {
@@ -109,7 +108,7 @@ fn utc() -> String {
 fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedBolt, Problems> {
     let config: ParseSyslogConfig = parse_config(&component.config, &component.path)?;
     let mut problems = Problems::default();
-    let zone = zone(&config.zone, component);
+    let zone = event_time::zone(&config.zone, &component.path.key("zone"));
     let zone = problems.take(zone.map_err(Problems::from));
     let fields = problems.take(Fields::new(&config, component, prepare).map_err(Problems::from));
     problems.or(())?;
@@ -128,16 +127,6 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
                 fields,
             })
         }))
-    })
-}
-
-fn zone(text: &str, component: &Component) -> Result<Zone, Problem> {
-    text.parse().map_err(|error| {
-        Problem::new(
-            component.path.key("zone"),
-            format!("`{text}` is not a time zone: {error}"),
-        )
-        .expected("UTC, an offset such as +02:00, or a name such as Europe/Berlin that the system's time zone data has")
     })
 }
 

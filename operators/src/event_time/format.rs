@@ -3,7 +3,7 @@
 use std::fmt;
 
 use isobar_topology::json::Kind;
-use isobar_topology::spec::{Path, Problem, Problems};
+use isobar_topology::spec::{Path, Problem};
 use jiff::Timestamp;
 use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
@@ -39,42 +39,27 @@ pub(super) struct Pattern {
 }
 
 impl TimeFormat {
-    /// Reads the options `event_time_format` and `event_time_zone` of the component at `path`.
-    pub(super) fn new(format: &str, zone: &str, path: &Path) -> Result<Self, Problems> {
-        let mut problems = Problems::default();
-        let zone: Result<Zone, Problems> = zone.parse().map_err(|error| {
-            Problem::new(path.key("event_time_zone"), format!("`{zone}` is not a time zone: {error}"))
-                .expected("UTC, an offset such as +02:00, or a name such as Europe/Berlin that the system's time zone data has")
-                .into()
-        });
-        let zone = problems.take(zone);
-        let named = NAMED.iter().find(|(name, _)| *name == format);
-        let path = path.key("event_time_format");
-        let format = match named {
-            Some((_, format)) => Some(format.clone()),
-            None if format.contains('%') => {
-                let pattern = Pattern::new(format, zone.unwrap_or_default());
-                problems.take(pattern.map(|pattern| TimeFormat::Pattern(Box::new(pattern))).map_err(|error| {
-                    Problem::new(path, format!("the pattern gives no time: {error}"))
-                        .expected("a pattern of strptime with at least a date, such as %d/%b/%Y:%H:%M:%S %z")
-                        .into()
-                }))
-            }
-            None => {
-                let names = NAMED.map(|(name, _)| name);
-                problems.push(
-                    Problem::new(path, format!("unknown format `{format}`"))
-                        .expected(format!(
-                            "{}, or a pattern of strptime such as %d/%b/%Y:%H:%M:%S %z",
-                            names.join(", ")
-                        ))
-                        .near(format, names),
-                );
-                None
-            }
-        };
-        problems.or(())?;
-        Ok(format.expect("no problem means a format"))
+    /// Reads a format that an option at `path` holds; `zone` is that of times that do not say theirs.
+    pub(super) fn new(format: &str, zone: &Zone, path: &Path) -> Result<Self, Problem> {
+        if let Some((_, format)) = NAMED.iter().find(|(name, _)| *name == format) {
+            return Ok(format.clone());
+        }
+        if !format.contains('%') {
+            let names = NAMED.map(|(name, _)| name);
+            let text = format!("unknown format `{format}`");
+            return Err(Problem::new(path.clone(), text)
+                .expected(format!(
+                    "{}, or a pattern of strptime such as %d/%b/%Y:%H:%M:%S %z",
+                    names.join(", ")
+                ))
+                .near(format, names));
+        }
+        let pattern = Pattern::new(format, zone.clone()).map_err(|error| {
+            Problem::new(path.clone(), format!("the pattern gives no time: {error}")).expected(
+                "a pattern of strptime with at least a date, such as %d/%b/%Y:%H:%M:%S %z",
+            )
+        })?;
+        Ok(TimeFormat::Pattern(Box::new(pattern)))
     }
 
     /// The time of a raw JSON value: text, and for times since 1970 numbers as well.
@@ -154,7 +139,8 @@ mod tests {
     use super::*;
 
     fn check(format: &str, zone: &str, cases: &[(&str, Option<i64>)]) {
-        let mut format = TimeFormat::new(format, zone, &Path::root()).expect("a good format");
+        let zone = zone.parse().expect("a good zone");
+        let mut format = TimeFormat::new(format, &zone, &Path::root()).expect("a good format");
         for (raw, ms) in cases {
             assert_eq!(format.read(raw.as_bytes()), *ms, "{raw} as {format}");
         }

@@ -1,0 +1,160 @@
+//! What is replaced, and what stays.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use isobar_topology::testing::{Input, PreparedForTest};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::TYPE;
+use crate::one_record::{check_problems, emitted, run};
+
+fn check(options: Value, document: &Value, expected: Value) {
+    let found = run(&TYPE, &options, Input::document(&document.to_string()));
+    assert_eq!(found.map(|found| found.0), Ok(expected), "{document}");
+}
+
+fn masked(pattern: &str, text: &str) -> String {
+    let options = json!({"search": ["m"], "patterns": [pattern]});
+    let input = Input::document(&json!({"m": text}).to_string());
+    let (document, _) = run(&TYPE, &options, input).expect("stays");
+    document["m"].as_str().expect("text").to_owned()
+}
+
+#[test]
+fn fields_are_replaced_as_a_whole() {
+    check(
+        json!({"fields": ["a", "b", "c"], "replacement": "\"x\""}),
+        &json!({"a": "secret", "b": {"x": [1]}, "d": "stays"}),
+        json!({"a": "\"x\"", "b": "\"x\"", "d": "stays"}),
+    );
+}
+
+#[test]
+fn named_patterns_find_what_they_are_called_after() {
+    for (pattern, text, expected) in [
+        (
+            "email",
+            "to bob.x+y@mail.example.com, ann@b",
+            "to ***, ann@b",
+        ),
+        (
+            "ipv4",
+            "from 192.0.2.1:80 and 300.1.1.1 or 1.2.3.4.",
+            "from ***:80 and 300.1.1.1 or ***.",
+        ),
+        (
+            "ipv6",
+            "[2001:db8::1]:80 at 12:30:00, fe80::",
+            "[***]:80 at 12:30:00, ***",
+        ),
+        (
+            "card_number",
+            "card 4111 1111 1111 1111 or 4111111111111112",
+            "card *** or 4111111111111112",
+        ),
+        ("card_number", "5500-0000-0000-0004,", "***,"),
+        ("token=\\w+", "a?token=ab1&b=ä token=", "a?***&b=ä token="),
+        ("x*", "axxb", "a***b"),
+        ("ä", "ääb", "******b"),
+    ] {
+        assert_eq!(masked(pattern, text), expected, "{pattern} in {text}");
+    }
+}
+
+#[test]
+fn texts_and_numbers_inside_of_values_are_searched() {
+    check(
+        json!({"search": ["a", "n", "b"], "patterns": ["email", "card_number"]}),
+        &json!({
+            "a": {"x@y.example": ["z@y.example", 4_111_111_111_111_111_u64, {"k": "\"4111111111111111\""}, null, true, -1.5]},
+            "n": 4_111_111_111_111_111_u64, "other": "z@y.example",
+        }),
+        json!({
+            "a": {"x@y.example": ["***", "***", {"k": "\"***\""}, null, true, -1.5]},
+            "n": "***", "other": "z@y.example",
+        }),
+    );
+    let input = Input::document(r#"{"m" : {"k" : "a\u0040b.example"}}"#);
+    let options = json!({"search": ["m"], "patterns": ["email"]});
+    let (document, _) = run(&TYPE, &options, input).expect("stays");
+    assert_eq!(document, json!({"m": {"k": "***"}}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn masked_values_are_counted() {
+    let options = json!({"fields": ["a"], "search": ["b"], "patterns": ["email"]});
+    let mut bolt = PreparedForTest::new(&TYPE, &options).expect("good options");
+    let documents = [r#"{"a":1,"b":"x@y.example"}"#, r#"{"b":"x"}"#].map(Input::document);
+    assert_eq!(bolt.run(&documents).await.len(), 2);
+    assert_eq!(bolt.counters.values()[0].2, 2);
+}
+
+#[test]
+fn bad_options_are_problems() {
+    let expected = "expected fields to replace, or fields to search and patterns to find";
+    check_problems(
+        &TYPE,
+        &json!({}),
+        &[&format!(
+            "bolts.bolt.fields: `fields` is missing; {expected}"
+        )],
+    );
+    check_problems(
+        &TYPE,
+        &json!({"search": ["a"]}),
+        &[&format!(
+            "bolts.bolt.patterns: `patterns` is missing; {expected}"
+        )],
+    );
+    check_problems(
+        &TYPE,
+        &json!({"fields": ["a"], "patterns": ["email"]}),
+        &[&format!(
+            "bolts.bolt.search: `search` is missing; {expected}"
+        )],
+    );
+    check_problems(
+        &TYPE,
+        &json!({"search": ["a.b"], "patterns": ["email"]}),
+        &[
+            "bolts.bolt.search[0]: `a.b` looks like a field inside of `a`; expected the name of a top-level field, or [\"a.b\"] for one that has dots in its name",
+        ],
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4))]
+    #[test]
+    fn nothing_is_left_of_what_is_looked_for(
+        texts in prop::collection::vec((any::<String>(), any::<u32>(), address()), 100),
+    ) {
+        let text = |(text, four, six): &(String, u32, u128)| {
+            let (four, six) = (Ipv4Addr::from(*four), Ipv6Addr::from(*six));
+            json!({"m": format!("[{six}] {text} ann@mail.example {text} ({four})")}).to_string()
+        };
+        let inputs: Vec<Input> = texts.iter().map(|t| Input::document(&text(t))).collect();
+        let options = json!({"search": ["m"], "patterns": ["email", "ipv6", "ipv4"], "replacement": ""});
+        let masked = emitted(&TYPE, &options, &inputs);
+        for (record, (text, four, six)) in masked.iter().zip(&texts) {
+            let document = record.document.as_deref().expect("a document");
+            let document: Value = serde_json::from_str(document).expect("JSON");
+            let found = document["m"].as_str().expect("text");
+            let is_framed = found.starts_with("[] ") && found.ends_with(" ()");
+            prop_assert!(is_framed, "{} of {:?} {:x} {:x}", found, text, four, six);
+            prop_assert!(!found.contains("ann@mail.example"), "{}", found);
+        }
+    }
+}
+
+/// An address of IPv6, often with many zeros.
+fn address() -> impl Strategy<Value = u128> {
+    let of_bits = |set: [bool; 8]| {
+        let bits = set.iter();
+        bits.fold(0, |sum, bit| sum << 16 | u128::from(*bit))
+    };
+    let mapped = any::<u32>().prop_map(|four| 0xFFFF_0000_0000 | u128::from(four));
+    let some = prop_oneof![any::<u128>(), any::<[bool; 8]>().prop_map(of_bits), mapped];
+    // `::` is nobody's address.
+    some.prop_filter("unspecified", |address| *address != 0)
+}
