@@ -2,7 +2,9 @@
 //! give the same bytes.
 
 mod access;
+mod csv;
 mod json;
+mod key_value;
 mod random;
 mod syslog;
 
@@ -18,6 +20,10 @@ pub enum Lines {
     Access,
     /// Syslog lines of RFC 5424.
     Syslog,
+    /// Lines of keys and values.
+    KeyValue,
+    /// Lines of CSV.
+    Csv,
 }
 
 /// Makes records one after the other.
@@ -65,6 +71,8 @@ impl Generator {
             Lines::Json => json::write(&event, &mut self.random, &mut record.line),
             Lines::Access => access::write(&event, &mut self.random, &mut record.line),
             Lines::Syslog => syslog::write(&event, &mut self.random, &mut record.line),
+            Lines::KeyValue => key_value::write(&event, &mut self.random, &mut record.line),
+            Lines::Csv => csv::write(&event, &mut self.random, &mut record.line),
         }
         self.number += 1;
         self.time_us = self.time_us.saturating_add(self.step_us);
@@ -159,7 +167,8 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_records_and_another_others() {
-        for lines in [Lines::Json, Lines::Access, Lines::Syslog] {
+        for lines in <Lines as clap::ValueEnum>::value_variants() {
+            let lines = *lines;
             assert_eq!(records(lines, 7, 100), records(lines, 7, 100));
             assert_ne!(records(lines, 7, 100), records(lines, 8, 100));
         }
@@ -176,11 +185,15 @@ mod tests {
         assert_eq!(first(Lines::Json), JSON);
         assert_eq!(first(Lines::Access), ACCESS);
         assert_eq!(first(Lines::Syslog), SYSLOG);
+        assert_eq!(first(Lines::KeyValue), KEY_VALUE);
+        assert_eq!(first(Lines::Csv), CSV);
     }
 
     const JSON: &str = "{\"timestamp\":\"2026-01-01T00:00:00.000Z\",\"level\":\"info\",\"host\":\"job-03\",\"service\":\"catalog\",\"number\":0,\"trace\":\"85e7bb0f12278575491718de357e3da8\",\"http\":{\"method\":\"POST\",\"path\":\"/item/968761\",\"status\":200,\"bytes\":10248},\"duration_ms\":67.345,\"client\":\"192.0.2.77\",\"customer\":76737,\"session\":\"9afcd44d14cf8bfe\",\"message\":\"request served from the cache of the nearest replica\",\"version\":\"2.14.0\",\"region\":\"eu-central\"}";
     const ACCESS: &str = "192.0.2.108 - - [01/Jan/2026:00:00:00 +0000] \"POST /item/968761 HTTP/1.1\" 200 10248 \"https://shop.example/item\" \"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\"";
     const SYSLOG: &str = "<134>1 2026-01-01T00:00:00.000Z job-03 catalog 11533 REQ [http@32473 method=\"POST\" path=\"/item/968761\" status=\"200\"] session renewed for a customer who came back within the hour";
+    const KEY_VALUE: &str = "time=2026-01-01T00:00:00.000Z level=info host=job-03 service=catalog method=POST path=/item/968761 status=200 bytes=10248 duration_ms=67.345 msg=\"order accepted and handed to the warehouse for packing\"";
+    const CSV: &str = "2026-01-01T00:00:00.000Z,job-03,catalog,info,POST,/item/968761,200,10248,67.345,\"order accepted and handed to the warehouse for packing\"";
 
     #[test]
     fn json_is_valid_and_of_the_size_that_is_promised() {

@@ -26,7 +26,8 @@ use topic::Target;
 #[command(group = ArgGroup::new("target").args(["topic", "topology"]))]
 pub struct GenerateArgs {
     /// What the lines look like: json (log events of about 400 bytes), access (a web server's, in the
-    /// combined log format) or syslog (RFC 5424).
+    /// combined log format), syslog (RFC 5424), key-value (logfmt) or csv (time, host, service, level,
+    /// method, path, status, bytes, duration in ms, message).
     #[arg(
         long,
         value_enum,
