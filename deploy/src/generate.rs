@@ -151,6 +151,9 @@ impl Event {
 
 #[cfg(test)]
 mod tests {
+    use isobar_topology::testing::{Input, PreparedForTest};
+    use serde_json::json;
+
     use super::*;
 
     const START: i64 = 1_767_225_600_000;
@@ -194,6 +197,54 @@ mod tests {
     const SYSLOG: &str = "<134>1 2026-01-01T00:00:00.000Z job-03 catalog 11533 REQ [http@32473 method=\"POST\" path=\"/item/968761\" status=\"200\"] session renewed for a customer who came back within the hour";
     const KEY_VALUE: &str = "time=2026-01-01T00:00:00.000Z level=info host=job-03 service=catalog method=POST path=/item/968761 status=200 bytes=10248 duration_ms=67.345 msg=\"order accepted and handed to the warehouse for packing\"";
     const CSV: &str = "2026-01-01T00:00:00.000Z,job-03,catalog,info,POST,/item/968761,200,10248,67.345,\"order accepted and handed to the warehouse for packing\"";
+
+    #[tokio::test(start_paused = true)]
+    async fn every_format_is_read_by_its_bolt() {
+        let columns = "time,host,service,level,method,path,status,bytes,duration_ms,message";
+        let columns: Vec<&str> = columns.split(',').collect();
+        let grok = r"^%{COMBINEDAPACHELOG}$";
+        for (lines, bolt, options, status) in [
+            (Lines::Json, "parse_json", json!({}), "http"),
+            (
+                Lines::Access,
+                "parse_access_log",
+                json!({"format": "combined"}),
+                "status",
+            ),
+            (
+                Lines::Access,
+                "parse_grok",
+                json!({"pattern": grok}),
+                "response",
+            ),
+            (
+                Lines::Syslog,
+                "parse_syslog",
+                json!({"mode": "strict"}),
+                "severity",
+            ),
+            (Lines::KeyValue, "parse_key_value", json!({}), "status"),
+            (
+                Lines::Csv,
+                "parse_csv",
+                json!({"columns": columns}),
+                "status",
+            ),
+        ] {
+            let registry = isobar_operators::registry();
+            let kind = registry.bolt(bolt).expect("is registered");
+            let inputs = records(lines, 5, 1_000);
+            let inputs: Vec<Input> = inputs.iter().map(|r| Input::raw(&r.line)).collect();
+            let mut bolt = PreparedForTest::new(kind, &options).expect("good options");
+            let emitted = bolt.run(&inputs).await;
+            assert_eq!(emitted.len(), inputs.len());
+            for record in emitted {
+                assert_eq!(record.rejection, None, "{lines:?}");
+                let document = record.document.expect("a document");
+                assert!(document.contains(&format!("\"{status}\":")), "{document}");
+            }
+        }
+    }
 
     #[test]
     fn json_is_valid_and_of_the_size_that_is_promised() {

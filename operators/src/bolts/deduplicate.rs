@@ -47,7 +47,7 @@ fields: [host, message]
 pub struct DeduplicateConfig {
     /// Top-level fields that records are compared by, as they are written: `1` and `1.0` differ.
     fields: Vec<String>,
-    /// How many different records each lane remembers, from 1 to 10000000, with about 100 bytes each;
+    /// How many different records each lane remembers, from 1 to 10000000, with up to 200 bytes each;
     /// the oldest is forgotten first. Default 100000.
     #[serde(default = "window_records")]
     #[schemars(range(min = 1, max = 10_000_000))]

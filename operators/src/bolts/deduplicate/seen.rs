@@ -38,10 +38,10 @@ impl Seen {
         }
     }
 
-    /// Bytes for so many records at most: the table is at least seven sixteenths full when it is large,
-    /// the queue half.
+    /// Bytes for so many records at most: a table that has just grown is seven sixteenths full, and has
+    /// the one of half its size beside it meanwhile; the queue is half full.
     pub(super) fn memory(window: usize) -> usize {
-        let entry = (size_of::<(Key, Origin)>() + 1) * 16 / 7;
+        let entry = (size_of::<(Key, Origin)>() + 1) * 16 / 7 * 3 / 2;
         window * (entry + 2 * size_of::<Key>())
     }
 
