@@ -365,6 +365,7 @@ fn graph(world: &Arc<World>, mailboxes: &[Vec<Arc<Mailbox>>]) -> Graph {
         spouts: spouts.collect(),
         bolts: bolts.collect(),
         retry: scenario.retry,
+        reject_limit: None,
         drain_timeout: scenario.drain_timeout,
         queue_batches: scenario.queue_batches,
         queue_bytes: scenario.queue_bytes,

@@ -12,6 +12,7 @@ use crate::operator::{AnyBolt, AnySpout};
 use crate::partition::Partitions;
 use crate::record::Record;
 use crate::retry::RetryPolicy;
+use crate::run::RejectLimit;
 use crate::statistics::Counters;
 use crate::stream::Stream;
 use crate::symbol::Symbols;
@@ -32,6 +33,8 @@ pub struct Graph {
     pub bolts: Vec<BoltNode>,
     /// Pace and bound of retries.
     pub retry: RetryPolicy,
+    /// How much of what is read may be dead-lettered; `None` for all of it.
+    pub reject_limit: Option<RejectLimit>,
     /// How long a stop waits for what is in flight.
     pub drain_timeout: Duration,
     /// Batches that wait at most in each inbox, at least 1.

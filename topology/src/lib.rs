@@ -48,7 +48,7 @@ pub use registry::{
 };
 pub use rejection::Rejection;
 pub use retry::RetryPolicy;
-pub use run::{Finish, LaneLife, NotOpen, Running, start, start_here};
+pub use run::{Finish, LaneLife, NotOpen, RejectLimit, Running, start, start_here};
 pub use statistics::{BoltCounts, BoltStatistics, Counter, Counters};
 pub use stream::Stream;
 pub use symbol::{Symbol, Symbols};

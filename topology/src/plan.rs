@@ -15,6 +15,7 @@ use crate::json;
 use crate::outcome::Policy;
 use crate::registry::{Prepare, PreparedBolt, PreparedSpout, Registry};
 use crate::retry::RetryPolicy;
+use crate::run::RejectLimit;
 use crate::spec::{self, Component, Input, OnRejected, Path, Problem, Problems, Spec};
 use crate::stream::Stream;
 use crate::symbol::{Symbol, Symbols};
@@ -419,6 +420,10 @@ fn build<'s>(
             max: settings.retry_max.get(),
             attempts_max: settings.max_attempts,
         },
+        reject_limit: settings.reject_limit.map(|limit| RejectLimit {
+            ratio: limit.ratio.get(),
+            over: limit.over.get(),
+        }),
         drain_timeout: settings.drain_timeout.get(),
         queue_batches: settings.queue_batches,
         queue_bytes: settings.queue_bytes.get(),

@@ -4,6 +4,7 @@ mod bolt_task;
 mod in_flight;
 mod inbox;
 mod pulse;
+mod reject_limit;
 mod router;
 mod signals;
 mod spout_task;
@@ -28,6 +29,8 @@ use crate::run::bolt_task::{BoltTask, Member};
 use crate::run::in_flight::InFlight;
 use crate::run::inbox::{Receiver, inbox};
 use crate::run::pulse::Pulse;
+use crate::run::reject_limit::Limiter;
+pub use crate::run::reject_limit::RejectLimit;
 use crate::run::router::{Inboxes, Router};
 use crate::run::signals::{Flushes, Phase, Phases, Signals};
 use crate::run::spout_task::SpoutTask;
@@ -80,6 +83,7 @@ pub enum Finish {
 
 struct Shared {
     graph: Graph,
+    limiter: Option<Arc<Limiter>>,
     phases: Arc<Phases>,
     flushes: Arc<Flushes>,
     health: Health,
@@ -162,6 +166,10 @@ fn start_at(graph: Graph, bounded: bool, place: &Place<'_>) -> Result<Running, O
             opened: Arc::default(),
         });
     }
+    let of_spouts = spouts.iter().map(|spout| Arc::clone(&spout.partitions));
+    let of_spouts: Vec<_> = of_spouts.collect();
+    let limiter =
+        (graph.reject_limit).map(|limit| Arc::new(Limiter::new(limit, of_spouts, health.clone())));
     let heads = graph.tasks();
     let mut inboxes = Vec::new();
     for lane in &mut lanes {
@@ -176,6 +184,7 @@ fn start_at(graph: Graph, bounded: bool, place: &Place<'_>) -> Result<Running, O
     let reading = lanes.iter().map(|lane| lane.spouts.len()).sum();
     let (finish, finished) = watch::channel(None);
     let shared = Arc::new(Shared {
+        limiter,
         phases: Arc::default(),
         flushes: Arc::default(),
         health,
@@ -264,6 +273,7 @@ impl Shared {
                 .map(|bolt| {
                     let output = bolt.output(Stream::REJECTED);
                     Router::new(lane, None, output, &self.heads, &self.inboxes)
+                        .limited(self.limiter.as_ref(), &self.graph.bolts)
                 })
                 .collect::<Vec<_>>(),
         );
@@ -303,10 +313,10 @@ impl Shared {
         let members = (0..graph.bolts.len()).filter(|bolt| self.heads[*bolt] == head);
         let members = members.map(|number| {
             let node = &graph.bolts[number];
-            let routers = node
-                .outputs
-                .iter()
-                .map(|output| Router::new(lane, Some(head), output, &self.heads, &self.inboxes));
+            let routers = node.outputs.iter().map(|output| {
+                Router::new(lane, Some(head), output, &self.heads, &self.inboxes)
+                    .limited(self.limiter.as_ref(), &graph.bolts)
+            });
             Member {
                 number,
                 context: BoltContext {

@@ -107,7 +107,7 @@ t.yaml:15:3: bolts.c.inputs: the bolts form a cycle: c → c; expected a graph i
 t.yaml:16:19: settings.lanes: found the string \"many\"; expected a whole number
    16 | settings: {lanes: many, drian_timeout: 1s, retry_max: soon}
       |                   ^
-t.yaml:16:25: settings.drian_timeout: unknown option; expected one of drain_timeout, lanes, max_attempts, queue_batches, queue_bytes, retry_initial, retry_max; did you mean drain_timeout?
+t.yaml:16:25: settings.drian_timeout: unknown option; expected one of drain_timeout, lanes, max_attempts, queue_batches, queue_bytes, reject_limit, retry_initial, retry_max; did you mean drain_timeout?
    16 | settings: {lanes: many, drian_timeout: 1s, retry_max: soon}
       |                         ^
 t.yaml:16:55: settings.retry_max: found the string \"soon\"; expected a duration such as 500ms, 2s or 10m

@@ -4,10 +4,11 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::batch::Batch;
-use crate::graph::{Grouping, Output, Target};
+use crate::graph::{BoltNode, Grouping, Output, Target};
 use crate::grouping::{Turn, part_by_key};
-use crate::outcome::Answer;
+use crate::outcome::{Answer, Failure};
 use crate::run::inbox::Sender;
+use crate::run::reject_limit::Limiter;
 
 /// The inboxes of all tasks: by lane and by the bolt that heads the task.
 pub(crate) type Inboxes = Arc<Vec<Vec<Option<Sender>>>>;
@@ -19,11 +20,19 @@ pub(crate) struct Router {
     drop: Option<crate::Policy>,
 }
 
+/// What bounds the dead letters along an edge.
+struct Limit {
+    limiter: Arc<Limiter>,
+    /// The bolt that writes them.
+    bolt: Arc<str>,
+}
+
 struct Edge {
     bolt: usize,
     /// The bolt belongs to the sender's own task.
     fused: bool,
     dead_letter: bool,
+    limit: Option<Limit>,
     grouping: Grouping,
     turn: RefCell<Turn>,
     /// By lane.
@@ -62,6 +71,7 @@ impl Router {
                 bolt: target.bolt,
                 fused: from == Some(head),
                 dead_letter: target.dead_letter,
+                limit: None,
                 grouping: target.grouping.clone(),
                 turn: RefCell::default(),
                 inboxes: inboxes
@@ -75,6 +85,17 @@ impl Router {
             edges: edges.collect(),
             drop: None,
         }
+    }
+
+    /// The same, with its dead letters bounded.
+    pub(crate) fn limited(mut self, limiter: Option<&Arc<Limiter>>, bolts: &[BoltNode]) -> Self {
+        for edge in self.edges.iter_mut().filter(|edge| edge.dead_letter) {
+            edge.limit = limiter.map(|limiter| Limit {
+                limiter: Arc::clone(limiter),
+                bolt: Arc::clone(&bolts[edge.bolt].id),
+            });
+        }
+        self
     }
 
     /// Whether nobody consumes the stream and no policy drops its records.
@@ -100,6 +121,12 @@ impl Router {
     }
 
     async fn send_along(&self, edge: &Edge, batch: Batch, fused: &mut impl FnMut(usize, Batch)) {
+        if let Some(limit) = &edge.limit
+            && !limit.limiter.admits(batch.len(), &limit.bolt)
+        {
+            // It waits like any record that an outside system does not take.
+            return batch.answer(Answer::Failed(Failure::External));
+        }
         let batch = if edge.dead_letter {
             batch.dead_letter()
         } else {

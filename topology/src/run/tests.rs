@@ -65,6 +65,7 @@ fn graph_with(lanes: usize, start: Box<StartSpout>, bolts: Vec<BoltNode>) -> Gra
         }],
         bolts,
         retry: RetryPolicy::default(),
+        reject_limit: None,
         drain_timeout: Duration::from_secs(30),
         queue_batches: 2,
         queue_bytes: 1 << 20,
@@ -337,6 +338,55 @@ async fn a_dead_letter_that_cannot_be_written_stays_in_flight_with_back_off() {
     let account = running.account(0);
     assert_eq!((account.dead_lettered, account.handed_back), (0, 1));
     assert!((5..60).contains(&account.retried), "{}", account.retried);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_deploy_dead_letters_no_more_than_the_limit_and_says_so() {
+    let seen = Seen::default();
+    let picky = || {
+        FnBolt::any(|batch, out| {
+            let reject = |_: &mut crate::RecordMut<'_>| {
+                crate::Verdict::Reject(crate::Rejection::new("mapping", "never fits"))
+            };
+            batch.judge(out, reject);
+            Ok(())
+        })
+    };
+    let bolts = vec![
+        bolt("picky", rejecting_to(1), picky),
+        bolt("letters", vec![], sink(&seen)),
+    ];
+    let mut graph = graph(1, 1_000, 10, bolts);
+    graph.spouts[0].max_in_flight_records = 500;
+    graph.drain_timeout = Duration::from_secs(3);
+    graph.reject_limit = Some(crate::RejectLimit {
+        ratio: 0.05,
+        over: Duration::from_secs(60),
+    });
+    let local = LocalSet::new();
+    let running = start_here(graph, false, &local).expect("starts");
+    let finish = local
+        .run_until(async {
+            tokio::time::sleep(Duration::from_secs(50)).await;
+            let account = running.account(0);
+            assert_eq!(account.dead_lettered, 100, "what may be in any case");
+            assert_eq!(account.in_flight, 500, "the others wait: {account:?}");
+            let conditions = running.health().conditions();
+            let told = conditions.iter().find(|c| c.kind == "reject_limit");
+            let told = told.expect("it is said");
+            assert_eq!(told.component, "letters");
+            assert!(
+                told.text.starts_with("more than 5% of the records"),
+                "{told:?}"
+            );
+            running.stop();
+            running.finished().await
+        })
+        .await;
+    assert_eq!(finish, Finish::HandedBack);
+    let account = running.account(0);
+    assert_eq!((account.dead_lettered, account.handed_back), (100, 500));
+    assert_eq!((account.difference(), account.delivered), (0, 0));
 }
 
 fn rejecting_to(letters: usize) -> Vec<Output> {

@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 
 use super::problem::{Path, Problem, Problems};
 use super::tree::{Node, Value};
-use super::units::{ByteSize, Duration};
+use super::units::{ByteSize, Duration, Percent};
 use coerce::coerce;
 use words::{bounds_of, branches, format, is_a, one_of_names, types};
 
@@ -96,6 +96,7 @@ impl<'s> Checker<'s> {
             Value::String(text) => {
                 let fits = match format(schema) {
                     Some("duration") => text.parse::<Duration>().is_ok(),
+                    Some("percent") => text.parse::<Percent>().is_ok(),
                     Some("byte_size") => text.parse::<ByteSize>().is_ok(),
                     _ => true,
                 };

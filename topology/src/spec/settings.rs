@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::problem::{Path, Problem, Problems};
-use super::units::{ByteSize, Duration};
+use super::units::{ByteSize, Duration, Percent};
 
 /// Bounds and paces of a topology. All optional.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -23,6 +23,10 @@ pub struct Settings {
     pub retry_initial: Duration,
     /// Longest wait before failed records are sent again. From `retry_initial` to 1h. Default 30s.
     pub retry_max: Duration,
+    /// How much of what is read within a time may be dead-lettered, such as `{ratio: 5%, over: 1m}`;
+    /// 100 records within it may in any case. What is above that waits, and `/readyz` says so, so that
+    /// a bad deploy does not dead-letter a whole stream. By default everything may.
+    pub reject_limit: Option<RejectLimitSettings>,
     /// How long a stop waits for what is in flight. Default 30s.
     pub drain_timeout: Duration,
     /// Batches that wait at most on each edge that is not fused. Default 4.
@@ -33,6 +37,16 @@ pub struct Settings {
     pub queue_bytes: ByteSize,
 }
 
+/// How much of what is read may be dead-lettered.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RejectLimitSettings {
+    /// The part of the records that were read, such as `5%`.
+    pub ratio: Percent,
+    /// Within which time.
+    pub over: Duration,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -40,6 +54,7 @@ impl Default for Settings {
             max_attempts: 5,
             retry_initial: Duration::millis(100),
             retry_max: Duration::secs(30),
+            reject_limit: None,
             drain_timeout: Duration::secs(30),
             queue_batches: 4,
             queue_bytes: ByteSize::mib(8),

@@ -119,6 +119,35 @@ impl fmt::Display for ByteSize {
     }
 }
 
+/// A part of a whole: a whole number from 0 to 100 and `%`, such as `5%`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Percent(u8);
+
+impl Percent {
+    /// The part, from 0 to 1.
+    pub fn get(self) -> f64 {
+        f64::from(self.0) / 100.0
+    }
+}
+
+impl FromStr for Percent {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (number, unit) = split(text);
+        let number = number.parse().ok().filter(|number| *number <= 100);
+        number.filter(|_| unit == "%").map(Self).ok_or_else(|| {
+            format!("{text:?} is not a part: write a whole number from 0 to 100 and %, such as 5%")
+        })
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", self.0)
+    }
+}
+
 fn split(text: &str) -> (&str, &str) {
     let text = text.trim();
     let end = text
@@ -161,6 +190,32 @@ impl<'de> Deserialize<'de> for Duration {
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(FromText(std::marker::PhantomData, "a size such as 8MiB"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(FromText(std::marker::PhantomData, "a part such as 5%"))
+    }
+}
+
+impl Serialize for Percent {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl JsonSchema for Percent {
+    fn schema_name() -> Cow<'static, str> {
+        "Percent".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "percent", "examples": ["5%"]})
     }
 }
 
@@ -285,6 +340,14 @@ mod tests {
             let size: ByteSize = text.parse().expect(text);
             assert_eq!(size, ByteSize::bytes(bytes));
             assert_eq!(size.to_string(), shortest);
+        }
+        for percent in 0..=100 {
+            let part: Percent = format!("{percent}%").parse().expect("a part");
+            assert_eq!(part.to_string(), format!("{percent}%"));
+        }
+        assert_eq!("5%".parse().map(Percent::get), Ok(0.05));
+        for text in ["", "5", "%", "101%", "-1%", "0.5%", "5 s"] {
+            assert!(text.parse::<Percent>().is_err(), "{text}");
         }
         for text in [
             "",

@@ -83,6 +83,7 @@ fn graph() -> Graph {
             outputs: Vec::new(),
         }],
         retry: RetryPolicy::default(),
+        reject_limit: None,
         drain_timeout: Duration::from_secs(30),
         queue_batches: 2,
         queue_bytes: 1 << 20,

@@ -77,7 +77,7 @@ fn problems_of_the_whole_are_found() {
     check(
         json!({"settings": {"lane": 2, "max_attempts": 0}}),
         &[
-            "settings.lane: unknown option; expected one of drain_timeout, lanes, max_attempts, queue_batches, queue_bytes, retry_initial, retry_max; did you mean lanes?",
+            "settings.lane: unknown option; expected one of drain_timeout, lanes, max_attempts, queue_batches, queue_bytes, reject_limit, retry_initial, retry_max; did you mean lanes?",
             "settings.max_attempts: found the number 0; expected a number from 1 to 1000",
         ],
     );
@@ -203,7 +203,7 @@ fn what_could_not_be_read_leads_to_no_further_problem() {
     let (_, problems) = Spec::read_all(&root);
     assert_eq!(
         problems.to_string(),
-        "settings.lane: unknown option; expected one of drain_timeout, lanes, max_attempts, queue_batches, queue_bytes, retry_initial, retry_max; did you mean lanes?"
+        "settings.lane: unknown option; expected one of drain_timeout, lanes, max_attempts, queue_batches, queue_bytes, reject_limit, retry_initial, retry_max; did you mean lanes?"
     );
 }
 

@@ -102,6 +102,7 @@ pub(super) fn one_of_names(names: &BTreeSet<&str>) -> String {
 fn in_words<'a>(name: &'a str, schema: &'a Json) -> &'a str {
     match (name, format(schema)) {
         (_, Some("duration")) => "a duration such as 500ms, 2s or 10m",
+        (_, Some("percent")) => "a part such as 5%",
         (_, Some("byte_size")) => "a size such as 64KiB or 8MiB",
         ("integer", _) => "a whole number",
         ("number", _) => "a number",
