@@ -71,6 +71,10 @@ impl Bolt for Bolted {
             batch.answer(Answer::Delivered);
             return Ok(());
         }
+        if self.world.plant == Plant::KeepsABatch && self.kind.is_sink() && self.world.chance(20) {
+            std::mem::forget(batch);
+            return Ok(());
+        }
         self.pause().await;
         if self.kind != Kind::BulkSink
             && let Err(result) = self.survive(&records)
@@ -90,6 +94,10 @@ impl Bolt for Bolted {
                 if self.held.len() as u64 > self.world.within(0..4) {
                     self.send_off(out).await?;
                 }
+            }
+            Kind::Sink if self.world.plant == Plant::CountsAsDropped => {
+                let Written { batch, .. } = Written::of(&self.world, self.number, batch);
+                batch.answer(Answer::Dropped(testing::policy(0)));
             }
             Kind::Sink => {
                 let answered = Written::of(&self.world, self.number, batch);

@@ -310,6 +310,12 @@ impl Coordinator {
 
 fn graph(world: &Arc<World>, mailboxes: &[Vec<Arc<Mailbox>>]) -> Graph {
     let scenario = &world.scenario;
+    let plant = world.plant;
+    // A bound that is not kept.
+    let more = |planted: Plant, bound: usize| match plant == planted {
+        true => 20 * bound,
+        false => bound,
+    };
     let spouts = scenario.spouts.iter().enumerate().map(|(number, plan)| {
         let (world, mailboxes) = (Arc::clone(world), mailboxes[number].clone());
         SpoutNode {
@@ -323,10 +329,10 @@ fn graph(world: &Arc<World>, mailboxes: &[Vec<Arc<Mailbox>>]) -> Graph {
                 });
                 Ok(lanes.collect())
             }),
-            out: targets(&plan.out),
-            max_in_flight_records: scenario.max_in_flight_records,
-            max_in_flight_bytes: scenario.max_in_flight_bytes,
-            max_uncommitted: scenario.max_uncommitted,
+            out: targets(&plan.out, plant),
+            max_in_flight_records: more(Plant::ReadsTooMuch, scenario.max_in_flight_records),
+            max_in_flight_bytes: more(Plant::ReadsTooMuch, scenario.max_in_flight_bytes),
+            max_uncommitted: more(Plant::RunsAhead, scenario.max_uncommitted),
         }
     });
     let letters = scenario.letters();
@@ -349,9 +355,9 @@ fn graph(world: &Arc<World>, mailboxes: &[Vec<Arc<Mailbox>>]) -> Graph {
             id: format!("bolt-{number}").into(),
             make: Arc::new(move |context| Bolted::any(&world, number, &context)),
             outputs: vec![
-                Output::To(targets(&plan.out)),
+                Output::To(targets(&plan.out, plant)),
                 rejected,
-                Output::To(targets(&plan.other)),
+                Output::To(targets(&plan.other, plant)),
             ],
         }
     });
@@ -366,16 +372,21 @@ fn graph(world: &Arc<World>, mailboxes: &[Vec<Arc<Mailbox>>]) -> Graph {
         bolts: bolts.collect(),
         retry: scenario.retry,
         reject_limit: None,
-        drain_timeout: scenario.drain_timeout,
-        queue_batches: scenario.queue_batches,
-        queue_bytes: scenario.queue_bytes,
+        drain_timeout: match plant {
+            Plant::DrainsForLong => scenario.drain_timeout + 10 * CLOSE_LIMIT,
+            _ => scenario.drain_timeout,
+        },
+        queue_batches: more(Plant::QueuesTooMuch, scenario.queue_batches),
+        queue_bytes: more(Plant::QueuesTooMuch, scenario.queue_bytes),
     }
 }
 
-fn targets(edges: &[Edge]) -> Vec<Target> {
+fn targets(edges: &[Edge], plant: Plant) -> Vec<Target> {
     let targets = edges.iter().map(|edge| Target {
         bolt: edge.to,
         grouping: match edge.way {
+            Way::Local if plant == Plant::LosesTheOrder => Grouping::Shuffle,
+            Way::Fields if plant == Plant::ScattersKeys => Grouping::Shuffle,
             Way::Local => Grouping::Local,
             Way::Shuffle => Grouping::Shuffle,
             Way::Fields => Grouping::Fields(Arc::new(|record| {

@@ -1,7 +1,9 @@
 //! Whole topologies on one thread under a paused clock: random small graphs, random input, random
 //! failures, crashes and stops. One seed reproduces all of it; an oracle looks at every step.
 //!
-//! `ISOBAR_SIMULATION_SEEDS=100000` runs so many seeds, `ISOBAR_SIMULATION_SEED=17` one of them.
+//! `ISOBAR_SIMULATION_SEEDS=100000` runs so many seeds, `ISOBAR_SIMULATION_SEED=17` one of them;
+//! `tests/run simulation` runs a thousand, optimized. Each rule of the oracle has a mistake that it must
+//! catch when it is built in.
 
 mod bolts;
 mod life;
@@ -20,6 +22,9 @@ use testkit::services::setting;
 /// Seeds of an ordinary run: some ten seconds in a debug build.
 const SEEDS: u64 = 200;
 
+/// Seeds that may be needed to see a mistake that was built in.
+const CANARY_SEEDS: u64 = 100;
+
 /// How long one seed may take by the clock on the wall. A task that never yields cannot be stopped from
 /// within.
 const SEED_LIMIT: Duration = Duration::from_secs(60);
@@ -35,6 +40,24 @@ pub enum Plant {
     CommitsWhatWasRead,
     /// A sink calls an outage the records' fault.
     BlamesRecords,
+    /// A sink says of records that it has that they were dropped.
+    CountsAsDropped,
+    /// A sink keeps a batch for ever.
+    KeepsABatch,
+    /// A spout leaves out a record.
+    SkipsARecord,
+    /// More is in flight than may be.
+    ReadsTooMuch,
+    /// More is read ahead of the frontier than may be.
+    RunsAhead,
+    /// More waits in queues than may.
+    QueuesTooMuch,
+    /// Records go to any lane where the order is promised.
+    LosesTheOrder,
+    /// Records of one key go to any lane.
+    ScattersKeys,
+    /// A drain goes on after its time.
+    DrainsForLong,
 }
 
 #[test]
@@ -84,17 +107,42 @@ fn an_outage_that_dead_letters_is_caught() {
     );
 }
 
+/// One mistake for each of the other rules.
+#[test]
+fn every_rule_of_the_oracle_catches_the_mistake_that_it_is_there_for() {
+    for (plant, told) in [
+        (
+            Plant::CountsAsDropped,
+            "indexed, dropped, dead-lettered are",
+        ),
+        (Plant::KeepsABatch, "it hangs"),
+        (
+            Plant::SkipsARecord,
+            "records were handed out, the account says",
+        ),
+        (Plant::ReadsTooMuch, "in flight are too much"),
+        (Plant::RunsAhead, "records are read and not committed"),
+        (Plant::QueuesTooMuch, "is over its bound"),
+        (Plant::LosesTheOrder, "gets offset"),
+        (Plant::ScattersKeys, "on two lanes"),
+        (Plant::DrainsForLong, "the drain took"),
+    ] {
+        let violation = first_violation(plant);
+        assert!(violation.contains(told), "{plant:?}: {violation}");
+    }
+}
+
 /// The first seed that shows the mistake, of seeds that hold without it.
 fn first_violation(plant: Plant) -> String {
     let guard = Guard::new();
-    for seed in 0..50 {
+    for seed in 0..CANARY_SEEDS {
         guard.begins(seed);
         if let Err(violation) = life::run(seed, plant) {
             assert!(life::run(seed, Plant::Nothing).is_ok());
             return violation;
         }
     }
-    panic!("50 seeds did not show that {plant:?}");
+    panic!("{CANARY_SEEDS} seeds did not show that {plant:?}");
 }
 
 fn number(name: &str) -> Option<u64> {

@@ -55,6 +55,35 @@ fn nothing_is_lost_stored_twice_or_dead_lettered_through_a_mix_of_faults() {
     assert!(served.duplicates > 0 && account.already_present > 0);
 }
 
+/// One document in every batch can never be indexed: exactly those are dead-lettered, each once.
+#[test]
+fn one_bad_record_in_every_batch_takes_no_other_along() {
+    let server = BulkServer::start(Options::default()).expect("a free port");
+    let is_bad = |item: &Item<'_>| item.source.starts_with(b"{\"bad\"");
+    server.fail_items(u64::MAX, is_bad, ItemFault::mapping());
+    let setup = Setup {
+        partitions: 4,
+        records: 25_000,
+        batch: 100,
+        payload: |offset| match offset % 100 {
+            7 => format!("{{\"bad\":1,\"n\":{offset}}}"),
+            _ => format!("{{\"n\":{offset}}}"),
+        },
+        ..Setup::new("fault-mix-poison", &server)
+    }
+    .with(&json!({"body_bytes": "256KiB"}));
+    let ran = setup.run();
+    let counted = (ran.account.delivered, ran.account.dead_lettered);
+    assert_eq!(counted, (99_000, 1_000));
+    assert_eq!(server.statistics().documents, 99_000);
+    assert_eq!(ran.letters.len(), 1_000);
+    assert!(ran.letters.iter().all(|letter| letter.offset % 100 == 7));
+    // No good record was sent again for a bad one beside it.
+    assert_eq!(ran.account.retried, 0);
+    let served = server.statistics();
+    assert_eq!((served.items, served.faulted_items), (99_000, 1_000));
+}
+
 /// A number without a pattern: the finalizer of MurmurHash3.
 fn mixed(number: u64) -> u64 {
     let mut mixed = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
