@@ -1,6 +1,7 @@
 //! The end-to-end suites: one file each, against real services, run one after the other by
 //! `tests/run e2e`; those in `long` only when they are named. A service that is not there is a failure that says what to run, never a skip.
 
+mod alerts;
 mod bad_input;
 mod commands;
 mod exactly_once;

@@ -1,6 +1,7 @@
 //! The program's commands, run in the test's own process over operators that do what a topology file
 //! says, and as the built binary where no operator is needed.
 
+mod alerts;
 mod binary;
 mod http;
 mod lag;

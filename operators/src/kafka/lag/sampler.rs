@@ -30,9 +30,10 @@ struct Shared {
     stopped: Condvar,
 }
 
-/// Between two looks at whether other partitions are to be sampled: a member that has just started
-/// gets its partitions soon.
-const LOOK: Duration = Duration::from_millis(250);
+/// Between two looks at whether other partitions are to be sampled.
+const LOOK: Duration = Duration::from_secs(1);
+/// The same while there are none: a member that has just started gets its partitions soon.
+const FIRST_LOOK: Duration = Duration::from_millis(250);
 /// How long settings of topics are believed.
 const SETTINGS_LAST: Duration = Duration::from_secs(300);
 
@@ -105,7 +106,11 @@ impl Shared {
             let due = started + interval;
             loop {
                 let left = due.saturating_duration_since(clock::now());
-                if self.waits(left.min(LOOK)) {
+                let look = match lock(&self.engine).partitions().next() {
+                    Some(_) => LOOK,
+                    None => FIRST_LOOK,
+                };
+                if self.waits(left.min(look)) {
                     return;
                 }
                 let others = done.is_some_and(|done| self.has_others(done));

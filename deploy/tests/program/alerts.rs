@@ -1,0 +1,123 @@
+//! What is shipped for Prometheus, Alertmanager and Grafana names only what exists.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use isobar::metrics;
+use serde_json::Value;
+
+fn shipped(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn text(path: &str) -> String {
+    std::fs::read_to_string(shipped(path)).expect("it is shipped")
+}
+
+/// The names of metrics in a text.
+fn metrics_in(text: &str) -> BTreeSet<&str> {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .filter(|word| word.starts_with("isobar_") || word.starts_with("process_"))
+        .collect()
+}
+
+/// The names after `alert: `.
+fn alerts() -> BTreeSet<String> {
+    let rules = text("alerts/isobar.rules.yaml");
+    let lines = rules.lines();
+    lines
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_metric_that_rules_and_dashboards_name_exists() {
+    let known: BTreeSet<&str> = metrics::all().map(|metric| metric.name).collect();
+    // Types of operators define these; that they are exported is tested end to end.
+    let own = |name: &str| {
+        let kind = name.starts_with("isobar_spout_") || name.starts_with("isobar_bolt_");
+        kind && name.ends_with("_total")
+    };
+    for path in [
+        "alerts/isobar.rules.yaml",
+        "alerts/isobar.rules.test.yaml",
+        "dashboards/isobar.json",
+    ] {
+        let text = text(path);
+        let named = metrics_in(&text);
+        assert!(named.len() > 10, "{path}: {named:?}");
+        let missing = named
+            .iter()
+            .filter(|name| !known.contains(*name) && !own(name));
+        assert_eq!(missing.collect::<Vec<_>>(), Vec::<&&str>::new(), "{path}");
+    }
+}
+
+#[test]
+fn every_alert_has_its_page_its_severity_and_its_tests() {
+    let alerts = alerts();
+    assert!(alerts.len() >= 15, "{alerts:?}");
+    let pages = std::fs::read_dir(shipped("runbooks")).expect("it is shipped");
+    let pages: BTreeSet<String> = pages
+        .map(|page| page.expect("a file").file_name())
+        .filter_map(|name| Some(name.to_str()?.strip_suffix(".md")?.to_owned()))
+        .collect();
+    assert_eq!(alerts, pages);
+    let (rules, tests) = (
+        text("alerts/isobar.rules.yaml"),
+        text("alerts/isobar.rules.test.yaml"),
+    );
+    for alert in &alerts {
+        let linked = format!("runbook: deploy/runbooks/{alert}.md\n");
+        assert!(rules.contains(&linked), "{alert}");
+        assert!(tests.contains(&format!("  - name: {alert}\n")), "{alert}");
+        let page = text(&format!("runbooks/{alert}.md"));
+        for part in [
+            "What it means.",
+            "How to look.",
+            "What to do.",
+            "When it is over:",
+        ] {
+            assert!(page.contains(&format!("**{part}**")), "{alert}: {part}");
+        }
+    }
+    let severities = rules.matches("labels: {severity: ").count();
+    let known =
+        ["page", "ticket"].map(|word| rules.matches(&format!("severity: {word}}}")).count());
+    assert_eq!(
+        (severities, known.iter().sum()),
+        (alerts.len(), alerts.len())
+    );
+}
+
+#[test]
+fn inhibition_names_alerts_that_exist() {
+    let text = text("alerts/alertmanager.yaml");
+    let alerts = alerts();
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+    let named: BTreeSet<&str> = words
+        .filter(|word| word.starts_with("Isobar") && *word != "Isobar")
+        .collect();
+    assert!(named.len() >= 4, "{named:?}");
+    for name in named {
+        assert!(alerts.contains(name), "{name}");
+    }
+}
+
+#[test]
+fn the_dashboard_is_whole() {
+    let dashboard: Value = serde_json::from_str(&text("dashboards/isobar.json")).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let mut ids = BTreeSet::new();
+    for panel in panels {
+        assert!(ids.insert(panel["id"].as_u64()), "{panel}");
+        assert!(panel["title"].is_string(), "{panel}");
+        let targets = panel["targets"].as_array().expect("targets");
+        assert!(
+            targets.iter().all(|target| target["expr"].is_string()),
+            "{panel}"
+        );
+    }
+    assert!(panels.len() >= 12);
+}
