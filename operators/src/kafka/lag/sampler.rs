@@ -128,14 +128,18 @@ impl Shared {
         *waited.map_or_else(|poisoned| poisoned.into_inner().0, |(stop, _)| stop)
     }
 
-    /// Whether the running spout reads a partition that was not sampled.
+    /// Whether the running spout reads a partition that was not sampled, or none was.
     fn has_others(&self, done: &Done) -> bool {
         let engine = lock(&self.engine);
         // A failed round is repeated in its turn.
         if engine.failure().is_some() {
             return false;
         }
-        let mut known = engine.partitions();
+        let mut known = engine.partitions().peekable();
+        if known.peek().is_none() {
+            // A round without partitions asks nothing, and serves what the client reports meanwhile.
+            return true;
+        }
         let mut assigned = done().into_keys();
         assigned.any(|partition| !known.any(|known| *known == partition))
     }
