@@ -5,9 +5,12 @@ mod lag;
 mod offsets;
 mod operators;
 mod plan;
+mod replay;
 mod run;
 mod signals;
+mod source;
 mod validate;
+mod watch;
 
 use clap::Subcommand;
 use isobar_topology::Registry;
@@ -48,6 +51,10 @@ pub enum Command {
     ///
     /// Changes are shown only, unless --execute is given, and are refused while the group has members.
     Offsets(offsets::OffsetsArgs),
+    /// Sends a range of a topic through the topology once more, planned, bounded and verified
+    ///
+    /// Runs beside the live topology and touches nothing that its group has committed.
+    Replay(replay::ReplayArgs),
 }
 
 /// What every command gets.
@@ -75,6 +82,7 @@ impl Command {
             Command::Operators(args) => operators::execute(args, context),
             Command::Lag(args) => lag::execute(args, context),
             Command::Offsets(args) => offsets::execute(args, context),
+            Command::Replay(args) => replay::execute(args, context),
         }
     }
 

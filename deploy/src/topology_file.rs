@@ -95,6 +95,23 @@ impl TopologyFile {
         .map_err(|problems| self.refuse(problems))
     }
 
+    /// As [`TopologyFile::plan`], for a part of the topology that was made of its specification.
+    pub fn plan_part(
+        &self,
+        part: &Spec,
+        registry: &Registry,
+        cores: usize,
+    ) -> Result<Plan, Refused> {
+        let directory = self.path.parent().unwrap_or(FilePath::new(""));
+        plan_after(self.problems.clone(), part, registry, cores, directory)
+            .map_err(|problems| self.refuse(problems))
+    }
+
+    /// Where a relative path in the file leads.
+    pub fn beside(&self, path: &FilePath) -> PathBuf {
+        self.path.parent().unwrap_or(FilePath::new("")).join(path)
+    }
+
     /// Makes the answer out of the file's problems and `more`, which commands find on their own.
     pub fn refuse(&self, more: Problems) -> Refused {
         let unreadable = self.tree.unreadable();

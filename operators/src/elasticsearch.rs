@@ -6,7 +6,7 @@ pub(crate) mod body;
 pub(crate) mod connection;
 pub(crate) mod counts;
 pub(crate) mod deliver;
-mod document_id;
+pub(crate) mod document_id;
 pub(crate) mod exchange;
 pub(crate) mod held;
 pub(crate) mod hosts;

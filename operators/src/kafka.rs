@@ -39,7 +39,7 @@ mod table;
 pub use assignment::{Assignment, Held, Start, State};
 pub use conditions::{Condition, Subject};
 pub(crate) use config::topic_name_problem;
-pub use config::{ConsumerConfig, GroupProtocol, StartPolicy};
+pub use config::{ConsumerConfig, Fixed, GroupProtocol, StartPolicy};
 pub use consumer::{Handle, LanedConsumer};
 pub use create_topic::create_topic;
 pub use ffi::record::{Headers, Record, TimestampKind};

@@ -22,6 +22,7 @@ mod one_record;
 mod ordered;
 mod pattern;
 pub mod range;
+pub mod replay;
 #[cfg(test)]
 mod scratch;
 mod spouts;

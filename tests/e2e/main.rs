@@ -16,6 +16,7 @@ mod offsets;
 mod outage;
 mod outcomes;
 mod readme;
+mod replay;
 mod replicas;
 mod services;
 mod support;

@@ -172,4 +172,14 @@ fn a_group_is_moved_and_moved_back_and_never_while_it_runs() {
     let _ = changed(&offsets(isobar.setup(), &import));
     assert_eq!(committed(), [Some(500), Some(500)]);
     steps.done("refused while it runs");
+
+    let setup = Setup::new(TOPOLOGY).expect("a directory");
+    let setup = setup
+        .environment("KAFKA", kafka.brokers())
+        .environment("PLACE", "100");
+    let printed = setup.runbook("move-a-group.md", LIMIT);
+    let printed = printed.expect("its commands succeed");
+    assert!(printed.contains("400 again"), "{printed}");
+    assert_eq!(committed(), [Some(500), Some(500)]);
+    steps.done("the runbook");
 }

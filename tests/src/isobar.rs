@@ -93,7 +93,8 @@ impl Setup {
         let address = format!("127.0.0.1:{}", ports::free()?);
         let log = self.scratch.path().join("isobar.log");
         let output = self.scratch.path().join("isobar.out");
-        let launch = self.launch(&["run"], &log)?.output(&output);
+        let launch = self.launch(&["run"], &[&self.topology], &log)?;
+        let launch = launch.output(&output);
         let launch = launch.arguments(["--http", &address]);
         Ok(Isobar {
             output,
@@ -107,23 +108,63 @@ impl Setup {
     /// end, within `limit`. Any exit status is fine here.
     pub fn finish(&self, command: &[&str], limit: Duration) -> Result<Finished> {
         let errors = self.scratch.path().join("stderr");
-        finish_in(&self.scratch, self.launch(command, &errors)?, limit)
+        let launch = self.launch(command, &[&self.topology], &errors)?;
+        finish_in(&self.scratch, launch, limit)
+    }
+
+    /// As [`Setup::finish`], for a command that takes no topology file, such as `["replay", "run",
+    /// "plan.json"]`.
+    pub fn finish_alone(&self, command: &[&str], limit: Duration) -> Result<Finished> {
+        let errors = self.scratch.path().join("stderr");
+        finish_in(&self.scratch, self.launch(command, &[], &errors)?, limit)
     }
 
     /// Starts a command and returns at once, for callers that end it themselves.
     pub fn begin(&self, command: &[&str]) -> Result<Process> {
         let log = self.scratch.path().join("log");
-        Process::start(self.launch(command, &log)?)
+        Process::start(self.launch(command, &[&self.topology], &log)?)
     }
 
-    fn launch(&self, command: &[&str], log: &Path) -> Result<Launch> {
+    /// As [`Setup::begin`], for a command that takes no topology file.
+    pub fn begin_alone(&self, command: &[&str]) -> Result<Process> {
+        let log = self.scratch.path().join("log");
+        Process::start(self.launch(command, &[], &log)?)
+    }
+
+    /// Runs the commands of a runbook of `deploy/runbooks/`, block by block as they are written, in the
+    /// directory of the topology, which `$TOPOLOGY` names. Fails with what was printed when one of them
+    /// does; returns all that was printed otherwise.
+    pub fn runbook(&self, name: &str, limit: Duration) -> Result<String> {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/runbooks");
+        let page = page.join(name);
+        let text = std::fs::read_to_string(&page).with_context(|| format!("no {page:?}"))?;
+        let blocks = text.split("```sh\n").skip(1);
+        let blocks: Vec<&str> = blocks.filter_map(|rest| rest.split("```").next()).collect();
+        let program = binary()?;
+        let directory = program.parent().context("the program is in no directory")?;
+        let script = format!("export PATH={directory:?}:$PATH\n{}", blocks.concat());
+        let log = self.scratch.path().join("runbook.log");
+        let mut launch = Launch::new("bash", &log)
+            .arguments(["-euxo", "pipefail", "-c", &script])
+            .directory(self.scratch.path())
+            .environment("TOPOLOGY", &self.topology);
+        for (name, value) in &self.environment {
+            launch = launch.environment(name, value);
+        }
+        let ended = Process::run(launch, limit);
+        let printed = std::fs::read_to_string(&log).context("nothing was printed")?;
+        ended.with_context(|| printed.clone())?;
+        Ok(printed)
+    }
+
+    fn launch(&self, command: &[&str], files: &[&PathBuf], log: &Path) -> Result<Launch> {
         let program = match &self.program {
             Some(program) => program.clone(),
             None => binary()?,
         };
         let mut launch = Launch::new(program, log)
             .arguments(command)
-            .arguments([&self.topology])
+            .arguments(files)
             .arguments(&self.arguments)
             .directory(self.scratch.path());
         for (name, value) in &self.environment {

@@ -153,6 +153,12 @@ pub enum Grouping {
 pub type KeySlot = dyn Fn(Record<'_>) -> usize + Send + Sync;
 
 impl Graph {
+    /// The policy of this name by which records are dropped; `None` when the topology has none.
+    pub fn policy(&self, name: &str) -> Option<crate::Policy> {
+        let index = self.policies.iter().position(|policy| policy == name)?;
+        crate::Policy::new(index)
+    }
+
     /// For each bolt the number of its task: the bolt that heads it.
     ///
     /// The edges between tasks have no cycle: a task is entered at its head only, and the graph of

@@ -8,15 +8,15 @@ mod saved;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use isobar_operators::lag::{self, Source};
+use isobar_operators::lag::Source;
 use isobar_operators::offsets::{Group, Position};
-use isobar_operators::range::{PartitionNumbers, Place, Selection};
+use isobar_operators::range::{Place, Selection};
 use isobar_topology::clock;
-use isobar_topology::spec::units::Duration;
 use serde_json::json;
 
 use super::Context;
-use crate::cli::{FileArgs, OutputArgs};
+use super::source::{OfArgs, SelectionArgs, asking};
+use crate::cli::OutputArgs;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Format, Table, known, number};
 use change::{Row, Write};
@@ -100,33 +100,6 @@ Examples:
 
 Nothing is changed without --execute. The group must have no members: stop the topology before.";
 
-/// Whose group is meant.
-#[derive(Args, Debug)]
-struct OfArgs {
-    #[command(flatten)]
-    file: FileArgs,
-
-    /// The spout whose group is meant, where the topology has several that read Kafka.
-    #[arg(long, value_name = "SPOUT")]
-    spout: Option<String>,
-
-    /// How long each of a few questions to the brokers may take.
-    #[arg(long, value_name = "TIME", default_value = "10s")]
-    timeout: Duration,
-}
-
-/// Which of its partitions are meant.
-#[derive(Args, Debug)]
-struct SelectionArgs {
-    /// Of this topic only. Can be given several times.
-    #[arg(long, value_name = "TOPIC")]
-    topic: Vec<String>,
-
-    /// These partitions only, such as 0,3,7-9.
-    #[arg(long, value_name = "NUMBERS")]
-    partitions: Option<PartitionNumbers>,
-}
-
 /// How a change is made.
 #[derive(Args, Debug)]
 struct WriteArgs {
@@ -189,16 +162,6 @@ pub(super) fn execute(args: &OffsetsArgs, mut context: Context<'_>) -> Outcome {
     }
 }
 
-/// A question that found no answer, or one that names what is not there.
-fn asking(error: isobar_operators::kafka::error::Error) -> Failure {
-    let exit = match &error {
-        isobar_operators::kafka::error::Error::Config(_) => Exit::Usage,
-        error if error.is_transient() => Exit::Undetermined,
-        _ => Exit::Failed,
-    };
-    Failure::new(exit, error.into())
-}
-
 /// The group of a spout.
 struct Subject {
     topology: String,
@@ -208,16 +171,9 @@ struct Subject {
 
 impl Subject {
     fn of(args: &OfArgs, context: &mut Context<'_>) -> Result<Self, Failure> {
-        // The whole file is checked, so that what is wrong with it is said in the same words everywhere.
-        let (file, _) = args.file.plan(&mut context.environment, context.registry)?;
-        let spec = file.spec()?;
-        let sources =
-            lag::sources(spec).map_err(|problems| Failure::from(file.refuse(problems)))?;
-        let source = choose(sources, args.spout.as_deref())
-            .map_err(|why| Failure::usage(format!("{}: {why}", args.file.file.display())))?;
-        let group = Group::of(&source, args.timeout.get()).map_err(asking)?;
+        let (file, source, group) = args.find(context)?;
         Ok(Self {
-            topology: spec.name.clone(),
+            topology: file.spec()?.name.clone(),
             source,
             group,
         })
@@ -276,39 +232,6 @@ fn restored(
         .map_err(|why| Failure::usage(format!("{}: {why}", from.display())))?;
     let positions = subject.positions(&Selection::default())?;
     Ok((subject, saved, positions))
-}
-
-impl SelectionArgs {
-    fn selection(&self) -> Selection {
-        Selection {
-            topics: self.topic.clone(),
-            partitions: self.partitions.clone(),
-        }
-    }
-}
-
-/// The source that is meant.
-fn choose(mut sources: Vec<Source>, spout: Option<&str>) -> Result<Source, String> {
-    let names: Vec<String> = sources.iter().map(|one| one.spout.clone()).collect();
-    let position = match (spout, names.as_slice()) {
-        (_, []) => return Err("no spout reads Kafka".to_owned()),
-        (None, [_]) => Some(0),
-        (None, names) => {
-            return Err(format!(
-                "several spouts read Kafka: say which with --spout, one of {}",
-                names.join(", ")
-            ));
-        }
-        (Some(spout), names) => names.iter().position(|name| name == spout),
-    };
-    match position {
-        Some(position) => Ok(sources.swap_remove(position)),
-        None => Err(format!(
-            "no spout {} reads Kafka; there is {}",
-            spout.unwrap_or_default(),
-            names.join(", ")
-        )),
-    }
 }
 
 fn show(

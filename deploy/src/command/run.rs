@@ -1,30 +1,28 @@
 //! `isobar run`: runs a topology, serves its HTTP API, and says at the end what became of each record.
 
-mod report;
+pub(super) mod report;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
 use isobar_topology::spec::units;
-use isobar_topology::{Domain, Finish, OperatorError, clock};
+use isobar_topology::{Domain, OperatorError};
 
 use super::Context;
 use super::signals::Signals;
+use super::watch::Run;
 use crate::cli::{FileArgs, MetricsArgs, OutputArgs};
 use crate::configuration;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::http::{self, Bind, Server};
 use crate::lag::Watches;
-use crate::metrics::Recorder;
 use crate::observer::Observer;
-use crate::output::{Format, number};
+use crate::output::Format;
 use crate::plan_document::PlanDocument;
-use crate::progress::{Progress, Screen};
-use report::{End, Report};
+use report::Report;
 
 /// What `run` takes.
 #[derive(Args, Debug)]
@@ -73,11 +71,6 @@ While it runs:
   curl http://127.0.0.1:10132/accounting    what became of every record
   curl http://127.0.0.1:10132/              all that can be asked for";
 
-/// How often the run is looked at.
-const TICK: Duration = Duration::from_millis(200);
-/// How long closing may take after giving up: the systems that would be waited for are away.
-const CLOSE_AFTER_GIVING_UP: Duration = Duration::from_secs(10);
-
 pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     let (file, plan) = args.file.plan(&mut context.environment, context.registry)?;
     let document = PlanDocument::of(&plan);
@@ -101,7 +94,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         let observer = Arc::new(observer);
         announce(&observer, server.as_ref());
         let run = Run {
-            args,
+            give_up_after: args.exit_when_caught_up.then_some(args.give_up_after),
             screen: &context.screen,
             observer: &observer,
             signals,
@@ -134,7 +127,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
 }
 
 /// A spout that cannot be started: what the topology file says is wrong, or something else.
-fn refused(error: OperatorError) -> Failure {
+pub(super) fn refused(error: OperatorError) -> Failure {
     let exit = match error.domain {
         Domain::User => Exit::Usage,
         Domain::External | Domain::Internal => Exit::Failed,
@@ -151,100 +144,4 @@ fn announce(observer: &Observer, server: Option<&Server>) {
         http = http.as_deref().unwrap_or("off"),
         "Started"
     );
-}
-
-/// A run under way.
-struct Run<'a> {
-    args: &'a RunArgs,
-    screen: &'a Screen,
-    observer: &'a Observer,
-    signals: Signals,
-}
-
-impl Run<'_> {
-    /// Waits until the topology ends: by itself, by signals, or because nothing moves.
-    async fn watch(mut self) -> End {
-        let running = &self.observer.running;
-        let finished = running.finished();
-        tokio::pin!(finished);
-        let mut ticks = tokio::time::interval(TICK);
-        let mut progress = Progress::new();
-        let mut upkeep = clock::now();
-        let mut stopped_by = None;
-        loop {
-            tokio::select! {
-                biased;
-                finish = &mut finished => return End::Finished { finish, stopped_by },
-                signal = self.signals.next() => match stopped_by {
-                    None => {
-                        self.stop_on(signal);
-                        stopped_by = Some(signal);
-                    }
-                    Some(_) => return End::CutShort(signal),
-                },
-                _ = ticks.tick() => {}
-            }
-            if clock::now() >= upkeep {
-                self.observer.recorder.upkeep();
-                upkeep = clock::now() + Recorder::UPKEEP_INTERVAL;
-            }
-            let account = self.observer.accounting();
-            let elsewhere = running.health().progress();
-            let still_for = progress.still_for(&account, elsewhere);
-            let reasons = self.observer.reasons();
-            self.screen.show(|| {
-                let lag = self.observer.lag.total(&self.observer.running);
-                progress.line(&account, lag, &reasons)
-            });
-            let bounded = self.args.exit_when_caught_up && stopped_by.is_none();
-            if bounded && still_for >= self.args.give_up_after.get() {
-                return self.give_up(reasons, &mut finished).await;
-            }
-        }
-    }
-
-    fn stop_on(&self, signal: &str) {
-        let (records, _) = self.in_flight();
-        tracing::info!(
-            signal,
-            in_flight = records,
-            "Stopping: reading has ended, what is in flight is waited for; a second signal ends at once"
-        );
-        self.observer.stopping();
-        self.observer.running.stop();
-    }
-
-    /// Ends a bounded run that does not get on. What is in flight is not waited for again.
-    async fn give_up(
-        &self,
-        mut reasons: Vec<String>,
-        finished: &mut (impl Future<Output = Finish> + Unpin),
-    ) -> End {
-        if reasons.is_empty() {
-            let (records, _) = self.in_flight();
-            reasons.push(format!(
-                "no operator says what is wrong; {} records are in flight",
-                number(records)
-            ));
-        }
-        tracing::error!(
-            reasons = reasons.join("; "),
-            "Giving up: nothing was read or settled"
-        );
-        self.observer.stopping();
-        self.observer.running.stop_within(Duration::ZERO);
-        let _ = tokio::time::timeout(CLOSE_AFTER_GIVING_UP, finished).await;
-        End::GaveUp {
-            after: self.args.give_up_after.to_string(),
-            reasons,
-        }
-    }
-
-    fn in_flight(&self) -> (usize, usize) {
-        let spouts = 0..self.observer.running.graph().spouts.len();
-        let each = spouts.map(|spout| self.observer.running.in_flight(spout));
-        each.fold((0, 0), |sum, (records, bytes)| {
-            (sum.0 + records, sum.1 + bytes)
-        })
-    }
 }

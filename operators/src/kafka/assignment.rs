@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 
 use super::admin::TopicPartition;
 
@@ -20,6 +20,8 @@ pub struct Assignment {
     state: AtomicU8,
     next: AtomicI64,
     committed: AtomicI64,
+    /// Nothing more of it is fetched, although it is ours.
+    stopped: AtomicBool,
 }
 
 /// Where reading of an assignment starts.
@@ -100,6 +102,7 @@ impl Assignment {
                 NONE
             }),
             state: AtomicU8::new(OWNED),
+            stopped: AtomicBool::new(false),
             start,
         }
     }
@@ -125,6 +128,15 @@ impl Assignment {
 
     pub(crate) fn is_owned(&self) -> bool {
         self.state.load(Ordering::Acquire) == OWNED
+    }
+
+    /// Whether it is ours and more of it is wanted.
+    pub(crate) fn is_read(&self) -> bool {
+        self.is_owned() && !self.stopped.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn set_state(&self, state: State) {

@@ -1,6 +1,7 @@
 //! What a consumer needs to know, checked, and the client settings that follow from it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -8,6 +9,7 @@ use rdkafka::types::RDKafkaType;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::admin::TopicPartition;
 use super::connection::KafkaConnection;
 use super::ffi::pattern::Pattern;
 use super::options;
@@ -34,6 +36,19 @@ pub struct ConsumerConfig {
     pub revoke_drain_timeout: Duration,
     /// Settings of librdkafka for this consumer alone, on top of the connection's.
     pub options: BTreeMap<String, String>,
+    /// Reads these partitions, whatever a group decides; `topics` and `start` then count for nothing,
+    /// and the group is where progress is kept.
+    pub fixed: Option<Arc<Fixed>>,
+}
+
+/// Partitions that one consumer alone reads, from what its group committed, else from fixed offsets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fixed {
+    /// Each partition with the half-open range of offsets that is wanted.
+    pub ranges: BTreeMap<TopicPartition, (i64, i64)>,
+    /// The ids of the topics that are meant, where they are known: a topic that was made again since is
+    /// held.
+    pub topic_ids: BTreeMap<String, String>,
 }
 
 /// Where a partition starts for which the group has committed nothing.
@@ -256,6 +271,7 @@ impl ConsumerConfig {
             queue_size: 64 << 20,
             revoke_drain_timeout: Duration::from_millis(500),
             options: BTreeMap::new(),
+            fixed: None,
         }
     }
 }

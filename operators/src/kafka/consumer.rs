@@ -15,7 +15,7 @@ use super::error::Error;
 use super::ffi::commit;
 use super::lane::LaneReader;
 use super::log::lock;
-use super::mailbox::Frontier;
+use super::mailbox::{Frontier, Request};
 use super::session;
 use super::shared::{Closed, Counts, Shared, add, commit_list};
 
@@ -144,6 +144,13 @@ impl Handle {
     #[cfg(test)]
     pub(crate) fn shared(&self) -> &Shared {
         &self.inner.shared
+    }
+
+    /// Stops fetching a partition of which nothing more is wanted. It stays ours: what is answered of it
+    /// can be committed.
+    pub fn stop_reading(&self, assignment: &Arc<Assignment>) {
+        let request = Request::Stop(Arc::clone(assignment));
+        self.inner.shared.request(request);
     }
 
     /// Leaves the group and frees everything, waiting at most `within`; `None` when it takes

@@ -159,6 +159,8 @@ pub(crate) enum Request {
     Failed(Arc<Assignment>),
     /// Nothing came since the partition was moved, and the lane's queue is empty.
     Silent(Arc<Assignment>, i64),
+    /// Nothing more of the partition is wanted: stop fetching it.
+    Stop(Arc<Assignment>),
 }
 
 /// A lane's mailbox and its event.

@@ -120,6 +120,14 @@ impl Context {
         }
     }
 
+    /// Gives up every partition, after its lane said how far it is.
+    pub(crate) fn release(&self, client: &BaseConsumer<Self>) {
+        let registry = lock(&self.shared.registry);
+        let ours: Vec<TopicPartition> = registry.assignments.keys().cloned().collect();
+        drop(registry);
+        self.revoke(client, &ours);
+    }
+
     fn revoke(&self, client: &BaseConsumer<Self>, partitions: &[TopicPartition]) {
         let shared = &self.shared;
         let lost = client.assignment_lost();

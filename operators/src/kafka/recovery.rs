@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use isobar_topology::clock::{self, Instant};
@@ -102,7 +103,11 @@ impl Recovery {
 
     fn request(&mut self, shared: &Shared, client: &Client, request: Request) {
         match request {
-            Request::Seek(assignment, to) if assignment.is_owned() => {
+            Request::Stop(assignment) if assignment.is_read() => {
+                assignment.stop();
+                unassign(shared, client, std::slice::from_ref(&assignment.partition));
+            }
+            Request::Seek(assignment, to) if assignment.is_read() => {
                 add(&shared.counters.seeks, 1);
                 if seek(client, &assignment.partition, to) {
                     moved(shared, &assignment, to);
@@ -126,7 +131,7 @@ impl Recovery {
                     self.later(VERIFY_AFTER, Step::Cured(assignment));
                 }
             }
-            Request::Silent(assignment, next) if assignment.is_owned() => {
+            Request::Silent(assignment, next) if assignment.is_read() => {
                 let uncommitted = shared.config.reads_uncommitted();
                 match bounds(client, &assignment.partition, uncommitted) {
                     Ok((_, end)) if end > next => self.restart(shared, client, assignment, next),
@@ -139,24 +144,24 @@ impl Recovery {
                     }
                 }
             }
-            Request::Seek(..) | Request::Silent(..) => {}
+            Request::Seek(..) | Request::Silent(..) | Request::Stop(_) => {}
         }
     }
 
     fn step(&mut self, shared: &Shared, client: &Client, step: Step) {
         match step {
-            Step::Bounds(assignment, next) if assignment.is_owned() => {
+            Step::Bounds(assignment, next) if assignment.is_read() => {
                 self.decide(shared, client, assignment, next);
             }
-            Step::Resume(assignment, at) if assignment.is_owned() => {
+            Step::Resume(assignment, at) if assignment.is_read() => {
                 moved(shared, &assignment, at);
                 assign_at(shared, client, &[(Arc::clone(&assignment), at)], false);
                 self.later(VERIFY_AFTER, Step::Verify(assignment));
             }
-            Step::Verify(assignment) if assignment.is_owned() => {
+            Step::Verify(assignment) if assignment.is_read() => {
                 shared.mailboxes[assignment.lane].push(Control::Verify(assignment));
             }
-            Step::Forward(assignment) if assignment.is_owned() => {
+            Step::Forward(assignment) if assignment.is_read() => {
                 if let Some(session) = shared.session() {
                     send_to_lane(client, &session, &assignment);
                 }
@@ -357,6 +362,14 @@ impl Shared {
             .partitions
             .extend(failed.into_iter().map(|(partition, _)| partition));
         postponed.again = Some(clock::now() + AGAIN_AFTER);
+    }
+
+    /// Takes partitions over that no group gives: their start is asked for at the next look.
+    pub(crate) fn own(&self, partitions: Vec<TopicPartition>) {
+        let mut postponed = lock(&self.postponed);
+        postponed.partitions = partitions;
+        postponed.again = Some(clock::now());
+        self.joined.store(true, Ordering::Release);
     }
 
     /// Forgets postponed partitions that are being taken away.

@@ -51,8 +51,13 @@ pub(crate) fn open(shared: &Arc<Shared>) -> Result<Session, Error> {
     }
     let session = Session { client, queues };
     *lock(&shared.session) = Some(session.clone());
-    let topics: Vec<&str> = shared.config.topics.iter().map(String::as_str).collect();
-    session.client.subscribe(&topics).map_err(refused)?;
+    match &shared.config.fixed {
+        Some(fixed) => shared.own(fixed.ranges.keys().cloned().collect()),
+        None => {
+            let topics: Vec<&str> = shared.config.topics.iter().map(String::as_str).collect();
+            session.client.subscribe(&topics).map_err(refused)?;
+        }
+    }
     add(&shared.counters.clients, 1);
     Ok(session)
 }
@@ -137,6 +142,10 @@ fn close_asked_within(shared: &Shared, within: Duration) -> bool {
 /// An `unsubscribe` before is no part of it: librdkafka 2.12 then sometimes closes without leaving,
 /// and the group waits for the session time-out; members with an instance id do leave.
 fn leave(shared: &Shared, client: &Client) {
+    if shared.config.fixed.is_some() {
+        // Nobody else gives or takes these partitions.
+        client.context().release(client);
+    }
     if let Err(error) = client.close_queue() {
         tracing::warn!(%error, "The Kafka client cannot be closed");
         return;

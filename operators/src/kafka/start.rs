@@ -13,7 +13,7 @@ use rdkafka::consumer::Consumer;
 use super::admin::{self, Spec, TopicPartition};
 use super::assignment::{Held, Start};
 use super::commit_metadata::CommitMetadata;
-use super::config::StartPolicy;
+use super::config::{Fixed, StartPolicy};
 use super::error::code_of;
 use super::ffi::list;
 use super::shared::{Client, Shared};
@@ -42,7 +42,10 @@ pub(crate) fn find(shared: &Shared, client: &Client, partitions: &[TopicPartitio
         .filter(|partition| !commits.contains_key(partition) && !failed.contains_key(partition))
         .cloned()
         .collect();
-    let offsets = by_policy(shared, client, &fresh, &mut failed);
+    let offsets = match &shared.config.fixed {
+        Some(fixed) => first_offsets(fixed),
+        None => by_policy(shared, client, &fresh, &mut failed),
+    };
 
     let mut found = Vec::new();
     for partition in partitions {
@@ -59,8 +62,8 @@ pub(crate) fn find(shared: &Shared, client: &Client, partitions: &[TopicPartitio
                 from_commit: false,
                 metadata: None,
                 cluster_id: Arc::clone(&cluster_id),
+                held: made_again(shared, partition, topic_id.as_ref()),
                 topic_id,
-                held: None,
             },
             (None, None) => {
                 let _ = failed.insert(partition.clone(), "no answer for its offset".to_owned());
@@ -98,6 +101,29 @@ fn from_commit(
         topic_id,
         held,
     }
+}
+
+/// Where the ranges start that are wanted.
+fn first_offsets(fixed: &Fixed) -> BTreeMap<TopicPartition, i64> {
+    let ranges = fixed.ranges.iter();
+    ranges
+        .map(|(partition, (from, _))| (partition.clone(), *from))
+        .collect()
+}
+
+/// Why a range means nothing, if its topic is another one by now.
+fn made_again(shared: &Shared, partition: &TopicPartition, found: Option<&String>) -> Option<Held> {
+    let meant = shared
+        .config
+        .fixed
+        .as_ref()?
+        .topic_ids
+        .get(&*partition.topic)?;
+    let found = found.filter(|found| *found != meant)?;
+    Some(Held::OtherTopic {
+        committed: meant.clone(),
+        found: found.clone(),
+    })
 }
 
 type Failures = BTreeMap<TopicPartition, String>;

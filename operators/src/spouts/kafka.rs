@@ -9,6 +9,8 @@ mod fill;
 mod lane;
 mod member;
 mod owned;
+mod pace;
+mod replay;
 mod source;
 mod tally;
 
@@ -16,7 +18,7 @@ use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Problems, parse_config};
 use isobar_topology::{
-    AnySpout, MakeSpout, OperatorError, Prepare, PreparedSpout, SpoutContext, SpoutType,
+    AnySpout, MakeSpout, OperatorError, Policy, Prepare, PreparedSpout, SpoutContext, SpoutType,
 };
 
 use crate::connections::problems_of;
@@ -29,6 +31,9 @@ use lane::Lane;
 use member::{Member, Settings};
 
 pub(crate) use config::KafkaConfig;
+pub(crate) use pace::Rate;
+pub(crate) use replay::replay;
+pub(crate) use source::source;
 
 pub(super) const TYPE: SpoutType = SpoutType {
     name: "kafka",
@@ -60,19 +65,11 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedS
     let tombstones = match config.on_tombstone {
         config::OnTombstone::Pass => None,
         config::OnTombstone::Drop => {
-            let name = format!("{}.tombstone", component.id);
+            let name = tombstone_policy(&component.id);
             Some(prepare.policy(&name, &component.path.key("on_tombstone"))?)
         }
     };
-    let settings = Settings {
-        limits: Limits {
-            records: config.batch_records_max,
-            bytes: config.batch_bytes_max.get().max(1),
-        },
-        tombstones,
-        commit_interval: config.commit_interval.get(),
-        revoke_drain_timeout: config.revoke_drain_timeout.get(),
-    };
+    let settings = settings(&config, tombstones);
     // Each lane may have taken one batch too many when the bound on what is in flight is reached.
     let per_lane = settings.limits.held_at_most() + settings.limits.bytes;
     let read = consumer.clone();
@@ -89,6 +86,24 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedS
         facts: facts(&config, &consumer),
         start: Box::new(move |context| start(&consumer, settings, context)),
     })
+}
+
+/// The name of the policy that drops tombstones.
+fn tombstone_policy(spout: &str) -> String {
+    format!("{spout}.tombstone")
+}
+
+fn settings(config: &KafkaConfig, tombstones: Option<Policy>) -> Settings {
+    Settings {
+        limits: Limits {
+            records: config.batch_records_max,
+            bytes: config.batch_bytes_max.get().max(1),
+        },
+        tombstones,
+        commit_interval: config.commit_interval.get(),
+        revoke_drain_timeout: config.revoke_drain_timeout.get(),
+        rate: None,
+    }
 }
 
 fn facts(config: &KafkaConfig, consumer: &ConsumerConfig) -> Vec<(String, String)> {
@@ -131,7 +146,15 @@ fn start(
 ) -> Result<Vec<MakeSpout>, OperatorError> {
     let (handle, readers) =
         LanedConsumer::start(consumer.clone(), context.lanes).map_err(operator_error)?;
-    let bounded = context.bounded.then(Arc::<Bounded>::default);
+    let fixed = consumer.fixed.clone();
+    let bounded = match &fixed {
+        Some(fixed) => {
+            let ranges = fixed.ranges.iter();
+            let ends = ranges.map(|(partition, (_, end))| (partition.clone(), *end));
+            Some(Arc::new(Bounded::up_to(ends.collect())))
+        }
+        None => context.bounded.then(Arc::<Bounded>::default),
+    };
     let member = Arc::new(Member::new(
         context.id,
         handle,
@@ -139,10 +162,11 @@ fn start(
         context.health,
         settings,
         bounded,
+        fixed,
         &context.counters,
         context.lanes,
     ));
-    if context.bounded {
+    if context.bounded && consumer.fixed.is_none() {
         let mut connection = consumer.connection.clone();
         // Whether open transactions are read decides where the end is.
         connection.options.extend(consumer.options.clone());

@@ -6,9 +6,9 @@ use isobar_operators::kafka::admin::TopicPartition;
 use isobar_operators::offsets::{Change, Group, Position};
 use serde_json::json;
 
-use super::asking;
 use super::saved::{Saved, SavedOffset};
 use crate::command::Context;
+use crate::command::source::asking;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Format, Table, number};
 

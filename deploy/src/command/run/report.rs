@@ -6,6 +6,7 @@ use isobar_topology::{Finish, Output, Running, Stream};
 use serde::Serialize;
 
 use crate::accounting::Accounting;
+use crate::command::watch::End;
 use crate::exit::Exit;
 use crate::lag::{self, SpoutLag};
 use crate::observer::Observer;
@@ -18,24 +19,9 @@ const VERSION: u32 = 1;
 /// How long one question about the lag may take at the end of a run.
 const LAG_WITHIN: Duration = Duration::from_secs(2);
 
-/// How a run ended.
-#[derive(Clone, Debug)]
-pub(super) enum End {
-    /// The topology ended.
-    Finished {
-        finish: Finish,
-        /// The signal that stopped it, if it did not end by itself.
-        stopped_by: Option<&'static str>,
-    },
-    /// A second signal.
-    CutShort(&'static str),
-    /// Nothing moved for so long.
-    GaveUp { after: String, reasons: Vec<String> },
-}
-
 /// The report.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(in crate::command) struct Report {
     version: u32,
     topology: String,
     /// `drained`, `handed_back`, `gave_up`, `cut_short` or `broken`.
@@ -49,7 +35,7 @@ pub(super) struct Report {
     /// Records that bolts rejected or the runtime gave up on: dead letters that are written, what a
     /// policy dropped, and what other bolts took over, that with repetitions.
     rejected: u64,
-    accounting: Accounting,
+    pub(in crate::command) accounting: Accounting,
     statistics: Statistics,
     /// As the brokers say it after the end: of all partitions, whoever reads them.
     lag: Vec<SpoutLag>,
@@ -59,7 +45,12 @@ pub(super) struct Report {
 
 impl Report {
     /// Makes the report of a run that has ended; `bounded` ones were to catch up.
-    pub(super) fn of(observer: &Observer, end: End, bounded: bool, fail_on_reject: bool) -> Self {
+    pub(in crate::command) fn of(
+        observer: &Observer,
+        end: End,
+        bounded: bool,
+        fail_on_reject: bool,
+    ) -> Self {
         let accounting = observer.accounting();
         let statistics = observer.statistics();
         let rejected = rejected(&observer.running, &accounting, &statistics);
@@ -123,12 +114,17 @@ impl Report {
         }
     }
 
-    pub(super) fn exit(&self) -> Exit {
+    /// One sentence.
+    pub(in crate::command) fn summary(&self) -> &str {
+        &self.summary
+    }
+
+    pub(in crate::command) fn exit(&self) -> Exit {
         self.exit
     }
 
     /// The text for people.
-    pub(super) fn text(&self) -> String {
+    pub(in crate::command) fn text(&self) -> String {
         let mut text = format!(
             "{}: {}\n\n{}\n{}",
             self.topology,
@@ -147,7 +143,7 @@ impl Report {
     }
 
     /// Says on standard error why the exit code is not 0.
-    pub(super) fn say_why(&self, screen: &Screen) {
+    pub(in crate::command) fn say_why(&self, screen: &Screen) {
         for why in &self.why {
             screen.line(&format!("isobar: {why}"));
         }

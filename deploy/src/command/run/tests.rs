@@ -1,12 +1,13 @@
 //! Ends of runs under a paused clock: signals, and sinks that never answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use isobar_topology::testing::{FnBolt, source_batch};
 use isobar_topology::{
     Answer, AnyBolt, AnySpout, BoltNode, Graph, Grouping, Health, MakeSpout, Next, Output,
-    Rejection, RetryPolicy, Spout, SpoutContext, SpoutNode, Symbols, Target,
+    Rejection, RetryPolicy, Spout, SpoutContext, SpoutNode, Symbols, Target, clock,
 };
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
@@ -15,6 +16,8 @@ use super::*;
 use crate::cli::Cli;
 use crate::command::Command;
 use crate::lag::Watches;
+use crate::metrics::Recorder;
+use crate::progress::Screen;
 
 /// Hands out ten records and waits for more.
 struct Ten {
@@ -126,7 +129,7 @@ async fn run_graph<F: Future<Output = ()>>(
     let (send, receive) = mpsc::channel(2);
     let screen = Screen::to(std::io::sink());
     let run = Run {
-        args: &args,
+        give_up_after: args.exit_when_caught_up.then_some(args.give_up_after),
         screen: &screen,
         observer: &observer,
         signals: Signals::Test(receive),

@@ -38,6 +38,14 @@ pub(super) struct Bounded {
 }
 
 impl Bounded {
+    /// With ends that are known beforehand.
+    pub(super) fn up_to(ends: BTreeMap<TopicPartition, i64>) -> Self {
+        Self {
+            ends: OnceLock::from(ends),
+            ..Self::default()
+        }
+    }
+
     /// Notes how far a partition was read: everything before `next`.
     pub(super) fn reached(&self, assignment: &Assignment, next: i64) {
         let Some(ends) = self.ends.get() else {

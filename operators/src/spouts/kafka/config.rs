@@ -157,6 +157,7 @@ impl KafkaConfig {
             queue_size: self.queue_size.get() as u64,
             revoke_drain_timeout: self.revoke_drain_timeout.get(),
             options: self.options.clone(),
+            fixed: None,
         }
     }
 }

@@ -18,6 +18,17 @@ pub(super) struct Fill<'a> {
     dropped: Vec<(u32, Policy)>,
     /// Keys and values of the batch.
     bytes: usize,
+    /// The first offset that is not wanted.
+    end: i64,
+    beyond: bool,
+}
+
+/// What came of a read.
+pub(super) struct Filled {
+    /// `None` when no record was wanted.
+    pub(super) batch: Option<SourceBatch>,
+    /// There were records beyond the end of what is wanted of the partition.
+    pub(super) beyond: bool,
 }
 
 impl<'a> Fill<'a> {
@@ -33,17 +44,25 @@ impl<'a> Fill<'a> {
             batch: None,
             dropped: Vec::new(),
             bytes: 0,
+            end: i64::MAX,
+            beyond: false,
         }
     }
 
-    /// The batch, `None` when nothing was handed out.
-    pub(super) fn finish(self) -> Option<SourceBatch> {
-        let batch = self.batch.filter(|batch| !batch.is_empty())?;
-        *self.header_bytes = (batch.bytes() - self.bytes).div_ceil(batch.len());
-        Some(SourceBatch {
-            arena: batch.finish(),
-            dropped: self.dropped,
-        })
+    /// What was handed out.
+    pub(super) fn finish(self) -> Filled {
+        let batch = self.batch.filter(|batch| !batch.is_empty());
+        let batch = batch.map(|batch| {
+            *self.header_bytes = (batch.bytes() - self.bytes).div_ceil(batch.len());
+            SourceBatch {
+                arena: batch.finish(),
+                dropped: self.dropped,
+            }
+        });
+        Filled {
+            batch,
+            beyond: self.beyond,
+        }
     }
 }
 
@@ -51,6 +70,7 @@ impl Sink for Fill<'_> {
     fn start(&mut self, assignment: &Arc<Assignment>, records: usize, bytes: usize) {
         self.bytes = bytes;
         let owned = self.ours.iter().find(|owned| owned.is(assignment));
+        self.end = owned.map_or(i64::MAX, |owned| owned.end);
         self.batch = owned.map(|owned| {
             // Room for all of it, since growing would copy and leave up to half of it unused.
             let bytes = bytes + records * *self.header_bytes;
@@ -63,6 +83,11 @@ impl Sink for Fill<'_> {
             return;
         };
         let payload = record.payload();
+        if record.offset() >= self.end {
+            self.bytes -= record.key().map_or(0, <[u8]>::len) + payload.map_or(0, <[u8]>::len);
+            self.beyond = true;
+            return;
+        }
         if let (None, Some(policy)) = (payload, self.tombstones) {
             self.dropped.push((batch.len() as u32, policy));
         }

@@ -12,7 +12,7 @@ use isobar_topology::clock::{self, Instant};
 use isobar_topology::{Next, OperatorError, Spout};
 use tokio::sync::oneshot;
 
-use super::fill::Fill;
+use super::fill::{Fill, Filled};
 use super::member::Member;
 use super::owned::Owned;
 use crate::kafka::{Assignment, Closed, Event, Frontier, LaneReader, Read, Reply};
@@ -78,12 +78,28 @@ impl Spout for Lane {
                     .for_each(|owned| owned.position_due = true);
             }
             let settings = self.member.settings;
+            if let Some(due) = self.member.pace.due(settings.rate) {
+                self.rest_until(due).await;
+                continue;
+            }
             let mut fill = Fill::new(&self.ours, settings.tombstones, &mut self.header_bytes);
             match self.reader.read(settings.limits, &mut fill) {
-                Read::Records(assignment) => match fill.finish() {
-                    Some(batch) => return Ok(Next::Batch(batch)),
-                    None => tracing::error!(?assignment, "Records of a partition without a ledger"),
-                },
+                Read::Records(assignment) => {
+                    let Filled { batch, beyond } = fill.finish();
+                    if beyond {
+                        self.beyond(&assignment);
+                    }
+                    match batch {
+                        Some(batch) => {
+                            self.member.pace.took(settings.rate, batch.arena.len());
+                            return Ok(Next::Batch(batch));
+                        }
+                        None if beyond => {}
+                        None => {
+                            tracing::error!(?assignment, "Records of a partition without a ledger");
+                        }
+                    }
+                }
                 Read::Event(event) => self.take(event),
                 Read::Empty => {
                     if let Some(next) = self.position() {
@@ -216,6 +232,24 @@ impl Lane {
         }
     }
 
+    /// Waits for an event, or until the pace lets more records go. Cancel-safe.
+    async fn rest_until(&mut self, due: Instant) {
+        let due = due.min(self.commit_due).min(self.tick_due);
+        tokio::select! {
+            () = self.reader.event_ready() => {}
+            () = tokio::time::sleep_until(due) => {}
+        }
+    }
+
+    /// A partition was read up to the end of what is wanted of it.
+    fn beyond(&mut self, assignment: &Arc<Assignment>) {
+        if let Some(owned) = self.ours.iter_mut().find(|owned| owned.is(assignment)) {
+            owned.skipped_to = owned.end;
+            owned.position_due = true;
+            self.member.handle.stop_reading(assignment);
+        }
+    }
+
     fn take(&mut self, event: Event) {
         match event {
             Event::Assigned(assignment) => self.assigned(assignment),
@@ -255,7 +289,8 @@ impl Lane {
             // At once: after a crash before the first commit, `latest` would be later.
             self.commit_due = clock::now();
         }
-        let owned = Owned::new(assignment, &self.member.partitions);
+        let end = self.member.end_of(&assignment.partition);
+        let owned = Owned::new(assignment, &self.member.partitions, end);
         let partition = Arc::clone(&owned.partition);
         self.ours.push(owned);
         self.waiting.push_back(Next::Assigned { partition, start });
@@ -319,6 +354,7 @@ impl Lane {
         let Some(owned) = self.ours.iter_mut().find(|owned| owned.is(assignment)) else {
             return;
         };
+        let at = at.min(owned.end);
         owned.skipped_to = at;
         owned.position_due = true;
         if let Ok(lost) = u64::try_from(at - requested)
@@ -348,6 +384,7 @@ impl Lane {
             owned.position_due = false;
             let position = self.reader.position(&owned.assignment);
             let offset = position.unwrap_or(settled).max(owned.skipped_to);
+            let offset = offset.min(owned.end);
             if offset > settled {
                 let partition = Arc::clone(&owned.partition);
                 return Some(Next::Position { partition, offset });

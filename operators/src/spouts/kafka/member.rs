@@ -7,9 +7,10 @@ use isobar_topology::{Counters, Health, Partitions, Policy};
 use tokio::sync::watch;
 
 use super::bounded::Bounded;
+use super::pace::{Pace, Rate};
 use super::tally::Tally;
 use crate::kafka::admin::TopicPartition;
-use crate::kafka::{Assignment, Handle, Limits, Subject};
+use crate::kafka::{Assignment, Fixed, Handle, Limits, Subject};
 
 /// One member of the consumer group, as its lanes see it.
 pub(super) struct Member {
@@ -20,6 +21,9 @@ pub(super) struct Member {
     pub(super) settings: Settings,
     /// What a bounded run reads up to.
     pub(super) bounded: Option<Arc<Bounded>>,
+    /// What is read of each partition, where that is fixed.
+    pub(super) fixed: Option<Arc<Fixed>>,
+    pub(super) pace: Pace,
     /// Held while it is changed and shown what is held, so that the last word is the newest.
     holding: Mutex<()>,
     tally: Tally,
@@ -35,6 +39,8 @@ pub(super) struct Settings {
     pub(super) tombstones: Option<Policy>,
     pub(super) commit_interval: Duration,
     pub(super) revoke_drain_timeout: Duration,
+    /// Records per second at most, over all lanes.
+    pub(super) rate: Option<Rate>,
 }
 
 const CONNECTION: &str = "connection";
@@ -54,6 +60,7 @@ impl Member {
         health: Health,
         settings: Settings,
         bounded: Option<Arc<Bounded>>,
+        fixed: Option<Arc<Fixed>>,
         counters: &Counters,
         lanes: usize,
     ) -> Self {
@@ -64,6 +71,8 @@ impl Member {
             health,
             settings,
             bounded,
+            fixed,
+            pace: Pace::default(),
             holding: Mutex::default(),
             tally: Tally::new(counters),
             reading: watch::Sender::new(lanes),
@@ -110,6 +119,13 @@ impl Member {
             self.partitions.release(topic, *partition);
         }
         self.show_held();
+    }
+
+    /// The first offset of a partition that is not wanted.
+    pub(super) fn end_of(&self, partition: &TopicPartition) -> i64 {
+        let ranges = self.fixed.as_ref().map(|fixed| &fixed.ranges);
+        let range = ranges.and_then(|ranges| ranges.get(partition));
+        range.map_or(i64::MAX, |(_, end)| *end)
     }
 
     pub(super) fn holds(&self, partition: &TopicPartition) -> bool {

@@ -14,6 +14,8 @@ pub(super) struct Owned {
     pub(super) partition: Arc<Partition>,
     /// No record before this offset will come: what lay there was deleted.
     pub(super) skipped_to: i64,
+    /// The first offset that is not wanted; none is, from there on.
+    pub(super) end: i64,
     /// The client's position may have moved since it was asked.
     pub(super) position_due: bool,
     /// The runtime has opened its ledger: the account's frontier is of this assignment.
@@ -23,7 +25,7 @@ pub(super) struct Owned {
 }
 
 impl Owned {
-    pub(super) fn new(assignment: Arc<Assignment>, partitions: &Partitions) -> Self {
+    pub(super) fn new(assignment: Arc<Assignment>, partitions: &Partitions, end: i64) -> Self {
         let start = &assignment.start;
         let name = &assignment.partition;
         let id = start.topic_id.as_deref().unwrap_or_default();
@@ -31,6 +33,7 @@ impl Owned {
         Self {
             partition: partitions.open(&name.topic, name.partition, source),
             skipped_to: start.offset,
+            end,
             position_due: true,
             announced: false,
             text: start.metadata.clone().unwrap_or_default(),

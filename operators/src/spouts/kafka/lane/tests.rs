@@ -19,6 +19,7 @@ fn lane(health: &Health) -> Lane {
         tombstones: None,
         commit_interval: Duration::from_secs(2),
         revoke_drain_timeout: Duration::from_millis(500),
+        rate: None,
     };
     let member = Member::new(
         "in".into(),
@@ -26,6 +27,7 @@ fn lane(health: &Health) -> Lane {
         Arc::new(Partitions::default()),
         health.clone(),
         settings,
+        None,
         None,
         &Counters::default(),
         1,

@@ -1,0 +1,142 @@
+//! `isobar replay`: a range of a topic once more, as a plan, a run of that plan, and a check of what came
+//! of it.
+
+mod document;
+mod make;
+mod part;
+mod run;
+mod verify;
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use isobar_operators::range::Place;
+use isobar_operators::replay::Target;
+use isobar_topology::spec::units::Duration;
+
+use super::Context;
+use super::source::{OfArgs, SelectionArgs};
+use crate::cli::OutputArgs;
+use crate::exit::Outcome;
+
+/// What `replay` takes.
+#[derive(Args, Debug)]
+pub struct ReplayArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Fixes what would be replayed, and writes it to a file. Changes nothing
+    #[command(after_help = PLAN_EXAMPLE)]
+    Plan(PlanArgs),
+    /// Does what a plan says, ends, and verifies
+    ///
+    /// Ctrl-C stops it in order; after that, or after a crash, --resume goes on.
+    Run(RunArgs),
+    /// Checks that the index has what the plan says. Changes nothing
+    Verify(VerifyArgs),
+}
+
+const PLAN_EXAMPLE: &str = "\
+Examples:
+  isobar replay plan logs.yaml --from 2026-01-31T06:00:00+02:00 --to 2h --target missing --out plan.json
+  isobar replay plan logs.yaml --from 120000 --to 180000 --partitions 3 --target overwrite --out plan.json
+  isobar replay run plan.json
+  isobar replay verify plan.json
+
+Targets:
+  missing      stores what is not there; changes nothing that is
+  overwrite    writes every document anew: for a bug that was fixed
+  index=NAME   writes into another index: a name, or a template as in the topology file
+
+Ranges are half-open: the first offset is in them, the last is not. They are fixed when the plan is made.
+Exit code 3 says that something that was asked for is not in the plan, such as records that are gone.";
+
+/// What `plan` takes.
+#[derive(Args, Debug)]
+struct PlanArgs {
+    #[command(flatten)]
+    of: OfArgs,
+
+    #[command(flatten)]
+    selection: SelectionArgs,
+
+    /// Where the range starts in each partition: an offset, a time with its zone, a duration before now
+    /// such as 2h, or earliest.
+    #[arg(long, value_name = "PLACE")]
+    from: Place,
+
+    /// Where it ends; also now, the end as it is when the plan is made.
+    #[arg(long, value_name = "PLACE")]
+    to: Place,
+
+    /// What becomes of documents that are there: missing, overwrite, or index=NAME.
+    #[arg(long, value_name = "TARGET")]
+    target: Target,
+
+    /// The file for the plan, which must not exist yet. Without it the plan is shown only.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// What `run` takes.
+#[derive(Args, Debug)]
+struct RunArgs {
+    /// The plan.
+    plan: PathBuf,
+
+    /// Does not ask. Needed where standard input is no terminal.
+    #[arg(long)]
+    yes: bool,
+
+    /// Runs a plan that is narrower than what was asked for.
+    #[arg(long)]
+    accept_narrowed: bool,
+
+    /// Goes on where an earlier run of the plan ended.
+    #[arg(long)]
+    resume: bool,
+
+    /// Records per second at most. Without it, as fast as it goes.
+    #[arg(long, value_name = "NUMBER")]
+    rate: Option<NonZeroU32>,
+
+    /// Records in flight at most; less takes less from the live topology. Default: as the topology says.
+    #[arg(long, value_name = "NUMBER")]
+    max_in_flight: Option<NonZeroU32>,
+
+    /// Ends with exit code 4 when nothing was read and nothing settled for so long.
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    give_up_after: Duration,
+
+    /// How long each of a few questions to the brokers may take.
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    timeout: Duration,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// What `verify` takes.
+#[derive(Args, Debug)]
+struct VerifyArgs {
+    /// The plan. The report of its last run, if any, is beside it.
+    plan: PathBuf,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(super) fn execute(args: &ReplayArgs, context: Context<'_>) -> Outcome {
+    match &args.action {
+        Action::Plan(args) => make::execute(args, context),
+        Action::Run(args) => run::execute(args, context),
+        Action::Verify(args) => verify::execute(args, context),
+    }
+}

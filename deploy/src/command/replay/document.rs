@@ -1,0 +1,298 @@
+//! The files of a replay: the plan, and the report of its last run beside it.
+//!
+//! Version 1 of both. They outlive the process: a change of meaning needs a new version.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use isobar_operators::kafka::admin::TopicPartition;
+use serde::{Deserialize, Serialize};
+
+use crate::exit::Failure;
+use crate::output::{Table, number};
+
+pub(super) const VERSION: u32 = 1;
+
+/// What is to be replayed, and what it was planned against.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PlanFile {
+    pub(super) version: u32,
+    /// Tells this replay from others of the topology.
+    pub(super) id: String,
+    /// When it was made, in ms since 1970.
+    pub(super) made_at_ms: i64,
+    pub(super) topology: String,
+    /// The topology file, and the files of variables that it was read with.
+    pub(super) file: PathBuf,
+    pub(super) env_files: Vec<PathBuf>,
+    /// Hash of the effective configuration: a changed topology needs another plan.
+    pub(super) configuration: String,
+    pub(super) spout: String,
+    /// The group that keeps the progress; never that of the live topology.
+    pub(super) group: String,
+    pub(super) cluster_id: String,
+    /// Each topic with its id; null where the cluster has none.
+    pub(super) topics: BTreeMap<String, Option<String>>,
+    pub(super) from: String,
+    pub(super) to: String,
+    /// As the command line says it.
+    pub(super) target: String,
+    pub(super) sinks: Vec<PlannedSink>,
+    /// Bolts that write to other systems and are left out.
+    pub(super) left_out: Vec<String>,
+    /// Whether anything that was asked for is not in it.
+    pub(super) narrowed: bool,
+    pub(super) partitions: Vec<PlannedPartition>,
+}
+
+/// A bolt that indexes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PlannedSink {
+    pub(super) bolt: String,
+    /// The index or data stream, as a name or template.
+    pub(super) index: String,
+    /// What protects against storing a record twice.
+    pub(super) guarantee: String,
+    /// Whether documents say where they come from, so that the replay can be verified.
+    pub(super) verifiable: bool,
+    /// Its indices that exist, with what keeps documents out.
+    pub(super) indices: BTreeMap<String, Vec<String>>,
+}
+
+/// The half-open range of a partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PlannedPartition {
+    pub(super) topic: String,
+    pub(super) partition: i32,
+    pub(super) from: i64,
+    pub(super) to: i64,
+    /// What was asked for and is not in it.
+    pub(super) narrowed: Vec<String>,
+    pub(super) notes: Vec<String>,
+}
+
+/// What came of the last run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReportFile {
+    pub(super) version: u32,
+    /// Of the plan.
+    pub(super) id: String,
+    /// Everything was read and settled.
+    pub(super) complete: bool,
+    /// It went on where an earlier run had ended, whose counts are not in it.
+    pub(super) resumed: bool,
+    pub(super) summary: String,
+    pub(super) partitions: Vec<ReportedPartition>,
+}
+
+/// What became of the records of a partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReportedPartition {
+    pub(super) topic: String,
+    pub(super) partition: i32,
+    pub(super) read: u64,
+    pub(super) delivered: u64,
+    pub(super) already_present: u64,
+    pub(super) dead_lettered: u64,
+    pub(super) dropped: u64,
+    /// Deleted at the broker before they were read.
+    pub(super) lost: u64,
+}
+
+impl PlannedPartition {
+    pub(super) fn offsets(&self) -> u64 {
+        u64::try_from(self.to - self.from).unwrap_or(0)
+    }
+
+    pub(super) fn name(&self) -> TopicPartition {
+        TopicPartition::new(&self.topic, self.partition)
+    }
+}
+
+impl PlanFile {
+    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
+        read(path, "plan")
+    }
+
+    pub(super) fn offsets(&self) -> u64 {
+        self.partitions.iter().map(PlannedPartition::offsets).sum()
+    }
+
+    /// The text for people.
+    pub(super) fn text(&self) -> String {
+        let mut text = format!(
+            "Replay {} of {}: spout {}, from {} to {}, target {}\n\n",
+            self.id, self.topology, self.spout, self.from, self.to, self.target
+        );
+        let mut table = Table::new(["TOPIC", "PARTITION>", "FROM>", "TO>", "OFFSETS>"]);
+        for one in &self.partitions {
+            table.row([
+                one.topic.clone(),
+                one.partition.to_string(),
+                number(one.from),
+                number(one.to),
+                number(one.offsets()),
+            ]);
+        }
+        text.push_str(&table.text());
+        text.push_str(&format!("\nOffsets in all: {}\n", number(self.offsets())));
+        for sink in &self.sinks {
+            text.push_str(&format!(
+                "Indexed by {} into {}: protected against storing twice: {}; {}\n",
+                sink.bolt,
+                sink.index,
+                sink.guarantee,
+                match sink.verifiable {
+                    true => "can be verified",
+                    false => "cannot be verified, as documents carry no origin",
+                }
+            ));
+            match sink.indices.len() {
+                0 => text.push_str("  none of its indices exists yet\n"),
+                count => text.push_str(&format!("  {} of its indices exist\n", number(count))),
+            }
+            for (index, blocks) in sink.indices.iter().filter(|(_, blocks)| !blocks.is_empty()) {
+                let blocks = blocks.join(", ");
+                text.push_str(&format!("  {index} takes no documents: {blocks}\n"));
+            }
+        }
+        for bolt in &self.left_out {
+            text.push_str(&format!(
+                "Left out: {bolt} writes to another system; what would reach it is dropped\n"
+            ));
+        }
+        for one in &self.partitions {
+            let all = one.narrowed.iter().chain(&one.notes);
+            for said in all {
+                text.push_str(&format!("{}/{}: {said}\n", one.topic, one.partition));
+            }
+        }
+        text
+    }
+}
+
+impl ReportFile {
+    /// The report's place beside a plan.
+    pub(super) fn beside(plan: &Path) -> PathBuf {
+        plan.with_extension("report.json")
+    }
+
+    /// The report of the last run of a plan; `None` when there is none.
+    pub(super) fn of(path: &Path, plan: &PlanFile) -> Result<Option<Self>, Failure> {
+        let beside = Self::beside(path);
+        if !beside.exists() {
+            return Ok(None);
+        }
+        let report: Self = read(&beside, "report of a replay")?;
+        match report.id == plan.id {
+            true => Ok(Some(report)),
+            false => Err(Failure::usage(format!(
+                "{}: is about the replay {}, and not about {}",
+                beside.display(),
+                report.id,
+                plan.id
+            ))),
+        }
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(path: &Path, what: &str) -> Result<T, Failure> {
+    let refused = |why: String| Failure::usage(format!("{}: {why}", path.display()));
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| refused(format!("cannot be read: {error}")))?;
+    parse(&text, what).map_err(refused)
+}
+
+fn parse<T: serde::de::DeserializeOwned>(text: &str, what: &str) -> Result<T, String> {
+    #[derive(Deserialize)]
+    struct Any {
+        version: u32,
+    }
+    let no_file = |error| format!("is no {what}: {error}");
+    let Any { version } = serde_json::from_str(text).map_err(no_file)?;
+    if version != VERSION {
+        return Err(format!(
+            "is of version {version}; this program knows version {VERSION}"
+        ));
+    }
+    serde_json::from_str(text).map_err(no_file)
+}
+
+/// Writes a file and waits until it is on the disk; a `new` one must not exist yet.
+pub(super) fn write(path: &Path, value: &impl Serialize, new: bool) -> Result<(), Failure> {
+    let mut text = serde_json::to_string_pretty(value).map_err(anyhow::Error::from)?;
+    text.push('\n');
+    let file = match new {
+        true => File::create_new(path),
+        false => File::create(path),
+    };
+    let written = file.and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written
+        .map_err(|error| Failure::usage(format!("{}: cannot be written: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAN: &str = r#"{"version": 1, "id": "19a", "made_at_ms": 5, "topology": "logs",
+        "file": "/logs.yaml", "env_files": [], "configuration": "0f", "spout": "in",
+        "group": "logs.replay.19a", "cluster_id": "c", "topics": {"t": "id", "u": null},
+        "from": "earliest", "to": "now", "target": "missing",
+        "sinks": [{"bolt": "index", "index": "logs-{{ doc.day }}", "guarantee": "exact",
+                   "verifiable": true, "indices": {"logs-1": ["index.blocks.write"]}}],
+        "left_out": ["copy"], "narrowed": true,
+        "partitions": [{"topic": "t", "partition": 0, "from": 100, "to": 1300,
+                        "narrowed": ["offsets 0 to 99 are gone"], "notes": []}]}"#;
+
+    #[test]
+    fn the_form_of_version_1_never_changes() {
+        let plan: PlanFile = parse(PLAN, "plan").expect("version 1");
+        let again = serde_json::to_value(&plan).expect("JSON");
+        let first: serde_json::Value = serde_json::from_str(PLAN).expect("JSON");
+        assert_eq!(again, first);
+    }
+
+    #[test]
+    fn another_file_or_version_is_refused() {
+        for (text, part) in [
+            ("{}", "is no plan: missing field `version`"),
+            (r#"{"version": 2}"#, "is of version 2"),
+            (r#"{"version": 1}"#, "missing field `id`"),
+        ] {
+            let problem = parse::<PlanFile>(text, "plan").expect_err(text);
+            assert!(problem.contains(part), "{problem}");
+        }
+    }
+
+    #[test]
+    fn everything_that_matters_before_the_run_is_in_the_text() {
+        let plan: PlanFile = parse(PLAN, "plan").expect("version 1");
+        assert_eq!(
+            plan.text(),
+            "\
+Replay 19a of logs: spout in, from earliest to now, target missing
+
+TOPIC  PARTITION  FROM     TO  OFFSETS
+t              0   100  1,300    1,200
+
+Offsets in all: 1,200
+Indexed by index into logs-{{ doc.day }}: protected against storing twice: exact; can be verified
+  1 of its indices exist
+  logs-1 takes no documents: index.blocks.write
+Left out: copy writes to another system; what would reach it is dropped
+t/0: offsets 0 to 99 are gone
+"
+        );
+    }
+}

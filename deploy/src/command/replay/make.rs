@@ -1,0 +1,127 @@
+//! Makes a plan: fixes the ranges, looks at the indices, says what is not as it was asked for.
+
+use std::path::absolute;
+
+use anyhow::Context as _;
+use isobar_operators::offsets::Position;
+use isobar_operators::range::{self, Range};
+use isobar_operators::replay::{Search, Target};
+use isobar_topology::clock;
+
+use super::PlanArgs;
+use super::document::{PlanFile, PlannedPartition, PlannedSink, VERSION, write};
+use super::part::Part;
+use crate::command::Context;
+use crate::command::source::asking;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::{Format, number};
+
+pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
+    let (file, source, group) = args.of.find(&mut context)?;
+    let part = Part::of(&file, &source.spout, &args.target, &context)?;
+    let positions = group
+        .positions(&args.selection.selection())
+        .map_err(asking)?;
+    let partitions: Vec<_> = positions.iter().map(|one| one.partition.clone()).collect();
+    let mut ranges =
+        range::ranges(group.admin(), &partitions, args.from, args.to).map_err(asking)?;
+    if args.target == Target::Overwrite {
+        for (range, position) in ranges.iter_mut().zip(&positions) {
+            stay_behind(range, position);
+        }
+    }
+    let searches = part.searches(&file)?;
+    let mut sinks = Vec::new();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot make a runtime")?;
+    for (sink, search) in part.sinks.iter().zip(&searches) {
+        let indices = runtime.block_on(search.indices()).map_err(undetermined)?;
+        sinks.push(PlannedSink {
+            bolt: sink.bolt.clone(),
+            index: sink.index.clone(),
+            guarantee: sink.guarantee.to_string(),
+            verifiable: Search::origin(search).is_some(),
+            indices: indices
+                .into_iter()
+                .map(|index| (index.name, index.blocks))
+                .collect(),
+        });
+    }
+    let made_at_ms = clock::unix_ms();
+    let id = format!("{made_at_ms:x}");
+    let topology = &part.spec.name;
+    let env_files = args.of.file.env_file.iter().map(absolute);
+    let plan = PlanFile {
+        version: VERSION,
+        group: format!("{topology}.replay.{id}"),
+        id,
+        made_at_ms,
+        topology: topology.clone(),
+        file: absolute(&args.of.file.file).context("where is the topology file?")?,
+        env_files: env_files
+            .collect::<Result<_, _>>()
+            .context("where are the files of variables?")?,
+        configuration: part.configuration.clone(),
+        spout: source.spout.clone(),
+        cluster_id: group.cluster_id().map_err(asking)?,
+        topics: positions
+            .iter()
+            .map(|one| (one.partition.topic.to_string(), one.topic_id.clone()))
+            .collect(),
+        from: args.from.to_string(),
+        to: args.to.to_string(),
+        target: args.target.to_string(),
+        sinks,
+        left_out: part.left_out.clone(),
+        narrowed: ranges.iter().any(|range| !range.narrowed.is_empty()),
+        partitions: ranges.into_iter().map(planned).collect(),
+    };
+    if let Some(out) = &args.out {
+        write(out, &plan, true)?;
+    }
+    match args.output.format {
+        Format::Table => context.output.text(&plan.text())?,
+        Format::Json => context.output.json(&plan)?,
+    }
+    if plan.narrowed {
+        context
+            .screen
+            .line("isobar: the plan is narrower than what was asked for: see above");
+        return Ok(Exit::Threshold);
+    }
+    Ok(Exit::Done)
+}
+
+/// Keeps a range that overwrites behind the live topology: two versions of a document on their way at
+/// the same time could arrive in either order.
+fn stay_behind(range: &mut Range, position: &Position) {
+    let committed = position
+        .committed
+        .as_ref()
+        .map_or(0, |commit| commit.offset);
+    if range.to <= committed || range.is_empty() {
+        return;
+    }
+    range.narrowed.push(format!(
+        "offsets from {} on are not settled by the live topology yet, so they are not overwritten",
+        number(committed.max(range.from))
+    ));
+    range.to = committed.max(range.from);
+}
+
+fn planned(range: Range) -> PlannedPartition {
+    PlannedPartition {
+        topic: range.partition.topic.to_string(),
+        partition: range.partition.partition,
+        from: range.from,
+        to: range.to,
+        narrowed: range.narrowed,
+        notes: range.notes,
+    }
+}
+
+pub(super) fn undetermined(error: isobar_topology::OperatorError) -> Failure {
+    Failure::new(Exit::Undetermined, error.into())
+}

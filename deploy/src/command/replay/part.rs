@@ -1,0 +1,96 @@
+//! The part of a topology that a replay runs, and the pins that keep a plan from running against
+//! something else than it was made for.
+
+use isobar_operators::replay::{Search, Sink, Target, part_for};
+use isobar_topology::Plan;
+use isobar_topology::spec::Spec;
+
+use super::document::PlanFile;
+use crate::command::Context;
+use crate::configuration;
+use crate::environment::cores;
+use crate::exit::Failure;
+use crate::topology_file::TopologyFile;
+
+/// A part of a topology, planned.
+pub(super) struct Part {
+    pub(super) spec: Spec,
+    pub(super) plan: Plan,
+    pub(super) sinks: Vec<Sink>,
+    pub(super) left_out: Vec<String>,
+    /// Hash of the whole topology's effective configuration.
+    pub(super) configuration: String,
+}
+
+impl Part {
+    pub(super) fn of(
+        file: &TopologyFile,
+        spout: &str,
+        target: &Target,
+        context: &Context<'_>,
+    ) -> Result<Self, Failure> {
+        let spec = file.spec()?;
+        let (part, sinks, left_out) = part_for(spec, spout, target).map_err(Failure::usage)?;
+        let plan = file.plan_part(&part, context.registry, cores())?;
+        // Without the number of lanes, which is the machine's.
+        let effective = configuration::effective(file.tree(), &spec.settings, 0, context.registry);
+        Ok(Self {
+            spec: part,
+            plan,
+            sinks,
+            left_out,
+            configuration: hash(&effective.to_string()),
+        })
+    }
+
+    /// Clients for the indices of each sink.
+    pub(super) fn searches(&self, file: &TopologyFile) -> Result<Vec<Search>, Failure> {
+        let sinks = self.sinks.iter();
+        sinks
+            .map(|sink| {
+                let search = Search::of(&self.spec, sink, |path| file.beside(path));
+                search.map_err(|error| anyhow::Error::from(error).into())
+            })
+            .collect()
+    }
+}
+
+/// Loads the topology of a plan, and refuses one that has changed since.
+pub(super) fn of_plan(
+    plan: &PlanFile,
+    context: &mut Context<'_>,
+) -> Result<(TopologyFile, Part), Failure> {
+    context.environment.add_files(&plan.env_files)?;
+    let outside = &context.environment;
+    let file = outside.outside(|outside| TopologyFile::load(&plan.file, outside));
+    let target = plan.target.parse().map_err(Failure::usage)?;
+    let part = Part::of(&file, &plan.spout, &target, context)?;
+    match part.configuration == plan.configuration {
+        true => Ok((file, part)),
+        false => Err(Failure::usage(format!(
+            "{} has changed since the plan was made, so what it says of the outcome may be wrong; make a \
+             new plan",
+            plan.file.display()
+        ))),
+    }
+}
+
+/// FNV-1a, which is the same in every version of the program.
+fn hash(text: &str) -> String {
+    let mut hash: u64 = 0xCBF2_9CE4_8422_2325;
+    for byte in text.bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
+    }
+    format!("{hash:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_of_a_plan_never_changes() {
+        assert_eq!(hash(""), "cbf29ce484222325");
+        assert_eq!(hash("a"), "af63dc4c8601ec8c");
+    }
+}

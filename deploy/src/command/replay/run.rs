@@ -1,0 +1,280 @@
+//! Runs a plan: checks its pins again, reads the fixed ranges through the graph, reports, verifies.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, IsTerminal};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use isobar_operators::kafka::admin::{Admin, TopicPartition};
+use isobar_operators::lag;
+use isobar_operators::range;
+use isobar_operators::replay::{Job, read_only};
+use serde_json::json;
+
+use super::RunArgs;
+use super::document::{PlanFile, ReportFile, ReportedPartition, VERSION, write};
+use super::part::{self, Part};
+use super::verify::Verdict;
+use crate::accounting::Accounting;
+use crate::command::Context;
+use crate::command::run::refused;
+use crate::command::run::report::Report;
+use crate::command::signals::Signals;
+use crate::command::source::asking;
+use crate::command::watch::Run;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::lag::Watches;
+use crate::observer::Observer;
+use crate::output::{Format, number};
+use crate::plan_document::PlanDocument;
+use crate::topology_file::TopologyFile;
+
+pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
+    let plan = PlanFile::read(&args.plan)?;
+    if plan.narrowed && !args.accept_narrowed {
+        return Err(Failure::usage(
+            "the plan is narrower than what was asked for; make another one, or run it as it is with \
+             --accept-narrowed",
+        ));
+    }
+    let (file, mut part) = part::of_plan(&plan, &mut context)?;
+    let admin = admin_of(&plan, &file, args)?;
+    let resumed = check_pins(&plan, &admin, args.resume)?;
+    agree(&plan, args, &context)?;
+
+    let job = Job {
+        group: plan.group.clone(),
+        ranges: ranges(&plan),
+        topic_ids: known_ids(&plan),
+        rate: args.rate,
+    };
+    let graph = &mut part.plan.graph;
+    read_only(&part.spec, graph, &plan.spout, job)
+        .map_err(|problems| Failure::from(file.refuse(problems)))?;
+    // Dead letters say which run they come from.
+    graph.name.clone_from(&plan.group);
+    if let Some(most) = args.max_in_flight {
+        for spout in &mut graph.spouts {
+            spout.max_in_flight_records = most.get() as usize;
+        }
+    }
+    let searches = part.searches(&file)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot make the runtime of the replay")?;
+    runtime.block_on(async {
+        let run = watch(args, part, &context).await?;
+        let report = reported(&plan, &run, resumed);
+        write(&ReportFile::beside(&args.plan), &report, false)?;
+        let verdict = match report.complete {
+            true => Some(Verdict::find(&plan, Some(&report), &searches).await?),
+            false => None,
+        };
+        print(args, &plan, &run, verdict.as_ref(), &context)?;
+        let mut exit = run.exit();
+        if let Some(verdict) = &verdict {
+            exit = exit.max(verdict.exit());
+            if exit == Exit::Done {
+                // Nobody would read it any more, and its lag would grow for ever.
+                admin.delete_group().map_err(asking)?;
+            }
+        }
+        Ok(exit)
+    })
+}
+
+fn admin_of(plan: &PlanFile, file: &TopologyFile, args: &RunArgs) -> Result<Admin, Failure> {
+    let sources = lag::sources(file.spec()?);
+    let sources = sources.map_err(|problems| Failure::from(file.refuse(problems)))?;
+    let source = sources.into_iter().find(|one| one.spout == plan.spout);
+    let source = source.ok_or_else(|| Failure::usage(format!("no spout {}", plan.spout)))?;
+    Admin::of_group(source.connection(), &plan.group, args.timeout.get()).map_err(asking)
+}
+
+fn ranges(plan: &PlanFile) -> BTreeMap<TopicPartition, (i64, i64)> {
+    let some = plan.partitions.iter().filter(|one| one.from < one.to);
+    some.map(|one| (one.name(), (one.from, one.to))).collect()
+}
+
+fn known_ids(plan: &PlanFile) -> BTreeMap<String, String> {
+    let topics = plan.topics.iter();
+    topics
+        .filter_map(|(topic, id)| Some((topic.clone(), id.clone()?)))
+        .collect()
+}
+
+/// Checks that the cluster, the topics and the records are still those of the plan. Returns whether an
+/// earlier run of it has got anywhere.
+fn check_pins(plan: &PlanFile, admin: &Admin, resume: bool) -> Result<bool, Failure> {
+    let refuse = |why: String| {
+        Err(Failure::new(
+            Exit::Failed,
+            anyhow!("nothing was replayed: {why}"),
+        ))
+    };
+    let cluster_id = admin.cluster_id().map_err(asking)?;
+    if cluster_id != plan.cluster_id {
+        return refuse(format!(
+            "the plan is about the cluster {}, and the connection leads to {cluster_id}",
+            plan.cluster_id
+        ));
+    }
+    let ids = known_ids(plan);
+    let names: Vec<&str> = ids.keys().map(String::as_str).collect();
+    for (name, topic) in admin.topics(&names).map_err(asking)? {
+        match topic {
+            Ok(topic) if topic.id.as_ref() == ids.get(&name) => {}
+            Ok(_) => return refuse(format!("the topic {name} was deleted and made again")),
+            Err(code) => return refuse(format!("topic {name}: {code}")),
+        }
+    }
+    let ranges = ranges(plan);
+    let partitions: Vec<TopicPartition> = ranges.keys().cloned().collect();
+    let commits = admin.committed(&partitions).map_err(asking)?;
+    let commits: BTreeMap<_, _> = commits
+        .into_iter()
+        .flatten()
+        .map(|commit| (commit.partition, commit.offset))
+        .collect();
+    if !commits.is_empty() && !resume {
+        return Err(Failure::usage(
+            "an earlier run of this plan has begun; --resume goes on where it ended",
+        ));
+    }
+    let logs = range::logs(admin, &partitions).map_err(asking)?;
+    for (partition, (from, to)) in &ranges {
+        let next = commits.get(partition).unwrap_or(from);
+        let log = logs.get(partition);
+        if let Some(log) = log.filter(|log| next < to && (*next < log.start || *to > log.end)) {
+            return refuse(format!(
+                "{}/{}: offsets {next} to {} are to be read, and the log has {} to {} by now; make a new \
+                 plan",
+                partition.topic,
+                partition.partition,
+                to - 1,
+                log.start,
+                log.end - 1
+            ));
+        }
+    }
+    Ok(!commits.is_empty())
+}
+
+/// Asks whoever is at the terminal.
+fn agree(plan: &PlanFile, args: &RunArgs, context: &Context<'_>) -> Result<(), Failure> {
+    if args.yes {
+        return Ok(());
+    }
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage(
+            "standard input is no terminal, so nobody can be asked; --yes runs the plan",
+        ));
+    }
+    context.screen.write(plan.text().as_bytes());
+    context.screen.line("Run this? yes or no:");
+    let mut answer = String::new();
+    let _ = io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .context("cannot read the answer")?;
+    match answer.trim() {
+        "yes" => Ok(()),
+        _ => Err(Failure::new(Exit::Failed, anyhow!("nothing was replayed"))),
+    }
+}
+
+async fn watch(args: &RunArgs, part: Part, context: &Context<'_>) -> Result<Report, Failure> {
+    let document = PlanDocument::of(&part.plan);
+    let signals = Signals::listen()?;
+    let running = isobar_topology::start(part.plan.graph, true).map_err(refused)?;
+    let (recorder, lag) = (context.recorder.clone(), Watches::default());
+    let observer = Observer::new(running, document, serde_json::Value::Null, recorder, lag);
+    let observer = Arc::new(observer);
+    let run = Run {
+        give_up_after: Some(args.give_up_after),
+        screen: &context.screen,
+        observer: &observer,
+        signals,
+    };
+    let end = run.watch().await;
+    context.screen.clear();
+    Ok(Report::of(&observer, end, true, false))
+}
+
+/// The report to keep: complete when each partition was settled up to its end.
+fn reported(plan: &PlanFile, run: &Report, resumed: bool) -> ReportFile {
+    let accounts = by_partition(&run.accounting);
+    let complete = ranges(plan).iter().all(|(partition, (_, to))| {
+        let account = accounts.get(partition);
+        account.and_then(|(frontier, _)| *frontier) >= Some(*to)
+    });
+    ReportFile {
+        version: VERSION,
+        id: plan.id.clone(),
+        complete,
+        resumed,
+        summary: run.summary().to_owned(),
+        partitions: accounts
+            .into_values()
+            .map(|(_, reported)| reported)
+            .collect(),
+    }
+}
+
+fn by_partition(
+    accounting: &Accounting,
+) -> BTreeMap<TopicPartition, (Option<i64>, ReportedPartition)> {
+    let partitions = accounting.spouts.iter().flat_map(|spout| &spout.partitions);
+    let each = partitions.map(|account| {
+        let terms = &account.terms;
+        let reported = ReportedPartition {
+            topic: account.topic.clone(),
+            partition: account.partition,
+            read: terms.read,
+            delivered: terms.delivered,
+            already_present: terms.already_present,
+            dead_lettered: terms.dead_lettered,
+            dropped: terms.dropped,
+            lost: terms.lost,
+        };
+        let name = TopicPartition::new(&account.topic, account.partition);
+        (name, (account.frontier, reported))
+    });
+    each.collect()
+}
+
+fn print(
+    args: &RunArgs,
+    plan: &PlanFile,
+    run: &Report,
+    verdict: Option<&Verdict>,
+    context: &Context<'_>,
+) -> Result<(), Failure> {
+    match args.output.format {
+        Format::Json => context.output.json(&json!({
+            "version": VERSION,
+            "id": plan.id,
+            "run": run,
+            "verification": verdict,
+        }))?,
+        Format::Table => {
+            let mut text = format!("{}\n{}", run.summary(), run.accounting.table());
+            if let Some(verdict) = verdict {
+                text.push_str(&format!("\n{}", verdict.text()));
+            }
+            context.output.text(&text)?;
+        }
+    }
+    run.say_why(&context.screen);
+    if verdict.is_none() {
+        let report = ReportFile::beside(Path::new(&args.plan));
+        context.screen.line(&format!(
+            "isobar: not all of {} offsets are settled; --resume goes on (report: {})",
+            number(plan.offsets()),
+            report.display()
+        ));
+    }
+    Ok(())
+}

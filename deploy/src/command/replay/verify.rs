@@ -1,0 +1,308 @@
+//! Checks a replay against the index itself: each offset of the plan has a document, or it is known what
+//! became of it.
+
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+use isobar_operators::replay::{Search, origin_of};
+use serde::Serialize;
+
+use super::VerifyArgs;
+use super::document::{PlanFile, PlannedPartition, ReportFile, ReportedPartition, VERSION};
+use super::make::undetermined;
+use super::part;
+use crate::command::Context;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::{Format, Table, known, number};
+
+/// Most offsets without a document that are named for each partition.
+const NAMED_MAX: usize = 10;
+
+pub(super) fn execute(args: &VerifyArgs, mut context: Context<'_>) -> Outcome {
+    let plan = PlanFile::read(&args.plan)?;
+    let report = ReportFile::of(&args.plan, &plan)?;
+    let (file, part) = part::of_plan(&plan, &mut context)?;
+    let searches = part.searches(&file)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot make a runtime")?;
+    let verdict = runtime.block_on(Verdict::find(&plan, report.as_ref(), &searches))?;
+    match args.output.format {
+        Format::Table => context.output.text(&verdict.text())?,
+        Format::Json => context.output.json(&verdict)?,
+    }
+    Ok(verdict.exit())
+}
+
+/// What the index has of a plan.
+#[derive(Debug, Serialize)]
+pub(super) struct Verdict {
+    version: u32,
+    id: String,
+    /// `exact`: every offset is accounted for. `wrong`: one is not, or has documents in two indices.
+    /// `unknown`: what became of some is known to an earlier run alone.
+    verdict: Word,
+    partitions: Vec<Verified>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Word {
+    Exact,
+    Unknown,
+    Wrong,
+}
+
+/// A partition of it.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Verified {
+    topic: String,
+    partition: i32,
+    /// Offsets of the plan.
+    planned: u64,
+    /// Of those, with a document in any index.
+    in_index: u64,
+    /// What the run says of the others; null when it is not known.
+    others: Option<Others>,
+    /// Documents beyond one for each offset, of split records.
+    more: u64,
+    /// Offsets with documents in two indices of one sink.
+    doubled: Vec<i64>,
+    /// The first offsets without a document.
+    without: Vec<i64>,
+    verdict: Word,
+}
+
+/// Offsets without a document, by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+struct Others {
+    dead_lettered: u64,
+    dropped: u64,
+    /// Offsets that hold no record for a reader: markers of transactions, aborted or compacted ones.
+    gaps: u64,
+    /// Deleted at the broker before they were read.
+    lost: u64,
+}
+
+impl Others {
+    fn of(planned: u64, report: &ReportedPartition) -> Self {
+        Self {
+            dead_lettered: report.dead_lettered,
+            dropped: report.dropped,
+            gaps: planned.saturating_sub(report.read + report.lost),
+            lost: report.lost,
+        }
+    }
+
+    fn sum(self) -> u64 {
+        self.dead_lettered + self.dropped + self.gaps + self.lost
+    }
+}
+
+impl Verdict {
+    /// Asks the indices for every offset of a plan, and compares with the report of its run.
+    pub(super) async fn find(
+        plan: &PlanFile,
+        report: Option<&ReportFile>,
+        searches: &[Search],
+    ) -> Result<Self, Failure> {
+        for search in searches {
+            search.refresh().await.map_err(undetermined)?;
+        }
+        let mut partitions = Vec::new();
+        for planned in &plan.partitions {
+            let id = plan.topics.get(&planned.topic).and_then(Option::as_deref);
+            let source = origin_of(&plan.cluster_id, &planned.topic, id);
+            let mut indexed = Indexed::default();
+            for search in searches {
+                let range = (planned.from, planned.to);
+                let found = search.offsets(&source, planned.partition, range).await;
+                let found = found.map_err(undetermined)?;
+                indexed.offsets.extend(found.offsets);
+                indexed.doubled.extend(found.doubled);
+                indexed.more += found.more;
+            }
+            let whole = report.filter(|report| report.complete && !report.resumed);
+            let others = whole.map(|report| {
+                let mut reported = report.partitions.iter();
+                let of_partition = |one: &&ReportedPartition| {
+                    one.topic == planned.topic && one.partition == planned.partition
+                };
+                let reported = reported.find(of_partition).cloned().unwrap_or_default();
+                Others::of(planned.offsets(), &reported)
+            });
+            partitions.push(verified(planned, indexed, others));
+        }
+        let words = partitions.iter().map(|one| one.verdict);
+        Ok(Self {
+            version: VERSION,
+            id: plan.id.clone(),
+            verdict: words.max().unwrap_or(Word::Exact),
+            partitions,
+        })
+    }
+
+    pub(super) fn exit(&self) -> Exit {
+        let lost = |one: &Verified| one.others.is_some_and(|others| others.lost > 0);
+        match self.verdict {
+            Word::Wrong => Exit::Failed,
+            Word::Unknown => Exit::Undetermined,
+            Word::Exact if self.partitions.iter().any(lost) => Exit::Threshold,
+            Word::Exact => Exit::Done,
+        }
+    }
+
+    /// The text for people.
+    pub(super) fn text(&self) -> String {
+        let mut table = Table::new([
+            "TOPIC",
+            "PARTITION>",
+            "PLANNED>",
+            "IN INDEX>",
+            "DEAD-LETTERED>",
+            "DROPPED>",
+            "GAPS>",
+            "LOST>",
+        ]);
+        let mut notes = String::new();
+        for one in &self.partitions {
+            let others = one.others;
+            table.row([
+                one.topic.clone(),
+                one.partition.to_string(),
+                number(one.planned),
+                number(one.in_index),
+                known(others.map(|others| others.dead_lettered)),
+                known(others.map(|others| others.dropped)),
+                known(others.map(|others| others.gaps)),
+                known(others.map(|others| others.lost)),
+            ]);
+            let name = format!("{}/{}", one.topic, one.partition);
+            if one.verdict != Word::Exact && !one.without.is_empty() {
+                notes.push_str(&format!(
+                    "{name}: without a document: {}\n",
+                    listed(&one.without, one.planned - one.in_index)
+                ));
+            }
+            if !one.doubled.is_empty() {
+                let count = one.doubled.len() as u64;
+                notes.push_str(&format!(
+                    "{name}: in two indices: {}\n",
+                    listed(&one.doubled, count)
+                ));
+            }
+        }
+        let word = match self.verdict {
+            Word::Exact => "exact: every offset of the plan is accounted for",
+            Word::Wrong => "wrong: see below",
+            Word::Unknown => {
+                "unknown: whether what has no document was rejected, dropped or no record was known to \
+                 an earlier run alone"
+            }
+        };
+        format!("Verified: {word}\n\n{}{notes}", table.text())
+    }
+}
+
+/// What the indices have of a partition.
+#[derive(Debug, Default)]
+struct Indexed {
+    offsets: BTreeSet<i64>,
+    doubled: BTreeSet<i64>,
+    more: u64,
+}
+
+fn verified(planned: &PlannedPartition, indexed: Indexed, others: Option<Others>) -> Verified {
+    let count = planned.offsets();
+    let in_index = indexed.offsets.len() as u64;
+    let missing = count - in_index;
+    let without = (planned.from..planned.to).filter(|offset| !indexed.offsets.contains(offset));
+    let verdict = match others {
+        _ if !indexed.doubled.is_empty() => Word::Wrong,
+        Some(others) if others.sum() == missing => Word::Exact,
+        Some(_) => Word::Wrong,
+        None if missing == 0 => Word::Exact,
+        None => Word::Unknown,
+    };
+    Verified {
+        topic: planned.topic.clone(),
+        partition: planned.partition,
+        planned: count,
+        in_index,
+        others,
+        more: indexed.more,
+        doubled: indexed.doubled.into_iter().collect(),
+        without: without.take(NAMED_MAX).collect(),
+        verdict,
+    }
+}
+
+/// The first of so many offsets.
+fn listed(offsets: &[i64], count: u64) -> String {
+    let named: Vec<String> = offsets.iter().take(NAMED_MAX).map(i64::to_string).collect();
+    match count.saturating_sub(named.len() as u64) {
+        0 => named.join(", "),
+        more => format!("{} and {} more", named.join(", "), number(more)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(offsets: &[i64], others: Option<Others>, expected: Word, without: &[i64]) {
+        let planned = PlannedPartition {
+            topic: "t".to_owned(),
+            partition: 0,
+            from: 10,
+            to: 14,
+            narrowed: Vec::new(),
+            notes: Vec::new(),
+        };
+        let indexed = Indexed {
+            offsets: offsets.iter().copied().collect(),
+            ..Indexed::default()
+        };
+        let verified = verified(&planned, indexed, others);
+        assert_eq!(
+            (verified.verdict, verified.without.as_slice()),
+            (expected, without)
+        );
+    }
+
+    #[test]
+    fn every_offset_has_a_document_or_a_known_fate() {
+        let others = |dead_lettered, dropped, gaps| {
+            Some(Others {
+                dead_lettered,
+                dropped,
+                gaps,
+                lost: 0,
+            })
+        };
+        check(&[10, 11, 12, 13], others(0, 0, 0), Word::Exact, &[]);
+        check(&[10, 13], others(1, 0, 1), Word::Exact, &[11, 12]);
+        check(&[10, 13], others(1, 0, 0), Word::Wrong, &[11, 12]);
+        // More fates than offsets without a document: one of them was counted for a document.
+        check(&[10, 11, 13], others(1, 1, 0), Word::Wrong, &[12]);
+    }
+
+    #[test]
+    fn a_run_whose_counts_are_not_known_is_exact_only_when_nothing_is_missing() {
+        check(&[10, 11, 12, 13], None, Word::Exact, &[]);
+        check(&[10, 11, 12], None, Word::Unknown, &[13]);
+    }
+
+    #[test]
+    fn gaps_are_what_was_planned_and_never_came() {
+        let report = ReportedPartition {
+            read: 7,
+            dropped: 2,
+            lost: 1,
+            ..ReportedPartition::default()
+        };
+        let others = Others::of(10, &report);
+        assert_eq!((others.gaps, others.sum()), (2, 5));
+    }
+}

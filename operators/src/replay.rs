@@ -1,0 +1,68 @@
+//! What a program needs to send a range of a topic through a topology once more: the part of the graph
+//! that it goes through, the spout that reads it, and what of it is in the index.
+//!
+//! A replay runs beside the live topology: it is no member of its group, reads nothing that the group
+//! committed, and keeps its own progress in a group of its own.
+
+mod graph;
+mod search;
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+
+use isobar_topology::Graph;
+use isobar_topology::spec::{Problems, Spec, parse_config};
+
+use crate::elasticsearch::document_id::SourceId;
+use crate::kafka::Fixed;
+use crate::kafka::admin::TopicPartition;
+use crate::kafka::connection::KafkaConnection;
+use crate::spouts::{self, KafkaConfig, Rate};
+
+pub use graph::{Guarantee, Sink, Target, part_for};
+pub use search::{Found, IndexState, Search};
+
+/// What is to be read, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Job {
+    /// The group that keeps the progress.
+    pub group: String,
+    /// The half-open range of each partition.
+    pub ranges: BTreeMap<TopicPartition, (i64, i64)>,
+    /// The ids of the topics that are meant, where the cluster has ids.
+    pub topic_ids: BTreeMap<String, String>,
+    /// Records per second at most.
+    pub rate: Option<NonZeroU32>,
+}
+
+/// Makes the Kafka spout `id` of a planned graph read what a job says, from where its group is, and end
+/// there. Fails with what is wrong with the spout's options or its connection.
+pub fn read_only(spec: &Spec, graph: &mut Graph, id: &str, job: Job) -> Result<(), Problems> {
+    let of_id = |spout: &&isobar_topology::spec::Component| spout.id == id;
+    let Some(spout) = spec.spouts.iter().find(of_id) else {
+        return Ok(());
+    };
+    let config: KafkaConfig = parse_config(&spout.config, &spout.path)?;
+    let connections = spec.connections.iter();
+    let Some(component) = connections
+        .into_iter()
+        .find(|one| one.id == config.connection)
+    else {
+        return Ok(());
+    };
+    let connection: KafkaConnection = parse_config(&component.config, &component.path)?;
+    let fixed = Fixed {
+        ranges: job.ranges,
+        topic_ids: job.topic_ids,
+    };
+    let rate = job.rate.map(Rate);
+    spouts::replay(&config, connection, graph, id, &job.group, fixed, rate);
+    Ok(())
+}
+
+/// The source of a topic as it stands in the origin of its documents.
+pub fn origin_of(cluster_id: &str, topic: &str, topic_id: Option<&str>) -> String {
+    let source = spouts::source(cluster_id, topic, topic_id.unwrap_or_default());
+    let source = SourceId::new(source, 0);
+    String::from_utf8_lossy(source.source()).into_owned()
+}

@@ -1,0 +1,62 @@
+//! How fast a spout may read, over all its lanes.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use isobar_topology::clock::{self, Instant};
+
+/// Records per second at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate(pub std::num::NonZeroU32);
+
+/// When the next batch may be read.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    due: Mutex<Option<Instant>>,
+}
+
+impl Pace {
+    /// Until when reading has to wait; `None` for not at all.
+    pub(super) fn due(&self, rate: Option<Rate>) -> Option<Instant> {
+        // Without a rate nothing is locked.
+        let _ = rate?;
+        let due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        due.filter(|due| *due > clock::now())
+    }
+
+    /// Notes that so many records were read. What was not used before is gone: after a pause there is no
+    /// burst.
+    pub(super) fn took(&self, rate: Option<Rate>, records: usize) {
+        let Some(Rate(rate)) = rate else {
+            return;
+        };
+        let cost = Duration::from_secs_f64(records as f64 / f64::from(rate.get()));
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = clock::now();
+        *due = Some(due.map_or(now, |due| due.max(now)) + cost);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn lanes_together_keep_the_rate_and_a_pause_earns_no_burst() {
+        let rate = NonZeroU32::new(1_000).map(Rate);
+        let pace = Pace::default();
+        let start = clock::now();
+        assert_eq!(pace.due(rate), None);
+        pace.took(rate, 500);
+        pace.took(rate, 250);
+        assert_eq!(pace.due(rate), Some(start + Duration::from_millis(750)));
+        assert_eq!(pace.due(None), None);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(pace.due(rate), None);
+        pace.took(rate, 100);
+        let due = Some(start + Duration::from_millis(60_100));
+        assert_eq!(pace.due(rate), due);
+    }
+}

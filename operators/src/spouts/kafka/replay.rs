@@ -1,0 +1,42 @@
+//! The spout for a replay: the same lanes over fixed ranges, with a group of its own for its progress.
+
+use std::sync::Arc;
+
+use isobar_topology::Graph;
+
+use super::config::{KafkaConfig, OnTombstone};
+use super::pace::Rate;
+use super::{settings, start, tombstone_policy};
+use crate::kafka::connection::KafkaConnection;
+use crate::kafka::{Fixed, GroupProtocol};
+
+/// Makes the spout `id` of a graph read `fixed` and nothing else.
+///
+/// It subscribes to nothing, so it is no member of any group: it goes on from what `group` has
+/// committed, and commits there.
+pub(crate) fn replay(
+    config: &KafkaConfig,
+    connection: KafkaConnection,
+    graph: &mut Graph,
+    id: &str,
+    group: &str,
+    fixed: Fixed,
+    rate: Option<Rate>,
+) {
+    let mut consumer = config.consumer(connection, &graph.name);
+    consumer.group = group.to_owned();
+    // What is about members means nothing here, and is refused together with the other protocol.
+    consumer.protocol = GroupProtocol::Classic;
+    consumer.instance_id = None;
+    let _ = consumer.options.remove("group.remote.assignor");
+    consumer.fixed = Some(Arc::new(fixed));
+    let tombstones = match config.on_tombstone {
+        OnTombstone::Pass => None,
+        OnTombstone::Drop => graph.policy(&tombstone_policy(id)),
+    };
+    let mut settings = settings(config, tombstones);
+    settings.rate = rate;
+    if let Some(spout) = graph.spouts.iter_mut().find(|spout| *spout.id == *id) {
+        spout.start = Box::new(move |context| start(&consumer, settings, context));
+    }
+}

@@ -1,0 +1,279 @@
+//! A replay beside a topology: what was deleted comes back and nothing else changes, kills in the middle
+//! leave nothing out, and a plan runs against what it was made for, or not at all.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::time::Duration;
+
+use serde_json::Value;
+use testkit::isobar::{Finished, Setup};
+use testkit::services::kafka::Sent;
+use testkit::services::{Kafka, Search, SearchVersion};
+use testkit::{records, wait};
+
+use crate::support::{Steps, catch_up, check_exactly_once, kafka_with_records, setup};
+
+const LIMIT: Duration = Duration::from_secs(180);
+const PARTITIONS: u64 = 4;
+const RECORDS: u64 = 60_000;
+/// Sent after the plan was made.
+const LATER: u64 = 1_000;
+const KILLS: i64 = 3;
+
+fn plan(setup: &Setup, target: &str, out: &str) -> Value {
+    let command = [
+        "replay", "plan", "--from", "earliest", "--to", "now", "--target", target, "--out", out,
+        "-o", "json",
+    ];
+    json_of(&setup.finish(&command, LIMIT).expect("it ends"))
+}
+
+fn json_of(finished: &Finished) -> Value {
+    let text = &finished.stdout;
+    assert_eq!(
+        finished.status.code(),
+        Some(0),
+        "{text}\n{}",
+        finished.stderr
+    );
+    serde_json::from_str(text).expect("JSON")
+}
+
+fn run(setup: &Setup, arguments: &[&str]) -> Finished {
+    let command = ["replay", "run"].iter().chain(arguments).copied();
+    let command: Vec<&str> = command.collect();
+    setup.finish_alone(&command, LIMIT).expect("it ends")
+}
+
+fn refused(finished: &Finished, part: &str) {
+    assert_ne!(finished.status.code(), Some(0), "{}", finished.stdout);
+    assert!(finished.stderr.contains(part), "{}", finished.stderr);
+}
+
+/// Deletes documents here and there, and returns their numbers.
+fn delete_some(search: &Search) -> BTreeSet<u64> {
+    let client = search.client();
+    client.refresh("logs-*").expect("it refreshes");
+    let mut lines = String::new();
+    let mut deleted = BTreeSet::new();
+    for document in client.dump("logs-*", &["number"]).expect("it answers") {
+        let number = document.fields["number"].as_u64().expect("a number");
+        if number * 7_919 % 101 == 13 {
+            let action =
+                serde_json::json!({"delete": {"_index": document.index, "_id": document.id}});
+            writeln!(lines, "{action}").expect("it is text");
+            let _ = deleted.insert(number);
+        }
+    }
+    let answer = client.bulk(lines.as_bytes()).expect("it answers");
+    assert_eq!(answer["errors"], false, "{answer}");
+    client.refresh("logs-*").expect("it refreshes");
+    deleted
+}
+
+fn committed(kafka: &Kafka, group: &str) -> Vec<Option<i64>> {
+    kafka.committed(group, "logs").expect("the broker answers")
+}
+
+#[test]
+fn replays_are_exact_end_by_position_and_refuse_what_has_changed() {
+    let mut steps = Steps::new("replay");
+    let kafka = kafka_with_records(4, RECORDS);
+    let search = Search::start(SearchVersion::Elasticsearch9).expect("Elasticsearch starts");
+    steps.done("start, send");
+    what_is_missing_comes_back_and_kills_leave_nothing_out(&kafka, &search, &mut steps);
+    the_runbook_brings_back_a_partition(&kafka, &search, &mut steps);
+    // Documents of the former topic stay in the index, and count for nothing.
+    kafka.delete_topic("logs").expect("it is deleted");
+    kafka.create_topic("logs", 1, &[]).expect("it is created");
+    ranges_end_by_position_and_plans_refuse_what_has_changed(&kafka, &search, &mut steps);
+}
+
+fn what_is_missing_comes_back_and_kills_leave_nothing_out(
+    kafka: &Kafka,
+    search: &Search,
+    steps: &mut Steps,
+) {
+    let setup = setup(kafka, &search.url(), "live", ", commit_interval: 500ms");
+    assert_eq!(catch_up(&setup, &[]).total().delivered, RECORDS);
+    let live = committed(kafka, "live");
+    let deleted = delete_some(search).len() as u64;
+    assert!(deleted > RECORDS / 110, "{deleted}");
+    steps.done("index, delete some");
+
+    let planned = plan(&setup, "missing", "plan.json");
+    assert_eq!(planned["sinks"][0]["guarantee"], "exact");
+    let group = planned["group"].as_str().expect("a group").to_owned();
+    kafka
+        .produce_json("logs", 4, RECORDS..RECORDS + LATER)
+        .expect("all is acknowledged");
+    refused(&run(&setup, &["plan.json"]), "--yes runs the plan");
+    let verified = ["replay", "verify", "plan.json"];
+    let verified = setup.finish_alone(&verified, LIMIT).expect("it ends");
+    assert_eq!(verified.status.code(), Some(4), "{}", verified.stdout);
+
+    let ran = json_of(&run(&setup, &["plan.json", "--yes", "-o", "json"]));
+    let total = &ran["run"]["accounting"]["total"];
+    assert_eq!(total["read"], RECORDS);
+    assert_eq!(total["delivered"], deleted);
+    assert_eq!(total["already_present"], RECORDS - deleted);
+    assert_eq!(ran["verification"]["verdict"], "exact");
+    check_exactly_once(search, PARTITIONS, RECORDS);
+    assert_eq!(
+        committed(kafka, "live"),
+        live,
+        "the live group is untouched"
+    );
+    assert_eq!(committed(kafka, &group), [None; 4], "no group is left");
+    steps.done("replay what is missing");
+
+    let planned = plan(&setup, "index=again", "again.json");
+    let group = planned["group"].as_str().expect("a group").to_owned();
+    for kill in 1..=KILLS {
+        let command = [
+            "replay",
+            "run",
+            "again.json",
+            "--yes",
+            "--resume",
+            "--rate",
+            "20000",
+        ];
+        let mut process = setup.begin_alone(&command).expect("it starts");
+        let least = kill * 12_000;
+        let got_on = wait::until("progress", LIMIT, || {
+            process.check_running()?;
+            let sum: i64 = committed(kafka, &group).into_iter().flatten().sum();
+            anyhow::ensure!(sum >= least, "{sum} of {least}");
+            Ok(())
+        });
+        process.kill9();
+        got_on.expect("it gets on");
+    }
+    refused(
+        &run(&setup, &["again.json", "--yes"]),
+        "--resume goes on where it ended",
+    );
+    let ran = json_of(&run(
+        &setup,
+        &["again.json", "--yes", "--resume", "-o", "json"],
+    ));
+    assert_eq!(ran["verification"]["verdict"], "exact", "{ran}");
+    let client = search.client();
+    assert_eq!(client.count("again").expect("it counts"), RECORDS + LATER);
+    assert_eq!(committed(kafka, &group), [None; 4], "no group is left");
+    assert_eq!(
+        committed(kafka, "live"),
+        live,
+        "the live group is untouched"
+    );
+    steps.done("replay into another index, killed three times");
+}
+
+fn the_runbook_brings_back_a_partition(kafka: &Kafka, search: &Search, steps: &mut Steps) {
+    let setup = setup(kafka, &search.url(), "live", "").environment("PARTITION", "1");
+    let deleted = delete_some(search).into_iter();
+    let deleted = deleted.filter(|number| number % PARTITIONS == 1).count() as u64;
+    let printed = setup
+        .runbook("replay-a-partition.md", LIMIT)
+        .expect("its commands succeed");
+    let partition = (RECORDS + LATER) / PARTITIONS;
+    for expected in [
+        format!(
+            "Offsets in all: {},{:03}",
+            partition / 1_000,
+            partition % 1_000
+        ),
+        "Verified: exact".to_owned(),
+    ] {
+        assert!(printed.contains(&expected), "no {expected} in:\n{printed}");
+    }
+    assert!(deleted > 0);
+    steps.done("the runbook");
+}
+
+fn ranges_end_by_position_and_plans_refuse_what_has_changed(
+    kafka: &Kafka,
+    search: &Search,
+    steps: &mut Steps,
+) {
+    // Ten records, ten that are aborted with their marker, one that no index takes, then markers alone.
+    let value = |value: Vec<u8>| Sent {
+        partition: Some(0),
+        key: None,
+        value: Some(value),
+        timestamp: None,
+    };
+    let json = |numbers: Range<u64>| numbers.map(records::json).map(value);
+    let aborted = |numbers| kafka.produce_transaction("logs", json(numbers), false);
+    kafka.produce("logs", json(0..10)).expect("sent");
+    aborted(10..20).expect("sent and taken back");
+    kafka
+        .produce("logs", [value(b"no JSON".to_vec())])
+        .expect("sent");
+    aborted(20..21).expect("sent and taken back");
+    let setup = setup(kafka, &search.url(), "ends", "");
+    let planned = plan(&setup, "missing", "plan.json");
+    let ran = json_of(&run(&setup, &["plan.json", "--yes", "-o", "json"]));
+    let verified = &ran["verification"]["partitions"][0];
+    let offsets = planned["partitions"][0]["to"].as_i64().expect("an offset");
+    let others =
+        serde_json::json!({"dead_lettered": 1, "dropped": 0, "gaps": offsets - 11, "lost": 0});
+    assert_eq!(
+        (&verified["in_index"], &verified["others"]),
+        (&10.into(), &others),
+        "{ran}"
+    );
+    steps.done("end at markers");
+
+    kafka
+        .delete_records("logs", 0, 5)
+        .expect("they are deleted");
+    refused(&run(&setup, &["plan.json", "--yes"]), "the log has 5 to");
+    let command = [
+        "replay", "plan", "--from", "0", "--to", "now", "--target", "missing",
+    ];
+    let narrowed = setup
+        .finish(&[&command[..], &["--out", "narrow.json"]].concat(), LIMIT)
+        .expect("it ends");
+    assert_eq!(narrowed.status.code(), Some(3), "{}", narrowed.stderr);
+    let gone = "offsets 0 to 4 are gone: the log starts at 5";
+    assert!(narrowed.stdout.contains(gone), "{}", narrowed.stdout);
+    refused(&run(&setup, &["narrow.json", "--yes"]), "--accept-narrowed");
+    let accepted = run(&setup, &["narrow.json", "--yes", "--accept-narrowed"]);
+    assert_eq!(accepted.status.code(), Some(0), "{}", accepted.stderr);
+
+    // Nothing is overwritten before the live topology has settled it: its group has read nothing.
+    let command = [
+        "replay",
+        "plan",
+        "--from",
+        "earliest",
+        "--to",
+        "now",
+        "--target",
+        "overwrite",
+    ];
+    let behind = setup.finish(&command, LIMIT).expect("it ends");
+    assert_eq!(behind.status.code(), Some(3), "{}", behind.stderr);
+    assert!(
+        behind.stdout.contains("not settled by the live"),
+        "{}",
+        behind.stdout
+    );
+
+    let topology = std::fs::read_to_string(setup.topology()).expect("it is there");
+    let changed = topology.replace("env: test", "env: other");
+    std::fs::write(setup.topology(), changed).expect("written");
+    refused(
+        &run(&setup, &["narrow.json", "--yes", "--accept-narrowed"]),
+        "has changed since",
+    );
+    std::fs::write(setup.topology(), topology).expect("written");
+    kafka.delete_topic("logs").expect("it is deleted");
+    kafka.create_topic("logs", 1, &[]).expect("it is created");
+    let again = run(&setup, &["narrow.json", "--yes", "--accept-narrowed"]);
+    refused(&again, "was deleted and made again");
+    steps.done("refuse what has changed");
+}
