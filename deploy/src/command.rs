@@ -1,5 +1,6 @@
 //! The commands: one file each, one arm here.
 
+mod dlq;
 mod generate;
 mod lag;
 mod offsets;
@@ -51,6 +52,8 @@ pub enum Command {
     ///
     /// Changes are shown only, unless --execute is given, and are refused while the group has members.
     Offsets(offsets::OffsetsArgs),
+    /// Counts, lists and shows the dead letters of a topology, where they are in a Kafka topic
+    Dlq(dlq::DlqArgs),
     /// Sends a range of a topic through the topology once more, planned, bounded and verified
     ///
     /// Runs beside the live topology and touches nothing that its group has committed.
@@ -82,6 +85,7 @@ impl Command {
             Command::Operators(args) => operators::execute(args, context),
             Command::Lag(args) => lag::execute(args, context),
             Command::Offsets(args) => offsets::execute(args, context),
+            Command::Dlq(args) => dlq::execute(args, context),
             Command::Replay(args) => replay::execute(args, context),
         }
     }

@@ -27,6 +27,8 @@ mod set_fields;
 
 use isobar_topology::BoltType;
 
+pub(crate) use kafka::KafkaConfig;
+
 pub(crate) fn list() -> Vec<BoltType> {
     vec![
         parse_json::TYPE,

@@ -29,6 +29,7 @@ mod log;
 mod mailbox;
 mod pending;
 mod producer;
+mod reading;
 mod rebalance;
 mod recovery;
 mod session;
@@ -48,4 +49,5 @@ pub use mailbox::{Event, Frontier, Reply};
 pub use producer::{
     Compression, Delivery, DeliveryError, Failures, OutRecord, Producer, ProducerConfig,
 };
+pub(crate) use reading::read_topic;
 pub use shared::{Closed, Counts};

@@ -15,6 +15,7 @@ mod groups;
 pub mod kafka;
 pub mod lag;
 mod letter;
+pub mod letters;
 mod lines;
 pub mod offsets;
 #[cfg(test)]

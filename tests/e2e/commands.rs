@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use testkit::isobar::{Finished, Setup};
 use testkit::services::Kafka;
+use testkit::services::kafka::Sent;
 use testkit::{http, wait};
 
 use crate::support::kafka_with_records;
@@ -116,4 +117,70 @@ fn a_broker_that_goes_away_is_named_and_a_stop_ends_all_the_same() {
         "{}",
         isobar.log().unwrap_or_default()
     );
+}
+
+#[test]
+fn dead_letters_are_read_back_from_their_topic() {
+    let kafka = kafka_with_records(1, 10);
+    kafka.create_topic("dead", 2, &[]).expect("it is created");
+    let sent = |value: &str| Sent {
+        partition: Some(0),
+        key: Some(b"k".to_vec()),
+        value: Some(value.into()),
+        timestamp: None,
+    };
+    let bad = ["no JSON", "{", "none either"].map(sent);
+    kafka.produce("logs", bad).expect("all is acknowledged");
+    let topology = "\
+isobar: 1
+name: letters
+connections:
+  kafka: {type: kafka, brokers: \"${KAFKA}\"}
+spouts:
+  logs: {type: kafka, connection: kafka, topics: [logs], start: earliest}
+bolts:
+  parse: {type: parse_json, inputs: [logs]}
+  end: {type: blackhole, inputs: [parse]}
+dead_letter: {type: kafka, connection: kafka, topic: dead}
+";
+    let setup = Setup::new(topology).expect("a directory");
+    let setup = setup.environment("KAFKA", kafka.brokers());
+    let run = ["run", "--exit-when-caught-up", "--http", "off"];
+    let run = setup.finish(&run, LIMIT).expect("it ends");
+    assert_eq!(run.status.code(), Some(0), "{}", run.stderr);
+    kafka.produce("dead", [sent("a stranger")]).expect("sent");
+
+    let dlq = |arguments: &[&str]| {
+        let command: Vec<&str> = ["dlq"].iter().chain(arguments).copied().collect();
+        let finished = setup.finish(&command, LIMIT).expect("it ends");
+        let json: Value = serde_json::from_str(&finished.stdout).unwrap_or_default();
+        (finished, json)
+    };
+    let (finished, stats) = dlq(&["stats", "-o", "json"]);
+    assert_eq!(
+        (&stats["letters"], &stats["strangers"]),
+        (&3.into(), &1.into()),
+        "{stats}"
+    );
+    assert!(
+        finished
+            .stderr
+            .contains("1 records of the topic are no dead letters")
+    );
+    let kind = &stats["kinds"][0];
+    assert_eq!(
+        (&kind["bolt"], &kind["class"]),
+        (&"parse".into(), &"invalid_json".into())
+    );
+    let (_, list) = dlq(&["list", "--bolt", "parse", "--limit", "2", "-o", "json"]);
+    let letters = list["letters"].as_array().expect("a list");
+    assert_eq!(letters.len(), 2);
+    let (_, none) = dlq(&["list", "--class", "mapping", "-o", "json"]);
+    assert_eq!(none["letters"].as_array().map(Vec::len), Some(0));
+    let at = letters[1]["letter"].as_str().expect("a place");
+    let (_, shown) = dlq(&["show", "--letter", at, "-o", "json"]);
+    assert_eq!(shown["record"], letters[1]["origin"], "{shown}");
+    assert_eq!(shown["key"], "k");
+    let (missing, _) = dlq(&["show", "--letter", "0:999"]);
+    assert_eq!(missing.status.code(), Some(2), "{}", missing.stderr);
 }

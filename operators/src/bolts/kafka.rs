@@ -20,7 +20,8 @@ use isobar_topology::{
 use crate::connections::problems_of;
 use crate::kafka::connection::KafkaConnection;
 use crate::kafka::{Producer, ProducerConfig, options};
-use config::{KafkaConfig, ValueOf};
+pub(crate) use config::KafkaConfig;
+use config::ValueOf;
 use delivery::Delivering;
 use outgoing::{Form, Outgoing, Rows};
 use producer::SharedProducer;

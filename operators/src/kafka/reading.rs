@@ -1,0 +1,173 @@
+//! Reads a topic once, from its start to its end as it is now, as somebody who is no member of a group.
+//!
+//! For commands that look at few records; the laned consumer is for many. Message by message, so that
+//! the end of a partition can be seen (`enable.partition.eof` loses data in batches only).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use isobar_topology::clock;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::BorrowedMessage;
+use rdkafka::{Message, Offset, TopicPartitionList};
+
+use super::admin::{Admin, PartitionAnswer, Spec, TopicPartition};
+use super::connection::KafkaConnection;
+use super::error::{Error, code_of};
+use super::log::Asking;
+
+/// How long one look for a record takes.
+const POLL: Duration = Duration::from_millis(100);
+
+/// Hands out every record of a topic up to its present end, those of each partition in order.
+///
+/// Waits for the brokers; fails when nothing comes for `within`, or when the topic does not exist.
+pub(crate) fn read_topic(
+    connection: &KafkaConnection,
+    topic: &str,
+    within: Duration,
+    mut each: impl FnMut(&BorrowedMessage<'_>),
+) -> Result<(), Error> {
+    let mut open = bounds(connection, topic, within)?;
+    open.retain(|_, (start, end)| start < end);
+    let client = reader(connection)?;
+    let mut list = TopicPartitionList::with_capacity(open.len());
+    for (partition, (start, _)) in &open {
+        let offset = Offset::Offset(*start);
+        let added = list.add_partition_offset(topic, *partition, offset);
+        added.map_err(|error| failed(topic, &error))?;
+    }
+    client
+        .assign(&list)
+        .map_err(|error| failed(topic, &error))?;
+    let mut last = clock::now();
+    while !open.is_empty() {
+        match client.poll(POLL) {
+            None if clock::now() > last + within => {
+                return Err(Error::TimedOut {
+                    what: format!("reading topic {topic}"),
+                    within,
+                    cause: client.context().failure(),
+                });
+            }
+            None => continue,
+            Some(Ok(record)) => {
+                let (partition, next) = (record.partition(), record.offset() + 1);
+                if let Some((_, end)) = open.get(&partition).copied() {
+                    if record.offset() < end {
+                        each(&record);
+                    }
+                    if next >= end {
+                        let _ = open.remove(&partition);
+                    }
+                }
+            }
+            // What is left of it holds no records: markers of transactions, or aborted ones.
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                let _ = open.remove(&partition);
+            }
+            Some(Err(error)) => return Err(failed(topic, &error)),
+        }
+        last = clock::now();
+    }
+    Ok(())
+}
+
+fn reader(connection: &KafkaConnection) -> Result<BaseConsumer<Asking>, Error> {
+    let mut config = connection.client_config();
+    let _ = config
+        // Needed to assign partitions by hand. Nothing is joined, and nothing committed.
+        .set("group.id", "isobar.reading")
+        .set("enable.partition.eof", "true")
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "error");
+    config
+        .create_with_context(Asking::default())
+        .map_err(|source| Error::Client {
+            brokers: connection.brokers.join(","),
+            source,
+        })
+}
+
+/// The first offset and the end of each partition.
+fn bounds(
+    connection: &KafkaConnection,
+    topic: &str,
+    within: Duration,
+) -> Result<BTreeMap<i32, (i64, i64)>, Error> {
+    let admin = Admin::new(connection, within)?;
+    let (partitions, problems) = admin.partitions(&[topic.to_owned()])?;
+    if let Some(problem) = problems.into_iter().next() {
+        return Err(Error::Config(problem));
+    }
+    let starts = known(admin.offsets(&partitions, Spec::Earliest)?, topic)?;
+    let ends = known(admin.offsets(&partitions, Spec::Latest)?, topic)?;
+    let bounds = starts.into_iter().filter_map(|(partition, start)| {
+        let end = ends.get(&partition)?;
+        Some((partition, (start, *end)))
+    });
+    Ok(bounds.collect())
+}
+
+fn known(answers: Vec<PartitionAnswer<i64>>, topic: &str) -> Result<BTreeMap<i32, i64>, Error> {
+    let each = answers.into_iter();
+    each.map(|(TopicPartition { partition, .. }, answer)| match answer {
+        Ok(offset) => Ok((partition, offset)),
+        Err(code) => Err(Error::Refused {
+            what: format!("asking for offsets of topic {topic}, partition {partition}"),
+            code,
+            text: code.to_string(),
+        }),
+    })
+    .collect()
+}
+
+fn failed(topic: &str, error: &KafkaError) -> Error {
+    Error::Refused {
+        what: format!("reading topic {topic}"),
+        code: code_of(error),
+        text: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::ClientConfig;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+    use super::*;
+
+    #[test]
+    fn a_topic_is_read_to_its_end_once() {
+        let cluster = MockCluster::new(1).expect("a stand-in cluster");
+        cluster.create_topic("t", 3, 1).expect("it is created");
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", cluster.bootstrap_servers())
+            .create()
+            .expect("a producer");
+        for number in 0..10 {
+            let value = format!("{number}");
+            // The last partition stays empty.
+            let record = BaseRecord::to("t")
+                .partition(number % 2)
+                .key("")
+                .payload(&value);
+            producer.send(record).expect("it is queued");
+        }
+        producer
+            .flush(Duration::from_secs(10))
+            .expect("all is sent");
+        let connection = serde_json::json!({ "brokers": cluster.bootstrap_servers() });
+        let connection = serde_json::from_value(connection).expect("well formed");
+        let mut read: Vec<String> = Vec::new();
+        read_topic(&connection, "t", Duration::from_secs(10), |record| {
+            let payload = record.payload().expect("a value");
+            read.push(String::from_utf8_lossy(payload).into_owned());
+        })
+        .expect("it is read");
+        read.sort();
+        assert_eq!(read.concat(), "0123456789");
+    }
+}
