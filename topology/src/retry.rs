@@ -31,7 +31,7 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The back-off before retry number `retries` (from 0), without jitter.
+    /// The back-off before retry number `retries` (from 0).
     pub(crate) fn delay(&self, retries: u32) -> Duration {
         self.initial
             .saturating_mul(1u32.checked_shl(retries.min(20)).unwrap_or(u32::MAX))

@@ -75,7 +75,9 @@ pub struct ParseSyslogConfig {
     mode: Mode,
     /// Time zone of lines that do not say theirs: a name such as `Europe/Berlin`, an offset such as
     /// `+02:00`, or `UTC`. Lines of RFC 3164 do not say the year either: it is the latest one in which
-    /// the line is at most one day newer than the record. Default `UTC`.
+    /// the line is at most one day newer than the record. Where the record has no timestamp (topics of
+    /// before Kafka 0.10), the year follows from the time of reading: read again much later, such a line
+    /// may get another year, hence another index and a second document. Default `UTC`.
     #[serde(default = "utc")]
     zone: String,
     /// Name of a further field, with the whole line as text. Default: none.

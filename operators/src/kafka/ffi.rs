@@ -1,4 +1,4 @@
-//! The only unsafe code of the project: calls into librdkafka that the `rdkafka` crate lacks, and
+//! The only unsafe code of the program: calls into librdkafka that the `rdkafka` crate lacks, and
 //! into the C library where it must do as librdkafka does.
 //!
 //! Each file wraps one area in types that are safe to use; no raw pointer leaves this folder.
