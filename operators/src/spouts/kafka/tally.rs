@@ -10,7 +10,7 @@ use crate::kafka::Counts;
 /// Name, help, and where the client counts it.
 type Column = (&'static str, &'static str, fn(&Counts) -> u64);
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 10] = [
     (
         "commits",
         "Commits that the group's coordinator confirmed, one for each partition.",
@@ -35,6 +35,26 @@ const COLUMNS: [Column; 6] = [
         "read_errors",
         "Errors that stood in place of a record; reading went on at the same offset.",
         |counts| counts.errors,
+    ),
+    (
+        "duplicates",
+        "Records let go because they had been read before, after a partition was moved back.",
+        |counts| counts.duplicates,
+    ),
+    (
+        "strays",
+        "Records let go because their partition was not assigned: anything but 0 is a bug.",
+        |counts| counts.strays,
+    ),
+    (
+        "seeks",
+        "Times that a partition was moved back after an error.",
+        |counts| counts.seeks,
+    ),
+    (
+        "partition_restarts",
+        "Times that reading a partition was begun anew, after deleted records or because nothing came of it.",
+        |counts| counts.restarts,
     ),
     (
         "clients",
