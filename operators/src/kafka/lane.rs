@@ -39,7 +39,6 @@ pub struct LaneReader {
     /// Messages of the next call: about a batch's bytes of them, so that large records are not taken
     /// off the queue, which bounds them, by the thousand.
     chunk: usize,
-    closed: bool,
 }
 
 /// Takes the records that [`LaneReader::read`] hands out.
@@ -89,7 +88,6 @@ impl LaneReader {
             events: VecDeque::new(),
             more: true,
             chunk: FIRST_CHUNK,
-            closed: false,
         }
     }
 
@@ -177,11 +175,6 @@ impl LaneReader {
         assignment.is_owned().then_some(position.max(next))
     }
 
-    /// Tells whether the consumer was closed.
-    pub fn is_closed(&self) -> bool {
-        self.closed
-    }
-
     /// Takes records off the queue until it is empty or enough is held for a full batch.
     fn fill(&mut self, limits: Limits) {
         let mut tally = Tally::default();
@@ -264,10 +257,7 @@ impl LaneReader {
                 Control::Moved(assignment, at) => self.table.moved(&assignment, at),
                 Control::Tell(event) => self.events.push_back(event),
                 Control::Verify(assignment) => self.table.verify(&assignment),
-                Control::Closed => {
-                    self.closed = true;
-                    self.events.push_back(Event::Closed);
-                }
+                Control::Closed => self.events.push_back(Event::Closed),
             }
         }
     }

@@ -33,8 +33,6 @@ pub enum Event {
         requested: i64,
         /// The first offset that exists.
         log_start: i64,
-        /// The offset after the last record.
-        log_end: i64,
         /// Where reading goes on: the records from `requested` to there are lost, if any.
         /// `None` when the partition is held.
         resumed: Option<i64>,

@@ -312,11 +312,6 @@ impl Producer {
         client.context().conditions.read()
     }
 
-    /// Returns how many records wait for the brokers.
-    pub fn in_flight(&self) -> usize {
-        self.inner.pending.records()
-    }
-
     /// Waits until nothing is in flight, at most `within`; returns whether that was reached.
     pub async fn flush(&self, within: Duration) -> bool {
         tokio::time::timeout(within, self.inner.pending.empty())

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use rdkafka_sys::RDKafkaRespErr;
@@ -222,11 +222,8 @@ pub(crate) fn assign_at(
             tracing::error!(?partition, %error, "A partition cannot be assigned");
         }
     }
-    let assigned = match client.rebalance_protocol() {
-        RebalanceProtocol::Eager => client.assign(&offsets),
-        _ => client.incremental_assign(&offsets),
-    };
-    if let Err(error) = assigned {
+    // Both protocols of the group are cooperative.
+    if let Err(error) = client.incremental_assign(&offsets) {
         let text = format!("group {}: assign failed: {error}", shared.config.group);
         shared.conditions.raise(Subject::Group, text);
     }
@@ -254,21 +251,15 @@ pub(crate) fn unassign(
     client: &BaseConsumer<Context>,
     partitions: &[TopicPartition],
 ) {
-    let unassigned = match client.rebalance_protocol() {
-        RebalanceProtocol::Eager => client.unassign(),
-        _ => {
-            let fetched = client.assignment().unwrap_or_default();
-            let mut leaving = TopicPartitionList::with_capacity(partitions.len());
-            for partition in partitions {
-                let number = partition.partition;
-                if fetched.find_partition(&partition.topic, number).is_some() {
-                    let _ = leaving.add_partition(&partition.topic, number);
-                }
-            }
-            client.incremental_unassign(&leaving)
+    let fetched = client.assignment().unwrap_or_default();
+    let mut leaving = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        let number = partition.partition;
+        if fetched.find_partition(&partition.topic, number).is_some() {
+            let _ = leaving.add_partition(&partition.topic, number);
         }
-    };
-    if let Err(error) = unassigned {
+    }
+    if let Err(error) = client.incremental_unassign(&leaving) {
         let text = format!("group {}: unassign failed: {error}", shared.config.group);
         shared.conditions.raise(Subject::Group, text);
     }

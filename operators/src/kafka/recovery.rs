@@ -58,7 +58,8 @@ pub(crate) struct Recovery {
     due: Vec<(Instant, Step)>,
     /// When to ask for topic ids again.
     ids_due: Option<Instant>,
-    /// How long to wait before a silent partition is looked at again, by epoch.
+    /// How long to wait before a silent partition is looked at again, by epoch. Those of assignments
+    /// that are over go when ids are asked for.
     patience: BTreeMap<u64, Duration>,
 }
 
@@ -88,6 +89,10 @@ impl Recovery {
             self.step(shared, client, step);
         }
         if self.ids_due.is_none_or(|due| due <= now) {
+            let registry = lock(&shared.registry);
+            let ours = |epoch: &u64| registry.assignments.values().any(|one| one.epoch == *epoch);
+            self.patience.retain(|epoch, _| ours(epoch));
+            drop(registry);
             let asked = check_ids(shared, client);
             self.ids_due = Some(clock::now() + if asked { IDS_EVERY } else { IDS_AFTER_FAILURE });
         }
@@ -211,7 +216,6 @@ impl Recovery {
                 assignment: Arc::clone(&assignment),
                 requested: next,
                 log_start: start,
-                log_end: end,
                 resumed,
                 held,
             };

@@ -22,15 +22,6 @@ pub struct Record<'a> {
     inbox: PhantomData<&'a ()>,
 }
 
-/// Where a record's timestamp comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimestampKind {
-    /// The producer's clock.
-    Create,
-    /// The broker's clock.
-    LogAppend,
-}
-
 impl<'a> Record<'a> {
     /// Views a message.
     ///
@@ -49,17 +40,18 @@ impl<'a> Record<'a> {
         self.raw().offset
     }
 
-    /// Returns the record's timestamp in milliseconds since 1970 and its kind; `None` when the
-    /// record has none. Producers can write any number, also negative ones.
-    pub fn timestamp(&self) -> Option<(i64, TimestampKind)> {
+    /// Returns the record's timestamp in milliseconds since 1970; `None` when the record has none.
+    /// Producers can write any number, also negative ones.
+    pub fn timestamp(&self) -> Option<i64> {
         use sys::rd_kafka_timestamp_type_t as Kind;
         let mut kind = Kind::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
         // SAFETY: the message is alive during `'a`; the call only reads it and writes `kind`.
         let ms = unsafe { sys::rd_kafka_message_timestamp(self.message, &raw mut kind) };
         match kind {
             Kind::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE => None,
-            Kind::RD_KAFKA_TIMESTAMP_CREATE_TIME => Some((ms, TimestampKind::Create)),
-            Kind::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME => Some((ms, TimestampKind::LogAppend)),
+            Kind::RD_KAFKA_TIMESTAMP_CREATE_TIME | Kind::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME => {
+                Some(ms)
+            }
         }
     }
 

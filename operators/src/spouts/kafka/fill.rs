@@ -92,7 +92,7 @@ impl Sink for Fill<'_> {
             self.dropped.push((batch.len() as u32, policy));
         }
         // Producers can write negative times; an arena knows one, which stands for none.
-        let timestamp = record.timestamp().map_or(-1, |(ms, _)| ms.max(-1));
+        let timestamp = record.timestamp().map_or(-1, |ms| ms.max(-1));
         batch.push(
             record.offset(),
             timestamp,
