@@ -1,7 +1,7 @@
 //! The types of outside systems that `connections:` can name.
 
 use isobar_topology::ConnectionType;
-use isobar_topology::spec::{Component, Problem, Problems, parse_config};
+use isobar_topology::spec::{Component, Problem, Problems, Spec, parse_config};
 
 use crate::elasticsearch;
 use crate::kafka::connection::KafkaConnection;
@@ -20,6 +20,17 @@ pub(crate) fn list() -> Vec<ConnectionType> {
 fn check_kafka(component: &Component) -> Result<(), Problems> {
     let connection: KafkaConnection = parse_config(&component.config, &component.path)?;
     problems_of(component, connection.check()).or(())
+}
+
+/// The Kafka connection of a topology file by its name, for what reads the file without a plan. `None`
+/// where there is none, which a plan complains about.
+pub(crate) fn kafka_of(spec: &Spec, name: &str) -> Result<Option<KafkaConnection>, Problems> {
+    let mut kafka = spec.connections.iter().filter(|one| one.kind == "kafka");
+    let Some(component) = kafka.find(|one| one.id == name) else {
+        return Ok(None);
+    };
+    let connection: KafkaConnection = parse_config(&component.config, &component.path)?;
+    Ok(Some(connection.beside(&spec.directory)))
 }
 
 /// Places sentences that start with an option's name and a colon at that option.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use isobar_topology::spec::{Component, Problems, Spec, parse_config};
 use isobar_topology::{Partitions, clock};
 
+use crate::connections::kafka_of;
 use crate::kafka::admin::{Admin, TopicPartition};
 use crate::kafka::connection::KafkaConnection;
 use crate::kafka::error::Error;
@@ -60,15 +61,9 @@ pub fn sources(spec: &Spec) -> Result<Vec<Source>, Problems> {
 /// `None` for a spout whose connection is not there, which a plan complains about.
 fn source(spec: &Spec, spout: &Component) -> Result<Option<Source>, Problems> {
     let config: KafkaConfig = parse_config(&spout.config, &spout.path)?;
-    let connection = spec
-        .connections
-        .iter()
-        .find(|connection| connection.kind == "kafka" && connection.id == config.connection);
-    let Some(component) = connection else {
+    let Some(mut connection) = kafka_of(spec, &config.connection)? else {
         return Ok(None);
     };
-    let connection: KafkaConnection = parse_config(&component.config, &component.path)?;
-    let mut connection = connection.beside(&spec.directory);
     let group = config.group(&spec.name).to_owned();
     // Whether open transactions are read decides where the end is.
     connection.options.extend(config.options);

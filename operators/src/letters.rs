@@ -7,6 +7,7 @@ use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Headers};
 
 use crate::bolts::KafkaConfig;
+use crate::connections::kafka_of;
 use crate::dead_letter::{Letter, NotALetter};
 use crate::kafka::connection::KafkaConnection;
 use crate::kafka::error::Error;
@@ -44,13 +45,12 @@ impl DeadLetters {
             return Ok(None);
         };
         let config: KafkaConfig = parse_config(&component.config, &component.path)?;
-        let mut connections = spec.connections.iter();
-        let connection = connections.find(|one| one.id == config.connection);
+        let connection = kafka_of(spec, &config.connection)?;
         let (Some(connection), false) = (connection, config.topic.contains("{{")) else {
             return Ok(None);
         };
         Ok(Some(Self {
-            connection: parse_config(&connection.config, &connection.path)?,
+            connection,
             topic: config.topic,
         }))
     }

@@ -13,10 +13,10 @@ use std::num::NonZeroU32;
 use isobar_topology::Graph;
 use isobar_topology::spec::{Problems, Spec, parse_config};
 
+use crate::connections::kafka_of;
 use crate::elasticsearch::document_id::SourceId;
 use crate::kafka::Fixed;
 use crate::kafka::admin::TopicPartition;
-use crate::kafka::connection::KafkaConnection;
 use crate::spouts::{self, KafkaConfig, Rate};
 
 pub use graph::{Guarantee, Sink, Target, part_for};
@@ -43,14 +43,9 @@ pub fn read_only(spec: &Spec, graph: &mut Graph, id: &str, job: Job) -> Result<(
         return Ok(());
     };
     let config: KafkaConfig = parse_config(&spout.config, &spout.path)?;
-    let connections = spec.connections.iter();
-    let Some(component) = connections
-        .into_iter()
-        .find(|one| one.id == config.connection)
-    else {
+    let Some(connection) = kafka_of(spec, &config.connection)? else {
         return Ok(());
     };
-    let connection: KafkaConnection = parse_config(&component.config, &component.path)?;
     let fixed = Fixed {
         ranges: job.ranges,
         topic_ids: job.topic_ids,

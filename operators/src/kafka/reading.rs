@@ -84,10 +84,7 @@ fn reader(connection: &KafkaConnection) -> Result<BaseConsumer<Asking>, Error> {
         .set("auto.offset.reset", "error");
     config
         .create_with_context(Asking::default())
-        .map_err(|source| Error::Client {
-            brokers: connection.brokers.join(","),
-            source,
-        })
+        .map_err(|source| Error::client(&config, source))
 }
 
 /// The first offset and the end of each partition.
