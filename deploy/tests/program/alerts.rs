@@ -62,6 +62,8 @@ fn every_alert_has_its_page_its_severity_and_its_tests() {
     let pages: BTreeSet<String> = pages
         .map(|page| page.expect("a file").file_name())
         .filter_map(|name| Some(name.to_str()?.strip_suffix(".md")?.to_owned()))
+        // Pages of other names are about what one sets out to do.
+        .filter(|name| name.starts_with("Isobar"))
         .collect();
     assert_eq!(alerts, pages);
     let (rules, tests) = (
