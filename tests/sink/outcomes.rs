@@ -270,11 +270,35 @@ fn requests_that_nobody_understands_reject_nothing_and_say_what_to_change() {
         let (status, kind, reason) = words(row);
         check(status, kind, reason, "connecting");
     });
+    // A refusal that is no server's, as its body is empty.
+    check(400, "", "", "connecting");
     // What no row knows.
     check(404, "", "", "connecting");
     check(302, "", "", "connecting");
     // As long as no request ever was understood, none of its documents is at fault.
     check(400, "illegal_argument_exception", "Malformed", "refused");
+}
+
+#[test]
+fn a_proxy_that_begins_to_refuse_what_servers_took_rejects_nothing() {
+    let server = server();
+    let setup = Setup {
+        max_in_flight: 100,
+        ..Setup::new("outcomes-proxy", &server)
+    };
+    let mut asked = 0;
+    let after_some = move |_: &Request<'_>| {
+        asked += 1;
+        asked > 3
+    };
+    server.fail_requests_if(4, after_some, RequestFault::refuse(400, "", ""));
+    let ran = setup.run();
+    ran.assert_exact(&setup, &server);
+    assert_eq!(server.statistics().faulted_requests, 4);
+    assert_eq!(
+        (ran.account.dead_lettered, ran.account.retried > 0),
+        (0, true)
+    );
 }
 
 #[test]

@@ -123,9 +123,9 @@ pub(super) fn execute(args: &LagArgs, mut context: Context<'_>) -> Outcome {
             (None, None, Some(over)) => {
                 let interval = (over.get() / 4).clamp(Duration::from_secs(1), SERVE_INTERVAL);
                 let asked = asked.stand(interval, args.timeout.get())?;
-                let first = asked.document().await?;
+                let _ = asked.document().await?;
                 tokio::time::sleep(over.get()).await;
-                let last = asked.document().await.unwrap_or(first);
+                let last = asked.document().await?;
                 answer(args, &context, &last, false).await
             }
             (None, None, None) => {

@@ -141,10 +141,14 @@ impl Delivery {
             match outcome {
                 Outcome::AllStored => {
                     self.exchange.counts.items(Class::Stored, part.len());
-                    let indices = bulk.manifest.targets();
-                    let exchange = &self.exchange;
-                    self.held
-                        .accepted(indices, &exchange.component, &exchange.health);
+                    let (manifest, exchange) = (&bulk.manifest, &self.exchange);
+                    let (component, health) = (&exchange.component, &exchange.health);
+                    if part.len() == bulk.len() {
+                        self.held.accepted(manifest.targets(), component, health);
+                    } else {
+                        let targets = part.map(|item| manifest.target_of(item));
+                        self.held.accepted(targets, component, health);
+                    }
                 }
                 Outcome::Items(items) => self.settle(bulk, part, items),
                 Outcome::Busy | Outcome::Failed | Outcome::Broken => self.fail(bulk, part),

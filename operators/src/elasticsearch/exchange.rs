@@ -167,19 +167,23 @@ impl Exchange {
 
     /// What a reply means; `None` when another host is to be asked.
     fn read(&self, chosen: Chosen, status: u16, body: &[u8], items: usize) -> Option<Outcome> {
-        let fault = match status {
+        let said = match status {
             200 => None,
             _ => reply::fault_of_request(body),
         };
-        let class = outcome::class_of(Level::Request, status, fault.as_ref());
-        let text = || match &fault {
+        let text = match &said {
             Some(fault) => format!("{status} {fault}"),
             None => status.to_string(),
         };
+        let fault = said.unwrap_or_else(|| Fault {
+            kind: outcome::NO_ERROR.into(),
+            ..Fault::default()
+        });
+        let class = outcome::class_of(Level::Request, status, Some(&fault));
         let outcome = match class.action().of_request() {
             Action::ReadItems => return self.read_items(chosen, body, items),
             Action::Split(_) if class == Class::TooLarge => Outcome::TooLarge,
-            Action::Split(_) => Outcome::Malformed(text()),
+            Action::Split(_) => Outcome::Malformed(text),
             Action::RetryRequest => Outcome::Busy,
             action => {
                 let advice = match action {
@@ -188,7 +192,7 @@ impl Exchange {
                     }
                     _ => String::new(),
                 };
-                self.fail(chosen, class, text() + &advice);
+                self.fail(chosen, class, text + &advice);
                 return None;
             }
         };

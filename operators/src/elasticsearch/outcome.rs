@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 use super::reply::Fault;
 
 pub use table::TABLE;
-pub(crate) use table::{CONTRADICTION, FAILURE_STORE};
+pub(crate) use table::{CONTRADICTION, FAILURE_STORE, NO_ERROR};
 
 /// What an answer is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::connection::KafkaConnection;
 use super::error::{Error, code_of};
 use super::ffi::admin as ffi;
-use super::ffi::list::elements;
+use super::ffi::list::{Element, elements};
 use super::ffi::pattern::Pattern;
 use super::lag::Found;
 use super::log::Asking;
@@ -181,19 +181,6 @@ impl Admin {
         ))
     }
 
-    /// Asks which member of the group that this client was made for reads which partition: its
-    /// client id and host. Empty while nobody does, and without a group.
-    pub fn owners(&self) -> Result<BTreeMap<TopicPartition, String>, Error> {
-        let Some(group) = &self.group else {
-            return Ok(BTreeMap::new());
-        };
-        let owned = ffi::describe_group(self.client.client(), group, self.within);
-        let owned = self.explain(owned)?.into_iter();
-        Ok(owned
-            .map(|(topic, partition, owner)| (TopicPartition::new(&topic, partition), owner))
-            .collect())
-    }
-
     /// Asks for the last commits of the group that this client was made for, `None` without one.
     /// Partitions without a commit are left out.
     ///
@@ -300,7 +287,7 @@ fn committed(
         }
         let left = deadline.saturating_duration_since(clock::now());
         let moving = match client.committed_offsets(list, left) {
-            Ok(list) => return Ok(commits_of(&list)),
+            Ok(list) => return commits_of(&list, group),
             Err(error) => match code_of(&error) {
                 RDKafkaErrorCode::NotCoordinator
                 | RDKafkaErrorCode::CoordinatorNotAvailable
@@ -315,16 +302,29 @@ fn committed(
     }
 }
 
-fn commits_of(list: &TopicPartitionList) -> Vec<Committed> {
-    let elements = elements(list).into_iter();
-    elements
-        .filter(|element| element.offset >= 0 && element.error.is_none())
-        .map(|element| Committed {
-            partition: TopicPartition::new(&element.topic, element.partition),
-            offset: element.offset,
-            metadata: element.metadata,
-        })
-        .collect()
+/// A partition whose commit could not be told is not one without a commit: nobody guesses.
+fn commits_of(list: &TopicPartitionList, group: &str) -> Result<Vec<Committed>, Error> {
+    let mut commits = Vec::new();
+    for element in elements(list) {
+        let Element {
+            topic, partition, ..
+        } = &element;
+        if let Some(code) = element.error {
+            return Err(Error::Refused {
+                what: format!("asking for the commit of group {group} for {topic}/{partition}"),
+                code,
+                text: code.to_string(),
+            });
+        }
+        if element.offset >= 0 {
+            commits.push(Committed {
+                partition: TopicPartition::new(topic, *partition),
+                offset: element.offset,
+                metadata: element.metadata,
+            });
+        }
+    }
+    Ok(commits)
 }
 
 fn partitions_of(topic: &MetadataTopic) -> impl Iterator<Item = TopicPartition> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use isobar_topology::clock;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
@@ -66,6 +66,18 @@ pub(crate) fn read_topic(
             // What is left of it holds no records: markers of transactions, or aborted ones.
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 let _ = open.remove(&partition);
+            }
+            // Of several brokers some may be away; when none answers, the time ends.
+            Some(Err(error))
+                if matches!(
+                    code_of(&error),
+                    RDKafkaErrorCode::AllBrokersDown
+                        | RDKafkaErrorCode::BrokerTransportFailure
+                        | RDKafkaErrorCode::Resolve
+                        | RDKafkaErrorCode::OperationTimedOut
+                ) =>
+            {
+                continue;
             }
             Some(Err(error)) => return Err(failed(topic, &error)),
         }

@@ -28,7 +28,7 @@ pub fn logs(
 ) -> Result<BTreeMap<TopicPartition, Log>, Error> {
     let starts = ask(admin, partitions, Spec::Earliest)?;
     let ends = ask(admin, partitions, Spec::Latest)?;
-    let highs = known(admin.high_watermarks(partitions)?)?;
+    let highs = ask(admin, partitions, Spec::HighWatermark)?;
     let log = |partition: &TopicPartition| {
         let log = Log {
             start: *starts.get(partition)?,
@@ -87,6 +87,9 @@ pub fn places(
         };
         let wanted = bound.wanted(log);
         let why = match wanted {
+            _ if place.time(now_ms).is_some_and(|time| time > now_ms) => {
+                Some("the time is in the future".to_owned())
+            }
             offset if offset < log.start => Some(format!(
                 "offset {offset} is gone: the log starts at {}",
                 log.start

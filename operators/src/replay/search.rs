@@ -80,11 +80,6 @@ impl Search {
         })
     }
 
-    /// The indices by name, `*` where the record decides.
-    pub fn pattern(&self) -> &str {
-        &self.pattern
-    }
-
     /// The field that tells where a document comes from.
     pub fn origin(&self) -> Option<&str> {
         self.origin.as_deref()

@@ -89,7 +89,7 @@ impl Limiter {
     fn text(&self) -> String {
         let RejectLimit { ratio, over } = self.limit;
         format!(
-            "more than {}% of the records read within {over:?} were rejected: further ones wait instead of being dead-lettered; the dead letters say why, and a topology that is corrected and started again goes on with those that wait",
+            "more than {:.0}% of the records read within {over:?} were rejected: further ones wait instead of being dead-lettered; the dead letters say why, and a topology that is corrected and started again goes on with those that wait",
             ratio * 100.0
         )
     }
@@ -137,7 +137,9 @@ impl Window {
         let read = read
             .saturating_sub(self.read_before(first, now - limit.over.min(now - self.before.at)));
         let allowed = ((read as f64 * limit.ratio) as u64).max(ALWAYS);
-        let admitted = self.dead_lettered - base.dead_lettered + records <= allowed;
+        let used = self.dead_lettered - base.dead_lettered;
+        // Batches pass whole: one with more than is ever allowed would otherwise wait for ever.
+        let admitted = used + records <= allowed || used == 0;
         if admitted {
             self.dead_lettered += records;
         }
@@ -190,8 +192,19 @@ mod tests {
         let mut window = Window::new();
         tokio::time::advance(Duration::from_secs(36_000)).await;
         // A million in ten hours: some 1,667 in the last minute.
+        assert!(window.admits(LIMIT, 50, 1_000_000, clock::now()));
         assert!(!window.admits(LIMIT, 200, 1_000_000, clock::now()));
-        assert!(window.admits(LIMIT, 100, 1_000_000, clock::now()));
+        assert!(window.admits(LIMIT, 50, 1_000_000, clock::now()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_that_is_more_than_is_ever_allowed_passes_when_nothing_else_did() {
+        let mut window = Window::new();
+        assert!(window.admits(LIMIT, 30, 1_000, clock::now()));
+        assert!(!window.admits(LIMIT, 150, 1_000, clock::now()));
+        tokio::time::advance(LIMIT.over * 2).await;
+        assert!(window.admits(LIMIT, 150, 1_000, clock::now()));
+        assert!(!window.admits(LIMIT, 1, 1_000, clock::now()));
     }
 
     #[tokio::test(start_paused = true)]

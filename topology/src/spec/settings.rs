@@ -24,7 +24,7 @@ pub struct Settings {
     /// Longest wait before failed records are sent again. From `retry_initial` to 1h. Default 30s.
     pub retry_max: Duration,
     /// How much of what is read within a time may be dead-lettered, such as `{ratio: 5%, over: 1m}`;
-    /// 100 records within it may in any case. What is above that waits, and `/readyz` says so, so that
+    /// 100 records within it may in any case, and a batch with more than is allowed when nothing else did. What is above that waits, and `/readyz` says so, so that
     /// a bad deploy does not dead-letter a whole stream. By default everything may.
     pub reject_limit: Option<RejectLimitSettings>,
     /// How long a stop waits for what is in flight. Default 30s.
@@ -43,7 +43,7 @@ pub struct Settings {
 pub struct RejectLimitSettings {
     /// The part of the records that were read, such as `5%`.
     pub ratio: Percent,
-    /// Within which time.
+    /// Within which time, from 1s to 24h.
     pub over: Duration,
 }
 
@@ -80,6 +80,11 @@ impl Settings {
                 ByteSize::mib(1 << 10),
             ),
         ]);
+        if let Some(limit) = &self.reject_limit {
+            let (least, most) = (Duration::secs(1), Duration::secs(24 * 3_600));
+            let at = at("reject_limit").key("over");
+            problems.extend([Problem::out_of_range(at, limit.over, least, most)]);
+        }
         problems
     }
 }

@@ -190,7 +190,15 @@ impl Write<'_> {
         if done {
             // Before anything is written: there is always a way back.
             self.saved.write(self.path)?;
-            self.group.change(&changes).map_err(asking)?;
+            self.group.change(&changes).map_err(|error| {
+                let Failure { exit, error } = asking(error);
+                let saved = format!(
+                    "the old offsets are in {}; see what was changed with `isobar offsets show` before \
+                     anything else",
+                    self.path.display()
+                );
+                Failure::new(exit, error.context(saved))
+            })?;
         }
         self.print(done, context)?;
         let file = self.path.display();

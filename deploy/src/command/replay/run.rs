@@ -41,6 +41,12 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     let (file, mut part) = part::of_plan(&plan, &mut context)?;
     let admin = admin_of(&plan, &file, args)?;
     let resumed = check_pins(&plan, &admin, args.resume)?;
+    if ranges(&plan).is_empty() {
+        context
+            .screen
+            .line("isobar: nothing to replay: the ranges of the plan are empty");
+        return Ok(Exit::Done);
+    }
     agree(&plan, args, &context)?;
 
     let job = Job {
@@ -69,10 +75,19 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         let report = reported(&plan, &run, resumed);
         write(&ReportFile::beside(&args.plan), &report, false)?;
         let verdict = match report.complete {
-            true => Some(Verdict::find(&plan, Some(&report), &searches).await?),
+            true => Some(Verdict::find(&plan, Some(&report), &searches).await),
             false => None,
         };
+        // What the run did is told whether or not it can be checked.
+        let (verdict, unchecked) = match verdict.transpose() {
+            Ok(verdict) => (verdict, None),
+            Err(failure) => (None, Some(failure)),
+        };
         print(args, &plan, &run, verdict.as_ref(), &context)?;
+        if let Some(Failure { exit, error }) = unchecked {
+            let error = error.context("the replay is complete, but could not be verified");
+            return Err(Failure::new(exit, error));
+        }
         let mut exit = run.exit();
         if let Some(verdict) = &verdict {
             exit = exit.max(verdict.exit());

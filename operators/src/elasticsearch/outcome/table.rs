@@ -17,6 +17,8 @@ const ELASTICSEARCH_8: Proof = Servers(&[Elasticsearch8]);
 pub(crate) const FAILURE_STORE: &str = "failure_store";
 /// The type that an item gets which has both a success and an error.
 pub(crate) const CONTRADICTION: &str = "error_in_a_success";
+/// The type that the refusal of a request gets which has no error of the servers' form in it.
+pub(crate) const NO_ERROR: &str = "no_error_in_a_refusal";
 
 const fn row(
     id: &'static str,
@@ -63,6 +65,8 @@ pub const TABLE: &[Row] = &[
     row("no_newline", Request, (400, 400), ("", "terminated by a newline"), NotUnderstood, ALL),
     row("media_type", Request, (406, 406), ("", ""), NotUnderstood, ALL),
     row("encoding", Request, (415, 415), ("", ""), NotUnderstood, StandIn("needs a proxy that refuses what servers take")),
+    // Rejecting for it would dead-letter everything while a proxy is set up wrong.
+    row("without_error", Request, (400, 400), (NO_ERROR, ""), Foreign, StandIn("what proxies answer")),
     row("malformed", Request, (400, 400), ("", ""), Malformed, ALL),
     row("request_timeout", Request, (408, 408), ("", ""), Away, StandIn("what proxies answer")),
     row("no_master", Request, (503, 503), ("cluster_block_exception", ""), Away, StandIn("needs a cluster that loses its master")),

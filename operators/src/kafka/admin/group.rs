@@ -1,12 +1,14 @@
 //! Questions about a consumer group that nobody is a member of here, and changes to what it has
 //! committed.
 
+use std::collections::BTreeMap;
+
 use isobar_topology::clock;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::{Admin, COORDINATOR_PAUSE, PartitionAnswer, Spec, TopicPartition, offsets};
+use super::{Admin, COORDINATOR_PAUSE, TopicPartition};
 use crate::kafka::error::Error;
 use crate::kafka::ffi::admin::group as ffi;
 use crate::kafka::ffi::commit;
@@ -25,26 +27,32 @@ pub struct Commit {
 }
 
 impl Admin {
-    /// Asks for the end of each partition, open transactions included.
-    pub fn high_watermarks(
-        &self,
-        partitions: &[TopicPartition],
-    ) -> Result<Vec<PartitionAnswer<i64>>, Error> {
-        let client = self.client.client();
-        self.explain(offsets(client, partitions, Spec::Latest, true, self.within))
-    }
-
-    /// Asks whether the group has members, again while its coordinator moves. A group that does not
-    /// exist has none.
+    /// Asks whether the group has members. A group that does not exist has none.
     ///
     /// Fails for a client that was made without a group.
     pub fn group_state(&self) -> Result<GroupState, Error> {
-        let group = self.group()?;
+        Ok(self.described(self.group()?)?.state)
+    }
+
+    /// Asks which member of the group that this client was made for reads which partition: its
+    /// client id and host. Empty while nobody does, and without a group.
+    pub fn owners(&self) -> Result<BTreeMap<TopicPartition, String>, Error> {
+        let Some(group) = &self.group else {
+            return Ok(BTreeMap::new());
+        };
+        let owned = self.described(group)?.owned.into_iter();
+        Ok(owned
+            .map(|(topic, partition, owner)| (TopicPartition::new(&topic, partition), owner))
+            .collect())
+    }
+
+    /// Asks for a group, again while its coordinator moves.
+    fn described(&self, group: &str) -> Result<ffi::Described, Error> {
         let deadline = clock::now() + self.within;
         loop {
-            let state = self.explain(ffi::describe(self.client.client(), group, self.within));
+            let described = self.explain(ffi::describe(self.client.client(), group, self.within));
             let is_moving = matches!(
-                &state,
+                &described,
                 Err(Error::Refused {
                     code: RDKafkaErrorCode::NotCoordinator
                         | RDKafkaErrorCode::CoordinatorNotAvailable
@@ -53,7 +61,7 @@ impl Admin {
                 })
             );
             if !is_moving || clock::now() + COORDINATOR_PAUSE >= deadline {
-                return state;
+                return described;
             }
             let _ = self.client.poll(COORDINATOR_PAUSE);
         }

@@ -208,66 +208,6 @@ pub(in crate::kafka) fn describe_configs<C: ClientContext>(
     Ok(found)
 }
 
-/// Asks who reads what in a group: topic, partition, and the client id and host of the member. Waits
-/// for the answer, at most `within`.
-pub(in crate::kafka) fn describe_group<C: ClientContext>(
-    client: &Client<C>,
-    group: &str,
-    within: Duration,
-) -> Result<Vec<(String, i32, String)>, Error> {
-    let what = format!("describing group {group}");
-    let op = Op::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
-    let request = Request::new(client, op, &what, within)?;
-    let name = c_string(group)?;
-    let mut names = [name.as_ptr()];
-    // SAFETY: the name lives until after the call, which copies it; client, options and queue are
-    // alive.
-    unsafe {
-        sys::rd_kafka_DescribeConsumerGroups(
-            client.native_ptr(),
-            names.as_mut_ptr(),
-            names.len(),
-            request.options,
-            request.queue,
-        );
-    }
-    let answer = request.wait()?;
-    let mut owned = Vec::new();
-    // SAFETY: as in `list_offsets`: everything is borrowed from the live event and copied.
-    unsafe {
-        let mut count = 0;
-        let result = sys::rd_kafka_event_DescribeConsumerGroups_result(answer.0);
-        let groups = sys::rd_kafka_DescribeConsumerGroups_result_groups(result, &raw mut count);
-        for group in slice(groups, count) {
-            let error = sys::rd_kafka_ConsumerGroupDescription_error(*group);
-            let code = sys::rd_kafka_error_code(error);
-            if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-                return Err(Error::Refused {
-                    what: what.clone(),
-                    code: code.into(),
-                    text: text(sys::rd_kafka_error_string(error)),
-                });
-            }
-            for number in 0..sys::rd_kafka_ConsumerGroupDescription_member_count(*group) {
-                let member = sys::rd_kafka_ConsumerGroupDescription_member(*group, number);
-                let owner = format!(
-                    "{}{}",
-                    text(sys::rd_kafka_MemberDescription_client_id(member)),
-                    text(sys::rd_kafka_MemberDescription_host(member))
-                );
-                let assignment = sys::rd_kafka_MemberDescription_assignment(member);
-                if assignment.is_null() {
-                    continue;
-                }
-                let partitions = sys::rd_kafka_MemberAssignment_partitions(assignment);
-                let partitions = list::copy(partitions).into_iter();
-                owned.extend(partitions.map(|one| (one.topic, one.partition, owner.clone())));
-            }
-        }
-    }
-    Ok(owned)
-}
-
 /// The options and the answer queue of one admin request; destroyed with it.
 struct Request<'a> {
     options: *mut sys::rd_kafka_AdminOptions_t,

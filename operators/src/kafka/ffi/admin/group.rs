@@ -30,12 +30,19 @@ impl GroupState {
     }
 }
 
-/// Asks for a group's state. Waits for the answer, at most `within`.
+/// A group as its coordinator describes it.
+pub(in crate::kafka) struct Described {
+    pub(in crate::kafka) state: GroupState,
+    /// Topic, partition, and the client id and host of the member that reads it.
+    pub(in crate::kafka) owned: Vec<(String, i32, String)>,
+}
+
+/// Asks for a group's state and who reads what. Waits for the answer, at most `within`.
 pub(in crate::kafka) fn describe<C: ClientContext>(
     client: &Client<C>,
     group: &str,
     within: Duration,
-) -> Result<GroupState, Error> {
+) -> Result<Described, Error> {
     let what = format!("asking for the members of group {group}");
     let op = Op::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
     let request = Request::new(client, op, &what, within)?;
@@ -66,9 +73,26 @@ pub(in crate::kafka) fn describe<C: ClientContext>(
             &what,
         )?;
         let state = sys::rd_kafka_ConsumerGroupDescription_state(described);
-        Ok(GroupState {
-            name: text(sys::rd_kafka_consumer_group_state_name(state)),
-            members: sys::rd_kafka_ConsumerGroupDescription_member_count(described),
+        let members = sys::rd_kafka_ConsumerGroupDescription_member_count(described);
+        let mut owned = Vec::new();
+        for number in 0..members {
+            let member = sys::rd_kafka_ConsumerGroupDescription_member(described, number);
+            let assignment = sys::rd_kafka_MemberDescription_assignment(member);
+            if assignment.is_null() {
+                continue;
+            }
+            let client = text(sys::rd_kafka_MemberDescription_client_id(member));
+            let owner = client + &text(sys::rd_kafka_MemberDescription_host(member));
+            let partitions = list::copy(sys::rd_kafka_MemberAssignment_partitions(assignment));
+            let partitions = partitions.into_iter();
+            owned.extend(partitions.map(|one| (one.topic, one.partition, owner.clone())));
+        }
+        Ok(Described {
+            state: GroupState {
+                name: text(sys::rd_kafka_consumer_group_state_name(state)),
+                members,
+            },
+            owned,
         })
     }
 }
