@@ -24,8 +24,9 @@ pub struct Settings {
     /// Longest wait before failed records are sent again. From `retry_initial` to 1h. Default 30s.
     pub retry_max: Duration,
     /// How much of what is read within a time may be dead-lettered, such as `{ratio: 5%, over: 1m}`;
-    /// 100 records within it may in any case, and a batch with more than is allowed when nothing else did. What is above that waits, and `/readyz` says so, so that
-    /// a bad deploy does not dead-letter a whole stream. By default everything may.
+    /// 100 records within it may in any case, and a batch with more than is allowed when nothing else
+    /// did. What is above that waits, and `/readyz` says so, so that a bad deploy does not dead-letter a
+    /// whole stream. By default everything may.
     pub reject_limit: Option<RejectLimitSettings>,
     /// How long a stop waits for what is in flight. Default 30s.
     pub drain_timeout: Duration,
