@@ -141,15 +141,11 @@ fn a_group_is_moved_and_moved_back_and_never_while_it_runs() {
             .status
             .success()
     );
-    let time = [
-        "reset",
-        "--to",
-        "2100-01-01T00:00:00Z",
-        "--execute",
-        "--save",
-        "end.json",
-    ];
-    assert_eq!(offsets(&setup, &time).status.code(), Some(0));
+    // A wrong year must not skip all that is there.
+    refused(
+        &offsets(&setup, &["reset", "--to", "2100-01-01T00:00:00Z"]),
+        "the time is in the future",
+    );
     let mut isobar = setup.start().expect("it starts");
     isobar.wait_until_ready(LIMIT).expect("it reads");
     let show = changed(&offsets(isobar.setup(), &["show", "-o", "json"]));
