@@ -10,7 +10,7 @@ mod unix;
 pub(crate) mod zone;
 
 use isobar_topology::spec::{Path, Problem, Problems};
-use isobar_topology::{Prepare, RecordMut, Rejection, Symbol, json};
+use isobar_topology::{Batch, Emitter, Prepare, RecordMut, Rejection, Symbol, Verdict, json};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -28,6 +28,25 @@ pub(crate) enum OnInvalid {
     Reject,
     /// It keeps the timestamp of the record as its event time, and is counted.
     Keep,
+}
+
+/// Keeps the records that `parse` takes and rejects the others. `parse` tells whether it found the event
+/// time; returned is for how many kept records it did not.
+#[inline]
+pub(crate) fn judge_times(
+    batch: Batch,
+    out: &mut Emitter,
+    mut parse: impl FnMut(&mut RecordMut<'_>) -> Result<bool, Rejection>,
+) -> u64 {
+    let mut without = 0;
+    batch.judge(out, |record| match parse(record) {
+        Ok(has_time) => {
+            without += u64::from(!has_time);
+            Verdict::Keep
+        }
+        Err(rejection) => Verdict::Reject(rejection),
+    });
+    without
 }
 
 /// The options of a parser that concern the event time, as they are written.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use testkit::bulk_server::{BulkServer, Options};
 
 use crate::cases::{Case, To};
-use crate::stage::{LIMIT, Stage, check_report};
+use crate::stage::{COMMAND, LIMIT, Stage, check_report};
 
 /// Runs the case against a server that keeps what it is sent. Fails unless each record that is to be
 /// delivered is there once, under an id of its own, with its origin and what the bolts add.
@@ -22,15 +22,7 @@ pub fn check(stage: &mut Stage, case: &Case) -> Result<()> {
         ..Options::default()
     })?;
     let setup = stage.setup(case, &server.url())?;
-    let command = [
-        "run",
-        "--exit-when-caught-up",
-        "-o",
-        "json",
-        "--http",
-        "off",
-    ];
-    check_report(&setup.finish(&command, LIMIT)?, case)?;
+    check_report(&setup.finish(&COMMAND, LIMIT)?, case)?;
     let documents = server.documents();
     ensure!(
         documents.len() as u64 == case.delivered,

@@ -3,13 +3,13 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::Value;
 use testkit::isobar::Setup;
 use testkit::wait;
 
 use crate::report::Row;
-use crate::stage::LIMIT;
+use crate::stage::{COMMAND, LIMIT};
 use testkit::figures::Spread;
 
 pub const CASES: [(&str, &str); 2] = [
@@ -34,29 +34,17 @@ pub fn measure(programs: &Path, name: &str, work: &str, runs: usize) -> Result<R
         between.0, between.1
     );
     let setup = Setup::new(&topology)?.program(&programs.join("isobar-counting"));
-    let command = [
-        "run",
-        "--exit-when-caught-up",
-        "-o",
-        "json",
-        "--http",
-        "off",
-    ];
     let mut measured = Vec::new();
     let mut allocations = 0.0;
     for _ in 0..runs {
         let began = wait::now();
-        let finished = setup.finish(&command, LIMIT)?;
+        let finished = setup.finish(&COMMAND, LIMIT)?;
         let wall = began.elapsed().as_secs_f64();
         ensure!(finished.status.success(), "{}", finished.stderr);
         let report: Value = serde_json::from_str(&finished.stdout)?;
         let total = &report["accounting"]["total"];
         ensure!(total["dropped"] == RECORDS, "{name}: {total}");
-        let last = finished.stderr.lines().last().unwrap_or_default();
-        let count = last
-            .strip_prefix("allocations ")
-            .context("no allocations")?;
-        allocations = count.parse::<f64>()? / RECORDS as f64;
+        allocations = finished.allocations()? as f64 / RECORDS as f64;
         measured.push((finished.usage, wall));
     }
     let records = RECORDS as f64;

@@ -12,7 +12,8 @@ use testkit::isobar::{Finished, Setup};
 use testkit::process::{Launch, Process, Usage};
 use testkit::records;
 use testkit::scratch::Scratch;
-use testkit::services::{Kafka, Sent};
+use testkit::services::Kafka;
+use testkit::services::kafka::Sent;
 use testkit::wait;
 
 use crate::cases::{Case, Content, Input, To};
@@ -87,12 +88,7 @@ impl Stage {
         let setup = self.setup(case, &self.server.url())?.program(&counting);
         let (full, _) = self.to_the_end(&setup, case)?;
         let empty = setup.finish(&COMMAND, LIMIT)?;
-        let [full, empty] = [&full, &empty].map(|finished| {
-            let last = finished.stderr.lines().last().unwrap_or_default();
-            let number = last.strip_prefix("allocations ");
-            number.and_then(|number| number.parse::<u64>().ok())
-        });
-        let (full, empty) = full.zip(empty).context("no count of allocations")?;
+        let (full, empty) = (full.allocations()?, empty.allocations()?);
         Ok(full.saturating_sub(empty) as f64 / case.input.records as f64)
     }
 
@@ -148,7 +144,8 @@ impl Stage {
     }
 }
 
-const COMMAND: [&str; 6] = [
+/// A bounded run that nobody watches.
+pub const COMMAND: [&str; 6] = [
     "run",
     "--exit-when-caught-up",
     "-o",

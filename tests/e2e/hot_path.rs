@@ -7,7 +7,6 @@ use anyhow::ensure;
 use serde_json::Value;
 use testkit::bulk_server::BulkServerProgram;
 use testkit::http;
-use testkit::isobar::Finished;
 
 use crate::support::{RUN_LIMIT, Steps, Total, kafka_with_records, setup};
 
@@ -59,7 +58,8 @@ fn half_a_million_records_stay_within_their_budget() {
         let report = serde_json::from_str(&finished.stdout).unwrap_or(Value::Null);
         let total = Total::of(&report["accounting"]).expect(&finished.stderr);
         assert_eq!((total.read, total.already_present), (records, records));
-        allocations(&finished)
+        assert_eq!(finished.status.code(), Some(0));
+        finished.allocations().expect("a count")
     });
     let allocations = full.saturating_sub(empty) as f64 / RECORDS as f64;
     steps.done(&format!(
@@ -75,13 +75,4 @@ fn half_a_million_records_stay_within_their_budget() {
     // Times and memory depend on the machine and what else it does, so they are shown and not
     // asserted; a count of allocations does not.
     assert!(allocations <= ALLOCATIONS_MAX, "{allocations}");
-}
-
-fn allocations(finished: &Finished) -> u64 {
-    assert_eq!(finished.status.code(), Some(0));
-    let last = finished.stderr.lines().last().unwrap_or_default();
-    let number = last
-        .strip_prefix("allocations ")
-        .and_then(|n| n.parse().ok());
-    number.unwrap_or_else(|| panic!("{}", finished.stderr))
 }

@@ -40,6 +40,17 @@ pub struct Finished {
     pub stderr: String,
 }
 
+impl Finished {
+    /// The count that the program with the counting allocator prints last on standard error.
+    pub fn allocations(&self) -> Result<u64> {
+        let last = self.stderr.lines().last().unwrap_or_default();
+        let number = last
+            .strip_prefix("allocations ")
+            .with_context(|| format!("no count of allocations in:\n{}", self.stderr))?;
+        Ok(number.parse()?)
+    }
+}
+
 impl Setup {
     /// Writes the topology to a directory of its own, which is the program's working directory too, so
     /// that relative paths in it mean files of [`file`](Self::file).

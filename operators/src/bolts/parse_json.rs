@@ -7,12 +7,12 @@ use isobar_topology::json::{self, JsonError, Kind};
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{
     AnyBolt, Batch, Bolt, BoltType, Counter, DocumentUse, Emitter, OperatorError, Prepare,
-    PreparedBolt, RecordMut, Rejection, Symbol, Verdict,
+    PreparedBolt, RecordMut, Rejection, Symbol,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::event_time::{EventTime, Names, OnInvalid, Options};
+use crate::event_time::{EventTime, Names, OnInvalid, Options, judge_times};
 use crate::expression::text_of;
 use crate::field_name;
 
@@ -146,14 +146,7 @@ struct ParseJson {
 
 impl Bolt for ParseJson {
     async fn process(&mut self, batch: Batch, out: &mut Emitter) -> Result<(), OperatorError> {
-        let mut invalid = 0;
-        batch.judge(out, |record| match self.parse(record) {
-            Ok(has_time) => {
-                invalid += u64::from(!has_time);
-                Verdict::Keep
-            }
-            Err(rejection) => Verdict::Reject(rejection),
-        });
+        let invalid = judge_times(batch, out, |record| self.parse(record));
         self.invalid_times.add(invalid);
         Ok(())
     }

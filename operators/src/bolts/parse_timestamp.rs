@@ -5,12 +5,12 @@ use std::sync::Arc;
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{
     AnyBolt, Batch, Bolt, BoltType, Counter, Emitter, OperatorError, Prepare, PreparedBolt,
-    RecordMut, Rejection, Symbol, Verdict,
+    RecordMut, Rejection, Symbol,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::event_time::{EventTime, Names, OnInvalid, Options, rfc3339};
+use crate::event_time::{EventTime, Names, OnInvalid, Options, judge_times, rfc3339};
 use crate::field_name;
 
 pub(super) const TYPE: BoltType = BoltType {
@@ -115,14 +115,7 @@ struct ParseTimestamp {
 
 impl Bolt for ParseTimestamp {
     async fn process(&mut self, batch: Batch, out: &mut Emitter) -> Result<(), OperatorError> {
-        let mut invalid = 0;
-        batch.judge(out, |record| match self.parse(record) {
-            Ok(has_time) => {
-                invalid += u64::from(!has_time);
-                Verdict::Keep
-            }
-            Err(rejection) => Verdict::Reject(rejection),
-        });
+        let invalid = judge_times(batch, out, |record| self.parse(record));
         self.invalid_times.add(invalid);
         Ok(())
     }
