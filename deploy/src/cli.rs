@@ -143,3 +143,39 @@ impl FileArgs {
         Ok((file, plan))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Columns of the terminal that help is laid out for.
+    const COLUMNS: usize = 80;
+
+    /// What follows the options is shown as it is written, and broken where the terminal ends: lists and
+    /// examples must fit, and a paragraph is one line, else the breaks fall among each other.
+    #[test]
+    fn help_survives_a_narrow_terminal() {
+        let mut commands = vec![Cli::command()];
+        while let Some(command) = commands.pop() {
+            commands.extend(command.get_subcommands().cloned());
+            let Some(text) = command.get_after_help() else {
+                continue;
+            };
+            let text = text.to_string();
+            let is_prose = |line: &str| !line.is_empty() && !line.starts_with(' ');
+            for line in text.lines().filter(|line| !is_prose(line)) {
+                assert!(
+                    line.chars().count() <= COLUMNS,
+                    "{}: {line}",
+                    command.get_name()
+                );
+            }
+            for (line, next) in text.lines().zip(text.lines().skip(1)) {
+                let joined = is_prose(line) && is_prose(next);
+                assert!(!joined, "{}: {line}\n{next}", command.get_name());
+            }
+        }
+    }
+}

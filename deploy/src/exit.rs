@@ -27,8 +27,8 @@ Exit codes:
   0  done
   1  failed
   2  the command line or the topology file is wrong; nothing was started
-  3  done, but a threshold was passed (lag --fail-...), records were rejected (run --fail-on-reject), or
-     less was done than was asked for
+  3  done, but a threshold was passed (lag --fail-...), records were rejected
+     (run --fail-on-reject), or less was done than was asked for
   4  could not be determined: an outside system did not answer in time";
 
 impl Exit {

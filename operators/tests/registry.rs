@@ -91,7 +91,7 @@ fn examples_name_their_type_and_inputs() {
 }
 
 #[test]
-fn every_option_is_documented_and_every_number_says_its_bounds() {
+fn every_option_is_documented_with_its_bounds_or_default() {
     let mut wrong = Vec::new();
     for operator in operators() {
         let schema = operator.schema.as_value();
@@ -125,6 +125,11 @@ fn walk(schema: &Value, root: &Value, path: &str, wrong: &mut Vec<String>) {
             wrong.push(format!(
                 "{path}: a number without bounds, in its schema or in words"
             ));
+        }
+        let required = schema["required"].as_array();
+        let optional = !required.is_some_and(|names| names.iter().any(|one| one == name));
+        if optional && is_choice(target) && !about.to_lowercase().contains("default") {
+            wrong.push(format!("{path}: a choice whose default is not said"));
         }
         walk(property, root, &path, wrong);
     }
@@ -163,6 +168,15 @@ fn is_number(schema: &Value) -> bool {
                 .is_some_and(|kinds| kinds.iter().any(is)))
 }
 
+/// Whether it is one word of several.
+fn is_choice(schema: &Value) -> bool {
+    let words = |branch: &Value| branch.get("const").is_some() || branch.get("enum").is_some();
+    schema.get("enum").is_some()
+        || schema["oneOf"]
+            .as_array()
+            .is_some_and(|branches| branches.iter().any(words))
+}
+
 fn says_bounds(schema: &Value, about: &str) -> bool {
     let in_schema = schema.get("minimum").is_some() && schema.get("maximum").is_some();
     let in_words = ["from ", "at most", "at least", "up to"];
@@ -179,6 +193,7 @@ fn options_without_documentation_or_bounds_are_found() {
             "silent": {"type": "string"},
             "count": {"type": ["integer", "null"], "minimum": 0, "description": "Counts."},
             "bounded": {"type": "integer", "description": "From 1 to 5."},
+            "choice": {"enum": ["a", "b"], "description": "One of two."},
             "inner": {"$ref": "#/$defs/Inner", "description": "Inside."},
             "either": {"anyOf": [{"$ref": "#/$defs/Inner"}, {"type": "null"}], "description": "Or not."},
         },
@@ -191,6 +206,7 @@ fn options_without_documentation_or_bounds_are_found() {
         [
             "x.silent: what it does is not said",
             "x.count: a number without bounds, in its schema or in words",
+            "x.choice: a choice whose default is not said",
             "x.inner.deep: what it does is not said",
             "x.either.deep: what it does is not said",
         ]

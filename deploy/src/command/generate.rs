@@ -95,7 +95,7 @@ pub struct GenerateArgs {
 const EXAMPLE: &str = "\
 Examples:
   isobar generate --format access --count 3
-  isobar generate --count 100000 --brokers localhost:9092 --topic logs --partitions 4
+  isobar generate --count 100000 --brokers localhost:9092 --topic logs
   isobar generate --count 0 --rate 500 --for logs.yaml";
 
 pub(super) fn execute(args: &GenerateArgs, mut context: Context<'_>) -> Outcome {

@@ -98,14 +98,14 @@ const EXAMPLE: &str = "\
 Examples:
   isobar lag logs.yaml
   isobar lag http://127.0.0.1:10132 --watch
-  isobar lag --brokers localhost:9092 --group billing --over 30s --fail-status slow
+  isobar lag --brokers localhost:9092 --group billing --fail-status slow
   isobar lag logs.yaml -o json | jq '.spouts[].lag'
   isobar lag logs.yaml --serve 0.0.0.0:10133
 
-COMMITTED is the offset that the group goes on from, CURRENT the first one that is not settled, END the
-one after the last record, LAG what is between the last two, OLDEST the age of the first record in it (`~`
-where it is an estimate), HEADROOM how long, or how many records, until something is deleted unread. `?`
-(null in JSON) stands for what is not known: the exit code is 4 then, and standard error says why.";
+COMMITTED is the offset that the group goes on from, CURRENT the first one that is not settled, END \
+the one after the last record, LAG what is between the last two, OLDEST the age of the first record \
+in it (`~` where it is an estimate), HEADROOM how long, or how many records, until something is \
+deleted unread. `?` (null in JSON) stands for what is not known: the exit code is 4 then, and standard error says why.";
 
 /// Between two looks with `--serve`.
 const SERVE_INTERVAL: Duration = Duration::from_secs(5);

@@ -42,8 +42,10 @@ enum Action {
 
 const PLAN_EXAMPLE: &str = "\
 Examples:
-  isobar replay plan logs.yaml --from 2026-01-31T06:00:00+02:00 --to 2h --target missing --out plan.json
-  isobar replay plan logs.yaml --from 120000 --to 180000 --partitions 3 --target overwrite --out plan.json
+  isobar replay plan logs.yaml --from 2026-01-31T06:00:00+02:00 --to 2h \\
+      --target missing --out plan.json
+  isobar replay plan logs.yaml --from 120000 --to 180000 --partitions 3 \\
+      --target overwrite --out plan.json
   isobar replay run plan.json
   isobar replay verify plan.json
 
@@ -52,8 +54,9 @@ Targets:
   overwrite    writes every document anew: for a bug that was fixed
   index=NAME   writes into another index: a name, or a template as in the topology file
 
-Ranges are half-open: the first offset is in them, the last is not. They are fixed when the plan is made.
-Exit code 3 says that something that was asked for is not in the plan, such as records that are gone.";
+Ranges are half-open: the first offset is in them, the last is not. They are fixed when the plan is \
+made. Exit code 3 says that something that was asked for is not in the plan, such as records that \
+are gone.";
 
 /// What `plan` takes.
 #[derive(Args, Debug)]

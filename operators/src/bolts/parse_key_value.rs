@@ -32,11 +32,11 @@ inputs: [logs]
 bare_words: ignore
 ";
 
-/// Makes a document of a line of keys and values, such as `level=info msg=\"all well\" took=5ms` (known
+/// Makes a document of a line of keys and values, such as `level=info msg="all well" took=5ms` (known
 /// as logfmt).
 ///
 /// Every value is text; the bolt `convert` makes numbers of some. A value in double quotes may have
-/// anything in it, with `\\\"`, `\\\\`, `\\n` and the like for what must be escaped. A key that occurs
+/// anything in it, with `\"`, `\\`, `\n` and the like for what must be escaped. A key that occurs
 /// several times becomes a list, in the order of the line.
 ///
 /// A line that does not fit is rejected as `invalid_key_value`, with the position of what is wrong: a

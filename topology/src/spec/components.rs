@@ -193,19 +193,23 @@ impl Spec {
     }
 
     fn check_ids(&self, root: &Node, problems: &mut Problems) {
-        if self.spouts.is_empty() && root.get("spouts").is_none() {
-            problems.push(
-                Problem::new(Path::root(), "`spouts` is missing")
-                    .expected("at least one spout")
-                    .at(root.place),
-            );
-        }
-        if self.bolts.is_empty() && root.get("bolts").is_none() {
-            problems.push(
-                Problem::new(Path::root(), "`bolts` is missing")
-                    .expected("at least one bolt")
-                    .at(root.place),
-            );
+        for (section, one) in [("spouts", "spout"), ("bolts", "bolt")] {
+            let (problem, place) = match root.get(section) {
+                None => (
+                    Problem::new(Path::root(), format!("`{section}` is missing")),
+                    root.place,
+                ),
+                // A template that was rendered without its part looks like this.
+                Some(node) if matches!(&node.value, Value::Map(entries) if entries.is_empty()) => {
+                    let path = Path::root().key(section);
+                    (
+                        Problem::new(path, format!("`{section}` is empty")),
+                        node.place,
+                    )
+                }
+                Some(_) => continue,
+            };
+            problems.push(problem.expected(format!("at least one {one}")).at(place));
         }
         let mut seen: BTreeMap<&str, &Component> = BTreeMap::new();
         for component in self.spouts.iter().chain(&self.bolts) {

@@ -60,6 +60,7 @@ pub struct ElasticsearchConfig {
     /// needs, get the time of the event there.
     data_stream: Option<String>,
     /// `create` stores a document unless one of its id is there; `index` replaces that one.
+    /// Default `create`.
     #[serde(default)]
     op: Op,
     /// The document id. `deterministic`: from the record's timestamp, source, partition and offset.
@@ -75,7 +76,7 @@ pub struct ElasticsearchConfig {
     /// The field that tells where the record comes from: `{field: NAME}`, or `off`. It holds `s`, the
     /// source as it stands in the id, `t` topic, `p` partition, `o` offset, `ts` the record's timestamp
     /// in ms if it has one, and `n` the number of a child of a split record. Without it, replay
-    /// cannot verify what is in the index.
+    /// cannot verify what is in the index. Default: the field `_isobar`.
     #[serde(default)]
     origin: Origin,
     /// Times of events that are taken: `{past: 365d, future: 1d}` before and after now, or `off`.
