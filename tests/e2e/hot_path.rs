@@ -43,8 +43,8 @@ fn half_a_million_records_stay_within_their_budget() {
     ));
 
     // The first run reads everything, the second one nothing. Nobody watches: answers allocate too.
-    let counting = Path::new(env!("CARGO_BIN_EXE_isobar-counting"));
-    let counted = setup_of("counted").program(counting);
+    let counting = testkit::isobar::counting().expect("it is built");
+    let counted = setup_of("counted").program(&counting);
     let [full, empty] = [RECORDS, 0].map(|records| {
         let command = [
             "run",

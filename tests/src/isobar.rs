@@ -334,6 +334,19 @@ fn finish_in(scratch: &Scratch, launch: Launch, limit: Duration) -> Result<Finis
     })
 }
 
+/// The program that counts allocations and has operators which need no services, `isobar-counting`,
+/// beside [`binary`].
+pub fn counting() -> Result<PathBuf> {
+    let path = binary()?.with_file_name("isobar-counting");
+    if !path.is_file() {
+        bail!(
+            "{} is not there: run cargo build -p isobar-measured in the profile of the program",
+            path.display()
+        );
+    }
+    Ok(path)
+}
+
 /// The built program: `ISOBAR_BIN`, else the one that was built in the same profile as the tests.
 pub fn binary() -> Result<PathBuf> {
     let path = match setting("ISOBAR_BIN") {
