@@ -6,6 +6,7 @@ mod bad_input;
 mod commands;
 mod exactly_once;
 mod hot_path;
+mod instructions;
 mod kafka;
 mod kafka_group;
 mod kafka_sink;

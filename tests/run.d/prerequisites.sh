@@ -17,6 +17,7 @@ prerequisites=(
     "rsyslog's Kafka output|rsyslog_has omkafka|rsyslog-kafka"
     "Prometheus|command -v prometheus|prometheus"
     "promtool|command -v promtool|prometheus"
+    "Valgrind (counts instructions)|command -v valgrind|valgrind"
 )
 
 check_prerequisites() {
