@@ -122,6 +122,15 @@ impl Expression {
         self.node.write_text(record, out)
     }
 
+    /// How long the value stays the same, in ms of the time of the event from each multiple since 1970
+    /// on; `None` unless that time alone decides.
+    pub(crate) fn period(&self) -> Option<i64> {
+        match &self.node {
+            Node::Format(time, format) if time.is_event_time() => format.period(),
+            _ => None,
+        }
+    }
+
     /// Says why the expression is undefined for a record.
     pub(crate) fn explain(&self, undefined: Undefined) -> String {
         match undefined {

@@ -83,6 +83,17 @@ impl Template {
         }
     }
 
+    /// How long the text stays the same where nothing but the time of the event decides about it: in ms
+    /// of that time, from each multiple since 1970 on.
+    pub(crate) fn period(&self) -> Option<i64> {
+        let placeholders = self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Text(_) => None,
+            Piece::Placeholder { expression, .. } => Some(expression.period()),
+        });
+        // One that is not known makes the whole unknown.
+        placeholders.min().flatten()
+    }
+
     /// The text around the placeholders, in order; what every result begins with comes first, and is
     /// empty where that is a placeholder.
     pub(crate) fn fixed(&self) -> impl Iterator<Item = &str> {

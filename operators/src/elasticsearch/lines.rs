@@ -1,6 +1,7 @@
 //! Writes a record into a bulk body: the action line that says where it goes and under which id, and
 //! the document with its origin. What records have in common is rendered once.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use isobar_topology::{Batch, Record, Rejection, Symbol, clock, json};
@@ -80,6 +81,10 @@ pub(crate) struct Lines {
     addressing: Arc<Addressing>,
     /// The last ones used; the newest first.
     targets: Vec<Target>,
+    /// How long the name of an index stays the same, see [`Template::period`].
+    period: Option<i64>,
+    /// Times of events, in ms since 1970, that belong to the first target.
+    current: Range<i64>,
     source: SourceId,
     /// `"_isobar":{"s":"…","t":"…","p":0,"o":` of the current batch.
     origin: Vec<u8>,
@@ -100,6 +105,11 @@ impl Lines {
     pub(crate) fn new(addressing: Arc<Addressing>) -> Self {
         let mut lines = Self {
             targets: Vec::with_capacity(TARGETS_MAX),
+            period: match &addressing.index {
+                Index::Template(template) => template.period(),
+                Index::Constant(_) => None,
+            },
+            current: 0..0,
             source: SourceId::new(0, 0),
             origin: Vec::new(),
             origin_symbol: addressing.origin,
@@ -156,11 +166,20 @@ impl Lines {
         if let Some(bounds) = addressing.bounds {
             check_time(record, bounds, self.now)?;
         }
-        if let Index::Template(template) = &addressing.index {
+        let time = record.event_time();
+        let is_current = time.is_some_and(|time| self.current.contains(&time));
+        if let (false, Index::Template(template)) = (is_current, &addressing.index) {
             self.rendered.clear();
             let name = template.render(record, &mut self.rendered);
             name.map_err(|missing| missing_field("index", &missing))?;
             choose(&mut self.targets, &self.rendered, addressing)?;
+            self.current = match (self.period, time) {
+                (Some(period), Some(time)) => {
+                    let start = time.div_euclid(period) * period;
+                    start..start + period
+                }
+                _ => 0..0,
+            };
         }
         out.extend_from_slice(&self.targets[0].line);
         match &addressing.id {

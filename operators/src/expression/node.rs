@@ -148,6 +148,11 @@ impl Attribute {
 }
 
 impl Node {
+    /// Whether it is the time of the event and nothing else.
+    pub(super) fn is_event_time(&self) -> bool {
+        matches!(self, Node::Attribute(attribute) if matches!(attribute.source, Source::EventTime))
+    }
+
     /// The value for a record.
     #[inline]
     pub(super) fn value<'a>(&'a self, record: Record<'a>) -> Result<Value<'a>> {

@@ -105,6 +105,21 @@ impl TimeFormat {
         Some(TimeFormat::Fixed { blank, parts })
     }
 
+    /// How long its text stays the same, in ms from each multiple since 1970 on; `None` where that is
+    /// not known.
+    pub(super) fn period(&self) -> Option<i64> {
+        let TimeFormat::Fixed { parts, .. } = self else {
+            return None;
+        };
+        let periods = parts.iter().map(|(_, part)| match part {
+            Part::Second => 1_000,
+            Part::Minute => 60_000,
+            Part::Hour => 3_600_000,
+            _ => DAY_MS,
+        });
+        Some(periods.min().unwrap_or(DAY_MS))
+    }
+
     /// Appends the time; `None` outside of the years 0 to 9999.
     pub(super) fn write(&self, ms: i64, out: &mut Vec<u8>) -> Option<()> {
         let day = ms.div_euclid(DAY_MS);
@@ -195,6 +210,17 @@ mod tests {
         }
         assert_eq!(format("%Y", i64::MAX), None);
         assert_eq!(format("%Y", -62_167_219_200_001), None);
+    }
+
+    #[test]
+    fn the_finest_part_decides_how_long_a_text_stays() {
+        let period = |pattern| TimeFormat::new(pattern).expect(pattern).period();
+        assert_eq!(period("%Y.%m.%d"), Some(86_400_000));
+        assert_eq!(period("%G.%V"), Some(86_400_000));
+        assert_eq!(period("%F-%H"), Some(3_600_000));
+        assert_eq!(period("%H%M"), Some(60_000));
+        assert_eq!(period("%F %T"), Some(1_000));
+        assert_eq!(period("%b"), None);
     }
 
     #[test]

@@ -6,17 +6,10 @@ use std::borrow::Cow;
 /// the text. Eight bytes at a time.
 #[inline]
 pub(super) fn next_special(text: &[u8], mut at: usize) -> usize {
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
     while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
         let word = u64::from_le_bytes(*chunk);
-        // Each term has the high bit of a byte set where that byte is what it looks for; bytes above
-        // a hit may be wrong, the lowest hit is exact. None of the three is above 0x7F, so one mask
-        // of the bytes that are serves all.
-        let quote = (word ^ (LOW * 0x22)).wrapping_sub(LOW);
-        let backslash = (word ^ (LOW * 0x5C)).wrapping_sub(LOW);
-        let control = word.wrapping_sub(LOW * 0x20);
-        let hits = (quote | backslash | control) & !word & HIGH;
+        // None of the three is above 0x7F, so one mask of the bytes that are serves all.
+        let hits = specials(word) & !word & HIGH;
         if hits != 0 {
             return at + (hits.trailing_zeros() / 8) as usize;
         }
@@ -29,6 +22,34 @@ pub(super) fn next_special(text: &[u8], mut at: usize) -> usize {
         at += 1;
     }
     at
+}
+
+const LOW: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// Has the high bit of a byte set where that byte is a quote, a backslash or a control character. Bytes
+/// above a hit, and those above 0x7F, may be wrong; the lowest hit is exact.
+#[inline(always)]
+fn specials(word: u64) -> u64 {
+    let quote = (word ^ (LOW * 0x22)).wrapping_sub(LOW);
+    let backslash = (word ^ (LOW * 0x5C)).wrapping_sub(LOW);
+    let control = word.wrapping_sub(LOW * 0x20);
+    quote | backslash | control
+}
+
+/// Whether a text is ASCII that needs no escapes.
+#[inline]
+fn is_plain(text: &[u8]) -> bool {
+    let (words, rest) = text.as_chunks::<8>();
+    let mut hits = 0;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        hits |= specials(word) | word;
+    }
+    let mut last = [b' '; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let last = u64::from_le_bytes(last);
+    (hits | specials(last) | last) & HIGH == 0
 }
 
 /// The text of a validated raw string value, quotes included; `None` for other types.
@@ -142,6 +163,14 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
 
 /// Appends bytes as a JSON string, quotes included; what is not UTF-8 becomes U+FFFD.
 pub fn write_bytes_lossy(out: &mut Vec<u8>, text: &[u8]) {
+    // Nearly all are: then one look is enough.
+    if is_plain(text) {
+        out.reserve(text.len() + 2);
+        out.push(b'"');
+        out.extend_from_slice(text);
+        out.push(b'"');
+        return;
+    }
     out.push(b'"');
     for chunk in text.utf8_chunks() {
         write_escaped(out, chunk.valid().as_bytes());

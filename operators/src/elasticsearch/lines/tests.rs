@@ -221,3 +221,42 @@ async fn times_out_of_bounds_are_rejected_and_none_is_not() {
     let sides: Vec<&str> = sides.collect();
     assert_eq!(sides, ["taken", "past", "future", "taken", "future"]);
 }
+
+#[test]
+fn the_name_follows_the_time_across_the_ends_of_days() {
+    const DAY: i64 = 86_400_000;
+    let indexed = |pattern: &str, times: &[i64]| {
+        let addressing = |prepare: &mut Prepare<'_>| Addressing {
+            index: Index::Template(template(pattern, prepare)),
+            id: Id::Auto,
+            ..plain()
+        };
+        let inputs = times.iter().map(|time| Input {
+            timestamp: *time,
+            ..Input::document("{}")
+        });
+        let lines = lines(addressing, &inputs.collect::<Vec<_>>());
+        let names = lines.split("\"_index\":\"").skip(1);
+        let names = names.filter_map(|rest| rest.split('"').next());
+        names.map(str::to_owned).collect::<Vec<_>>().join(" ")
+    };
+    let times = [0, DAY - 1, DAY, DAY - 1, 2 * DAY - 1, 2 * DAY, 0];
+    assert_eq!(
+        indexed("l-{{ event_time.format('%d') }}", &times),
+        "l-01 l-01 l-02 l-01 l-02 l-03 l-01"
+    );
+    assert_eq!(
+        indexed(
+            "l-{{ event_time.format('%d') }}.{{ event_time.format('%H') }}",
+            &[0, DAY - 1, 3_600_000, 7_199_999]
+        ),
+        "l-01.00 l-01.23 l-01.01 l-01.01"
+    );
+    assert_eq!(
+        indexed(
+            "l-{{ event_time.format('%d') }}-{{ kafka.offset }}",
+            &[0, 1, DAY]
+        ),
+        "l-01-0 l-01-1 l-02-2"
+    );
+}
