@@ -36,6 +36,8 @@ pub enum Kind {
     Counter,
     /// Goes up and down.
     Gauge,
+    /// Counts observations by size: `_bucket`, `_sum` and `_count`, which only grow.
+    Histogram,
 }
 
 const fn counter(
@@ -118,6 +120,12 @@ const DIFFERENCE: Metric = gauge(
     SPOUT,
     "Records read that are in none of the terms of the account: anything but 0 is a bug.",
 );
+const LATENCY: Metric = Metric {
+    name: "isobar_end_to_end_latency_seconds",
+    kind: Kind::Histogram,
+    labels: SPOUT,
+    help: "Time from the timestamp of a record (of a topic with LogAppendTime when the broker appended it, else when its producer made it) to the answer that settled it, retries included; for every settled record.",
+};
 const BOLT_BATCHES: Metric = counter(
     "isobar_bolt_batches_total",
     BOLT,
@@ -132,6 +140,11 @@ const BOLT_REJECTED: Metric = counter(
     "isobar_bolt_rejected_records_total",
     BOLT,
     "Records that the bolt rejected, those sent again included.",
+);
+const BOLT_REJECTED_BY_CLASS: Metric = counter(
+    "isobar_bolt_rejected_records_by_class_total",
+    &["bolt", "class"],
+    "The same by the kind of reason, as dead letters name it; absent before the first one of a kind.",
 );
 const BOLT_FAILURES: Metric = counter(
     "isobar_bolt_failures_total",
@@ -214,9 +227,11 @@ const BASIC: &[&Metric] = &[
     &IN_FLIGHT,
     &IN_FLIGHT_BYTES,
     &DIFFERENCE,
+    &LATENCY,
     &BOLT_BATCHES,
     &BOLT_RECORDS,
     &BOLT_REJECTED,
+    &BOLT_REJECTED_BY_CLASS,
     &BOLT_FAILURES,
     &BOLT_RESTARTS,
     &BOLT_BUSY,
@@ -244,6 +259,7 @@ pub fn page() -> String {
         let kind = match metric.kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
         };
         let Metric {
             name, labels, help, ..
@@ -262,6 +278,8 @@ const PAGE: &str = "\
 # Metrics
 
 What `/metrics` of a running topology and of `isobar lag --serve` answers, in the text format of Prometheus. What is unknown has no series, and a partition that moves to another member takes its series along. `isobar run --metrics-by spout` leaves out those with the label `partition`. Each counter that a type of operator defines is exported besides, as `isobar_spout_NAME_total{spout}` or `isobar_bolt_NAME_total{bolt}`.
+
+Of latency: every record counts once, with the outcome that settled it (delivered, already present, dropped or dead-lettered); a record without a timestamp does not. Buckets go in steps of 1, 2.5, 5 from 10 ms, below which a record that waits for a bulk body does not come, to 10 s, so that a quantile is off by at most that factor; then 30 s, 1, 5 and 15 minutes, 1 and 6 hours and a day, which is how a backlog is talked about. Over a backlog it tells how old the records were, as it should; for the time inside of the topology look at busy time and queues.
 
 Of lag: the committed lag of a partition is the sum of its read lag (brokers or fetching are slow), open records (bolts or what they write to are slow) and commit debt (commits are slow), all of one moment.
 
@@ -325,6 +343,8 @@ fn spouts(observer: &Observer, text: &mut Exposition) {
             &[&spout.spout],
             spout.in_flight_bytes as f64,
         );
+        let latency = observer.running.account(number).latency;
+        text.histogram(&LATENCY, &[&spout.spout], &latency);
     }
 }
 
@@ -339,6 +359,10 @@ fn bolts(observer: &Observer, text: &mut Exposition) {
             (&BOLT_RESTARTS, bolt.restarts),
         ] {
             text.sample(metric, &labels, value as f64);
+        }
+        for (class, rejected) in observer.running.rejected(number) {
+            let labels = [bolt.bolt.as_str(), class];
+            text.sample(&BOLT_REJECTED_BY_CLASS, &labels, rejected as f64);
         }
         text.sample(&BOLT_BUSY, &labels, bolt.busy_seconds);
         if let Some(waiting) = bolt.waiting_batches {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::json::Span;
+use crate::latency::Times;
 use crate::partition::Partition;
 
 /// Records of one partition as they were read.
@@ -14,6 +15,7 @@ pub struct Arena {
     partition: Arc<Partition>,
     bytes: Vec<u8>,
     entries: Vec<Entry>,
+    times: Times,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +56,11 @@ impl Arena {
     /// The record's timestamp in ms since 1970, −1 when it has none.
     pub fn timestamp(&self, record: usize) -> i64 {
         self.entries[record].timestamp
+    }
+
+    /// All timestamps in short.
+    pub(crate) fn times(&self) -> &Times {
+        &self.times
     }
 
     /// The record's value, `None` for a tombstone.
@@ -140,6 +147,7 @@ impl ArenaBuilder {
                 partition,
                 bytes: Vec::with_capacity(bytes),
                 entries: Vec::with_capacity(records),
+                times: Times::default(),
             },
         }
     }
@@ -180,6 +188,7 @@ impl ArenaBuilder {
             start,
             end: self.position(),
         };
+        self.arena.times.add(timestamp);
         self.arena.entries.push(Entry {
             offset,
             timestamp,

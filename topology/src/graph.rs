@@ -128,6 +128,16 @@ pub enum Output {
     Drop(crate::Policy),
 }
 
+impl Output {
+    /// The consumers.
+    pub(crate) fn targets(&self) -> &[Target] {
+        match self {
+            Output::To(targets) => targets,
+            Output::Drop(_) => &[],
+        }
+    }
+}
+
 /// A consumer of a stream.
 pub struct Target {
     /// The bolt's number.
@@ -198,9 +208,8 @@ impl BoltNode {
         self.outputs
             .iter()
             .enumerate()
-            .flat_map(|(stream, output)| match output {
-                Output::To(targets) => targets.iter().map(|target| (stream, target)).collect(),
-                Output::Drop(_) => Vec::new(),
+            .flat_map(|(stream, output)| {
+                output.targets().iter().map(move |target| (stream, target))
             })
     }
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::ack::Ticket;
 use crate::arena::Arena;
+use crate::clock;
 use crate::outcome::Code;
 use crate::partition::Partition;
 
@@ -117,7 +118,27 @@ impl Ledger {
                 }
             }
         }
-        let records = self.partition.lock().count_settled(codes.iter().copied());
+        let arena = entry.arena.as_ref().expect("it has an open record");
+        let now = clock::unix_ms();
+        let mut account = self.partition.lock();
+        let records = account.count_settled(codes.iter().copied());
+        if records == arena.len() as u64 {
+            let each = (0..arena.len()).map(|record| arena.timestamp(record));
+            account.latency.observe_all(now, arena.times(), each);
+        } else {
+            let settled = codes
+                .iter()
+                .enumerate()
+                .filter(|(_, c)| c.failure().is_none());
+            for (position, _) in settled {
+                let record = ticket
+                    .records
+                    .as_ref()
+                    .map_or(position, |r| r[position] as usize);
+                account.latency.observe(now, arena.timestamp(record));
+            }
+        }
+        drop(account);
         let mut released = Released {
             records: records as usize,
             bytes: 0,
@@ -275,6 +296,7 @@ mod tests {
         let _ = ledger.settle(&ticket, &codes);
         assert_eq!(partition.account().frontier, Some(1));
         assert_eq!(partition.account().in_flight, 1);
+        assert_eq!(partition.account().latency.count(), 2);
 
         let retry = Ticket {
             records: Some(vec![1]),
@@ -284,6 +306,7 @@ mod tests {
         assert_eq!(released.records, 1);
         assert!(released.bytes > 0);
         assert_eq!(partition.account().frontier, Some(3));
+        assert_eq!(partition.account().latency.count(), 3);
     }
 
     #[test]
@@ -430,6 +453,7 @@ mod tests {
                 let account = partition.account();
                 prop_assert_eq!((account.frontier, account.next), (Some(frontier), Some(next)));
                 prop_assert_eq!(account.in_flight, records as u64);
+                prop_assert_eq!(account.latency.count(), account.delivered);
                 prop_assert_eq!(account.difference(), 0);
                 let beyond = registered.iter().filter(|(last, _)| *last >= frontier);
                 prop_assert_eq!(ledger.uncommitted(), beyond.map(|(_, size)| size).sum::<usize>());

@@ -11,6 +11,7 @@ mod graph;
 pub mod grouping;
 mod health;
 pub mod json;
+mod latency;
 mod ledger;
 mod operator;
 mod outcome;
@@ -37,6 +38,7 @@ pub use graph::{
     SpoutNode, StartSpout, Target,
 };
 pub use health::{Condition, Health};
+pub use latency::{LATENCY_BOUNDS_MS, Latency};
 pub use operator::{AnyBolt, AnySpout, Bolt, Emitter, Next, SourceBatch, Spout};
 pub use outcome::{Answer, Failure, Policy};
 pub use partition::{Account, Partition, Partitions};

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::latency::Latency;
 use crate::outcome::{Code, Policy, Settled};
 
 /// A partition of a topic, as one spout reads it.
@@ -100,6 +101,8 @@ pub struct Account {
     /// Offsets that were deleted at the source before their records were read. They were never read,
     /// so they are no part of the sum above; anything but 0 is loss.
     pub lost: u64,
+    /// How long the settled records took from their timestamps on; those handed back are not settled.
+    pub latency: Latency,
     /// Everything before this offset is settled: what may be committed. `None` before the first record.
     pub frontier: Option<i64>,
     /// The offset after the last record that was handed out.
@@ -144,6 +147,7 @@ impl Account {
         self.in_flight += other.in_flight;
         self.retried += other.retried;
         self.lost += other.lost;
+        self.latency.add(&other.latency);
         self.frontier = None;
         self.next = None;
         self.frontier_timestamp = None;

@@ -1,6 +1,7 @@
 //! Runs a [`Graph`]: lanes, tasks on them, a stop that loses nothing, and what is going on meanwhile.
 
 mod bolt_task;
+mod edges;
 mod in_flight;
 mod inbox;
 mod pulse;
@@ -26,6 +27,7 @@ use crate::graph::{BoltContext, Graph, MakeSpout, SpoutContext};
 use crate::health::Health;
 use crate::partition::{Account, Partitions};
 use crate::run::bolt_task::{BoltTask, Member};
+use crate::run::edges::Edges;
 use crate::run::in_flight::InFlight;
 use crate::run::inbox::{Receiver, inbox};
 use crate::run::pulse::Pulse;
@@ -89,6 +91,7 @@ struct Shared {
     health: Health,
     spouts: Vec<SpoutState>,
     bolts: Vec<Arc<BoltStatistics>>,
+    edges: Edges,
     inboxes: Inboxes,
     heads: Vec<usize>,
     /// Spout tasks that have not ended yet, over all lanes.
@@ -190,6 +193,7 @@ fn start_at(graph: Graph, bounded: bool, place: &Place<'_>) -> Result<Running, O
         health,
         spouts,
         bolts: graph.bolts.iter().map(|_| Arc::default()).collect(),
+        edges: Edges::new(&graph),
         inboxes: Arc::new(inboxes),
         heads,
         reading: AtomicUsize::new(reading),
@@ -270,9 +274,11 @@ impl Shared {
             self.graph
                 .bolts
                 .iter()
-                .map(|bolt| {
+                .enumerate()
+                .map(|(number, bolt)| {
                     let output = bolt.output(Stream::REJECTED);
-                    Router::new(lane, None, output, &self.heads, &self.inboxes)
+                    let sent = self.edges.of_stream(number, Stream::REJECTED.index());
+                    Router::new(lane, None, output, sent, &self.heads, &self.inboxes)
                         .limited(self.limiter.as_ref(), &self.graph.bolts)
                 })
                 .collect::<Vec<_>>(),
@@ -313,8 +319,9 @@ impl Shared {
         let members = (0..graph.bolts.len()).filter(|bolt| self.heads[*bolt] == head);
         let members = members.map(|number| {
             let node = &graph.bolts[number];
-            let routers = node.outputs.iter().map(|output| {
-                Router::new(lane, Some(head), output, &self.heads, &self.inboxes)
+            let routers = node.outputs.iter().enumerate().map(|(stream, output)| {
+                let sent = self.edges.of_stream(number, stream);
+                Router::new(lane, Some(head), output, sent, &self.heads, &self.inboxes)
                     .limited(self.limiter.as_ref(), &graph.bolts)
             });
             Member {
@@ -361,6 +368,7 @@ impl Shared {
                 lane,
                 None,
                 &node.out,
+                self.edges.of_spout(number),
                 &self.heads,
                 &self.inboxes,
             )),
@@ -370,6 +378,7 @@ impl Shared {
                 .iter()
                 .map(|bolt| Arc::clone(&bolt.id))
                 .collect(),
+            statistics: self.bolts.clone(),
             in_flight: Arc::clone(&self.spouts[number].in_flight),
             opened: Arc::clone(&self.spouts[number].opened),
             max_uncommitted: node.max_uncommitted,
@@ -498,6 +507,17 @@ impl Running {
     /// The counters of a bolt, by its number in the graph.
     pub fn bolt(&self, bolt: usize) -> BoltCounts {
         self.shared.bolts[bolt].counts()
+    }
+
+    /// Records that a bolt rejected, by [`crate::Rejection::class`].
+    pub fn rejected(&self, bolt: usize) -> BTreeMap<&'static str, u64> {
+        self.shared.bolts[bolt].rejected_by_class()
+    }
+
+    /// Records that went along each edge, those sent again included, in the order of
+    /// [`crate::PlanReport::edges`].
+    pub fn edge_records(&self) -> Vec<u64> {
+        self.shared.edges.records()
     }
 
     /// What the bolt's type counts besides: name, help and value, by the bolt's number in the graph.

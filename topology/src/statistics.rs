@@ -1,15 +1,18 @@
 //! Counters of a running topology that are not part of the account: per bolt, updated once per batch.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use crate::batch::Batch;
 
 /// What a bolt did since the start, over all lanes.
 #[derive(Debug, Default)]
 pub struct BoltStatistics {
     batches: AtomicU64,
     records: AtomicU64,
-    rejected: AtomicU64,
+    rejected: Mutex<BTreeMap<&'static str, u64>>,
     failures: AtomicU64,
     restarts: AtomicU64,
     busy_us: AtomicU64,
@@ -25,7 +28,8 @@ pub struct BoltCounts {
     pub batches: u64,
     /// Records taken, those sent again included.
     pub records: u64,
-    /// Records emitted on `rejected`, those sent again included.
+    /// Records that left on `rejected`, because the bolt or the runtime gave them up; those sent again
+    /// included.
     pub rejected: u64,
     /// Calls that ended in an error or a panic.
     pub failures: u64,
@@ -44,8 +48,19 @@ impl BoltStatistics {
             .fetch_add(busy.as_micros() as u64, Ordering::Relaxed);
     }
 
-    pub(crate) fn count_rejected(&self, records: usize) {
-        let _ = self.rejected.fetch_add(records as u64, Ordering::Relaxed);
+    /// Counts a batch that leaves on `rejected`. There are as many classes as the code has words for.
+    pub(crate) fn count_rejected(&self, batch: &Batch) {
+        let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        for row in 0..batch.len() {
+            let class = batch.rejection(row).map_or("unknown", |why| why.class);
+            *rejected.entry(class).or_default() += 1;
+        }
+    }
+
+    /// Records that left on `rejected`, by the class of the reason.
+    pub fn rejected_by_class(&self) -> BTreeMap<&'static str, u64> {
+        let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        rejected.clone()
     }
 
     pub(crate) fn count_failure(&self) {
@@ -79,7 +94,7 @@ impl BoltStatistics {
         BoltCounts {
             batches: self.batches.load(Ordering::Relaxed),
             records: self.records.load(Ordering::Relaxed),
-            rejected: self.rejected.load(Ordering::Relaxed),
+            rejected: self.rejected_by_class().values().sum(),
             failures: self.failures.load(Ordering::Relaxed),
             restarts: self.restarts.load(Ordering::Relaxed),
             busy: Duration::from_micros(self.busy_us.load(Ordering::Relaxed)),

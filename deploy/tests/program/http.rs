@@ -292,6 +292,11 @@ fn exported_metrics_are_those_of_the_table() {
         "isobar_records_dropped_total{spout=\"in\",policy=\"drop\"} 96",
         "isobar_accounting_difference_records{spout=\"in\"} 0",
         "isobar_bolt_rejected_records_total{bolt=\"odd\"} 94",
+        "isobar_bolt_rejected_records_by_class_total{bolt=\"odd\",class=\"odd\"} 94",
+        "# TYPE isobar_end_to_end_latency_seconds histogram",
+        "isobar_end_to_end_latency_seconds_bucket{spout=\"in\",le=\"86400\"} 0",
+        "isobar_end_to_end_latency_seconds_bucket{spout=\"in\",le=\"+Inf\"} 190",
+        "isobar_end_to_end_latency_seconds_count{spout=\"in\"} 190",
         "isobar_bolt_seen_total{bolt=\"count\"} 96",
         "# HELP isobar_bolt_seen_total Records seen.",
         "# TYPE isobar_lanes gauge",
@@ -326,6 +331,9 @@ fn metric_names_follow_the_rules_of_prometheus() {
     for metric in metrics::all() {
         let counter = metric.kind == metrics::Kind::Counter;
         assert_eq!(metric.name.ends_with("_total"), counter, "{}", metric.name);
+        if metric.kind == metrics::Kind::Histogram {
+            assert!(metric.name.ends_with("_seconds"), "{}", metric.name);
+        }
         let own = metric.name.starts_with("isobar_") || metric.name.starts_with("process_");
         assert!(own && metric.help.ends_with('.'), "{}", metric.name);
         let plain = |c: char| c.is_ascii_lowercase() || c == '_';

@@ -120,7 +120,7 @@ impl BoltTask {
         for (stream, batch) in emitted {
             let from = &self.members[member];
             if stream == Stream::REJECTED {
-                from.statistics.count_rejected(batch.len());
+                from.statistics.count_rejected(&batch);
             }
             let Some(router) = from.routers.get(stream.index()) else {
                 tracing::error!(bolt = %from.context.id, "A bolt emitted on a stream that it did not declare");

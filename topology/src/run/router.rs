@@ -9,6 +9,7 @@ use crate::grouping::{Turn, part_by_key};
 use crate::outcome::{Answer, Failure};
 use crate::run::inbox::Sender;
 use crate::run::reject_limit::Limiter;
+use crate::statistics::Counter;
 
 /// The inboxes of all tasks: by lane and by the bolt that heads the task.
 pub(crate) type Inboxes = Arc<Vec<Vec<Option<Sender>>>>;
@@ -35,16 +36,19 @@ struct Edge {
     limit: Option<Limit>,
     grouping: Grouping,
     turn: RefCell<Turn>,
+    /// Records that went along it, over all lanes.
+    sent: Counter,
     /// By lane.
     inboxes: Vec<Sender>,
 }
 
 impl Router {
-    /// The edges from `from` (a bolt's task, or `None` for a spout or a retry).
+    /// The edges from `from` (a bolt's task, or `None` for a spout or a retry), which count in `sent`.
     pub(crate) fn new(
         lane: usize,
         from: Option<usize>,
         output: &Output,
+        sent: &[Counter],
         heads: &[usize],
         inboxes: &Inboxes,
     ) -> Self {
@@ -54,7 +58,7 @@ impl Router {
                 edges: Vec::new(),
                 drop: Some(*policy),
             },
-            Output::To(targets) => Self::to(lane, from, targets, heads, inboxes),
+            Output::To(targets) => Self::to(lane, from, targets, sent, heads, inboxes),
         }
     }
 
@@ -62,10 +66,11 @@ impl Router {
         lane: usize,
         from: Option<usize>,
         targets: &[Target],
+        sent: &[Counter],
         heads: &[usize],
         inboxes: &Inboxes,
     ) -> Self {
-        let edges = targets.iter().map(|target| {
+        let edges = targets.iter().zip(sent).map(|(target, sent)| {
             let head = heads[target.bolt];
             Edge {
                 bolt: target.bolt,
@@ -74,6 +79,7 @@ impl Router {
                 limit: None,
                 grouping: target.grouping.clone(),
                 turn: RefCell::default(),
+                sent: sent.clone(),
                 inboxes: inboxes
                     .iter()
                     .map(|lane| lane[head].clone().expect("each head has an inbox"))
@@ -127,6 +133,7 @@ impl Router {
             // It waits like any record that an outside system does not take.
             return batch.answer(Answer::Failed(Failure::External));
         }
+        edge.sent.add(batch.len() as u64);
         let batch = if edge.dead_letter {
             batch.dead_letter()
         } else {

@@ -29,6 +29,7 @@ use crate::run::bolt_task::{guarded, sleep_until};
 use crate::run::in_flight::InFlight;
 use crate::run::router::Router;
 use crate::run::signals::{Phase, Signals};
+use crate::statistics::BoltStatistics;
 use crate::symbol::Symbols;
 
 /// What a spout task needs.
@@ -40,6 +41,8 @@ pub(crate) struct SpoutTask {
     /// Edges of the streams `rejected`, by bolt: records that the core gives up on leave there.
     pub(crate) rejected: std::rc::Rc<Vec<Router>>,
     pub(crate) bolts: Vec<Arc<str>>,
+    /// Of the bolts.
+    pub(crate) statistics: Vec<Arc<BoltStatistics>>,
     pub(crate) in_flight: Arc<InFlight>,
     /// Copies of this spout that have been opened.
     pub(crate) opened: Arc<AtomicUsize>,
@@ -406,6 +409,7 @@ impl SpoutTask {
         rejection.attempts = attempts;
         let rejections = vec![rejection; batch.len()];
         let batch = batch.rejected(rejections);
+        self.statistics[bolt].count_rejected(&batch);
         let routers = std::rc::Rc::clone(&self.rejected);
         self.leave(
             ledger,

@@ -211,6 +211,10 @@ async fn a_panic_makes_the_bolt_anew_and_isolates_the_record_at_fault() {
     assert_eq!(sorted(&dead), [13]);
     let account = running.account(0);
     assert_eq!((account.delivered, account.dead_lettered), (39, 1));
+    // The runtime gave it up on behalf of the bolt.
+    let rejected: Vec<_> = running.rejected(0).into_iter().collect();
+    assert_eq!(rejected, [("fault", 1)]);
+    assert_eq!(running.edge_records().last(), Some(&1));
     assert!(running.bolt(0).restarts >= 5);
 }
 
@@ -416,6 +420,7 @@ async fn each_branch_of_a_fan_out_gets_every_record_and_drops_are_named() {
     assert_eq!(sorted(&seen).len(), 30);
     let dropped: u64 = running.account(0).dropped.values().sum();
     assert_eq!((dropped, running.account(0).delivered), (30, 0));
+    assert_eq!(running.edge_records(), [30, 30, 30]);
 }
 
 #[tokio::test(start_paused = true)]
