@@ -34,7 +34,7 @@ use crate::run::pulse::Pulse;
 use crate::run::reject_limit::Limiter;
 pub use crate::run::reject_limit::RejectLimit;
 use crate::run::router::{Inboxes, Router};
-use crate::run::signals::{Flushes, Phase, Phases, Signals};
+use crate::run::signals::{Flushes, Kills, Phase, Phases, Signals};
 use crate::run::spout_task::SpoutTask;
 use crate::statistics::{BoltCounts, BoltStatistics, Counters};
 use crate::stream::Stream;
@@ -88,6 +88,7 @@ struct Shared {
     limiter: Option<Arc<Limiter>>,
     phases: Arc<Phases>,
     flushes: Arc<Flushes>,
+    kills: Arc<Kills>,
     health: Health,
     spouts: Vec<SpoutState>,
     bolts: Vec<Arc<BoltStatistics>>,
@@ -190,6 +191,7 @@ fn start_at(graph: Graph, bounded: bool, place: &Place<'_>) -> Result<Running, O
         limiter,
         phases: Arc::default(),
         flushes: Arc::default(),
+        kills: Arc::default(),
         health,
         spouts,
         bolts: graph.bolts.iter().map(|_| Arc::default()).collect(),
@@ -264,7 +266,7 @@ impl Shared {
     }
 
     async fn run_tasks(self: Arc<Self>, lane: usize, parts: Lane) {
-        let signals = Signals::new(&self.phases, &self.flushes);
+        let signals = Signals::new(&self.phases, &self.flushes, &self.kills);
         let mut tasks = JoinSet::new();
         for (head, receiver) in parts.inboxes {
             let task = self.bolt_task(lane, head, receiver, signals.clone());
@@ -340,6 +342,7 @@ impl Shared {
                 statistics: Arc::clone(&self.bolts[number]),
                 setbacks: 0,
                 failing: false,
+                away_until: None,
             }
         });
         BoltTask {
@@ -434,6 +437,13 @@ impl Running {
     pub fn stop_within(&self, timeout: Duration) {
         let deadline = clock::now() + timeout;
         self.shared.phases.move_to(Phase::Draining(deadline));
+    }
+
+    /// Ends every bolt on every lane as a panic would, and makes them anew after so long: to see that
+    /// nothing is lost by it. What they held is sent again from memory. Returns at once; a bolt that is
+    /// in the middle of a batch ends after it.
+    pub fn kill_bolts(&self, away: Duration) {
+        self.shared.kills.kill(clock::now() + away);
     }
 
     /// Waits until every lane has ended.

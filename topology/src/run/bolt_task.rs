@@ -1,7 +1,8 @@
 //! A task: a bolt and those fused behind it, on one lane.
 //!
 //! Takes batches from its inbox, hands them from bolt to bolt without queues, sends what leaves the
-//! task to other inboxes. A bolt that panics is made anew after a back-off; its batches fail.
+//! task to other inboxes. A bolt that panics, or is killed, is made anew after a back-off; its batches
+//! fail.
 
 use std::any::Any;
 use std::future::poll_fn;
@@ -53,12 +54,15 @@ pub(crate) struct Member {
     pub(crate) setbacks: u32,
     /// The last call failed by an outside system.
     pub(crate) failing: bool,
+    /// It was killed, and is not made anew before this time.
+    pub(crate) away_until: Option<Instant>,
 }
 
 impl BoltTask {
     /// Runs until the phase is `Closing` and everything in hand is sent off.
     pub(crate) async fn run(mut self) {
         let phases = self.signals.clone();
+        let mut kills = self.signals.clone();
         loop {
             let phase = phases.phase();
             if phase == Phase::Closing {
@@ -76,6 +80,7 @@ impl BoltTask {
             tokio::select! {
                 biased;
                 () = phases.phase_after(phase) => {}
+                until = kills.killed() => self.kill(until),
                 Some(done) = self.detached.join_next() => self.finish_detached(done).await,
                 () = self.signals.flush_asked() => self.flush(|_| true).await,
                 () = sleep_until(deadline) => {
@@ -164,6 +169,14 @@ impl BoltTask {
         }
     }
 
+    /// Ends every bolt as a panic would. What is under way beside them goes on.
+    fn kill(&mut self, until: Option<Instant>) {
+        for member in &mut self.members {
+            member.away_until = until;
+            member.lose("killed from outside; it is made anew soon and its batches are sent again");
+        }
+    }
+
     fn deadline(&self) -> Option<Instant> {
         let bolts = self.members.iter().filter_map(|m| m.bolt.as_deref());
         bolts.filter_map(ErasedBolt::deadline).min()
@@ -246,16 +259,24 @@ impl Member {
         };
         self.count_failure(&fault);
         if let Fault::Panic(error) = fault {
-            self.statistics.count_restart();
-            self.setbacks += 1;
-            self.statistics.count_opened(false);
-            let bolt = self.bolt.take();
-            let mut held = Dropped::default();
-            held.during(|| drop(bolt));
-            held.let_go();
-            let text = format!("{error}; it is made anew and its batches are sent again");
-            self.context.health.set(&self.context.id, RESTARTING, text);
+            self.lose(&format!(
+                "{error}; it is made anew and its batches are sent again"
+            ));
         }
+    }
+
+    /// Lets go of the bolt and of what it held, which is sent again and counts as no attempt.
+    fn lose(&mut self, text: &str) {
+        let Some(bolt) = self.bolt.take() else {
+            return;
+        };
+        self.statistics.count_restart();
+        self.setbacks += 1;
+        self.statistics.count_opened(false);
+        let mut held = Dropped::default();
+        held.during(|| drop(bolt));
+        held.let_go();
+        self.context.health.set(&self.context.id, RESTARTING, text);
     }
 
     fn count_failure(&mut self, fault: &Fault) {
@@ -294,10 +315,14 @@ impl Member {
 
     fn restart_delay(&self) -> Duration {
         let (first, longest) = RESTART_DELAY;
-        match self.setbacks {
+        let back_off = match self.setbacks {
             0 => Duration::ZERO,
             n => first.saturating_mul(1 << (n - 1).min(16)).min(longest),
-        }
+        };
+        let away = self
+            .away_until
+            .map(|until| until.saturating_duration_since(clock::now()));
+        back_off.max(away.unwrap_or_default())
     }
 }
 

@@ -1,5 +1,5 @@
-//! What the tasks of a topology tell each other besides batches: the phase of the run, and the wish
-//! that everything kept be sent off.
+//! What the tasks of a topology are told besides batches: the phase of the run, the wish that everything
+//! kept be sent off, and that they are killed.
 //!
 //! Not `tokio::sync::watch`: it wakes its receivers in random order, and a simulation must be the
 //! same each time.
@@ -67,21 +67,46 @@ pub(crate) struct Flushes {
     more: Notify,
 }
 
-/// Both signals, for one task.
+/// Kills of all bolts, from outside.
+#[derive(Debug, Default)]
+pub(crate) struct Kills {
+    /// How many there were, and when the bolts may be made anew after the last one.
+    last: Mutex<(u64, Option<Instant>)>,
+    more: Notify,
+}
+
+impl Kills {
+    pub(crate) fn kill(&self, until: Instant) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = (last.0 + 1, Some(until));
+        drop(last);
+        self.more.notify_waiters();
+    }
+
+    fn last(&self) -> (u64, Option<Instant>) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All signals, for one task.
 #[derive(Clone)]
 pub(crate) struct Signals {
     phases: Arc<Phases>,
     flushes: Arc<Flushes>,
     flushes_seen: u64,
+    kills: Arc<Kills>,
+    kills_seen: u64,
 }
 
 impl Signals {
     /// The signals of a topology; its tasks get clones.
-    pub(crate) fn new(phases: &Arc<Phases>, flushes: &Arc<Flushes>) -> Self {
+    pub(crate) fn new(phases: &Arc<Phases>, flushes: &Arc<Flushes>, kills: &Arc<Kills>) -> Self {
         Self {
             phases: Arc::clone(phases),
             flushes: Arc::clone(flushes),
             flushes_seen: 0,
+            kills: Arc::clone(kills),
+            kills_seen: 0,
         }
     }
 
@@ -117,6 +142,19 @@ impl Signals {
         self.flushes.more.notify_waiters();
     }
 
+    /// Waits for a kill since the last call; returns until when the bolts stay away. Cancel-safe.
+    pub(crate) async fn killed(&mut self) -> Option<Instant> {
+        loop {
+            let more = self.kills.more.notified();
+            let (count, until) = self.kills.last();
+            if count != self.kills_seen {
+                self.kills_seen = count;
+                return until;
+            }
+            more.await;
+        }
+    }
+
     /// Waits until somebody asked for a flush since the last call. Cancel-safe.
     pub(crate) async fn flush_asked(&mut self) {
         loop {
@@ -149,7 +187,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_wish_is_seen_once_by_each_task_also_when_it_came_before() {
-        let signals = Signals::new(&Arc::default(), &Arc::default());
+        let signals = Signals::new(&Arc::default(), &Arc::default(), &Arc::default());
         let (mut one, mut other) = (signals.clone(), signals.clone());
         signals.ask_flush();
         signals.ask_flush();
