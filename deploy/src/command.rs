@@ -3,6 +3,7 @@
 mod dlq;
 mod generate;
 mod lag;
+mod launch;
 mod offsets;
 mod operators;
 mod plan;

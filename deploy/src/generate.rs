@@ -3,6 +3,7 @@
 
 mod access;
 mod csv;
+mod garbage;
 mod json;
 mod key_value;
 mod random;
@@ -34,6 +35,8 @@ pub struct Generator {
     number: u64,
     time_us: i64,
     step_us: i64,
+    garbage_percent: u64,
+    garbage: u64,
 }
 
 /// A record.
@@ -57,7 +60,25 @@ impl Generator {
             number: 0,
             time_us: start_ms.saturating_mul(1_000),
             step_us: i64::from(step_us),
+            garbage_percent: 0,
+            garbage: 0,
         }
+    }
+
+    /// Of 100 records, so many on average are no such lines: what a parser rejects.
+    pub fn with_garbage(mut self, percent: u8) -> Self {
+        self.garbage_percent = u64::from(percent);
+        self
+    }
+
+    /// The next record is of this time, in ms since 1970.
+    pub fn go_on_at(&mut self, ms: i64) {
+        self.time_us = ms.saturating_mul(1_000);
+    }
+
+    /// How many records of garbage were made.
+    pub fn garbage(&self) -> u64 {
+        self.garbage
     }
 
     /// Writes the next record over `record`.
@@ -73,6 +94,11 @@ impl Generator {
             Lines::Syslog => syslog::write(&event, &mut self.random, &mut record.line),
             Lines::KeyValue => key_value::write(&event, &mut self.random, &mut record.line),
             Lines::Csv => csv::write(&event, &mut self.random, &mut record.line),
+        }
+        // Without garbage no number is drawn for it, and a seed gives what it always gave.
+        if self.garbage_percent > 0 && self.random.below(100) < self.garbage_percent {
+            garbage::write(self.lines, &mut self.random, &mut record.line);
+            self.garbage += 1;
         }
         self.number += 1;
         self.time_us = self.time_us.saturating_add(self.step_us);
@@ -243,6 +269,37 @@ mod tests {
                 let document = record.document.expect("a document");
                 assert!(document.contains(&format!("\"{status}\":")), "{document}");
             }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn exactly_the_garbage_is_rejected_by_the_bolt_of_its_format() {
+        let columns: Vec<String> = (0..10).map(|n| format!("c{n}")).collect();
+        for (lines, bolt, options) in [
+            (Lines::Json, "parse_json", json!({})),
+            (
+                Lines::Access,
+                "parse_access_log",
+                json!({"format": "combined"}),
+            ),
+            (Lines::Syslog, "parse_syslog", json!({"mode": "strict"})),
+            (Lines::KeyValue, "parse_key_value", json!({})),
+            (Lines::Csv, "parse_csv", json!({"columns": columns})),
+        ] {
+            let mut generator = Generator::new(lines, 5, START, 500).with_garbage(10);
+            let mut record = Generated::default();
+            let mut inputs = Vec::new();
+            for _ in 0..1_000 {
+                generator.next_into(&mut record);
+                inputs.push(Input::raw(&record.line));
+            }
+            let registry = isobar_operators::registry();
+            let kind = registry.bolt(bolt).expect("is registered");
+            let mut bolt = PreparedForTest::new(kind, &options).expect("good options");
+            let emitted = bolt.run(&inputs).await;
+            let rejected = emitted.iter().filter(|one| one.rejection.is_some()).count();
+            assert_eq!(rejected as u64, generator.garbage(), "{lines:?}");
+            assert!((70..130).contains(&rejected), "{lines:?}: {rejected}");
         }
     }
 

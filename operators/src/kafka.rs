@@ -43,6 +43,7 @@ pub(crate) use config::topic_name_problem;
 pub use config::{ConsumerConfig, Fixed, GroupProtocol, StartPolicy};
 pub use consumer::{Handle, LanedConsumer};
 pub use create_topic::create_topic;
+pub(crate) use ffi::mock::set_initial_rebalance_delay;
 pub use ffi::record::{Headers, Record};
 pub use lane::{LaneReader, Limits, Read, Sink};
 pub use mailbox::{Event, Frontier, Reply};

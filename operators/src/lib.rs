@@ -6,6 +6,7 @@ mod conversion;
 mod cursor;
 pub mod dead_letter;
 mod elasticsearch;
+pub mod embedded;
 mod escapes;
 mod event_time;
 mod excerpt;

@@ -6,7 +6,6 @@ mod answer;
 mod bulk;
 mod connection;
 mod fault;
-mod filter;
 mod program;
 mod store;
 

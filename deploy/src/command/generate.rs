@@ -49,6 +49,10 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 
+    /// Of 100 records, so many on average are garbage that a parser rejects.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    garbage: u8,
+
     /// Time of the first record, such as 2026-01-01T00:00:00Z. The others follow at the rate, or 1 ms
     /// apart without one. Default: so that the last record is of now; with a rate the first one.
     #[arg(long, value_name = "TIME")]
@@ -183,7 +187,8 @@ impl Pieces {
             (None, None) => now.saturating_sub(i64::try_from(args.count).unwrap_or(i64::MAX)),
         };
         Self {
-            generator: Generator::new(args.format, args.seed, start, step_us),
+            generator: Generator::new(args.format, args.seed, start, step_us)
+                .with_garbage(args.garbage),
             left: (args.count > 0).then_some(args.count),
             rate: args.rate,
             start: clock::now(),

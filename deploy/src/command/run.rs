@@ -9,19 +9,16 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use isobar_topology::spec::units;
-use isobar_topology::{Domain, OperatorError};
 
 use super::Context;
+use super::launch::{Launched, launch};
 use super::signals::Signals;
 use super::watch::Run;
 use crate::cli::{FileArgs, MetricsArgs, OutputArgs};
-use crate::configuration;
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::Outcome;
 use crate::http::{self, Bind, Server};
-use crate::lag::Watches;
 use crate::observer::Observer;
 use crate::output::Format;
-use crate::plan_document::PlanDocument;
 use report::Report;
 
 /// What `run` takes.
@@ -73,10 +70,6 @@ While it runs:
 
 pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     let (file, plan) = args.file.plan(&mut context.environment, context.registry)?;
-    let document = PlanDocument::of(&plan);
-    let settings = &file.spec()?.settings;
-    let lanes = plan.graph.lanes;
-    let configuration = configuration::effective(file.tree(), settings, lanes, context.registry);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -85,11 +78,10 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         // Before anything is started: an address in use stops the run.
         let server = Server::bind(&args.http, "--http").await?;
         let signals = Signals::listen()?;
-        let running =
-            isobar_topology::start(plan.graph, args.exit_when_caught_up).map_err(refused)?;
-        let lag = Watches::start(file.spec()?, &running);
-        let recorder = context.recorder.clone();
-        let mut observer = Observer::new(running, document, configuration, recorder, lag);
+        let Launched {
+            mut observer,
+            embedded: _services,
+        } = launch(&file, plan, &context, args.exit_when_caught_up)?;
         observer.metrics = args.metrics.options();
         let observer = Arc::new(observer);
         announce(&observer, server.as_ref());
@@ -124,15 +116,6 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         report.say_why(&context.screen);
         Ok(report.exit())
     })
-}
-
-/// A spout that cannot be started: what the topology file says is wrong, or something else.
-pub(super) fn refused(error: OperatorError) -> Failure {
-    let exit = match error.domain {
-        Domain::User => Exit::Usage,
-        Domain::External | Domain::Internal => Exit::Failed,
-    };
-    Failure::new(exit, error.into())
 }
 
 fn announce(observer: &Observer, server: Option<&Server>) {

@@ -3,6 +3,7 @@
 
 mod alerts;
 mod binary;
+mod embedded;
 mod http;
 mod lag;
 mod pages;

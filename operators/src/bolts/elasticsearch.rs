@@ -26,6 +26,7 @@ use crate::elasticsearch::identity::identify;
 use crate::elasticsearch::lines::{Index, Lines};
 use crate::elasticsearch::pending::Pending;
 use crate::elasticsearch::reply;
+use crate::embedded;
 
 use config::{ElasticsearchConfig, Settings};
 
@@ -60,6 +61,10 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     Ok(PreparedBolt {
         emits: false,
         writes: settings.writes(),
+        memory_shared: match settings.connection.is_embedded() {
+            true => embedded::BYTES_MAX,
+            false => 0,
+        },
         memory_per_lane: bodies * (settings.body_bytes + LAST_RECORD) + replies,
         facts: facts::of(&settings),
         ..PreparedBolt::new(Arc::new(move |context| {

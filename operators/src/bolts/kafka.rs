@@ -18,6 +18,7 @@ use isobar_topology::{
 };
 
 use crate::connections::problems_of;
+use crate::embedded::{PARTITION_BYTES_MAX, PARTITIONS};
 use crate::kafka::connection::KafkaConnection;
 use crate::kafka::{Producer, ProducerConfig, options};
 pub(crate) use config::KafkaConfig;
@@ -70,7 +71,11 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         return Err(problems_of(component, vec![format!("options: {reason}")]));
     }
     let facts = config.facts(component, &producer);
-    let memory_shared = producer.memory();
+    let in_this_process = match producer.connection.is_embedded() {
+        true => PARTITIONS as usize * PARTITION_BYTES_MAX,
+        false => 0,
+    };
+    let memory_shared = producer.memory() + in_this_process;
     let topic = match &form.topic {
         outgoing::Topic::Constant(name) => Some(Topic {
             brokers: producer.connection.brokers.clone(),

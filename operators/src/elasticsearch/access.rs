@@ -38,8 +38,13 @@ pub(crate) struct Access {
 
 impl Access {
     /// Reads the files that the connection names. Fails, naming the file, when one is not there or is
-    /// not what it should be.
+    /// not what it should be, and where an embedded index is named that nobody has started.
     pub(crate) fn load(connection: &ElasticsearchConnection) -> Result<Self, OperatorError> {
+        if connection.is_embedded() {
+            return Err(OperatorError::user(
+                "hosts: embedded is inside the process that runs the topology, and not here; use the address that it logs at its start",
+            ));
+        }
         let tls = connection.tls.as_ref();
         let authorities = match tls.and_then(|tls| tls.ca.as_deref()) {
             Some(path) => Some(read("tls.ca", path)?),

@@ -21,7 +21,11 @@ pub(crate) const TYPE: ConnectionType = ConnectionType {
 
 /// An Elasticsearch or OpenSearch cluster, named once and used by bolts.
 ///
-/// Elasticsearch 8 and 9 and OpenSearch 2 and 3 are tested.
+/// Elasticsearch 8 and 9 and OpenSearch 2 and 3 are tested. `hosts: [embedded]` is a small part of
+/// Elasticsearch inside the process that runs the topology, for trying things out: it answers bulk
+/// requests item by item, learns mappings from documents, finds documents by words
+/// (`_search?q=level:error`), and holds the latest 64 MiB in memory; older ones go, and all when the
+/// program ends. It has no templates, pipelines or data streams, and `tls` is not used then.
 ///
 /// ```yaml
 /// connections:
@@ -107,6 +111,11 @@ impl ElasticsearchConnection {
         problems.or(connection)
     }
 
+    /// Whether the cluster is the one inside the process that runs the topology.
+    pub(crate) fn is_embedded(&self) -> bool {
+        self.hosts == [EMBEDDED]
+    }
+
     /// Lets relative paths start in `directory`.
     pub(crate) fn beside(mut self, directory: impl Fn(&FilePath) -> PathBuf) -> Self {
         if let Some(tls) = &mut self.tls {
@@ -148,7 +157,14 @@ impl ElasticsearchConnection {
         }
         let is_hidden = (component.config.get("hosts"))
             .is_some_and(|hosts| hosts.walk().any(|node| node.hidden));
-        for host in &self.hosts {
+        if self.hosts.len() > 1 && self.hosts.iter().any(|host| host == EMBEDDED) {
+            complain(
+                &["hosts"],
+                "embedded is named beside other hosts".to_owned(),
+                "embedded alone, or the others",
+            );
+        }
+        for host in self.hosts.iter().filter(|host| *host != EMBEDDED) {
             if let Err((problem, expected)) = base_url(host) {
                 // What came from outside, or has a password in it, is not shown.
                 let shown = match is_hidden || host.contains('@') {
@@ -198,14 +214,11 @@ impl ElasticsearchConnection {
     }
 }
 
+/// The name of the cluster inside the process.
+pub(crate) const EMBEDDED: &str = "embedded";
+
 /// The URL of a host, or what is wrong with it and what was expected.
 fn base_url(host: &str) -> Result<Url, (&'static str, String)> {
-    if host == "embedded" {
-        return Err((
-            "is not there: this version has no embedded one",
-            "the URL of a real one, such as http://localhost:9200".to_owned(),
-        ));
-    }
     let example = || "a URL such as https://es-1:9200".to_owned();
     if !host.contains("://") {
         return Err(("has no scheme", format!("https://{host} or http://{host}")));
@@ -318,7 +331,10 @@ mod tests {
                 "a host has a user or password in it; expected them under `auth`",
             ),
             ("http://es-1/?pretty", "has a query or fragment"),
-            ("embedded", "no embedded one"),
+            (
+                "embedded,http://es-1",
+                "embedded is named beside other hosts",
+            ),
         ] {
             let found = problems(&json!({ "hosts": [host] }));
             assert_eq!(found.len(), 1, "{host}: {found:?}");

@@ -32,7 +32,11 @@ use super::options;
 #[serde(deny_unknown_fields)]
 pub struct KafkaConnection {
     /// Brokers to ask for the cluster at first, `host:port` each, as a list or separated by
-    /// commas. Two or three are enough: the others are learnt from them.
+    /// commas. Two or three are enough: the others are learnt from them. Or `embedded`: a small
+    /// Kafka inside the process that runs the topology, for trying things out. It makes the topics
+    /// that the file names, with 4 partitions, keeps the last 5 MiB of each partition in memory,
+    /// loses all when the program ends, finds no records by their time, and knows no transactions;
+    /// `tls` and `sasl` are not used then.
     #[serde(deserialize_with = "brokers")]
     #[schemars(with = "Brokers")]
     pub brokers: Vec<String>,
@@ -107,12 +111,10 @@ impl KafkaConnection {
             problems.push("brokers: name at least one, such as localhost:9092".to_owned());
         }
         for broker in &self.brokers {
-            if broker == "embedded" {
-                problems.push(
-                    "brokers: this version has no embedded broker; name a real one, such as \
-                     localhost:9092"
-                        .to_owned(),
-                );
+            if broker == EMBEDDED {
+                if self.brokers.len() > 1 {
+                    problems.push("brokers: embedded stands alone, without other brokers".into());
+                }
             } else if let Some(problem) = broker_problem(broker) {
                 problems.push(format!("brokers: {broker:?} {problem}"));
             }
@@ -130,6 +132,22 @@ impl KafkaConnection {
                 .map(|problem| format!("options: {problem}")),
         );
         problems
+    }
+
+    /// Whether the cluster is the one inside the process that runs the topology.
+    pub(crate) fn is_embedded(&self) -> bool {
+        self.brokers == [EMBEDDED]
+    }
+
+    /// Fails where an embedded cluster is named that nobody has started: it is in another process.
+    pub(crate) fn within_reach(&self) -> Result<(), Error> {
+        match self.is_embedded() {
+            false => Ok(()),
+            true => Err(Error::Config(
+                "brokers: embedded is inside the process that runs the topology, and not here; ask that process at its HTTP address, or use its brokers, which it logs at its start"
+                    .to_owned(),
+            )),
+        }
     }
 
     /// A connection to brokers (`host:port`) that takes neither encryption nor login.
@@ -190,6 +208,7 @@ impl KafkaConnection {
     ///
     /// Contacts nobody yet. Fails when a certificate or key cannot be read.
     pub(crate) fn asking_client(&self, group: Option<&str>) -> Result<BaseConsumer<Asking>, Error> {
+        self.within_reach()?;
         let mut config = self.client_config();
         if let Some(group) = group {
             let _ = config.set("group.id", group);
@@ -238,6 +257,9 @@ fn set_tls(config: &mut ClientConfig, tls: &Tls) {
             .set("ssl.endpoint.identification.algorithm", "none");
     }
 }
+
+/// The name of the cluster inside the process.
+pub(crate) const EMBEDDED: &str = "embedded";
 
 fn broker_problem(broker: &str) -> Option<&'static str> {
     if broker.contains("://") {
@@ -344,7 +366,7 @@ mod tests {
             ("kafka:0", "usable port"),
             (":9092", "usable host"),
             ("kafka://kafka:9092", "without a scheme"),
-            ("embedded", "no embedded broker"),
+            ("embedded,kafka:9092", "embedded stands alone"),
         ] {
             let problems = read(serde_json::json!({ "brokers": broker })).check();
             assert_eq!(problems.len(), 1, "{broker}: {problems:?}");

@@ -32,6 +32,7 @@ impl LanedConsumer {
         if !problems.is_empty() {
             return Err(Error::Config(problems.join("; ")));
         }
+        config.connection.within_reach()?;
         let shared = Arc::new(Shared::new(config, lanes));
         let first = session::open(&shared)?;
         let theirs = Arc::clone(&shared);

@@ -18,6 +18,7 @@ pub async fn create_topic(
     within: Duration,
 ) -> Result<(), Error> {
     let what = || format!("creating topic {topic}");
+    connection.within_reach()?;
     let config = connection.client_config();
     let client: AdminClient<Asking> = config
         .create_with_context(Asking::default())

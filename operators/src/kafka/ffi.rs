@@ -8,5 +8,6 @@ pub(super) mod commit;
 pub(super) mod conf;
 pub(super) mod consume;
 pub(super) mod list;
+pub(super) mod mock;
 pub(super) mod pattern;
 pub(super) mod record;

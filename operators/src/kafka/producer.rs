@@ -228,6 +228,7 @@ impl Producer {
         if !problems.is_empty() {
             return Err(Error::Config(problems.join("; ")));
         }
+        config.connection.within_reach()?;
         let client_config = config.client_config();
         let pending = Pending::new();
         let current = make(&client_config, &pending)?;

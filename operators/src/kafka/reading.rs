@@ -87,6 +87,7 @@ pub(crate) fn read_topic(
 }
 
 fn reader(connection: &KafkaConnection) -> Result<BaseConsumer<Asking>, Error> {
+    connection.within_reach()?;
     let mut config = connection.client_config();
     let _ = config
         // Needed to assign partitions by hand. Nothing is joined, and nothing committed.

@@ -16,16 +16,17 @@ mod tally;
 
 use std::sync::Arc;
 
-use isobar_topology::spec::{Component, Problems, parse_config};
+use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{
     AnySpout, MakeSpout, OperatorError, Policy, Prepare, PreparedSpout, SpoutContext, SpoutType,
 };
 
 use crate::connections::problems_of;
+use crate::embedded::{KAFKA_LIMITS, PARTITION_BYTES_MAX, PARTITIONS};
 use crate::kafka::admin::Admin;
 use crate::kafka::connection::KafkaConnection;
 use crate::kafka::error::Error;
-use crate::kafka::{ConsumerConfig, LanedConsumer, Limits};
+use crate::kafka::{ConsumerConfig, LanedConsumer, Limits, StartPolicy};
 use bounded::{Asked, Bounded};
 use lane::Lane;
 use member::{Member, Settings};
@@ -56,6 +57,11 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedS
     let consumer = config.consumer(connection, prepare.topology);
     let mut problems = problems_of(component, consumer.check_own());
     problems.append(config.out_of_range(&component.path));
+    if consumer.connection.is_embedded() && matches!(consumer.start, StartPolicy::Timestamp(_)) {
+        let text = "embedded Kafka finds no record by its time";
+        let problem = Problem::new(component.path.key("start"), text);
+        problems.push(problem.expected("earliest or latest"));
+    }
     if problems.is_empty()
         && let Some(reason) = consumer.check_together(prepare.lanes)
     {
@@ -82,10 +88,18 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedS
         max_in_flight_records: config.max_in_flight_records,
         max_in_flight_bytes: config.max_in_flight_bytes.get(),
         max_uncommitted: config.max_uncommitted,
-        memory: consumer.memory(prepare.lanes) + prepare.lanes * per_lane,
+        memory: consumer.memory(prepare.lanes) + prepare.lanes * per_lane + embedded(&consumer),
         facts: facts(&config, &consumer),
         start: Box::new(move |context| start(&consumer, settings, context)),
     })
+}
+
+/// Bytes of records that the topics take in this process, where they are in it.
+fn embedded(consumer: &ConsumerConfig) -> usize {
+    match consumer.connection.is_embedded() {
+        true => consumer.topics.len() * PARTITIONS as usize * PARTITION_BYTES_MAX,
+        false => 0,
+    }
 }
 
 /// The name of the policy that drops tombstones.
@@ -130,6 +144,9 @@ fn facts(config: &KafkaConfig, consumer: &ConsumerConfig) -> Vec<(String, String
             format!("{} records of each partition", config.max_uncommitted),
         ),
     ];
+    if consumer.connection.is_embedded() {
+        facts.push(("embedded Kafka", KAFKA_LIMITS.join("; ")));
+    }
     if let Some(id) = &config.group_instance_id {
         facts.push(("member", id.clone()));
     }

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
+use isobar_operators::embedded::bulk::Filter;
 use serde_json::{Value, json};
 
 use super::fault::{Request as FaultRequest, RequestFault};
-use super::filter::Filter;
 use super::{Shared, bulk};
 
 /// The version that the stand-in claims to be.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use isobar_operators::embedded::index_pattern;
 use serde_json::{Value, json};
 
 /// What the stand-in has counted since its start.
@@ -86,15 +87,16 @@ impl Store {
 
     /// Whether an index has held a document.
     pub(super) fn has_index(&self, name: &str) -> bool {
-        self.indices.iter().any(|(index, _)| matches(name, index))
+        self.indices
+            .iter()
+            .any(|(index, _)| index_pattern::names(name, index))
     }
 
     /// Documents in the indices that a comma-separated list of names and patterns names.
     pub(super) fn count(&self, names: &str) -> u64 {
-        let named = |index: &str| names.split(',').any(|name| matches(name, index));
         self.indices
             .iter()
-            .filter(|(index, _)| named(index))
+            .filter(|(index, _)| index_pattern::names(names, index))
             .map(|(_, count)| count)
             .sum()
     }
@@ -148,28 +150,6 @@ impl Store {
     }
 }
 
-/// `*` matches any text; `_all` and an empty name match every index.
-fn matches(pattern: &str, index: &str) -> bool {
-    if pattern.is_empty() || pattern == "_all" {
-        return true;
-    }
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = index.strip_prefix(first) else {
-        return false;
-    };
-    let mut last = None;
-    for part in parts {
-        if let Some(between) = last.replace(part) {
-            let Some(at) = rest.find(between) else {
-                return false;
-            };
-            rest = &rest[at + between.len()..];
-        }
-    }
-    last.map_or(rest.is_empty(), |end| rest.ends_with(end))
-}
-
 /// 128 bits of index and id: two 64-bit lanes of multiply and fold (as in wyhash) with different
 /// keys. Ids of tests are not hostile; two of a billion collide with a probability below 1e-20.
 fn hash(index: &str, id: &str) -> u128 {
@@ -219,19 +199,6 @@ impl Hasher for AlreadyHashed {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn patterns_name_indices() {
-        let check = |pattern, index, expected| {
-            assert_eq!(matches(pattern, index), expected, "{pattern} {index}")
-        };
-        check("logs-*", "logs-2026.01.01", true);
-        check("logs-*", "metrics", false);
-        check("logs", "logs-2026", false);
-        check("*-2026*", "logs-2026.01.01", true);
-        check("a*b*c", "a-b-b-c", true);
-        check("_all", "anything", true);
-    }
 
     #[test]
     fn hashes_differ_where_ids_or_indices_do() {

@@ -18,7 +18,7 @@ use super::part::{self, Part};
 use super::verify::Verdict;
 use crate::accounting::Accounting;
 use crate::command::Context;
-use crate::command::run::refused;
+use crate::command::launch::refused;
 use crate::command::run::report::Report;
 use crate::command::signals::Signals;
 use crate::command::source::asking;

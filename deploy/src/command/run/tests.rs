@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::Parser;
 use isobar_topology::testing::{FnBolt, source_batch};
 use isobar_topology::{
-    Answer, AnyBolt, AnySpout, BoltNode, Graph, Grouping, Health, MakeSpout, Next, Output,
-    Rejection, RetryPolicy, Spout, SpoutContext, SpoutNode, Symbols, Target, clock,
+    Answer, AnyBolt, AnySpout, BoltNode, Graph, Grouping, Health, MakeSpout, Next, OperatorError,
+    Output, Rejection, RetryPolicy, Spout, SpoutContext, SpoutNode, Symbols, Target, clock,
 };
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
@@ -15,8 +15,10 @@ use tokio::task::LocalSet;
 use super::*;
 use crate::cli::Cli;
 use crate::command::Command;
+use crate::exit::Exit;
 use crate::lag::Watches;
 use crate::metrics::Recorder;
+use crate::plan_document::PlanDocument;
 use crate::progress::Screen;
 
 /// Hands out ten records and waits for more.

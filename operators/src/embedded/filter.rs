@@ -8,7 +8,7 @@ use super::bulk::Kind;
 pub(super) struct ItemFields {
     pub(super) index: bool,
     pub(super) id: bool,
-    /// `_version`, `_seq_no` and the like, which the stand-in has no real values for.
+    /// `_version`, `_seq_no` and the like, which no server here has real values for.
     pub(super) rest: bool,
     pub(super) result: bool,
     pub(super) status: bool,
@@ -19,7 +19,7 @@ pub(super) struct ItemFields {
 
 /// The parts of the answer that a request wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Filter {
+pub struct Filter {
     pub(super) took: bool,
     pub(super) errors: bool,
     items: [ItemFields; Kind::ALL.len()],
@@ -28,7 +28,7 @@ pub(super) struct Filter {
 impl Filter {
     /// Reads the `filter_path` of a query string; without one, everything is wanted. Exclusions
     /// (`-items`) are not known and match nothing.
-    pub(super) fn of_query(query: &str) -> Self {
+    pub fn of_query(query: &str) -> Self {
         let value = query
             .split('&')
             .find_map(|pair| pair.strip_prefix("filter_path="));

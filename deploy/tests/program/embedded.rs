@@ -1,0 +1,196 @@
+//! The built program with embedded services, as somebody uses it who has installed nothing.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+use testkit::process::{Launch, Process};
+use testkit::scratch::Scratch;
+use testkit::{http, ports, wait};
+
+/// Far longer than any of it takes, also beside others on a busy machine.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// The program under way, with what it has logged as JSON.
+struct Program {
+    process: Process,
+    address: String,
+    _scratch: Scratch,
+}
+
+impl Program {
+    /// Starts it with its HTTP API at a free port.
+    fn start(name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let scratch = Scratch::new(name).expect("a directory");
+        let address = format!("127.0.0.1:{}", ports::free().expect("a free port"));
+        let log = scratch.path().join("log");
+        let launch = Launch::new(env!("CARGO_BIN_EXE_isobar"), &log)
+            .arguments(["--log", "json", "--log-level", "info"])
+            .arguments(arguments)
+            .arguments(["--http", &address]);
+        let launch = environment.iter().fold(launch, |launch, (name, value)| {
+            launch.environment(name, value)
+        });
+        let mut process = Process::start(launch).expect("it starts");
+        wait::until("its first answer", LIMIT, || {
+            process.check_running()?;
+            http::get(&address, "/healthz").map(drop)
+        })
+        .expect("it listens");
+        Self {
+            process,
+            address,
+            _scratch: scratch,
+        }
+    }
+
+    fn printed(&self) -> String {
+        std::fs::read_to_string(self.process.log()).expect("it printed something")
+    }
+
+    /// A field of the log line with this message.
+    fn logged(&self, message: &str, field: &str) -> String {
+        let printed = self.printed();
+        let mut lines = printed
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let found = lines
+            .find(|line| line["message"] == message)
+            .unwrap_or_else(|| panic!("{message}:\n{printed}"));
+        found[field].as_str().expect("a text").to_owned()
+    }
+
+    fn get(&self, path: &str) -> Result<Value> {
+        http::get(&self.address, path)?.json()
+    }
+
+    fn total(&self) -> Result<Value> {
+        Ok(self.get("/accounting")?["total"].clone())
+    }
+}
+
+/// The file of the quick start of the README, which a test runs against a real Kafka and a real
+/// Elasticsearch by the same variables.
+#[test]
+fn a_shipped_topology_runs_embedded_with_only_its_environment_changed() {
+    let letters = Scratch::new("embedded-letters").expect("a directory");
+    let letters = letters.path().join("dead-letters.ndjson");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("topologies/logs-to-elasticsearch.yaml");
+    let mut program = Program::start(
+        "embedded-run",
+        &["run", file.to_str().expect("text")],
+        &[
+            ("KAFKA", "embedded"),
+            ("ES", "embedded"),
+            ("TOPIC", "quick"),
+            ("DEAD_LETTERS", letters.to_str().expect("text")),
+        ],
+    );
+    let brokers = program.logged("Embedded Kafka is up", "brokers");
+    let limits = program.logged("Embedded Kafka is up", "limits");
+    assert!(
+        limits.contains("keeps the last 5 MiB of each partition"),
+        "{limits}"
+    );
+    let mut generate = Command::new(env!("CARGO_BIN_EXE_isobar"));
+    let generate = generate
+        .args([
+            "generate",
+            "--count",
+            "5000",
+            "--garbage",
+            "1",
+            "--topic",
+            "quick",
+        ])
+        .args(["--brokers", &brokers]);
+    let made = generate.output().expect("it starts");
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+
+    let total = wait::until("everything to be settled", LIMIT, || {
+        let total = program.total()?;
+        ensure!(total["read"] == 5_000 && total["in_flight"] == 0, "{total}");
+        Ok(total)
+    })
+    .expect("it settles");
+    assert_eq!(total["difference"], 0, "{total}");
+    let number = |value: &Value| value.as_u64().expect("a number");
+    let (delivered, dead) = (number(&total["delivered"]), number(&total["dead_lettered"]));
+    assert!((20..100).contains(&dead), "{total}");
+    assert_eq!(delivered + dead, 5_000, "{total}");
+    let lines = std::fs::read_to_string(&letters).expect("letters were written");
+    assert_eq!(lines.lines().count() as u64, dead);
+
+    let index = program.logged(
+        "The embedded index is up; it holds the latest documents in memory",
+        "url",
+    );
+    let index = index.trim_start_matches("http://");
+    let ask = |path: &str| http::get(index, path)?.json();
+    let count = ask("/logs-*/_count").expect("it answers");
+    assert_eq!(number(&count["count"]), delivered);
+    let found = ask("/logs-*/_search?q=_isobar.t:quick%20level:error&default_operator=AND&size=1");
+    let hit = &found.expect("it answers")["hits"]["hits"][0]["_source"];
+    assert_eq!(
+        (&hit["level"], &hit["is_error"]),
+        (&"error".into(), &true.into())
+    );
+    assert_eq!(hit["environment"], "production");
+
+    let end = program.process.stop(LIMIT).expect("it ends");
+    assert_eq!(end.code(), Some(0), "{}", program.printed());
+}
+
+#[test]
+fn what_embedded_services_cannot_do_is_said_before_anything_starts() {
+    let scratch = Scratch::new("embedded-limits").expect("a directory");
+    let text = "\
+isobar: 1
+name: t
+connections:
+  kafka: {type: kafka, brokers: embedded}
+spouts:
+  logs: {type: kafka, connection: kafka, topics: [t], start: START}
+bolts:
+  out: {type: blackhole, inputs: [logs], on_rejected: drop}
+";
+    let told = |command: &[&str], start: &str| {
+        let text = text.replace("START", start);
+        let file = scratch.file("t.yaml", &text).expect("it can be written");
+        let mut isobar = Command::new(env!("CARGO_BIN_EXE_isobar"));
+        let done = isobar.args(command).arg(file).output().expect("it starts");
+        let told = String::from_utf8_lossy(&done.stderr).into_owned();
+        (
+            done.status.code(),
+            told + &String::from_utf8_lossy(&done.stdout),
+        )
+    };
+    let (code, said) = told(&["validate"], "2026-01-31T00:00:00Z");
+    assert_eq!(code, Some(2));
+    assert!(
+        said.contains("spouts.logs.start: embedded Kafka finds no record by its time; expected earliest or latest"),
+        "{said}"
+    );
+    let (code, said) = told(&["plan"], "earliest");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("knows no transactions"), "{said}");
+    // Another process has no such cluster.
+    for (command, expected) in [
+        (&["lag"][..], 4),
+        (&["offsets", "show"], 2),
+        (&["generate", "--for"], 2),
+    ] {
+        let (code, said) = told(command, "earliest");
+        assert_eq!(code, Some(expected), "{command:?}: {said}");
+        assert!(
+            said.contains("embedded is inside the process that runs the topology"),
+            "{command:?}: {said}"
+        );
+    }
+}

@@ -1,0 +1,155 @@
+//! What a topology file gets that names embedded services, over real connections.
+
+use std::time::Duration;
+
+use isobar_topology::spec::Node;
+use serde_json::json;
+
+use super::*;
+use crate::kafka::admin::{Admin, RDKafkaErrorCode, Spec as Which, TopicPartition};
+use crate::kafka::{Compression, OutRecord, Producer, ProducerConfig};
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn spec() -> Spec {
+    let file = json!({
+        "isobar": 1,
+        "name": "t",
+        "connections": {
+            "kafka": {"type": "kafka", "brokers": "embedded", "tls": {"ca": "gone.pem"}},
+            "real": {"type": "kafka", "brokers": "kafka:9092"},
+            "search": {"type": "elasticsearch", "hosts": ["embedded"], "auth": {"api_key": "a2V5"}},
+        },
+        "spouts": {
+            "logs": {"type": "kafka", "connection": "kafka", "topics": "a, b", "start": "earliest"},
+            "more": {"type": "kafka", "connection": "real", "topics": ["c"], "start": "earliest"},
+        },
+        "bolts": {
+            "out": {"type": "kafka", "connection": "kafka", "inputs": ["logs"], "topic": "t-{{ doc.x }}"},
+        },
+        "dead_letter": {"type": "kafka", "connection": "kafka", "topic": "dead"},
+    });
+    Spec::read(&Node::from_json(&file)).expect("a sound file")
+}
+
+fn connection(brokers: &str) -> KafkaConnection {
+    KafkaConnection::plain(&[brokers.to_owned()])
+}
+
+#[test]
+fn a_file_gets_what_it_names_and_the_addresses_with_it() {
+    let mut spec = spec();
+    let services = Embedded::start(&mut spec).expect("they start");
+    let services = services.expect("two are named");
+    let kafka = services.kafka.as_ref().expect("it is named");
+    let search = services.search.as_ref().expect("it is named");
+    let options = |number: usize| spec.connections[number].config.to_json();
+    assert_eq!(options(0), json!({"brokers": kafka.brokers()}));
+    assert_eq!(options(1), json!({"brokers": "kafka:9092"}));
+    assert_eq!(options(2), json!({"hosts": search.url()}));
+
+    let admin = Admin::new(&connection(kafka.brokers()), SOON).expect("a client");
+    let topics = admin.topics(&["a", "b", "dead"]).expect("it answers");
+    for (name, topic) in topics {
+        let topic = topic.expect("it was made");
+        assert_eq!((topic.name, topic.partitions), (name, 4));
+        assert!(topic.id.is_some(), "a topic that is made again is told");
+    }
+    let unnamed = admin.topics(&["c"]).expect("it answers").remove(0).1;
+    assert_eq!(unnamed, Err(RDKafkaErrorCode::UnknownTopicOrPartition));
+    assert!(Embedded::start(&mut spec).expect("nothing to do").is_none());
+}
+
+#[test]
+fn what_is_started_nowhere_is_refused_in_words() {
+    let connection = connection("embedded");
+    let refused = Admin::new(&connection, SOON)
+        .map(drop)
+        .expect_err("not here");
+    let said = refused.to_string();
+    assert!(
+        said.contains("inside the process that runs the topology"),
+        "{said}"
+    );
+}
+
+/// The limits that are told, each found out by asking: where librdkafka gets better, the words go.
+#[tokio::test]
+async fn the_limits_of_embedded_kafka_are_those_that_are_told() {
+    let kafka = EmbeddedKafka::start().expect("it starts");
+    kafka.create_topic("t").expect("made");
+    kafka.create_topic("t").expect("there");
+    let connection = connection(kafka.brokers());
+    let producer = Producer::new(&ProducerConfig {
+        connection: connection.clone(),
+        compression: Compression::None,
+        queue_size: 32 << 20,
+        options: std::collections::BTreeMap::new(),
+    })
+    .expect("a producer");
+    let value = vec![b'x'; 100_000];
+    let record = OutRecord {
+        topic: "t",
+        partition: Some(0),
+        payload: Some(&value),
+        timestamp: Some(1_000),
+        ..OutRecord::default()
+    };
+    let sent = producer.send((0..80).map(|_| record)).await.await;
+    assert!(sent.is_empty(), "{sent:?}");
+
+    let asked = tokio::task::spawn_blocking(move || {
+        let admin = Admin::new(&connection, SOON).expect("a client");
+        let partition = [TopicPartition::new("t", 0)];
+        let offset = |which| {
+            let mut answers = admin.offsets(&partition, which).expect("it answers");
+            answers.remove(0).1.expect("it is there")
+        };
+        let (start, end) = (offset(Which::Earliest), offset(Which::Latest));
+        // 5 MiB are 52 of these, and they go by batches of up to 1 MB.
+        assert_eq!(end, 80);
+        assert!((28..=40).contains(&start), "{start}");
+        let by_time = admin.first_since(&[(partition[0].clone(), 0)]);
+        let by_time = by_time.expect("it answers").remove(0).1;
+        assert_eq!(by_time, Ok(None), "no record is found by its time");
+        let settings = admin.topic_configurations(&["t"]).map(drop);
+        let _ = settings.expect_err("nothing is told of settings");
+    });
+    asked.await.expect("as it is told");
+}
+
+#[test]
+fn an_index_comes_back_on_its_port_with_what_it_held() {
+    let search = EmbeddedSearch::start(1 << 20).expect("it starts");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.expect("a runtime");
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .expect("a client");
+    let ask = |path: &str| {
+        let asked = http.get(format!("{}{path}", search.url())).send();
+        runtime.block_on(async { Ok::<_, reqwest::Error>(asked.await?.text().await?) })
+    };
+    let body = "{\"create\":{\"_index\":\"logs\",\"_id\":\"1\"}}\n{\"level\":\"info\"}\n";
+    let sent = http
+        .post(format!("{}/_bulk", search.url()))
+        .body(body)
+        .send();
+    let stored = runtime.block_on(sent).expect("it answers");
+    assert_eq!(stored.headers()["x-elastic-product"], "Elasticsearch");
+    assert_eq!(search.counts().documents, 1);
+
+    search.close();
+    search.close();
+    assert!(!search.is_open());
+    let _ = ask("/").expect_err("nothing listens");
+    let (status, _) = search.search("q=level:info");
+    assert_eq!(status, 200, "what it holds is still seen from inside");
+    search.reopen().expect("the port is free");
+    search.reopen().expect("nothing to do");
+    let count = ask("/logs/_count?q=level:info").expect("it answers");
+    assert!(count.starts_with("{\"count\":1,"), "{count}");
+}
