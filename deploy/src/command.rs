@@ -1,5 +1,6 @@
 //! The commands: one file each, one arm here.
 
+mod demo;
 mod dlq;
 mod generate;
 mod lag;
@@ -27,6 +28,10 @@ use crate::progress::Screen;
 /// What can be asked for.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Shows a topology at work, with Kafka and an index inside of this program, on a page
+    ///
+    /// Nothing has to be installed, and nothing is left behind.
+    Demo(demo::DemoArgs),
     /// Runs a topology until it is stopped
     ///
     /// SIGTERM or SIGINT (Ctrl-C) stops reading, waits for what is in flight up to the topology's
@@ -79,6 +84,7 @@ impl Command {
     /// Does it.
     pub fn execute(&self, context: Context<'_>) -> Outcome {
         match self {
+            Command::Demo(args) => demo::execute(args, context),
             Command::Run(args) => run::execute(args, context),
             Command::Validate(args) => validate::execute(args, context),
             Command::Plan(args) => plan::execute(args, context),

@@ -1,8 +1,9 @@
 //! The HTTP API of a running topology: numbers and facts, for people, probes and Prometheus.
 //!
-//! Nothing here shows data of records or changes anything. It listens on loopback unless told
-//! otherwise.
+//! Nothing here shows data of records or changes anything, except for a demonstration, to who has its
+//! token. It listens on loopback unless told otherwise.
 
+mod demo;
 mod lag;
 mod listener;
 
@@ -20,6 +21,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
+use crate::demo::Demo;
 use crate::diagnostics::Diagnostics;
 use crate::lag::LagDocument;
 use crate::metrics;
@@ -97,7 +99,17 @@ impl Server {
 
     /// Answers requests for ever.
     pub async fn serve(self, observer: Arc<Observer>) -> Infallible {
-        let served = axum::serve(Limited::new(self.listener), router(observer));
+        self.serve_router(router(observer)).await
+    }
+
+    /// As [`Server::serve`], with the paths of a demonstration as well.
+    pub async fn serve_demo(self, observer: Arc<Observer>, demo: Arc<Demo>) -> Infallible {
+        let demo = demo::router(demo, Arc::clone(&observer));
+        self.serve_router(router(observer).merge(demo)).await
+    }
+
+    async fn serve_router(self, router: Router) -> Infallible {
+        let served = axum::serve(Limited::new(self.listener), router);
         // Never ends: errors of the socket are waited out by the library.
         let _ = served.await;
         std::future::pending().await

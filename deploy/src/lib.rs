@@ -6,6 +6,7 @@ pub mod accounting;
 pub mod cli;
 pub mod command;
 pub mod configuration;
+pub mod demo;
 pub mod diagnostics;
 pub mod env_file;
 pub mod environment;

@@ -58,6 +58,11 @@ impl Observer {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
+    /// Whether the topology was told to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
     /// How long it has been running, in ms.
     pub fn uptime_ms(&self) -> u64 {
         u64::try_from(clock::unix_ms() - self.started_ms).unwrap_or(0)
@@ -76,7 +81,7 @@ impl Observer {
     /// Why it does not read as it should; empty when it does.
     pub fn reasons(&self) -> Vec<String> {
         let mut reasons = readiness::reasons(&self.running);
-        if self.stopping.load(Ordering::Relaxed) {
+        if self.is_stopping() {
             reasons.insert(0, "the topology is stopping".to_owned());
         }
         reasons
@@ -84,7 +89,7 @@ impl Observer {
 
     /// Lanes that have ended or are blocked, in words. While the topology stops lanes end one by one.
     pub fn stuck(&self) -> Vec<String> {
-        match self.stopping.load(Ordering::Relaxed) {
+        match self.is_stopping() {
             true => Vec::new(),
             false => readiness::stuck(&self.running),
         }

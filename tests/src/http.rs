@@ -49,7 +49,19 @@ pub fn request(
     body: Option<(&str, &[u8])>,
     limit: Duration,
 ) -> Result<Response> {
-    exchange(address, method, path, body, limit)
+    exchange(address, method, path, &[], body, limit)
+        .with_context(|| format!("{method} http://{address}{path}"))
+}
+
+/// As [`request`] without a body, with headers by name and value.
+pub fn request_with(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    limit: Duration,
+) -> Result<Response> {
+    exchange(address, method, path, headers, None, limit)
         .with_context(|| format!("{method} http://{address}{path}"))
 }
 
@@ -62,6 +74,7 @@ fn exchange(
     address: &str,
     method: &str,
     path: &str,
+    headers: &[(&str, &str)],
     body: Option<(&str, &[u8])>,
     limit: Duration,
 ) -> Result<Response> {
@@ -77,6 +90,9 @@ fn exchange(
     let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
     if let Some(user) = user {
         head += &format!("authorization: Basic {}\r\n", base64(user.as_bytes()));
+    }
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
     }
     if let Some((content_type, bytes)) = body {
         head += &format!(

@@ -31,7 +31,15 @@ fn help_and_version_go_to_standard_output() {
         version.starts_with(concat!("isobar ", env!("CARGO_PKG_VERSION"))),
         "{version}"
     );
-    for command in ["run", "validate", "plan", "lag", "operators", "generate"] {
+    for command in [
+        "run",
+        "validate",
+        "plan",
+        "lag",
+        "operators",
+        "generate",
+        "demo",
+    ] {
         let help = isobar(&[command, "--help"]);
         assert!(text(&help.stdout).contains("Example"), "{command}");
     }

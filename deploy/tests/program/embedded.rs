@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use testkit::process::{Launch, Process};
 use testkit::scratch::Scratch;
@@ -193,4 +193,144 @@ bolts:
             "{command:?}: {said}"
         );
     }
+}
+
+/// A demonstration and the token in the address that it printed.
+struct Shown {
+    program: Program,
+    token: String,
+}
+
+impl Shown {
+    fn start() -> Self {
+        let program = Program::start("demo", &["demo", "--rate", "400"], &[]);
+        let printed = wait::until("the address", LIMIT, || {
+            let printed = program.printed();
+            ensure!(printed.contains("#token="), "{printed}");
+            Ok(printed)
+        });
+        let printed = printed.expect("it is printed");
+        let (before, after) = printed.split_once("/#token=").expect("it is there");
+        let address = before.rsplit("http://").next().expect("an address");
+        assert_eq!(address, program.address);
+        let token = after.lines().next().expect("a token").to_owned();
+        Self { program, token }
+    }
+
+    fn ask(&self, method: &str, path: &str) -> Result<Value> {
+        let bearer = format!("Bearer {}", self.token);
+        let headers = [("authorization", &*bearer), ("content-length", "0")];
+        http::request_with(&self.program.address, method, path, &headers, LIMIT)?.json()
+    }
+
+    fn act(&self, action: &str) -> Value {
+        let path = format!("/demo/actions/{action}");
+        self.ask("POST", &path).expect("it is done")
+    }
+
+    fn sum(&self) -> Result<Value> {
+        Ok(self.program.get("/demo")?["sum"].clone())
+    }
+
+    fn stored(&self) -> Result<u64> {
+        self.sum()?["stored"].as_u64().context("a number")
+    }
+
+    /// Waits until more documents are stored than now.
+    fn stores_again(&self) {
+        let before = self.stored().expect("it answers");
+        wait::until("more documents", LIMIT, || {
+            ensure!(self.stored()? > before + 100, "none came");
+            Ok(())
+        })
+        .expect("they come");
+    }
+
+    /// Waits until the topology says that something is wrong, in these words.
+    fn says(&self, words: &str) {
+        wait::until(words, LIMIT, || {
+            let answer = http::get(&self.program.address, "/readyz")?;
+            ensure!(
+                answer.status == 503 && answer.text().contains(words),
+                "{}",
+                answer.text()
+            );
+            Ok(())
+        })
+        .expect("it is said");
+    }
+}
+
+#[test]
+fn the_demo_is_searchable_goes_through_outages_and_accounts_for_everything() {
+    let mut shown = Shown::start();
+    let found = wait::until("documents that are found", LIMIT, || {
+        let found = shown.ask("GET", "/demo/search?q=level:error&size=3")?;
+        ensure!(found["hits"]["hits"].get(0).is_some(), "{found}");
+        Ok(found)
+    });
+    let found = found.expect("they are found");
+    let hit = &found["hits"]["hits"][0];
+    assert_eq!(
+        (&hit["_index"], &hit["_source"]["level"]),
+        (&"demo-errors".into(), &"error".into())
+    );
+    assert!(hit["_source"]["is_slow"].is_boolean(), "{hit}");
+
+    // Without the token nothing is shown of records, and nothing done.
+    for (method, path) in [
+        ("GET", "/demo/search?q=error"),
+        ("POST", "/demo/actions/kill_lanes"),
+    ] {
+        for header in ["Bearer wrong", "Basic eDp5"] {
+            let headers = [("authorization", header), ("content-length", "0")];
+            let refused = http::request_with(&shown.program.address, method, path, &headers, LIMIT);
+            let refused = refused.expect("an answer");
+            assert_eq!(refused.status, 401, "{}", refused.text());
+        }
+    }
+
+    let stopped = shown.act("stop_index");
+    assert_eq!(stopped["by_hand"][0]["what"], "the index is stopped");
+    assert!(stopped["by_hand"][0]["since_ms"].as_i64().is_some());
+    assert_eq!(stopped["actions"][0]["action"], "start_index");
+    shown.says("records wait until a host answers, nothing is lost");
+    let _ = shown.act("start_index");
+    shown.stores_again();
+
+    let _ = shown.act("refuse_items");
+    shown.says("index write (api)");
+    let _ = shown.act("accept_items");
+    shown.stores_again();
+
+    let _ = shown.act("kill_lanes");
+    shown.says("killed from outside; it is made anew soon");
+    shown.stores_again();
+
+    let _ = shown.act("pause_input");
+    let sum = wait::until("everything to be settled", LIMIT, || {
+        let sum = shown.sum()?;
+        let total = shown.program.total()?;
+        ensure!(
+            sum["on_the_way"] == 0 && total["in_flight"] == 0,
+            "{sum} {total}"
+        );
+        Ok(sum)
+    });
+    let sum = sum.expect("it settles");
+    let total = shown.program.total().expect("it answers");
+    assert_eq!(
+        (&total["difference"], &total["lost"]),
+        (&0.into(), &0.into()),
+        "{total}"
+    );
+    assert_eq!(
+        (&total["read"], &total["dead_lettered"]),
+        (&sum["written"], &sum["dead_lettered"])
+    );
+    let garbage = shown.program.get("/demo").expect("it answers")["input"]["garbage"].clone();
+    assert_eq!(sum["dead_lettered"], garbage, "exactly the garbage: {sum}");
+
+    let end = shown.program.process.stop(LIMIT).expect("it ends");
+    assert_eq!(end.code(), Some(0), "{}", shown.program.printed());
 }

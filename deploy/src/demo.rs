@@ -1,0 +1,346 @@
+//! What there is to a demonstration besides its topology: records that are made up, services in this
+//! process, and what a person can do to them.
+
+mod feed;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use isobar_operators::embedded::{Counts, EmbeddedKafka, EmbeddedSearch};
+use isobar_topology::{OperatorError, clock};
+use serde::Serialize;
+
+use crate::observer::Observer;
+
+pub use feed::Feed;
+
+/// How long killed lanes stay away: long enough to be seen.
+const KILLED_FOR: Duration = Duration::from_secs(5);
+
+/// A demonstration under way.
+pub struct Demo {
+    kafka: EmbeddedKafka,
+    index: EmbeddedSearch,
+    token: String,
+    input: Input,
+    /// What was done by hand and is not undone, with its time in ms since 1970.
+    by_hand: Mutex<BTreeMap<&'static str, i64>>,
+}
+
+/// What was made up and written to the topic.
+#[derive(Default)]
+struct Input {
+    is_paused: AtomicBool,
+    written: AtomicU64,
+    garbage: AtomicU64,
+}
+
+/// What a person can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Closes the port of the index.
+    StopIndex,
+    /// Opens it again.
+    StartIndex,
+    /// Lets the index refuse every document.
+    RefuseItems,
+    /// Lets it take documents again.
+    AcceptItems,
+    /// Ends every bolt on every lane.
+    KillLanes,
+    /// Writes no more records.
+    PauseInput,
+    /// Writes records again.
+    ResumeInput,
+}
+
+/// The demonstration as JSON.
+#[derive(Debug, Serialize)]
+pub struct DemoDocument {
+    /// What was done by hand and is not undone.
+    by_hand: Vec<ByHand>,
+    /// What can be done now.
+    actions: Vec<Offer>,
+    index: IndexDocument,
+    kafka: KafkaDocument,
+    input: InputDocument,
+    sum: Sum,
+}
+
+/// Something that was done by hand.
+#[derive(Debug, Serialize)]
+struct ByHand {
+    /// In words.
+    what: &'static str,
+    /// In ms since 1970.
+    since_ms: i64,
+}
+
+/// An action that can be taken.
+#[derive(Debug, Serialize)]
+struct Offer {
+    /// The last part of its path.
+    action: &'static str,
+    label: &'static str,
+    /// What happens then.
+    effect: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct IndexDocument {
+    url: String,
+    is_open: bool,
+    refuses: bool,
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+#[derive(Debug, Serialize)]
+struct KafkaDocument {
+    brokers: String,
+}
+
+#[derive(Debug, Serialize)]
+struct InputDocument {
+    is_paused: bool,
+    /// Records that the brokers have.
+    written: u64,
+    /// Those of them that no parser takes.
+    garbage: u64,
+}
+
+/// The account seen from outside of the topology: by who wrote the records and by who stores them.
+#[derive(Debug, Serialize)]
+struct Sum {
+    /// Records that the brokers have.
+    written: u64,
+    /// Documents that the index has stored, each once.
+    stored: u64,
+    /// Records with a dead letter.
+    dead_lettered: u64,
+    /// Records that were no longer in the topic when they were to be read: it keeps 5 MiB of each
+    /// partition.
+    lost: u64,
+    /// Records in none of these places: in the topic, or in flight. 0 soon after the input was paused.
+    on_the_way: i64,
+}
+
+impl Action {
+    const ALL: [Self; 7] = [
+        Self::StopIndex,
+        Self::StartIndex,
+        Self::RefuseItems,
+        Self::AcceptItems,
+        Self::KillLanes,
+        Self::PauseInput,
+        Self::ResumeInput,
+    ];
+
+    /// The action of this name, as paths have it.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.offer().action == name)
+    }
+
+    /// Names of all, for whoever gave one that is none.
+    pub fn names() -> Vec<&'static str> {
+        Self::ALL.map(|one| one.offer().action).to_vec()
+    }
+
+    fn offer(self) -> Offer {
+        let (action, label, effect) = match self {
+            Self::StopIndex => (
+                "stop_index",
+                "Stop the index",
+                "Its port closes, as when the host goes down: records wait.",
+            ),
+            Self::StartIndex => (
+                "start_index",
+                "Start the index",
+                "Its port opens again, with what it held.",
+            ),
+            Self::RefuseItems => (
+                "refuse_items",
+                "Let the index refuse documents",
+                "It answers, and takes none, as an index with a write block: records wait.",
+            ),
+            Self::AcceptItems => (
+                "accept_items",
+                "Let the index take documents",
+                "The write block goes.",
+            ),
+            Self::KillLanes => (
+                "kill_lanes",
+                "Kill the lanes",
+                "Every bolt ends, with what it holds, and is made anew 5 s later.",
+            ),
+            Self::PauseInput => (
+                "pause_input",
+                "Pause the input",
+                "No more records are made up: all that were are soon accounted for.",
+            ),
+            Self::ResumeInput => (
+                "resume_input",
+                "Resume the input",
+                "Records are made up again.",
+            ),
+        };
+        Offer {
+            action,
+            label,
+            effect,
+        }
+    }
+}
+
+impl Demo {
+    /// A demonstration with these services. `token` is what actions and searches ask for.
+    pub fn new(kafka: EmbeddedKafka, index: EmbeddedSearch, token: String) -> Self {
+        Self {
+            kafka,
+            index,
+            token,
+            input: Input::default(),
+            by_hand: Mutex::default(),
+        }
+    }
+
+    /// What actions and searches ask for.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// `host:port` of the brokers.
+    pub fn brokers(&self) -> &str {
+        self.kafka.brokers()
+    }
+
+    /// Does it; what is done already stays as it is.
+    ///
+    /// Fails when something else has taken the port of the index while it was closed.
+    pub fn act(&self, action: Action, observer: &Observer) -> Result<(), OperatorError> {
+        const STOPPED: &str = "the index is stopped";
+        const REFUSING: &str = "the index refuses every document";
+        const PAUSED: &str = "no more records are made up";
+        match action {
+            Action::StopIndex => {
+                self.index.close();
+                self.note(STOPPED);
+            }
+            Action::StartIndex => {
+                self.index.reopen()?;
+                self.forget(STOPPED);
+            }
+            Action::RefuseItems => {
+                self.index.block_writes(true);
+                self.note(REFUSING);
+            }
+            Action::AcceptItems => {
+                self.index.block_writes(false);
+                self.forget(REFUSING);
+            }
+            // The topology says itself what is wrong, and until when.
+            Action::KillLanes => observer.running.kill_bolts(KILLED_FOR),
+            Action::PauseInput => {
+                self.input.is_paused.store(true, Ordering::Release);
+                self.note(PAUSED);
+            }
+            Action::ResumeInput => {
+                self.input.is_paused.store(false, Ordering::Release);
+                self.forget(PAUSED);
+            }
+        }
+        Ok(())
+    }
+
+    /// Status and JSON of a search over all documents, in the form of `_search`; `query` is what stands
+    /// behind `?` there. All words must be found.
+    pub fn search(&self, query: &str) -> (u16, Vec<u8>) {
+        self.index.search(&format!("{query}&default_operator=AND"))
+    }
+
+    /// What it has come to.
+    pub fn document(&self, observer: &Observer) -> DemoDocument {
+        // In the order in which records travel backwards: none is counted in two places.
+        let account = observer.accounting().total;
+        let (dead_lettered, lost) = (account.dead_lettered, account.lost);
+        let counts = self.index.counts();
+        let written = self.input.written.load(Ordering::Acquire);
+        let settled = counts.stored + dead_lettered + lost;
+        let (is_open, refuses) = (self.index.is_open(), self.index.is_blocked());
+        let is_paused = self.input.is_paused.load(Ordering::Acquire);
+        let offered = [
+            if is_open {
+                Action::StopIndex
+            } else {
+                Action::StartIndex
+            },
+            if refuses {
+                Action::AcceptItems
+            } else {
+                Action::RefuseItems
+            },
+            Action::KillLanes,
+            if is_paused {
+                Action::ResumeInput
+            } else {
+                Action::PauseInput
+            },
+        ];
+        let by_hand = self.by_hand().clone().into_iter();
+        DemoDocument {
+            by_hand: by_hand
+                .map(|(what, since_ms)| ByHand { what, since_ms })
+                .collect(),
+            actions: offered.map(Action::offer).into(),
+            index: IndexDocument {
+                url: self.index.url(),
+                is_open,
+                refuses,
+                counts,
+            },
+            kafka: KafkaDocument {
+                brokers: self.kafka.brokers().to_owned(),
+            },
+            input: InputDocument {
+                is_paused,
+                written,
+                garbage: self.input.garbage.load(Ordering::Acquire),
+            },
+            sum: Sum {
+                written,
+                stored: counts.stored,
+                dead_lettered,
+                lost,
+                on_the_way: written as i64 - settled as i64,
+            },
+        }
+    }
+
+    fn note(&self, what: &'static str) {
+        let _ = self.by_hand().entry(what).or_insert_with(clock::unix_ms);
+    }
+
+    fn forget(&self, what: &'static str) {
+        let _ = self.by_hand().remove(what);
+    }
+
+    fn by_hand(&self) -> MutexGuard<'_, BTreeMap<&'static str, i64>> {
+        self.by_hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn actions_are_found_by_their_names() {
+        for action in Action::ALL {
+            assert_eq!(Action::of_name(action.offer().action), Some(action));
+        }
+        assert_eq!(Action::of_name("explode"), None);
+        assert_eq!(Action::names().len(), Action::ALL.len());
+    }
+}
