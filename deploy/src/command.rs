@@ -2,6 +2,7 @@
 
 mod demo;
 mod dlq;
+mod doctor;
 mod generate;
 mod lag;
 mod launch;
@@ -45,6 +46,10 @@ pub enum Command {
     ///
     /// Contacts nobody and starts nothing.
     Plan(plan::PlanArgs),
+    /// Asks the outside systems of a topology what is wrong with them, or soon will be
+    ///
+    /// Changes nothing. What it finds comes with why it matters and what can be done.
+    Doctor(doctor::DoctorArgs),
     /// Makes up records, to standard output or to a topic, to try a topology with
     Generate(generate::GenerateArgs),
     /// Lists the types of connections, spouts and bolts, or shows one with all its options
@@ -88,6 +93,7 @@ impl Command {
             Command::Run(args) => run::execute(args, context),
             Command::Validate(args) => validate::execute(args, context),
             Command::Plan(args) => plan::execute(args, context),
+            Command::Doctor(args) => doctor::execute(args, context),
             Command::Generate(args) => generate::execute(args, context),
             Command::Operators(args) => operators::execute(args, context),
             Command::Lag(args) => lag::execute(args, context),

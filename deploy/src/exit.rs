@@ -14,8 +14,8 @@ pub enum Exit {
     Failed = 1,
     /// The command line or the topology file is wrong; nothing was started.
     Usage = 2,
-    /// Done, but a threshold was passed, records were rejected under `--fail-on-reject`, or less was
-    /// done than was asked for.
+    /// Done, but a threshold was passed, records were rejected under `--fail-on-reject`, `doctor` found
+    /// something, or less was done than was asked for.
     Threshold = 3,
     /// Could not be determined: an outside system did not answer in time.
     Undetermined = 4,
@@ -28,7 +28,8 @@ Exit codes:
   1  failed
   2  the command line or the topology file is wrong; nothing was started
   3  done, but a threshold was passed (lag --fail-...), records were rejected
-     (run --fail-on-reject), or less was done than was asked for
+     (run --fail-on-reject), something was found (doctor), or less was done
+     than was asked for
   4  could not be determined: an outside system did not answer in time";
 
 impl Exit {

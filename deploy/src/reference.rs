@@ -1,6 +1,7 @@
 //! The reference of operators, made from their JSON schemas: what `isobar operators` shows and the page
 //! `deploy/OPERATORS.md` holds.
 
+mod checks;
 mod outcomes;
 mod page;
 mod schema;
@@ -12,6 +13,7 @@ use schemars::Schema;
 use serde::Serialize;
 use serde_json::Value;
 
+pub use checks::checks;
 pub use outcomes::outcomes;
 pub use page::page;
 

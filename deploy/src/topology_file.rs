@@ -107,11 +107,6 @@ impl TopologyFile {
             .map_err(|problems| self.refuse(problems))
     }
 
-    /// Where a relative path in the file leads.
-    pub fn beside(&self, path: &FilePath) -> PathBuf {
-        self.path.parent().unwrap_or(FilePath::new("")).join(path)
-    }
-
     /// Makes the answer out of the file's problems and `more`, which commands find on their own.
     pub fn refuse(&self, more: Problems) -> Refused {
         let unreadable = self.tree.unreadable();

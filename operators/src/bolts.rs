@@ -27,6 +27,7 @@ mod set_fields;
 
 use isobar_topology::BoltType;
 
+pub(crate) use elasticsearch::ElasticsearchConfig;
 pub(crate) use kafka::KafkaConfig;
 
 pub(crate) fn list() -> Vec<BoltType> {

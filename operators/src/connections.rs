@@ -4,6 +4,7 @@ use isobar_topology::ConnectionType;
 use isobar_topology::spec::{Component, Problem, Problems, Spec, parse_config};
 
 use crate::elasticsearch;
+use crate::elasticsearch::connection::ElasticsearchConnection;
 use crate::kafka::connection::KafkaConnection;
 
 pub(crate) fn list() -> Vec<ConnectionType> {
@@ -31,6 +32,19 @@ pub(crate) fn kafka_of(spec: &Spec, name: &str) -> Result<Option<KafkaConnection
     };
     let connection: KafkaConnection = parse_config(&component.config, &component.path)?;
     Ok(Some(connection.beside(&spec.directory)))
+}
+
+/// The same for a connection to Elasticsearch or OpenSearch.
+pub(crate) fn elasticsearch_of(
+    spec: &Spec,
+    name: &str,
+) -> Result<Option<ElasticsearchConnection>, Problems> {
+    let of_kind = |one: &&Component| one.kind == "elasticsearch" && one.id == name;
+    let Some(component) = spec.connections.iter().find(of_kind) else {
+        return Ok(None);
+    };
+    let connection = ElasticsearchConnection::read(component)?;
+    Ok(Some(connection.beside(|path| spec.directory.join(path))))
 }
 
 /// Places sentences that start with an option's name and a colon at that option.

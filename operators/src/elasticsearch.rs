@@ -2,6 +2,7 @@
 //! each outcome means. Which records come, and when their bodies are sent, is the bolt's matter.
 
 pub(crate) mod access;
+pub(crate) mod ask;
 pub(crate) mod body;
 pub(crate) mod connection;
 pub(crate) mod counts;

@@ -5,6 +5,7 @@ mod connections;
 mod conversion;
 mod cursor;
 pub mod dead_letter;
+pub mod doctor;
 mod elasticsearch;
 pub mod embedded;
 mod escapes;

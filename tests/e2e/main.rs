@@ -4,6 +4,7 @@
 mod alerts;
 mod bad_input;
 mod commands;
+mod doctor;
 mod exactly_once;
 mod hot_path;
 mod instructions;

@@ -74,7 +74,9 @@ pub(super) fn execute(args: &DemoArgs, context: Context<'_>) -> Outcome {
     runtime.block_on(async {
         let server = bind(args.http.as_ref()).await?;
         let signals = Signals::listen()?;
-        let Launched { observer, embedded } = launch(&file, plan, &context, false)?;
+        let Launched {
+            observer, embedded, ..
+        } = launch(&file, plan, &context, false)?;
         let observer = Arc::new(observer);
         let services = embedded.and_then(|services| Some((services.kafka?, services.search?)));
         let (kafka, index) = services.context("the file of the demo names embedded services")?;

@@ -18,6 +18,8 @@ pub(super) struct Launched {
     pub(super) observer: Observer,
     /// The services in this process. Whoever has them keeps them until the topology has ended.
     pub(super) embedded: Option<Embedded>,
+    /// What was started, at the addresses of these services.
+    pub(super) spec: Spec,
 }
 
 /// Starts the topology of a file. `bounded`: read what is there at the start, then end.
@@ -45,6 +47,7 @@ pub(super) fn launch(
     let lag = Watches::start(&spec, &running);
     let recorder = context.recorder.clone();
     Ok(Launched {
+        spec,
         observer: Observer::new(running, document, configuration, recorder, lag),
         embedded,
     })

@@ -10,10 +10,10 @@ use anyhow::Context as _;
 use clap::Args;
 use isobar_topology::spec::units;
 
-use super::Context;
 use super::launch::{Launched, launch};
 use super::signals::Signals;
 use super::watch::Run;
+use super::{Context, doctor};
 use crate::cli::{FileArgs, MetricsArgs, OutputArgs};
 use crate::exit::Outcome;
 use crate::http::{self, Bind, Server};
@@ -74,6 +74,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         .enable_all()
         .build()
         .context("cannot make the runtime of the HTTP API")?;
+    let lanes = plan.graph.lanes;
     runtime.block_on(async {
         // Before anything is started: an address in use stops the run.
         let server = Server::bind(&args.http, "--http").await?;
@@ -81,7 +82,9 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         let Launched {
             mut observer,
             embedded: _services,
+            spec,
         } = launch(&file, plan, &context, args.exit_when_caught_up)?;
+        let checks = doctor::at_start(&spec, lanes);
         observer.metrics = args.metrics.options();
         let observer = Arc::new(observer);
         announce(&observer, server.as_ref());
@@ -101,6 +104,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
             end = run.watch() => end,
             never = serving => match never {},
         };
+        checks.end();
         context.screen.clear();
         let report = Report::of(
             &observer,

@@ -22,6 +22,11 @@ fn the_page_of_operators_is_up_to_date() {
 }
 
 #[test]
+fn the_page_of_checks_is_up_to_date() {
+    check_file("CHECKS.md", &::isobar::reference::checks());
+}
+
+#[test]
 fn the_page_of_outcomes_is_up_to_date() {
     check_file("OUTCOMES.md", &::isobar::reference::outcomes());
 }

@@ -28,7 +28,8 @@ use crate::elasticsearch::pending::Pending;
 use crate::elasticsearch::reply;
 use crate::embedded;
 
-use config::{ElasticsearchConfig, Settings};
+pub(crate) use config::ElasticsearchConfig;
+use config::Settings;
 
 pub(super) const TYPE: BoltType = BoltType {
     name: "elasticsearch",

@@ -3,6 +3,7 @@
 //! Every call waits for its answer, bounded; call from a thread that may block, never from a lane.
 
 mod group;
+mod layout;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use super::lag::Found;
 use super::log::Asking;
 
 pub use group::{Commit, GroupState};
+pub use layout::{Layout, LayoutPartition, LayoutTopic};
 pub use rdkafka::error::RDKafkaErrorCode;
 
 /// A partition of a topic.

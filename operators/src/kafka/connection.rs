@@ -188,9 +188,7 @@ impl KafkaConnection {
             .set("security.protocol", protocol)
             // What it says at this level, the setting `debug` chooses; the log's filter comes after.
             .set_log_level(rdkafka::config::RDKafkaLogLevel::Debug);
-        if !self.options.contains_key("client.id") {
-            let _ = config.set("client.id", "isobar");
-        }
+        let _ = config.set("client.id", self.client_id());
         if let Some(tls) = &self.tls {
             set_tls(&mut config, tls);
         }
@@ -216,6 +214,12 @@ impl KafkaConnection {
         config
             .create_with_context(Asking::default())
             .map_err(|source| Error::client(&config, source))
+    }
+
+    /// The name by which brokers know its clients.
+    pub(crate) fn client_id(&self) -> &str {
+        let given = self.options.get("client.id");
+        given.map_or("isobar", String::as_str)
     }
 
     /// Tells whether records of open and aborted transactions are read, by the setting

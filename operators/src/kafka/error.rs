@@ -98,6 +98,19 @@ impl Error {
         }
     }
 
+    /// Tells whether the connection's user may not do what was asked for.
+    pub fn is_denied(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                code: RDKafkaErrorCode::TopicAuthorizationFailed
+                    | RDKafkaErrorCode::GroupAuthorizationFailed
+                    | RDKafkaErrorCode::ClusterAuthorizationFailed,
+                ..
+            }
+        )
+    }
+
     /// Tells whether the cluster does not know the request at all.
     pub fn is_unsupported(&self) -> bool {
         matches!(

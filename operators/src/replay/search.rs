@@ -1,28 +1,21 @@
 //! What of a range is in the index: asked over the origin fields that every document carries.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
-use bytes::Bytes;
 use isobar_topology::OperatorError;
-use isobar_topology::spec::{Component, Node, Problems, Spec};
-use reqwest::{Method, Url};
+use isobar_topology::spec::{Problems, Spec, parse_config};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::graph::Sink;
-use crate::elasticsearch::access::Access;
-use crate::elasticsearch::connection::ElasticsearchConnection;
-use crate::elasticsearch::exchange::causes;
-use crate::elasticsearch::hosts::named;
+use crate::bolts::ElasticsearchConfig;
+use crate::connections::elasticsearch_of;
+use crate::elasticsearch::ask::Ask;
 
 /// Documents of one answer: the most that an index gives at its default settings.
 const PAGE: usize = 10_000;
 
 /// The indices of a sink, to be searched.
 pub struct Search {
-    http: reqwest::Client,
-    urls: Vec<Url>,
-    timeout: Duration,
+    ask: Ask,
     /// Names of the indices, `*` where the record decides.
     pattern: String,
     /// The origin field; `None` where documents carry none.
@@ -50,33 +43,22 @@ pub struct Found {
 }
 
 impl Search {
-    /// Makes a client for the indices of `sink`, a bolt of `spec`. Relative paths of the connection go
-    /// through `beside`.
+    /// Makes a client for the indices of `sink`, a bolt of `spec`.
     ///
     /// Fails with what is wrong with the connection.
-    pub fn of(
-        spec: &Spec,
-        sink: &Sink,
-        beside: impl Fn(&std::path::Path) -> PathBuf,
-    ) -> Result<Self, OperatorError> {
+    pub fn of(spec: &Spec, sink: &Sink) -> Result<Self, OperatorError> {
         let gone = || OperatorError::user(format!("{} has no connection", sink.bolt));
         let bolt = spec.bolts.iter().find(|bolt| bolt.id == sink.bolt);
         let bolt = bolt.ok_or_else(gone)?;
-        let name = bolt.config.get("connection").and_then(Node::text);
-        let component = spec
-            .connections
-            .iter()
-            .find(|one| Some(one.id.as_str()) == name);
         let unsound = |problems: Problems| OperatorError::user(problems.to_string());
-        let connection = ElasticsearchConnection::read(component.ok_or_else(gone)?)
-            .map_err(unsound)?
-            .beside(beside);
+        let config: ElasticsearchConfig =
+            parse_config(&bolt.config, &bolt.path).map_err(unsound)?;
+        let connection = elasticsearch_of(spec, &config.connection).map_err(unsound)?;
+        let connection = connection.ok_or_else(gone)?;
         Ok(Self {
-            http: Access::load(&connection)?.http(1)?,
-            urls: connection.urls(),
-            timeout: connection.request_timeout.get(),
+            ask: Ask::of(&connection, connection.request_timeout.get())?,
             pattern: pattern(&sink.index),
-            origin: origin(bolt),
+            origin: config.origin_field().map(str::to_owned),
         })
     }
 
@@ -88,7 +70,7 @@ impl Search {
     /// The indices that exist, with what keeps documents out. Of a data stream, those behind it.
     pub async fn indices(&self) -> Result<Vec<IndexState>, OperatorError> {
         let path = format!("{}/_settings?{LENIENT}&flat_settings=true", self.pattern);
-        let answer = self.ask(Method::GET, &path, None).await?;
+        let answer = self.ask.any(Method::GET, &path, None).await?;
         let indices = answer.as_object().into_iter().flatten();
         let state = |(name, index): (&String, &Value)| {
             let settings = index["settings"].as_object().into_iter().flatten();
@@ -106,7 +88,7 @@ impl Search {
     /// Makes everything that is indexed visible to searches.
     pub async fn refresh(&self) -> Result<(), OperatorError> {
         let path = format!("{}/_refresh?{LENIENT}", self.pattern);
-        self.ask(Method::POST, &path, None).await.map(|_| ())
+        self.ask.any(Method::POST, &path, None).await.map(|_| ())
     }
 
     /// Finds the offsets of a partition, from one to before another, that have a document. `source` is
@@ -151,7 +133,7 @@ impl Search {
                 "{}/_search?{LENIENT}&filter_path=_shards.failed,timed_out,hits.hits.sort",
                 self.pattern
             );
-            let answer = self.ask(Method::POST, &path, Some(&body)).await?;
+            let answer = self.ask.any(Method::POST, &path, Some(&body)).await?;
             let failed = answer["_shards"]["failed"].as_u64() != Some(0);
             if failed || answer["timed_out"] == true {
                 return Err(OperatorError::external(format!(
@@ -174,50 +156,6 @@ impl Search {
             }
             after = hits.last().map_or(Value::Null, |hit| hit["sort"].clone());
         }
-    }
-
-    /// Asks the hosts, one after the other, until one answers.
-    async fn ask(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<Value, OperatorError> {
-        let body = body.map(Value::to_string).unwrap_or_default();
-        let mut causes = Vec::new();
-        for host in &self.urls {
-            let host_name = named(host);
-            let url = host
-                .join(path)
-                .map_err(|error| OperatorError::user(format!("{path}: {error}")))?;
-            match self.send(method.clone(), url, body.clone().into()).await {
-                Ok((200, answer)) => {
-                    return serde_json::from_slice(&answer).map_err(|error| {
-                        OperatorError::external(format!("{host_name}: no JSON: {error}"))
-                    });
-                }
-                Ok((status, answer)) => {
-                    let said = String::from_utf8_lossy(&answer);
-                    let said: String = said.chars().take(300).collect();
-                    causes.push(format!("{host_name}: {status} {said}"));
-                }
-                Err(cause) => causes.push(format!("{host_name}: {cause}")),
-            }
-        }
-        Err(OperatorError::external(causes.join("; ")))
-    }
-
-    async fn send(&self, method: Method, url: Url, body: Bytes) -> Result<(u16, Bytes), String> {
-        let request = self
-            .http
-            .request(method, url)
-            .header("content-type", "application/json")
-            .body(body)
-            .timeout(self.timeout);
-        let answer = request.send().await.map_err(|error| causes(&error))?;
-        let status = answer.status().as_u16();
-        let body = answer.bytes().await.map_err(|error| causes(&error))?;
-        Ok((status, body))
     }
 }
 
@@ -243,8 +181,8 @@ impl Found {
 /// No index at all is an answer, and closed ones are left out.
 const LENIENT: &str = "ignore_unavailable=true&allow_no_indices=true&expand_wildcards=open,hidden";
 
-/// The names that a template can give.
-fn pattern(index: &str) -> String {
+/// The names that a template can give: with `*` where a record decides.
+pub(crate) fn pattern(index: &str) -> String {
     let mut pattern = String::new();
     let mut rest = index;
     while let Some((before, after)) = rest.split_once("{{") {
@@ -256,13 +194,6 @@ fn pattern(index: &str) -> String {
     }
     pattern.push_str(rest);
     pattern
-}
-
-fn origin(bolt: &Component) -> Option<String> {
-    match bolt.config.get("origin") {
-        None => Some("_isobar".to_owned()),
-        Some(origin) => origin.get("field").and_then(Node::text).map(str::to_owned),
-    }
 }
 
 #[cfg(test)]

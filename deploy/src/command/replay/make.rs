@@ -30,7 +30,7 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
             stay_behind(range, position);
         }
     }
-    let searches = part.searches(&file)?;
+    let searches = part.searches()?;
     let mut sinks = Vec::new();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

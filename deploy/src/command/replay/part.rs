@@ -44,11 +44,11 @@ impl Part {
     }
 
     /// Clients for the indices of each sink.
-    pub(super) fn searches(&self, file: &TopologyFile) -> Result<Vec<Search>, Failure> {
+    pub(super) fn searches(&self) -> Result<Vec<Search>, Failure> {
         let sinks = self.sinks.iter();
         sinks
             .map(|sink| {
-                let search = Search::of(&self.spec, sink, |path| file.beside(path));
+                let search = Search::of(&self.spec, sink);
                 search.map_err(|error| anyhow::Error::from(error).into())
             })
             .collect()

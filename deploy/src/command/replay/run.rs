@@ -65,7 +65,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
             spout.max_in_flight_records = most.get() as usize;
         }
     }
-    let searches = part.searches(&file)?;
+    let searches = part.searches()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -21,8 +21,8 @@ const NAMED_MAX: usize = 10;
 pub(super) fn execute(args: &VerifyArgs, mut context: Context<'_>) -> Outcome {
     let plan = PlanFile::read(&args.plan)?;
     let report = ReportFile::of(&args.plan, &plan)?;
-    let (file, part) = part::of_plan(&plan, &mut context)?;
-    let searches = part.searches(&file)?;
+    let (_, part) = part::of_plan(&plan, &mut context)?;
+    let searches = part.searches()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

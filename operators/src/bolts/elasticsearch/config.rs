@@ -51,14 +51,13 @@ use crate::template::Template;
 #[serde(deny_unknown_fields)]
 pub struct ElasticsearchConfig {
     /// The connection, by its name under `connections`.
-    #[expect(dead_code, reason = "read where connections are looked up")]
-    connection: String,
+    pub(crate) connection: String,
     /// The index: a name, or a template such as `logs-{{ event_time.format('%Y.%m.%d') }}`. Either this
     /// or `data_stream`.
     index: Option<String>,
     /// The data stream: a name or a template. Documents without `@timestamp`, which a data stream
     /// needs, get the time of the event there.
-    data_stream: Option<String>,
+    pub(crate) data_stream: Option<String>,
     /// `create` stores a document unless one of its id is there; `index` replaces that one.
     /// Default `create`.
     #[serde(default)]
@@ -72,7 +71,7 @@ pub struct ElasticsearchConfig {
     /// What decides about the shard instead of the id: a template.
     routing: Option<String>,
     /// An ingest pipeline of the cluster that documents go through.
-    pipeline: Option<String>,
+    pub(crate) pipeline: Option<String>,
     /// The field that tells where the record comes from: `{field: NAME}`, or `off`. It holds `s`, the
     /// source as it stands in the id, `t` topic, `p` partition, `o` offset, `ts` the record's timestamp
     /// in ms if it has one, and `n` the number of a child of a split record. Without it, replay
@@ -91,7 +90,7 @@ pub struct ElasticsearchConfig {
     /// Size of a request's body at most, from 1KiB to 1GiB; one document that is larger goes alone.
     /// Where the host says that it takes less, less is sent.
     #[serde(default = "body_bytes")]
-    body_bytes: ByteSize,
+    pub(crate) body_bytes: ByteSize,
     /// Documents in a request at most, from 1 to 100000.
     #[serde(default = "body_records")]
     #[schemars(range(min = 1, max = 100_000))]
@@ -280,10 +279,7 @@ pub(super) fn read(component: &Component, prepare: &mut Prepare<'_>) -> Result<S
     };
     let ms = |duration: Duration| i64::try_from(duration.get().as_millis()).unwrap_or(i64::MAX);
     let addressing = Addressing {
-        operation: match config.op {
-            Op::Create => Operation::Create,
-            Op::Index => Operation::Index,
-        },
+        operation: config.operation(),
         index,
         id,
         routing: routing.flatten(),
@@ -313,6 +309,28 @@ pub(super) fn read(component: &Component, prepare: &mut Prepare<'_>) -> Result<S
 }
 
 impl ElasticsearchConfig {
+    /// The index or data stream as it is written.
+    pub(crate) fn written_target(&self) -> &str {
+        let target = self.index.as_ref().or(self.data_stream.as_ref());
+        target.map_or("", String::as_str)
+    }
+
+    /// The field of the origin; `None` where documents carry none.
+    pub(crate) fn origin_field(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::Off => None,
+            Origin::Field(name) => Some(name),
+        }
+    }
+
+    /// What is asked for each document.
+    pub(crate) fn operation(&self) -> Operation {
+        match self.op {
+            Op::Create => Operation::Create,
+            Op::Index => Operation::Index,
+        }
+    }
+
     fn check_bounds(&self, component: &Component, problems: &mut Problems) {
         let mut complain = |option: &str, message: String, expected: &str| {
             let path = component.path.key(option);

@@ -1,0 +1,278 @@
+//! Each check against facts of a script: all well, and what it is there to find.
+
+use super::*;
+use crate::doctor::{Check, Missing, Status};
+use crate::kafka::admin::{LayoutPartition, LayoutTopic, RDKafkaErrorCode};
+use crate::lag::Status as LagStatus;
+
+fn topic(name: &str) -> LayoutTopic {
+    let partition = |number| LayoutPartition {
+        number,
+        has_leader: true,
+        replicas: 3,
+        in_sync: 3,
+    };
+    LayoutTopic {
+        name: name.to_owned(),
+        error: None,
+        partitions: vec![partition(0), partition(1)],
+    }
+}
+
+fn settings(max: &str) -> BTreeMap<String, String> {
+    let all = [
+        ("max.message.bytes", max),
+        ("min.insync.replicas", "2"),
+        ("cleanup.policy", "delete"),
+    ];
+    let all = all.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    all.into_iter().collect()
+}
+
+fn row(partition: i32) -> Row {
+    Row {
+        committed: Some(5),
+        lag: Some(0),
+        status: LagStatus::Ok,
+        ..Row::unknown(TopicPartition::new("logs", partition))
+    }
+}
+
+/// Three brokers, a topic that is read and one for dead letters; nothing is wrong.
+fn healthy() -> Facts {
+    let partitions = [0, 1].map(|number| TopicPartition::new("logs", number));
+    Facts {
+        lanes: 2,
+        client_id: "isobar".to_owned(),
+        layout: Ok(Layout {
+            brokers: ["a:1", "b:1", "c:1"].map(str::to_owned).into(),
+            topics: vec![topic("logs"), topic("dead")],
+        }),
+        settings: Ok([("logs", "1000000"), ("dead", "2000000")]
+            .map(|(name, max)| (name.to_owned(), settings(max)))
+            .into()),
+        spouts: vec![Spout {
+            id: "in".to_owned(),
+            group: "g".to_owned(),
+            wanted: vec!["logs".to_owned()],
+            partitions: partitions.to_vec(),
+            missing: Vec::new(),
+            lag: Ok(vec![row(0), row(1)]),
+            owners: Ok(partitions
+                .map(|one| (one, "isobar/10.0.0.1".to_owned()))
+                .into()),
+        }],
+        outputs: vec![Output {
+            bolt: "dead_letter".to_owned(),
+            topic: "dead".to_owned(),
+            is_dead_letter: true,
+        }],
+        certificates: Vec::new(),
+    }
+}
+
+fn check(id: &str) -> &'static Check<Facts> {
+    let found = CHECKS.iter().find(|check| check.id == id);
+    found.expect("a check of that id")
+}
+
+/// After `change`, the check finds this, in a sentence with `part` in it.
+#[track_caller]
+fn finds(id: &str, change: impl FnOnce(&mut Facts), status: Status, part: &str) {
+    let mut facts = healthy();
+    change(&mut facts);
+    let said = (check(id).judge)(&facts).unwrap_or_else(|missing| panic!("{id}: {missing:?}"));
+    assert!(
+        said.iter()
+            .any(|(found, text)| *found == status && text.contains(part)),
+        "{id}: {said:?}"
+    );
+}
+
+fn layout(facts: &mut Facts, topic: usize) -> &mut LayoutTopic {
+    &mut facts.layout.as_mut().expect("an answer").topics[topic]
+}
+
+fn lag(facts: &mut Facts) -> &mut Row {
+    &mut facts.spouts[0].lag.as_mut().expect("an answer")[1]
+}
+
+fn set(facts: &mut Facts, topic: &str, name: &str, value: &str) {
+    let all = facts.settings.as_mut().expect("an answer");
+    let of_topic = all.get_mut(topic).expect("a topic");
+    let _ = of_topic.insert(name.to_owned(), value.to_owned());
+}
+
+#[test]
+fn nothing_is_found_where_nothing_is_wrong() {
+    let facts = healthy();
+    for check in CHECKS {
+        match (check.judge)(&facts) {
+            Ok(said) => assert!(
+                said.iter().all(|(status, _)| *status == Status::Ok),
+                "{}: {said:?}",
+                check.id
+            ),
+            Err(missing) => {
+                assert!(matches!(missing, Missing::Absent(_)), "{missing:?}");
+                assert_eq!(check.id, "kafka.certificates");
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_is_called_well_that_was_not_answered() {
+    let mut facts = healthy();
+    facts.layout = Err(Failed::Denied);
+    facts.settings = Err(Failed::Denied);
+    facts.spouts[0].lag = Err(Failed::Denied);
+    facts.spouts[0].owners = Err(Failed::Denied);
+    for check in CHECKS {
+        let verdict = (check.judge)(&facts);
+        assert!(
+            check.id == "kafka.certificates" || verdict == Err(Missing::Denied),
+            "{}: {verdict:?}",
+            check.id
+        );
+    }
+}
+
+#[test]
+fn brokers_and_topics_that_are_not_there_are_errors() {
+    let away = |facts: &mut Facts| facts.layout = Err(Failed::Other("no answer".to_owned()));
+    finds("kafka.brokers", away, Status::Error, "no answer");
+    let missing = |facts: &mut Facts| {
+        facts.spouts[0].missing = vec!["topic logs: unknown".to_owned()];
+    };
+    finds("kafka.topics", missing, Status::Error, "in: topic logs");
+    let pattern = |facts: &mut Facts| {
+        facts.spouts[0].wanted = vec!["^x".to_owned()];
+        facts.spouts[0].partitions.clear();
+    };
+    finds(
+        "kafka.topics",
+        pattern,
+        Status::Warning,
+        "no topic matches ^x",
+    );
+    let unknown = |facts: &mut Facts| {
+        layout(facts, 1).error = Some(RDKafkaErrorCode::UnknownTopicOrPartition);
+    };
+    finds(
+        "kafka.outputs",
+        unknown,
+        Status::Error,
+        "dead for dead letters: does not exist",
+    );
+}
+
+#[test]
+fn copies_and_leaders_are_counted() {
+    let leaderless = |facts: &mut Facts| layout(facts, 0).partitions[1].has_leader = false;
+    finds(
+        "kafka.leaders",
+        leaderless,
+        Status::Error,
+        "logs: no leader of partition 1",
+    );
+    let behind = |facts: &mut Facts| layout(facts, 0).partitions[0].in_sync = 1;
+    finds(
+        "kafka.in_sync",
+        behind,
+        Status::Warning,
+        "logs: copies of 1",
+    );
+    let stopped = |facts: &mut Facts| layout(facts, 1).partitions[0].in_sync = 1;
+    finds(
+        "kafka.in_sync",
+        stopped,
+        Status::Error,
+        "dead: 1 in-sync copies where writing takes 2",
+    );
+    let single = |facts: &mut Facts| layout(facts, 0).partitions[0].replicas = 1;
+    finds(
+        "kafka.replication",
+        single,
+        Status::Warning,
+        "logs: one copy",
+    );
+    let alone = |facts: &mut Facts| {
+        single(facts);
+        facts
+            .layout
+            .as_mut()
+            .expect("an answer")
+            .brokers
+            .truncate(1);
+    };
+    finds("kafka.replication", alone, Status::Info, "logs");
+    let lanes = |facts: &mut Facts| facts.lanes = 8;
+    finds(
+        "kafka.partitions",
+        lanes,
+        Status::Info,
+        "2 partitions for 8 lanes",
+    );
+}
+
+#[test]
+fn records_that_are_nearly_deleted_are_held_against_their_retention() {
+    let id = "kafka.retention";
+    for (age, left, status) in [
+        (74, 26, Status::Ok),
+        (75, 25, Status::Warning),
+        (95, 5, Status::Error),
+    ] {
+        let old = |facts: &mut Facts| {
+            lag(facts).age_ms = Some(age * 36_000_000);
+            lag(facts).headroom_ms = Some(left * 36_000_000);
+        };
+        finds(id, old, status, "");
+    }
+    let lost = |facts: &mut Facts| lag(facts).lost = Some(9);
+    finds(id, lost, Status::Error, "logs/1: 9 records were deleted");
+    let fresh = |facts: &mut Facts| {
+        for row in facts.spouts[0].lag.as_mut().expect("an answer") {
+            row.committed = None;
+        }
+    };
+    finds(id, fresh, Status::Info, "group g has committed nothing");
+    let blocked = |facts: &mut Facts| lag(facts).status = LagStatus::LsoBlocked;
+    finds("kafka.transactions", blocked, Status::Warning, "logs/1");
+}
+
+#[test]
+fn strangers_in_the_group_are_named() {
+    let id = "kafka.group";
+    let owner = |facts: &mut Facts, topic: &str, owner: &str| {
+        let owners = facts.spouts[0].owners.as_mut().expect("an answer");
+        let _ = owners.insert(TopicPartition::new(topic, 0), owner.to_owned());
+    };
+    let other = |facts: &mut Facts| owner(facts, "orders", "isobar/10.0.0.2");
+    finds(id, other, Status::Error, "reads orders in group g");
+    let stranger = |facts: &mut Facts| owner(facts, "logs", "billing/10.0.0.2");
+    finds(id, stranger, Status::Warning, "billing/10.0.0.2");
+    finds(id, |_| {}, Status::Ok, "1 read");
+}
+
+#[test]
+fn dead_letters_fit_their_topic_and_stay_there() {
+    let id = "kafka.dead_letter_size";
+    let small = |facts: &mut Facts| set(facts, "dead", "max.message.bytes", "999999");
+    finds(
+        id,
+        small,
+        Status::Warning,
+        "dead takes 999999 bytes, and logs has up to 1000000",
+    );
+    let tight = |facts: &mut Facts| set(facts, "dead", "max.message.bytes", "1000000");
+    finds(id, tight, Status::Info, "are cut");
+    let compacted = |facts: &mut Facts| set(facts, "dead", "cleanup.policy", "compact,delete");
+    finds(
+        "kafka.dead_letter_cleanup",
+        compacted,
+        Status::Warning,
+        "replace each other",
+    );
+}

@@ -1,0 +1,96 @@
+//! Small questions to the hosts of a connection, one host at a time or the first that answers. What the
+//! answers mean is the asker's matter; bulk requests go by `exchange.rs`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use isobar_topology::OperatorError;
+use reqwest::{Method, Url};
+use serde_json::Value;
+
+use super::access::Access;
+use super::connection::ElasticsearchConnection;
+use super::exchange::causes;
+use super::hosts::{cut, named};
+
+/// Longest part of an answer that an error repeats, in bytes.
+const SAID_MAX: usize = 300;
+
+/// Who can be asked, and as whom.
+pub(crate) struct Ask {
+    http: reqwest::Client,
+    urls: Vec<Url>,
+    timeout: Duration,
+}
+
+impl Ask {
+    /// Asks the hosts of a connection; each question takes as long as `timeout` at most. Contacts nobody
+    /// yet. Fails when a certificate or key cannot be read.
+    pub(crate) fn of(
+        connection: &ElasticsearchConnection,
+        timeout: Duration,
+    ) -> Result<Self, OperatorError> {
+        Ok(Self {
+            http: Access::load(connection)?.http(1)?,
+            urls: connection.urls(),
+            timeout,
+        })
+    }
+
+    /// The hosts, in the order of the file.
+    pub(crate) fn hosts(&self) -> &[Url] {
+        &self.urls
+    }
+
+    /// Asks one host: status and body of its answer, or why there is none.
+    pub(crate) async fn host(
+        &self,
+        host: &Url,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(u16, Bytes), String> {
+        let url = host
+            .join(path)
+            .map_err(|error| format!("{path}: {error}"))?;
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let request = self
+            .http
+            .request(method, url)
+            .header("content-type", "application/json")
+            .body(body)
+            .timeout(self.timeout);
+        let answer = request.send().await.map_err(|error| causes(&error))?;
+        let status = answer.status().as_u16();
+        let body = answer.bytes().await.map_err(|error| causes(&error))?;
+        Ok((status, body))
+    }
+
+    /// Asks the hosts, one after the other, until one answers as it should. Fails with what each said.
+    pub(crate) async fn any(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, OperatorError> {
+        let mut causes = Vec::new();
+        for host in &self.urls {
+            let name = named(host);
+            match self.host(host, method.clone(), path, body).await {
+                Ok((200, answer)) => {
+                    return serde_json::from_slice(&answer).map_err(|error| {
+                        OperatorError::external(format!("{name}: no JSON: {error}"))
+                    });
+                }
+                Ok((status, answer)) => causes.push(format!("{name}: {status} {}", said(&answer))),
+                Err(cause) => causes.push(format!("{name}: {cause}")),
+            }
+        }
+        Err(OperatorError::external(causes.join("; ")))
+    }
+}
+
+/// The start of an answer as text.
+pub(crate) fn said(answer: &[u8]) -> String {
+    cut(&String::from_utf8_lossy(answer), SAID_MAX).to_owned()
+}

@@ -1,0 +1,126 @@
+//! `isobar doctor` against real services: nothing is found where nothing is wrong, and planted faults
+//! are.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testkit::isobar::{Finished, Setup};
+use testkit::services::{Search, SearchVersion};
+
+use crate::support::{Steps, kafka_with_records};
+
+const LIMIT: Duration = Duration::from_secs(90);
+
+const TOPOLOGY: &str = "\
+isobar: 1
+name: doctored
+connections:
+  kafka: {type: kafka, brokers: \"${KAFKA}\"}
+  search: {type: elasticsearch, hosts: \"${ES}\"}
+spouts:
+  logs: {type: kafka, connection: kafka, topics: [logs], start: earliest}
+bolts:
+  parse: {type: parse_json, inputs: [logs]}
+  index: {type: elasticsearch, connection: search, inputs: [parse], index: logs}
+dead_letter: {type: kafka, connection: kafka, topic: dead}
+";
+
+#[test]
+fn a_sound_topology_has_no_finding_and_planted_faults_are_found() {
+    let mut steps = Steps::new("doctor");
+    let kafka = kafka_with_records(2, 1_000);
+    let sound = [("max.message.bytes", "2000000")];
+    kafka
+        .create_topic("dead", 1, &sound)
+        .expect("it is created");
+    let compacted = [("cleanup.policy", "compact"), ("max.message.bytes", "1000")];
+    kafka
+        .create_topic("compacted", 1, &compacted)
+        .expect("it is created");
+    let search = Search::start(SearchVersion::Elasticsearch9).expect("the server starts");
+    let hosts = search.url();
+    let setup = |topology: &str, hosts: &str| {
+        let setup = Setup::new(topology).expect("a directory");
+        let setup = setup.environment("KAFKA", kafka.brokers());
+        setup.environment("ES", hosts)
+    };
+    steps.done("start");
+
+    let sound = setup(TOPOLOGY, &hosts);
+    let run = ["run", "--exit-when-caught-up", "--http", "off"];
+    let run = sound.finish(&run, LIMIT).expect("it ends");
+    assert_eq!(run.status.code(), Some(0), "{}", run.stderr);
+    // What the checks at the start found would be a warning in the log.
+    assert!(!run.stderr.contains("Check at the start"), "{}", run.stderr);
+    let (finished, findings) = doctor(&sound);
+    assert_eq!(finished.status.code(), Some(0), "{}", finished.stdout);
+    for (check, status) in [
+        ("kafka.topics", "ok"),
+        ("kafka.retention", "ok"),
+        ("kafka.group", "ok"),
+        ("kafka.dead_letter_size", "ok"),
+        ("elasticsearch.one_cluster", "ok"),
+        ("elasticsearch.one_master", "ok"),
+        ("elasticsearch.mapping", "ok"),
+        ("elasticsearch.clock", "ok"),
+        // What this distribution does not have is said, and nothing is guessed.
+        ("elasticsearch.privileges", "skipped"),
+    ] {
+        assert!(has(&findings, check, status, ""), "{check}: {findings}");
+    }
+    assert_eq!(unanswered(&findings), Vec::<&str>::new(), "{findings}");
+    steps.done("nothing is wrong");
+
+    let client = search.client();
+    let block = json!({"index.blocks.write": true});
+    let _ = client
+        .json("PUT", "/logs/_settings", Some(&block))
+        .expect("it is set");
+    let template = json!({
+        "index_patterns": ["logs*"], "priority": 500,
+        "template": {"mappings": {"dynamic": "strict", "properties": {"number": {"type": "long"}}}},
+    });
+    client
+        .put_template("planted", &template)
+        .expect("it is made");
+    let other = Search::start(SearchVersion::Elasticsearch9).expect("another cluster");
+    let both = format!("{hosts},{}", other.url());
+    let sick = TOPOLOGY.replace("topic: dead", "topic: compacted");
+    let sick = sick.replace("topics: [logs]", "topics: [logs, absent]");
+    let (finished, findings) = doctor(&setup(&sick, &both));
+    assert_eq!(finished.status.code(), Some(3), "{}", finished.stdout);
+    for (check, status, part) in [
+        ("kafka.topics", "error", "absent"),
+        ("kafka.dead_letter_size", "warning", "takes 1000 bytes"),
+        ("kafka.dead_letter_cleanup", "warning", "compact"),
+        ("elasticsearch.one_cluster", "error", "2 clusters"),
+        ("elasticsearch.one_master", "error", "2 masters"),
+        ("elasticsearch.blocks", "error", "logs takes no documents"),
+        ("elasticsearch.mapping", "error", "a new index of logs"),
+    ] {
+        assert!(has(&findings, check, status, part), "{check}: {findings}");
+    }
+    steps.done("planted faults");
+}
+
+fn doctor(setup: &Setup) -> (Finished, Value) {
+    let finished = setup
+        .finish(&["doctor", "-o", "json"], LIMIT)
+        .expect("it ends");
+    let report: Value = serde_json::from_str(&finished.stdout).unwrap_or_default();
+    (finished, report["findings"].clone())
+}
+
+fn has(findings: &Value, check: &str, status: &str, part: &str) -> bool {
+    let mut findings = findings.as_array().into_iter().flatten();
+    findings.any(|one| {
+        let text = one["text"].as_str().unwrap_or_default();
+        one["check"] == check && one["status"] == status && text.contains(part)
+    })
+}
+
+fn unanswered(findings: &Value) -> Vec<&str> {
+    let findings = findings.as_array().into_iter().flatten();
+    let unknown = findings.filter(|one| one["status"] == "unknown");
+    unknown.filter_map(|one| one["check"].as_str()).collect()
+}
