@@ -52,7 +52,7 @@ Examples:
 Targets:
   missing      stores what is not there; changes nothing that is
   overwrite    writes every document anew: for a bug that was fixed
-  index=NAME   writes into another index: a name, or a template as in the topology file
+  index=NAME   writes into another index: a name, or a template as in the file
 
 Ranges are half-open: the first offset is in them, the last is not. They are fixed when the plan is \
 made. Exit code 3 says that something that was asked for is not in the plan, such as records that \
