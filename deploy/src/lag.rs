@@ -14,6 +14,8 @@ use isobar_operators::lag::{self, Lag, Source, Standing, Watch};
 use isobar_topology::Running;
 use isobar_topology::spec::Spec;
 
+use crate::readiness;
+
 pub use figures::{LagDocument, PartitionLag, SpoutLag};
 pub use table::{table, totals};
 
@@ -42,7 +44,7 @@ impl Watches {
             let spout = spouts.iter().position(|node| *node.id == *source.spout)?;
             let partitions = Arc::clone(running.partitions(spout));
             let watch = source
-                .watch(partitions, INTERVAL)
+                .watch(partitions, running.health().clone(), INTERVAL)
                 .map_err(|error| error.to_string());
             Some(Watched {
                 source,
@@ -54,14 +56,31 @@ impl Watches {
     }
 
     /// The lag now, of the partitions that this process reads, and what it means. Never waits.
+    ///
+    /// Without any it is known, and 0, only of a spout that is well: it is a member of its group, which
+    /// gave it none.
     pub fn read(&self, running: &Running) -> Vec<SpoutLag> {
-        let each = self.0.iter().map(|watched| match &watched.watch {
-            Ok(watch) => {
-                let blocked = pressure::blocked(running, watched.spout);
-                SpoutLag::of(&watched.source, watch.read(blocked))
-            }
-            Err(failure) => SpoutLag::unknown(&watched.source, failure.clone()),
-        });
+        let each = self.0.iter().map(
+            |Watched {
+                 source,
+                 spout,
+                 watch,
+             }| match watch {
+                Ok(watch) => {
+                    let lag = watch.read(pressure::blocked(running, *spout));
+                    let why = match (lag.rows.as_slice(), &lag.failure) {
+                        ([], None) => readiness::reason(running, &source.spout),
+                        ([], Some(failure)) => Some(failure.clone()),
+                        _ => None,
+                    };
+                    match why {
+                        Some(why) => SpoutLag::unknown(source, why),
+                        None => SpoutLag::of(source, lag),
+                    }
+                }
+                Err(failure) => SpoutLag::unknown(source, failure.clone()),
+            },
+        );
         each.collect()
     }
 

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use isobar_topology::spec::{Component, Problems, Spec, parse_config};
-use isobar_topology::{Partitions, clock};
+use isobar_topology::{Health, Partitions, clock};
 
 use crate::connections::kafka_of;
 use crate::kafka::admin::{Admin, TopicPartition};
 use crate::kafka::connection::KafkaConnection;
 use crate::kafka::error::Error;
-use crate::kafka::lag::{Ages, Engine, Progress, Sampler, Window, sample};
+use crate::kafka::lag::{Ages, Engine, Live, Progress, Sampler, Told, Window, sample};
 use crate::spouts::KafkaConfig;
 
 pub use crate::kafka::lag::{Circumstances, Eta, Exactness, Row, Status};
@@ -93,21 +93,52 @@ impl Source {
     }
 
     /// Watches the partitions that a running spout reads or holds at the moment: starts a thread that
-    /// asks the brokers at once and then every `interval`, at most 5 seconds for each question.
+    /// asks the brokers at once and then every `interval`, at most 5 seconds for each question. While
+    /// there are none it asks about the topics, so that brokers that say nothing are noticed.
     ///
-    /// `partitions` are those of the spout of this id, [`isobar_topology::Running::partitions`].
-    /// Fails when no client or thread can be made; unreachable brokers show as [`Lag::failure`].
-    pub fn watch(&self, partitions: Arc<Partitions>, interval: Duration) -> Result<Watch, Error> {
-        let admin = Admin::of_group(&self.connection, &self.group, WITHIN)?;
-        let assigned = Arc::clone(&partitions);
-        let which = move |_: &Admin| {
+    /// `partitions` are those of the spout of this id, [`isobar_topology::Running::partitions`]. What
+    /// brokers do not answer is a condition `lag` of that spout in `health`, and [`Lag::failure`].
+    /// Fails when no client or thread can be made.
+    pub fn watch(
+        &self,
+        partitions: Arc<Partitions>,
+        health: Health,
+        interval: Duration,
+    ) -> Result<Watch, Error> {
+        let spout = self.spout.clone();
+        let told = move |failure: Option<&str>| match failure {
+            Some(failure) => health.set(&spout, LAG, failure),
+            None => health.clear(&spout, LAG),
+        };
+        self.watch_within(partitions, Box::new(told), interval, WITHIN)
+    }
+
+    fn watch_within(
+        &self,
+        partitions: Arc<Partitions>,
+        told: Told,
+        interval: Duration,
+        within: Duration,
+    ) -> Result<Watch, Error> {
+        let admin = Admin::of_group(&self.connection, &self.group, within)?;
+        let (assigned, source) = (Arc::clone(&partitions), self.clone());
+        let which = move |admin: &Admin| {
             let mut ours: Vec<TopicPartition> = progress(&assigned).into_keys().collect();
             ours.extend(held(&assigned).into_keys());
+            if ours.is_empty() {
+                let (_, problems) = source.partitions(admin)?;
+                if !problems.is_empty() {
+                    return Err(Error::Config(problems.join("; ")));
+                }
+            }
             Ok(ours)
         };
         let ours = Arc::clone(&partitions);
-        let done = Arc::new(move || progress(&ours));
-        let sampler = Sampler::start(admin, interval, Box::new(which), Some(done))?;
+        let live = Live {
+            done: Box::new(move || progress(&ours)),
+            told,
+        };
+        let sampler = Sampler::start(admin, interval, Box::new(which), Some(live))?;
         Ok(Watch {
             partitions,
             sampler,
@@ -173,6 +204,9 @@ impl Source {
     }
 }
 
+/// The condition of a spout about which the brokers do not answer.
+const LAG: &str = "lag";
+
 /// How long one question of a watch may take.
 const WITHIN: Duration = Duration::from_secs(5);
 
@@ -234,7 +268,11 @@ fn held(partitions: &Partitions) -> BTreeMap<TopicPartition, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+    use std::sync::mpsc::{Receiver, sync_channel};
+
     use isobar_topology::spec::Node;
+    use rdkafka::mocking::MockCluster;
     use serde_json::json;
 
     use super::*;
@@ -291,5 +329,46 @@ mod tests {
             .expect_err("nobody listens");
         assert!(error.is_transient(), "{error}");
         assert!(error.to_string().contains("localhost:1"), "{error}");
+    }
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    /// Watches a spout that reads no partition; what is told of each round comes out.
+    fn watched(brokers: &str) -> (Watch, Receiver<Option<String>>) {
+        let (send, told) = sync_channel(100);
+        let told_of = move |failure: Option<&str>| {
+            // The last round may end after the test; more rounds than fit are not needed.
+            let _ = send.try_send(failure.map(str::to_owned));
+        };
+        let source = Source::of_group(&[brokers.to_owned()], "g", &["a".to_owned()]);
+        let (interval, within) = (Duration::from_millis(50), Duration::from_millis(500));
+        let none = Arc::new(Partitions::default());
+        let watch = source.watch_within(none, Box::new(told_of), interval, within);
+        (watch.expect("a client"), told)
+    }
+
+    #[test]
+    fn brokers_that_say_nothing_are_named_before_anything_is_read() {
+        // The system accepts connections, and nobody answers.
+        let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let brokers = silent.local_addr().expect("it is bound").to_string();
+        let (watch, told) = watched(&brokers);
+        let expected = format!("asking for topic a: no answer from {brokers} within 500ms");
+        let failure = told.recv_timeout(LIMIT).expect("a round ends");
+        assert_eq!(failure, Some(expected));
+        let lag = watch.read(None);
+        assert_eq!((lag.rows.len(), lag.failure), (0, failure));
+    }
+
+    #[test]
+    fn a_topic_that_does_not_exist_is_named_until_it_does() {
+        let cluster = MockCluster::new(1).expect("a stand-in cluster");
+        let (_watch, told) = watched(&cluster.bootstrap_servers());
+        let mut rounds = std::iter::from_fn(|| told.recv_timeout(LIMIT).ok());
+        let failure = rounds.next().expect("a round ends").expect("it is missing");
+        assert!(failure.starts_with("topic a: "), "{failure}");
+        cluster.create_topic("a", 1, 1).expect("it is created");
+        let found = rounds.find(Option::is_none);
+        assert_eq!(found, Some(None), "it is found");
     }
 }

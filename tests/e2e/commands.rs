@@ -19,7 +19,12 @@ name: commands
 connections:
   kafka: {type: kafka, brokers: \"${KAFKA}\"}
 spouts:
-  logs: {type: kafka, connection: kafka, topics: [logs], start: earliest}
+  logs:
+    type: kafka
+    connection: kafka
+    topics: [logs]
+    start: earliest
+    options: {session.timeout.ms: 6000}
 bolts:
   end: {type: blackhole, inputs: [logs], on_rejected: drop}
 ";
@@ -97,8 +102,40 @@ fn a_broker_that_goes_away_is_named_and_a_stop_ends_all_the_same() {
         .expect("they arrive");
     isobar.wait_until_ready(LIMIT).expect("it reads");
 
-    kafka.kill9();
     let broker = kafka.brokers().to_owned();
+    kafka.pause();
+    wait::until("the silent broker to be missed", LIMIT, || {
+        let answer = http::get(isobar.address(), "/readyz")?;
+        let why = format!("no answer from {broker} within 5s");
+        let said = answer.text();
+        anyhow::ensure!(answer.status == 503 && said.contains(&why), "{said}");
+        Ok(())
+    })
+    .expect("it is missed");
+    let address = isobar.address().to_owned();
+    let lag = || -> anyhow::Result<Value> { http::get(&address, "/lag")?.json() };
+    let partitions = |lag: &Value| lag["spouts"][0]["partitions"].as_array().map(Vec::len);
+    let is_unknown = |lag: &Value| {
+        let of_spout = (&lag["status"], &lag["spouts"][0]["lag"]);
+        let of_partition = &lag["spouts"][0]["partitions"][0]["lag"];
+        assert_eq!(of_spout, (&"NO_DATA".into(), &Value::Null), "{lag}");
+        assert_eq!(of_partition, &Value::Null, "{lag}");
+    };
+    wait::until("the session to end", LIMIT, || {
+        let lag = lag()?;
+        is_unknown(&lag);
+        anyhow::ensure!(partitions(&lag) == Some(0), "{lag}");
+        Ok(())
+    })
+    .expect("it ends");
+    let metrics = http::get(isobar.address(), "/metrics").expect("an answer");
+    assert!(!metrics.text().contains("isobar_spout_lag_records{"));
+    kafka.resume();
+    isobar.wait_until_ready(LIMIT).expect("it reads again");
+    let again = lag().expect("JSON");
+    assert_eq!(partitions(&again), Some(2), "{again}");
+
+    kafka.kill9();
     let reasons = wait::until("the broker to be missed", LIMIT, || {
         let answer = http::get(isobar.address(), "/readyz")?;
         anyhow::ensure!(answer.status == 503, "{}", answer.text());

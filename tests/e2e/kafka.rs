@@ -85,6 +85,7 @@ fn transactions_leave_no_lag_and_a_bounded_run_ends() {
         .lag
         .watch(
             member.running.partitions(0).clone(),
+            member.running.health().clone(),
             Duration::from_millis(200),
         )
         .expect("a client");

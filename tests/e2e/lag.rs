@@ -38,7 +38,10 @@ fn start(kafka: &Kafka, seen: &Seen) -> (Member, Watch) {
     };
     let member = Member::start(kafka, seen, options);
     let partitions = member.running.partitions(0).clone();
-    let watch = member.lag.watch(partitions, Duration::from_millis(200));
+    let health = member.running.health().clone();
+    let watch = member
+        .lag
+        .watch(partitions, health, Duration::from_millis(200));
     (member, watch.expect("a client"))
 }
 
@@ -283,7 +286,8 @@ fn shared(truth: &mut Truth) {
     };
     let other = Member::start(&truth.kafka, &truth.seen, options);
     let theirs = other.running.partitions(0).clone();
-    let watch = other.lag.watch(theirs, Duration::from_millis(200));
+    let health = other.running.health().clone();
+    let watch = other.lag.watch(theirs, health, Duration::from_millis(200));
     let watch = watch.expect("a client");
     let reported = || -> anyhow::Result<Vec<usize>> {
         let shares = [&truth.watch, &watch].map(|watch| watch.read(None).rows);

@@ -40,9 +40,9 @@ pub struct SpoutLag {
     pub spout: String,
     /// Its consumer group.
     pub group: String,
-    /// The worst of its partitions.
+    /// The worst of its partitions; at least `NO_DATA` while something could not be asked.
     pub status: Status,
-    /// Why, in one sentence; names the partition.
+    /// Why, in one sentence; names the partition, or what could not be asked.
     pub reason: String,
     /// Records that are not settled, over all partitions listed.
     pub lag: Option<u64>,
@@ -130,7 +130,12 @@ impl SpoutLag {
         let now_ms = clock::unix_ms();
         let rows = lag.rows.into_iter();
         let partitions: Vec<PartitionLag> = rows.map(|row| PartitionLag::of(row, now_ms)).collect();
-        let (status, reason) = worst(&partitions);
+        let (status, reason) = match (worst(&partitions), &lag.failure) {
+            ((status, _), Some(failure)) if status <= Status::NoData => {
+                (Status::NoData, failure.clone())
+            }
+            (worst, _) => worst,
+        };
         let (oldest_age_seconds, oldest_age_exactness) = oldest(&partitions);
         Self {
             spout: source.spout.clone(),
@@ -141,8 +146,8 @@ impl SpoutLag {
             committed_lag: partitions.iter().map(|one| one.committed_lag).sum(),
             oldest_age_seconds,
             oldest_age_exactness,
-            incoming_per_second: partitions.iter().map(|one| one.incoming_per_second).sum(),
-            outgoing_per_second: partitions.iter().map(|one| one.outgoing_per_second).sum(),
+            incoming_per_second: sum(partitions.iter().map(|one| one.incoming_per_second)),
+            outgoing_per_second: sum(partitions.iter().map(|one| one.outgoing_per_second)),
             eta_seconds: Eta::last(partitions.iter().map(|one| one.eta_seconds)),
             failure: lag.failure,
             partitions,
@@ -179,6 +184,11 @@ fn worst(partitions: &[PartitionLag]) -> (Status, String) {
             (one.status, reason)
         }
     }
+}
+
+/// The sum of rates, from 0: that of the standard library starts at -0.
+fn sum(mut rates: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    rates.try_fold(0.0, |sum, rate| Some(sum + rate?))
 }
 
 /// The oldest age, with its exactness; unknown as soon as one is.

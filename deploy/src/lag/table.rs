@@ -23,7 +23,7 @@ const COLUMNS: [&str; 15] = [
     "STATUS",
 ];
 
-/// A row for each partition, one with the sums of each spout of several, and a line for each partition
+/// A row for each partition, one with the sums of each spout of several, and a line or two for each spout
 /// with which something is wrong.
 pub fn table(spouts: &[SpoutLag]) -> String {
     let mut table = Table::new(COLUMNS);
@@ -37,14 +37,15 @@ pub fn table(spouts: &[SpoutLag]) -> String {
     }
     let mut text = table.text();
     let wrong = spouts.iter().filter(|spout| spout.status != Status::Ok);
-    let mut reasons = wrong.map(|spout| {
-        let SpoutLag { spout, reason, .. } = spout;
-        format!("{spout}: {reason}\n")
-    });
-    if let Some(first) = reasons.next() {
-        text.push('\n');
-        text.push_str(&first);
-        text.extend(reasons);
+    for (number, spout) in wrong.enumerate() {
+        if number == 0 {
+            text.push('\n');
+        }
+        let failure = spout.failure.as_ref();
+        let failure = failure.filter(|failure| **failure != spout.reason);
+        for why in [Some(&spout.reason), failure].into_iter().flatten() {
+            text.push_str(&format!("{}: {why}\n", spout.spout));
+        }
     }
     text
 }

@@ -8,11 +8,15 @@ use serde_json::json;
 use super::*;
 
 fn spec() -> Spec {
+    spec_with("127.0.0.1:9")
+}
+
+fn spec_with(brokers: &str) -> Spec {
     let file = json!({
         "isobar": 1, "name": "logs",
-        "connections": {"kafka": {"type": "kafka", "brokers": "127.0.0.1:9"}},
+        "connections": {"kafka": {"type": "kafka", "brokers": brokers}},
         "spouts": {"in": {"type": "kafka", "connection": "kafka", "topics": "a", "start": "latest"}},
-        "bolts": {"end": {"type": "blackhole", "inputs": ["in"]}},
+        "bolts": {"end": {"type": "blackhole", "inputs": ["in"], "on_rejected": "drop"}},
     });
     Spec::read(&Node::from_json(&file)).expect("sound")
 }
@@ -36,14 +40,13 @@ fn row(partition: i32, lag: Option<u64>, age_ms: Option<u64>) -> Row {
 }
 
 fn lag(rows: Vec<Row>) -> SpoutLag {
+    lag_with(rows, None)
+}
+
+fn lag_with(rows: Vec<Row>, failure: Option<&str>) -> SpoutLag {
     let source = lag::sources(&spec()).expect("sound").remove(0);
-    SpoutLag::of(
-        &source,
-        Lag {
-            rows,
-            failure: None,
-        },
-    )
+    let failure = failure.map(str::to_owned);
+    SpoutLag::of(&source, Lag { rows, failure })
 }
 
 #[test]
@@ -100,6 +103,51 @@ fn the_worst_partition_speaks_for_its_spout() {
     ]);
     assert_eq!(spout.status, Status::Stalled);
     assert_eq!(spout.reason, "a/1: because");
+}
+
+#[test]
+fn what_could_not_be_asked_is_said_and_hides_nothing_worse() {
+    let why = "no answer from a:1";
+    let of = |status| Row {
+        status,
+        ..row(0, Some(1), Some(1))
+    };
+    let spout = lag_with(vec![of(Status::Ok)], Some(why));
+    assert_eq!((spout.status, spout.reason.as_str()), (Status::NoData, why));
+    let said = table(&[spout]);
+    assert!(said.ends_with("\n\nin: no answer from a:1\n"), "{said}");
+    let said = table(&[lag_with(vec![of(Status::Lost)], Some(why))]);
+    let both = "\n\nin: a/0: because\nin: no answer from a:1\n";
+    assert!(said.ends_with(both), "{said}");
+}
+
+#[test]
+fn a_member_that_was_given_no_partition_has_no_lag() {
+    let json = serde_json::to_value(lag(Vec::new())).expect("JSON");
+    assert_eq!(
+        (&json["status"], &json["reason"]),
+        (&json!("OK"), &json!("it reads no partition"))
+    );
+    let figures = ["lag", "incoming_per_second", "outgoing_per_second"];
+    let written = figures.map(|figure| json[figure].to_string());
+    assert_eq!(written, ["0", "0.0", "0.0"]);
+}
+
+#[test]
+fn a_spout_that_has_not_joined_its_group_has_an_unknown_lag() {
+    // The system accepts connections, and nobody answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let spec = spec_with(&silent.local_addr().expect("it is bound").to_string());
+    let here = std::path::Path::new(".");
+    let plan = isobar_topology::plan(&spec, &isobar_operators::registry(), 1, here);
+    let graph = plan.expect("sound").graph;
+    let running = isobar_topology::start(graph, false).expect("it starts");
+    let watches = Watches::start(&spec, &running);
+    let lag = watches.read(&running).remove(0);
+    running.stop_within(Duration::ZERO);
+    assert_eq!((lag.lag, lag.status), (None, Status::NoData));
+    assert_eq!(lag.reason, "opening: not connected yet (0 of 1 lanes)");
+    assert_eq!(watches.total(&running), None);
 }
 
 #[test]

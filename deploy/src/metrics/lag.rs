@@ -71,7 +71,7 @@ const SPOUT_IS: Metric = gauge(
 const SAMPLE_FAILED: Metric = gauge(
     "isobar_lag_sample_failed",
     SPOUT,
-    "1 while the brokers do not answer questions about lag, 0 otherwise.",
+    "1 while the brokers do not answer questions about lag, or the group is not joined yet; 0 otherwise.",
 );
 const PARTITIONS: Metric = gauge(
     "isobar_partitions",

@@ -126,7 +126,7 @@ fn generating_to_nobody_says_who_does_not_answer() {
     let error = text(&made.stderr);
     assert!(
         error.starts_with(
-            "asking for topic logs: no answer from the brokers within 300ms (127.0.0.1:9/"
+            "asking for topic logs: no answer from 127.0.0.1:9 within 300ms (127.0.0.1:9/"
         ),
         "{error}"
     );
@@ -216,8 +216,20 @@ fn a_run_without_brokers_says_so_and_stops_when_asked() {
         http::get(&address, "/healthz").expect("an answer").status,
         200
     );
+    let lag = http::get(&address, "/lag").and_then(|lag| lag.json());
+    let lag: serde_json::Value = lag.expect("JSON");
+    assert_eq!(
+        (&lag["status"], &lag["spouts"][0]["lag"]),
+        (&"NO_DATA".into(), &serde_json::Value::Null),
+        "{lag}"
+    );
+    let url = format!("http://{address}");
+    let asked = isobar(&["lag", &url, "--fail-status", "slow"]);
+    assert_eq!(asked.status.code(), Some(4), "{}", text(&asked.stderr));
     assert_eq!(process.stop(limit).expect("it ends").code(), Some(0));
     let log = std::fs::read_to_string(&log).expect("it logged");
+    let unknown = "no answer from 127.0.0.1:9 within 2s";
+    assert_eq!(log.matches(unknown).count(), 1, "{log}");
     assert!(
         log.contains("unreachable: stopped by SIGTERM after "),
         "{log}"
@@ -233,7 +245,7 @@ fn records_for_a_topology_go_where_it_reads() {
     assert_eq!(made.status.code(), Some(4));
     let error = text(&made.stderr);
     assert!(
-        error.starts_with("asking for topic logs: no answer from the brokers"),
+        error.starts_with("asking for topic logs: no answer from 127.0.0.1:9"),
         "{error}"
     );
     let without = isobar(&["generate", "--partitions", "3"]);

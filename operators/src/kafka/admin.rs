@@ -93,6 +93,8 @@ pub type TopicAnswer = (String, Result<Topic, RDKafkaErrorCode>);
 /// A client that only asks.
 pub struct Admin {
     client: BaseConsumer<Asking>,
+    /// For errors.
+    brokers: String,
     group: Option<String>,
     uncommitted: bool,
     within: Duration,
@@ -122,6 +124,7 @@ impl Admin {
     ) -> Result<Self, Error> {
         Ok(Self {
             client: connection.asking_client(group)?,
+            brokers: connection.brokers.join(", "),
             group: group.map(str::to_owned),
             uncommitted: connection.reads_uncommitted(),
             within,
@@ -257,17 +260,16 @@ impl Admin {
     }
 
     /// Serves what librdkafka reported meanwhile (its queue of log lines and failures has no other
-    /// reader), and adds the last failure to a question that got no answer.
-    fn explain<T>(&self, mut answer: Result<T, Error>) -> Result<T, Error> {
+    /// reader), and adds the brokers and the last failure to a question that got no answer.
+    fn explain<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
         for _ in 0..SERVED_PER_CALL {
             let _ = self.client.poll(Duration::ZERO);
         }
-        match &mut answer {
-            Ok(_) => self.client.context().works(),
-            Err(Error::TimedOut { cause, .. }) => *cause = self.client.context().failure(),
-            Err(_) => {}
+        let context = self.client.context();
+        if answer.is_ok() {
+            context.works();
         }
-        answer
+        answer.map_err(|error| error.asked(&self.brokers, context.failure()))
     }
 }
 
@@ -343,6 +345,7 @@ fn refused(what: String, within: Duration, error: &KafkaError) -> Error {
             Error::TimedOut {
                 what,
                 within,
+                brokers: None,
                 cause: None,
             }
         }
@@ -467,6 +470,7 @@ pub(super) fn cluster_id<C: ClientContext>(
         .ok_or_else(|| Error::TimedOut {
             what: "asking for the cluster's id".to_owned(),
             within,
+            brokers: None,
             cause: None,
         })
 }

@@ -18,8 +18,10 @@ use super::log::lock;
 pub enum Subject {
     /// The connection to the brokers.
     Connection,
-    /// Membership and commits of the consumer group.
+    /// Joining and commits of the consumer group.
     Group,
+    /// Membership of the consumer group, from when it is lost until the group gives partitions anew.
+    Membership,
     /// A topic, by name.
     Topic(String),
     /// A partition alone: what is read of another one says nothing about it.

@@ -40,6 +40,7 @@ pub async fn create_topic(
             Err(Error::TimedOut {
                 what: what(),
                 within,
+                brokers: Some(connection.brokers.join(", ")),
                 cause: client.inner().context().failure(),
             })
         }

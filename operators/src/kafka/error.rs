@@ -34,12 +34,14 @@ pub enum Error {
         text: String,
     },
     /// No answer came in time: the brokers may be unreachable or overloaded.
-    #[error("{what}: no answer from the brokers within {within:?}{}", because(cause.as_ref()))]
+    #[error("{what}: no answer from {} within {within:?}{}", whom(brokers.as_ref()), because(cause.as_ref()))]
     TimedOut {
         /// What was asked for, naming topic or group.
         what: String,
         /// How long was waited.
         within: Duration,
+        /// The bootstrap brokers of the connection, where whoever asked knows them.
+        brokers: Option<String>,
         /// The last failure of a connection meanwhile, naming the broker.
         cause: Option<String>,
     },
@@ -78,6 +80,15 @@ impl Error {
             files: files.collect(),
             source: Box::new(source),
         }
+    }
+
+    /// Adds to a question without an answer who was asked, and the last failure of a connection.
+    pub(crate) fn asked(mut self, whom: &str, failure: Option<String>) -> Self {
+        if let Self::TimedOut { brokers, cause, .. } = &mut self {
+            *brokers = Some(whom.to_owned());
+            *cause = failure;
+        }
+        self
     }
 
     /// Tells whether the same call may succeed later without anybody changing anything.
@@ -130,6 +141,10 @@ fn about(files: &[String]) -> String {
         [] => String::new(),
         files => format!(" ({})", files.join("; ")),
     }
+}
+
+fn whom(brokers: Option<&String>) -> &str {
+    brokers.map_or("the brokers", String::as_str)
 }
 
 fn because(cause: Option<&String>) -> String {

@@ -23,5 +23,5 @@ pub use engine::{Circumstances, Engine};
 pub use history::{Eta, Window};
 pub use row::{Exactness, Row};
 pub use sample::{Ages, Progress, Sample, Samples, sample};
-pub use sampler::Sampler;
+pub use sampler::{Live, Sampler, Told};
 pub use status::Status;

@@ -48,6 +48,7 @@ pub(crate) fn read_topic(
                 return Err(Error::TimedOut {
                     what: format!("reading topic {topic}"),
                     within,
+                    brokers: Some(connection.brokers.join(", ")),
                     cause: client.context().failure(),
                 });
             }

@@ -114,6 +114,7 @@ impl Context {
             self.shared.postpone(failed);
         }
         self.shared.joined.store(true, Ordering::Release);
+        self.shared.conditions.clear(&Subject::Membership);
         if !partitions.is_empty() {
             self.shared.conditions.clear(&Subject::Group);
             self.shared.conditions.clear(&Subject::Connection);
@@ -131,6 +132,13 @@ impl Context {
     fn revoke(&self, client: &BaseConsumer<Self>, partitions: &[TopicPartition]) {
         let shared = &self.shared;
         let lost = client.assignment_lost();
+        if lost {
+            let group = &shared.config.group;
+            let text = format!(
+                "no member of group {group} any more, as its coordinator was silent or put this one out; it joins again by itself"
+            );
+            shared.conditions.raise(Subject::Membership, text);
+        }
         shared.forget_postponed(partitions);
         let revoked: Vec<Arc<Assignment>> = {
             let registry = lock(&shared.registry);

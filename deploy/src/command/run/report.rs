@@ -136,9 +136,6 @@ impl Report {
             text.push('\n');
             text.push_str(&lag::table(&self.lag));
         }
-        for failure in self.lag.iter().filter_map(|spout| spout.failure.as_ref()) {
-            text.push_str(&format!("Lag not known: {failure}\n"));
-        }
         text
     }
 

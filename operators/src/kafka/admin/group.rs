@@ -138,6 +138,7 @@ fn changed(group: &str, what: &str, code: RDKafkaErrorCode, within: std::time::D
         RDKafkaErrorCode::OperationTimedOut => Error::TimedOut {
             what,
             within,
+            brokers: None,
             cause: None,
         },
         // What coordinators say to a stranger while there are members: of the classic protocol,

@@ -316,6 +316,7 @@ impl<'a> Request<'a> {
         Error::TimedOut {
             what: self.what.to_owned(),
             within: self.within,
+            brokers: None,
             cause: None,
         }
     }

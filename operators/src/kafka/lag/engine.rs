@@ -7,7 +7,7 @@ use super::brokers::TopicSettings;
 use super::history::{History, Window};
 use super::row::{Parts, Row};
 use super::sample::{Ages, Progress, Sample, Samples};
-use super::status::judge;
+use super::status::{Status, judge};
 use crate::kafka::admin::TopicPartition;
 
 /// What is known of a spout besides offsets.
@@ -29,6 +29,8 @@ pub struct Engine {
     settings: BTreeMap<String, TopicSettings>,
     histories: BTreeMap<TopicPartition, History>,
     begun: bool,
+    /// The last round failed: the samples are older.
+    old: bool,
 }
 
 impl Engine {
@@ -40,6 +42,7 @@ impl Engine {
             settings: BTreeMap::new(),
             histories: BTreeMap::new(),
             begun: false,
+            old: false,
         }
     }
 
@@ -56,9 +59,11 @@ impl Engine {
         self.settings.clone_from(&ages.settings);
         self.samples = samples;
         self.begun = true;
+        self.old = false;
     }
 
-    /// Notes that a round failed: what was known before stays, and becomes older.
+    /// Notes that a round failed: offsets that were known before stay, and become older; what follows
+    /// from the ends is not known.
     pub fn fail(&mut self, partitions: &[TopicPartition], failure: String) {
         let asked = |partition: &TopicPartition| partitions.contains(partition);
         self.samples
@@ -67,6 +72,7 @@ impl Engine {
         self.histories.retain(|partition, _| asked(partition));
         self.samples.failure = Some(failure);
         self.begun = true;
+        self.old = true;
     }
 
     /// Whether a round has ended, well or not.
@@ -111,10 +117,16 @@ impl Engine {
                     .get(&*partition.topic)
                     .copied()
                     .unwrap_or_default(),
+                heard: !self.old,
                 now_ms,
             };
             let held = circumstances.held.get(partition).map(String::as_str);
             let judged = judge(parts.sample, parts.history, circumstances, held, now_ms);
+            let unheard = self.old || parts.sample.end.is_none();
+            let judged = match self.failure().filter(|_| unheard) {
+                Some(failure) if judged.0 <= Status::NoData => (Status::NoData, failure.to_owned()),
+                _ => judged,
+            };
             Row::of(partition.clone(), &parts, judged)
         });
         rows.collect()

@@ -27,7 +27,8 @@ pub enum Exactness {
 /// The lag of one partition. `None` is unknown; it is never shown as 0, and no figure is negative.
 ///
 /// Offsets and differences of them are those of one moment, `sampled_ms`; then the committed lag is the
-/// sum of read lag, open records and commit debt. Ages are those of now.
+/// sum of read lag, open records and commit debt. Ages are those of now. While the brokers do not answer
+/// the offsets stay as they were, and what follows from the end is not known.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// The partition.
@@ -94,6 +95,8 @@ pub(super) struct Parts<'a> {
     /// What the running spout says now, where one reads the partition.
     pub(super) live: Option<&'a Progress>,
     pub(super) settings: TopicSettings,
+    /// Whether the brokers answered the last time: where it ends by now is not known otherwise.
+    pub(super) heard: bool,
     pub(super) now_ms: i64,
 }
 
@@ -105,6 +108,7 @@ impl Row {
             history: &History::new(Window::default()),
             live: None,
             settings: TopicSettings::default(),
+            heard: true,
             now_ms: 0,
         };
         Self::of(partition, &nothing, (Status::NoData, String::new()))
@@ -121,9 +125,9 @@ impl Row {
         let progress = sample.progress;
         let frontier = progress.and_then(|progress| progress.frontier);
         let next = progress.and_then(|progress| progress.next);
-        let lag = sample.lag();
+        let lag = parts.now(sample.lag());
         let age = parts.age();
-        let rates = history.rates();
+        let rates = parts.now(history.rates());
         let behind_start = behind(sample.start, next.or(sample.committed));
         Self {
             partition,
@@ -140,8 +144,8 @@ impl Row {
                 (Some(0), _) | (_, Some(_)) => Exactness::Exact,
                 _ => Exactness::UpperBound,
             },
-            committed_lag: behind(sample.end, sample.committed).or(sample.empty()),
-            read_lag: behind(sample.end, next),
+            committed_lag: parts.now(behind(sample.end, sample.committed).or(sample.empty())),
+            read_lag: parts.now(behind(sample.end, next)),
             open: behind(next, frontier),
             commit_debt: behind(frontier, sample.committed),
             in_flight: parts.live.map(|live| live.in_flight),
@@ -152,8 +156,11 @@ impl Row {
             headroom_ms: parts.headroom_ms(age),
             incoming: rates.map(|(incoming, _)| incoming),
             outgoing: rates.map(|(_, outgoing)| outgoing),
-            eta: history.eta(),
-            still_ms: history.still_ms(parts.now_ms),
+            eta: parts.now(Some(history.eta())).unwrap_or_default(),
+            still_ms: match history.still_ms(parts.now_ms) {
+                Some(0) => parts.now(Some(0)),
+                still_ms => still_ms,
+            },
             status,
             reason,
         }
@@ -161,6 +168,11 @@ impl Row {
 }
 
 impl Parts<'_> {
+    /// A figure that follows from where the partition ends, unless that is not known any more.
+    fn now<T>(&self, figure: Option<T>) -> Option<T> {
+        figure.filter(|_| self.heard)
+    }
+
     /// The age of the oldest record that is not answered.
     fn age(&self) -> Option<(u64, Exactness)> {
         let since = |ms: i64| u64::try_from(self.now_ms - ms).unwrap_or(0);
@@ -170,7 +182,7 @@ impl Parts<'_> {
             }
             // Nothing is in memory: all that is not answered is what has not been read.
             return match self.sample.end {
-                Some(end) if live.frontier >= Some(end) => Some((0, Exactness::Sampled)),
+                Some(end) if live.frontier >= Some(end) => self.now(Some((0, Exactness::Sampled))),
                 _ => {
                     let unread = self.sample.unread?;
                     let still = live.frontier == self.sample.done();
@@ -179,7 +191,7 @@ impl Parts<'_> {
             };
         }
         if self.sample.lag()? == 0 {
-            return Some((0, Exactness::Sampled));
+            return self.now(Some((0, Exactness::Sampled)));
         }
         let metadata = self.sample.metadata.as_ref();
         let deleted = self.sample.start > self.sample.committed;

@@ -21,8 +21,16 @@ pub struct Sampler {
 
 /// Which partitions are sampled, asked before each round. It may wait.
 pub type Which = Box<dyn Fn(&Admin) -> Result<Vec<TopicPartition>, Error> + Send>;
-/// What a running spout has done; never waits.
-pub type Done = Arc<dyn Fn() -> BTreeMap<TopicPartition, Progress> + Send + Sync>;
+/// The running spout that reads the partitions.
+pub struct Live {
+    /// What it has done; never waits.
+    pub done: Box<dyn Fn() -> BTreeMap<TopicPartition, Progress> + Send>,
+    /// Told after each round why it failed, or `None` when it went well.
+    pub told: Told,
+}
+
+/// Takes what is told of a round.
+pub type Told = Box<dyn Fn(Option<&str>) + Send>;
 
 struct Shared {
     engine: Mutex<Engine>,
@@ -46,7 +54,7 @@ impl Sampler {
         admin: Admin,
         interval: Duration,
         which: Which,
-        done: Option<Done>,
+        live: Option<Live>,
     ) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
             engine: Mutex::new(Engine::new(Window::default())),
@@ -56,7 +64,7 @@ impl Sampler {
         let theirs = Arc::clone(&shared);
         let _ = std::thread::Builder::new()
             .name("kafka-lag".to_owned())
-            .spawn(move || theirs.run(&admin, interval, &which, done.as_ref()))
+            .spawn(move || theirs.run(&admin, interval, &which, live.as_ref()))
             .map_err(|source| Error::System {
                 what: "starting the lag thread".to_owned(),
                 source,
@@ -93,7 +101,7 @@ impl Drop for Sampler {
 }
 
 impl Shared {
-    fn run(&self, admin: &Admin, interval: Duration, which: &Which, done: Option<&Done>) {
+    fn run(&self, admin: &Admin, interval: Duration, which: &Which, live: Option<&Live>) {
         let mut ages = Ages::default();
         let mut settings_due = clock::now() + SETTINGS_LAST;
         loop {
@@ -102,7 +110,10 @@ impl Shared {
                 settings_due = started + SETTINGS_LAST;
                 ages.ask_for_settings_again();
             }
-            self.round(admin, which, done, &mut ages);
+            self.round(admin, which, live, &mut ages);
+            if let Some(live) = live {
+                (live.told)(lock(&self.engine).failure());
+            }
             let due = started + interval;
             loop {
                 let left = due.saturating_duration_since(clock::now());
@@ -113,7 +124,7 @@ impl Shared {
                 if self.waits(left.min(look)) {
                     return;
                 }
-                let others = done.is_some_and(|done| self.has_others(done));
+                let others = live.is_some_and(|live| self.has_others(live));
                 if others || clock::now() >= due {
                     break;
                 }
@@ -128,29 +139,24 @@ impl Shared {
         *waited.map_or_else(|poisoned| poisoned.into_inner().0, |(stop, _)| stop)
     }
 
-    /// Whether the running spout reads a partition that was not sampled, or none was.
-    fn has_others(&self, done: &Done) -> bool {
+    /// Whether the running spout reads a partition that was not sampled.
+    fn has_others(&self, live: &Live) -> bool {
         let engine = lock(&self.engine);
         // A failed round is repeated in its turn.
         if engine.failure().is_some() {
             return false;
         }
-        let mut known = engine.partitions().peekable();
-        if known.peek().is_none() {
-            // A round without partitions asks nothing, and serves what the client reports meanwhile.
-            return true;
-        }
-        let mut assigned = done().into_keys();
+        let mut known = engine.partitions();
+        let mut assigned = (live.done)().into_keys();
         assigned.any(|partition| !known.any(|known| *known == partition))
     }
 
-    fn round(&self, admin: &Admin, which: &Which, done: Option<&Done>, ages: &mut Ages) {
-        let nothing: Done = Arc::new(BTreeMap::new);
-        let done = done.unwrap_or(&nothing);
+    fn round(&self, admin: &Admin, which: &Which, live: Option<&Live>, ages: &mut Ages) {
+        let done = || live.map_or_else(BTreeMap::new, |live| (live.done)());
         let (partitions, taken) = match which(admin) {
             Ok(partitions) => {
                 let transactions = !admin.reads_uncommitted();
-                let taken = sample(admin, &partitions, transactions, &**done, ages);
+                let taken = sample(admin, &partitions, transactions, &done, ages);
                 (Some(partitions), taken)
             }
             Err(error) => (None, Err(error)),

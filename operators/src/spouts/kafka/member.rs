@@ -88,7 +88,7 @@ impl Member {
                 CONNECTION,
                 (|s| matches!(s, Subject::Connection)) as fn(&Subject) -> bool,
             ),
-            (GROUP, |s| matches!(s, Subject::Group)),
+            (GROUP, |s| matches!(s, Subject::Group | Subject::Membership)),
             (TOPIC, |s| {
                 matches!(s, Subject::Topic(_) | Subject::Partition(_))
             }),

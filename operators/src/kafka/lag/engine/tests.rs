@@ -228,19 +228,51 @@ async fn what_is_held_has_a_row_and_what_others_read_has_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn brokers_that_are_away_make_figures_old_and_then_unknown() {
+async fn while_brokers_are_away_offsets_become_old_and_what_follows_from_the_end_is_unknown() {
     let mut world = World::new(Log::new([1; 5]).committed(5, ""));
-    let sampled = world.sampled().sampled_ms;
+    world.progress.set(running(5, 5, None));
+    world.round();
+    tokio::time::advance(std::time::Duration::from_secs(5)).await;
+    let known = world.sampled();
+    assert_eq!((known.lag, known.status), (Some(0), Status::Ok));
+    assert_eq!((known.age_ms, known.still_ms), (Some(0), Some(0)));
+    assert_eq!((known.incoming, known.eta), (Some(0.0), Eta::Seconds(0.0)));
+
     *world.brokers.away.borrow_mut() = true;
-    tokio::time::advance(std::time::Duration::from_secs(30)).await;
+    tokio::time::advance(std::time::Duration::from_secs(5)).await;
+    let row = world.sampled();
+    assert_eq!(world.engine.failure(), Some("the brokers are away"));
+    assert_eq!((row.sampled_ms, row.end), (known.sampled_ms, Some(5)));
+    assert_eq!((row.lag, row.lag_exactness), (None, Exactness::Unknown));
+    assert_eq!((row.committed_lag, row.read_lag), (None, None));
+    assert_eq!((row.age_ms, row.still_ms), (None, None));
+    assert_eq!(
+        (row.incoming, row.outgoing, row.eta),
+        (None, None, Eta::Unknown)
+    );
+    let why = "the brokers are away".to_owned();
+    assert_eq!((row.status, row.reason), (Status::NoData, why));
+
+    *world.brokers.away.borrow_mut() = false;
+    let row = world.sampled();
+    assert_eq!((row.lag, row.status), (Some(0), Status::Ok));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_memory_and_what_stands_still_stays_known_while_brokers_are_away() {
+    let now = clock::unix_ms();
+    let mut world = World::new(Log::new([now; 10]).committed(0, ""));
+    world.progress.set(running(0, 10, Some(now)));
+    world.round();
+    *world.brokers.away.borrow_mut() = true;
+    tokio::time::advance(std::time::Duration::from_secs(400)).await;
     let row = world.sampled();
     assert_eq!(
-        (row.sampled_ms, row.lag, row.status),
-        (sampled, Some(0), Status::Ok)
+        (row.age_ms, row.age_exactness),
+        (Some(400_000), Exactness::Exact)
     );
-    assert_eq!(world.engine.failure(), Some("the brokers are away"));
-    tokio::time::advance(std::time::Duration::from_secs(31)).await;
-    assert_eq!(world.sampled().status, Status::NoData);
+    assert_eq!((row.still_ms, row.open), (Some(400_000), Some(10)));
+    assert_eq!((row.lag, row.status), (None, Status::NoData));
 }
 
 #[tokio::test(start_paused = true)]
