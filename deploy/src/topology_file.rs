@@ -85,14 +85,7 @@ impl TopologyFile {
     /// Plans the topology for `cores` lanes unless it says how many. Refused with every problem of the
     /// file and of its components.
     pub fn plan(&self, registry: &Registry, cores: usize) -> Result<Plan, Refused> {
-        plan_after(
-            self.problems.clone(),
-            &self.spec,
-            registry,
-            cores,
-            &self.spec.directory,
-        )
-        .map_err(|problems| self.refuse(problems))
+        self.plan_part(&self.spec, registry, cores)
     }
 
     /// As [`TopologyFile::plan`], for a part of the topology that was made of its specification.
@@ -102,9 +95,14 @@ impl TopologyFile {
         registry: &Registry,
         cores: usize,
     ) -> Result<Plan, Refused> {
-        let directory = self.path.parent().unwrap_or(FilePath::new(""));
-        plan_after(self.problems.clone(), part, registry, cores, directory)
-            .map_err(|problems| self.refuse(problems))
+        plan_after(
+            self.problems.clone(),
+            part,
+            registry,
+            cores,
+            &self.spec.directory,
+        )
+        .map_err(|problems| self.refuse(problems))
     }
 
     /// Makes the answer out of the file's problems and `more`, which commands find on their own.
