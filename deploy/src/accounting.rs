@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use isobar_topology::{Account, Running};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::output::{Table, number};
 
 /// The account of a whole topology.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Accounting {
     /// The topology's name.
     pub topology: String,
@@ -19,7 +19,7 @@ pub struct Accounting {
 }
 
 /// The account of a spout.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SpoutAccount {
     /// Its id.
     pub spout: String,
@@ -31,14 +31,14 @@ pub struct SpoutAccount {
 }
 
 /// The account of a partition.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PartitionAccount {
     /// The topic.
     pub topic: String,
     /// The partition's number.
     pub partition: i32,
     /// The topic was deleted and created again since: this is the account of the former one.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub former: bool,
     /// What became of its records.
     #[serde(flatten)]
@@ -51,7 +51,7 @@ pub struct PartitionAccount {
 
 /// What became of records, in records. `read` is the sum of `delivered`, `already_present`, `dropped`,
 /// `dead_lettered`, `handed_back` and `in_flight`; `difference` is what is missing to that.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
     /// Handed out by the spout.
     pub read: u64,

@@ -6,6 +6,7 @@
 mod demo;
 mod lag;
 mod listener;
+mod page;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -117,7 +118,11 @@ impl Server {
 }
 
 /// Paths with what they answer.
-const PATHS: [(&str, &str); 7] = [
+const PATHS: [(&str, &str); 9] = [
+    (
+        "/",
+        "in a browser, a page that shows all of this as it changes",
+    ),
     ("/metrics", "metrics in the text format of Prometheus"),
     ("/healthz", "200 while the process and its lanes are alive"),
     (
@@ -132,7 +137,14 @@ const PATHS: [(&str, &str); 7] = [
         "/lag",
         "how far the spouts are behind, by partition, and what that means",
     ),
-    ("/statistics", "numbers: bolts, in flight, memory, CPU"),
+    (
+        "/history",
+        "the lag of the last hour, by spout and partition; ?after_ms=TIME for what came later",
+    ),
+    (
+        "/statistics",
+        "numbers: rates, bolts, edges, the bottleneck, in flight, memory, CPU",
+    ),
     (
         "/diagnostics",
         "facts: version, configuration, plan, lanes, what is wrong",
@@ -141,7 +153,7 @@ const PATHS: [(&str, &str); 7] = [
 
 fn router(observer: Arc<Observer>) -> Router {
     Router::new()
-        .route("/", get(index))
+        .merge(page::routes())
         .route("/metrics", get(serve_metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))

@@ -4,7 +4,7 @@
 //! What is unknown is null or `?`, and so is every sum that it is part of.
 
 mod figures;
-mod pressure;
+pub(crate) mod pressure;
 mod table;
 
 use std::sync::Arc;
@@ -147,4 +147,4 @@ fn told(source: &Source, lag: Lag) -> SpoutLag {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,6 +3,7 @@
 //! [`main_with`] is the whole program for any set of types of operators.
 
 pub mod accounting;
+pub mod bottleneck;
 pub mod cli;
 pub mod command;
 pub mod configuration;
@@ -12,6 +13,7 @@ pub mod env_file;
 pub mod environment;
 pub mod exit;
 pub mod generate;
+pub mod history;
 pub mod http;
 pub mod lag;
 pub mod logging;
@@ -21,6 +23,7 @@ pub mod output;
 pub mod plan_document;
 pub mod process;
 pub mod progress;
+pub mod rates;
 pub mod readiness;
 pub mod reference;
 mod secrets;

@@ -2,14 +2,17 @@
 //! report take their numbers from.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use isobar_topology::{Running, clock};
 use serde_json::Value;
 
 use crate::accounting::Accounting;
+use crate::history::{History, HistoryDocument};
 use crate::lag::Watches;
 use crate::metrics::{self, Recorder};
 use crate::plan_document::PlanDocument;
+use crate::rates::{Rates, Recent};
 use crate::readiness;
 use crate::statistics::Statistics;
 
@@ -29,6 +32,8 @@ pub struct Observer {
     pub lag: Watches,
     /// What is exported of the lag.
     pub metrics: metrics::lag::Options,
+    rates: Mutex<Rates>,
+    history: Mutex<History>,
     stopping: AtomicBool,
 }
 
@@ -49,6 +54,8 @@ impl Observer {
             recorder,
             lag,
             metrics: metrics::lag::Options::default(),
+            rates: Mutex::default(),
+            history: Mutex::default(),
             stopping: AtomicBool::new(false),
         }
     }
@@ -75,7 +82,23 @@ impl Observer {
 
     /// The numbers of now.
     pub fn statistics(&self) -> Statistics {
-        Statistics::of(&self.running, &self.lag)
+        Statistics::of(self)
+    }
+
+    /// Looks at what moves, for rates and the history; to be called often.
+    pub fn look(&self) {
+        lock(&self.rates).look(&self.running);
+        lock(&self.history).look(|| self.lag.read(&self.running));
+    }
+
+    /// How fast records move just now; `None` before [`Observer::look`] has seen them move.
+    pub fn recent(&self) -> Option<Recent> {
+        lock(&self.rates).recent(self.running.graph().lanes)
+    }
+
+    /// The lag of the last hour after a time in ms since 1970.
+    pub fn history(&self, after_ms: i64) -> HistoryDocument {
+        lock(&self.history).after(after_ms)
     }
 
     /// Why it does not read as it should; empty when it does.
@@ -94,4 +117,9 @@ impl Observer {
             false => readiness::stuck(&self.running),
         }
     }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What a panic left behind is at worst a look that is missing.
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }

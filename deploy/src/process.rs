@@ -3,7 +3,7 @@
 use std::fs;
 
 /// Memory and CPU time of this process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Process {
     /// Resident memory in bytes.
     pub resident_bytes: Option<u64>,

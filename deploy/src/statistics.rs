@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use isobar_topology::Running;
-use serde::Serialize;
+use isobar_topology::Latency;
+use serde::{Deserialize, Serialize};
 
-use crate::lag::{SpoutLag, Watches};
+use crate::bottleneck::{self, Bottleneck};
+use crate::lag::SpoutLag;
+use crate::observer::Observer;
 use crate::output::{Table, number};
 use crate::process::Process;
 
 /// The numbers of a whole topology.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Statistics {
     /// The topology's name.
     pub topology: String,
@@ -18,6 +20,10 @@ pub struct Statistics {
     pub spouts: Vec<SpoutNumbers>,
     /// By bolt, in the order of processing.
     pub bolts: Vec<BoltNumbers>,
+    /// By edge, in the order of the plan.
+    pub edges: Vec<EdgeNumbers>,
+    /// What holds records up; null while they get on freely.
+    pub bottleneck: Option<Bottleneck>,
     /// Lag by Kafka spout, of the partitions that this process reads.
     pub lag: Vec<SpoutLag>,
     /// What the process takes.
@@ -25,10 +31,17 @@ pub struct Statistics {
 }
 
 /// What a spout has in flight.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SpoutNumbers {
     /// Its id.
     pub spout: String,
+    /// Records per second that it read, over the last ten seconds; null just after the start.
+    pub records_per_second: Option<f64>,
+    /// Half of the records that were settled in these ten seconds took at most so long, by the bounds of the
+    /// histogram in `/metrics`; null without any, and above the last bound.
+    pub half_within_seconds: Option<f64>,
+    /// The same of 99 %.
+    pub most_within_seconds: Option<f64>,
     /// Records in flight.
     pub in_flight_records: usize,
     /// Their bytes: of whole batches, until the last record of a batch is settled.
@@ -38,11 +51,11 @@ pub struct SpoutNumbers {
     /// Bytes in flight before it waits.
     pub in_flight_bytes_max: usize,
     /// What its type counts besides.
-    pub counters: BTreeMap<&'static str, u64>,
+    pub counters: BTreeMap<String, u64>,
 }
 
 /// What a bolt did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BoltNumbers {
     /// Its id.
     pub bolt: String,
@@ -50,28 +63,56 @@ pub struct BoltNumbers {
     pub batches: u64,
     /// Records taken, those sent again included.
     pub records: u64,
+    /// Records per second, over the last ten seconds; null just after the start.
+    pub records_per_second: Option<f64>,
     /// Records that it rejected.
     pub rejected: u64,
+    /// The same by the class of the reason.
+    pub rejected_by_class: BTreeMap<String, u64>,
     /// Calls that ended in an error or a panic.
     pub failures: u64,
     /// Times that it was made anew after a panic.
     pub restarts: u64,
     /// Time inside of it, over all lanes.
     pub busy_seconds: f64,
+    /// The part of the time of all lanes that was spent inside of it in the last ten seconds, from 0 to 1; null
+    /// while that is not known.
+    pub busy_share: Option<f64>,
     /// Batches that wait for it; null for a bolt without a queue.
     pub waiting_batches: Option<usize>,
+    /// Batches that may wait for it over all lanes; null for a bolt without a queue.
+    pub waiting_batches_max: Option<usize>,
     /// What its type counts besides.
-    pub counters: BTreeMap<&'static str, u64>,
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// What went along an edge.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EdgeNumbers {
+    /// The stream: `parse` or `route.errors`.
+    pub from: String,
+    /// The bolt.
+    pub to: String,
+    /// Records, those sent again included.
+    pub records: u64,
+    /// Records per second, over the last ten seconds; null just after the start.
+    pub records_per_second: Option<f64>,
 }
 
 impl Statistics {
     /// Takes the numbers; each is right on its own.
-    pub fn of(running: &Running, lag: &Watches) -> Self {
+    pub fn of(observer: &Observer) -> Self {
+        let running = &observer.running;
         let graph = running.graph();
+        let recent = observer.recent();
+        let recent = recent.as_ref();
         let spouts = graph.spouts.iter().enumerate().map(|(spout, node)| {
             let (records, bytes) = running.in_flight(spout);
             SpoutNumbers {
                 spout: node.id.to_string(),
+                records_per_second: recent.map(|recent| recent.read[spout]),
+                half_within_seconds: recent.and_then(|recent| within(&recent.latency[spout], 0.5)),
+                most_within_seconds: recent.and_then(|recent| within(&recent.latency[spout], 0.99)),
                 in_flight_records: records,
                 in_flight_bytes: bytes,
                 in_flight_records_max: node.max_in_flight_records,
@@ -81,23 +122,40 @@ impl Statistics {
         });
         let bolts = graph.bolts.iter().enumerate().map(|(bolt, node)| {
             let counts = running.bolt(bolt);
+            let rejected = running.rejected(bolt).into_iter();
+            let waiting = running.waiting(bolt);
             BoltNumbers {
                 bolt: node.id.to_string(),
                 batches: counts.batches,
                 records: counts.records,
+                records_per_second: recent.map(|recent| recent.taken[bolt]),
                 rejected: counts.rejected,
+                rejected_by_class: rejected.map(|(class, n)| (class.to_owned(), n)).collect(),
                 failures: counts.failures,
                 restarts: counts.restarts,
                 busy_seconds: counts.busy.as_secs_f64(),
-                waiting_batches: running.waiting(bolt),
+                busy_share: recent.and_then(|recent| recent.busy[bolt]),
+                waiting_batches: waiting,
+                waiting_batches_max: waiting.map(|_| graph.queue_batches * graph.lanes),
                 counters: values(running.bolt_counters(bolt)),
             }
         });
+        let planned = observer.plan.edges.iter().zip(running.edge_records());
+        let edges = planned
+            .enumerate()
+            .map(|(number, (edge, records))| EdgeNumbers {
+                from: edge.from.clone(),
+                to: edge.to.clone(),
+                records,
+                records_per_second: recent.map(|recent| recent.edges[number]),
+            });
         Self {
             topology: graph.name.clone(),
             spouts: spouts.collect(),
             bolts: bolts.collect(),
-            lag: lag.read(running),
+            edges: edges.collect(),
+            bottleneck: bottleneck::find(running, recent),
+            lag: observer.lag.read(running),
             process: Process::now(),
         }
     }
@@ -119,7 +177,7 @@ impl Statistics {
         let bolts = self.bolts.iter().map(|bolt| (&bolt.bolt, &bolt.counters));
         for (id, counters) in spouts.chain(bolts) {
             for (name, value) in counters.iter().filter(|(_, value)| **value > 0) {
-                own.row([id.clone(), (*name).to_owned(), number(*value)]);
+                own.row([id.clone(), name.clone(), number(*value)]);
             }
         }
         if !own.is_empty() {
@@ -130,7 +188,13 @@ impl Statistics {
     }
 }
 
-fn values(counters: Vec<(&'static str, &'static str, u64)>) -> BTreeMap<&'static str, u64> {
+fn values(counters: Vec<(&'static str, &'static str, u64)>) -> BTreeMap<String, u64> {
     let counters = counters.into_iter();
-    counters.map(|(name, _, value)| (name, value)).collect()
+    counters
+        .map(|(name, _, value)| (name.to_owned(), value))
+        .collect()
+}
+
+fn within(latency: &Latency, part: f64) -> Option<f64> {
+    latency.within_ms(part).map(|ms| ms as f64 / 1000.0)
 }

@@ -17,6 +17,7 @@ mod long;
 mod offsets;
 mod outage;
 mod outcomes;
+mod page;
 mod readme;
 mod replay;
 mod replicas;

@@ -16,6 +16,7 @@ prerequisites=(
     "rsyslog|command -v rsyslogd|rsyslog"
     "rsyslog's Kafka output|rsyslog_has omkafka|rsyslog-kafka"
     "Prometheus|command -v prometheus|prometheus"
+    "Chromium (the page)|command -v chromium|chromium"
     "promtool|command -v promtool|prometheus"
     "Valgrind (counts instructions)|command -v valgrind|valgrind"
 )

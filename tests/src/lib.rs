@@ -3,6 +3,7 @@
 //! Everything here blocks the calling thread and returns `anyhow::Result`, so that a suite reads as a
 //! list of steps; the library crates never depend on it.
 
+pub mod browser;
 pub mod bulk_server;
 pub mod figures;
 pub mod http;

@@ -67,6 +67,7 @@ impl Run<'_> {
                 self.observer.recorder.upkeep();
                 upkeep = clock::now() + Recorder::UPKEEP_INTERVAL;
             }
+            self.observer.look();
             let account = self.observer.accounting();
             let elsewhere = running.health().progress();
             let still_for = progress.still_for(&account, elsewhere);

@@ -4,22 +4,36 @@ use std::collections::BTreeSet;
 
 use isobar_topology::{Output, Running, Target};
 
+/// What keeps a spout from handing out more.
+pub(crate) struct Pressure {
+    /// The bolt, by its number, where it can be told.
+    pub(crate) bolt: Option<usize>,
+    /// Why, without the bolt's name.
+    pub(crate) text: String,
+}
+
 /// The bolt downstream of a spout that does not take enough, and why, in a sentence; `None` when nothing
 /// says so.
-///
+pub(super) fn blocked(running: &Running, spout: usize) -> Option<String> {
+    let Pressure { bolt, text } = on(running, spout)?;
+    Some(match bolt {
+        Some(bolt) => format!("{}: {text}", running.graph().bolts[bolt].id),
+        None => text,
+    })
+}
+
 /// A bolt that says what it waits for comes first. Otherwise, while as much is in flight as may be, it
 /// is the bolt for which most batches wait.
-pub(super) fn blocked(running: &Running, spout: usize) -> Option<String> {
+pub(crate) fn on(running: &Running, spout: usize) -> Option<Pressure> {
     let bolts = downstream(running, spout);
     let graph = running.graph();
-    let conditions = running.health().conditions();
-    let of_bolts = conditions.iter().find(|condition| {
-        let mut ids = bolts.iter().map(|bolt| &graph.bolts[*bolt].id);
-        ids.any(|id| **id == *condition.component)
-    });
-    if let Some(condition) = of_bolts {
-        let (bolt, kind, text) = (&condition.component, condition.kind, &condition.text);
-        return Some(format!("{bolt}: {kind}: {text}"));
+    for condition in running.health().conditions() {
+        let mut ids = bolts.iter().copied();
+        let bolt = ids.find(|bolt| *graph.bolts[*bolt].id == *condition.component);
+        if bolt.is_some() {
+            let text = format!("{}: {}", condition.kind, condition.text);
+            return Some(Pressure { bolt, text });
+        }
     }
     let node = &graph.spouts[spout];
     let (records, bytes) = running.in_flight(spout);
@@ -28,21 +42,24 @@ pub(super) fn blocked(running: &Running, spout: usize) -> Option<String> {
     }
     let waiting = bolts
         .iter()
-        .filter_map(|bolt| Some((running.waiting(*bolt)?, bolt)));
-    match waiting.max().filter(|(batches, _)| *batches > 0) {
-        Some((batches, bolt)) => Some(format!(
-            "{}: {batches} batches wait for it and no more may be in flight",
-            graph.bolts[*bolt].id
-        )),
-        None => Some(format!(
-            "the bolts of {} take no more: {records} records are in flight",
-            node.id
-        )),
-    }
+        .filter_map(|bolt| Some((running.waiting(*bolt)?, *bolt)));
+    Some(match waiting.max().filter(|(batches, _)| *batches > 0) {
+        Some((batches, bolt)) => Pressure {
+            bolt: Some(bolt),
+            text: format!("{batches} batches wait for it and no more may be in flight"),
+        },
+        None => Pressure {
+            bolt: None,
+            text: format!(
+                "the bolts of {} take no more: {records} records are in flight",
+                node.id
+            ),
+        },
+    })
 }
 
 /// The bolts that records of a spout reach.
-fn downstream(running: &Running, spout: usize) -> BTreeSet<usize> {
+pub(crate) fn downstream(running: &Running, spout: usize) -> BTreeSet<usize> {
     let graph = running.graph();
     let mut found = BTreeSet::new();
     let mut open: Vec<&Target> = graph.spouts[spout].out.iter().collect();

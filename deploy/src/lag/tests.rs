@@ -21,7 +21,7 @@ fn spec_with(brokers: &str) -> Spec {
     Spec::read(&Node::from_json(&file)).expect("sound")
 }
 
-fn row(partition: i32, lag: Option<u64>, age_ms: Option<u64>) -> Row {
+pub(crate) fn row(partition: i32, lag: Option<u64>, age_ms: Option<u64>) -> Row {
     Row {
         start: Some(0),
         end: Some(1_000),
@@ -39,7 +39,7 @@ fn row(partition: i32, lag: Option<u64>, age_ms: Option<u64>) -> Row {
     }
 }
 
-fn lag(rows: Vec<Row>) -> SpoutLag {
+pub(crate) fn lag(rows: Vec<Row>) -> SpoutLag {
     lag_with(rows, None)
 }
 

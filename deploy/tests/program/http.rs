@@ -16,7 +16,7 @@ use isobar::observer::Observer;
 use isobar::plan_document::PlanDocument;
 use isobar::{Outside, TopologyFile};
 use serde_json::{Value, json};
-use testkit::http::{Response, get, request};
+use testkit::http::{Response, get, request, request_with};
 use testkit::wait;
 
 use crate::support::registry;
@@ -345,6 +345,8 @@ fn metric_names_follow_the_rules_of_prometheus() {
 fn unknown_paths_and_methods_are_refused_in_words() {
     let served = Served::start(WAITING);
     assert!(served.get("/").text().contains("/readyz       200 while"));
+    assert_eq!(served.get("/history?after_ms=x").status, 400);
+    assert_eq!(served.json("/history")["times_ms"], json!([]));
     let missing = served.get("/acounting");
     assert_eq!(missing.status, 404);
     assert!(
@@ -355,6 +357,91 @@ fn unknown_paths_and_methods_are_refused_in_words() {
     let body = Some(("text/plain", &b"x"[..]));
     let posted = request(&served.address, "POST", "/accounting", body, SOON).expect("an answer");
     assert_eq!(posted.status, 405);
+}
+
+#[test]
+fn browsers_get_a_page_that_loads_nothing_from_elsewhere() {
+    let served = Served::start(WAITING);
+    let accept = [("accept", "text/html,*/*;q=0.8")];
+    let page = request_with(&served.address, "GET", "/", &accept, SOON).expect("an answer");
+    assert_eq!(
+        page.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    let html = page.text();
+    let links = html.split("href=\"").chain(html.split("src=\"")).skip(1);
+    let links = links.filter_map(|rest| rest.split('"').next());
+    let links: Vec<&str> = links.filter(|link| !link.starts_with(['<', '#'])).collect();
+    assert!(
+        links.contains(&"page.js") && links.contains(&"page.css"),
+        "{links:?}"
+    );
+    for link in links {
+        let found = served.get(&format!("/{link}"));
+        assert!(
+            matches!(found.status, 200 | 503),
+            "{link}: {}",
+            found.status
+        );
+        // The one address of a name space of XML is loaded by nobody.
+        let text = found.text().replace("http://www.w3.org/2000/svg", "");
+        assert!(
+            !text.contains("://") || link.ends_with("diagnostics"),
+            "{link}"
+        );
+    }
+    for part in ["/page.js", "/page.css", "/icon.svg"] {
+        let answer = served.get(part);
+        let policy = answer.header("content-security-policy").unwrap_or_default();
+        assert!(
+            policy.starts_with("default-src 'none'; script-src 'self';"),
+            "{policy}"
+        );
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    }
+}
+
+#[test]
+fn rates_are_unknown_at_first_and_of_the_last_seconds_then() {
+    let served = Served::start(WAITING);
+    let _ = served.settle(190);
+    let first = served.json("/statistics");
+    assert_eq!(first["bolts"][0]["records_per_second"], Value::Null);
+    let statistics = wait::until("a second look", SOON, || {
+        served.observer.look();
+        let statistics = served.json("/statistics");
+        anyhow::ensure!(!statistics["bolts"][0]["busy_share"].is_null(), "one look");
+        Ok(statistics)
+    });
+    let statistics = statistics.expect("a second later");
+    assert_eq!(statistics["bolts"][0]["records_per_second"], 0.0);
+    assert_eq!(
+        statistics["bolts"][0]["rejected_by_class"],
+        json!({"odd": 94})
+    );
+    assert_eq!(statistics["bolts"][1]["waiting_batches_max"], 8);
+    assert_eq!(statistics["bottleneck"], Value::Null);
+    let edges = statistics["edges"].as_array().expect("a list").iter();
+    let records: Vec<_> = edges
+        .map(|e| (e["from"].as_str(), e["to"].as_str(), e["records"].as_u64()))
+        .collect();
+    let expected = [
+        ("in", "odd", 190),
+        ("odd", "count", 96),
+        ("odd.rejected", "dead_letter", 94),
+        ("count", "drop", 96),
+    ];
+    let expected = expected.map(|(from, to, n)| (Some(from), Some(to), Some(n)));
+    assert_eq!(records, expected);
+
+    let health = served.observer.running.health();
+    health.set("drop", "held", "the index is closed");
+    let bottleneck = served.json("/statistics")["bottleneck"].clone();
+    assert_eq!(
+        bottleneck,
+        json!({"bolt": "drop", "reason": "held: the index is closed"})
+    );
 }
 
 #[test]

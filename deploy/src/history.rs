@@ -1,0 +1,216 @@
+//! The lag of the last hour, kept by the program so that a page that is opened or reloaded shows it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use isobar_topology::clock::{self, Instant};
+use serde::Serialize;
+
+use crate::lag::SpoutLag;
+
+/// Between two points.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// Points that are kept: those of an hour.
+const KEPT: usize = 361;
+/// Lines that are kept, of spouts and partitions, in the order in which they came up: beyond that only
+/// spouts tell. With 40 bytes for each point at most 3 MB in all.
+const LINES_MAX: usize = 200;
+
+/// The lag of the last hour.
+#[derive(Default)]
+pub struct History {
+    lines: Vec<Line>,
+    samples: VecDeque<Sample>,
+    last: Option<Instant>,
+}
+
+/// What a line is about: a spout, or one of its partitions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Line {
+    spout: String,
+    /// Null for all partitions of the spout together.
+    topic: Option<String>,
+    partition: Option<i32>,
+}
+
+struct Sample {
+    at_ms: i64,
+    /// By line; lines that came up later have none here.
+    points: Vec<Point>,
+}
+
+/// What is unknown is `None`.
+#[derive(Clone, Copy, Debug, Default)]
+struct Point {
+    lag: Option<u64>,
+    oldest_age_seconds: Option<f32>,
+    incoming_per_second: Option<f32>,
+    outgoing_per_second: Option<f32>,
+}
+
+/// The history as `/history` writes it: by line, a value for each time, null where it is unknown.
+#[derive(Debug, Serialize)]
+pub struct HistoryDocument {
+    version: u32,
+    interval_seconds: u64,
+    /// In ms since 1970, ascending.
+    times_ms: Vec<i64>,
+    lines: Vec<LineDocument>,
+}
+
+#[derive(Debug, Serialize)]
+struct LineDocument {
+    #[serde(flatten)]
+    line: Line,
+    lag: Vec<Option<u64>>,
+    oldest_age_seconds: Vec<Option<f64>>,
+    incoming_per_second: Vec<Option<f64>>,
+    outgoing_per_second: Vec<Option<f64>>,
+}
+
+impl History {
+    /// Adds a point for each line, unless it did so just now; to be called often. Asks for the lag only
+    /// when it needs it.
+    pub fn look(&mut self, lag: impl FnOnce() -> Vec<SpoutLag>) {
+        let now = clock::now();
+        if self.last.is_some_and(|last| now < last + INTERVAL) {
+            return;
+        }
+        let lag = lag();
+        // Before the first answer of the brokers there is nothing to tell.
+        if lag.iter().all(|spout| spout.partitions.is_empty()) && self.samples.is_empty() {
+            return;
+        }
+        self.last = Some(now);
+        if self.samples.len() == KEPT {
+            let _ = self.samples.pop_front();
+        }
+        let mut points = vec![Point::default(); self.lines.len()];
+        for spout in &lag {
+            self.add(&mut points, Line::of(spout), Point::of_spout(spout));
+        }
+        for spout in &lag {
+            for one in &spout.partitions {
+                let line = Line {
+                    topic: Some(one.topic.clone()),
+                    partition: Some(one.partition),
+                    ..Line::of(spout)
+                };
+                let point = Point {
+                    lag: one.lag,
+                    oldest_age_seconds: short(one.oldest_age_seconds),
+                    incoming_per_second: short(one.incoming_per_second),
+                    outgoing_per_second: short(one.outgoing_per_second),
+                };
+                self.add(&mut points, line, point);
+            }
+        }
+        let at_ms = clock::unix_ms();
+        self.samples.push_back(Sample { at_ms, points });
+    }
+
+    /// Everything after a time in ms since 1970.
+    pub fn after(&self, ms: i64) -> HistoryDocument {
+        let samples = || self.samples.iter().filter(move |sample| sample.at_ms > ms);
+        let lines = self.lines.iter().enumerate().map(|(number, line)| {
+            let points =
+                || samples().map(move |s| s.points.get(number).copied().unwrap_or_default());
+            let tenths = |figure: fn(&Point) -> Option<f32>| {
+                let values = points().map(move |point| figure(&point));
+                let rounded = |value: f32| (f64::from(value) * 10.0).round() / 10.0;
+                values.map(|value| value.map(rounded)).collect()
+            };
+            LineDocument {
+                line: line.clone(),
+                lag: points().map(|point| point.lag).collect(),
+                oldest_age_seconds: tenths(|point| point.oldest_age_seconds),
+                incoming_per_second: tenths(|point| point.incoming_per_second),
+                outgoing_per_second: tenths(|point| point.outgoing_per_second),
+            }
+        });
+        HistoryDocument {
+            version: 1,
+            interval_seconds: INTERVAL.as_secs(),
+            times_ms: samples().map(|sample| sample.at_ms).collect(),
+            lines: lines.collect(),
+        }
+    }
+
+    fn add(&mut self, points: &mut Vec<Point>, line: Line, point: Point) {
+        match self.lines.iter().position(|known| *known == line) {
+            Some(number) => points[number] = point,
+            None if self.lines.len() < LINES_MAX => {
+                self.lines.push(line);
+                points.push(point);
+            }
+            None => {}
+        }
+    }
+}
+
+impl Line {
+    fn of(spout: &SpoutLag) -> Self {
+        Self {
+            spout: spout.spout.clone(),
+            topic: None,
+            partition: None,
+        }
+    }
+}
+
+impl Point {
+    fn of_spout(spout: &SpoutLag) -> Self {
+        Self {
+            lag: spout.lag,
+            oldest_age_seconds: short(spout.oldest_age_seconds),
+            incoming_per_second: short(spout.incoming_per_second),
+            outgoing_per_second: short(spout.outgoing_per_second),
+        }
+    }
+}
+
+/// Precise enough for a plot.
+fn short(value: Option<f64>) -> Option<f32> {
+    value.map(|value| value as f32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lag::tests::{lag as spout, row};
+
+    #[tokio::test(start_paused = true)]
+    async fn an_hour_is_kept_and_what_is_unknown_is_no_number() {
+        let mut history = History::default();
+        history.look(Vec::new);
+        assert_eq!(history.after(0).times_ms.len(), 0, "nothing is known yet");
+        for round in 0..400 {
+            let all = if round < 395 { 1 } else { 2 };
+            let partitions = (0..all)
+                .map(|number| row(number, Some(round), Some(0)))
+                .collect();
+            history.look(|| vec![spout(partitions)]);
+            history.look(|| unreachable!("it looked just now"));
+            tokio::time::advance(INTERVAL).await;
+        }
+        let document = history.after(0);
+        assert_eq!(document.times_ms.len(), KEPT);
+        let names: Vec<_> = document.lines.iter().map(|l| l.line.partition).collect();
+        assert_eq!(names, [None, Some(0), Some(1)]);
+        assert_eq!(document.lines[1].lag.last(), Some(&Some(399)));
+        assert_eq!(document.lines[2].lag[KEPT - 6..KEPT - 4], [None, Some(395)]);
+        let newer = history.after(document.times_ms[KEPT - 3]);
+        assert_eq!(newer.times_ms, document.times_ms[KEPT - 2..]);
+        assert_eq!(newer.lines[0].lag, [Some(796), Some(798)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lines_have_a_bound_and_spouts_come_first() {
+        let mut history = History::default();
+        let partitions = (0..2 * LINES_MAX as i32).map(|number| row(number, Some(1), Some(0)));
+        history.look(|| vec![spout(partitions.collect())]);
+        let document = history.after(0);
+        assert_eq!(document.lines.len(), LINES_MAX);
+        assert_eq!(document.lines[0].lag, [Some(2 * LINES_MAX as u64)]);
+    }
+}

@@ -1,0 +1,99 @@
+// The answer at a glance: does it keep up, and if not, why.
+
+/** Tone and sentence, of the worst that is known. */
+function judge({ statistics, accounting, diagnostics }) {
+  const { difference, lost } = accounting.total;
+  if (difference !== 0) {
+    return ["bad", "Not all is accounted for", `${number(difference)} records that were read are in no term of the account. This is a bug: report it.`];
+  }
+  if (lost > 0) {
+    return ["bad", "Records are lost", `${number(lost)} were deleted at the source before they were read.`];
+  }
+  const worst = worstSpout(statistics.lag);
+  const { reasons } = diagnostics;
+  const of = statistics.lag.length > 1 ? `${worst?.spout}: ` : "";
+  const status = () => [tone(worst.status), capital(said(worst.status)), of + worst.reason];
+  if (worst && ["bad", "warn"].includes(tone(worst.status))) return status();
+  if (reasons.length > 0) {
+    const more = reasons.length > 1 ? ` And ${reasons.length - 1} more, below.` : "";
+    return ["warn", "Not as it should be", reasons[0] + more];
+  }
+  if (worst && worst.status !== "OK") return status();
+  if (!worst) return ["ok", "It runs", "Nothing is wrong. No spout reads Kafka, so there is no lag."];
+  const silent = statistics.lag.find((one) => one.failure);
+  if (silent) return ["warn", "Lag is not known", `${silent.failure}.${staleness(statistics.lag)}`];
+  const behind = sum(statistics.lag, (one) => one.lag);
+  const oldest = longest(statistics.lag, (one) => one.oldest_age_seconds);
+  return ["ok", "It keeps up", behind === 0 ? "All records are settled." : `${number(behind)} records are on their way, the oldest for ${time(oldest)}.`];
+}
+
+/** How old figures of lag are, where that matters: they are asked for every 5 s. */
+function staleness(lag) {
+  const ages = lag.flatMap((spout) => spout.partitions.map((one) => one.sampled_age_seconds ?? 0));
+  const oldest = Math.max(0, ...ages);
+  return oldest > 15 ? ` The offsets shown are ${time(oldest)} old.` : "";
+}
+
+function worstSpout(spouts) {
+  const order = ["ok", "calm", "warn", "bad"];
+  const rank = (spout) => order.indexOf(tone(spout.status)) * 2 + (spout.status === "OK" ? 0 : 1);
+  return spouts.reduce((worst, spout) => (!worst || rank(spout) > rank(worst) ? spout : worst), null);
+}
+
+function capital(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+function sum(of, figure) {
+  return of.reduce((total, one) => (total == null || figure(one) == null ? null : total + figure(one)), 0);
+}
+
+function longest(of, figure) {
+  const values = of.map(figure);
+  if (values.some((value) => value == null)) return null;
+  return values.includes("never") ? "never" : values.length ? Math.max(...values) : null;
+}
+
+function tiles({ statistics, accounting, diagnostics }) {
+  const { spouts, lag, process, bottleneck } = statistics;
+  const oldest = lag.reduce((worst, one) => (one.oldest_age_seconds > (worst?.oldest_age_seconds ?? -1) ? one : worst), null);
+  const ages = longest(lag, (one) => one.oldest_age_seconds);
+  const bound = diagnostics.plan.memory.total;
+  const most = longest(spouts.filter((one) => one.most_within_seconds != null), (one) => one.most_within_seconds);
+  const shown = [
+    ["Read", `${rate(sum(spouts, (one) => one.records_per_second))} /s`, `${number(accounting.total.read)} since the start`],
+    ["In flight", number(sum(spouts, (one) => one.in_flight_records)), `of ${number(sum(spouts, (one) => one.in_flight_records_max))} at most`],
+    ["End to end", most == null ? "–" : `≤ ${time(most)}`, most == null ? "nothing settled just now" : "99 % of the last 10 s"],
+    ["Memory", bytes(process.resident_bytes), `of ${bytes(bound)} at most`],
+    ["Bottleneck", bottleneck?.bolt ?? "none", bottleneck?.reason ?? "nothing holds records up"],
+  ];
+  if (lag.length > 0) {
+    const eta = longest(lag, (one) => one.eta_seconds);
+    const behind = sum(lag, (one) => one.lag);
+    const level = lag.every((one) => one.status === "OK");
+    const caughtUp = behind === 0 ? "caught up" : eta !== "never" ? `caught up in ${time(eta)}` : level ? "steady" : "never caught up, at these rates";
+    shown.unshift(
+      ["Behind", number(behind), caughtUp],
+      ["Oldest", ages == null ? UNKNOWN : age(ages, oldest?.oldest_age_exactness), "age of the oldest record not settled"],
+    );
+  }
+  return shown;
+}
+
+function showVerdict(into, state) {
+  const [how, head, text] = judge(state);
+  const banner = part(into, "div", "banner");
+  set(banner, { "data-tone": how });
+  write(part(banner, "h2", "head"), head);
+  write(part(banner, "p", "text"), text);
+  const list = part(into, "dl", "tiles");
+  tiles(state).forEach(([name, value, note]) => {
+    const id = `tile-${name.toLowerCase().replaceAll(" ", "-")}`;
+    const tile = part(list, "div", id);
+    tile.classList.add("tile");
+    write(part(tile, "dt", "name"), name);
+    write(part(tile, "dd", "value"), value);
+    write(part(tile, "dd", "note"), note);
+    set(tile, { title: note });
+  });
+}

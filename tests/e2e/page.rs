@@ -1,0 +1,185 @@
+//! The page of a running topology in a real browser: its figures are true, move, and survive a restart of
+//! the program; it loads nothing from elsewhere, works by keyboard and fits a phone.
+
+use std::time::Duration;
+
+use serde_json::json;
+use testkit::browser::Browser;
+use testkit::bulk_server::{BulkServer, ItemFault, Options};
+use testkit::services::kafka::Sent;
+
+use crate::support::{Steps, kafka_with_records, setup};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The number in a column of the only row of a table.
+fn figure(section: &str, column: &str) -> String {
+    format!(
+        "(() => {{ const t = document.querySelector('#{section} table'); \
+         const place = [...t.tHead.rows[0].cells].findIndex((c) => c.textContent === '{column}'); \
+         return t.tBodies[0].rows[0].cells[place].textContent; }})()"
+    )
+}
+
+/// Points of the first curve of the plot.
+const POINTS: &str =
+    "(document.querySelector('#lag .curve')?.getAttribute('d').match(/[ML]/g) ?? []).length";
+const STATE: &str = "document.getElementById('connection').textContent";
+
+#[test]
+fn the_page_shows_a_run_as_it_is() {
+    let mut steps = Steps::new("page");
+    let kafka = kafka_with_records(2, 5_000);
+    let search = BulkServer::start(Options::default()).expect("a free port");
+    let setup = setup(
+        &kafka,
+        &search.url(),
+        "page",
+        ", commit_interval: 200ms, options: {session.timeout.ms: 6000}",
+    );
+    let mut isobar = setup.start().expect("it starts");
+    isobar.wait_until_ready(LIMIT).expect("it reads");
+    let url = format!("http://{}/", isobar.address());
+    let mut browser = Browser::start().expect("Chromium starts");
+    browser.show(1280, false).expect("shown");
+    browser.go(&url).expect("it answers");
+    let wait_for = |browser: &mut Browser, expression: &str| {
+        let found = browser.wait_for(expression, LIMIT);
+        found.unwrap_or_else(|error| panic!("{error:#}"));
+    };
+    let delivered = figure("records", "Delivered");
+    wait_for(&mut browser, &format!("{delivered} === '5,000'"));
+    wait_for(&mut browser, "document.title === 'page – Isobar'");
+    wait_for(
+        &mut browser,
+        "document.querySelector('#verdict h2').textContent === 'It keeps up'",
+    );
+    wait_for(
+        &mut browser,
+        "document.querySelectorAll('#graph .node').length === 5",
+    );
+    wait_for(
+        &mut browser,
+        "document.querySelectorAll('#lag tbody tr').length === 3",
+    );
+    wait_for(&mut browser, "document.querySelector('#wrong').hidden");
+    let shown = browser.value("document.querySelector('#facts pre').textContent");
+    let shown = shown.expect("a configuration").to_string();
+    assert!(
+        shown.contains("brokers: <hidden>") && shown.contains("start: earliest"),
+        "{shown}"
+    );
+    steps.done("start, first figures");
+
+    // Figures move without loading the page again.
+    let _ = browser.value("window.mark = 1").expect("set");
+    kafka
+        .produce_json("logs", 2, 5_000..8_000)
+        .expect("acknowledged");
+    wait_for(&mut browser, &format!("{delivered} === '8,000'"));
+    let no_json = Sent {
+        partition: Some(1),
+        value: Some(b"no JSON".to_vec()),
+        ..Sent::default()
+    };
+    kafka.produce("logs", [no_json]).expect("acknowledged");
+    let reject =
+        "document.querySelector('#rejects tbody tr')?.textContent.startsWith('parseinvalid_json1')";
+    wait_for(&mut browser, reject);
+    wait_for(
+        &mut browser,
+        &format!("{} === '0'", figure("records", "Difference")),
+    );
+    steps.done("new records, a rejected one");
+
+    // An index that takes nothing is said to be held, and marked in the graph.
+    let closed = ItemFault::new(400, "index_closed_exception", "closed");
+    search.fail_items(u64::MAX, |_| true, closed);
+    kafka
+        .produce_json("logs", 2, 8_000..9_000)
+        .expect("acknowledged");
+    wait_for(
+        &mut browser,
+        "document.querySelector('#wrong').textContent.includes('takes no documents')",
+    );
+    wait_for(
+        &mut browser,
+        "document.querySelector('#graph .bottleneck')?.dataset.id === 'index'",
+    );
+    for (name, width, dark) in [
+        ("desktop-light", 1280, false),
+        ("desktop-dark", 1280, true),
+        ("phone-light", 390, false),
+        ("phone-dark", 390, true),
+    ] {
+        browser.show(width, dark).expect("shown");
+        let fits = format!("document.documentElement.scrollWidth <= {width}");
+        wait_for(&mut browser, &fits);
+        let picture = browser.picture().expect("a picture");
+        assert!(picture.len() > 50_000, "{name}: {}", picture.len());
+    }
+    browser.show(1280, false).expect("shown");
+    search.heal();
+    wait_for(&mut browser, "document.querySelector('#wrong').hidden");
+    wait_for(&mut browser, &format!("{delivered} === '9,000'"));
+    steps.done("a held index, four ways to look at it");
+
+    // By keyboard: to the choice of what the plot shows, and along its time.
+    let focused = "document.activeElement.name === 'measure'";
+    for _ in 0..20 {
+        if browser.value(focused).expect("a value") == json!(true) {
+            break;
+        }
+        browser.press("Tab").expect("pressed");
+    }
+    browser.press("ArrowRight").expect("pressed");
+    wait_for(
+        &mut browser,
+        "document.activeElement.value === 'oldest_age_seconds'",
+    );
+    wait_for(
+        &mut browser,
+        "document.querySelector('#lag svg').ariaLabel.startsWith('Age of the oldest')",
+    );
+    let _ = browser
+        .value("document.querySelector('#lag svg').focus()")
+        .expect("set");
+    wait_for(&mut browser, &format!("{POINTS} >= 3"));
+    browser.press("ArrowLeft").expect("pressed");
+    wait_for(
+        &mut browser,
+        "document.querySelector('#lag .legend .when b').textContent !== 'now'",
+    );
+    assert_eq!(browser.errors(), Vec::<String>::new());
+    steps.done("by keyboard");
+
+    // A page that is loaded again shows what was before it.
+    browser.go(&url).expect("it answers");
+    wait_for(&mut browser, &format!("{POINTS} >= 3"));
+    let _ = browser.value("window.mark = 2").expect("set");
+    assert_eq!(browser.errors(), Vec::<String>::new());
+
+    isobar.kill9();
+    wait_for(
+        &mut browser,
+        &format!("{STATE}.startsWith('no answer, asking again')"),
+    );
+    isobar.start_again().expect("it starts");
+    wait_for(&mut browser, &format!("{STATE} === 'live'"));
+    kafka
+        .produce_json("logs", 2, 9_000..9_500)
+        .expect("acknowledged");
+    wait_for(&mut browser, &format!("{delivered} === '500'"));
+    wait_for(&mut browser, &format!("window.mark === 2 && {POINTS} >= 3"));
+    // While nothing listens the browser itself complains, and nobody else.
+    let errors = browser.errors().into_iter();
+    let errors: Vec<String> = errors.filter(|e| !e.contains("net::ERR_")).collect();
+    assert_eq!(errors, Vec::<String>::new());
+    let elsewhere = browser
+        .requests()
+        .iter()
+        .filter(|asked| !asked.starts_with(&url));
+    assert_eq!(elsewhere.collect::<Vec<_>>(), Vec::<&String>::new());
+    steps.done("a restart");
+    assert_eq!(isobar.stop(LIMIT).expect("it ends").code(), Some(0));
+}
