@@ -1,5 +1,6 @@
 //! The commands: one file each, one arm here.
 
+mod api;
 mod demo;
 mod dlq;
 mod doctor;
@@ -13,6 +14,7 @@ mod replay;
 mod run;
 mod signals;
 mod source;
+mod top;
 mod validate;
 mod watch;
 
@@ -59,6 +61,11 @@ pub enum Command {
     /// Asks the brokers, so it works whether the topology runs or not, and for any group; or asks a
     /// topology that runs, which knows more.
     Lag(lag::LagArgs),
+    /// Shows a topology that runs as it changes: rates, queues, the bottleneck, lag, the account
+    ///
+    /// The same as the page at the address of its HTTP API, at a terminal. Goes on when the topology is
+    /// started again.
+    Top(top::TopArgs),
     /// Shows, moves, saves and restores what a topology's consumer group has committed
     ///
     /// Changes are shown only, unless --execute is given, and are refused while the group has members.
@@ -97,6 +104,7 @@ impl Command {
             Command::Generate(args) => generate::execute(args, context),
             Command::Operators(args) => operators::execute(args, context),
             Command::Lag(args) => lag::execute(args, context),
+            Command::Top(args) => top::execute(args, context),
             Command::Offsets(args) => offsets::execute(args, context),
             Command::Dlq(args) => dlq::execute(args, context),
             Command::Replay(args) => replay::execute(args, context),

@@ -5,7 +5,7 @@
 
 mod figures;
 pub(crate) mod pressure;
-mod table;
+pub(crate) mod table;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -29,6 +29,7 @@ pub mod reference;
 mod secrets;
 pub mod statistics;
 mod substitute;
+pub mod top;
 pub mod topology_file;
 mod yaml;
 

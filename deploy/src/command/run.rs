@@ -63,7 +63,7 @@ Examples:
 
 The report at the end goes to standard error; with -o json to standard output.
 
-While it runs, http://127.0.0.1:10132 in a browser shows it, and for scripts:
+While it runs, http://127.0.0.1:10132 in a browser shows it, isobar top does at a terminal, and for scripts:
   curl http://127.0.0.1:10132/readyz        is it reading, and why not
   curl http://127.0.0.1:10132/accounting    what became of every record
   curl http://127.0.0.1:10132/              all that can be asked for";

@@ -108,7 +108,7 @@ fn sums(spout: &SpoutLag) -> [String; COLUMNS.len()] {
 }
 
 /// An age; `~` before an estimate.
-fn age(seconds: Option<f64>, exactness: Exactness) -> String {
+pub(crate) fn age(seconds: Option<f64>, exactness: Exactness) -> String {
     let Some(seconds) = seconds else {
         return "?".to_owned();
     };
@@ -119,11 +119,11 @@ fn age(seconds: Option<f64>, exactness: Exactness) -> String {
     format!("{about}{}", time((seconds * 1000.0) as u64))
 }
 
-fn rate(per_second: Option<f64>) -> String {
+pub(crate) fn rate(per_second: Option<f64>) -> String {
     known(per_second.map(|rate| rate.round() as u64))
 }
 
-fn eta(eta: Eta) -> String {
+pub(crate) fn eta(eta: Eta) -> String {
     match eta {
         Eta::Unknown => "?".to_owned(),
         Eta::Never => "never".to_owned(),

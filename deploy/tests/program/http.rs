@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use isobar::configuration;
+use isobar::exit::Exit;
 use isobar::http::{Bind, Server};
 use isobar::lag::Watches;
 use isobar::metrics::{self, Recorder};
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 use testkit::http::{Response, get, request, request_with};
 use testkit::wait;
 
-use crate::support::registry;
+use crate::support::{isobar, registry};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -442,6 +443,53 @@ fn rates_are_unknown_at_first_and_of_the_last_seconds_then() {
         bottleneck,
         json!({"bolt": "drop", "reason": "held: the index is closed"})
     );
+}
+
+#[test]
+fn top_shows_at_a_terminal_what_the_page_shows() {
+    let served = Served::start(WAITING);
+    let _ = served.settle(190);
+    wait::until("everything to be open", SOON, || {
+        anyhow::ensure!(served.get("/readyz").status == 200, "not yet");
+        Ok(())
+    })
+    .expect("it opens");
+    let url = format!("http://{}", served.address);
+    let done = isobar("top", "", &["top", &url, "--once"]);
+    assert_eq!(done.exit, Exit::Done, "{}", done.error);
+    let (first, rest) = done.output.split_once('\n').expect("lines");
+    assert!(first.starts_with("waiting: OK, up "), "{first}");
+    let expected = "
+NODE         TYPE        RECORDS/S  RECORDS  BUSY  QUEUE  REJECTED  FAILURES
+in           numbers             ?      190          0 %
+odd          refuse_odd          ?      190     ?    0/8        94         0
+count        count               ?       96     ?    0/8         0         0
+drop         drop                ?       96     ?      -         0         0
+dead_letter  sink                ?       94     ?    0/8         0         0
+
+SPOUT  READ  DELIVERED";
+    assert!(rest.starts_with(expected), "{rest}");
+    served
+        .observer
+        .running
+        .health()
+        .set("drop", "held", "closed");
+    let done = isobar("top", "", &["top", &url, "--once"]);
+    assert!(
+        done.output.contains("\ndrop: held: closed\n"),
+        "{}",
+        done.output
+    );
+    assert!(
+        done.output.contains("\nBottleneck: drop: held: closed\n"),
+        "{}",
+        done.output
+    );
+    drop(served);
+    let done = isobar("top", "", &["top", &url, "--once"]);
+    assert_eq!(done.exit, Exit::Undetermined);
+    let expected = format!("{} does not say its statistics: ", &url["http://".len()..]);
+    assert!(done.error.starts_with(&expected), "{}", done.error);
 }
 
 #[test]

@@ -7,9 +7,9 @@ use isobar_operators::lag::Source;
 use isobar_topology::clock;
 
 use super::LagArgs;
-use super::post::client;
 use crate::cli::FileArgs;
 use crate::command::Context;
+use crate::command::api::Api;
 use crate::exit::{Exit, Failure};
 use crate::lag::{self, LagDocument, Standings};
 
@@ -28,7 +28,7 @@ pub(super) enum Asked {
         within: Duration,
     },
     /// A topology that runs.
-    Running { url: reqwest::Url, within: Duration },
+    Running { api: Api, within: Duration },
 }
 
 /// Between two looks for the first answer of the brokers.
@@ -49,14 +49,8 @@ impl Asked {
             });
         };
         if source.starts_with("http://") || source.starts_with("https://") {
-            let parsed = reqwest::Url::parse(source);
-            let mut url = parsed.map_err(|error| {
-                Failure::usage(format!(
-                    "{source} is no address: {error}; write http://HOST:PORT"
-                ))
-            })?;
-            url.set_path("/lag");
-            return Ok(Self::Running { url, within });
+            let api = source.parse::<Api>().map_err(Failure::usage)?;
+            return Ok(Self::Running { api, within });
         }
         let file = FileArgs {
             file: PathBuf::from(source),
@@ -133,47 +127,26 @@ impl Asked {
                     }
                 }
             }
-            Self::Running { url, within } => running(url, *within).await,
+            Self::Running { api, within } => running(api, *within).await,
         }
     }
 }
 
-async fn running(url: &reqwest::Url, within: Duration) -> Result<LagDocument, Failure> {
-    // Without name and password, should there be any.
-    let address = url.authority().rsplit('@').next().unwrap_or_default();
-    let why = |text: String| undetermined(format!("{address} does not say its lag: {text}"));
-    let answer = client(within)?.get(url.clone()).send().await;
-    let answer = answer.map_err(|error| {
-        let cause = innermost(&error.without_url());
-        why(format!(
-            "{cause}; is the topology running, with --http there?"
-        ))
-    })?;
-    if !answer.status().is_success() {
-        return Err(why(format!("it answers {}", answer.status())));
-    }
-    let text = answer.text().await;
-    let text = text.map_err(|error| why(innermost(&error.without_url())))?;
-    let document: LagDocument = serde_json::from_str(&text)
-        .map_err(|error| why(format!("its answer is not that of Isobar ({error})")))?;
+async fn running(api: &Api, within: Duration) -> Result<LagDocument, Failure> {
+    let what = "its lag";
+    let document: LagDocument = api.get("/lag", what, within).await?;
     match document.version {
         LagDocument::VERSION => Ok(document),
-        other => Err(why(format!(
-            "its answer has version {other}, and this program reads {}",
-            LagDocument::VERSION
-        ))),
+        other => {
+            let why = format!(
+                "its answer has version {other}, and this program reads {}",
+                LagDocument::VERSION
+            );
+            Err(api.undetermined(what, &why))
+        }
     }
 }
 
 fn undetermined(text: String) -> Failure {
     Failure::new(Exit::Undetermined, anyhow::anyhow!("{text}"))
-}
-
-/// What an error says that is at the bottom of another one, where the cause is.
-pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::asked::innermost;
+use crate::command::api::{client, innermost};
 use crate::exit::{Exit, Failure};
 use crate::lag::LagDocument;
 
@@ -63,12 +63,6 @@ impl Post {
             .map_or_else(String::new, |port| format!(":{port}"));
         format!("{}://{host}{port}{}", self.0.scheme(), self.0.path())
     }
-}
-
-/// A client whose requests take at most so long.
-pub(super) fn client(within: Duration) -> anyhow::Result<reqwest::Client> {
-    let client = reqwest::Client::builder().timeout(within).build();
-    client.context("cannot make a client for HTTP")
 }
 
 #[cfg(test)]

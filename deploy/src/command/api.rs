@@ -1,0 +1,89 @@
+//! The HTTP API of a topology that runs, asked by commands.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde::de::DeserializeOwned;
+
+use crate::exit::{Exit, Failure};
+
+/// Where it listens.
+#[derive(Clone)]
+pub(super) struct Api(reqwest::Url);
+
+/// Name and password in an address are not shown.
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.address())
+    }
+}
+
+impl FromStr for Api {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match reqwest::Url::parse(text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(Self(url)),
+            Ok(_) => Err(format!("{text} is no address; write http://HOST:PORT")),
+            Err(error) => Err(format!(
+                "{text} is no address: {error}; write http://HOST:PORT"
+            )),
+        }
+    }
+}
+
+impl Api {
+    /// Host and port, without name and password, should there be any.
+    pub(super) fn address(&self) -> &str {
+        self.0.authority().rsplit('@').next().unwrap_or_default()
+    }
+
+    /// Asks for a document. Waits at most `within`; fails with who does not say `what`, why, and what to
+    /// look at.
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        what: &str,
+        within: Duration,
+    ) -> Result<T, Failure> {
+        let why = |text: String| self.undetermined(what, &text);
+        let mut url = self.0.clone();
+        url.set_path(path);
+        let answer = client(within)?.get(url).send().await;
+        let answer = answer.map_err(|error| {
+            let cause = innermost(&error.without_url());
+            why(format!(
+                "{cause}; is the topology running, with --http there?"
+            ))
+        })?;
+        if !answer.status().is_success() {
+            return Err(why(format!("it answers {}", answer.status())));
+        }
+        let text = answer.text().await;
+        let text = text.map_err(|error| why(innermost(&error.without_url())))?;
+        serde_json::from_str(&text)
+            .map_err(|error| why(format!("its answer is not that of Isobar ({error})")))
+    }
+
+    /// That the topology does not say something, and why.
+    pub(super) fn undetermined(&self, what: &str, why: &str) -> Failure {
+        let error = anyhow::anyhow!("{} does not say {what}: {why}", self.address());
+        Failure::new(Exit::Undetermined, error)
+    }
+}
+
+/// A client whose requests take at most so long.
+pub(super) fn client(within: Duration) -> anyhow::Result<reqwest::Client> {
+    let client = reqwest::Client::builder().timeout(within).build();
+    client.context("cannot make a client for HTTP")
+}
+
+/// What an error says that is at the bottom of another one, where the cause is.
+pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
