@@ -42,13 +42,14 @@ Examples:
   isobar demo
   isobar demo --rate 2000
 
-It reads no environment, needs nothing outside of this program, and leaves nothing behind. The topology
-is deploy/topologies/demo.yaml, which runs against real services too.
+It needs nothing outside of this program and leaves nothing behind. Its topology, deploy/topologies/demo.yaml, runs against real services too.
 
-The address that it prints has a token in it. With that, also from a terminal:
-  curl -H \"Authorization: Bearer $TOKEN\" 'http://127.0.0.1:10132/demo/search?q=level:error'
-  curl -H \"Authorization: Bearer $TOKEN\" -X POST http://127.0.0.1:10132/demo/actions/stop_index
-  curl http://127.0.0.1:10132/demo     what it has come to, and which actions there are";
+The address that it prints has a token in it, for whoever asks without a page:
+  curl http://127.0.0.1:10132/demo
+  curl -H \"Authorization: Bearer $TOKEN\" \\
+      'http://127.0.0.1:10132/demo/search?q=level:error'
+  curl -H \"Authorization: Bearer $TOKEN\" \\
+      -X POST http://127.0.0.1:10132/demo/actions/stop_index";
 
 const FILE: &str = include_str!("../../topologies/demo.yaml");
 /// The topic that the file reads.

@@ -109,7 +109,8 @@ impl Clause {
             Some(at) => (Some(term[..at].to_owned()), &term[at + 1..]),
             None => (None, term),
         };
-        if field.as_deref() == Some("*") && value == "*" || field.is_none() && value == "*" {
+        let any_field = field.as_deref().is_none_or(|field| field == "*");
+        if any_field && value == "*" {
             return Ok(None);
         }
         let value = value.trim_matches('"');

@@ -131,7 +131,7 @@ fn an_index_comes_back_on_its_port_with_what_it_held() {
         .expect("a client");
     let ask = |path: &str| {
         let asked = http.get(format!("{}{path}", search.url())).send();
-        runtime.block_on(async { Ok::<_, reqwest::Error>(asked.await?.text().await?) })
+        runtime.block_on(async { asked.await?.text().await })
     };
     let body = "{\"create\":{\"_index\":\"logs\",\"_id\":\"1\"}}\n{\"level\":\"info\"}\n";
     let sent = http
