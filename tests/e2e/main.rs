@@ -5,6 +5,7 @@ mod alerts;
 mod bad_input;
 mod commands;
 mod doctor;
+mod embedded;
 mod exactly_once;
 mod hot_path;
 mod instructions;

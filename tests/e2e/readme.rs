@@ -7,11 +7,13 @@ use testkit::process::{Launch, Process};
 use testkit::scratch::Scratch;
 use testkit::services::{Kafka, Search, SearchVersion};
 
+use crate::embedded::check_same_as_real;
+
 /// Most of it is the build, where nothing is built yet.
 const LIMIT: Duration = Duration::from_secs(900);
 
 #[test]
-fn the_quick_start_indexes_100_000_documents() {
+fn the_quick_start_indexes_100_000_documents_and_embedded_services_do_as_real_ones() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let readme = std::fs::read_to_string(root.join("README.md")).expect("it is there");
     let (_, from_heading) = readme.split_once("## Quick start").expect("its heading");
@@ -54,4 +56,7 @@ fn the_quick_start_indexes_100_000_documents() {
         sums.iter().all(|sum| sum[2..5] == ["0", "0", "ms"]),
         "{printed}"
     );
+
+    // Where both services are there already.
+    check_same_as_real(&kafka, &search);
 }
