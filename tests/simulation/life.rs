@@ -203,8 +203,16 @@ impl Coordinator {
         clock::now() + Duration::from_millis(self.world.within(0..2 * every))
     }
 
-    /// Takes a partition from its lane, by revoke or at once, and gives it to another one.
+    /// Takes a partition from its lane, by revoke or at once, and gives it to another one. Now and then
+    /// all bolts are killed before.
     async fn change(&mut self) {
+        if self.world.chance(100) {
+            let away = self.world.within(0..3_000);
+            let mut state = self.world.lock();
+            state.note(|line| write!(line, "all bolts are killed for {away} ms"));
+            drop(state);
+            self.running.kill_bolts(Duration::from_millis(away));
+        }
         if self.owned.is_empty() {
             return;
         }
