@@ -57,6 +57,13 @@ impl TopologyFile {
             pieces,
         } = yaml::read(&text, outside);
         let (mut spec, more) = Spec::read_all(&root);
+        // What is wrong with a value leaves its place in the tree; keys and parts can be gone.
+        let unreadable = root.unreadable();
+        spec.is_torn |= problems.iter().any(|problem| {
+            problem
+                .place
+                .is_none_or(|place| !unreadable.contains(&place))
+        });
         spec.directory = path.parent().unwrap_or(FilePath::new("")).to_owned();
         problems.append(more);
         Self {
@@ -151,7 +158,7 @@ const SHOWN_MAX: usize = 200;
 
 /// Every problem of a topology file, ready to be shown. Each one is a line
 /// `FILE:LINE:COLUMN: PATH: what is wrong; expected ...; did you mean ...?`, then the line of the file
-/// with a caret below its column.
+/// with a caret below its column, unless a secret before it hides the rest of the line.
 #[derive(Debug)]
 pub struct Refused {
     file: String,
@@ -188,7 +195,10 @@ impl fmt::Display for Refused {
             write!(f, "{line}:{column}: {problem}")?;
             let text = self.lines.get((line as usize).wrapping_sub(1));
             if let Some(shown) = text.and_then(|text| excerpt::excerpt(text, column)) {
-                write!(f, "\n{line:>5} | {}\n      | {}", shown.line, shown.caret)?;
+                write!(f, "\n{line:>5} | {}", shown.line)?;
+                if let Some(caret) = shown.caret {
+                    write!(f, "\n      | {caret}")?;
+                }
             }
         }
         Ok(())

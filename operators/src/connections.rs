@@ -1,7 +1,7 @@
 //! The types of outside systems that `connections:` can name.
 
 use isobar_topology::ConnectionType;
-use isobar_topology::spec::{Component, Problem, Problems, Spec, parse_config};
+use isobar_topology::spec::{Component, Entry, Problem, Problems, Spec, parse_config};
 
 use crate::elasticsearch;
 use crate::elasticsearch::connection::ElasticsearchConnection;
@@ -47,16 +47,27 @@ pub(crate) fn elasticsearch_of(
     Ok(Some(connection.beside(|path| spec.directory.join(path))))
 }
 
-/// Places sentences that start with an option's name and a colon at that option.
+/// Places sentences that start with an option's name and a colon at that option, and those that go on
+/// with the name of one of its members at that.
 pub(crate) fn problems_of(component: &Component, sentences: Vec<String>) -> Problems {
-    let mut problems = Problems::default();
-    for sentence in sentences {
-        let option = sentence.split_once(": ");
-        let found = option.and_then(|(name, text)| Some((name, component.config.get(name)?, text)));
-        problems.push(match found {
-            Some((name, node, text)) => Problem::new(component.path.key(name), text).at(node.place),
-            None => Problem::new(component.path.clone(), sentence).at(component.place),
+    let problem = |sentence: String| {
+        let at_option = sentence.split_once(": ").and_then(|(name, text)| {
+            let node = component.config.get(name)?;
+            let path = component.path.key(name);
+            let is_about = |member: &&Entry| {
+                let rest = text.strip_prefix(member.key.as_str());
+                rest.is_some_and(|rest| rest.starts_with([' ', ':']))
+            };
+            Some(match node.entries().iter().find(is_about) {
+                Some(member) => Problem::new(path.key(&member.key), text).at(member.key_place),
+                None => Problem::new(path, text).at(node.place),
+            })
         });
-    }
+        at_option.unwrap_or_else(|| {
+            Problem::new(component.path.clone(), sentence.clone()).at(component.place)
+        })
+    };
+    let mut problems = Problems::default();
+    problems.extend(sentences.into_iter().map(problem).map(Some));
     problems
 }

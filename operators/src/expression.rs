@@ -33,6 +33,7 @@ use isobar_topology::{Prepare, Record};
 use compile::Compiler;
 use kind::Kind;
 use node::Node;
+pub(crate) use parse::text_place;
 use parse::{Parsed, TextPlace};
 pub(crate) use value::{Value, text_of};
 
@@ -41,7 +42,7 @@ pub(crate) use value::{Value, text_of};
 pub(crate) struct Condition(Expression);
 
 impl Condition {
-    /// Compiles a condition; problems are at `path` and name the column.
+    /// Compiles a condition; problems are at `path` and name the character.
     pub(crate) fn compile(
         text: &str,
         path: &Path,
@@ -73,7 +74,7 @@ pub(crate) struct Expression {
 }
 
 impl Expression {
-    /// Compiles an expression; problems are at `path` and name the column.
+    /// Compiles an expression; problems are at `path` and name the character.
     pub(crate) fn compile(
         text: &str,
         path: &Path,
@@ -82,8 +83,8 @@ impl Expression {
         Self::compile_within(text, 0..text.len(), path, prepare)
     }
 
-    /// As [`Expression::compile`], for an expression at these bytes of `text`: columns count from the
-    /// start of `text`.
+    /// As [`Expression::compile`], for an expression at these bytes of `text`: characters count from
+    /// the start of `text`.
     pub(crate) fn compile_within(
         text: &str,
         bytes: Range<usize>,

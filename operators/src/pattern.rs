@@ -13,6 +13,8 @@ use regex_automata::util::primitives::NonMaxUsize;
 use regex_automata::{Anchored, Input};
 use regex_syntax::hir::Hir;
 
+use crate::expression::text_place;
+
 /// Largest compiled pattern, in bytes.
 const COMPILED_MAX: usize = 8 << 20;
 /// Largest table that an engine builds while it matches, in bytes for each lane.
@@ -31,8 +33,9 @@ impl Pattern {
     pub(crate) fn compile(text: &str, path: &Path) -> Result<Self, Problem> {
         const EXPECTED: &str = "a regular expression as the Rust crate regex takes it, such as ^(?<host>\\S+) (?<status>\\d+)$";
         let hir = regex_syntax::parse(text).map_err(|error| {
-            let (column, fault) = fault(&error);
-            Problem::new(path.clone(), format!("column {column}: {fault}")).expected(EXPECTED)
+            let (at, fault) = fault(&error);
+            let place = text_place(text, at, "the expression");
+            Problem::new(path.clone(), format!("{place}: {fault}")).expected(EXPECTED)
         })?;
         let config = meta::Config::new()
             .nfa_size_limit(Some(COMPILED_MAX))
@@ -65,14 +68,14 @@ impl Pattern {
     pub(crate) const MATCHER_SIZE: usize = 4 * TABLE_MAX;
 }
 
-/// Column, from 1, and text of what is wrong with a pattern.
+/// Where in the pattern, in bytes, and text of what is wrong with a pattern.
 fn fault(error: &regex_syntax::Error) -> (usize, String) {
     match error {
-        regex_syntax::Error::Parse(error) => (error.span().start.column, error.kind().to_string()),
+        regex_syntax::Error::Parse(error) => (error.span().start.offset, error.kind().to_string()),
         regex_syntax::Error::Translate(error) => {
-            (error.span().start.column, error.kind().to_string())
+            (error.span().start.offset, error.kind().to_string())
         }
-        other => (1, other.to_string()),
+        other => (0, other.to_string()),
     }
 }
 
@@ -198,12 +201,15 @@ mod tests {
         for (pattern, expected) in [
             (
                 "a(b",
-                "o: column 2: unclosed group; expected a regular expression",
+                "o: at character 2 of the expression: unclosed group; expected a regular expression",
             ),
-            (r"\pX", "o: column 1: Unicode property not found; expected"),
+            (
+                r"\pX",
+                "o: at character 1 of the expression: Unicode property not found; expected",
+            ),
             (
                 r"(?=a)",
-                "o: column 1: look-around, including look-ahead and look-behind, is not supported",
+                "o: at character 1 of the expression: look-around, including look-ahead and look-behind, is not supported",
             ),
             (
                 r"((\w{500}){100}){100}",

@@ -9,7 +9,7 @@ use std::ops::Range;
 use isobar_topology::spec::{Path, Problem};
 use isobar_topology::{Prepare, Record, json};
 
-use crate::expression::{Expression, Undefined};
+use crate::expression::{Expression, Undefined, text_place};
 
 /// A compiled template.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl fmt::Display for Missing {
 }
 
 impl Template {
-    /// Compiles a template; problems are at `path` and name the column.
+    /// Compiles a template; problems are at `path` and name the character.
     pub(crate) fn compile(
         text: &str,
         path: &Path,
@@ -56,8 +56,8 @@ impl Template {
             }
             let inside = opening + 2;
             let Some(length) = closing(&text[inside..]) else {
-                let column = text[..opening].chars().count() + 1;
-                let message = format!("column {column}: `{{{{` has no closing `}}}}`");
+                let place = text_place(text, opening, "the text");
+                let message = format!("{place}: `{{{{` has no closing `}}}}`");
                 return Err(Problem::new(path.clone(), message)
                     .expected("{{ EXPRESSION }}, or {{ '{{' }} for the braces themselves"));
             };
@@ -292,31 +292,31 @@ mod tests {
     }
 
     #[test]
-    fn bad_templates_are_problems_with_their_column() {
+    fn bad_templates_are_problems_with_their_place() {
         for (template, expected) in [
             (
                 "é{{ doc.host }",
-                "index: column 2: `{{` has no closing `}}`; expected {{ EXPRESSION }}, or {{ '{{' }} for the braces themselves",
+                "index: at character 2 of the text: `{{` has no closing `}}`; expected {{ EXPRESSION }}, or {{ '{{' }} for the braces themselves",
             ),
             (
                 "logs-{{ 'x }}",
-                "index: column 6: `{{` has no closing `}}`; expected {{ EXPRESSION }}, or {{ '{{' }} for the braces themselves",
+                "index: at character 6 of the text: `{{` has no closing `}}`; expected {{ EXPRESSION }}, or {{ '{{' }} for the braces themselves",
             ),
             (
                 "{{ doc.host }}-{{  doc.host && }}",
-                "index: column 31: the expression ends too early; expected a value, such as doc.status, 500 or 'text'",
+                "index: at character 31 of the text: the expression ends too early; expected a value, such as doc.status, 500 or 'text'",
             ),
             (
                 "é{{ doc.host }}-{{ host }}",
-                "index: column 20: unknown name `host`; expected doc.NAME, kafka.NAME or event_time",
+                "index: at character 20 of the text: unknown name `host`; expected doc.NAME, kafka.NAME or event_time",
             ),
             (
                 "a{{ }}",
-                "index: column 5: the expression is empty; expected an expression such as doc.status >= 500",
+                "index: at character 5 of the text: the expression is empty; expected an expression such as doc.status >= 500",
             ),
             (
                 "a{{}}",
-                "index: column 4: the expression is empty; expected an expression such as doc.status >= 500",
+                "index: at character 4 of the text: the expression is empty; expected an expression such as doc.status >= 500",
             ),
         ] {
             let problem = with_prepare(&mut Symbols::new(), |prepare| {

@@ -16,7 +16,9 @@ use crate::outcome::Policy;
 use crate::registry::{Prepare, PreparedBolt, PreparedSpout, Registry};
 use crate::retry::RetryPolicy;
 use crate::run::RejectLimit;
-use crate::spec::{self, Component, Input, OnRejected, Path, Problem, Problems, Spec};
+use crate::spec::{
+    self, Component, Input, OnRejected, Path, Problem, Problems, Refused, Spec, check_all,
+};
 use crate::stream::Stream;
 use crate::symbol::{Symbol, Symbols};
 
@@ -71,13 +73,12 @@ pub fn plan_after(
     let lanes = spec.settings.lanes.unwrap_or(cores).clamp(1, 255);
     let mut symbols = Symbols::new();
     let mut policies = Vec::new();
-    let connections: BTreeMap<&str, &Component> = spec
-        .connections
+    let mut unprepared = Unprepared::of(spec);
+    let connections = connections(spec, registry, &mut problems);
+    let connections: BTreeMap<&str, &Component> = connections
         .iter()
         .map(|connection| (connection.id.as_str(), connection))
         .collect();
-    let mut unprepared = Unprepared::after(&problems);
-    checks::connections(spec, registry, &mut problems);
     let mut prepare = Prepare {
         topology: &spec.name,
         lanes,
@@ -121,6 +122,25 @@ pub fn plan_after(
     Ok(Plan { graph, report })
 }
 
+/// The connections, each without what is wrong with it, so that those who use it say nothing of that.
+fn connections(spec: &Spec, registry: &Registry, problems: &mut Problems) -> Vec<Component> {
+    let checked = spec.connections.iter().map(|component| {
+        let Some(kind) = registry.connection(&component.kind) else {
+            let known = registry.connections.iter().map(|kind| kind.name);
+            checks::unknown_type(component, "connection", known.collect(), problems);
+            return component.clone();
+        };
+        match checked(component, kind.schema, kind.check) {
+            Ok(()) => component.clone(),
+            Err(refused) => {
+                problems.append(refused.problems);
+                component.with(refused.mended)
+            }
+        }
+    });
+    checked.collect()
+}
+
 fn prepare_spouts<'s>(
     spec: &'s Spec,
     registry: &Registry,
@@ -136,10 +156,14 @@ fn prepare_spouts<'s>(
             unprepared.add(component);
             continue;
         };
-        match (kind.prepare)(component, prepare) {
+        let made = checked(component, kind.schema, |mended| {
+            (kind.prepare)(mended, prepare)
+        });
+        match made {
             Ok(made) => prepared.push(Prepared { component, made }),
-            Err(found) => {
-                unprepared.refused(component, found, prepare.connections, problems);
+            Err(refused) => {
+                problems.append(refused.problems);
+                unprepared.add(component);
             }
         }
     }
@@ -171,14 +195,30 @@ fn prepare_bolts<'s>(
             unprepared.add(component);
             continue;
         };
-        match (kind.prepare)(component, prepare) {
+        let made = checked(component, kind.schema, |mended| {
+            (kind.prepare)(mended, prepare)
+        });
+        match made {
             Ok(made) => prepared.push(Prepared { component, made }),
-            Err(found) => {
-                unprepared.refused(component, found, prepare.connections, problems);
+            Err(refused) => {
+                problems.append(refused.problems);
+                unprepared.add(component);
             }
         }
     }
     prepared
+}
+
+/// What a type makes of a component, or everything that is wrong with it.
+fn checked<T>(
+    component: &Component,
+    schema: fn() -> schemars::Schema,
+    mut check: impl FnMut(&Component) -> Result<T, Problems>,
+) -> Result<T, Refused> {
+    let (config, path) = (&component.config, &component.path);
+    check_all(config, path, schema, |config| {
+        check(&component.with(config.clone()))
+    })
 }
 
 fn connect<'s>(
@@ -190,15 +230,15 @@ fn connect<'s>(
 ) {
     let stream_of = |input: &Input| -> Option<Result<Stream, Problem>> {
         let name = input.from.component.as_str();
-        let source = bolts.iter().find(|bolt| bolt.component.id == name);
-        let streams = match source {
-            Some(source) => checks::stream_names(&source.made),
-            None if spouts.iter().any(|spout| spout.component.id == name) => {
-                vec!["out".to_owned()]
-            }
-            // What is wrong with it was said already.
-            None => return None,
-        };
+        let bolt = bolts.iter().find(|bolt| bolt.component.id == name);
+        let mut streams = bolt.map(|bolt| checks::stream_names(&bolt.made));
+        // A spout of the same name has `out`, whichever was meant.
+        if spouts.iter().any(|spout| spout.component.id == name) {
+            let streams = streams.get_or_insert_with(|| vec![String::new()]);
+            streams[0] = "out".to_owned();
+        }
+        // What is wrong with others was said already.
+        let streams = streams?;
         Some(checks::stream_of(input, &streams))
     };
     for (to, bolt) in bolts.iter().enumerate() {
@@ -233,22 +273,22 @@ fn connect_rejected<'s>(
     problems: &mut Problems,
 ) -> BTreeMap<&'s str, Policy> {
     let mut drops = BTreeMap::new();
-    let letters = spec.dead_letter.as_ref().and_then(|letter| {
-        bolts
-            .iter()
-            .position(|bolt| std::ptr::eq(bolt.component, letter))
-    });
-    for (number, bolt) in bolts.iter().enumerate() {
-        let id = bolt.component.id.as_str();
+    let is_letter =
+        |bolt: &Component| (spec.dead_letter.iter()).any(|letter| std::ptr::eq(letter, bolt));
+    let letters = bolts.iter().position(|bolt| is_letter(bolt.component));
+    // What could not be prepared rejects records too.
+    let components = bolts.iter().map(|bolt| bolt.component);
+    for component in components.chain(unprepared.bolts(spec)) {
+        let id = component.id.as_str();
         let consumed = edges
             .iter()
             .any(|edge| edge.from == id && edge.stream == Stream::REJECTED);
-        if consumed || Some(number) == letters || unprepared.may_consume(id, "rejected") {
+        if consumed || is_letter(component) || unprepared.may_consume(id, "rejected") {
             continue;
         }
-        match (bolt.component.on_rejected, letters) {
+        match (component.on_rejected, letters) {
             (Some(OnRejected::Drop), _) => {
-                let path = bolt.component.path.key("on_rejected");
+                let path = component.path.key("on_rejected");
                 match prepare.policy(&format!("{id}.rejected"), &path) {
                     Ok(policy) => {
                         let _ = drops.insert(id, policy);
@@ -266,13 +306,13 @@ fn connect_rejected<'s>(
             (None, None) if spec.dead_letter.is_some() => {}
             (None, None) => problems.push(
                 Problem::new(
-                    bolt.component.path.clone(),
+                    component.path.clone(),
                     "records that it rejects lead nowhere",
                 )
                 .expected(format!(
                     "a `dead_letter` of the topology, a bolt with `inputs: [{id}.rejected]`, or `on_rejected: drop`"
                 ))
-                .at(bolt.component.place),
+                .at(component.place),
             ),
         }
     }

@@ -5,6 +5,7 @@
 
 mod components;
 mod config;
+mod mended;
 mod problem;
 mod schema;
 mod settings;
@@ -13,6 +14,7 @@ pub mod units;
 
 pub use components::{Component, Grouping, Input, OnRejected, Spec, StreamRef};
 pub use config::parse_config;
+pub(crate) use mended::{Refused, check_all};
 pub use problem::{Path, Problem, Problems, Segment, nearest};
 pub use settings::Settings;
 pub use tree::{Entry, Node, Place, Value};

@@ -7,7 +7,8 @@ use crate::secrets::WORDS;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Excerpt {
     pub(super) line: String,
-    pub(super) caret: String,
+    /// `None` where the column is behind what is shown of the line.
+    pub(super) caret: Option<String>,
 }
 
 /// Most characters of a line that are shown.
@@ -22,10 +23,13 @@ pub(super) fn excerpt(line: &str, column: u32) -> Option<Excerpt> {
         .chars()
         .collect();
     let mut column = (column as usize).saturating_sub(1).min(characters.len());
+    let mut has_caret = true;
     if let Some(end) = secret_start(&characters) {
+        let between = characters.get(end..column).unwrap_or_default();
+        has_caret = between.iter().all(|c| c.is_whitespace());
         characters.truncate(end);
         characters.extend(" <hidden>".chars());
-        // Behind the cut, the caret stands below what is hidden.
+        // Of the secret itself, the caret stands below what is shown for it.
         column = column.min(end + 1);
     }
     if characters.iter().all(|c| c.is_whitespace()) {
@@ -45,7 +49,7 @@ pub(super) fn excerpt(line: &str, column: u32) -> Option<Excerpt> {
     };
     Some(Excerpt {
         line: shown.map(clean).collect(),
-        caret: format!("{}^", " ".repeat(column - start)),
+        caret: has_caret.then(|| format!("{}^", " ".repeat(column - start))),
     })
 }
 
@@ -70,9 +74,12 @@ mod tests {
 
     use super::*;
 
+    /// No caret is an empty one.
     fn check(line: &str, column: u32, expected: Option<(&str, &str)>) {
         let shown = excerpt(line, column);
-        let shown = shown.as_ref().map(|e| (e.line.as_str(), e.caret.as_str()));
+        let caret = |shown: &Excerpt| shown.caret.clone().unwrap_or_default();
+        let shown = shown.map(|shown| (shown.line.clone(), caret(&shown)));
+        let expected = expected.map(|(line, caret)| (line.to_owned(), caret.to_owned()));
         assert_eq!(shown, expected);
     }
 
@@ -89,8 +96,14 @@ mod tests {
         check("password: hunter2", 1, Some(("password: <hidden>", "^")));
         check(
             "sasl: {key_Password: hunter2, mechanism: x}",
-            40,
+            22,
             Some(("sasl: {key_Password: <hidden>", "                     ^")),
+        );
+        // What stands behind the secret cannot be pointed at.
+        check(
+            "sasl: {key_Password: hunter2, mechanism: x}",
+            31,
+            Some(("sasl: {key_Password: <hidden>", "")),
         );
         check("tokens", 1, Some(("tokens", "^")));
     }
@@ -100,7 +113,8 @@ mod tests {
         let line = format!("{}x{}", "a".repeat(500), "b".repeat(500));
         let shown = excerpt(&line, 501).expect("there is text");
         assert_eq!(shown.line.chars().nth(BEFORE), Some('x'));
-        assert_eq!((shown.line.len(), shown.caret.len()), (WIDTH, BEFORE + 1));
+        let caret = shown.caret.expect("the column is shown");
+        assert_eq!((shown.line.len(), caret.len()), (WIDTH, BEFORE + 1));
     }
 
     proptest! {

@@ -98,6 +98,9 @@ t.yaml:7:3: bolts.parse: the id `parse` is taken by spouts.parse; expected an id
 t.yaml:9:14: bolts.parse.inputs[0]: unknown input `lgos`; expected one of logs, parse, parse, a, b, c; did you mean logs?
     9 |     inputs: [lgos]
       |              ^
+t.yaml:10:3: bolts.a.inputs: the bolts form a cycle: a → b → a; expected a graph in which records only move forward
+   10 |   a:
+      |   ^
 t.yaml:13:3: bolts.b: `type` is missing; expected the name of a type; `isobar operators` lists them
    13 |   b:
       |   ^
@@ -133,10 +136,50 @@ fn problems_of_components_come_in_the_same_run() {
         lines,
         [
             "t.yaml:1:9: isobar: found the number 2",
-            "t.yaml:4:3: spouts.logs.type: unknown type of spout `kafka`",
-            "t.yaml:6:3: bolts.parse.type: unknown type of bolt `parse_json`",
-            "t.yaml:9:3: bolts.index.type: unknown type of bolt `elasticsearch`",
+            "t.yaml:4:16: spouts.logs.type: unknown type of spout `kafka`",
+            "t.yaml:6:3: bolts.parse: records that it rejects lead nowhere",
+            "t.yaml:7:11: bolts.parse.type: unknown type of bolt `parse_json`",
+            "t.yaml:10:11: bolts.index.type: unknown type of bolt `elasticsearch`",
         ]
+    );
+}
+
+#[test]
+fn what_could_not_be_read_may_consume_anything() {
+    let nowhere = |text: &str| {
+        let refused = load(text).plan(&Registry::default(), 1);
+        let refused = refused.err().expect("the registry is empty").to_string();
+        refused.contains("lead nowhere")
+    };
+    assert!(nowhere(SOUND));
+    // Of a value alone nothing depends; a key that stands there twice may have had the consumer.
+    assert!(nowhere(&SOUND.replace("${SECRET}", "${NOWHERE}")));
+    assert!(!nowhere(
+        &SOUND.replace("  index:", "  parse: {type: x}\n  index:")
+    ));
+    assert!(!nowhere(&SOUND.replace("[logs]", "[\"${NOWHERE}\"]")));
+}
+
+#[test]
+fn a_problem_points_at_a_value_and_never_below_what_a_secret_hides() {
+    let mut found = Problems::default();
+    let bolt = Path::root().key("bolts").key("index");
+    found.push(Problem::new(bolt.key("inputs"), "a list"));
+    found.push(Problem::new(bolt.key("type"), "a value"));
+    let text = SOUND.replace("on_rejected: drop", "auth: {token: x, user: y}");
+    found.push(Problem::new(bolt.key("auth").key("user"), "behind"));
+    let printed = load(&text).refuse(found).to_string();
+    assert_eq!(
+        printed,
+        "\
+t.yaml:10:11: bolts.index.type: a value
+   10 |     type: elasticsearch
+      |           ^
+t.yaml:11:5: bolts.index.inputs: a list
+   11 |     inputs: [{from: parse, grouping: {fields: [doc.host]}}]
+      |     ^
+t.yaml:13:28: bolts.index.auth.user: behind
+   13 |     auth: {token: <hidden>"
     );
 }
 

@@ -83,7 +83,7 @@ fn places_are_those_of_the_text() {
     let a = Path::root().key("a");
     assert_eq!(place(&a.key("b")), (3, 3));
     assert_eq!(place(&a.key("b").index(0)), (3, 7));
-    assert_eq!(place(&a.key("b").index(1).key("c")), (3, 11));
+    assert_eq!(place(&a.key("b").index(1).key("c")), (3, 14));
     let y = root.nearest_to(&a.key("b").index(1).key("c"));
     assert_eq!((y.text(), y.place.column), (Some("y"), 14));
 }

@@ -166,7 +166,7 @@ mod tests {
         );
         check(
             json!({"keep_when": "dco.a == 1"}),
-            "bolts.bolt.keep_when: column 1: unknown name `dco`; expected doc.NAME, kafka.NAME or event_time; did you mean doc?",
+            "bolts.bolt.keep_when: at character 1 of the expression: unknown name `dco`; expected doc.NAME, kafka.NAME or event_time; did you mean doc?",
         );
         check(
             json!({"keep_whne": "true"}),

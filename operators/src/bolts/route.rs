@@ -209,7 +209,7 @@ mod tests {
         check(
             json!({"routes": {"a": "true"}}),
             &[
-                "bolts.bolt: `default` is missing; expected The stream of records that meet no condition",
+                "bolts.bolt: `default` is missing; expected a string (the stream of records that meet no condition)",
             ],
         );
         check(
@@ -217,7 +217,7 @@ mod tests {
             &[
                 "bolts.bolt.default: the name `out` is reserved; expected a name other than out and rejected",
                 "bolts.bolt.routes[\"A b\"]: `A b` is not a name of a stream; expected a name of lower-case letters, digits, - and _",
-                "bolts.bolt.routes[\"A b\"]: column 9: the expression ends too early; expected a value, such as doc.status, 500 or 'text'",
+                "bolts.bolt.routes[\"A b\"]: at character 9 of the expression: the expression ends too early; expected a value, such as doc.status, 500 or 'text'",
                 "bolts.bolt.routes.rejected: the name `rejected` is reserved; expected a name other than out and rejected",
             ],
         );

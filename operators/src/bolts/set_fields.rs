@@ -301,8 +301,8 @@ mod tests {
             json!({"a.b": 1, "c": "{{ doc.x", "d": "{{ dco.x }}", "e": {"f": ["{{ doc.x }}"]}}),
             &[
                 "bolts.bolt.fields[\"a.b\"]: `a.b` looks like a field inside of `a`; expected the name of a top-level field, or [\"a.b\"] for one that has dots in its name",
-                "bolts.bolt.fields.c: column 1: `{{` has no closing `}}`; expected {{ EXPRESSION }}, or {{ '{{' }} for the braces themselves",
-                "bolts.bolt.fields.d: column 4: unknown name `dco`; expected doc.NAME, kafka.NAME or event_time; did you mean doc?",
+                "bolts.bolt.fields.c: at character 1 of the text: `{{` has no closing `}}`; expected {{ EXPRESSION }}, or {{ '{{' }} for the braces themselves",
+                "bolts.bolt.fields.d: at character 4 of the text: unknown name `dco`; expected doc.NAME, kafka.NAME or event_time; did you mean doc?",
                 "bolts.bolt.fields.e.f[0]: a template inside of a list or a mapping; expected templates as values of fields themselves",
             ],
         );

@@ -44,7 +44,7 @@ pub struct ElasticsearchConnection {
     /// in turn; a host that fails is left out for a while, and what it did not do is asked of another.
     #[serde(deserialize_with = "hosts")]
     pub hosts: Vec<String>,
-    /// Who the requests come from. Without it they are anonymous.
+    /// Who the requests come from: one of `basic` and `api_key`. Without it they are anonymous.
     #[serde(default)]
     pub auth: Option<Auth>,
     /// How `https` hosts are verified, and the client's own certificate.
@@ -60,7 +60,7 @@ pub struct ElasticsearchConnection {
     pub connect_timeout: Duration,
 }
 
-/// Who the requests come from.
+/// Who the requests come from: one of these.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Auth {

@@ -46,13 +46,11 @@ impl<'t> TextPlace<'t> {
 
     /// A problem at a byte of the expression.
     pub(super) fn problem(&self, at: usize, message: &str) -> Problem {
-        let before = self.text.get(..self.start + at).unwrap_or(self.text);
-        let line = before.matches('\n').count() + 1;
-        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-        let place = match line {
-            1 => format!("column {column}"),
-            _ => format!("line {line}, column {column}"),
+        let of = match self.start == 0 && self.end == self.text.len() {
+            true => "the expression",
+            false => "the text",
         };
+        let place = text_place(self.text, self.start + at, of);
         Problem::new(self.path.clone(), format!("{place}: {message}"))
     }
 
@@ -72,6 +70,18 @@ impl<'t> TextPlace<'t> {
         let rest = expression.get(start..).unwrap_or_default();
         let column = usize::try_from(column - 1).unwrap_or(0);
         start + rest.chars().take(column).map(char::len_utf8).sum::<usize>()
+    }
+}
+
+/// Where in the text of an option a byte is, in words; `of` says what that text is. Columns of the file
+/// are something else: there are quotes, escapes and line breaks between.
+pub(crate) fn text_place(text: &str, at: usize, of: &str) -> String {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let character = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    match line {
+        1 => format!("at character {character} of {of}"),
+        _ => format!("at character {character} of line {line} of {of}"),
     }
 }
 

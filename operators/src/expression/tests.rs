@@ -361,45 +361,45 @@ fn problem(text: &str) -> String {
 }
 
 #[test]
-fn what_is_not_supported_is_a_problem_with_its_column() {
+fn what_is_not_supported_is_a_problem_with_its_place() {
     check_problems(
         r#"
-        dco.a == 1 => when: column 1: unknown name `dco`; expected doc.NAME, kafka.NAME or event_time; did you mean doc?
-        doc.a == 1 && status > 2 => when: column 15: unknown name `status`; expected doc.NAME, kafka.NAME or event_time
-        doc.a == kafka.tpoic => when: column 10: unknown name `kafka.tpoic`; expected one of kafka.topic, kafka.partition, kafka.offset, kafka.timestamp, kafka.key, kafka.headers; did you mean topic?
-        doc => when: column 1: `doc` alone is not a value; expected doc.NAME or doc["NAME"]
-        doc[0] => when: column 1: a document is an object, not a list; expected doc.NAME or doc["NAME"]
-        doc[doc.name] => when: column 5: names and positions in brackets must be literals; expected a name such as ["@timestamp"], or a position from [0]
-        doc.a[-1] => when: column 8: names and positions in brackets must be literals; expected a name such as ["@timestamp"], or a position from [0]
-        kafka => when: column 1: `kafka` alone is not a value; expected one of kafka.topic, kafka.partition, kafka.offset, kafka.timestamp, kafka.key, kafka.headers
-        kafka.headers => when: column 1: a header has a name and no parts; expected kafka.headers["NAME"]
-        kafka.key.x == 1 => when: column 1: kafka.key has no parts
-        event_time.year == 1 => when: column 1: event_time has no parts; expected event_time.format('%Y.%m.%d')
-        size(doc.a).b => when: column 1: only fields have parts; expected doc.NAME, kafka.NAME or event_time
-        doc.a.startWith('x') => when: column 1: unknown function `startWith`; expected one of has(doc.NAME), default(doc.NAME, VALUE), TIME.format('%Y.%m.%d'), TEXT.startsWith(TEXT), TEXT.endsWith(TEXT), TEXT.contains(TEXT), TEXT.substring(START, END), TEXT.lowerAscii(), TEXT.upperAscii(), size(VALUE), int(VALUE), double(VALUE), string(VALUE), timestamp(TEXT); did you mean startsWith?
-        doc.a.matches('x.*') => when: column 1: `matches` is not supported: there are no regular expressions; expected startsWith, endsWith or contains
-        event_time > timestamp('x') => when: column 14: `x` is not a time; expected RFC 3339 with a zone, such as 2024-01-31T00:00:00Z
-        event_time > '2024' => when: column 1: a time is compared with text; expected both sides of one type; timestamp('2024-01-31T00:00:00Z') is a time
-        duration('1h') > 1 => when: column 1: `duration` is not supported: times cannot be computed with; expected a comparison with timestamp('2024-01-31T00:00:00Z')
-        startsWith(doc.a, 'x') => when: column 1: `startsWith` is called in another way; expected TEXT.startsWith(TEXT)
-        doc.a.startsWith() => when: column 1: `startsWith` is called in another way; expected TEXT.startsWith(TEXT)
-        doc.a.startsWith(1) => when: column 18: an argument of `startsWith` is a number; expected text
-        has(doc.a, doc.b) => when: column 5: `has` asks for one field; expected has(doc.NAME), has(doc["NAME"]), has(kafka.key) or the like
-        has('a') => when: column 5: `has` asks for one field; expected has(doc.NAME), has(doc["NAME"]), has(kafka.key) or the like
-        has() => when: column 1: `has` asks for one field; expected has(doc.NAME), has(doc["NAME"]), has(kafka.key) or the like
-        default(doc.a) => when: column 1: `default` takes a value and what stands for it where it is missing; expected default(doc.NAME, VALUE)
-        [1, 2] == doc.a => when: column 1: a list is not supported here; expected a list behind `in`, such as doc.level in ['warn', 'error']
-        {'a': 1} == doc.a => when: column 1: a map is not supported; expected one value; bolts such as set_fields make objects
-        Foo{a: 1} == doc.a => when: column 4: messages are not supported
-        doc.a in [doc.b] => when: column 11: an element of the list is no literal; expected numbers and texts; compare with == for other values
-        doc.a in 'abc' => when: column 1: what stands behind `in` is text; expected a list such as ['warn', 'error'], or a field with a list
-        kafka.offset in ['a'] => when: column 18: a number is looked for in a list with text; expected a number
-        doc.a in doc => when: column 1: the name before `in doc` is no literal; expected 'NAME' in doc, or has(doc.NAME)
-        doc.list.exists(x, x == 1) => when: column 1: unknown function `exists`; expected one of has(doc.NAME), default(doc.NAME, VALUE), TIME.format('%Y.%m.%d'), TEXT.startsWith(TEXT), TEXT.endsWith(TEXT), TEXT.contains(TEXT), TEXT.substring(START, END), TEXT.lowerAscii(), TEXT.upperAscii(), size(VALUE), int(VALUE), double(VALUE), string(VALUE), timestamp(TEXT)
-        doc.a.format('%Y') == '1' => when: column 1: a field is no time by itself; expected event_time.format(...) or timestamp(doc.NAME).format(...)
-        kafka.key.format('%Y') == '1' => when: column 1: what stands before `.format` is text; expected a time
-        event_time.format('%E') == '1' => when: column 19: strftime formatting failed: found unrecognized specifier directive `E`; expected strftime's letters, such as %Y, %m, %d, %H, %G and %V
-        event_time.format(doc.p) == '1' => when: column 19: the pattern of a time is no literal; expected text such as '%Y.%m.%d'
+        dco.a == 1 => when: at character 1 of the expression: unknown name `dco`; expected doc.NAME, kafka.NAME or event_time; did you mean doc?
+        doc.a == 1 && status > 2 => when: at character 15 of the expression: unknown name `status`; expected doc.NAME, kafka.NAME or event_time
+        doc.a == kafka.tpoic => when: at character 10 of the expression: unknown name `kafka.tpoic`; expected one of kafka.topic, kafka.partition, kafka.offset, kafka.timestamp, kafka.key, kafka.headers; did you mean topic?
+        doc => when: at character 1 of the expression: `doc` alone is not a value; expected doc.NAME or doc["NAME"]
+        doc[0] => when: at character 1 of the expression: a document is an object, not a list; expected doc.NAME or doc["NAME"]
+        doc[doc.name] => when: at character 5 of the expression: names and positions in brackets must be literals; expected a name such as ["@timestamp"], or a position from [0]
+        doc.a[-1] => when: at character 8 of the expression: names and positions in brackets must be literals; expected a name such as ["@timestamp"], or a position from [0]
+        kafka => when: at character 1 of the expression: `kafka` alone is not a value; expected one of kafka.topic, kafka.partition, kafka.offset, kafka.timestamp, kafka.key, kafka.headers
+        kafka.headers => when: at character 1 of the expression: a header has a name and no parts; expected kafka.headers["NAME"]
+        kafka.key.x == 1 => when: at character 1 of the expression: kafka.key has no parts
+        event_time.year == 1 => when: at character 1 of the expression: event_time has no parts; expected event_time.format('%Y.%m.%d')
+        size(doc.a).b => when: at character 1 of the expression: only fields have parts; expected doc.NAME, kafka.NAME or event_time
+        doc.a.startWith('x') => when: at character 1 of the expression: unknown function `startWith`; expected one of has(doc.NAME), default(doc.NAME, VALUE), TIME.format('%Y.%m.%d'), TEXT.startsWith(TEXT), TEXT.endsWith(TEXT), TEXT.contains(TEXT), TEXT.substring(START, END), TEXT.lowerAscii(), TEXT.upperAscii(), size(VALUE), int(VALUE), double(VALUE), string(VALUE), timestamp(TEXT); did you mean startsWith?
+        doc.a.matches('x.*') => when: at character 1 of the expression: `matches` is not supported: there are no regular expressions; expected startsWith, endsWith or contains
+        event_time > timestamp('x') => when: at character 14 of the expression: `x` is not a time; expected RFC 3339 with a zone, such as 2024-01-31T00:00:00Z
+        event_time > '2024' => when: at character 1 of the expression: a time is compared with text; expected both sides of one type; timestamp('2024-01-31T00:00:00Z') is a time
+        duration('1h') > 1 => when: at character 1 of the expression: `duration` is not supported: times cannot be computed with; expected a comparison with timestamp('2024-01-31T00:00:00Z')
+        startsWith(doc.a, 'x') => when: at character 1 of the expression: `startsWith` is called in another way; expected TEXT.startsWith(TEXT)
+        doc.a.startsWith() => when: at character 1 of the expression: `startsWith` is called in another way; expected TEXT.startsWith(TEXT)
+        doc.a.startsWith(1) => when: at character 18 of the expression: an argument of `startsWith` is a number; expected text
+        has(doc.a, doc.b) => when: at character 5 of the expression: `has` asks for one field; expected has(doc.NAME), has(doc["NAME"]), has(kafka.key) or the like
+        has('a') => when: at character 5 of the expression: `has` asks for one field; expected has(doc.NAME), has(doc["NAME"]), has(kafka.key) or the like
+        has() => when: at character 1 of the expression: `has` asks for one field; expected has(doc.NAME), has(doc["NAME"]), has(kafka.key) or the like
+        default(doc.a) => when: at character 1 of the expression: `default` takes a value and what stands for it where it is missing; expected default(doc.NAME, VALUE)
+        [1, 2] == doc.a => when: at character 1 of the expression: a list is not supported here; expected a list behind `in`, such as doc.level in ['warn', 'error']
+        {'a': 1} == doc.a => when: at character 1 of the expression: a map is not supported; expected one value; bolts such as set_fields make objects
+        Foo{a: 1} == doc.a => when: at character 4 of the expression: messages are not supported
+        doc.a in [doc.b] => when: at character 11 of the expression: an element of the list is no literal; expected numbers and texts; compare with == for other values
+        doc.a in 'abc' => when: at character 1 of the expression: what stands behind `in` is text; expected a list such as ['warn', 'error'], or a field with a list
+        kafka.offset in ['a'] => when: at character 18 of the expression: a number is looked for in a list with text; expected a number
+        doc.a in doc => when: at character 1 of the expression: the name before `in doc` is no literal; expected 'NAME' in doc, or has(doc.NAME)
+        doc.list.exists(x, x == 1) => when: at character 1 of the expression: unknown function `exists`; expected one of has(doc.NAME), default(doc.NAME, VALUE), TIME.format('%Y.%m.%d'), TEXT.startsWith(TEXT), TEXT.endsWith(TEXT), TEXT.contains(TEXT), TEXT.substring(START, END), TEXT.lowerAscii(), TEXT.upperAscii(), size(VALUE), int(VALUE), double(VALUE), string(VALUE), timestamp(TEXT)
+        doc.a.format('%Y') == '1' => when: at character 1 of the expression: a field is no time by itself; expected event_time.format(...) or timestamp(doc.NAME).format(...)
+        kafka.key.format('%Y') == '1' => when: at character 1 of the expression: what stands before `.format` is text; expected a time
+        event_time.format('%E') == '1' => when: at character 19 of the expression: strftime formatting failed: found unrecognized specifier directive `E`; expected strftime's letters, such as %Y, %m, %d, %H, %G and %V
+        event_time.format(doc.p) == '1' => when: at character 19 of the expression: the pattern of a time is no literal; expected text such as '%Y.%m.%d'
         "#,
     );
 }
@@ -408,21 +408,21 @@ fn what_is_not_supported_is_a_problem_with_its_column() {
 fn what_can_never_work_is_a_problem() {
     check_problems(
         r#"
-        doc.a + 1 => when: column 1: the expression is a number; expected a condition
-        'text' => when: column 1: the expression is text; expected a condition
-        doc.a && 'x' => when: column 10: an operand of `&&` is text; expected a condition
-        !kafka.offset => when: column 2: an operand of `!` is a number; expected a condition
-        kafka.topic ? true : false => when: column 1: what stands before `?` is text; expected a condition
-        kafka.topic == 1 => when: column 1: text is compared with a number; expected both sides of one type
-        kafka.offset < 'a' => when: column 1: a number is compared with text; expected both sides of one type
-        doc.a < null => when: column 9: an operand of `<` is null; expected a number, text or a time; null can only be == and !=
-        1 + 'a' == 2 => when: column 5: an operand of `+` is text; expected a number
-        doc.a * true == 2 => when: column 9: an operand of `*` is a condition; expected a number
-        event_time - 5 > 1 => when: column 1: an operand of `-` is a time; expected a number
-        true + true == 2 => when: column 1: an operand of `+` is a condition; expected a number or text
-        -'x' == 1 => when: column 2: an operand of `-` is text; expected a number
-        size(1) == 1 => when: column 1: `size` takes no such value: it is a number; expected text, a list or an object
-        int(true) == 1 => when: column 1: `int` takes no such value: it is a condition; expected a number, text or a time
+        doc.a + 1 => when: at character 1 of the expression: the expression is a number; expected a condition
+        'text' => when: at character 1 of the expression: the expression is text; expected a condition
+        doc.a && 'x' => when: at character 10 of the expression: an operand of `&&` is text; expected a condition
+        !kafka.offset => when: at character 2 of the expression: an operand of `!` is a number; expected a condition
+        kafka.topic ? true : false => when: at character 1 of the expression: what stands before `?` is text; expected a condition
+        kafka.topic == 1 => when: at character 1 of the expression: text is compared with a number; expected both sides of one type
+        kafka.offset < 'a' => when: at character 1 of the expression: a number is compared with text; expected both sides of one type
+        doc.a < null => when: at character 9 of the expression: an operand of `<` is null; expected a number, text or a time; null can only be == and !=
+        1 + 'a' == 2 => when: at character 5 of the expression: an operand of `+` is text; expected a number
+        doc.a * true == 2 => when: at character 9 of the expression: an operand of `*` is a condition; expected a number
+        event_time - 5 > 1 => when: at character 1 of the expression: an operand of `-` is a time; expected a number
+        true + true == 2 => when: at character 1 of the expression: an operand of `+` is a condition; expected a number or text
+        -'x' == 1 => when: at character 2 of the expression: an operand of `-` is text; expected a number
+        size(1) == 1 => when: at character 1 of the expression: `size` takes no such value: it is a number; expected text, a list or an object
+        int(true) == 1 => when: at character 1 of the expression: `int` takes no such value: it is a condition; expected a number, text or a time
         "#,
     );
 }
@@ -431,28 +431,28 @@ fn what_can_never_work_is_a_problem() {
 fn bad_syntax_is_said_in_words() {
     check_problems(
         r#"
-        doc.a = 1 => when: column 7: `=` is no operator; expected `==`
-        doc.a & doc.b => when: column 7: single `&` and `|` are no operators; expected `&&` and `||`
-        doc.a == 'x => when: column 10: the string has no closing ', or an unknown escape; expected \n, \t, \\, \' and \" as escapes, or r'...' for text without any
-        doc.a == => when: column 9: the expression ends too early; expected a value, such as doc.status, 500 or 'text'
-        (doc.a == 1 => when: column 12: `)` is missing
-        doc.a == 1) => when: column 11: `)` is not expected here; expected an operator or the end of the expression
-        doc.a and doc.b => when: column 7: `and` is not expected here; expected `&&`
-        doc.a == 1 or doc.b == 2 => when: column 12: `or` is not expected here; expected `||`
-        && doc.a => when: column 1: `&&` is not expected here; expected a value, such as doc.status, 500 or 'text'
-        doc.é == 1 => when: column 5: `é` has no meaning here
-        for == 1 => when: column 1: `for` is a reserved word; expected doc["NAME"] for a field of this name
-        'é' == doc.a ? 1 => when: column 1: the expression is incomplete; expected CONDITION ? VALUE : OTHER, with all of its parts
-        doc.a == 9223372036854775808 => when: column 10: invalid int literal
+        doc.a = 1 => when: at character 7 of the expression: `=` is no operator; expected `==`
+        doc.a & doc.b => when: at character 7 of the expression: single `&` and `|` are no operators; expected `&&` and `||`
+        doc.a == 'x => when: at character 10 of the expression: the string has no closing ', or an unknown escape; expected \n, \t, \\, \' and \" as escapes, or r'...' for text without any
+        doc.a == => when: at character 9 of the expression: the expression ends too early; expected a value, such as doc.status, 500 or 'text'
+        (doc.a == 1 => when: at character 12 of the expression: `)` is missing
+        doc.a == 1) => when: at character 11 of the expression: `)` is not expected here; expected an operator or the end of the expression
+        doc.a and doc.b => when: at character 7 of the expression: `and` is not expected here; expected `&&`
+        doc.a == 1 or doc.b == 2 => when: at character 12 of the expression: `or` is not expected here; expected `||`
+        && doc.a => when: at character 1 of the expression: `&&` is not expected here; expected a value, such as doc.status, 500 or 'text'
+        doc.é == 1 => when: at character 5 of the expression: `é` has no meaning here
+        for == 1 => when: at character 1 of the expression: `for` is a reserved word; expected doc["NAME"] for a field of this name
+        'é' == doc.a ? 1 => when: at character 1 of the expression: the expression is incomplete; expected CONDITION ? VALUE : OTHER, with all of its parts
+        doc.a == 9223372036854775808 => when: at character 10 of the expression: invalid int literal
         "#,
     );
     assert_eq!(
         problem(""),
-        "when: column 1: the expression is empty; expected an expression such as doc.status >= 500"
+        "when: at character 1 of the expression: the expression is empty; expected an expression such as doc.status >= 500"
     );
     assert_eq!(
         problem("doc.a == 1 &&\n  'é' == dco.b"),
-        "when: line 2, column 10: unknown name `dco`; expected doc.NAME, kafka.NAME or event_time; did you mean doc?"
+        "when: at character 10 of line 2 of the expression: unknown name `dco`; expected doc.NAME, kafka.NAME or event_time; did you mean doc?"
     );
 }
 
@@ -461,23 +461,23 @@ fn expressions_have_bounds() {
     for (text, expected) in [
         (
             format!("doc.a == '{}'", "x".repeat(5_000)),
-            "when: column 1: the expression has 5011 bytes; expected at most 4096",
+            "when: at character 1 of the expression: the expression has 5011 bytes; expected at most 4096",
         ),
         (
             format!("{}true{}", "(".repeat(2_000), ")".repeat(2_000)),
-            "when: column 26: brackets or `? :` are nested too deep; expected at most 24 in each other",
+            "when: at character 26 of the expression: brackets or `? :` are nested too deep; expected at most 24 in each other",
         ),
         (
             format!("{}true", "true ? true : ".repeat(100)),
-            "when: column 351: brackets or `? :` are nested too deep; expected at most 24 in each other",
+            "when: at character 351 of the expression: brackets or `? :` are nested too deep; expected at most 24 in each other",
         ),
         (
             format!("1{} == 1", "+1".repeat(2_000)),
-            "when: column 1: the expression has too many operators in a row or in each other; expected at most 100",
+            "when: at character 1 of the expression: the expression has too many operators in a row or in each other; expected at most 100",
         ),
         (
             format!("doc{} == 1", ".a".repeat(2_000)),
-            "when: column 1: the expression has too many operators in a row or in each other; expected at most 100",
+            "when: at character 1 of the expression: the expression has too many operators in a row or in each other; expected at most 100",
         ),
     ] {
         assert_eq!(problem(&text), expected);
@@ -511,7 +511,7 @@ proptest! {
             });
             if let Some(problem) = problem {
                 let message = problem.to_string();
-                prop_assert!(message.starts_with("when: column ") || message.starts_with("when: line "), "{}", message);
+                prop_assert!(message.starts_with("when: at character "), "{}", message);
                 prop_assert!(!message.contains("could not be read"), "{} of {:?}", message, text);
             }
         }

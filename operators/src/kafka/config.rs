@@ -82,7 +82,7 @@ impl ConsumerConfig {
     }
 
     /// As [`Self::check`], without what is wrong with the connection alone. Each sentence starts
-    /// with the option's name and a colon.
+    /// with the option's name and a colon; of `options`, the name of the setting comes next.
     pub fn check_own(&self) -> Vec<String> {
         let options = options::check(&self.options).into_iter();
         let mut problems: Vec<String> = options

@@ -52,10 +52,12 @@ start: earliest
 
 fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedSpout, Problems> {
     let config: KafkaConfig = parse_config(&component.config, &component.path)?;
-    let connection: KafkaConnection = prepare.connection(component, "kafka")?;
+    let mut problems = Problems::default();
+    let connection = problems.take(prepare.connection(component, "kafka"));
+    let connection = connection.unwrap_or_else(|| KafkaConnection::plain(&[]));
     let connection = connection.beside(&prepare.file(""));
     let consumer = config.consumer(connection, prepare.topology);
-    let mut problems = problems_of(component, consumer.check_own());
+    problems.append(problems_of(component, consumer.check_own()));
     problems.append(config.out_of_range(&component.path));
     if consumer.connection.is_embedded() && matches!(consumer.start, StartPolicy::Timestamp(_)) {
         let text = "embedded Kafka finds no record by its time";

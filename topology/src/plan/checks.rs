@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::partial::Unprepared;
 use super::{Edge, Prepared};
-use crate::registry::{DocumentUse, PreparedBolt, PreparedSpout, Registry};
-use crate::spec::{Component, Input, Problem, Problems, Spec};
+use crate::registry::{DocumentUse, PreparedBolt, PreparedSpout};
+use crate::spec::{Component, Input, Problem, Problems};
 use crate::stream::Stream;
 
 /// The names of a bolt's streams by index; empty where it does not have the stream.
@@ -45,29 +45,18 @@ pub(super) fn unknown_type(
     known: Vec<&str>,
     problems: &mut Problems,
 ) {
+    // Where there is none, that was said.
+    if component.kind.is_empty() {
+        return;
+    }
     problems.push(
         Problem::new(
             component.path.key("type"),
             format!("unknown type of {what} `{}`", component.kind),
         )
         .expected(format!("one of {}", known.join(", ")))
-        .near(&component.kind, known)
-        .at(component.place),
+        .near(&component.kind, known),
     );
-}
-
-pub(super) fn connections(spec: &Spec, registry: &Registry, problems: &mut Problems) {
-    for component in &spec.connections {
-        match registry.connection(&component.kind) {
-            Some(kind) => {
-                let _ = problems.take((kind.check)(component));
-            }
-            None => {
-                let known = registry.connections.iter().map(|kind| kind.name);
-                unknown_type(component, "connection", known.collect(), problems);
-            }
-        }
-    }
 }
 
 /// Every stream is consumed: records must not end without an answer.

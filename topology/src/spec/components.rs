@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::config::parse_config;
-use super::problem::{Path, Problem, Problems};
+use super::problem::{Path, Problem, Problems, nearest};
 use super::settings::Settings;
 use super::tree::{Entry, Node, Place, Value};
 
@@ -26,6 +25,9 @@ pub struct Spec {
     /// Where relative paths of the file start: the directory that it is in. A tree of values is in none,
     /// so whoever read it from a file says so.
     pub directory: PathBuf,
+    /// Parts of the graph could not be read, so that consumers may be missing. Whoever read the text says
+    /// so of what did not become a part of the tree.
+    pub is_torn: bool,
 }
 
 /// A connection, spout or bolt.
@@ -33,7 +35,7 @@ pub struct Spec {
 pub struct Component {
     /// Its key in the file.
     pub id: String,
-    /// Its `type:`.
+    /// Its `type:`; empty where that could not be read.
     pub kind: String,
     /// Where its records come from; bolts only.
     pub inputs: Vec<Input>,
@@ -45,6 +47,16 @@ pub struct Component {
     pub place: Place,
     /// Where it is in the tree.
     pub path: Path,
+}
+
+impl Component {
+    /// The component with other options.
+    pub(crate) fn with(&self, config: Node) -> Self {
+        Self {
+            config,
+            ..self.clone()
+        }
+    }
 }
 
 /// What happens to rejected records that no bolt consumes.
@@ -97,6 +109,9 @@ const TOP_LEVEL: [&str; 7] = [
     "settings",
 ];
 
+/// The name of a topology without a readable one, so that nothing follows from that.
+const NO_NAME: &str = "unnamed";
+
 /// The id under which the topology's dead letter appears beside the bolts.
 const DEAD_LETTER: &str = "dead_letter";
 
@@ -140,12 +155,10 @@ impl Spec {
             let path = Path::root().key(DEAD_LETTER);
             component(entry, path, false, &mut problems)
         });
-        let path = Path::root().key("settings");
-        let settings: Settings = match root.get("settings") {
-            Some(node) => problems.take(parse_config(node, &path)).unwrap_or_default(),
-            None => Settings::default(),
-        };
-        problems.append(settings.out_of_range(&path));
+        let settings = root.get("settings");
+        let settings = settings.and_then(|node| problems.take(Settings::read(node)));
+        let settings = settings.unwrap_or_default();
+        let is_torn = is_torn(root, &bolts, dead_letter.as_ref());
         let spec = Spec {
             name,
             connections,
@@ -154,6 +167,7 @@ impl Spec {
             dead_letter,
             settings,
             directory: PathBuf::new(),
+            is_torn,
         };
         spec.check_ids(root, &mut problems);
         spec.check_inputs(root, &mut problems);
@@ -296,6 +310,24 @@ impl Spec {
     }
 }
 
+/// Whether a consumer may be missing: a bolt, one of its inputs or the dead letter was not read.
+fn is_torn(root: &Node, bolts: &[Component], dead_letter: Option<&Component>) -> bool {
+    let entries = root.get("bolts").map(Node::entries).unwrap_or_default();
+    let is_read = |(entry, bolt): (&Entry, &Component)| {
+        let inputs = entry.node.get("inputs").map(input_nodes);
+        inputs.is_some_and(|inputs| !inputs.is_empty() && inputs.len() == bolt.inputs.len())
+    };
+    let hides_one = |key: &str| {
+        let meant = nearest(key, TOP_LEVEL);
+        !TOP_LEVEL.contains(&key) && meant.is_some_and(|key| ["bolts", DEAD_LETTER].contains(&key))
+    };
+    bolts.is_empty()
+        || bolts.len() < entries.len()
+        || !entries.iter().zip(bolts).all(is_read)
+        || dead_letter.is_none() && root.get(DEAD_LETTER).is_some()
+        || root.entries().iter().any(|entry| hides_one(&entry.key))
+}
+
 fn check_version(root: &Node, problems: &mut Problems) {
     let path = Path::root().key("isobar");
     match root.get("isobar") {
@@ -330,7 +362,7 @@ fn read_name(root: &Node, problems: &mut Problems) -> String {
             ),
         },
     }
-    String::new()
+    NO_NAME.to_owned()
 }
 
 const ID_RULE: &str = "a name of lower-case letters, digits, - and _";
@@ -394,23 +426,24 @@ fn component(
         );
         return None;
     }
-    let kind = match node.entry("type") {
-        Some(kind) if kind.node.text().is_some() => kind.node.text().unwrap_or_default().to_owned(),
+    let kind = match node.get("type") {
         Some(kind) => {
-            problems.push(
-                Problem::new(path.key("type"), format!("found {}", kind.node.described()))
-                    .expected("the name of a type")
-                    .at(kind.node.place),
-            );
-            return None;
+            if kind.text().is_none() {
+                problems.push(
+                    Problem::new(path.key("type"), format!("found {}", kind.described()))
+                        .expected("the name of a type")
+                        .at(kind.place),
+                );
+            }
+            kind.text().unwrap_or_default()
         }
         None => {
             problems.push(
-                Problem::new(path, "`type` is missing")
+                Problem::new(path.clone(), "`type` is missing")
                     .expected("the name of a type; `isobar operators` lists them")
                     .at(entry.key_place),
             );
-            return None;
+            ""
         }
     };
     let mut own = vec!["type"];
@@ -425,7 +458,7 @@ fn component(
     let rest = rest.filter(|entry| !own.contains(&entry.key.as_str()));
     Some(Component {
         id: entry.key.clone(),
-        kind,
+        kind: kind.to_owned(),
         inputs,
         on_rejected,
         config: Node::new(Value::Map(rest.cloned().collect()), entry.key_place),
@@ -460,15 +493,7 @@ fn read_inputs(entry: &Entry, path: &Path, problems: &mut Problems) -> Vec<Input
         );
         return Vec::new();
     };
-    let single = [node.clone()];
-    let items: Vec<Node> = match &node.value {
-        Value::List(items) => items.clone(),
-        Value::String(text) if text.contains(',') => text
-            .split(',')
-            .map(|part| Node::new(Value::String(part.trim().to_owned()), node.place))
-            .collect(),
-        _ => single.to_vec(),
-    };
+    let items = input_nodes(node);
     if items.is_empty() {
         problems.push(
             Problem::new(path.clone(), "the list is empty")
@@ -482,12 +507,24 @@ fn read_inputs(entry: &Entry, path: &Path, problems: &mut Problems) -> Vec<Input
         .collect()
 }
 
+/// What the option `inputs` lists, which may be written as one text.
+fn input_nodes(node: &Node) -> Vec<Node> {
+    match &node.value {
+        Value::List(items) => items.clone(),
+        Value::String(text) if text.contains(',') => text
+            .split(',')
+            .map(|part| Node::new(Value::String(part.trim().to_owned()), node.place))
+            .collect(),
+        _ => vec![node.clone()],
+    }
+}
+
 fn read_input(node: &Node, path: Path, problems: &mut Problems) -> Option<Input> {
     if !node.unreadable().is_empty() {
         return None;
     }
     let (from, grouping) = match &node.value {
-        Value::String(text) => (Some(text.as_str()), Some(Grouping::Local)),
+        Value::String(text) => (Some(text.as_str()), Grouping::Local),
         Value::Map(entries) => {
             for entry in entries {
                 if !["from", "grouping"].contains(&entry.key.as_str()) {
@@ -499,13 +536,13 @@ fn read_input(node: &Node, path: Path, problems: &mut Problems) -> Option<Input>
                     );
                 }
             }
-            let grouping = match node.get("grouping") {
-                None => Some(Grouping::Local),
-                Some(grouping) => read_grouping(grouping, path.key("grouping"), problems),
-            };
-            (node.get("from").and_then(Node::text), grouping)
+            let grouping = node
+                .get("grouping")
+                .and_then(|grouping| read_grouping(grouping, path.key("grouping"), problems));
+            let from = node.get("from").and_then(Node::text);
+            (from, grouping.unwrap_or(Grouping::Local))
         }
-        _ => (None, None),
+        _ => (None, Grouping::Local),
     };
     let Some(from) = from else {
         problems.push(
@@ -527,7 +564,7 @@ fn read_input(node: &Node, path: Path, problems: &mut Problems) -> Option<Input>
             component: component.to_owned(),
             stream,
         },
-        grouping: grouping?,
+        grouping,
         path,
         place: node.place,
     })

@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_path_to_error as with_path;
 
-use super::problem::{Path, Problem, Problems, Segment};
-use super::schema;
-use super::tree::{Node, Value};
+use super::mended::Mended;
+use super::problem::{Path, Problem, Problems};
+use super::tree::Node;
 
 /// Reads a configuration: first against the struct's JSON schema, which finds every problem with
 /// its place, then by serde, which finds what a schema cannot say: what is wrong with one option hides
@@ -19,49 +19,24 @@ pub fn parse_config<T: DeserializeOwned + JsonSchema>(
     path: &Path,
 ) -> Result<T, Problems> {
     let schema = schemars::schema_for!(T);
-    let (node, mut problems) = schema::check(node, schema.as_value(), path);
     let unreadable = node.unreadable();
-    if !unreadable.is_empty() {
-        problems.forget(&unreadable);
-        return Err(problems);
-    }
-    let mut node = node;
-    let _ = leave_out(&mut node, problems.iter(), path);
+    let (mut mended, mut problems) = Mended::new(node, schema.as_value(), path);
+    problems.forget(&unreadable);
     loop {
-        let problem = match read(&node, path) {
-            Ok(config) => return problems.or(config),
+        let problem = match read(&mended.node, path) {
+            Ok(config) if unreadable.is_empty() => return problems.or(config),
+            Ok(_) => return Err(problems),
             Err(problem) => problem,
         };
-        // Without the options that are wrong the rest may be incomplete, which says nothing.
-        let of_option = problem.path.segments().len() > path.segments().len();
-        if of_option || problems.is_empty() {
-            problems.push(problem.clone());
+        // What cannot be read after all that was mended may follow from that.
+        let is_other = mended.replace(&problem.path);
+        if is_other || problems.is_empty() && unreadable.is_empty() {
+            problems.push(problem);
         }
-        if !of_option || !leave_out(&mut node, [&problem], path) {
+        if !is_other {
             return Err(problems);
         }
     }
-}
-
-/// Takes the options away that problems are about, so that others can be looked at; false when
-/// there was none.
-fn leave_out<'p>(
-    node: &mut Node,
-    problems: impl IntoIterator<Item = &'p Problem>,
-    path: &Path,
-) -> bool {
-    let depth = path.segments().len();
-    let mut left_out = false;
-    for problem in problems {
-        if let (Value::Map(entries), Some(Segment::Key(wrong))) =
-            (&mut node.value, problem.path.segments().get(depth))
-        {
-            let before = entries.len();
-            entries.retain(|entry| entry.key != *wrong);
-            left_out |= entries.len() < before;
-        }
-    }
-    left_out
 }
 
 fn read<T: DeserializeOwned>(node: &Node, path: &Path) -> Result<T, Problem> {
@@ -88,3 +63,6 @@ fn read<T: DeserializeOwned>(node: &Node, path: &Path) -> Result<T, Problem> {
         Problem::new(at, message).at(wrong.place)
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,6 +42,11 @@ impl Path {
     pub fn segments(&self) -> &[Segment] {
         &self.0
     }
+
+    /// The steps from `other` to here; `None` when this is no part of it.
+    pub(crate) fn below(&self, other: &Path) -> Option<&[Segment]> {
+        self.0.strip_prefix(&*other.0)
+    }
 }
 
 impl fmt::Display for Path {

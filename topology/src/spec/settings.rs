@@ -3,7 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::config::parse_config;
+use super::mended::check_all;
 use super::problem::{Path, Problem, Problems};
+use super::tree::Node;
 use super::units::{ByteSize, Duration, Percent};
 
 /// Bounds and paces of a topology. All optional.
@@ -64,8 +67,19 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Reads the mapping `settings` of a file.
+    pub(super) fn read(node: &Node) -> Result<Self, Problems> {
+        let path = Path::root().key("settings");
+        let schema = || schemars::schema_for!(Settings);
+        let read = check_all(node, &path, schema, |node| {
+            let settings: Settings = parse_config(node, &path)?;
+            settings.out_of_range(&path).or(settings)
+        });
+        read.map_err(|refused| refused.problems)
+    }
+
     /// Values that are not in their range; `path` is where the settings are.
-    pub(super) fn out_of_range(&self, path: &Path) -> Problems {
+    fn out_of_range(&self, path: &Path) -> Problems {
         let hour = Duration::secs(3_600);
         let at = |option: &str| path.key(option);
         let mut problems = Problems::default();

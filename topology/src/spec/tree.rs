@@ -185,14 +185,18 @@ impl Node {
         node
     }
 
-    /// The place of what a path names below this node, or of its nearest ancestor that exists.
+    /// The place of what a path names below this node, or of its nearest ancestor that exists: of a
+    /// scalar where it is itself, of a list or mapping where its key is.
     pub fn place_of(&self, path: &[Segment]) -> Place {
         let Some((segment, rest)) = path.split_first() else {
             return self.place;
         };
         match (segment, &self.value) {
             (Segment::Key(key), Value::Map(_)) => match self.entry(key) {
-                Some(entry) if rest.is_empty() => entry.key_place,
+                Some(entry) if rest.is_empty() => match entry.node.value {
+                    Value::List(_) | Value::Map(_) => entry.key_place,
+                    _ => entry.node.place,
+                },
                 Some(entry) => entry.node.place_of(rest),
                 None => self.place,
             },

@@ -372,7 +372,10 @@ fn options_that_cannot_work_are_found_before_anything_starts() {
     );
     check(
         json!({"connection": "kafk", "topic": "{{ doc. }}"}),
-        &["topic: column 8", "unknown connection `kafk`"],
+        &[
+            "topic: at character 8 of the text",
+            "unknown connection `kafk`",
+        ],
     );
     check(json!({"connection": "kafka"}), &["topic"]);
     check(

@@ -401,7 +401,7 @@ fn options_that_do_not_fit_are_said_all_at_once() {
         "bolts.bolt.default: records without a row are rejected; expected `on_missing: keep`, or no defaults",
         "bolts.bolt.default.zoe: it is not a field of this lookup; expected one of zone; did you mean zone?",
         "bolts.bolt.table_bytes_max: found 3GiB; expected at most 2GiB",
-        "bolts.bolt.from: column ",
+        "bolts.bolt.from: at character ",
     ] {
         assert!(text.contains(expected), "{text}\nlacks\n{expected}");
     }

@@ -245,7 +245,7 @@ fn bad_patterns_are_problems() {
     );
     check(
         "(?<x>a",
-        "bolts.bolt.pattern: as a regular expression of 6 bytes, column 1: unclosed group; expected a regular expression as the Rust crate regex takes it, such as ^(?<host>\\S+) (?<status>\\d+)$",
+        "bolts.bolt.pattern: as a regular expression of 6 bytes, at character 1 of the expression: unclosed group; expected a regular expression as the Rust crate regex takes it, such as ^(?<host>\\S+) (?<status>\\d+)$",
     );
     check_problems(
         &TYPE,

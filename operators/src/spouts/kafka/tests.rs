@@ -46,8 +46,8 @@ fn options_that_cannot_work_are_found_before_anything_starts() {
         &[
             "spouts.in.commit_interval: 1ms is out of range; expected from 100ms to 1h",
             "spouts.in.group: give the consumer group a name",
-            "spouts.in.options: fetch.min.bytess is not a setting of librdkafka; did you mean fetch.min.bytes?",
-            "spouts.in.options: group.id is set by Isobar",
+            "spouts.in.options[\"fetch.min.bytess\"]: fetch.min.bytess is not a setting of librdkafka; did you mean fetch.min.bytes?",
+            "spouts.in.options[\"group.id\"]: group.id is set by Isobar",
             "spouts.in.topics: \"^(\" is no pattern",
             "spouts.in.topics: \"a b\" contains ' '",
         ],
@@ -55,7 +55,7 @@ fn options_that_cannot_work_are_found_before_anything_starts() {
     check(
         json!({"topics": ["a"], "start": "earliest", "group_protocol": "consumer",
             "options": {"session.timeout.ms": 6000}}),
-        &["spouts.in.options: session.timeout.ms is set at the brokers"],
+        &["spouts.in.options[\"session.timeout.ms\"]: session.timeout.ms is set at the brokers"],
     );
     check(
         json!({"topics": ["a", "a"], "start": "earliest"}),

@@ -124,6 +124,18 @@ fn problems_of_components_are_found() {
 }
 
 #[test]
+fn nothing_follows_from_a_name_that_cannot_be_used() {
+    for name in [json!("My logs"), json!(""), json!(7)] {
+        let (spec, problems) = Spec::read_all(&Node::from_json(&json!({
+            "isobar": 1, "name": name, "spouts": {"in": {"type": "kafka"}},
+            "bolts": {"last": {"type": "blackhole", "inputs": ["in"]}},
+        })));
+        assert_eq!(problems.sorted().len(), 1);
+        assert_eq!(spec.name, NO_NAME);
+    }
+}
+
+#[test]
 fn cycles_are_printed() {
     check(
         json!({"bolts": {"parse": {"inputs": ["in", "index"]}}}),
@@ -178,13 +190,14 @@ fn waits_and_sizes_have_ranges() {
     let root = Node::from_json(&json!({
         "isobar": 1, "name": "x", "spouts": {"in": {"type": "kafka"}},
         "bolts": {"last": {"type": "blackhole", "inputs": ["in"]}},
-        "settings": {"retry_initial": "0s", "retry_max": "0s", "queue_bytes": 0},
+        "settings": {"retry_initial": "0s", "retry_max": "0s", "queue_bytes": 0, "lanes": 0},
     }));
     let (_, problems) = Spec::read_all(&root);
     let text = problems.to_string();
     assert_eq!(
         text.lines().collect::<Vec<_>>(),
         [
+            "settings.lanes: found the number 0; expected a number from 1 to 255",
             "settings.queue_bytes: 0 is out of range; expected from 1KiB to 1GiB",
             "settings.retry_initial: 0ms is out of range; expected from 1ms to 1h",
             "settings.retry_max: 0ms is out of range; expected from 1ms to 1h",

@@ -201,10 +201,71 @@ fn unknown_and_missing_options_are_named() {
         &[
             "2: o.cuont: unknown option; expected one of bounded, count, env, even, hosts, login, mode, names, on, password, ports, ratio, size, target, wait; did you mean count?",
             "3: o.login: `password` is missing; expected a string",
-            "3: o.login: `username` is missing; expected a string",
             "4: o.login.usrname: unknown option; expected one of password, username; did you mean username?",
         ],
     );
+}
+
+#[test]
+fn what_a_missing_option_is_for_stands_behind_what_it_takes() {
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[expect(dead_code, reason = "only read")]
+    struct Required {
+        /// Where a partition starts. From `earliest`
+        /// on.
+        start: String,
+        /// IDs of
+        /// partitions.
+        ids: Vec<u32>,
+        any: serde_json::Value,
+    }
+    let problems =
+        parse_config::<Required>(&Node::from_json(&serde_json::json!({})), &Path::root());
+    assert_eq!(
+        problems.expect_err("nothing is given").to_string(),
+        "`any` is missing\n\
+         `ids` is missing; expected a list (IDs of partitions)\n\
+         `start` is missing; expected a string (where a partition starts)"
+    );
+}
+
+#[test]
+fn of_two_alternatives_with_a_key_each_one_is_chosen() {
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields, default)]
+    struct Access {
+        auth: Option<Auth>,
+    }
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[serde(rename_all = "snake_case")]
+    #[expect(dead_code, reason = "only read")]
+    enum Auth {
+        Basic(Login),
+        ApiKey(Secret),
+    }
+    for (auth, expected) in [
+        (
+            r#"{"api_key": "k", "basic": {"username": "u"}}"#,
+            "auth: `api_key` and `basic` are both given; expected one of them",
+        ),
+        (
+            r#"{"apikey": "k"}"#,
+            "auth.apikey: unknown option; expected one of api_key, basic; did you mean api_key?",
+        ),
+        (
+            "{}",
+            "auth: the mapping is empty; expected one of api_key, basic",
+        ),
+        (
+            r#"{"basic": {"username": "u"}, "token": "t"}"#,
+            "auth.basic: `password` is missing; expected a string\n\
+             auth.token: unknown option; expected basic",
+        ),
+    ] {
+        let json = serde_json::from_str(&format!(r#"{{"auth": {auth}}}"#)).expect("JSON");
+        let read = parse_config::<Access>(&Node::from_json(&json), &Path::root());
+        assert_eq!(read.expect_err(auth).to_string(), expected);
+    }
 }
 
 #[test]
@@ -224,7 +285,6 @@ fn of_alternatives_the_one_that_was_meant_is_explained() {
     check(
         r#"{"target": {"kind": "file", "path": 7.5, "appendd": true}}"#,
         &[
-            "2: o.target: `append` is missing; expected true or false",
             "4: o.target.path: found the number 7.5; expected a string",
             "5: o.target.appendd: unknown option; expected one of append, kind, path; did you mean append?",
         ],
@@ -246,7 +306,7 @@ fn what_a_schema_cannot_say_has_its_place_too() {
     check(
         r#"{"bounded": 11, "even": 3, "on": true}"#,
         &[
-            "2: o.bounded: found 11; expected a number from 1 to 10",
+            "2: o.bounded: found the number 11; expected a number from 1 to 10",
             "3: o.even: 3 is odd",
         ],
     );

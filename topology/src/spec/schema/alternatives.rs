@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
-use super::super::problem::{Path, Problem, Problems};
+use super::super::problem::{Path, Problem};
 use super::super::tree::{Node, Value};
 use super::Checker;
 use super::words::{constants_of, is_a, one_of_names, types};
@@ -13,22 +13,31 @@ impl<'s> Checker<'s> {
     /// Checks a node against alternatives. When it fits none, the problems are those of the one that
     /// was most likely meant: the one that the tag or the only key names, else the one of the right
     /// type that shares most keys and has the fewest problems.
-    pub(super) fn alternatives(&mut self, node: &Node, branches: &'s [Json], path: &Path) -> Node {
+    pub(super) fn alternatives(
+        &mut self,
+        node: &Node,
+        schema: &'s Json,
+        branches: &'s [Json],
+        path: &Path,
+    ) -> Node {
         let branches: Vec<&'s Json> = branches.iter().flat_map(|b| self.flat(b)).collect();
         let tried = branches.iter().map(|branch| {
-            let mut checker = Checker {
-                root: self.root,
-                problems: Problems::default(),
-            };
-            let coerced = checker.node(node, branch, path);
-            (coerced, checker.problems)
+            let mut checker = Checker::new(self.root);
+            let node = checker.node(node, branch, path);
+            (node, checker)
         });
-        let mut tried: Vec<(Node, Problems)> = tried.collect();
-        if let Some((coerced, _)) = tried.iter().find(|(_, problems)| problems.is_empty()) {
+        let mut tried: Vec<(Node, Checker<'s>)> = tried.collect();
+        if let Some((coerced, _)) = tried.iter().find(|(_, tried)| tried.problems.is_empty()) {
             return coerced.clone();
         }
-        if let Some(tag) = common_tag(&branches).filter(|_| matches!(node.value, Value::Map(_))) {
-            return self.tagged(node, &branches, tag, path);
+        if matches!(node.value, Value::Map(_)) {
+            if let Some(tag) = common_tag(&branches) {
+                return self.tagged(node, schema, &branches, tag, path);
+            }
+            if let Some(problem) = not_one_key(node, &branches, path) {
+                self.problem(problem);
+                return self.replace(node, schema, path);
+            }
         }
         let meant = (0..branches.len())
             .filter(|i| types(branches[*i]).iter().any(|wanted| is_a(node, wanted)))
@@ -38,15 +47,14 @@ impl<'s> Checker<'s> {
                 let shared = node.entries().iter().filter(|entry| {
                     properties.is_some_and(|properties| properties.get(&entry.key).is_some())
                 });
-                (
-                    usize::MAX - shared.count(),
-                    tried[*i].1.clone().sorted().len(),
-                )
+                let problems = tried[*i].1.problems.clone().sorted();
+                (usize::MAX - shared.count(), problems.len())
             });
         if let Some(meant) = meant {
-            let (coerced, problems) = tried.swap_remove(meant);
-            self.problems.append(problems);
-            return coerced;
+            let (mended, tried) = tried.swap_remove(meant);
+            self.problems.append(tried.problems);
+            self.replaced.extend(tried.replaced);
+            return mended;
         }
         let constants: BTreeSet<&str> = branches.iter().flat_map(|b| constants_of(b)).collect();
         let mut expected = Vec::new();
@@ -66,10 +74,17 @@ impl<'s> Checker<'s> {
             problem = problem.near(node.text().unwrap_or_default(), constants);
         }
         self.problem(problem);
-        node.clone()
+        self.replace(node, schema, path)
     }
 
-    fn tagged(&mut self, node: &Node, branches: &[&'s Json], tag: &str, path: &Path) -> Node {
+    fn tagged(
+        &mut self,
+        node: &Node,
+        schema: &'s Json,
+        branches: &[&'s Json],
+        tag: &str,
+        path: &Path,
+    ) -> Node {
         let tag_of = |branch: &'s Json| constants_of(&branch["properties"][tag]);
         let known: BTreeSet<&str> = branches.iter().flat_map(|branch| tag_of(branch)).collect();
         let Some(found) = node.get(tag) else {
@@ -77,7 +92,7 @@ impl<'s> Checker<'s> {
                 .expected(one_of_names(&known))
                 .at(node.place);
             self.problem(problem);
-            return node.clone();
+            return self.replace(node, schema, path);
         };
         let named = branches.iter().find(|branch| {
             let names = tag_of(branch);
@@ -88,9 +103,50 @@ impl<'s> Checker<'s> {
         }
         if found.value != Value::Unreadable {
             let known: Vec<Json> = known.into_iter().map(Json::from).collect();
-            self.one_of(found, &known, &path.key(tag));
+            let _ = self.one_of(found, &known, &path.key(tag));
         }
-        node.clone()
+        self.replace(node, schema, path)
+    }
+}
+
+/// What is wrong with the keys of a mapping of which each alternative takes one: several are given, or
+/// none of them.
+fn not_one_key(node: &Node, branches: &[&Json], path: &Path) -> Option<Problem> {
+    let only_key = |branch: &&Json| {
+        let properties = branch.get("properties")?.as_object()?;
+        let name = properties.keys().next().filter(|_| properties.len() == 1)?;
+        let required = branch.get("required")?.as_array()?;
+        required
+            .contains(&Json::from(name.as_str()))
+            .then_some(name.clone())
+    };
+    let mappings = branches.iter().filter(|branch| types(branch) == ["object"]);
+    let keys: Option<BTreeSet<String>> = mappings.map(only_key).collect();
+    let keys = keys.filter(|keys| keys.len() > 1)?;
+    let entries = node.entries().iter();
+    let given: Vec<_> = entries.filter(|entry| keys.contains(&entry.key)).collect();
+    let names = || keys.iter().map(String::as_str).collect::<BTreeSet<&str>>();
+    match (given.as_slice(), node.entries().first()) {
+        ([_], _) => None,
+        ([], None) => Some(
+            Problem::new(path.clone(), "the mapping is empty")
+                .expected(one_of_names(&names()))
+                .at(node.place),
+        ),
+        ([], Some(first)) => Some(
+            Problem::new(path.key(&first.key), "unknown option")
+                .expected(one_of_names(&names()))
+                .near(&first.key, names())
+                .at(first.key_place),
+        ),
+        ([one, other, ..], _) => Some(
+            Problem::new(
+                path.clone(),
+                format!("`{}` and `{}` are both given", one.key, other.key),
+            )
+            .expected("one of them")
+            .at(other.key_place),
+        ),
     }
 }
 

@@ -30,6 +30,20 @@ impl<'s> Checker<'s> {
         wanted.join(" or ")
     }
 
+    /// What an option wants and what it is for, as the rest of "expected …".
+    pub(super) fn explained(&self, schema: &'s Json) -> Option<String> {
+        let description = |schema: &'s Json| schema.get("description").and_then(Json::as_str);
+        let about = description(schema).or_else(|| description(self.resolve(schema)));
+        let about = about.map(first_sentence).filter(|about| !about.is_empty());
+        let wanted = self.expected(schema);
+        match (wanted.is_empty(), about) {
+            (true, None) => None,
+            (true, Some(about)) => Some(about),
+            (false, None) => Some(wanted),
+            (false, Some(about)) => Some(format!("{wanted} ({about})")),
+        }
+    }
+
     /// A schema as the list of its alternatives, those inside of others included.
     pub(super) fn flat(&self, schema: &'s Json) -> Vec<&'s Json> {
         let schema = self.resolve(schema);
@@ -37,6 +51,21 @@ impl<'s> Checker<'s> {
             Some(branches) => branches.iter().flat_map(|b| self.flat(b)).collect(),
             None => vec![schema],
         }
+    }
+}
+
+/// The first sentence of a documentation, to stand inside of another one.
+fn first_sentence(documentation: &str) -> String {
+    let text = documentation.replace('\n', " ");
+    let first = text.split(". ").next().unwrap_or_default();
+    let first = first.trim().trim_end_matches('.');
+    let mut characters = first.chars();
+    match (characters.next(), characters.clone().next()) {
+        // What starts with two capitals is an abbreviation.
+        (Some(letter), next) if !next.is_some_and(char::is_uppercase) => {
+            letter.to_lowercase().chain(characters).collect()
+        }
+        _ => first.to_owned(),
     }
 }
 
