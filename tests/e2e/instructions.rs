@@ -5,7 +5,7 @@
 //! `ISOBAR_BASELINE=move tests/run e2e instructions`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -102,13 +102,7 @@ fn per_record(record: &str, bolts: &str, url: &str) -> Result<u64> {
 }
 
 /// The instructions of a run over so many records.
-fn instructions(
-    program: &PathBuf,
-    record: &str,
-    bolts: &str,
-    url: &str,
-    records: u64,
-) -> Result<u64> {
+fn instructions(program: &Path, record: &str, bolts: &str, url: &str, records: u64) -> Result<u64> {
     let record = serde_json::to_string(record)?;
     let topology = format!(
         "isobar: 1\nname: instructions\n\
@@ -137,9 +131,7 @@ fn instructions(
     let delivered = &report["accounting"]["total"]["delivered"];
     ensure!(*delivered == records, "delivered {delivered}");
     let lines = finished.stderr.lines();
-    let count = lines
-        .filter_map(|line| line.split_once("Collected : "))
-        .last();
+    let count = lines.rev().find_map(|line| line.split_once("Collected : "));
     let (_, count) = count.with_context(|| finished.stderr.clone())?;
     Ok(count.trim().parse()?)
 }

@@ -40,11 +40,12 @@ Examples:
   isobar top http://10.0.0.7:10132 --every 5s
   isobar top --once
 
-BUSY is the part of the time of all lanes that is spent inside of a bolt, QUEUE what waits for it or, of a
-spout, what is in flight, of what may. The bottleneck is marked with `<`. `?` stands for what is not known.";
+BUSY is the part of the time of all lanes that is spent inside of a bolt, QUEUE what waits for it \
+or, of a spout, what is in flight, of what may. The bottleneck is marked with `<`. `?` stands for what \
+is not known.";
 
-/// Clears the screen; puts the cursor at its start; clears to the end of the line, and of the screen. ECMA-48, 8.3.39, 8.3.41 and
-/// 8.3.21: every terminal knows them.
+/// Clears the screen; puts the cursor at its start; clears to the end of the line, and of the screen.
+/// ECMA-48, 8.3.39, 8.3.41 and 8.3.21: every terminal knows them.
 const CLEAR: &str = "\x1b[2J";
 const HOME: &str = "\x1b[H";
 const REST_OF_LINE: &str = "\x1b[K\n";
