@@ -14,7 +14,9 @@ mod replay;
 mod run;
 mod signals;
 mod source;
+mod test;
 mod top;
+mod try_out;
 mod validate;
 mod watch;
 
@@ -52,6 +54,14 @@ pub enum Command {
     ///
     /// Changes nothing. What it finds comes with why it matters and what can be done.
     Doctor(doctor::DoctorArgs),
+    /// Runs the tests of a topology: records in, documents and rejects out
+    ///
+    /// Contacts nobody, starts nothing and writes nothing.
+    Test(test::TestArgs),
+    /// Shows what a topology would make of records: of a live topic, or of standard input
+    ///
+    /// Joins no group, commits nothing, writes nothing: safe beside a running topology.
+    Try(try_out::TryArgs),
     /// Makes up records, to standard output or to a topic, to try a topology with
     Generate(generate::GenerateArgs),
     /// Lists the types of connections, spouts and bolts, or shows one with all its options
@@ -101,6 +111,8 @@ impl Command {
             Command::Validate(args) => validate::execute(args, context),
             Command::Plan(args) => plan::execute(args, context),
             Command::Doctor(args) => doctor::execute(args, context),
+            Command::Test(args) => test::execute(args, context),
+            Command::Try(args) => try_out::execute(args, context),
             Command::Generate(args) => generate::execute(args, context),
             Command::Operators(args) => operators::execute(args, context),
             Command::Lag(args) => lag::execute(args, context),

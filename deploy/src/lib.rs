@@ -9,6 +9,7 @@ pub mod command;
 pub mod configuration;
 pub mod demo;
 pub mod diagnostics;
+pub mod differences;
 pub mod env_file;
 pub mod environment;
 pub mod exit;
@@ -26,12 +27,14 @@ pub mod progress;
 pub mod rates;
 pub mod readiness;
 pub mod reference;
+pub mod rehearsal;
 mod secrets;
 pub mod statistics;
 mod substitute;
 pub mod top;
 pub mod topology_file;
 mod yaml;
+mod yaml_file;
 
 use std::process::ExitCode;
 

@@ -26,6 +26,7 @@ mod ordered;
 mod pattern;
 pub mod range;
 pub mod replay;
+pub mod sample;
 #[cfg(test)]
 mod scratch;
 mod spouts;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use isobar_topology::clock::{self, Instant};
 use isobar_topology::{
-    Answer, Batch, Bolt, BoltContext, Emitter, Health, NoDocument, OperatorError, Record,
+    Answer, Batch, Bolt, BoltContext, Draft, Emitter, Health, NoDocument, OperatorError, Part,
+    Record, Rejection,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -191,6 +192,25 @@ impl<W: WriteLines> Bolt for LineSink<W> {
         batch.answer(Answer::Delivered);
         Ok(())
     }
+}
+
+/// How sinks that write lines take part in a rehearsal; `target` is what they write to.
+pub(crate) fn rehearsal(kind: &'static str, target: &str, format: LineFormat) -> Option<Part> {
+    let target = target.to_owned();
+    Some(Part::Drafts(Arc::new(move |_| {
+        let target = target.clone();
+        Box::new(move |batch| {
+            let mut line = Vec::new();
+            write_record(&mut line, batch.record(0), format)
+                .map_err(|missing| Rejection::new("refused", missing.to_string()))?;
+            Ok(Draft {
+                kind,
+                target: target.clone(),
+                content: Some(line),
+                ..Draft::default()
+            })
+        })
+    })))
 }
 
 /// Appends what `format` says of a record. A tombstone has an empty payload.

@@ -234,6 +234,12 @@ impl Batch {
         self
     }
 
+    /// Puts another duty in place of this one, which is returned.
+    pub(crate) fn replace_ack(&mut self, ack: Ack) -> Ack {
+        debug_assert_eq!(self.rows.len(), ack.len());
+        std::mem::replace(&mut self.ack, ack)
+    }
+
     /// Says which bolt takes it.
     pub(crate) fn taken_by(&mut self, bolt: usize) {
         self.ack.taken_by(bolt);

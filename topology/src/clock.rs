@@ -2,6 +2,8 @@
 //!
 //! Knows nothing of time zones or formats.
 
+use std::cell::Cell;
+use std::marker::PhantomData;
 use std::sync::OnceLock;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -17,10 +19,39 @@ pub fn now() -> Instant {
 /// It is read from the system once per process and carried forward by [`now`], so that it never
 /// jumps back while a topology runs and stands still under a paused clock.
 pub fn unix_ms() -> i64 {
+    if let Some(ms) = PINNED.get() {
+        return ms;
+    }
     static START: OnceLock<(Instant, Duration)> = OnceLock::new();
     let (start, wall) = *START.get_or_init(|| (Instant::now(), system_time()));
     let elapsed = Instant::now().saturating_duration_since(start);
     i64::try_from((wall + elapsed).as_millis()).unwrap_or(i64::MAX)
+}
+
+thread_local! {
+    static PINNED: Cell<Option<i64>> = const { Cell::new(None) };
+}
+
+/// Lets [`unix_ms`] give this time on this thread until the guard is dropped, for rehearsals that take
+/// place at another time.
+pub(crate) fn pin(ms: i64) -> Pinned {
+    Pinned {
+        before: PINNED.replace(Some(ms)),
+        _here: PhantomData,
+    }
+}
+
+/// The wall clock stands still.
+pub(crate) struct Pinned {
+    before: Option<i64>,
+    /// It belongs to its thread.
+    _here: PhantomData<*const ()>,
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        PINNED.set(self.before);
+    }
 }
 
 #[expect(

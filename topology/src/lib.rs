@@ -19,6 +19,7 @@ mod partition;
 mod plan;
 mod record;
 mod registry;
+mod rehearsal;
 mod rejection;
 mod retry;
 mod run;
@@ -48,6 +49,7 @@ pub use registry::{
     BoltType, ConnectionType, DocumentUse, Prepare, PreparedBolt, PreparedSpout, ReadsTopic,
     Registry, SpoutType, Topic,
 };
+pub use rehearsal::{Draft, Drafter, End, MakeDrafter, Outcome, Part, Rehearsal, Step, Trace};
 pub use rejection::Rejection;
 pub use retry::RetryPolicy;
 pub use run::{Finish, LaneLife, NotOpen, RejectLimit, Running, start, start_here};

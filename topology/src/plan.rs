@@ -14,6 +14,7 @@ use crate::grouping::KeyHash;
 use crate::json;
 use crate::outcome::Policy;
 use crate::registry::{Prepare, PreparedBolt, PreparedSpout, Registry};
+use crate::rehearsal::Part;
 use crate::retry::RetryPolicy;
 use crate::run::RejectLimit;
 use crate::spec::{
@@ -31,6 +32,8 @@ pub struct Plan {
     pub graph: Graph,
     /// What is printed.
     pub report: PlanReport,
+    /// How each bolt takes part in a rehearsal, by its number in the graph.
+    pub parts: Vec<Part>,
 }
 
 /// A consumer of a stream, before numbers are known.
@@ -113,13 +116,18 @@ pub fn plan_after(
         .iter()
         .map(|bolt| checks::stream_names(&bolt.made))
         .collect();
-    let nodes = report::nodes(&spouts, &bolts);
+    let nodes = report::nodes(&spouts, &bolts, &streams);
+    let parts = bolts.iter().map(|bolt| bolt.made.part()).collect();
     let graph = build(
         spec, lanes, symbols, policies, spouts, bolts, &edges, &slots, &drops,
     );
     memory.edges(&graph);
     let report = PlanReport::new(&graph, &streams, nodes, memory);
-    Ok(Plan { graph, report })
+    Ok(Plan {
+        graph,
+        report,
+        parts,
+    })
 }
 
 /// The connections, each without what is wrong with it, so that those who use it say nothing of that.

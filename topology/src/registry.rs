@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::graph::{MakeBolt, StartSpout};
 use crate::outcome::Policy;
+use crate::rehearsal::Part;
 use crate::spec::{Component, Path, Problem, Problems, parse_config};
 use crate::symbol::{Symbol, Symbols};
 
@@ -93,6 +94,9 @@ pub struct PreparedBolt {
     pub topic: Option<Topic>,
     /// What nobody else may write while it runs, such as a file.
     pub owns: Option<String>,
+    /// How it takes part in a rehearsal. `None`: a sink stands back, everything else runs, so whatever
+    /// reaches an outside system on the way says another.
+    pub rehearsal: Option<Part>,
     /// Bytes that each copy holds at most, besides the batches in flight.
     pub memory_per_lane: usize,
     /// Bytes that all copies share, such as tables.
@@ -112,9 +116,19 @@ impl PreparedBolt {
             writes: None,
             topic: None,
             owns: None,
+            rehearsal: None,
             memory_per_lane: 0,
             memory_shared: 0,
             facts: Vec::new(),
+        }
+    }
+
+    /// How it takes part in a rehearsal.
+    pub(crate) fn part(&self) -> Part {
+        match &self.rehearsal {
+            Some(part) => part.clone(),
+            None if self.is_sink() => Part::StandsBack,
+            None => Part::Runs,
         }
     }
 

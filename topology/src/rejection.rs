@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::error::Domain;
+
 /// The reason of a rejection. The bolt's name and the attempts are filled in by the runtime.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
@@ -42,6 +44,15 @@ impl Rejection {
             target: None,
             document_id: None,
         }
+    }
+
+    /// What the runtime rejects a record for when a bolt failed on it.
+    pub(crate) fn of_fault(domain: Domain, reason: Cow<'static, str>) -> Self {
+        let class = match domain {
+            Domain::User => "refused",
+            Domain::External | Domain::Internal => "fault",
+        };
+        Self::new(class, reason)
     }
 
     /// Adds the index and id that were tried.

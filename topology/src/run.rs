@@ -1,6 +1,6 @@
 //! Runs a [`Graph`]: lanes, tasks on them, a stop that loses nothing, and what is going on meanwhile.
 
-mod bolt_task;
+pub(crate) mod bolt_task;
 mod edges;
 mod in_flight;
 mod inbox;

@@ -76,7 +76,7 @@ impl SelectionArgs {
 }
 
 /// The source that is meant.
-fn choose(mut sources: Vec<Source>, spout: Option<&str>) -> Result<Source, String> {
+pub(super) fn choose(mut sources: Vec<Source>, spout: Option<&str>) -> Result<Source, String> {
     let names: Vec<String> = sources.iter().map(|one| one.spout.clone()).collect();
     let position = match (spout, names.as_slice()) {
         (_, []) => return Err("no spout reads Kafka".to_owned()),

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::Context;
+use super::{Context, test};
 use crate::cli::FileArgs;
 use crate::exit::{Exit, Outcome};
 
@@ -19,7 +19,8 @@ Example:
   isobar validate logs.yaml --env-file production.env";
 
 pub(super) fn execute(args: &ValidateArgs, mut context: Context<'_>) -> Outcome {
-    let _ = args.file.plan(&mut context.environment, context.registry)?;
+    let (file, plan) = args.file.plan(&mut context.environment, context.registry)?;
+    test::check(&file, &args.file.file, &plan)?;
     context
         .output
         .line(&format!("{}: valid", args.file.file.display()))?;

@@ -1,11 +1,14 @@
 //! Whole files with all that is printed about them.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path as FilePath;
 
 use isobar_topology::Registry;
+use isobar_topology::spec::{Path, Problem};
 
 use super::*;
+use crate::yaml;
 
 const VARIABLES: [(&str, &str); 5] = [
     ("HOSTS", "a:1, b:2"),

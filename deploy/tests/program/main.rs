@@ -9,3 +9,5 @@ mod lag;
 mod pages;
 mod run;
 mod support;
+mod test;
+mod try_out;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Problems, parse_config};
 use isobar_topology::{
-    Answer, AnyBolt, Batch, Bolt, BoltType, DocumentUse, Emitter, OperatorError, Policy, Prepare,
-    PreparedBolt,
+    Answer, AnyBolt, Batch, Bolt, BoltType, DocumentUse, Emitter, OperatorError, Part, Policy,
+    Prepare, PreparedBolt,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -37,6 +37,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     Ok(PreparedBolt {
         emits: false,
         document: DocumentUse::Any,
+        rehearsal: Some(Part::Runs),
         ..PreparedBolt::new(Arc::new(move |_| AnyBolt::new(Blackhole { policy })))
     })
 }

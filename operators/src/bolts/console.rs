@@ -8,7 +8,7 @@ use isobar_topology::{AnyBolt, BoltType, DocumentUse, Prepare, PreparedBolt};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::lines::{LineFormat, LineSink, SharedWriter, WriteLines};
+use crate::lines::{self, LineFormat, LineSink, SharedWriter, WriteLines};
 
 pub(super) const TYPE: BoltType = BoltType {
     name: "console",
@@ -44,6 +44,7 @@ fn prepare(component: &Component, _prepare: &mut Prepare<'_>) -> Result<Prepared
     Ok(PreparedBolt {
         emits: false,
         document: document_use(format),
+        rehearsal: lines::rehearsal("console", "standard output", format),
         memory_per_lane: LineSink::<StandardOutput>::MEMORY,
         ..PreparedBolt::new(Arc::new(move |context| {
             AnyBolt::new(LineSink::new(&writer, format, &context))

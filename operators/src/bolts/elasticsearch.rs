@@ -1,6 +1,7 @@
 //! `elasticsearch`: indexes documents in Elasticsearch or OpenSearch by bulk requests.
 
 mod config;
+mod draft;
 mod facts;
 
 use std::cell::RefCell;
@@ -10,8 +11,8 @@ use std::sync::Arc;
 use isobar_topology::clock::{self, Instant};
 use isobar_topology::spec::{Component, Problems};
 use isobar_topology::{
-    Answer, AnyBolt, Batch, Bolt, BoltContext, BoltType, Emitter, Failure, OperatorError, Prepare,
-    PreparedBolt,
+    Answer, AnyBolt, Batch, Bolt, BoltContext, BoltType, Emitter, Failure, OperatorError, Part,
+    Prepare, PreparedBolt,
 };
 use tokio::sync::Semaphore;
 
@@ -59,6 +60,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let held = Arc::new(HeldIndices::new(settings.patience));
     let bodies = settings.requests_per_lane + 1;
     let replies = settings.requests_per_lane * reply::size_max(settings.body_records);
+    let rehearsed = Arc::clone(&settings);
     Ok(PreparedBolt {
         emits: false,
         writes: settings.writes(),
@@ -68,6 +70,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         },
         memory_per_lane: bodies * (settings.body_bytes + LAST_RECORD) + replies,
         facts: facts::of(&settings),
+        rehearsal: Some(Part::Drafts(Arc::new(move |_| draft::drafter(&rehearsed)))),
         ..PreparedBolt::new(Arc::new(move |context| {
             AnyBolt::new(Elasticsearch {
                 lines: Lines::new(Arc::clone(&settings.addressing)),

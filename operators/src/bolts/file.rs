@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::console::document_use;
-use crate::lines::{LineFormat, LineSink, SharedWriter, WriteLines};
+use crate::lines::{self, LineFormat, LineSink, SharedWriter, WriteLines};
 
 pub(super) const TYPE: BoltType = BoltType {
     name: "file",
@@ -79,6 +79,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         emits: false,
         document: document_use(format),
         owns: Some(format!("the file {}", written.display())),
+        rehearsal: lines::rehearsal("file", &config.path, format),
         memory_per_lane: LineSink::<Appender>::MEMORY,
         facts: vec![("path".to_owned(), config.path)],
         ..PreparedBolt::new(Arc::new(move |context| {

@@ -5,6 +5,7 @@
 
 mod config;
 mod delivery;
+mod draft;
 mod outgoing;
 mod producer;
 
@@ -14,7 +15,7 @@ use isobar_topology::spec::units::ByteSize;
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{
     Answer, AnyBolt, Batch, Bolt, BoltContext, BoltType, Counter, DocumentUse, Emitter, Failure,
-    OperatorError, Prepare, PreparedBolt, Rejection, Topic,
+    OperatorError, Part, Prepare, PreparedBolt, Rejection, Topic,
 };
 
 use crate::connections::problems_of;
@@ -84,6 +85,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         outgoing::Topic::Template(_) => None,
     };
     let (form, producer) = (Arc::new(form), Arc::new(SharedProducer::new(producer)));
+    let rehearsed = Arc::clone(&form);
     Ok(PreparedBolt {
         emits: false,
         document: match config.value {
@@ -94,6 +96,9 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         memory_per_lane: 2 * Outgoing::KEPT,
         memory_shared,
         facts,
+        rehearsal: Some(Part::Drafts(Arc::new(move |context| {
+            draft::drafter(&rehearsed, context)
+        }))),
         ..PreparedBolt::new(Arc::new(move |context| {
             let letters_cut = context.counters.counter(
                 "letters_cut",

@@ -190,7 +190,7 @@ impl Bulk {
 }
 
 /// The id in an action line, with which these lines begin.
-fn id_of(lines: &[u8]) -> Option<String> {
+pub(crate) fn id_of(lines: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Action {
         #[serde(alias = "index")]

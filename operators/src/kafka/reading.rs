@@ -1,4 +1,4 @@
-//! Reads a topic once, from its start to its end as it is now, as somebody who is no member of a group.
+//! Reads a topic, or ranges of it, once, as somebody who is no member of a group and commits nothing.
 //!
 //! For commands that look at few records; the laned consumer is for many. Message by message, so that
 //! the end of a partition can be seen (`enable.partition.eof` loses data in batches only).
@@ -29,7 +29,24 @@ pub(crate) fn read_topic(
     within: Duration,
     mut each: impl FnMut(&BorrowedMessage<'_>),
 ) -> Result<(), Error> {
-    let mut open = bounds(connection, topic, within)?;
+    let ranges = bounds(connection, topic, within)?;
+    read_ranges(connection, topic, ranges, within, |record| {
+        each(record);
+        true
+    })
+}
+
+/// Hands out the records of a half-open range of offsets of each partition, those of one partition in
+/// order, until `each` says of a partition that it was the last.
+///
+/// Waits for the brokers; fails when nothing comes for `within`.
+pub(crate) fn read_ranges(
+    connection: &KafkaConnection,
+    topic: &str,
+    mut open: BTreeMap<i32, (i64, i64)>,
+    within: Duration,
+    mut each: impl FnMut(&BorrowedMessage<'_>) -> bool,
+) -> Result<(), Error> {
     open.retain(|_, (start, end)| start < end);
     let client = reader(connection)?;
     let mut list = TopicPartitionList::with_capacity(open.len());
@@ -56,10 +73,8 @@ pub(crate) fn read_topic(
             Some(Ok(record)) => {
                 let (partition, next) = (record.partition(), record.offset() + 1);
                 if let Some((_, end)) = open.get(&partition).copied() {
-                    if record.offset() < end {
-                        each(&record);
-                    }
-                    if next >= end {
+                    let goes_on = record.offset() >= end || each(&record);
+                    if next >= end || !goes_on {
                         let _ = open.remove(&partition);
                     }
                 }
@@ -76,6 +91,8 @@ pub(crate) fn read_topic(
                         | RDKafkaErrorCode::BrokerTransportFailure
                         | RDKafkaErrorCode::Resolve
                         | RDKafkaErrorCode::OperationTimedOut
+                        // Nothing is asked of the group that the client has to name.
+                        | RDKafkaErrorCode::GroupAuthorizationFailed
                 ) =>
             {
                 continue;

@@ -105,7 +105,7 @@ fn embedded(consumer: &ConsumerConfig) -> usize {
 }
 
 /// The name of the policy that drops tombstones.
-fn tombstone_policy(spout: &str) -> String {
+pub(crate) fn tombstone_policy(spout: &str) -> String {
     format!("{spout}.tombstone")
 }
 

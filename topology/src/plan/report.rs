@@ -33,6 +33,8 @@ pub struct NodeReport {
     /// Its type.
     #[serde(rename = "type")]
     pub kind: String,
+    /// Its streams, by their index: `out` and, for bolts, `rejected` and those that it declares.
+    pub streams: Vec<String>,
     /// What there is to know: (what, value).
     pub facts: Vec<(String, String)>,
 }
@@ -112,14 +114,18 @@ impl MemoryReport {
 pub(super) fn nodes(
     spouts: &[Prepared<'_, PreparedSpout>],
     bolts: &[Prepared<'_, PreparedBolt>],
+    streams: &[Vec<String>],
 ) -> Vec<NodeReport> {
-    let spouts = spouts.iter().map(|s| (s.component, &s.made.facts));
-    let bolts = bolts.iter().map(|b| (b.component, &b.made.facts));
+    let out = || vec!["out".to_owned()];
+    let spouts = spouts.iter().map(|s| (s.component, &s.made.facts, out()));
+    let bolts = bolts.iter().zip(streams);
+    let bolts = bolts.map(|(b, streams)| (b.component, &b.made.facts, streams.clone()));
     spouts
         .chain(bolts)
-        .map(|(component, facts)| NodeReport {
+        .map(|(component, facts, streams)| NodeReport {
             id: component.id.clone(),
             kind: component.kind.clone(),
+            streams,
             facts: facts.clone(),
         })
         .collect()

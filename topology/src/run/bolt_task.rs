@@ -367,7 +367,9 @@ pub(crate) async fn guarded<T>(
 
 /// Awaits a call on a bolt, or work that it detached; a panic becomes an error. Acks that the call
 /// dropped fail for its error, all of them: those of the batch in hand and those kept from before.
-async fn called<T>(call: LocalBoxFuture<'_, Result<T, OperatorError>>) -> Result<T, Fault> {
+pub(crate) async fn called<T>(
+    call: LocalBoxFuture<'_, Result<T, OperatorError>>,
+) -> Result<T, Fault> {
     let mut dropped = Dropped::default();
     let mut call = pin!(guarded(call));
     let result = poll_fn(|context| dropped.during(|| call.as_mut().poll(context))).await;

@@ -396,15 +396,14 @@ impl SpoutTask {
     /// Sends records that never will succeed along the `rejected` edge of the bolt that failed.
     fn reject(&mut self, ledger: u64, batch: Batch, attempts: u32, note: Option<Note>) {
         let bolt = failing(note.as_ref());
-        let class = match note.as_ref().map(|note| note.domain) {
-            Some(Domain::User) => "refused",
-            _ => "fault",
+        let (domain, reason) = match note {
+            Some(note) => (note.domain, note.text),
+            None => (
+                Domain::Internal,
+                "a bolt failed the record and did not say why".into(),
+            ),
         };
-        let reason = match note {
-            Some(note) => note.text,
-            None => "a bolt failed the record and did not say why".into(),
-        };
-        let mut rejection = Rejection::new(class, reason);
+        let mut rejection = Rejection::of_fault(domain, reason);
         rejection.bolt = Arc::clone(&self.bolts[bolt]);
         rejection.attempts = attempts;
         let rejections = vec![rejection; batch.len()];

@@ -99,7 +99,7 @@ pub enum Grouping {
     Fields(Vec<String>),
 }
 
-const TOP_LEVEL: [&str; 7] = [
+const TOP_LEVEL: [&str; 8] = [
     "isobar",
     "name",
     "connections",
@@ -107,6 +107,8 @@ const TOP_LEVEL: [&str; 7] = [
     "bolts",
     "dead_letter",
     "settings",
+    // Whoever runs the tests of a topology reads them.
+    "tests",
 ];
 
 /// The name of a topology without a readable one, so that nothing follows from that.

@@ -202,6 +202,15 @@ impl Kafka {
         end_offsets(&consumer, topic)
     }
 
+    /// The names of all consumer groups, sorted.
+    pub fn groups(&self) -> Result<Vec<String>> {
+        let consumer: BaseConsumer = self.client(&[]).create()?;
+        let list = consumer.fetch_group_list(None, REQUEST_LIMIT)?;
+        let mut names: Vec<String> = list.groups().iter().map(|g| g.name().to_owned()).collect();
+        names.sort();
+        Ok(names)
+    }
+
     /// What a consumer group has committed for each partition of a topic; `None` where nothing is.
     pub fn committed(&self, group: &str, topic: &str) -> Result<Vec<Option<i64>>> {
         let consumer: BaseConsumer = self.client(&[("group.id", group)]).create()?;

@@ -71,7 +71,7 @@ fn problems_of_the_whole_are_found() {
         json!({"name": null, "spout": {}}),
         &[
             "`name` is missing; expected the topology's name: it names the consumer group and the metrics",
-            "spout: unknown key; expected one of isobar, name, connections, spouts, bolts, dead_letter, settings; did you mean spouts?",
+            "spout: unknown key; expected one of isobar, name, connections, spouts, bolts, dead_letter, settings, tests; did you mean spouts?",
         ],
     );
     check(

@@ -1,0 +1,131 @@
+//! `isobar try` over standard input: what is told of records, and that nothing is written.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::support::File;
+
+const TOPOLOGY: &str = "\
+isobar: 1
+name: t
+connections:
+  kafka: {type: kafka, brokers: \"127.0.0.1:9\"}
+  search: {type: elasticsearch, hosts: \"http://127.0.0.1:9\"}
+spouts:
+  logs: {type: kafka, connection: kafka, topics: [logs], start: earliest}
+bolts:
+  parse: {type: parse_json, inputs: [logs], event_time: time}
+  mark: {type: set_fields, inputs: [parse], fields: {bad: \"{{ doc.status >= 500 }}\"}}
+  short: {type: remove_fields, inputs: [mark], fields: [secret]}
+  index: {type: elasticsearch, connection: search, inputs: [short], index: \"logs-{{ doc.team }}\", id: \"{{ doc.id }}\"}
+dead_letter: {type: file, path: dead.ndjson}
+";
+
+const LINES: &str = "\
+{\"id\":7,\"team\":\"a\",\"status\":503,\"time\":\"2026-01-31T06:00:00Z\",\"secret\":\"x\"}
+{\"id\":8,\"status\":200,\"time\":\"2026-01-31T06:00:00Z\"}
+{
+";
+
+fn tried(name: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let file = File::new(name, TOPOLOGY);
+    let mut program = Command::new(env!("CARGO_BIN_EXE_isobar"))
+        .arg("try")
+        .arg(&file.path)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut input = program.stdin.take().expect("piped");
+    // A command line that is refused reads nothing.
+    let _ = input.write_all(LINES.as_bytes());
+    drop(input);
+    let ended = program.wait_with_output().expect("it ends");
+    let letters = file.path.with_file_name("dead.ndjson");
+    assert!(!letters.exists(), "no sink is opened");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (
+        ended.status.code(),
+        text(&ended.stdout),
+        text(&ended.stderr),
+    )
+}
+
+#[test]
+fn each_change_and_each_end_is_told() {
+    let (code, text, error) = tried("try-diff", &["--stdin"]);
+    assert_eq!(code, Some(0), "{error}");
+    let expected = "\
+logs/0@0
+  {\"id\":7,\"team\":\"a\",\"status\":503,\"time\":\"2026-01-31T06:00:00Z\",\"secret\":\"x\"}
+  parse
+      + id: 7
+      + team: \"a\"
+      + status: 503
+      + time: \"2026-01-31T06:00:00Z\"
+      + secret: \"x\"
+      event time 2026-01-31T06:00:00Z
+  mark
+      + bad: true
+  short
+      - secret: \"x\"
+  → index: index logs-a
+      id        7
+      document  {\"id\":7,\"team\":\"a\",\"status\":503,\"time\":\"2026-01-31T06:00:00Z\",\"bad\":true,\"_isobar\":";
+    assert!(text.starts_with(expected), "{text}");
+    for part in [
+        "  index.rejected\n      ! missing_field: index: {{ doc.team }}: doc.team is missing\n",
+        "  → dead_letter: a dead letter, rejected by parse (invalid_json)\n",
+        "\n3 records: 1 rejected by index (missing_field), 1 rejected by parse (invalid_json), 1 to index logs-a\n",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn tables_and_json_have_a_line_for_each() {
+    let (code, text, _) = tried("try-table", &["--stdin", "-o", "table", "--fail-on-reject"]);
+    assert_eq!(code, Some(3));
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 4, "{text}");
+    assert!(
+        lines[0].ends_with("index logs-a                          7"),
+        "{text}"
+    );
+    assert!(
+        lines[2].contains("rejected by parse") && lines[2].contains("invalid_json: "),
+        "{text}"
+    );
+    let (code, text, _) = tried("try-json", &["--stdin", "-o", "json"]);
+    assert_eq!(code, Some(0));
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(
+        (&lines[2]["offset"], &lines[2]["value"]),
+        (&json!(2), &json!("{"))
+    );
+    let end = &lines[0]["ends"][0];
+    assert_eq!(
+        (&end["outcome"], &end["id"], &end["after"]),
+        (&json!("written"), &json!("7"), &json!(2))
+    );
+    assert_eq!(lines[0]["steps"][1]["document"]["bad"], true);
+    assert_eq!(lines[1]["ends"][0]["by"], "index");
+}
+
+#[test]
+fn brokers_that_do_not_answer_are_named() {
+    let (code, _, error) = tried("try-away", &["--timeout", "300ms"]);
+    assert_eq!(code, Some(4));
+    assert!(error.contains("127.0.0.1:9"), "{error}");
+    let (code, _, error) = tried("try-wrong", &["--stdin", "--from", "2h"]);
+    assert_eq!(code, Some(2), "{error}");
+    let (_, _, error) = tried("try-place", &["--from", "soon"]);
+    assert!(error.contains("no place in a log"), "{error}");
+}
