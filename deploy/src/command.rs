@@ -1,10 +1,12 @@
 //! The commands: one file each, one arm here.
 
 mod api;
+mod completions;
 mod demo;
 mod dlq;
 mod doctor;
 mod generate;
+mod graph;
 mod lag;
 mod launch;
 mod offsets;
@@ -62,6 +64,8 @@ pub enum Command {
     ///
     /// Joins no group, commits nothing, writes nothing: safe beside a running topology.
     Try(try_out::TryArgs),
+    /// Draws a topology: its spouts, bolts and streams, in Mermaid or DOT
+    Graph(graph::GraphArgs),
     /// Makes up records, to standard output or to a topic, to try a topology with
     Generate(generate::GenerateArgs),
     /// Lists the types of connections, spouts and bolts, or shows one with all its options
@@ -86,6 +90,10 @@ pub enum Command {
     ///
     /// Runs beside the live topology and touches nothing that its group has committed.
     Replay(replay::ReplayArgs),
+    /// Prints what a shell needs to complete commands and options
+    Completions(completions::CompletionsArgs),
+    /// Prints the manual page, or writes one for each command
+    Man(completions::ManArgs),
 }
 
 /// What every command gets.
@@ -113,6 +121,7 @@ impl Command {
             Command::Doctor(args) => doctor::execute(args, context),
             Command::Test(args) => test::execute(args, context),
             Command::Try(args) => try_out::execute(args, context),
+            Command::Graph(args) => graph::execute(args, context),
             Command::Generate(args) => generate::execute(args, context),
             Command::Operators(args) => operators::execute(args, context),
             Command::Lag(args) => lag::execute(args, context),
@@ -120,6 +129,8 @@ impl Command {
             Command::Offsets(args) => offsets::execute(args, context),
             Command::Dlq(args) => dlq::execute(args, context),
             Command::Replay(args) => replay::execute(args, context),
+            Command::Completions(args) => completions::completions(args, context),
+            Command::Man(args) => completions::man(args, context),
         }
     }
 

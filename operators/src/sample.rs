@@ -11,6 +11,7 @@ use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Headers};
 
 use crate::kafka::admin::{Admin, TopicPartition};
+use crate::kafka::connection::KafkaConnection;
 use crate::kafka::error::Error;
 use crate::kafka::read_ranges;
 use crate::lag::Source;
@@ -87,16 +88,34 @@ pub fn sample(
         )));
     }
     let sources = source_hashes(&admin, &partitions)?;
+    read(
+        &connection,
+        &admin,
+        &partitions,
+        &sources,
+        (which, count),
+        within,
+    )
+}
+
+fn read(
+    connection: &KafkaConnection,
+    admin: &Admin,
+    partitions: &[TopicPartition],
+    sources: &BTreeMap<String, u64>,
+    (which, count): (Which, usize),
+    within: Duration,
+) -> Result<Sample, Error> {
     let mut best = Best {
         count,
         newest: which == Which::Newest,
         records: BTreeMap::new(),
     };
     let mut narrowed = Vec::new();
-    for (topic, ranges) in ranges(&admin, &partitions, which, count, &mut narrowed)? {
+    for (topic, ranges) in ranges(admin, partitions, which, count, &mut narrowed)? {
         let source = sources.get(&*topic).copied().unwrap_or_default();
         let mut seen = BTreeMap::new();
-        read_ranges(&connection, &topic, ranges, within, |record| {
+        read_ranges(connection, &topic, ranges, within, |record| {
             best.offer(sampled(record, source));
             let seen: &mut usize = seen.entry(record.partition()).or_default();
             *seen += 1;
@@ -271,22 +290,31 @@ mod tests {
         producer.flush(WITHIN).expect("all is sent");
         let brokers = [cluster.bootstrap_servers()];
         let source = Source::of_group(&brokers, "", &["t".to_owned()]);
-        let read = |which, count, partitions: Option<&str>| -> Vec<i64> {
-            let selection = Selection {
-                topics: Vec::new(),
-                partitions: partitions.map(|numbers| numbers.parse().expect("numbers")),
-            };
-            let sample = sample(&source, &selection, which, count, WITHIN).expect("it is read");
-            assert!(sample.records.iter().all(|one| one.source != 0));
-            let times = sample.records.iter().map(|record| record.timestamp);
+        let connection = source.connection();
+        let admin = Admin::new(connection, WITHIN).expect("a client");
+        let all = [0, 1, 2].map(|number| TopicPartition::new("t", number));
+        // The stand-in knows no ids of topics, so these are not asked for.
+        let hashes = BTreeMap::from([("t".to_owned(), 7)]);
+        let found = |which, count, partitions: &[TopicPartition]| -> Vec<i64> {
+            let sample = read(
+                connection,
+                &admin,
+                partitions,
+                &hashes,
+                (which, count),
+                WITHIN,
+            );
+            let records = sample.expect("it is read").records;
+            assert!(records.iter().all(|one| one.source == 7));
+            let times = records.iter().map(|record| record.timestamp);
             times.map(|time| time - 1_000).collect()
         };
-        assert_eq!(read(Which::Newest, 3, None), [37, 38, 39]);
-        assert_eq!(read(Which::Newest, 2, Some("1")), [18, 19]);
-        assert_eq!(read(Which::Newest, 100, None).len(), 40);
+        assert_eq!(found(Which::Newest, 3, &all), [37, 38, 39]);
+        assert_eq!(found(Which::Newest, 2, &all[1..2]), [18, 19]);
+        assert_eq!(found(Which::Newest, 100, &all).len(), 40);
         let from = |from, to| Which::First(Place::Offset(from), Place::Offset(to));
-        assert_eq!(read(from(5, 7), 3, None), [5, 6, 25]);
-        assert_eq!(read(from(5, 20), 2, None), [5, 6]);
+        assert_eq!(found(from(5, 7), 3, &all), [5, 6, 25]);
+        assert_eq!(found(from(5, 20), 2, &all), [5, 6]);
         let problem = sample(
             &Source::of_group(&brokers, "", &["none".to_owned()]),
             &Selection::default(),

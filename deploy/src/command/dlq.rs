@@ -34,6 +34,7 @@ pub struct DlqArgs {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Counts dead letters by the bolt that rejected them and the kind of reason
+    #[command(after_help = EXAMPLE)]
     Stats {
         #[command(flatten)]
         of: TopicArgs,
@@ -41,6 +42,7 @@ enum Action {
         output: OutputArgs,
     },
     /// Lists dead letters with their reasons, the newest last. Shows nothing of the records themselves
+    #[command(after_help = EXAMPLE)]
     List {
         #[command(flatten)]
         of: TopicArgs,
@@ -53,6 +55,7 @@ enum Action {
         output: OutputArgs,
     },
     /// Shows one dead letter with its record
+    #[command(after_help = EXAMPLE)]
     Show {
         #[command(flatten)]
         of: TopicArgs,

@@ -27,6 +27,7 @@ const VERSION: u32 = 1;
 
 /// What `offsets` takes.
 #[derive(Args, Debug)]
+#[command(after_help = RESET_EXAMPLE)]
 pub struct OffsetsArgs {
     #[command(subcommand)]
     action: Action,
@@ -35,6 +36,7 @@ pub struct OffsetsArgs {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Shows the group: its members, and what it has committed of each partition
+    #[command(after_help = "Example:\n  isobar offsets show logs.yaml --partitions 0-3")]
     Show {
         #[command(flatten)]
         of: OfArgs,
@@ -58,6 +60,7 @@ enum Action {
         write: WriteArgs,
     },
     /// Writes what the group has committed to a file
+    #[command(after_help = "Example:\n  isobar offsets export logs.yaml --out offsets.json")]
     Export {
         #[command(flatten)]
         of: OfArgs,
@@ -68,6 +71,9 @@ enum Action {
         out: PathBuf,
     },
     /// Moves the group to the offsets of a file that `export`, or a change, has written
+    #[command(
+        after_help = "Example:\n  isobar offsets import logs.yaml --from offsets.json --execute"
+    )]
     Import {
         #[command(flatten)]
         of: OfArgs,
@@ -81,6 +87,9 @@ enum Action {
     ///
     /// Refuses when the group has committed anything since: what it has read meanwhile would be read
     /// once more, or be skipped.
+    #[command(
+        after_help = "Example:\n  isobar offsets undo logs.yaml --from offsets-logs-1769839200000.json --execute"
+    )]
     Undo {
         #[command(flatten)]
         of: OfArgs,

@@ -22,6 +22,7 @@ use crate::exit::Outcome;
 
 /// What `replay` takes.
 #[derive(Args, Debug)]
+#[command(after_help = PLAN_EXAMPLE)]
 pub struct ReplayArgs {
     #[command(subcommand)]
     action: Action,
@@ -35,8 +36,10 @@ enum Action {
     /// Does what a plan says, ends, and verifies
     ///
     /// Ctrl-C stops it in order; after that, or after a crash, --resume goes on.
+    #[command(after_help = "Example:\n  isobar replay run plan.json --rate 5000")]
     Run(RunArgs),
     /// Checks that the index has what the plan says. Changes nothing
+    #[command(after_help = "Example:\n  isobar replay verify plan.json -o json")]
     Verify(VerifyArgs),
 }
 

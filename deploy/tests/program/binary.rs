@@ -3,6 +3,8 @@
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use ::isobar::cli::Cli;
+use clap::CommandFactory;
 use testkit::process::{Launch, Process};
 use testkit::{http, ports, wait};
 
@@ -31,18 +33,64 @@ fn help_and_version_go_to_standard_output() {
         version.starts_with(concat!("isobar ", env!("CARGO_PKG_VERSION"))),
         "{version}"
     );
-    for command in [
-        "run",
-        "validate",
-        "plan",
-        "lag",
-        "operators",
-        "generate",
-        "demo",
-    ] {
-        let help = isobar(&[command, "--help"]);
-        assert!(text(&help.stdout).contains("Example"), "{command}");
+}
+
+#[test]
+fn the_help_of_every_command_ends_with_an_example() {
+    fn check(command: &clap::Command, name: &str) {
+        for command in command.get_subcommands() {
+            let name = format!("{name} {}", command.get_name());
+            let help = command.get_after_help().map(ToString::to_string);
+            let help = help.unwrap_or_default();
+            let example = format!("\n  {name} ");
+            assert!(
+                help.contains("Example") || help.contains(&example),
+                "{name}"
+            );
+            check(command, &name);
+        }
     }
+    check(&Cli::command(), "isobar");
+}
+
+#[test]
+fn shells_and_manuals_know_every_command() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = isobar(&["completions", shell]);
+        assert_eq!(script.status.code(), Some(0), "{shell}");
+        assert!(text(&script.stdout).contains("fail-on-reject"), "{shell}");
+    }
+    let file = File::new("man", "");
+    let directory = file.path.with_file_name("man1");
+    let made = isobar(&["man", "--to", directory.to_str().expect("text")]);
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+    let page = std::fs::read_to_string(directory.join("isobar-try.1")).expect("it is there");
+    assert!(
+        page.contains("Joins no group") && page.contains("Examples:"),
+        "{page}"
+    );
+    assert!(text(&isobar(&["man"]).stdout).contains(".TH isobar 1"));
+}
+
+#[test]
+fn graphs_are_drawn_in_two_languages() {
+    let file = File::new("graph", UNREACHABLE);
+    let path = file.path.to_str().expect("text");
+    let drawn = text(&isobar(&["graph", path]).stdout);
+    let expected = "\
+flowchart LR
+  n_logs([\"logs<br/><i>kafka</i>\"])
+  n_end[(\"end<br/><i>blackhole</i>\")]
+  n_logs --> n_end
+";
+    assert_eq!(drawn, expected);
+    let drawn = text(&isobar(&["graph", path, "-o", "dot"]).stdout);
+    assert!(
+        drawn.contains(
+            "  \"end\" [label=\"end\\nblackhole\", shape=cylinder]\n  \"logs\" -> \"end\""
+        ),
+        "{drawn}"
+    );
 }
 
 #[test]
