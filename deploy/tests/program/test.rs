@@ -191,12 +191,12 @@ fn a_file_with_mistakes_is_answered_with_all_of_them() {
         .collect();
     let expected = [
         "FILE:22:34: tests[0].record.ofset: unknown option; expected one of headers, key, offset, partition, timestamp, topic, value; did you mean offset?",
-        "FILE:22:55: tests[0].expect[0].bolt: there is no bolt `indx`; expected one of parse, route, ",
+        "FILE:22:61: tests[0].expect[0].bolt: there is no bolt `indx`; expected one of parse, route, ",
         "FILE:22:68: tests[0].expect[1]: a record that is written is not rejected or dropped; expected one ",
-        "FILE:22:69: tests[0].expect[1].dropped: there is no policy `none`; expected one of ",
+        "FILE:22:78: tests[0].expect[1].dropped: there is no policy `none`; expected one of ",
         "FILE:23:20: tests[1].now: \"yesterday\" is no time with its zone, such as 2026-01-31T12:00:00Z",
-        "FILE:24:15: tests[2].spout: there is no spout `lgos`; expected one of logs; did you mean logs?",
-        "FILE:24:58: tests[2].expect[0].stream: there is no stream `route.error`; expected one of parse, parse.rejected, route.rejected, route.errors, ",
+        "FILE:24:22: tests[2].spout: there is no spout `lgos`; expected one of logs; did you mean logs?",
+        "FILE:24:66: tests[2].expect[0].stream: there is no stream `route.error`; expected one of parse, parse.rejected, route.rejected, route.errors, ",
         "FILE:24:80: tests[2].expect[1]: it says nothing; expected ",
     ];
     assert_eq!(problems.len(), expected.len(), "{}", ran.error);
