@@ -43,7 +43,7 @@ pub struct DoctorArgs {
 const EXAMPLE: &str = "\
 Examples:
   isobar doctor logs.yaml
-  isobar doctor logs.yaml -o json | jq '.findings[] | select(.status == \"error\")'
+  isobar doctor logs.yaml -o json | jq '.findings[].status'
 
 A check ends as
   ok       all is as it should be

@@ -40,15 +40,17 @@ Examples:
   isobar top http://10.0.0.7:10132 --every 5s
   isobar top --once
 
-BUSY is the part of the time of all lanes that is spent inside of a bolt, QUEUE what waits for it \
-or, of a spout, what is in flight, of what may. The bottleneck is marked with `<`. `?` stands for what \
-is not known.";
+BUSY is the part of the time of all lanes that is spent inside of a bolt, QUEUE what waits for it or, \
+of a spout, what is in flight, of what may. The bottleneck is marked with `<`. `?` stands for what is \
+not known.";
 
-/// Clears the screen; puts the cursor at its start; clears to the end of the line, and of the screen.
-/// ECMA-48, 8.3.39, 8.3.41 and 8.3.21: every terminal knows them.
+/// Clears the screen (ED of ECMA-48).
 const CLEAR: &str = "\x1b[2J";
+/// Puts the cursor at the start of the screen (CUP).
 const HOME: &str = "\x1b[H";
+/// Clears what is behind the cursor in its line (EL), and ends the line.
 const REST_OF_LINE: &str = "\x1b[K\n";
+/// Clears what is below the cursor (ED).
 const REST_OF_SCREEN: &str = "\x1b[J";
 
 pub(super) fn execute(args: &TopArgs, context: Context<'_>) -> Outcome {

@@ -24,7 +24,9 @@ function judge({ statistics, accounting, diagnostics }) {
   if (silent) return ["warn", "Lag is not known", `${silent.failure}.${staleness(statistics.lag)}`];
   const behind = sum(statistics.lag, (one) => one.lag);
   const oldest = longest(statistics.lag, (one) => one.oldest_age_seconds);
-  return ["ok", "It keeps up", behind === 0 ? "All records are settled." : `${number(behind)} records are on their way, the oldest for ${time(oldest)}.`];
+  if (behind === 0) return ["ok", "It keeps up", "All records are settled."];
+  if (oldest < 1) return ["ok", "It keeps up", "Records are settled within a second."];
+  return ["ok", "It keeps up", `${number(behind)} records are on their way, the oldest for ${time(oldest)}.`];
 }
 
 /** How old figures of lag are, where that matters: they are asked for every 5 s. */
