@@ -34,6 +34,21 @@ pub fn effective(tree: &Node, settings: &Settings, lanes: usize, registry: &Regi
     Value::Object(shown)
 }
 
+/// Tells configurations apart: 12 hexadecimal digits, the same in every copy of the program that was started
+/// with the same file. Values that may differ between copies are left out: those from outside, which are
+/// hidden, and the number of lanes, which follows the machine.
+pub fn hash(effective: &Value) -> String {
+    let mut same = effective.clone();
+    if let Some(settings) = same.get_mut("settings").and_then(Value::as_object_mut) {
+        let _ = settings.remove("lanes");
+    }
+    let digest = openssl::sha::sha256(same.to_string().as_bytes());
+    digest[..6]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
 fn component(section: &str, node: &Node, registry: &Registry) -> Value {
     let kind = node.get("type").and_then(Node::text).unwrap_or_default();
     // Types of different sections share names.
@@ -81,6 +96,31 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn copies_of_one_configuration_have_one_hash_on_any_machine() {
+        let file = json!({"isobar": 1, "name": "t", "bolts": {"end": {"type": "blackhole"}}});
+        let hash_of = |file: &Value, lanes: usize, max_attempts: u32| {
+            let settings = Settings {
+                max_attempts,
+                ..Settings::default()
+            };
+            let registry = isobar_operators::registry();
+            hash(&effective(
+                &Node::from_json(file),
+                &settings,
+                lanes,
+                &registry,
+            ))
+        };
+        let known = hash_of(&file, 2, 5);
+        assert_eq!(known.len(), 12);
+        assert_eq!(hash_of(&file, 8, 5), known);
+        assert_ne!(hash_of(&file, 2, 6), known);
+        let mut changed = file.clone();
+        changed["bolts"]["end"]["type"] = "console".into();
+        assert_ne!(hash_of(&changed, 2, 5), known);
+    }
 
     #[test]
     fn defaults_are_put_in_and_secrets_are_not_shown() {

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::configuration;
 use crate::observer::Observer;
 use crate::plan_document::PlanDocument;
 
@@ -21,6 +22,8 @@ pub struct Diagnostics<'a> {
     conditions: Vec<ConditionFacts>,
     lanes: Vec<LaneFacts>,
     plan: &'a PlanDocument,
+    /// The same in copies of the program that were started with the same file.
+    configuration_hash: String,
     configuration: &'a Value,
 }
 
@@ -69,6 +72,7 @@ impl<'a> Diagnostics<'a> {
             conditions: conditions.collect(),
             lanes: lanes.collect(),
             plan: &observer.plan,
+            configuration_hash: configuration::hash(&observer.configuration),
             configuration: &observer.configuration,
         }
     }

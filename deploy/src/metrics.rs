@@ -10,6 +10,7 @@ pub mod lag;
 mod lag_of_others;
 mod recorder;
 
+use crate::configuration;
 use crate::lag::SpoutLag;
 use crate::observer::Observer;
 use exposition::Exposition;
@@ -196,6 +197,11 @@ const BUILD: Metric = gauge(
     &["topology", "version", "revision"],
     "1; the labels say what runs.",
 );
+const CONFIGURATION: Metric = gauge(
+    "isobar_configuration_info",
+    &["topology", "hash"],
+    "1; the hash is the same in copies of the program that were started with the same topology file.",
+);
 const MEMORY: Metric = gauge(
     "process_resident_memory_bytes",
     &[],
@@ -242,6 +248,7 @@ const BASIC: &[&Metric] = &[
     &STUCK,
     &MEMORY_BOUND,
     &BUILD,
+    &CONFIGURATION,
     &MEMORY,
     &CPU,
     &START,
@@ -391,6 +398,8 @@ fn program(observer: &Observer, text: &mut Exposition) {
         &[topology, env!("CARGO_PKG_VERSION"), revision],
         1.0,
     );
+    let hash = configuration::hash(&observer.configuration);
+    text.sample(&CONFIGURATION, &[topology, &hash], 1.0);
     if let Some(bytes) = process.resident_bytes {
         text.sample(&MEMORY, &[], bytes as f64);
     }
