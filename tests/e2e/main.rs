@@ -4,6 +4,7 @@
 mod alerts;
 mod bad_input;
 mod commands;
+mod demo;
 mod doctor;
 mod embedded;
 mod exactly_once;

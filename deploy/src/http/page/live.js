@@ -3,11 +3,13 @@
 
 const SECTIONS = [
   ["verdict", showVerdict],
+  ["demo", showDemo],
   ["graph", showGraph],
   ["wrong", showWrong],
   ["lag", showLag],
   ["records", showRecords],
   ["rejects", showRejects],
+  ["documents", showDocuments],
   ["facts", showFacts],
 ];
 
@@ -30,14 +32,14 @@ async function ask(path) {
 async function update() {
   const last = state.history.times_ms.at(-1) ?? 0;
   const paths = ["statistics", "accounting", "diagnostics", `history?after_ms=${last}`];
-  const [statistics, accounting, diagnostics, history] = await Promise.all(paths.map(ask));
+  const [statistics, accounting, diagnostics, history, demo] = await Promise.all([...paths.map(ask), askDemo()]);
   const served = `${diagnostics.version} ${diagnostics.revision}`;
   if (build !== null && build !== served) return location.reload();
   build = served;
   answeredAt = Date.now();
   // Times are those of the server's clock, which need not be that of the browser.
   const now = Date.parse(diagnostics.started) + diagnostics.uptime_seconds * 1000;
-  Object.assign(state, { statistics, accounting, diagnostics, now });
+  Object.assign(state, { statistics, accounting, diagnostics, demo, now });
   remember(state.history, history, now - KEPT_MS);
   show();
 }

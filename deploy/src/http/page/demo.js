@@ -1,0 +1,101 @@
+// What only a demonstration has, and who has the token of its address: buttons that break things, the
+// account as seen from outside, and a search over the documents.
+
+/** From the address that was printed; kept for this tab, as links within the page change the address. */
+const token = (() => {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (given) sessionStorage.setItem("token", given);
+  return given ?? sessionStorage.getItem("token");
+})();
+
+/** What the demonstration has come to; null where there is none, or no token. */
+async function askDemo() {
+  if (!token) return null;
+  const answer = await fetch("demo", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+  return answer.ok ? answer.json() : null;
+}
+
+/** Asks for what needs the token; fails with what the server says against it. */
+async function askWithToken(path, method) {
+  const headers = { Authorization: `Bearer ${token}` };
+  const answer = await fetch(path, { method, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+  if (answer.status === 401) throw new Error("The token is that of another demo: open the address that this one printed.");
+  const said = await answer.json();
+  if (!answer.ok) throw new Error(said.error?.reason ?? said.error ?? `${path} answers ${answer.status}`);
+  return said;
+}
+
+function showDemo(into, { demo, now }) {
+  into.hidden = !demo;
+  if (!demo) return;
+  const buttons = part(into, "div", "buttons");
+  demo.actions.forEach((offer, place) => {
+    const button = part(buttons, "button", `offer-${place}`);
+    write(button, offer.label);
+    set(button, { type: "button", title: offer.effect, "data-action": offer.action });
+    button.onclick = () => act(into, button);
+  });
+  const by_hand = demo.by_hand.map((one) => `${capital(one.what)}, for ${time(Math.max(0, (now - one.since_ms) / 1000))}.`);
+  const done = part(into, "p", "by-hand");
+  set(done, { "data-tone": "warn" });
+  write(done, by_hand.join(" "));
+  done.hidden = by_hand.length === 0;
+  const { written, stored, dead_lettered, lost, on_the_way } = demo.sum;
+  const terms = [
+    ["Written to the topic", written, `${number(demo.input.garbage)} of them garbage`],
+    ["Stored by the index", stored, demo.index.let_go ? `the latest ${number(demo.index.documents)} are held` : "each once"],
+    ["Dead-lettered", dead_lettered, "with their reasons"],
+    ["Lost", lost, "not read before the topic let them go"],
+    ["On the way", on_the_way, demo.input.is_paused ? "0 when all have arrived" : "pause the input to see it reach 0"],
+  ];
+  const list = part(into, "dl", "pairs");
+  terms.forEach(([name, value, note]) => {
+    const pair = part(list, "div", name.toLowerCase().replaceAll(" ", "-"));
+    write(part(pair, "dt", "name"), name);
+    write(part(pair, "dd", "value"), number(value));
+    write(part(pair, "dd", "note"), note);
+  });
+  const { kafka, index } = demo;
+  write(part(into, "p", "quiet"), `Kafka listens on ${kafka.brokers}, the index on ${index.url}. The dead letters, from a terminal: KAFKA=${kafka.brokers} isobar dlq list deploy/topologies/demo.yaml`);
+}
+
+async function act(into, button) {
+  button.disabled = true;
+  let wrong = null;
+  try {
+    state.demo = await askWithToken(`demo/actions/${button.dataset.action}`, "POST");
+    showDemo(into, state);
+  } catch (error) {
+    wrong = error.message;
+  }
+  button.disabled = false;
+  nothing(into, wrong);
+}
+
+function showDocuments(into, { demo }) {
+  into.hidden = !demo;
+  if (!demo || into.querySelector("form")) return;
+  const words = element("input", { type: "search", name: "q", id: "q", placeholder: "level:error basket*", autocomplete: "off" });
+  const label = element("label", { for: "q" }, "Words, field:word, \"a phrase\", word*, -word");
+  const form = element("form", { role: "search" }, label, words, element("button", {}, "Search"));
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    find(into, words.value);
+  };
+  into.append(form);
+  find(into, "");
+}
+
+async function find(into, words) {
+  try {
+    const asked = new URLSearchParams({ q: words, size: 20 });
+    const { total, hits } = (await askWithToken(`demo/search?${asked}`, "GET")).hits;
+    const count = (total.relation === "gte" ? "more than " : "") + number(total.value);
+    nothing(into, `${count} found${hits.length < total.value ? `, the latest ${hits.length} below` : ""}.`);
+    part(into, "ol", "found").replaceChildren(...hits.map((hit) =>
+      element("li", {}, element("p", { class: "quiet" }, `${hit._index} / ${hit._id}`), element("code", {}, JSON.stringify(hit._source)))));
+  } catch (error) {
+    nothing(into, capital(error.message));
+    part(into, "ol", "found").replaceChildren();
+  }
+}

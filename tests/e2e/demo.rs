@@ -1,0 +1,149 @@
+//! The demonstration in a real browser, by what it prints and what is on its page: searched, broken,
+//! mended, and every record accounted for.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use testkit::browser::Browser;
+use testkit::isobar::binary;
+use testkit::process::{Launch, Process};
+use testkit::scratch::Scratch;
+use testkit::{ports, wait};
+
+use crate::support::Steps;
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// From the start of the program until documents are found on the page.
+const SEARCHABLE_WITHIN: Duration = Duration::from_secs(10);
+
+struct Page {
+    browser: Browser,
+}
+
+impl Page {
+    fn waits_for(&mut self, expression: &str) {
+        let found = self.browser.wait_for(expression, LIMIT);
+        found.unwrap_or_else(|error| panic!("{error:#}"));
+    }
+
+    fn does(&mut self, script: &str) {
+        let done = self.browser.value(script);
+        let _ = done.unwrap_or_else(|error| panic!("{error:#}"));
+    }
+
+    fn clicks(&mut self, label: &str) {
+        let button = format!(
+            "[...document.querySelectorAll('#demo button')].find((b) => b.textContent === '{label}')"
+        );
+        self.waits_for(&format!("Boolean({button})"));
+        self.does(&format!("{button}.click()"));
+    }
+
+    fn searches(&mut self, words: &str) {
+        self.does(&format!(
+            "document.querySelector('#q').value = '{words}'; document.querySelector('#documents form').requestSubmit()"
+        ));
+    }
+}
+
+/// A tile or figure as a number.
+fn number_in(place: &str) -> String {
+    format!("Number(document.querySelector('{place}').textContent.replaceAll(',', ''))")
+}
+
+/// The address that the program printed, with its token.
+fn printed(process: &Process) -> Result<String> {
+    let log = std::fs::read_to_string(process.log())?;
+    let line = log.lines().find(|line| line.contains("/#token="));
+    Ok(line.with_context(|| log.clone())?.trim().to_owned())
+}
+
+#[test]
+fn the_demo_is_searched_broken_and_mended_on_its_page() {
+    let mut steps = Steps::new("demo");
+    let mut browser = Browser::start().expect("Chromium starts");
+    browser.show(1280, false).expect("shown");
+    let mut page = Page { browser };
+    steps.done("start Chromium");
+
+    let scratch = Scratch::new("demo").expect("a directory");
+    let address = format!("127.0.0.1:{}", ports::free().expect("a free port"));
+    let log = scratch.path().join("log");
+    let launch = Launch::new(binary().expect("it is built"), &log);
+    let began = wait::now();
+    let mut process = Process::start(launch.arguments(["demo", "--http", &address]));
+    let process = process.as_mut().expect("it starts");
+    let url = wait::until("the address", LIMIT, || printed(process)).expect("it is printed");
+    assert!(url.starts_with(&format!("http://{address}/#")), "{url}");
+    page.browser.go(&url).expect("it answers");
+    page.waits_for("Boolean(document.querySelector('#documents form'))");
+    let rows = "document.querySelectorAll('#documents .found li')";
+    wait::until("a document", LIMIT, || {
+        page.searches("");
+        page.browser
+            .wait_for(&format!("{rows}.length > 0"), Duration::from_millis(500))
+    })
+    .expect("it is found");
+    assert!(began.elapsed() < SEARCHABLE_WITHIN, "{:?}", began.elapsed());
+    steps.done("documents are found");
+
+    page.searches("level:warn catalog");
+    page.waits_for(&format!(
+        "{rows}.length > 0 && [...{rows}].every((r) => r.textContent.includes('\"level\":\"warn\"'))"
+    ));
+    page.searches("status:[400 TO 500]");
+    page.waits_for("document.querySelector('#documents .nothing').textContent.includes('does not understand `[`')");
+    page.waits_for("document.querySelector('#rejects').textContent.includes('invalid_json')");
+
+    // An outage, and the lanes killed in the middle of it.
+    page.clicks("Stop the index");
+    page.waits_for("document.querySelector('#demo .by-hand').textContent.startsWith('The index is stopped, for ')");
+    page.waits_for("document.querySelector('#wrong').textContent.includes('records wait until a host answers, nothing is lost')");
+    page.clicks("Kill the lanes");
+    page.waits_for("document.querySelector('#wrong').textContent.includes('killed from outside')");
+    page.waits_for(&format!("{} > 2000", number_in(".tile-behind .value")));
+    steps.done("an outage");
+    for (name, width, dark) in [
+        ("desktop-light", 1280, false),
+        ("desktop-dark", 1280, true),
+        ("phone-light", 390, false),
+        ("phone-dark", 390, true),
+    ] {
+        page.browser.show(width, dark).expect("shown");
+        page.waits_for(&format!("document.documentElement.scrollWidth <= {width}"));
+        let picture = page.browser.picture().expect("a picture");
+        assert!(picture.len() > 50_000, "{name}: {}", picture.len());
+    }
+    page.browser.show(1280, false).expect("shown");
+    page.clicks("Start the index");
+    page.waits_for(&format!(
+        "{} < 1000 && /^(caught up|steady)/.test(document.querySelector('.tile-behind .note').textContent)",
+        number_in(".tile-behind .value")
+    ));
+    page.waits_for("document.querySelector('#wrong').hidden");
+    steps.done("it catches up");
+
+    page.clicks("Let the index refuse documents");
+    page.waits_for("document.querySelector('#wrong').textContent.includes('takes no documents')");
+    page.clicks("Let the index take documents");
+    page.waits_for("document.querySelector('#wrong').hidden");
+    steps.done("an index that refuses");
+
+    page.clicks("Pause the input");
+    page.waits_for(&format!("{} === 0", number_in("#demo .on-the-way .value")));
+    page.waits_for(
+        "(() => { const t = document.querySelector('#records table'); \
+         const of = (n) => t.tBodies[0].rows[0].cells[[...t.tHead.rows[0].cells].findIndex((c) => c.textContent === n)].textContent; \
+         return of('In flight') === '0' && of('Difference') === '0' && of('Lost') === '0'; })()",
+    );
+    // The browser itself tells of the search that was refused.
+    let errors = page.browser.errors().into_iter();
+    let errors: Vec<String> = errors.filter(|e| !e.contains("search?q=status")).collect();
+    assert_eq!(errors, Vec::<String>::new());
+    let origin = format!("http://{address}/");
+    let asked = page.browser.requests().iter();
+    let elsewhere: Vec<_> = asked.filter(|asked| !asked.starts_with(&origin)).collect();
+    assert_eq!(elsewhere, Vec::<&String>::new());
+    assert_eq!(process.stop(LIMIT).expect("it ends").code(), Some(0));
+    steps.done("everything is accounted for");
+}
