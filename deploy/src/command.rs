@@ -7,6 +7,7 @@ mod dlq;
 mod doctor;
 mod generate;
 mod graph;
+mod job;
 mod lag;
 mod launch;
 mod offsets;
@@ -84,7 +85,7 @@ pub enum Command {
     ///
     /// Changes are shown only, unless --execute is given, and are refused while the group has members.
     Offsets(offsets::OffsetsArgs),
-    /// Counts, lists and shows the dead letters of a topology, where they are in a Kafka topic
+    /// Counts, lists, shows and redrives the dead letters of a topology, where they are in a Kafka topic
     Dlq(dlq::DlqArgs),
     /// Sends a range of a topic through the topology once more, planned, bounded and verified
     ///

@@ -9,6 +9,7 @@
 //! | `isobar.dead_letter.topology` | name of the topology |
 //! | `isobar.dead_letter.bolt` | id of the bolt that rejected the record |
 //! | `isobar.dead_letter.attempts` | how often it was tried |
+//! | `isobar.dead_letter.redrives` | how often it was sent through again before; absent for never |
 //! | `isobar.dead_letter.class` | a stable word for the kind of reason, such as `invalid_json` |
 //! | `isobar.dead_letter.reason` | a sentence for people, at most 1,024 bytes |
 //! | `isobar.dead_letter.target` | index or topic that was tried; absent if none was |
@@ -28,12 +29,17 @@
 //! cut letter of a tombstone has a `payload_bytes` of 0.
 //!
 //! A record that is sent through a topology again keeps its `isobar.origin.*` headers, so that it stays
-//! the same record: rejected again, its letter has the same origin.
+//! the same record: rejected again, its letter has the same origin. What says in the topic that a
+//! rejection is settled is in `dead_letter/resolution.rs`.
+
+mod resolution;
 
 use std::fmt::Write as _;
 use std::ops::Range;
 
 use isobar_topology::{Record, Rejection, clock};
+
+pub use resolution::Resolution;
 
 /// Where a record was first read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,6 +89,19 @@ impl Origin {
             ordinal: fields.optional(ORDINAL)?,
         })
     }
+
+    /// The headers that [`Origin::read`] reads.
+    fn headers(self) -> impl Iterator<Item = (&'static str, String)> {
+        let timestamp = self.timestamp.map(|ms| (TIMESTAMP, ms.to_string()));
+        let ordinal = self.ordinal.map(|number| (ORDINAL, number.to_string()));
+        let always = [
+            (SOURCE, format!("{:016x}", self.source)),
+            (TOPIC, self.topic),
+            (PARTITION, self.partition.to_string()),
+            (OFFSET, self.offset.to_string()),
+        ];
+        always.into_iter().chain(timestamp).chain(ordinal)
+    }
 }
 
 /// What a dead letter says about its record.
@@ -94,6 +113,8 @@ pub struct Letter {
     pub bolt: String,
     /// How often it was tried.
     pub attempts: u32,
+    /// How often it was sent through the topology again before that.
+    pub redrives: u32,
     /// The kind of reason.
     pub class: String,
     /// The reason in words.
@@ -138,6 +159,7 @@ impl Letter {
             topology: fields.text(TOPOLOGY)?,
             bolt: fields.text(BOLT)?,
             attempts: fields.number(ATTEMPTS)?,
+            redrives: fields.optional(REDRIVES)?.unwrap_or(0),
             class: fields.text(CLASS)?,
             reason: fields.text(REASON)?,
             target: fields.text(TARGET).ok(),
@@ -175,10 +197,23 @@ pub enum NotALetter {
     Version(String),
 }
 
-/// Whether a header belongs to the envelope; those of the origin stay when a letter is sent through
-/// again, the others go.
+/// Whether a header belongs to the envelope and not to the record itself.
 pub fn is_envelope(name: &[u8]) -> bool {
     name.starts_with(LETTER_PREFIX) || name.starts_with(ORIGIN_PREFIX)
+}
+
+/// The header that a record gets when it is sent through again, for the `redrives`-th time.
+pub(crate) fn redriven(redrives: u32) -> (&'static str, String) {
+    (REDRIVES, redrives.to_string())
+}
+
+/// How often a record was sent through again; `None` for never.
+fn redrives(record: Record<'_>) -> Option<u32> {
+    let fields = Fields::new(record.headers());
+    fields
+        .number(REDRIVES)
+        .ok()
+        .filter(|redrives| *redrives > 0)
 }
 
 const LETTER_PREFIX: &[u8] = b"isobar.dead_letter.";
@@ -188,6 +223,7 @@ const VERSION: &str = "isobar.dead_letter.version";
 const TOPOLOGY: &str = "isobar.dead_letter.topology";
 const BOLT: &str = "isobar.dead_letter.bolt";
 const ATTEMPTS: &str = "isobar.dead_letter.attempts";
+const REDRIVES: &str = "isobar.dead_letter.redrives";
 const CLASS: &str = "isobar.dead_letter.class";
 const REASON: &str = "isobar.dead_letter.reason";
 const TARGET: &str = "isobar.dead_letter.target";
@@ -233,6 +269,9 @@ impl Envelope {
         envelope.add(TOPOLOGY, topology);
         envelope.add(BOLT, &rejection.bolt);
         envelope.add(ATTEMPTS, rejection.attempts);
+        if let Some(redrives) = redrives(record) {
+            envelope.add(REDRIVES, redrives);
+        }
         envelope.add(CLASS, rejection.class);
         envelope.add(REASON, &rejection.reason);
         if let Some(target) = &rejection.target {
@@ -247,16 +286,8 @@ impl Envelope {
             envelope.add(PAYLOAD_BYTES, payload.len());
             envelope.add(PAYLOAD_SHA256, hexadecimal(&openssl::sha::sha256(payload)));
         }
-        let origin = Origin::of(record);
-        envelope.add(SOURCE, format_args!("{:016x}", origin.source));
-        envelope.add(TOPIC, origin.topic);
-        envelope.add(PARTITION, origin.partition);
-        envelope.add(OFFSET, origin.offset);
-        if let Some(ms) = origin.timestamp {
-            envelope.add(TIMESTAMP, ms);
-        }
-        if let Some(ordinal) = origin.ordinal {
-            envelope.add(ORDINAL, ordinal);
+        for (name, value) in Origin::of(record).headers() {
+            envelope.add(name, value);
         }
         envelope
     }
@@ -503,6 +534,27 @@ mod tests {
         };
         assert_eq!((second.origin, second.bolt.as_str()), (origin, "other"));
         assert!(headers.iter().any(|(name, _)| name == "trace"));
+    }
+
+    #[test]
+    fn a_letter_counts_how_often_its_record_was_sent_through_again() {
+        let check = |given: &str, expected: u32| {
+            let (.., headers) = written(
+                Input {
+                    headers: vec![(REDRIVES.to_owned(), given.as_bytes().to_vec())],
+                    ..input()
+                },
+                &rejection(),
+                None,
+            );
+            let letter = Letter::read(views(&headers)).expect("a letter");
+            assert_eq!(letter.redrives, expected);
+            let named = headers.iter().filter(|(name, _)| name == REDRIVES);
+            assert_eq!(named.count(), usize::from(expected > 0));
+        };
+        check("2", 2);
+        check("0", 0);
+        check("not ours", 0);
     }
 
     #[test]

@@ -39,8 +39,8 @@ mod table;
 
 pub use assignment::{Assignment, Held, Start, State};
 pub use conditions::{Condition, Subject};
-pub(crate) use config::topic_name_problem;
 pub use config::{ConsumerConfig, Fixed, GroupProtocol, StartPolicy};
+pub(crate) use config::{topic_name_problem, topics_name};
 pub use consumer::{Handle, LanedConsumer};
 pub use create_topic::create_topic;
 pub(crate) use ffi::mock::set_initial_rebalance_delay;

@@ -18,6 +18,7 @@ use crate::kafka::admin::{Admin, TopicPartition};
 use crate::kafka::connection::KafkaConnection;
 use crate::kafka::error::Error;
 use crate::kafka::lag::{Ages, Engine, Live, Progress, Sampler, Told, Window, sample};
+use crate::kafka::topics_name;
 use crate::spouts::KafkaConfig;
 
 pub use crate::kafka::lag::{Circumstances, Eta, Exactness, Row, Status};
@@ -76,6 +77,11 @@ fn source(spec: &Spec, spout: &Component) -> Result<Option<Source>, Problems> {
 }
 
 impl Source {
+    /// Tells whether a topic of this name is read.
+    pub fn reads(&self, topic: &str) -> bool {
+        topics_name(&self.topics, topic)
+    }
+
     /// Any consumer group of the cluster at these brokers (`host:port`). Without topics, those that the
     /// group has committed for or reads. Contacts nobody.
     pub fn of_group(brokers: &[String], group: &str, topics: &[String]) -> Self {

@@ -8,15 +8,14 @@ use rdkafka::message::{BorrowedMessage, Headers};
 
 use crate::bolts::KafkaConfig;
 use crate::connections::kafka_of;
-use crate::dead_letter::{Letter, NotALetter};
-use crate::kafka::connection::KafkaConnection;
+use crate::dead_letter::{Letter, NotALetter, Resolution};
 use crate::kafka::error::Error;
-use crate::kafka::read_topic;
+use crate::kafka::{ProducerConfig, read_topic};
 
 /// The topic with the dead letters of a topology.
 #[derive(Clone, Debug)]
 pub struct DeadLetters {
-    connection: KafkaConnection,
+    producer: ProducerConfig,
     topic: String,
 }
 
@@ -27,12 +26,21 @@ pub struct Stored {
     pub partition: i32,
     /// The offset there.
     pub offset: i64,
-    /// What it says of the record that was rejected; or why it is no letter.
-    pub letter: Result<Letter, NotALetter>,
+    /// What it is; or why nothing of ours.
+    pub content: Result<Content, NotALetter>,
     /// The record's key.
     pub key: Option<Vec<u8>>,
     /// The record's value, or the first part of it in a cut letter.
     pub payload: Option<Vec<u8>>,
+}
+
+/// What a record of that topic is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A record that was rejected, and what is said of it.
+    Letter(Letter),
+    /// Letters of one record are settled.
+    Resolution(Resolution),
 }
 
 impl DeadLetters {
@@ -50,7 +58,12 @@ impl DeadLetters {
             return Ok(None);
         };
         Ok(Some(Self {
-            connection,
+            producer: ProducerConfig {
+                connection,
+                compression: config.compression,
+                queue_size: config.queue_size.get() as u64,
+                options: config.options,
+            },
             topic: config.topic,
         }))
     }
@@ -63,22 +76,44 @@ impl DeadLetters {
     /// Hands out everything that is in the topic now, those of each partition in order. Waits for the
     /// brokers; fails when nothing comes for `within`.
     pub fn read(&self, within: Duration, mut each: impl FnMut(Stored)) -> Result<(), Error> {
-        read_topic(&self.connection, &self.topic, within, |record| {
-            each(stored(record));
-        })
+        self.read_records(within, |record| each(stored(record)))
+    }
+
+    /// The same, of the records themselves.
+    pub(crate) fn read_records(
+        &self,
+        within: Duration,
+        each: impl FnMut(&BorrowedMessage<'_>),
+    ) -> Result<(), Error> {
+        read_topic(&self.producer.connection, &self.topic, within, each)
+    }
+
+    /// How to write into the topic.
+    pub(crate) fn producer(&self) -> &ProducerConfig {
+        &self.producer
     }
 }
 
 fn stored(record: &BorrowedMessage<'_>) -> Stored {
-    let headers = record.headers().into_iter().flat_map(Headers::iter);
-    let headers = headers.map(|header| (header.key.as_bytes(), header.value));
+    let content = match Resolution::read(headers(record)) {
+        Some(resolution) => resolution.map(Content::Resolution),
+        None => Letter::read(headers(record)).map(Content::Letter),
+    };
     Stored {
         partition: record.partition(),
         offset: record.offset(),
-        letter: Letter::read(headers),
+        content,
         key: record.key().map(<[u8]>::to_vec),
         payload: record.payload().map(<[u8]>::to_vec),
     }
+}
+
+/// Names and values of a record's headers.
+pub(crate) fn headers<'a>(
+    record: &'a BorrowedMessage<'_>,
+) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> {
+    let headers = record.headers().into_iter().flat_map(Headers::iter);
+    headers.map(|header| (header.key.as_bytes(), header.value))
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ mod one_record;
 mod ordered;
 mod pattern;
 pub mod range;
+pub mod redrive;
 pub mod replay;
 pub mod sample;
 #[cfg(test)]

@@ -83,8 +83,8 @@ impl fmt::Display for Place {
 }
 
 impl Place {
-    /// The time that is looked for, at `now_ms`; `None` where none is.
-    fn time(self, now_ms: i64) -> Option<i64> {
+    /// The time that is looked for, at `now_ms`, in ms since 1970; `None` where none is.
+    pub fn time(self, now_ms: i64) -> Option<i64> {
         match self {
             Self::Time(ms) => Some(ms),
             Self::Ago(ago) => {

@@ -58,7 +58,15 @@ pub fn read_only(spec: &Spec, graph: &mut Graph, id: &str, job: Job) -> Result<(
 
 /// The source of a topic as it stands in the origin of its documents.
 pub fn origin_of(cluster_id: &str, topic: &str, topic_id: Option<&str>) -> String {
-    let source = spouts::source(cluster_id, topic, topic_id.unwrap_or_default());
+    origin_of_source(spouts::source(
+        cluster_id,
+        topic,
+        topic_id.unwrap_or_default(),
+    ))
+}
+
+/// The same, of a source by its hash.
+pub fn origin_of_source(source: u64) -> String {
     let source = SourceId::new(source, 0);
     String::from_utf8_lossy(source.source()).into_owned()
 }

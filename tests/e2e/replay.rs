@@ -12,7 +12,7 @@ use testkit::services::kafka::Sent;
 use testkit::services::{Kafka, Search, SearchVersion};
 use testkit::{records, wait};
 
-use crate::support::{Steps, catch_up, check_exactly_once, kafka_with_records, setup};
+use crate::support::{Steps, catch_up, check_exactly_once, kafka_with_records, setup, topology};
 
 const LIMIT: Duration = Duration::from_secs(180);
 const PARTITIONS: u64 = 4;
@@ -84,6 +84,7 @@ fn replays_are_exact_end_by_position_and_refuse_what_has_changed() {
     steps.done("start, send");
     what_is_missing_comes_back_and_kills_leave_nothing_out(&kafka, &search, &mut steps);
     the_runbook_brings_back_a_partition(&kafka, &search, &mut steps);
+    dead_letters_are_redriven_until_none_is_open(&kafka, &search, &mut steps);
     // Documents of the former topic stay in the index, and count for nothing.
     kafka.delete_topic("logs").expect("it is deleted");
     kafka.create_topic("logs", 1, &[]).expect("it is created");
@@ -238,6 +239,115 @@ fn the_runbook_brings_back_a_partition(kafka: &Kafka, search: &Search, steps: &m
     }
     assert!(deleted > 0);
     steps.done("the runbook");
+}
+
+/// Records that a mistake in the topology rejects.
+const REJECTS: u64 = 10_000;
+
+fn dead_letters_are_redriven_until_none_is_open(kafka: &Kafka, search: &Search, steps: &mut Steps) {
+    for topic in ["rejects", "dead"] {
+        kafka.create_topic(topic, 2, &[]).expect("it is created");
+    }
+    kafka
+        .produce_json("rejects", 2, 0..REJECTS)
+        .expect("all is acknowledged");
+    let sound = topology("redriven", "")
+        .replace("topics: [logs]", "topics: [rejects]")
+        .replace("index: \"logs-", "index: \"redriven-")
+        .replace(
+            "{type: file, path: dead-letters.ndjson}",
+            "{type: kafka, connection: kafka, topic: dead}",
+        );
+    let mistaken = sound.replace("event_time: timestamp", "event_time: time");
+    let setup = Setup::new(&mistaken).expect("a directory");
+    let setup = setup
+        .environment("KAFKA", kafka.brokers())
+        .environment("ES", &search.url());
+    assert_eq!(catch_up(&setup, &[]).total().dead_lettered, REJECTS);
+    let live = kafka.committed("redriven", "rejects").expect("it answers");
+    std::fs::write(setup.topology(), &sound).expect("written");
+    steps.done("reject all");
+
+    let printed = setup
+        .runbook("redrive-dead-letters.md", LIMIT)
+        .expect("its commands succeed");
+    for expected in [
+        "10,000 records, by their 10,000 open dead letters in dead",
+        "10 records: 10 in the index, 0 rejected again",
+        "9,990 records: 9,990 in the index, 0 rejected again",
+        "Verified: exact",
+    ] {
+        assert!(printed.contains(expected), "no {expected} in:\n{printed}");
+    }
+    let dlq = |arguments: &[&str], code: i32| {
+        let command: Vec<&str> = ["dlq"].iter().chain(arguments).copied().collect();
+        let finished = setup.finish(&command, LIMIT).expect("it ends");
+        let (text, log) = (&finished.stdout, &finished.stderr);
+        assert_eq!(finished.status.code(), Some(code), "{text}\n{log}");
+        serde_json::from_str::<Value>(text).expect("JSON")
+    };
+    let stats = dlq(&["stats", "-o", "json"], 0);
+    let counts = (&stats["letters"], &stats["resolved"]);
+    assert_eq!(counts, (&0.into(), &REJECTS.into()), "{stats}");
+    let none = dlq(&["list", "-o", "json"], 0);
+    assert_eq!(none["letters"].as_array().map(Vec::len), Some(0));
+    let client = search.client();
+    client.refresh("redriven-*").expect("it refreshes");
+    let fields = ["number", "_isobar.t", "_isobar.p", "_isobar.o"];
+    let documents = client.dump("redriven-*", &fields).expect("it answers");
+    let mut seen = BTreeSet::new();
+    for document in documents {
+        let number = document.fields["number"].as_u64().expect("a number");
+        let origin = serde_json::json!({"t": "rejects", "p": number % 2, "o": number / 2});
+        assert_eq!(document.fields["_isobar"], origin);
+        assert!(seen.insert(number), "{number} is there twice");
+    }
+    assert_eq!(seen.len() as u64, REJECTS);
+    let after = kafka.committed("redriven", "rejects").expect("it answers");
+    assert_eq!(after, live, "the live group is untouched");
+    // A group that reads all from the start finds nothing to do: the ids are those that it gives.
+    let afresh = Setup::new(&sound.replace("name: redriven", "name: afresh"));
+    let afresh = afresh
+        .expect("a directory")
+        .environment("KAFKA", kafka.brokers())
+        .environment("ES", &search.url());
+    assert_eq!(catch_up(&afresh, &[]).total().already_present, REJECTS);
+    steps.done("redrive all");
+
+    // What nobody can repair comes back as often as it may, and no more.
+    let value = |value: &str| Sent {
+        partition: Some(0),
+        key: None,
+        value: Some(value.into()),
+        timestamp: None,
+    };
+    kafka
+        .produce("rejects", ["no JSON", "{"].map(value))
+        .expect("sent");
+    assert_eq!(catch_up(&setup, &[]).total().dead_lettered, 2);
+    let redrive = ["redrive", "--yes", "--redrives-max", "1", "-o", "json"];
+    let ran = dlq(&redrive, 3);
+    let total = &ran["run"]["accounting"]["total"];
+    assert_eq!(
+        (
+            &total["read"],
+            &total["dead_lettered"],
+            &total["difference"]
+        ),
+        (&2.into(), &2.into(), &0.into())
+    );
+    assert_eq!(ran["verification"]["rejected_again"], 2, "{ran}");
+    let list = dlq(&["list", "-o", "json"], 0);
+    let letters = list["letters"].as_array().expect("a list");
+    assert_eq!(letters.len(), 2, "{list}");
+    assert!(letters.iter().all(|letter| letter["redrives"] == 1));
+    let left_out = dlq(&redrive, 3);
+    let plan = &left_out["plan"];
+    assert_eq!(
+        (&plan["records"], &plan["left_out"]["redriven_too_often"]),
+        (&0.into(), &2.into())
+    );
+    steps.done("redrive what cannot be repaired");
 }
 
 fn ranges_end_by_position_and_plans_refuse_what_has_changed(

@@ -1,14 +1,13 @@
-//! `isobar dlq`: what is in the dead-letter topic of a topology: counted, listed, shown.
+//! `isobar dlq`: what is in the dead-letter topic of a topology: counted, listed, shown, sent through
+//! the topology again.
 //!
 //! Letters are written at least once, so all counts are of distinct rejections: origin and bolt.
 
+mod filter;
 mod letters;
-
-use std::fmt;
-use std::str::FromStr;
+mod redrive;
 
 use clap::{Args, Subcommand};
-use isobar_operators::kafka::error::Error;
 use isobar_operators::letters::{DeadLetters, Stored};
 use isobar_topology::spec::units::Duration;
 use serde_json::json;
@@ -18,7 +17,10 @@ use super::source::asking;
 use crate::cli::{FileArgs, OutputArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Format, number};
-use letters::{Filter, Letters, full, listed};
+use crate::topology_file::TopologyFile;
+use filter::{Filter, FilterArgs};
+use letters::{At, Letters, full, kinds, listed, table};
+use redrive::RedriveArgs;
 
 /// Version of the JSON forms.
 const VERSION: u32 = 1;
@@ -33,7 +35,7 @@ pub struct DlqArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Counts dead letters by the bolt that rejected them and the kind of reason
+    /// Counts open dead letters by the bolt that rejected them and the kind of reason
     #[command(after_help = EXAMPLE)]
     Stats {
         #[command(flatten)]
@@ -41,7 +43,7 @@ enum Action {
         #[command(flatten)]
         output: OutputArgs,
     },
-    /// Lists dead letters with their reasons, the newest last. Shows nothing of the records themselves
+    /// Lists open dead letters with their reasons, the newest last. Shows nothing of the records themselves
     #[command(after_help = EXAMPLE)]
     List {
         #[command(flatten)]
@@ -51,6 +53,9 @@ enum Action {
         /// The newest ones only, so many.
         #[arg(long, value_name = "NUMBER", default_value_t = 20)]
         limit: usize,
+        /// Those too whose records were sent through the topology again.
+        #[arg(long)]
+        all: bool,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -65,6 +70,14 @@ enum Action {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Sends the records of open dead letters through the topology again, and verifies
+    ///
+    /// A record goes in at its spout as if it came from where it was first read: its documents have the
+    /// ids that they would have had, and what is in the index already is left as it is. What is rejected
+    /// again has a new dead letter. Letters that are settled are marked in their topic, so `list` shows
+    /// them no more, and a redrive that was stopped or died is gone on with by the same command.
+    #[command(after_help = redrive::EXAMPLE)]
+    Redrive(RedriveArgs),
 }
 
 const EXAMPLE: &str = "\
@@ -72,6 +85,7 @@ Examples:
   isobar dlq stats logs.yaml
   isobar dlq list logs.yaml --class mapping --limit 100
   isobar dlq show logs.yaml --letter 0:4711
+  isobar dlq redrive logs.yaml --class mapping --dry-run
 
 Each of them reads the whole dead-letter topic once, and remembers about 300 bytes of each letter.";
 
@@ -86,64 +100,22 @@ struct TopicArgs {
     timeout: Duration,
 }
 
-/// The letters that are meant.
-#[derive(Args, Debug)]
-struct FilterArgs {
-    /// Those of this bolt.
-    #[arg(long, value_name = "BOLT")]
-    bolt: Option<String>,
-
-    /// Those with this kind of reason, such as invalid_json.
-    #[arg(long, value_name = "CLASS")]
-    class: Option<String>,
-
-    /// Those whose record was meant for this index or topic.
-    #[arg(long, value_name = "NAME")]
-    target: Option<String>,
-}
-
-/// A place in the dead-letter topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct At {
-    partition: i32,
-    offset: i64,
-}
-
-impl FromStr for At {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split_once(':').and_then(|(partition, offset)| {
-            Some(Self {
-                partition: partition.parse().ok()?,
-                offset: offset.parse().ok()?,
-            })
-        });
-        parts.ok_or_else(|| {
-            format!("{text:?} is no letter; write its partition and offset, such as 0:4711")
-        })
-    }
-}
-
-impl fmt::Display for At {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.partition, self.offset)
-    }
-}
-
 pub(super) fn execute(args: &DlqArgs, mut context: Context<'_>) -> Outcome {
     match &args.action {
         Action::Stats { of, output } => {
             let topic = of.find(&mut context)?;
-            let letters = of.read(&topic, Filter::default())?;
+            let letters = of.read(&topic, None)?;
+            let open = letters.chosen(&Filter::default(), false);
+            let kinds = kinds(open.iter().copied());
             match output.format {
-                Format::Table => context.output.text(&letters.table())?,
+                Format::Table => context.output.text(&table(&kinds))?,
                 Format::Json => context.output.json(&json!({
                     "version": VERSION,
                     "topic": topic.topic(),
-                    "letters": letters.len(),
+                    "letters": open.len(),
+                    "resolved": letters.resolved(),
                     "strangers": letters.strangers,
-                    "kinds": letters.kinds(),
+                    "kinds": kinds,
                 }))?,
             }
             say_strangers(&letters, &context);
@@ -152,21 +124,24 @@ pub(super) fn execute(args: &DlqArgs, mut context: Context<'_>) -> Outcome {
             of,
             filter,
             limit,
+            all,
             output,
         } => {
             let topic = of.find(&mut context)?;
-            let letters = of.read(&topic, filter.filter())?;
-            let newest = letters.newest(*limit);
+            let letters = of.read(&topic, filter.key.clone())?;
+            let mut newest = letters.chosen(&filter.filter(), *all);
+            let found = newest.len();
+            let newest = newest.split_off(found.saturating_sub(*limit));
             match output.format {
-                Format::Table => context.output.text(&listed(&newest))?,
+                Format::Table => context.output.text(&listed(&newest, *all))?,
                 Format::Json => context.output.json(&json!({
                     "version": VERSION,
                     "topic": topic.topic(),
                     "letters": newest,
                 }))?,
             }
-            if newest.len() < letters.len() {
-                let (shown, all) = (number(newest.len()), number(letters.len()));
+            if newest.len() < found {
+                let (shown, all) = (number(newest.len()), number(found));
                 let line = format!("isobar: the newest {shown} of {all}; --limit shows more");
                 context.screen.line(&line);
             }
@@ -195,6 +170,7 @@ pub(super) fn execute(args: &DlqArgs, mut context: Context<'_>) -> Outcome {
                 Format::Json => context.output.json(&value)?,
             }
         }
+        Action::Redrive(args) => return redrive::execute(args, context),
     }
     Ok(Exit::Done)
 }
@@ -212,48 +188,34 @@ fn say_strangers(letters: &Letters, context: &Context<'_>) {
 impl TopicArgs {
     fn find(&self, context: &mut Context<'_>) -> Result<DeadLetters, Failure> {
         let (file, _) = self.file.plan(&mut context.environment, context.registry)?;
-        let letters = DeadLetters::of(file.spec()?);
-        let letters = letters.map_err(|problems| Failure::from(file.refuse(problems)))?;
-        letters.ok_or_else(|| {
-            Failure::usage(format!(
-                "{}: its dead letters are in no Kafka topic of one name, so they cannot be read back",
-                self.file.file.display()
-            ))
-        })
+        topic_of(&file, &self.file)
     }
 
-    fn read(&self, topic: &DeadLetters, filter: Filter) -> Result<Letters, Failure> {
-        let mut letters = Letters::of(filter);
-        self.each(topic, |stored| letters.add(stored))?;
-        Ok(letters)
+    fn read(&self, topic: &DeadLetters, key: Option<String>) -> Result<Letters, Failure> {
+        read(topic, key, self.timeout)
     }
 
     fn each(&self, topic: &DeadLetters, each: impl FnMut(Stored)) -> Result<(), Failure> {
-        let read: Result<(), Error> = topic.read(self.timeout.get(), each);
-        read.map_err(asking)
+        topic.read(self.timeout.get(), each).map_err(asking)
     }
 }
 
-impl FilterArgs {
-    fn filter(&self) -> Filter {
-        Filter {
-            bolt: self.bolt.clone(),
-            class: self.class.clone(),
-            target: self.target.clone(),
-        }
-    }
+fn topic_of(file: &TopologyFile, args: &FileArgs) -> Result<DeadLetters, Failure> {
+    let letters = DeadLetters::of(file.spec()?);
+    let letters = letters.map_err(|problems| Failure::from(file.refuse(problems)))?;
+    letters.ok_or_else(|| {
+        Failure::usage(format!(
+            "{}: its dead letters are in no Kafka topic of one name, so they cannot be read back",
+            args.file.display()
+        ))
+    })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn letters_are_named_by_partition_and_offset() {
-        let at: At = "3:4711".parse().expect("a letter");
-        assert_eq!(at.to_string(), "3:4711");
-        for text in ["", "3", "3:", "a:1", "1:b", "1:2:3"] {
-            assert!(text.parse::<At>().is_err(), "{text}");
-        }
-    }
+/// Reads all of the topic; remembers letters with this key, or all.
+fn read(topic: &DeadLetters, key: Option<String>, timeout: Duration) -> Result<Letters, Failure> {
+    let mut letters = Letters::of(key);
+    topic
+        .read(timeout.get(), |stored| letters.add(stored))
+        .map_err(asking)?;
+    Ok(letters.finish())
 }

@@ -2,8 +2,8 @@
 //! of it.
 
 mod document;
-mod make;
-mod part;
+pub(super) mod make;
+pub(super) mod part;
 mod run;
 mod verify;
 

@@ -73,6 +73,15 @@ pub enum GroupProtocol {
     Consumer,
 }
 
+/// Tells whether names of topics, or patterns that start with `^`, name this one.
+pub(crate) fn topics_name(topics: &[String], topic: &str) -> bool {
+    let is_it = |named: &String| match named.starts_with('^') {
+        true => Pattern::new(named).is_ok_and(|pattern| pattern.matches(topic)),
+        false => named == topic,
+    };
+    topics.iter().any(is_it)
+}
+
 impl ConsumerConfig {
     /// Returns one sentence for each thing that cannot work, without contacting anybody.
     pub fn check(&self) -> Vec<String> {
@@ -118,11 +127,7 @@ impl ConsumerConfig {
 
     /// Tells whether a topic of this name is read.
     pub(crate) fn reads(&self, topic: &str) -> bool {
-        let is_it = |named: &String| match named.starts_with('^') {
-            true => Pattern::new(named).is_ok_and(|pattern| pattern.matches(topic)),
-            false => named == topic,
-        };
-        self.topics.iter().any(is_it)
+        topics_name(&self.topics, topic)
     }
 
     /// Says why librdkafka would make no client of these settings, if so; contacts nobody.

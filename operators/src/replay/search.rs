@@ -13,6 +13,9 @@ use crate::elasticsearch::ask::Ask;
 /// Documents of one answer: the most that an index gives at its default settings.
 const PAGE: usize = 10_000;
 
+/// Offsets of one question: `index.max_terms_count` is 65,536 by default.
+const TERMS_MAX: usize = 10_000;
+
 /// The indices of a sink, to be searched.
 pub struct Search {
     ask: Ask,
@@ -101,30 +104,61 @@ impl Search {
         partition: i32,
         (from, to): (i64, i64),
     ) -> Result<Found, OperatorError> {
+        let range = json!({"gte": from, "lt": to});
+        let mut finding = Finding::default();
+        self.find(source, partition, &json!({"range": range}), &mut finding)
+            .await?;
+        Ok(finding.found)
+    }
+
+    /// Finds those of some offsets, in ascending order, that have a document; otherwise as
+    /// [`Search::offsets`].
+    pub async fn among(
+        &self,
+        source: &str,
+        partition: i32,
+        offsets: &[i64],
+    ) -> Result<Found, OperatorError> {
+        let mut finding = Finding::default();
+        for offsets in offsets.chunks(TERMS_MAX) {
+            let terms = json!({"terms": offsets});
+            self.find(source, partition, &terms, &mut finding).await?;
+        }
+        Ok(finding.found)
+    }
+
+    /// `wanted` is a query over the offset, with the field's name left out.
+    async fn find(
+        &self,
+        source: &str,
+        partition: i32,
+        wanted: &Value,
+        finding: &mut Finding,
+    ) -> Result<(), OperatorError> {
         let field = self.origin.as_deref().ok_or_else(|| {
             OperatorError::user(
                 "documents carry no origin (`origin: off`): nothing can be verified",
             )
         })?;
         let name = |member: &str| format!("{field}.{member}");
+        let wanted: Value = wanted
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(query, value)| (query.clone(), json!({name("o"): value})))
+            .collect();
         // A mapping that was made by itself has text with a keyword beside it, one made on purpose may
         // have the keyword alone.
         let source = json!({"bool": {"minimum_should_match": 1, "should": [
             {"term": {name("s"): source}},
             {"term": {format!("{field}.s.keyword"): source}},
         ]}});
-        let mut found = Found::default();
-        let mut last: Option<(i64, String)> = None;
         let mut after = Value::Null;
         loop {
             let mut body = json!({
                 "size": PAGE, "_source": false, "track_total_hits": false,
                 "sort": [{name("o"): {"order": "asc", "unmapped_type": "long"}}, {"_index": "asc"}],
-                "query": {"bool": {"filter": [
-                    {"term": {name("p"): partition}},
-                    {"range": {name("o"): {"gte": from, "lt": to}}},
-                    source,
-                ]}},
+                "query": {"bool": {"filter": [{"term": {name("p"): partition}}, wanted, source]}},
             });
             if !after.is_null() {
                 body["search_after"] = after;
@@ -145,34 +179,42 @@ impl Search {
                 .as_array()
                 .filter(|hits| !hits.is_empty())
             else {
-                return Ok(found);
+                return Ok(());
             };
             for hit in hits {
                 let sort = &hit["sort"];
                 let (Some(offset), Some(index)) = (sort[0].as_i64(), sort[1].as_str()) else {
                     return Err(OperatorError::external(format!("not understood: {hit}")));
                 };
-                found.add(offset, index, &mut last);
+                finding.add(offset, index);
             }
             after = hits.last().map_or(Value::Null, |hit| hit["sort"].clone());
         }
     }
 }
 
-impl Found {
+/// What was found so far, and the last document of it.
+#[derive(Default)]
+struct Finding {
+    found: Found,
+    last: Option<(i64, String)>,
+}
+
+impl Finding {
     /// Takes the next document, in the order of offset and index.
-    fn add(&mut self, offset: i64, index: &str, last: &mut Option<(i64, String)>) {
-        match last {
-            Some((at, at_index)) if *at == offset && at_index == index => self.more += 1,
+    fn add(&mut self, offset: i64, index: &str) {
+        let found = &mut self.found;
+        match &mut self.last {
+            Some((at, at_index)) if *at == offset && at_index == index => found.more += 1,
             Some((at, at_index)) if *at == offset => {
-                if self.doubled.last() != Some(&offset) {
-                    self.doubled.push(offset);
+                if found.doubled.last() != Some(&offset) {
+                    found.doubled.push(offset);
                 }
                 index.clone_into(at_index);
             }
             _ => {
-                self.offsets.push(offset);
-                *last = Some((offset, index.to_owned()));
+                found.offsets.push(offset);
+                self.last = Some((offset, index.to_owned()));
             }
         }
     }
@@ -213,8 +255,7 @@ mod tests {
 
     #[test]
     fn offsets_in_two_indices_are_told_from_children_of_one_record() {
-        let mut found = Found::default();
-        let mut last = None;
+        let mut finding = Finding::default();
         for (offset, index) in [
             (3, "a"),
             (4, "a"),
@@ -224,13 +265,13 @@ mod tests {
             (5, "c"),
             (7, "b"),
         ] {
-            found.add(offset, index, &mut last);
+            finding.add(offset, index);
         }
         let expected = Found {
             offsets: vec![3, 4, 5, 7],
             more: 1,
             doubled: vec![5],
         };
-        assert_eq!(found, expected);
+        assert_eq!(finding.found, expected);
     }
 }

@@ -33,7 +33,7 @@ use member::{Member, Settings};
 
 pub(crate) use config::KafkaConfig;
 pub(crate) use pace::Rate;
-pub(crate) use replay::replay;
+pub(crate) use replay::{replay, tombstones};
 pub(crate) use source::source;
 
 pub(super) const TYPE: SpoutType = SpoutType {

@@ -1,56 +1,86 @@
-//! Dead letters in memory: each rejection once, by when it happened.
+//! Dead letters in memory: each rejection once, and whether it is settled.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 
-use isobar_operators::dead_letter::{Letter, NotALetter, Origin};
-use isobar_operators::letters::Stored;
-use serde::Serialize;
+use isobar_operators::dead_letter::{Origin, Resolution};
+use isobar_operators::letters::{Content, Stored};
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
+use super::filter::Filter;
 use crate::output::{Table, number};
-
-/// Which letters are meant; what is not given does not matter.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Filter {
-    pub(super) bolt: Option<String>,
-    pub(super) class: Option<String>,
-    pub(super) target: Option<String>,
-}
-
-impl Filter {
-    fn takes(&self, letter: &Letter) -> bool {
-        let is = |wanted: &Option<String>, found: Option<&str>| {
-            wanted.is_none() || wanted.as_deref() == found
-        };
-        is(&self.bolt, Some(&letter.bolt))
-            && is(&self.class, Some(&letter.class))
-            && is(&self.target, letter.target.as_deref())
-    }
-}
 
 /// Rejections, each with its newest letter.
 #[derive(Debug, Default)]
 pub(super) struct Letters {
-    filter: Filter,
-    by_identity: BTreeMap<(Origin, String), Line>,
-    /// Records of the topic that are no letters.
+    /// Only letters with this key are remembered: keys may be large.
+    key: Option<String>,
+    by_identity: BTreeMap<Identity, Line>,
+    resolutions: BTreeMap<Identity, Resolution>,
+    /// Records of the topic that are nothing of ours.
     pub(super) strangers: u64,
 }
 
-/// What a list shows of a letter.
+/// A record and the bolt that rejected it.
+pub(super) type Identity = (Origin, String);
+
+/// What is remembered of a letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Line {
-    /// Partition and offset in the dead-letter topic.
-    letter: String,
-    rejected_at_ms: i64,
-    topology: String,
-    bolt: String,
-    class: String,
+    pub(super) letter: At,
+    pub(super) rejected_at_ms: i64,
+    pub(super) topology: String,
+    pub(super) bolt: String,
+    pub(super) class: String,
     attempts: u32,
-    target: Option<String>,
+    /// How often the record was sent through again before.
+    pub(super) redrives: u32,
+    pub(super) target: Option<String>,
     /// Topic, partition and offset of the record.
     origin: String,
     reason: String,
+    /// The redrive that settled it; null when it is open.
+    resolved_by: Option<String>,
+    /// It has only a part of the record.
+    #[serde(skip)]
+    pub(super) is_cut: bool,
+}
+
+/// A place in the dead-letter topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct At {
+    pub(super) partition: i32,
+    pub(super) offset: i64,
+}
+
+impl FromStr for At {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once(':').and_then(|(partition, offset)| {
+            Some(Self {
+                partition: partition.parse().ok()?,
+                offset: offset.parse().ok()?,
+            })
+        });
+        parts.ok_or_else(|| {
+            format!("{text:?} is no letter; write its partition and offset, such as 0:4711")
+        })
+    }
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.partition, self.offset)
+    }
+}
+
+impl Serialize for At {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
 }
 
 /// Rejections of a kind.
@@ -64,104 +94,174 @@ pub(super) struct Kind {
 }
 
 impl Letters {
-    pub(super) fn of(filter: Filter) -> Self {
+    /// For the letters with a key, or for all.
+    pub(super) fn of(key: Option<String>) -> Self {
         Self {
-            filter,
+            key,
             ..Self::default()
         }
     }
 
     pub(super) fn add(&mut self, stored: Stored) {
-        let Ok(letter) = stored.letter else {
-            self.strangers += 1;
-            return;
+        let letter = match stored.content {
+            Ok(Content::Letter(letter)) => letter,
+            Ok(Content::Resolution(resolution)) => return self.resolve(resolution),
+            Err(_) => {
+                self.strangers += 1;
+                return;
+            }
         };
-        if !self.filter.takes(&letter) {
+        let key = self.key.as_ref().map(String::as_bytes);
+        if key.is_some() && key != stored.key.as_deref() {
             return;
         }
         let line = Line {
-            letter: format!("{}:{}", stored.partition, stored.offset),
+            letter: At {
+                partition: stored.partition,
+                offset: stored.offset,
+            },
             rejected_at_ms: letter.rejected_at,
             topology: letter.topology,
             bolt: letter.bolt.clone(),
             class: letter.class,
             attempts: letter.attempts,
+            redrives: letter.redrives,
             target: letter.target,
             origin: place(&letter.origin),
             reason: letter.reason,
+            resolved_by: None,
+            is_cut: letter.cut.is_some(),
         };
         let newest = self.by_identity.entry((letter.origin, letter.bolt));
         let newest = newest.or_insert_with(|| line.clone());
-        if line.rejected_at_ms > newest.rejected_at_ms {
+        if line.age() > newest.age() {
             *newest = line;
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.by_identity.len()
+    fn resolve(&mut self, resolution: Resolution) {
+        let identity = (resolution.origin.clone(), resolution.bolt.clone());
+        let known = self.resolutions.entry(identity);
+        let known = known.or_insert_with(|| resolution.clone());
+        if resolution.redrives > known.redrives {
+            known.run = resolution.run;
+        }
+        known.redrives = known.redrives.max(resolution.redrives);
+        known.rejected_at = known.rejected_at.max(resolution.rejected_at);
     }
 
-    /// The newest ones, so many, in the order of time.
-    pub(super) fn newest(&self, limit: usize) -> Vec<&Line> {
-        let mut lines: Vec<&Line> = self.by_identity.values().collect();
+    /// Tells which letters are settled, when all of the topic is in.
+    pub(super) fn finish(mut self) -> Self {
+        for (identity, resolution) in std::mem::take(&mut self.resolutions) {
+            if let Some(line) = self.by_identity.get_mut(&identity)
+                && resolution.settles(line.redrives, line.rejected_at_ms)
+            {
+                line.resolved_by = Some(resolution.run);
+            }
+        }
+        self
+    }
+
+    /// Those that nothing has settled.
+    pub(super) fn open(&self) -> impl Iterator<Item = (&Identity, &Line)> {
+        let all = self.by_identity.iter();
+        all.filter(|(_, line)| line.resolved_by.is_none())
+    }
+
+    /// Those that a filter takes, in the order of time; with `resolved`, those that are settled too.
+    pub(super) fn chosen(&self, filter: &Filter, resolved: bool) -> Vec<&Line> {
+        let all = self.by_identity.values();
+        let is_meant = |line: &&Line| resolved || line.resolved_by.is_none();
+        let mut lines: Vec<&Line> = all
+            .filter(is_meant)
+            .filter(|line| filter.takes(line))
+            .collect();
         lines.sort_by_key(|line| line.rejected_at_ms);
-        lines.split_off(lines.len().saturating_sub(limit))
+        lines
     }
 
-    /// By bolt and class, the most frequent first.
-    pub(super) fn kinds(&self) -> Vec<Kind> {
-        let mut kinds: BTreeMap<(&str, &str), Kind> = BTreeMap::new();
-        for line in self.by_identity.values() {
-            let kind = kinds.entry((&line.bolt, &line.class));
-            let kind = kind.or_insert_with(|| Kind {
-                bolt: line.bolt.clone(),
-                class: line.class.clone(),
-                letters: 0,
-                first_ms: i64::MAX,
-                last_ms: i64::MIN,
-            });
-            kind.letters += 1;
-            kind.first_ms = kind.first_ms.min(line.rejected_at_ms);
-            kind.last_ms = kind.last_ms.max(line.rejected_at_ms);
-        }
-        let mut kinds: Vec<Kind> = kinds.into_values().collect();
-        kinds.sort_by_key(|kind| std::cmp::Reverse(kind.letters));
-        kinds
-    }
-
-    pub(super) fn table(&self) -> String {
-        let mut table = Table::new(["BOLT", "CLASS", "LETTERS>", "FIRST", "LAST"]);
-        for kind in self.kinds() {
-            table.row([
-                kind.bolt,
-                kind.class,
-                number(kind.letters),
-                time(kind.first_ms),
-                time(kind.last_ms),
-            ]);
-        }
-        table.text()
+    /// How many are settled.
+    pub(super) fn resolved(&self) -> usize {
+        self.by_identity.len() - self.open().count()
     }
 }
 
-pub(super) fn listed(lines: &[&Line]) -> String {
-    let mut table = Table::new(["LETTER", "REJECTED AT", "BOLT", "CLASS", "RECORD", "REASON"]);
+impl Line {
+    /// A letter of a later redrive is newer, whatever the clocks say.
+    fn age(&self) -> (u32, i64) {
+        (self.redrives, self.rejected_at_ms)
+    }
+}
+
+/// Letters by bolt and class, the most frequent first.
+pub(super) fn kinds<'a>(lines: impl IntoIterator<Item = &'a Line>) -> Vec<Kind> {
+    let mut kinds: BTreeMap<(&str, &str), Kind> = BTreeMap::new();
     for line in lines {
+        let kind = kinds.entry((&line.bolt, &line.class));
+        let kind = kind.or_insert_with(|| Kind {
+            bolt: line.bolt.clone(),
+            class: line.class.clone(),
+            letters: 0,
+            first_ms: i64::MAX,
+            last_ms: i64::MIN,
+        });
+        kind.letters += 1;
+        kind.first_ms = kind.first_ms.min(line.rejected_at_ms);
+        kind.last_ms = kind.last_ms.max(line.rejected_at_ms);
+    }
+    let mut kinds: Vec<Kind> = kinds.into_values().collect();
+    kinds.sort_by_key(|kind| std::cmp::Reverse(kind.letters));
+    kinds
+}
+
+pub(super) fn table(kinds: &[Kind]) -> String {
+    let mut table = Table::new(["BOLT", "CLASS", "LETTERS>", "FIRST", "LAST"]);
+    for kind in kinds {
         table.row([
-            line.letter.clone(),
-            time(line.rejected_at_ms),
-            line.bolt.clone(),
-            line.class.clone(),
-            line.origin.clone(),
-            line.reason.clone(),
+            kind.bolt.clone(),
+            kind.class.clone(),
+            number(kind.letters),
+            time(kind.first_ms),
+            time(kind.last_ms),
         ]);
     }
     table.text()
 }
 
-/// All that a letter has; its bytes as text, with what is not UTF-8 replaced.
-pub(super) fn full(stored: &Stored) -> Result<Value, NotALetter> {
-    let letter = stored.letter.as_ref().map_err(Clone::clone)?;
+/// A line for each letter; with `resolved`, what settled it.
+pub(super) fn listed(lines: &[&Line], resolved: bool) -> String {
+    let columns = ["LETTER", "REJECTED AT", "BOLT", "CLASS", "RECORD"];
+    let resolved_by = resolved.then_some("REDRIVEN BY");
+    let mut table = Table::new(columns.into_iter().chain(resolved_by).chain(["REASON"]));
+    for line in lines {
+        let resolved_by = line.resolved_by.as_deref().unwrap_or("-");
+        let cells = [
+            line.letter.to_string(),
+            time(line.rejected_at_ms),
+            line.bolt.clone(),
+            line.class.clone(),
+            line.origin.clone(),
+        ];
+        let resolved_by = resolved.then(|| resolved_by.to_owned());
+        table.row(
+            cells
+                .into_iter()
+                .chain(resolved_by)
+                .chain([line.reason.clone()]),
+        );
+    }
+    table.text()
+}
+
+/// All that a letter has; its bytes as text, with what is not UTF-8 replaced. Fails with why it is none.
+pub(super) fn full(stored: &Stored) -> Result<Value, String> {
+    let letter = match &stored.content {
+        Ok(Content::Letter(letter)) => letter,
+        Ok(Content::Resolution(resolution)) => {
+            return Err(format!("it says that {} has settled one", resolution.run));
+        }
+        Err(not) => return Err(not.to_string()),
+    };
     let text = |bytes: &Option<Vec<u8>>| {
         let bytes = bytes.as_ref();
         bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned())
@@ -176,6 +276,7 @@ pub(super) fn full(stored: &Stored) -> Result<Value, NotALetter> {
         "class": letter.class,
         "reason": letter.reason,
         "attempts": letter.attempts,
+        "redrives": letter.redrives,
         "target": letter.target,
         "document_id": letter.document_id,
         "record": place(&letter.origin),
@@ -210,16 +311,19 @@ fn time(ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use isobar_operators::dead_letter::{Letter, NotALetter};
+
     use super::*;
 
     fn stored(at: i64, offset: i64, class: &str, rejected_at: i64) -> Stored {
         Stored {
             partition: 0,
             offset: at,
-            letter: Ok(Letter {
+            content: Ok(Content::Letter(Letter {
                 topology: "logs".to_owned(),
                 bolt: "parse".to_owned(),
                 attempts: 1,
+                redrives: 0,
                 class: class.to_owned(),
                 reason: "no JSON".to_owned(),
                 target: None,
@@ -234,32 +338,53 @@ mod tests {
                     ordinal: None,
                 },
                 cut: None,
-            }),
+            })),
             key: None,
             payload: Some(b"{\xff".to_vec()),
         }
     }
 
-    fn letters(filter: Filter) -> Letters {
-        let mut letters = Letters::of(filter);
+    fn letters() -> Letters {
+        let mut letters = Letters::default();
         // The second letter of one rejection, written again after a crash.
         letters.add(stored(0, 7, "invalid_json", 1_000));
         letters.add(stored(1, 7, "invalid_json", 2_000));
         letters.add(stored(2, 8, "invalid_json", 3_000));
         letters.add(stored(3, 9, "mapping", 1_500));
         letters.add(Stored {
-            letter: Err(NotALetter::Version("2".to_owned())),
+            content: Err(NotALetter::Version("2".to_owned())),
             ..stored(4, 9, "", 0)
         });
         letters
     }
 
+    fn resolution(of: &Stored) -> Stored {
+        let Ok(Content::Letter(letter)) = &of.content else {
+            panic!("no letter");
+        };
+        Stored {
+            content: Ok(Content::Resolution(Resolution {
+                origin: letter.origin.clone(),
+                bolt: letter.bolt.clone(),
+                redrives: letter.redrives,
+                rejected_at: letter.rejected_at,
+                run: "logs.redrive.1".to_owned(),
+            })),
+            ..stored(9, 0, "", 0)
+        }
+    }
+
+    fn places(lines: &[&Line]) -> Vec<String> {
+        lines.iter().map(|line| line.letter.to_string()).collect()
+    }
+
     #[test]
     fn a_rejection_counts_once_however_often_its_letter_was_written() {
-        let letters = letters(Filter::default());
-        assert_eq!((letters.len(), letters.strangers), (3, 1));
+        let letters = letters().finish();
+        let all = letters.chosen(&Filter::default(), false);
+        assert_eq!((all.len(), letters.strangers), (3, 1));
         assert_eq!(
-            letters.table(),
+            table(&kinds(all)),
             "\
 BOLT   CLASS         LETTERS  FIRST                   LAST
 parse  invalid_json        2  1970-01-01T00:00:02Z    1970-01-01T00:00:03Z
@@ -270,19 +395,44 @@ parse  mapping             1  1970-01-01T00:00:01.5Z  1970-01-01T00:00:01.5Z
 
     #[test]
     fn the_newest_come_last_and_filters_hold() {
-        let all = letters(Filter::default());
-        let newest: Vec<&str> = all
-            .newest(2)
-            .iter()
-            .map(|line| line.letter.as_str())
-            .collect();
-        assert_eq!(newest, ["0:1", "0:2"]);
-        let mapping = letters(Filter {
+        let letters = letters().finish();
+        let all = letters.chosen(&Filter::default(), false);
+        assert_eq!(places(&all), ["0:3", "0:1", "0:2"]);
+        let filter = Filter {
             class: Some("mapping".to_owned()),
             ..Filter::default()
-        });
+        };
+        let mapping = letters.chosen(&filter, false);
         assert_eq!(mapping.len(), 1);
-        assert!(listed(&mapping.newest(9)).contains("0:3     1970-01-01T00:00:01.5Z"));
+        assert!(listed(&mapping, false).contains("0:3     1970-01-01T00:00:01.5Z"));
+    }
+
+    #[test]
+    fn what_is_resolved_is_open_no_more_until_it_is_rejected_again() {
+        let mut letters = letters();
+        // Resolutions can be read before their letters: they may be in other partitions.
+        letters.add(resolution(&stored(1, 7, "", 2_000)));
+        letters.add(resolution(&stored(2, 8, "", 3_000)));
+        let mut again = stored(5, 8, "invalid_json", 2_500);
+        if let Ok(Content::Letter(letter)) = &mut again.content {
+            letter.redrives = 1;
+        }
+        letters.add(again);
+        let letters = letters.finish();
+        let open = letters.chosen(&Filter::default(), false);
+        assert_eq!(places(&open), ["0:3", "0:5"]);
+        assert_eq!((letters.open().count(), letters.resolved()), (2, 1));
+        let all = letters.chosen(&Filter::default(), true);
+        assert!(listed(&all, true).contains("logs.redrive.1"));
+    }
+
+    #[test]
+    fn letters_are_named_by_partition_and_offset() {
+        let at: At = "3:4711".parse().expect("a letter");
+        assert_eq!(at.to_string(), "3:4711");
+        for text in ["", "3", "3:", "a:1", "1:b", "1:2:3"] {
+            assert!(text.parse::<At>().is_err(), "{text}");
+        }
     }
 
     #[test]

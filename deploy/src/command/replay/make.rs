@@ -122,6 +122,6 @@ fn planned(range: Range) -> PlannedPartition {
     }
 }
 
-pub(super) fn undetermined(error: isobar_topology::OperatorError) -> Failure {
+pub(in crate::command) fn undetermined(error: isobar_topology::OperatorError) -> Failure {
     Failure::new(Exit::Undetermined, error.into())
 }

@@ -13,17 +13,17 @@ use crate::exit::Failure;
 use crate::topology_file::TopologyFile;
 
 /// A part of a topology, planned.
-pub(super) struct Part {
-    pub(super) spec: Spec,
-    pub(super) plan: Plan,
-    pub(super) sinks: Vec<Sink>,
-    pub(super) left_out: Vec<String>,
+pub(in crate::command) struct Part {
+    pub(in crate::command) spec: Spec,
+    pub(in crate::command) plan: Plan,
+    pub(in crate::command) sinks: Vec<Sink>,
+    pub(in crate::command) left_out: Vec<String>,
     /// Hash of the whole topology's effective configuration.
     pub(super) configuration: String,
 }
 
 impl Part {
-    pub(super) fn of(
+    pub(in crate::command) fn of(
         file: &TopologyFile,
         spout: &str,
         target: &Target,
@@ -44,7 +44,7 @@ impl Part {
     }
 
     /// Clients for the indices of each sink.
-    pub(super) fn searches(&self) -> Result<Vec<Search>, Failure> {
+    pub(in crate::command) fn searches(&self) -> Result<Vec<Search>, Failure> {
         let sinks = self.sinks.iter();
         sinks
             .map(|sink| {

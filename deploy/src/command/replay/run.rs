@@ -1,9 +1,7 @@
 //! Runs a plan: checks its pins again, reads the fixed ranges through the graph, reports, verifies.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, IsTerminal};
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use isobar_operators::kafka::admin::{Admin, TopicPartition};
@@ -14,20 +12,15 @@ use serde_json::json;
 
 use super::RunArgs;
 use super::document::{PlanFile, ReportFile, ReportedPartition, VERSION, write};
-use super::part::{self, Part};
+use super::part;
 use super::verify::Verdict;
 use crate::accounting::Accounting;
 use crate::command::Context;
-use crate::command::launch::refused;
+use crate::command::job::{agree, to_its_end};
 use crate::command::run::report::Report;
-use crate::command::signals::Signals;
 use crate::command::source::asking;
-use crate::command::watch::Run;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::lag::Watches;
-use crate::observer::Observer;
 use crate::output::{Format, number};
-use crate::plan_document::PlanDocument;
 use crate::topology_file::TopologyFile;
 
 pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
@@ -47,7 +40,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
             .line("isobar: nothing to replay: the ranges of the plan are empty");
         return Ok(Exit::Done);
     }
-    agree(&plan, args, &context)?;
+    agree(args.yes, &plan.text(), "replayed", &context)?;
 
     let job = Job {
         group: plan.group.clone(),
@@ -71,7 +64,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         .build()
         .context("cannot make the runtime of the replay")?;
     runtime.block_on(async {
-        let run = watch(args, part, &context).await?;
+        let run = to_its_end(part.plan, args.give_up_after, &context).await?;
         let report = reported(&plan, &run, resumed);
         write(&ReportFile::beside(&args.plan), &report, false)?;
         let verdict = match report.complete {
@@ -175,47 +168,6 @@ fn check_pins(plan: &PlanFile, admin: &Admin, resume: bool) -> Result<bool, Fail
         }
     }
     Ok(!commits.is_empty())
-}
-
-/// Asks whoever is at the terminal.
-fn agree(plan: &PlanFile, args: &RunArgs, context: &Context<'_>) -> Result<(), Failure> {
-    if args.yes {
-        return Ok(());
-    }
-    if !io::stdin().is_terminal() {
-        return Err(Failure::usage(
-            "standard input is no terminal, so nobody can be asked; --yes runs the plan",
-        ));
-    }
-    context.screen.write(plan.text().as_bytes());
-    context.screen.line("Run this? yes or no:");
-    let mut answer = String::new();
-    let _ = io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .context("cannot read the answer")?;
-    match answer.trim() {
-        "yes" => Ok(()),
-        _ => Err(Failure::new(Exit::Failed, anyhow!("nothing was replayed"))),
-    }
-}
-
-async fn watch(args: &RunArgs, part: Part, context: &Context<'_>) -> Result<Report, Failure> {
-    let document = PlanDocument::of(&part.plan);
-    let signals = Signals::listen()?;
-    let running = isobar_topology::start(part.plan.graph, true).map_err(refused)?;
-    let (recorder, lag) = (context.recorder.clone(), Watches::default());
-    let observer = Observer::new(running, document, serde_json::Value::Null, recorder, lag);
-    let observer = Arc::new(observer);
-    let run = Run {
-        give_up_after: Some(args.give_up_after),
-        screen: &context.screen,
-        observer: &observer,
-        signals,
-    };
-    let end = run.watch().await;
-    context.screen.clear();
-    Ok(Report::of(&observer, end, true, false))
 }
 
 /// The report to keep: complete when each partition was settled up to its end.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use isobar_topology::Graph;
+use isobar_topology::{Graph, Policy};
 
 use super::config::{KafkaConfig, OnTombstone};
 use super::pace::Rate;
@@ -30,13 +30,17 @@ pub(crate) fn replay(
     consumer.instance_id = None;
     let _ = consumer.options.remove("group.remote.assignor");
     consumer.fixed = Some(Arc::new(fixed));
-    let tombstones = match config.on_tombstone {
-        OnTombstone::Pass => None,
-        OnTombstone::Drop => graph.policy(&tombstone_policy(id)),
-    };
-    let mut settings = settings(config, tombstones);
+    let mut settings = settings(config, tombstones(config, graph, id));
     settings.rate = rate;
     if let Some(spout) = graph.spouts.iter_mut().find(|spout| *spout.id == *id) {
         spout.start = Box::new(move |context| start(&consumer, settings, context));
+    }
+}
+
+/// The policy by which the spout `id` of a graph drops tombstones, if it does.
+pub(crate) fn tombstones(config: &KafkaConfig, graph: &Graph, id: &str) -> Option<Policy> {
+    match config.on_tombstone {
+        OnTombstone::Pass => None,
+        OnTombstone::Drop => graph.policy(&tombstone_policy(id)),
     }
 }

@@ -1,0 +1,177 @@
+//! `isobar dlq redrive`: the plan, the run, and the check of what came of it.
+//!
+//! A redrive is a replay of what is missing whose records come from their letters. Its progress is in
+//! the topic of the letters: one that died is gone on with by another.
+
+mod selection;
+mod verdict;
+
+use std::num::NonZeroU32;
+
+use anyhow::Context as _;
+use clap::Args;
+use isobar_operators::redrive::{Job, redrive};
+use isobar_operators::replay::Target;
+use isobar_topology::clock;
+use isobar_topology::spec::units::Duration;
+use serde_json::json;
+
+use super::filter::FilterArgs;
+use super::{VERSION, read, topic_of};
+use crate::cli::OutputArgs;
+use crate::command::Context;
+use crate::command::job::{agree, to_its_end};
+use crate::command::replay::part::Part;
+use crate::command::run::report::Report;
+use crate::command::source::OfArgs;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::Format;
+use selection::{Scope, Selection};
+use verdict::Verdict;
+
+pub(super) const EXAMPLE: &str = "\
+Examples:
+  isobar dlq redrive logs.yaml --dry-run
+  isobar dlq redrive logs.yaml --class mapping --limit 10
+  isobar dlq redrive logs.yaml --bolt parse --from 2026-01-31T06:00:00+02:00 --yes
+
+Repair what the letters complain about before, and try it with a few (--limit).
+Exit code 3 says that records were rejected again, or that some that were asked for cannot be redriven.";
+
+/// What `redrive` takes.
+#[derive(Args, Debug)]
+pub(super) struct RedriveArgs {
+    #[command(flatten)]
+    of: OfArgs,
+
+    #[command(flatten)]
+    filter: FilterArgs,
+
+    /// So many records at most, those that were rejected first.
+    #[arg(long, value_name = "NUMBER")]
+    limit: Option<usize>,
+
+    /// Leaves out records that were redriven so often before.
+    #[arg(long, value_name = "NUMBER", default_value_t = 3)]
+    redrives_max: u32,
+
+    /// Shows what would be redriven. Changes nothing.
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Does not ask. Needed where standard input is no terminal.
+    #[arg(long)]
+    yes: bool,
+
+    /// Records in flight at most; less takes less from the live topology. Default: as the topology says.
+    #[arg(long, value_name = "NUMBER")]
+    max_in_flight: Option<NonZeroU32>,
+
+    /// Ends with exit code 4 when nothing was read and nothing settled for so long.
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    give_up_after: Duration,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
+    let (file, source, _) = args.of.find(&mut context)?;
+    let topic = topic_of(&file, &args.of.file)?;
+    let mut part = Part::of(&file, &source.spout, &Target::Missing, &context)?;
+    let letters = read(&topic, args.filter.key.clone(), args.of.timeout)?;
+    let topology = part.spec.name.clone();
+    let run = format!("{topology}.redrive.{:x}", clock::unix_ms());
+    let scope = Scope {
+        topology: &topology,
+        reads: &|topic| source.reads(topic),
+        redrives_max: args.redrives_max,
+        limit: args.limit.unwrap_or(usize::MAX),
+        run: &run,
+    };
+    let selection = Selection::of(&letters, &args.filter.filter(), &scope);
+    let plan = selection.text(&run, topic.topic(), &part);
+    if args.dry_run || selection.picks.is_empty() {
+        match args.output.format {
+            Format::Table => context.output.text(&plan)?,
+            Format::Json => context.output.json(&json!({
+                "version": VERSION,
+                "id": run,
+                "plan": selection.document(),
+            }))?,
+        }
+        return Ok(selection.exit());
+    }
+    agree(args.yes, &plan, "redriven", &context)?;
+
+    let job = Job {
+        letters: topic.clone(),
+        picks: selection.picks.clone(),
+        within: args.of.timeout.get(),
+    };
+    let graph = &mut part.plan.graph;
+    redrive(&part.spec, graph, &source.spout, job)
+        .map_err(|problems| Failure::from(file.refuse(problems)))?;
+    // New dead letters say which run they come from.
+    graph.name.clone_from(&run);
+    if let Some(most) = args.max_in_flight {
+        for spout in &mut graph.spouts {
+            spout.max_in_flight_records = most.get() as usize;
+        }
+    }
+    let searches = part.searches()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot make the runtime of the redrive")?;
+    runtime.block_on(async {
+        let report = to_its_end(part.plan, args.give_up_after, &context).await?;
+        let after = read(&topic, args.filter.key.clone(), args.of.timeout);
+        let dropped = report.accounting.total.dropped;
+        let verdict = match after {
+            Ok(after) => Verdict::find(&selection, &after, &searches, dropped).await,
+            Err(failure) => Err(failure),
+        };
+        // What the run did is told whether or not it can be checked.
+        let (verdict, unchecked) = match verdict {
+            Ok(verdict) => (Some(verdict), None),
+            Err(failure) => (None, Some(failure)),
+        };
+        print(args, &run, &selection, &report, verdict.as_ref(), &context)?;
+        if let Some(Failure { exit, error }) = unchecked {
+            let error = error.context("the redrive has ended, but could not be verified");
+            return Err(Failure::new(exit, error));
+        }
+        let checked = verdict.map_or(Exit::Done, |verdict| verdict.exit());
+        Ok(report.exit().max(checked).max(selection.exit()))
+    })
+}
+
+fn print(
+    args: &RedriveArgs,
+    run: &str,
+    selection: &Selection,
+    report: &Report,
+    verdict: Option<&Verdict>,
+    context: &Context<'_>,
+) -> Result<(), Failure> {
+    match args.output.format {
+        Format::Json => context.output.json(&json!({
+            "version": VERSION,
+            "id": run,
+            "plan": selection.document(),
+            "run": report,
+            "verification": verdict,
+        }))?,
+        Format::Table => {
+            let mut text = format!("{}\n{}", report.summary(), report.accounting.table());
+            if let Some(verdict) = verdict {
+                text.push_str(&format!("\n{}", verdict.text()));
+            }
+            text.push_str(&selection.left_out_text());
+            context.output.text(&text)?;
+        }
+    }
+    report.say_why(&context.screen);
+    Ok(())
+}

@@ -1,0 +1,328 @@
+//! Which records are redriven: those of the open letters that are meant, each record once, with all the
+//! letters that it settles.
+
+use std::collections::BTreeMap;
+
+use isobar_operators::dead_letter::{Origin, Resolution};
+use isobar_operators::redrive::Pick;
+use serde_json::{Value, json};
+
+use super::super::filter::Filter;
+use super::super::letters::{Identity, Kind, Letters, Line, kinds, table};
+use crate::command::replay::part::Part;
+use crate::exit::Exit;
+use crate::output::number;
+
+/// Most records that are named when they cannot be redriven.
+const NAMED_MAX: usize = 10;
+
+/// What a redrive may take.
+pub(super) struct Scope<'a> {
+    pub(super) topology: &'a str,
+    /// Whether the spout reads a topic.
+    pub(super) reads: &'a dyn Fn(&str) -> bool,
+    pub(super) redrives_max: u32,
+    pub(super) limit: usize,
+    /// The name of the run.
+    pub(super) run: &'a str,
+}
+
+/// The records, and what is not among them.
+#[derive(Debug, Default)]
+pub(super) struct Selection {
+    /// One letter of each, by its partition and offset in the topic of the letters.
+    pub(super) picks: BTreeMap<(i32, i64), Pick>,
+    kinds: Vec<Kind>,
+    letters: usize,
+    /// Records whose letters hold only a part of them.
+    cut: Vec<String>,
+    /// Records that were redriven too often.
+    spent: usize,
+    redrives_max: u32,
+    /// Records beyond the limit.
+    later: usize,
+    /// Letters that are meant and are another topology's or another spout's.
+    others: usize,
+}
+
+/// The open letters of a record.
+type Letter<'a> = (&'a Identity, &'a Line);
+
+impl Selection {
+    pub(super) fn of(letters: &Letters, filter: &Filter, scope: &Scope<'_>) -> Self {
+        let mut selection = Self {
+            redrives_max: scope.redrives_max,
+            ..Self::default()
+        };
+        let mut records: BTreeMap<(u64, &str, i32, i64), Vec<Letter<'_>>> = BTreeMap::new();
+        for (identity, line) in letters.open() {
+            let origin = &identity.0;
+            if !is_of(&line.topology, scope.topology) || !(scope.reads)(&origin.topic) {
+                selection.others += usize::from(filter.takes(line));
+                continue;
+            }
+            let record = (
+                origin.source,
+                origin.topic.as_str(),
+                origin.partition,
+                origin.offset,
+            );
+            records.entry(record).or_default().push((identity, line));
+        }
+        let is_meant = |record: &Vec<Letter<'_>>| record.iter().any(|(_, line)| filter.takes(line));
+        let mut meant: Vec<Vec<Letter<'_>>> = records.into_values().filter(is_meant).collect();
+        meant.sort_by_key(|record| record.iter().map(|(_, line)| line.rejected_at_ms).min());
+        let mut lines = Vec::new();
+        for record in meant {
+            let redrives = record.iter().map(|(_, line)| line.redrives).max();
+            let whole = record.iter().find(|(_, line)| !line.is_cut);
+            match (whole, redrives.unwrap_or(0)) {
+                (None, _) => selection.cut.push(place(&record[0].0.0)),
+                (_, redrives) if redrives >= scope.redrives_max => selection.spent += 1,
+                _ if selection.picks.len() >= scope.limit => selection.later += 1,
+                (Some((identity, line)), redrives) => {
+                    let at = (line.letter.partition, line.letter.offset);
+                    let pick = pick(&identity.0, redrives, &record, scope.run);
+                    let _ = selection.picks.insert(at, pick);
+                    lines.extend(record.iter().map(|(_, line)| *line));
+                }
+            }
+        }
+        selection.letters = lines.len();
+        selection.kinds = kinds(lines);
+        selection
+    }
+
+    /// What is told before the run.
+    pub(super) fn text(&self, run: &str, topic: &str, part: &Part) -> String {
+        let mut text = format!(
+            "Redrive {run}: {} records, by their {} open dead letters in {topic}\n\n",
+            number(self.picks.len()),
+            number(self.letters),
+        );
+        if !self.kinds.is_empty() {
+            text.push_str(&table(&self.kinds));
+            text.push('\n');
+        }
+        for sink in &part.sinks {
+            text.push_str(&format!(
+                "Indexed by {} into {}, where it is missing: protected against storing twice: {}\n",
+                sink.bolt, sink.index, sink.guarantee
+            ));
+        }
+        for bolt in &part.left_out {
+            text.push_str(&format!(
+                "Left out: {bolt} writes to another system; what would reach it is dropped\n"
+            ));
+        }
+        text.push_str(&self.left_out_text());
+        text
+    }
+
+    /// What was asked for and is not redriven.
+    pub(super) fn left_out_text(&self) -> String {
+        let mut text = String::new();
+        if !self.cut.is_empty() {
+            let named: Vec<&str> = self
+                .cut
+                .iter()
+                .take(NAMED_MAX)
+                .map(String::as_str)
+                .collect();
+            text.push_str(&format!(
+                "{} records are left out, since their letters were cut and hold only a part of them; \
+                 `isobar replay` reads them from their topics: {}{}\n",
+                number(self.cut.len()),
+                named.join(", "),
+                if self.cut.len() > NAMED_MAX { ", …" } else { "" },
+            ));
+        }
+        if self.spent > 0 {
+            text.push_str(&format!(
+                "{} records are left out, since they were redriven {} times before and rejected again \
+                 (--redrives-max)\n",
+                number(self.spent),
+                number(self.redrives_max),
+            ));
+        }
+        if self.later > 0 {
+            text.push_str(&format!(
+                "{} records more are open (--limit)\n",
+                number(self.later)
+            ));
+        }
+        if self.others > 0 {
+            text.push_str(&format!(
+                "{} open letters are of other topologies, or of topics that this spout does not read\n",
+                number(self.others)
+            ));
+        }
+        text
+    }
+
+    pub(super) fn document(&self) -> Value {
+        json!({
+            "records": self.picks.len(),
+            "letters": self.letters,
+            "kinds": self.kinds,
+            "left_out": {
+                "cut": self.cut.len(),
+                "redriven_too_often": self.spent,
+                "beyond_limit": self.later,
+                "letters_of_others": self.others,
+            },
+        })
+    }
+
+    pub(super) fn exit(&self) -> Exit {
+        match self.cut.is_empty() && self.spent == 0 {
+            true => Exit::Done,
+            false => Exit::Threshold,
+        }
+    }
+}
+
+/// Whether a letter is of a topology, be it live, of a replay or of a redrive.
+fn is_of(letter: &str, topology: &str) -> bool {
+    let rest = letter.strip_prefix(topology);
+    rest.is_some_and(|rest| {
+        rest.is_empty() || rest.starts_with(".replay.") || rest.starts_with(".redrive.")
+    })
+}
+
+/// The record itself, when its letter is of a part of it that a bolt has split off.
+fn pick(origin: &Origin, redrives: u32, record: &[Letter<'_>], run: &str) -> Pick {
+    let resolutions = record.iter().map(|((origin, bolt), line)| Resolution {
+        origin: origin.clone(),
+        bolt: bolt.clone(),
+        redrives: line.redrives,
+        rejected_at: line.rejected_at_ms,
+        run: run.to_owned(),
+    });
+    Pick {
+        origin: Origin {
+            ordinal: None,
+            ..origin.clone()
+        },
+        redrives,
+        resolutions: resolutions.collect(),
+    }
+}
+
+fn place(origin: &Origin) -> String {
+    format!("{}/{}@{}", origin.topic, origin.partition, origin.offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use isobar_operators::dead_letter::{Cut, Letter};
+    use isobar_operators::letters::{Content, Stored};
+
+    use super::*;
+
+    /// A letter at 0:`at` of the record at `offset` of `t/0`.
+    fn letter(at: i64, offset: i64, bolt: &str) -> Letter {
+        Letter {
+            topology: "logs".to_owned(),
+            bolt: bolt.to_owned(),
+            attempts: 1,
+            redrives: 0,
+            class: "mapping".to_owned(),
+            reason: "no number".to_owned(),
+            target: None,
+            document_id: None,
+            rejected_at: at,
+            origin: Origin {
+                source: 7,
+                topic: "t".to_owned(),
+                partition: 0,
+                offset,
+                timestamp: None,
+                ordinal: None,
+            },
+            cut: None,
+        }
+    }
+
+    fn select(letters: Vec<Letter>, filter: &Filter, limit: usize) -> Selection {
+        let mut all = Letters::default();
+        for (offset, letter) in (0..).zip(letters) {
+            all.add(Stored {
+                partition: 0,
+                offset,
+                content: Ok(Content::Letter(letter)),
+                key: None,
+                payload: None,
+            });
+        }
+        let scope = Scope {
+            topology: "logs",
+            reads: &|topic| topic == "t",
+            redrives_max: 2,
+            limit,
+            run: "logs.redrive.1",
+        };
+        Selection::of(&all.finish(), filter, &scope)
+    }
+
+    #[test]
+    fn a_record_goes_through_once_and_settles_all_its_letters() {
+        let filter = Filter {
+            bolt: Some("b".to_owned()),
+            ..Filter::default()
+        };
+        let mut again = letter(2, 6, "b");
+        again.redrives = 1;
+        again.topology = "logs.redrive.0".to_owned();
+        let letters = vec![
+            letter(0, 5, "a"),
+            letter(1, 5, "b"),
+            again,
+            letter(3, 9, "a"),
+        ];
+        let selection = select(letters, &filter, usize::MAX);
+        let offsets: Vec<(i64, u32, usize)> = selection
+            .picks
+            .values()
+            .map(|pick| (pick.origin.offset, pick.redrives, pick.resolutions.len()))
+            .collect();
+        assert_eq!(offsets, [(5, 0, 2), (6, 1, 1)]);
+        assert_eq!((selection.letters, selection.exit()), (3, Exit::Done));
+    }
+
+    #[test]
+    fn what_cannot_or_should_not_be_redriven_is_said() {
+        let mut cut = letter(0, 1, "a");
+        cut.cut = Some(Cut {
+            payload_bytes: 9,
+            payload_sha256: String::new(),
+        });
+        let mut spent = letter(1, 2, "a");
+        spent.redrives = 2;
+        let mut other = letter(2, 3, "a");
+        other.topology = "logs-2".to_owned();
+        let mut elsewhere = letter(3, 4, "a");
+        elsewhere.origin.topic = "u".to_owned();
+        let letters = vec![
+            cut,
+            spent,
+            other,
+            elsewhere,
+            letter(4, 5, "a"),
+            letter(5, 6, "a"),
+        ];
+        let selection = select(letters, &Filter::default(), 1);
+        assert_eq!(selection.picks.len(), 1);
+        assert_eq!(selection.exit(), Exit::Threshold);
+        let text = selection.left_out_text();
+        for part in [
+            "1 records are left out, since their letters were cut",
+            ": t/0@1\n",
+            "1 records are left out, since they were redriven 2 times before",
+            "1 records more are open (--limit)",
+            "2 open letters are of other topologies",
+        ] {
+            assert!(text.contains(part), "no {part} in {text}");
+        }
+    }
+}

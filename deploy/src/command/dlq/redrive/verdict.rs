@@ -1,0 +1,267 @@
+//! Checks a redrive: each record has a document, or a new letter, or was dropped by a policy.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use isobar_operators::redrive::Pick;
+use isobar_operators::replay::{Search, origin_of_source};
+use serde::Serialize;
+
+use super::super::letters::Letters;
+use super::selection::Selection;
+use crate::command::replay::make::undetermined;
+use crate::exit::{Exit, Failure};
+use crate::output::number;
+
+/// Most records that are named.
+const NAMED_MAX: usize = 10;
+
+/// What became of the records of a redrive.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Verdict {
+    verdict: Word,
+    records: u64,
+    /// With a document in any index.
+    in_index: u64,
+    /// Rejected again, with a new letter that is open.
+    rejected_again: u64,
+    /// Not settled, so that their letters are open as before.
+    open: u64,
+    /// None of these: dropped by a policy, unless the run counted fewer.
+    without: u64,
+    /// The first of those.
+    named: Vec<String>,
+    /// With documents in two indices of one sink.
+    doubled: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Word {
+    #[default]
+    Exact,
+    Unknown,
+    Wrong,
+}
+
+/// What is known of a record after the run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Known {
+    in_index: bool,
+    doubled: bool,
+    /// Redrives of its newest open letter.
+    letter: Option<u32>,
+}
+
+impl Verdict {
+    /// Asks the indices for each record, and looks at what is open `after` the run, which dropped so
+    /// many records by policies.
+    pub(super) async fn find(
+        selection: &Selection,
+        after: &Letters,
+        searches: &[Search],
+        dropped: u64,
+    ) -> Result<Self, Failure> {
+        let letters = newest(after);
+        let mut partitions: BTreeMap<(u64, &str, i32), BTreeMap<i64, &Pick>> = BTreeMap::new();
+        for pick in selection.picks.values() {
+            let origin = &pick.origin;
+            let partition = (origin.source, origin.topic.as_str(), origin.partition);
+            let offsets = partitions.entry(partition).or_default();
+            let _ = offsets.insert(origin.offset, pick);
+        }
+        for search in searches {
+            search.refresh().await.map_err(undetermined)?;
+        }
+        let mut verdict = Self::default();
+        for ((source, topic, partition), picks) in partitions {
+            let offsets: Vec<i64> = picks.keys().copied().collect();
+            let (mut found, mut doubled) = (BTreeSet::new(), BTreeSet::new());
+            for search in searches {
+                let source = origin_of_source(source);
+                let answer = search.among(&source, partition, &offsets).await;
+                let answer = answer.map_err(undetermined)?;
+                found.extend(answer.offsets);
+                doubled.extend(answer.doubled);
+            }
+            for (offset, pick) in picks {
+                let known = Known {
+                    in_index: found.contains(&offset),
+                    doubled: doubled.contains(&offset),
+                    letter: letters.get(&(source, topic, partition, offset)).copied(),
+                };
+                let place = || format!("{topic}/{partition}@{offset}");
+                verdict.add(pick.redrives, known, place);
+            }
+        }
+        verdict.judge(dropped, searches.len());
+        Ok(verdict)
+    }
+
+    /// Adds a record that had been redriven so often before.
+    fn add(&mut self, redrives: u32, known: Known, place: impl Fn() -> String) {
+        self.records += 1;
+        self.in_index += u64::from(known.in_index);
+        if known.doubled {
+            self.doubled.push(place());
+        }
+        match known.letter {
+            Some(letter) if letter > redrives => self.rejected_again += 1,
+            Some(_) => self.open += 1,
+            None if known.in_index => {}
+            None => {
+                self.without += 1;
+                if self.named.len() < NAMED_MAX {
+                    self.named.push(place());
+                }
+            }
+        }
+    }
+
+    fn judge(&mut self, dropped: u64, sinks: usize) {
+        self.verdict = match self.without {
+            _ if !self.doubled.is_empty() => Word::Wrong,
+            without if without > dropped => Word::Wrong,
+            // A record that goes to several sinks may have its document in one and not in another.
+            _ if sinks > 1 => Word::Unknown,
+            without if without == 0 || without == dropped => Word::Exact,
+            // Records of a fork were dropped on one branch and indexed on another: which ones is open.
+            _ => Word::Unknown,
+        };
+    }
+
+    pub(super) fn exit(&self) -> Exit {
+        match self.verdict {
+            Word::Wrong => Exit::Failed,
+            Word::Unknown => Exit::Undetermined,
+            Word::Exact if self.open > 0 => Exit::Undetermined,
+            Word::Exact if self.rejected_again > 0 => Exit::Threshold,
+            Word::Exact => Exit::Done,
+        }
+    }
+
+    pub(super) fn text(&self) -> String {
+        let word = match self.verdict {
+            Word::Exact => "exact: every record is accounted for",
+            Word::Wrong => "wrong: see below",
+            Word::Unknown => {
+                "unknown: records go to more than one place, and which of them have no document there \
+                 is not known"
+            }
+        };
+        let mut text = format!(
+            "Verified: {word}\n{} records: {} in the index, {} rejected again, {} dropped by a policy\n",
+            number(self.records),
+            number(self.in_index),
+            number(self.rejected_again),
+            number(self.without),
+        );
+        if self.rejected_again > 0 {
+            text.push_str("`isobar dlq list` says why records were rejected again\n");
+        }
+        if self.open > 0 {
+            text.push_str(&format!(
+                "{} letters are open as before; the same command goes on\n",
+                number(self.open)
+            ));
+        }
+        if self.verdict != Word::Exact && !self.named.is_empty() {
+            text.push_str(&format!(
+                "Without a document: {}\n",
+                listed(&self.named, self.without)
+            ));
+        }
+        if !self.doubled.is_empty() {
+            let count = self.doubled.len() as u64;
+            text.push_str(&format!(
+                "In two indices: {}\n",
+                listed(&self.doubled, count)
+            ));
+        }
+        text
+    }
+}
+
+/// The first of so many.
+fn listed(places: &[String], count: u64) -> String {
+    let named = &places[..places.len().min(NAMED_MAX)];
+    match count.saturating_sub(named.len() as u64) {
+        0 => named.join(", "),
+        more => format!("{} and {} more", named.join(", "), number(more)),
+    }
+}
+
+fn newest(after: &Letters) -> BTreeMap<(u64, &str, i32, i64), u32> {
+    let mut newest = BTreeMap::new();
+    for ((origin, _), line) in after.open() {
+        let record = (
+            origin.source,
+            origin.topic.as_str(),
+            origin.partition,
+            origin.offset,
+        );
+        let redrives = newest.entry(record).or_insert(line.redrives);
+        *redrives = line.redrives.max(*redrives);
+    }
+    newest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(known: &[Known], dropped: u64, expected: (Word, Exit)) -> Verdict {
+        let mut verdict = Verdict::default();
+        for (offset, known) in (0..).zip(known) {
+            verdict.add(1, *known, || format!("t/0@{offset}"));
+        }
+        verdict.judge(dropped, 1);
+        assert_eq!((verdict.verdict, verdict.exit()), expected, "{verdict:?}");
+        verdict
+    }
+
+    const INDEXED: Known = Known {
+        in_index: true,
+        doubled: false,
+        letter: None,
+    };
+    const GONE: Known = Known {
+        in_index: false,
+        ..INDEXED
+    };
+    const AGAIN: Known = Known {
+        letter: Some(2),
+        ..GONE
+    };
+    const AS_BEFORE: Known = Known {
+        letter: Some(1),
+        ..GONE
+    };
+
+    #[test]
+    fn each_record_has_a_document_a_new_letter_or_was_dropped() {
+        let _ = check(&[INDEXED, INDEXED], 0, (Word::Exact, Exit::Done));
+        let _ = check(&[INDEXED, GONE], 1, (Word::Exact, Exit::Done));
+        // Dropped on one branch, indexed on another.
+        let _ = check(&[INDEXED, INDEXED], 2, (Word::Exact, Exit::Done));
+        let _ = check(&[GONE, INDEXED], 2, (Word::Unknown, Exit::Undetermined));
+        let again = check(&[INDEXED, AGAIN], 0, (Word::Exact, Exit::Threshold));
+        assert_eq!((again.rejected_again, again.in_index), (1, 1));
+        let stopped = check(&[INDEXED, AS_BEFORE], 0, (Word::Exact, Exit::Undetermined));
+        assert!(stopped.text().contains("1 letters are open as before"));
+        let lost = check(&[INDEXED, GONE], 0, (Word::Wrong, Exit::Failed));
+        assert!(lost.text().contains("Without a document: t/0@1"));
+        let doubled = Known {
+            doubled: true,
+            ..INDEXED
+        };
+        let _ = check(&[doubled], 0, (Word::Wrong, Exit::Failed));
+    }
+
+    #[test]
+    fn documents_in_one_of_several_indices_prove_nothing_of_the_others() {
+        let mut verdict = Verdict::default();
+        verdict.add(0, INDEXED, String::new);
+        verdict.judge(0, 2);
+        assert_eq!(verdict.verdict, Word::Unknown);
+    }
+}

@@ -1,0 +1,85 @@
+//! What a program needs to send dead letters through their topology again: the letters that are meant,
+//! and a spout that hands out their records as if they came from where they were first read.
+//!
+//! A record keeps its topic, partition, offset and timestamp, so its documents have the ids that they
+//! would have had. When all that was handed out is settled, the topic of the letters is told so: what
+//! a killed run has not told is open still, and sent through once more by the next one.
+
+mod reader;
+mod spout;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use isobar_topology::spec::{Problems, Spec, parse_config};
+use isobar_topology::{
+    AnySpout, Graph, MakeSpout, Next, OperatorError, Policy, Spout, SpoutContext,
+};
+
+use crate::dead_letter::{Origin, Resolution};
+use crate::letters::DeadLetters;
+use crate::spouts::{self, KafkaConfig};
+use spout::Letters;
+
+/// The letters that are meant.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Where they are.
+    pub letters: DeadLetters,
+    /// One letter of each record, by its partition and offset in the topic of the letters.
+    pub picks: BTreeMap<(i32, i64), Pick>,
+    /// How long the brokers may say nothing.
+    pub within: Duration,
+}
+
+/// A record that is sent through again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pick {
+    /// Where it was first read.
+    pub origin: Origin,
+    /// How often it was sent through again before.
+    pub redrives: u32,
+    /// What is written when it is settled.
+    pub resolutions: Vec<Resolution>,
+}
+
+/// Makes the Kafka spout `id` of a planned graph hand out the records of dead letters, and end then.
+/// One lane reads; `shuffle` and `fields` edges lead to the others. Fails with what is wrong with the
+/// spout's options.
+pub fn redrive(spec: &Spec, graph: &mut Graph, id: &str, job: Job) -> Result<(), Problems> {
+    let Some(component) = spec.spouts.iter().find(|spout| spout.id == id) else {
+        return Ok(());
+    };
+    let config: KafkaConfig = parse_config(&component.config, &component.path)?;
+    let tombstones = spouts::tombstones(&config, graph, id);
+    let job = Arc::new(job);
+    if let Some(node) = graph.spouts.iter_mut().find(|node| *node.id == *id) {
+        node.start = Box::new(move |context| start(&job, tombstones, context));
+    }
+    Ok(())
+}
+
+fn start(
+    job: &Arc<Job>,
+    tombstones: Option<Policy>,
+    context: SpoutContext,
+) -> Result<Vec<MakeSpout>, OperatorError> {
+    let chunks = reader::start(Arc::clone(job), context.health)?;
+    let letters = Letters::new(Arc::clone(job), chunks, context.partitions, tombstones)?;
+    let first: MakeSpout = Box::new(move || AnySpout::new(letters));
+    let others = (1..context.lanes).map(|_| -> MakeSpout { Box::new(|| AnySpout::new(Nothing)) });
+    Ok(std::iter::once(first).chain(others).collect())
+}
+
+/// The spout on the other lanes.
+struct Nothing;
+
+impl Spout for Nothing {
+    async fn next(&mut self) -> Result<Next, OperatorError> {
+        Ok(Next::End)
+    }
+}
+
+#[cfg(test)]
+mod tests;

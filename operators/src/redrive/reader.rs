@@ -1,0 +1,118 @@
+//! Reads the topic of the letters on a thread of its own, and hands over those that are meant in chunks.
+
+use std::sync::Arc;
+
+use isobar_topology::{Health, OperatorError};
+use rdkafka::Message;
+use rdkafka::message::BorrowedMessage;
+use tokio::sync::mpsc;
+
+use super::{Job, Pick};
+use crate::dead_letter::{is_envelope, redriven};
+use crate::kafka::error::Error;
+use crate::letters::headers;
+
+/// Records of a chunk and their bytes: what is in memory beside what is in flight.
+const RECORDS_MAX: usize = 20_000;
+const BYTES_MAX: usize = 16 << 20;
+
+/// Records of the topic between two signs of life, for a topic of which few are meant.
+const ALIVE_EVERY: u64 = 10_000;
+
+/// A record as it was first read.
+#[derive(Debug)]
+pub(super) struct Again {
+    /// Partition and offset of its letter.
+    pub(super) letter: (i32, i64),
+    pub(super) key: Option<Vec<u8>>,
+    pub(super) payload: Option<Vec<u8>>,
+    /// Its own, and the one that counts its redrives.
+    pub(super) headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl Again {
+    /// Of key, value and headers.
+    pub(super) fn bytes(&self) -> usize {
+        let of = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+        let headers = self.headers.iter();
+        // A header has two lengths beside it.
+        let headers: usize = headers
+            .map(|(name, value)| 8 + name.len() + of(value))
+            .sum();
+        of(&self.key) + of(&self.payload) + headers
+    }
+}
+
+pub(super) type Chunks = mpsc::Receiver<Result<Vec<Again>, Error>>;
+
+/// Starts the thread. It waits while a chunk is not taken.
+pub(super) fn start(job: Arc<Job>, health: Health) -> Result<Chunks, OperatorError> {
+    let (sender, chunks) = mpsc::channel(1);
+    let spawned = std::thread::Builder::new()
+        .name("dead-letters".to_owned())
+        .spawn(move || read(&job, &health, &sender));
+    match spawned {
+        Ok(_detached) => Ok(chunks),
+        Err(error) => {
+            let text = "the thread that reads dead letters could not be started";
+            Err(OperatorError::internal(text).with_source(error))
+        }
+    }
+}
+
+fn read(job: &Job, health: &Health, sender: &mpsc::Sender<Result<Vec<Again>, Error>>) {
+    let mut chunk = Chunk::default();
+    let mut seen: u64 = 0;
+    let done = job.letters.read_records(job.within, |record| {
+        seen += 1;
+        if seen.is_multiple_of(ALIVE_EVERY) {
+            health.count_progress();
+        }
+        let place = (record.partition(), record.offset());
+        let Some(pick) = job.picks.get(&place).filter(|_| !sender.is_closed()) else {
+            return;
+        };
+        chunk.push(again(record, pick));
+        if chunk.is_full() {
+            // The run has ended when nobody takes it.
+            let _ = sender.blocking_send(Ok(std::mem::take(&mut chunk).records));
+        }
+    });
+    let last = match done {
+        Ok(()) if chunk.records.is_empty() => return,
+        Ok(()) => Ok(chunk.records),
+        Err(error) => Err(error),
+    };
+    let _ = sender.blocking_send(last);
+}
+
+fn again(record: &BorrowedMessage<'_>, pick: &Pick) -> Again {
+    let owned = |name: &[u8], value: Option<&[u8]>| (name.to_vec(), value.map(<[u8]>::to_vec));
+    let own = headers(record).filter(|(name, _)| !is_envelope(name));
+    let mut headers: Vec<_> = own.map(|(name, value)| owned(name, value)).collect();
+    let (name, redrives) = redriven(pick.redrives + 1);
+    headers.push(owned(name.as_bytes(), Some(redrives.as_bytes())));
+    Again {
+        letter: (record.partition(), record.offset()),
+        key: record.key().map(<[u8]>::to_vec),
+        payload: record.payload().map(<[u8]>::to_vec),
+        headers,
+    }
+}
+
+#[derive(Default)]
+struct Chunk {
+    records: Vec<Again>,
+    bytes: usize,
+}
+
+impl Chunk {
+    fn push(&mut self, record: Again) {
+        self.bytes += record.bytes();
+        self.records.push(record);
+    }
+
+    fn is_full(&self) -> bool {
+        self.records.len() >= RECORDS_MAX || self.bytes >= BYTES_MAX
+    }
+}

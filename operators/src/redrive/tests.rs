@@ -1,0 +1,139 @@
+//! A redrive against librdkafka's stand-in cluster: records in their places, and what is told afterwards.
+
+use std::path::Path;
+
+use isobar_topology::spec::{Node, Spec};
+use isobar_topology::{Finish, plan};
+use rdkafka::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use serde_json::json;
+
+use super::*;
+use crate::letters::Content;
+use crate::registry;
+
+const WITHIN: Duration = Duration::from_secs(10);
+
+fn spec(brokers: &str) -> Spec {
+    let file = json!({
+        "isobar": 1, "name": "logs",
+        "connections": {"kafka": {"type": "kafka", "brokers": brokers}},
+        "spouts": {"in": {"type": "kafka", "connection": "kafka", "topics": ["t"],
+            "start": "earliest"}},
+        "bolts": {
+            "parse": {"type": "parse_json", "inputs": ["in"]},
+            "end": {"type": "blackhole", "inputs": ["parse"]},
+        },
+        "dead_letter": {"type": "kafka", "connection": "kafka", "topic": "dead"},
+    });
+    Spec::read(&Node::from_json(&file)).expect("the file is sound")
+}
+
+/// Writes the letter of the record at an offset of `t/0`, of a topic with this source.
+fn write(producer: &BaseProducer, source: u64, offset: i64, payload: &str) {
+    let fields = [
+        ("isobar.dead_letter.version", "1".to_owned()),
+        ("isobar.dead_letter.topology", "logs".to_owned()),
+        ("isobar.dead_letter.bolt", "parse".to_owned()),
+        ("isobar.dead_letter.attempts", "1".to_owned()),
+        ("isobar.dead_letter.class", "invalid_json".to_owned()),
+        ("isobar.dead_letter.reason", "a reason".to_owned()),
+        ("isobar.dead_letter.rejected_at", offset.to_string()),
+        ("isobar.origin.source", format!("{source:016x}")),
+        ("isobar.origin.topic", "t".to_owned()),
+        ("isobar.origin.partition", "0".to_owned()),
+        ("isobar.origin.offset", offset.to_string()),
+    ];
+    let mut headers = OwnedHeaders::new();
+    for (key, value) in &fields {
+        let value = Some(value);
+        headers = headers.insert(Header { key, value });
+    }
+    let record = BaseRecord::to("dead").partition(0).key("k");
+    let record = record.payload(payload).headers(headers);
+    producer.send(record).expect("it is queued");
+}
+
+/// The letters in the topic as (offset of the record, redrives), then the offsets that are resolved.
+fn read(letters: &DeadLetters) -> (Vec<(i64, u32)>, Vec<i64>) {
+    let (mut found, mut resolved) = (Vec::new(), Vec::new());
+    letters
+        .read(WITHIN, |stored| match stored.content.expect("ours") {
+            Content::Letter(letter) => found.push((letter.origin.offset, letter.redrives)),
+            Content::Resolution(resolution) => resolved.push(resolution.origin.offset),
+        })
+        .expect("it is read");
+    resolved.sort_unstable();
+    (found, resolved)
+}
+
+fn job(letters: &DeadLetters) -> Job {
+    let mut picks = BTreeMap::new();
+    letters
+        .read(WITHIN, |stored| {
+            let Ok(Content::Letter(letter)) = stored.content else {
+                return;
+            };
+            let resolution = Resolution {
+                origin: letter.origin.clone(),
+                bolt: letter.bolt,
+                redrives: letter.redrives,
+                rejected_at: letter.rejected_at,
+                run: "logs.redrive.1".to_owned(),
+            };
+            let pick = Pick {
+                origin: letter.origin,
+                redrives: letter.redrives,
+                resolutions: vec![resolution],
+            };
+            let _ = picks.insert((stored.partition, stored.offset), pick);
+        })
+        .expect("it is read");
+    Job {
+        letters: letters.clone(),
+        picks,
+        within: WITHIN,
+    }
+}
+
+#[tokio::test]
+async fn records_go_through_at_their_old_places_and_their_letters_are_settled() {
+    let cluster = MockCluster::new(1).expect("a stand-in cluster");
+    cluster.create_topic("dead", 1, 1).expect("it is created");
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .create()
+        .expect("a producer");
+    // In no order; one is of a former topic of the name, and one is rejected again.
+    for (source, offset, payload) in [(7, 5, "{}"), (7, 3, "{}"), (8, 4, "{}"), (7, 4, "none")] {
+        write(&producer, source, offset, payload);
+    }
+    producer.flush(WITHIN).expect("all is sent");
+
+    let spec = spec(&cluster.bootstrap_servers());
+    let letters = DeadLetters::of(&spec).expect("sound").expect("a topic");
+    let mut graph = plan(&spec, &registry(), 2, Path::new("."))
+        .expect("sound")
+        .graph;
+    redrive(&spec, &mut graph, "in", job(&letters)).expect("sound");
+    let running = isobar_topology::start(graph, true).expect("it starts");
+    assert_eq!(running.finished().await, Finish::Drained);
+
+    let account = running.account(0);
+    assert_eq!(
+        (account.read, account.dead_lettered, account.difference()),
+        (4, 1, 0)
+    );
+    let mut sources: Vec<(u64, u64)> = running
+        .partitions(0)
+        .ever()
+        .map(|(partition, _)| (partition.source(), partition.account().read))
+        .collect();
+    sources.sort_unstable();
+    assert_eq!(sources, [(7, 3), (8, 1)]);
+    let (found, resolved) = read(&letters);
+    assert_eq!(found, [(5, 0), (3, 0), (4, 0), (4, 0), (4, 1)]);
+    assert_eq!(resolved, [3, 4, 4, 5]);
+}
