@@ -7,6 +7,7 @@
 mod cases;
 mod check;
 mod in_process;
+mod live;
 mod proof;
 mod report;
 mod stage;
@@ -61,7 +62,7 @@ fn run(arguments: &[String]) -> Result<()> {
         for case in &all {
             println!("{:<18}  {}", case.name, case.work);
         }
-        for (name, work) in in_process::CASES.iter().chain([&proof::CASE]) {
+        for (name, work) in others() {
             println!("{name:<18}  {work}");
         }
         return Ok(());
@@ -69,8 +70,7 @@ fn run(arguments: &[String]) -> Result<()> {
     let arguments = read(arguments)?;
     let known = |name: &str| {
         let mut names = all.iter().map(|case| &*case.name);
-        let own = in_process::CASES.iter().chain([&proof::CASE]);
-        names.any(|known| matches(name, known)) || own.into_iter().any(|(n, _)| matches(name, n))
+        names.any(|known| matches(name, known)) || others().any(|(n, _)| matches(name, n))
     };
     if let Some(name) = arguments.names.iter().find(|name| !known(name)) {
         bail!("there is no case {name}: --list names all");
@@ -88,11 +88,19 @@ fn run(arguments: &[String]) -> Result<()> {
         }
     }
     let chosen: Vec<&Case> = all.iter().filter(|case| wanted(&case.name)).collect();
-    if !chosen.is_empty() || wanted(proof::CASE.0) {
+    let chosen_live: Vec<_> = live::CASES
+        .iter()
+        .filter(|(name, _)| wanted(name))
+        .collect();
+    if !chosen.is_empty() || !chosen_live.is_empty() || wanted(proof::CASE.0) {
         let mut stage = Stage::start(&programs)?;
         for case in chosen {
             eprintln!("{}", case.name);
             rows.push(measure(&mut stage, case, arguments.runs)?);
+        }
+        for (name, work) in chosen_live {
+            eprintln!("{name}");
+            rows.push(live::measure(&mut stage, name, work)?);
         }
         if wanted(proof::CASE.0) {
             eprintln!("{}", proof::CASE.0);
@@ -111,6 +119,12 @@ fn run(arguments: &[String]) -> Result<()> {
         false => println!("\n{json:#}"),
     }
     Ok(())
+}
+
+/// Names and work of what is not in the table of [`cases`].
+fn others() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    let own = in_process::CASES.iter().chain(&live::CASES);
+    own.chain([&proof::CASE])
 }
 
 fn read(arguments: &[String]) -> Result<Arguments> {

@@ -101,12 +101,18 @@ impl Stage {
             self.kafka
                 .create_topic(&out, case.input.partitions, &settings)?;
         }
-        Ok(Setup::new(&case.topology)?
+        let setup = self.topology(&case.topology, &case.input.topic(), url)?;
+        Ok(setup.environment("OUT", &out))
+    }
+
+    /// The product over a topic, as a group of its own.
+    pub fn topology(&mut self, topology: &str, topic: &str, url: &str) -> Result<Setup> {
+        self.runs += 1;
+        Ok(Setup::new(topology)?
             .file("hosts.csv", &hosts())?
             .environment("KAFKA", self.kafka.brokers())
-            .environment("TOPIC", &case.input.topic())
+            .environment("TOPIC", topic)
             .environment("GROUP", &format!("bench-{}", self.runs))
-            .environment("OUT", &out)
             .environment("ES", url)
             .program(&self.program("isobar")))
     }

@@ -2,6 +2,7 @@
 //! documents, and fails on demand. For tests of faults, and for measuring the program without a search
 //! server's own cost. It is no search engine: whether a document is found is for the real ones.
 
+mod ages;
 mod answer;
 mod bulk;
 mod connection;
@@ -12,6 +13,7 @@ mod store;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
@@ -37,6 +39,11 @@ pub struct Options {
     /// The longest body that is read, in bytes; longer ones are answered 413, as a real server's
     /// `http.max_content_length` does.
     pub body_max: usize,
+    /// How long every bulk request waits for its answer once all is stored.
+    pub delay: Duration,
+    /// Counts how old documents are when they are stored, by the record's timestamp in their origin, for
+    /// `GET /_ages`.
+    pub count_ages: bool,
 }
 
 impl Default for Options {
@@ -46,6 +53,8 @@ impl Default for Options {
             keep_ids: true,
             keep_documents: false,
             body_max: 64 << 20,
+            delay: Duration::ZERO,
+            count_ages: false,
         }
     }
 }
@@ -67,12 +76,13 @@ impl BulkServer {
         };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let state = Mutex::new(State {
-            store: store::Store::new(options.keep_ids, options.keep_documents),
+            store: store::Store::new(&options),
             faults: fault::Faults::default(),
         });
         let shared = Arc::new(Shared {
             state,
             body_max: options.body_max,
+            delay: options.delay,
         });
         let mut server = Self {
             shared,
@@ -192,6 +202,7 @@ struct Running {
 struct Shared {
     state: Mutex<State>,
     body_max: usize,
+    delay: Duration,
 }
 
 struct State {

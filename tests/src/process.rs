@@ -271,14 +271,21 @@ impl Process {
 
     /// The most memory that the program has had resident since it was started, in bytes.
     pub fn peak_memory(&self) -> Result<u64> {
+        self.status_bytes("VmHWM:")
+    }
+
+    /// The memory that the program has resident now, in bytes.
+    pub fn memory(&self) -> Result<u64> {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// A size of `/proc/PID/status` (proc(5)).
+    fn status_bytes(&self, name: &str) -> Result<u64> {
         let status = self.proc_file("status")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        Ok(kib
-            .context("no VmHWM in the process's status")?
-            .trim()
-            .parse::<u64>()?
-            * 1024)
+        let kib = kib.with_context(|| format!("no {name} in the process's status"))?;
+        Ok(kib.trim().parse::<u64>()? * 1024)
     }
 
     /// The CPU time, user and system, that the program has used since it was started. Resolution 10 ms

@@ -70,6 +70,7 @@ pub(super) fn answer(
     let shards = json!({"total": 1, "successful": 1, "skipped": 0, "failed": 0});
     match (method, path) {
         ("GET" | "HEAD", "") => Answer::json(200, &identity()),
+        ("GET", "_ages") => Answer::json(200, &shared.lock().store.ages()),
         ("GET", "_stats") => Answer::json(200, &shared.lock().store.statistics().to_json()),
         ("GET", _) if path.starts_with("_cluster/health") => Answer::json(200, &health()),
         ("GET", _) if path.starts_with("_nodes") => Answer::json(200, &nodes(shared.body_max)),
@@ -137,7 +138,10 @@ fn answer_bulk(shared: &Shared, index: &str, query: &str, body: &[u8]) -> Answer
             body: b"<html><body>Bad gateway</body></html>".to_vec(),
             ..answer
         },
-        _ => answer,
+        _ => Answer {
+            delay: shared.delay,
+            ..answer
+        },
     }
 }
 

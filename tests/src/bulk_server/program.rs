@@ -24,13 +24,17 @@ impl BulkServerProgram {
     /// Starts the program `binary` (in a test: `env!("CARGO_BIN_EXE_bulk-server")`), with or without
     /// memory of ids, and waits until it answers.
     pub fn start(binary: &Path, keep_ids: bool) -> Result<Self> {
+        let arguments: &[&str] = if keep_ids { &[] } else { &["--no-ids"] };
+        Self::start_with(binary, arguments)
+    }
+
+    /// As [`BulkServerProgram::start`], with the program's own arguments but for the port.
+    pub fn start_with(binary: &Path, arguments: &[&str]) -> Result<Self> {
         let scratch = Scratch::new("bulk-server")?;
         let port = ports::free()?;
-        let mut launch = Launch::new(binary, &scratch.path().join("bulk-server.log"))
-            .arguments(["--port".to_owned(), port.to_string()]);
-        if !keep_ids {
-            launch = launch.arguments(["--no-ids"]);
-        }
+        let launch = Launch::new(binary, &scratch.path().join("bulk-server.log"))
+            .arguments(["--port".to_owned(), port.to_string()])
+            .arguments(arguments);
         let mut process = Process::start(launch)?;
         let client = SearchClient::new(&format!("127.0.0.1:{port}"));
         wait::until("the stand-in's first answer", START_LIMIT, || {

@@ -6,6 +6,9 @@ use std::hash::{BuildHasherDefault, Hasher};
 use isobar_operators::embedded::index_pattern;
 use serde_json::{Value, json};
 
+use super::Options;
+use super::ages::Ages;
+
 /// What the stand-in has counted since its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Statistics {
@@ -59,6 +62,7 @@ pub(super) struct Store {
     pub(super) counted: Statistics,
     keep_ids: bool,
     keep_documents: bool,
+    ages: Option<Ages>,
     ids: HashSet<u128, BuildHasherDefault<AlreadyHashed>>,
     /// Documents per index, in order of first use. Tests use few indices, mostly the same one again.
     indices: Vec<(String, u64)>,
@@ -66,11 +70,12 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn new(keep_ids: bool, keep_documents: bool) -> Self {
+    pub(super) fn new(options: &Options) -> Self {
         Self {
             counted: Statistics::default(),
-            keep_ids,
-            keep_documents,
+            keep_ids: options.keep_ids,
+            keep_documents: options.keep_documents,
+            ages: options.count_ages.then(Ages::default),
             ids: HashSet::default(),
             indices: Vec::new(),
             documents: Vec::new(),
@@ -83,6 +88,11 @@ impl Store {
 
     pub(super) fn documents(&self) -> &[Stored] {
         &self.documents
+    }
+
+    /// How old documents were when they came, see [`Ages`]; null unless they are counted.
+    pub(super) fn ages(&self) -> Value {
+        self.ages.as_ref().map_or(Value::Null, Ages::to_json)
     }
 
     /// Whether an index has held a document.
@@ -115,6 +125,9 @@ impl Store {
             return false;
         }
         self.counted.documents += 1;
+        if let Some(ages) = &mut self.ages {
+            ages.count(source);
+        }
         match self
             .indices
             .iter_mut()

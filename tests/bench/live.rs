@@ -1,0 +1,253 @@
+//! Cases that run for a while beside a producer: how long records take, what memory is held when the
+//! sink is slow or stands still, and what a topology costs that has nothing to do. Figures stand in the
+//! note, as none of them is a cost for each record.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use testkit::bulk_server::BulkServerProgram;
+use testkit::figures::Spread;
+use testkit::http;
+use testkit::isobar::{Isobar, Setup};
+use testkit::records;
+use testkit::services::kafka::Sent;
+use testkit::wait;
+
+use crate::cases;
+use crate::report::Row;
+use crate::stage::Stage;
+
+pub const CASES: [(&str, &str); 3] = [
+    (
+        "latency",
+        "85,000 records/s for 10 s, flush_interval 5ms: append to stored",
+    ),
+    (
+        "overload",
+        "a producer at 10 times what a slowed sink takes, for 60 s",
+    ),
+    ("states", "start, caught up, idle, sink blocked"),
+];
+
+const LIMIT: Duration = Duration::from_secs(120);
+const SECOND: Duration = Duration::from_secs(1);
+const MIB: f64 = 1_048_576.0;
+
+pub fn measure(stage: &mut Stage, name: &str, work: &str) -> Result<Row> {
+    let measured = match name {
+        "latency" => latency(stage)?,
+        "overload" => overload(stage)?,
+        _ => states(stage)?,
+    };
+    let once = |figure: f64| Spread::of([figure]);
+    Ok(Row {
+        name: name.to_owned(),
+        work: work.to_owned(),
+        records: measured.records,
+        cpu: once(measured.cpu.as_secs_f64() * 1e6 / measured.records as f64),
+        ratio: None,
+        rate: once(measured.records as f64 / measured.wall.as_secs_f64()),
+        peak_memory: once(measured.peak as f64),
+        allocations: None,
+        note: format!("; {}", measured.note),
+    })
+}
+
+struct Measured {
+    records: u64,
+    cpu: Duration,
+    wall: Duration,
+    /// In bytes.
+    peak: u64,
+    note: String,
+}
+
+fn latency(stage: &mut Stage) -> Result<Measured> {
+    const RATE: u64 = 85_000;
+    let server =
+        BulkServerProgram::start_with(&stage.program("bulk-server"), &["--no-ids", "--ages"])?;
+    let topology = cases::json_es().replace(
+        "    event_time_bounds: off",
+        "    event_time_bounds: off\n    flush_interval: 5ms",
+    );
+    let topic = empty_topic(stage, "latency")?;
+    let isobar = started(stage, &topology, &topic, &server.url())?;
+    let before = isobar.process().cpu_time()?;
+    let began = wait::now();
+    let records = RATE * 10;
+    stage.kafka.produce(&topic, paced(RATE, records))?;
+    let wall = began.elapsed();
+    settled(&isobar, records)?;
+    let cpu = isobar.process().cpu_time()? - before;
+    let ages = server.client().json("GET", "/_ages", None)?;
+    ensure!(ages["documents"] == records, "{ages}");
+    Ok(Measured {
+        records,
+        cpu,
+        wall,
+        peak: isobar.process().peak_memory()?,
+        note: format!(
+            "p50 {} ms, p99 {} ms, p99.9 {} ms, {:.2} cores",
+            ages["p50_ms"],
+            ages["p99_ms"],
+            ages["p999_ms"],
+            cpu.as_secs_f64() / wall.as_secs_f64()
+        ),
+    })
+}
+
+fn overload(stage: &mut Stage) -> Result<Measured> {
+    // Six bodies of about 7,500 records are under way on two lanes, so 4,500 records/s and more.
+    const RATE: u64 = 50_000;
+    let server = BulkServerProgram::start_with(
+        &stage.program("bulk-server"),
+        &["--no-ids", "--delay", "10000"],
+    )?;
+    let topic = empty_topic(stage, "overload")?;
+    let isobar = started(stage, &cases::json_es(), &topic, &server.url())?;
+    let bound = memory_bound(&isobar)?;
+    let began = wait::now();
+    let ended = AtomicBool::new(false);
+    let (produced, sampled) = std::thread::scope(|scope| {
+        let producer = scope.spawn(|| {
+            let produced = stage.kafka.produce(&topic, paced(RATE, RATE * 60));
+            ended.store(true, Ordering::Release);
+            produced
+        });
+        let mut sampled = Vec::new();
+        while !ended.load(Ordering::Acquire) {
+            wait::rest(SECOND);
+            if let Ok(memory) = isobar.process().memory() {
+                sampled.push(memory as f64 / MIB);
+            }
+        }
+        (producer.join(), sampled)
+    });
+    produced.map_err(|_| anyhow::anyhow!("the producer panicked"))??;
+    let wall = began.elapsed();
+    let delivered = account(&isobar)?["delivered"].as_u64().context("a count")?;
+    let Spread { median, min, max } = Spread::of(sampled);
+    Ok(Measured {
+        records: delivered.max(1),
+        cpu: isobar.process().cpu_time()?,
+        wall,
+        peak: isobar.process().peak_memory()?,
+        note: format!(
+            "{RATE} records/s came, {:.0} were taken; resident {min:.0} to {max:.0} MiB, median {median:.0}, planned {bound:.0}",
+            delivered as f64 / wall.as_secs_f64()
+        ),
+    })
+}
+
+fn states(stage: &mut Stage) -> Result<Measured> {
+    let mut server = BulkServerProgram::start_with(&stage.program("bulk-server"), &["--no-ids"])?;
+    let all = cases::all();
+    let case = all
+        .iter()
+        .find(|case| case.name == "json-es")
+        .context("a case")?;
+    stage.load(&case.input)?;
+    let topic = empty_topic(stage, "states")?;
+    let records = 200_000;
+    stage.kafka.produce(&topic, paced(u64::MAX, records))?;
+
+    let began = wait::now();
+    let setup = stage.topology(&cases::json_es(), &topic, &server.url())?;
+    let isobar = setup.start()?;
+    let count =
+        |server: &BulkServerProgram| server.statistics().map(|all| all["documents"].as_u64());
+    while count(&server)?.unwrap_or(0) == 0 {
+        ensure!(began.elapsed() < LIMIT, "no document came");
+        wait::rest(Duration::from_millis(5));
+    }
+    let first = began.elapsed();
+    settled(&isobar, records)?;
+    let wall = began.elapsed();
+    let cpu = isobar.process().cpu_time()?;
+    let loaded = isobar.process().peak_memory()?;
+
+    // Memory is given back within a second or so of the last use.
+    wait::rest(5 * SECOND);
+    let caught_up = isobar.process().memory()?;
+    let before = isobar.process().cpu_time()?;
+    wait::rest(20 * SECOND);
+    let idle = (isobar.process().cpu_time()? - before).as_secs_f64() / 20.0;
+
+    server.process().pause();
+    stage.kafka.produce(&topic, paced(u64::MAX, 500_000))?;
+    wait::rest(10 * SECOND);
+    let blocked = isobar.process().memory()?;
+    server.process().resume();
+    settled(&isobar, records + 500_000)?;
+    let bound = memory_bound(&isobar)?;
+    let mib = |bytes: u64| bytes as f64 / MIB;
+    Ok(Measured {
+        records,
+        cpu,
+        wall,
+        peak: isobar.process().peak_memory()?,
+        note: format!(
+            "first document after {:.2} s; under load {:.0} MiB, caught up {:.0}, sink blocked {:.0}, planned \
+             {bound:.0}; idle {:.2} % of a core",
+            first.as_secs_f64(),
+            mib(loaded),
+            mib(caught_up),
+            mib(blocked),
+            idle * 100.0
+        ),
+    })
+}
+
+/// A topic of four partitions whose timestamps are those of the broker.
+fn empty_topic(stage: &Stage, name: &str) -> Result<String> {
+    let settings = [("message.timestamp.type", "LogAppendTime")];
+    stage.kafka.create_topic(name, 4, &settings)?;
+    Ok(name.to_owned())
+}
+
+fn started(stage: &mut Stage, topology: &str, topic: &str, url: &str) -> Result<Isobar> {
+    let setup: Setup = stage.topology(topology, topic, url)?;
+    let mut isobar = setup.start()?;
+    isobar.wait_until_ready(LIMIT)?;
+    Ok(isobar)
+}
+
+/// So many records of each second, in steps of 5 ms.
+fn paced(rate: u64, records: u64) -> impl Iterator<Item = Sent> {
+    let began = wait::now();
+    let step = (rate / 200).max(1);
+    (0..records).map(move |number| {
+        if number.is_multiple_of(step) {
+            let due = Duration::from_secs_f64(number as f64 / rate as f64);
+            wait::rest(due.saturating_sub(began.elapsed()));
+        }
+        Sent {
+            partition: i32::try_from(number % 4).ok(),
+            key: Some(records::key(number).into_bytes()),
+            value: Some(records::json(number)),
+            timestamp: None,
+        }
+    })
+}
+
+fn account(isobar: &Isobar) -> Result<Value> {
+    Ok(isobar.accounting()?["total"].take())
+}
+
+/// Waits until so many records are delivered.
+fn settled(isobar: &Isobar, records: u64) -> Result<()> {
+    wait::until("all records", LIMIT, || {
+        let total = account(isobar)?;
+        ensure!(total["delivered"] == records, "{total}");
+        Ok(())
+    })
+}
+
+/// The bound that `plan` prints, in MiB.
+fn memory_bound(isobar: &Isobar) -> Result<f64> {
+    let diagnostics = http::get(isobar.address(), "/diagnostics")?.json()?;
+    let bytes = diagnostics["plan"]["memory"]["total"].as_u64();
+    Ok(bytes.context("a plan has a bound")? as f64 / MIB)
+}
