@@ -33,7 +33,7 @@ pub(super) const EXAMPLE: &str = "\
 Examples:
   isobar dlq redrive logs.yaml --dry-run
   isobar dlq redrive logs.yaml --class mapping --limit 10
-  isobar dlq redrive logs.yaml --bolt parse --from 2026-01-31T06:00:00+02:00 --yes
+  isobar dlq redrive logs.yaml --bolt parse --from 24h --yes
 
 Repair what the letters complain about before, and try it with a few (--limit).
 Exit code 3 says that records were rejected again, or that some that were asked for cannot be redriven.";
