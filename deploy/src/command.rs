@@ -8,6 +8,7 @@ mod doctor;
 mod generate;
 mod graph;
 mod job;
+mod init;
 mod lag;
 mod launch;
 mod offsets;
@@ -61,6 +62,10 @@ pub enum Command {
     ///
     /// Contacts nobody, starts nothing and writes nothing.
     Test(test::TestArgs),
+    /// Writes a topology file for a topic, by a look at some of its records
+    ///
+    /// Joins no group, commits nothing, writes nothing but the file.
+    Init(init::InitArgs),
     /// Shows what a topology would make of records: of a live topic, or of standard input
     ///
     /// Joins no group, commits nothing, writes nothing: safe beside a running topology.
@@ -121,6 +126,7 @@ impl Command {
             Command::Plan(args) => plan::execute(args, context),
             Command::Doctor(args) => doctor::execute(args, context),
             Command::Test(args) => test::execute(args, context),
+            Command::Init(args) => init::execute(args, context),
             Command::Try(args) => try_out::execute(args, context),
             Command::Graph(args) => graph::execute(args, context),
             Command::Generate(args) => generate::execute(args, context),

@@ -97,11 +97,14 @@ fn trying_it_out_changes_nothing(kafka: &Kafka, search: &Search, setup: &Setup) 
     let state = || {
         client.refresh("*").expect("it refreshes");
         let indices = client.json("GET", "/_stats/docs,indexing", None);
+        let total = &indices.expect("it answers")["_all"]["total"];
         (
             kafka.groups().expect("the broker answers"),
             committed(kafka, "live"),
             kafka.end_offsets("logs").expect("the broker answers"),
-            indices.expect("it answers")["_all"]["total"].clone(),
+            total["docs"]["count"].clone(),
+            // Attempts to index, also such as stored nothing.
+            total["indexing"]["index_total"].clone(),
         )
     };
     let before = state();
@@ -124,6 +127,15 @@ fn trying_it_out_changes_nothing(kafka: &Kafka, search: &Search, setup: &Setup) 
         range.stdout.contains("\n10 records: 10 to index logs-"),
         "{}",
         range.stdout
+    );
+    let command = ["init", "--brokers", kafka.brokers(), "--topic", "logs"];
+    let made = setup.finish_alone(&command, LIMIT).expect("it ends");
+    let expected = "event_time: \"timestamp\"\n    event_time_format: \"rfc3339\"\n";
+    assert!(made.stdout.contains(expected), "{}", made.stdout);
+    assert!(
+        made.stderr.contains("200 are JSON objects (100 %)"),
+        "{}",
+        made.stderr
     );
     assert_eq!(state(), before);
     assert_eq!(tried.stdout.lines().count(), 50);

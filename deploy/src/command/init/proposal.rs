@@ -1,0 +1,247 @@
+//! The topology file that is proposed, with comments for whoever goes on with it.
+
+use std::fmt;
+
+/// What the file is about.
+#[derive(Clone, Debug)]
+pub(super) struct Subject {
+    name: String,
+    brokers: String,
+    pub(super) topic: String,
+    hosts: String,
+}
+
+/// A format of records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Json,
+    Syslog,
+    Access,
+    KeyValue,
+    /// So many columns, with this character between them.
+    Csv(usize, char),
+}
+
+/// Where the time of the event stands, for formats that do not say it themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Time {
+    pub(super) field: String,
+    pub(super) format: &'static str,
+}
+
+/// What is written.
+#[derive(Clone, Debug)]
+pub(super) struct Proposal {
+    pub(super) format: Format,
+    pub(super) time: Option<Time>,
+    /// Events of any time are taken.
+    pub(super) any_time: bool,
+}
+
+impl Subject {
+    pub(super) fn new(name: Option<&str>, brokers: &[String], topic: &str, hosts: &str) -> Self {
+        Self {
+            name: name.map_or_else(|| name_of(topic), str::to_owned),
+            brokers: brokers.join(","),
+            topic: topic.to_owned(),
+            hosts: hosts.to_owned(),
+        }
+    }
+}
+
+/// A name that a topology, a consumer group and an index can have.
+fn name_of(topic: &str) -> String {
+    let plain = |c: char| match c.to_ascii_lowercase() {
+        c if c.is_ascii_alphanumeric() || c == '-' || c == '_' => c,
+        _ => '-',
+    };
+    let name: String = topic.chars().map(plain).take(100).collect();
+    match name.trim_start_matches(['-', '_']) {
+        "" => "logs".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json => f.write_str("JSON objects"),
+            Self::Syslog => f.write_str("syslog lines"),
+            Self::Access => f.write_str("access lines of a web server"),
+            Self::KeyValue => f.write_str("keys and values"),
+            Self::Csv(columns, '\t') => write!(f, "{columns} values with tabs between them"),
+            Self::Csv(columns, delimiter) => {
+                write!(f, "CSV of {columns} values with `{delimiter}`")
+            }
+        }
+    }
+}
+
+impl Format {
+    /// The bolt, without its inputs.
+    fn bolt(&self, time: Option<&Time>) -> String {
+        match self {
+            Self::Json => {
+                let mut text = "\
+  # Makes a document of each record. What is no JSON object is rejected, with the reason.
+  parse:
+    type: parse_json
+    inputs: [records]
+"
+                .to_owned();
+                if let Some(Time { field, format }) = time {
+                    text.push_str("    # Names the index, so that an old event goes where it belongs.\n");
+                    text.push_str(&format!("    event_time: {}\n", quoted(field)));
+                    text.push_str(&format!("    event_time_format: {}\n", quoted(format)));
+                }
+                text
+            }
+            Self::Syslog => "\
+  # RFC 5424 and RFC 3164, told apart line by line; `mode: lenient` takes what is neither as a message.
+  parse:
+    type: parse_syslog
+    inputs: [records]
+    mode: strict
+    # Of lines that do not say theirs.
+    zone: UTC
+"
+            .to_owned(),
+            Self::Access => "\
+  # Common, combined and the format `main` of nginx, told line by line. For a format with more behind it,
+  # name a field for the rest: `rest_field: rest`.
+  parse:
+    type: parse_access_log
+    inputs: [records]
+"
+            .to_owned(),
+            Self::KeyValue => "\
+  # Every value is text; the bolt `convert` makes numbers of some.
+  parse:
+    type: parse_key_value
+    inputs: [records]
+"
+            .to_owned(),
+            Self::Csv(columns, delimiter) => {
+                let names = (1..=*columns).map(|number| match time {
+                    Some(time) if time.field == column(number) => time.field.clone(),
+                    _ => column(number),
+                });
+                let names: Vec<String> = names.collect();
+                format!(
+                    "\
+  # Give the columns their names. Every value is text; the bolt `convert` makes numbers of some.
+  parse:
+    type: parse_csv
+    inputs: [records]
+    columns: [{}]
+    delimiter: {}
+",
+                    names.join(", "),
+                    quoted(&delimiter.to_string())
+                )
+            }
+        }
+    }
+
+    /// Whether a bolt of its own reads the time.
+    fn needs_time(&self) -> bool {
+        matches!(self, Self::KeyValue | Self::Csv(..))
+    }
+}
+
+/// The name of a column, from 1.
+fn column(number: usize) -> String {
+    format!("column_{number}")
+}
+
+/// A text as YAML and JSON write it.
+fn quoted(text: &str) -> String {
+    serde_json::Value::String(text.to_owned()).to_string()
+}
+
+impl Proposal {
+    /// The topology file; `head` are its first lines, without the sign of a comment.
+    pub(super) fn text(&self, subject: &Subject, head: &[String]) -> String {
+        let Subject {
+            name,
+            brokers,
+            topic,
+            hosts,
+        } = subject;
+        let head: String = head
+            .iter()
+            .map(|line| format!("{}\n", format!("# {line}").trim_end()))
+            .collect();
+        let parse = self.format.bolt(self.time.as_ref());
+        let (time, last) = match &self.time {
+            Some(Time { field, format }) if self.format.needs_time() => (
+                format!(
+                    "
+  # The time of the event names the index, so that an old event goes where it belongs.
+  time:
+    type: parse_timestamp
+    inputs: [parse]
+    field: {}
+    formats: [{}]
+",
+                    quoted(field),
+                    quoted(format)
+                ),
+                "time",
+            ),
+            _ => (String::new(), "parse"),
+        };
+        let bounds = match self.any_time {
+            true => {
+                "    # Some events are older than a year. Each time far off makes an index of its own.\n    \
+                 event_time_bounds: off\n"
+            }
+            false => "",
+        };
+        let (topic, brokers) = (quoted(topic), quoted(&format!("${{KAFKA:-{brokers}}}")));
+        let hosts = quoted(&format!("${{ES:-{hosts}}}"));
+        format!(
+            "\
+{head}
+isobar: 1
+# Also the name of the consumer group.
+name: {name}
+
+connections:
+  kafka:
+    type: kafka
+    brokers: {brokers}
+    # tls: {{ca: /etc/ssl/kafka-ca.pem}}
+    # sasl: {{mechanism: SCRAM-SHA-512, username: isobar, password: \"${{file:/run/secrets/kafka}}\"}}
+  search:
+    type: elasticsearch
+    hosts: {hosts}
+    # auth: {{api_key: \"${{file:/run/secrets/search}}\"}}
+
+spouts:
+  records:
+    type: kafka
+    connection: kafka
+    topics: [{topic}]
+    # Where the group has committed nothing: earliest reads all that is there, latest what comes from now on.
+    start: earliest
+
+bolts:
+{parse}{time}
+  # One index for each day. A record that is sent again has the same id and is not stored twice.
+  index:
+    type: elasticsearch
+    connection: search
+    inputs: [{last}]
+    index: \"{name}-{{{{ event_time.format('%Y.%m.%d') }}}}\"
+{bounds}
+# Rejected records: one line each, with the reason. For a topic that `isobar dlq` can read back, make the
+# topic and write {{type: kafka, connection: kafka, topic: {name}.dead}}.
+dead_letter:
+  type: file
+  path: {name}.dead-letters.ndjson
+  sync: true
+"
+        )
+    }
+}

@@ -1,0 +1,129 @@
+//! What is proposed for samples of each format with garbage among them.
+
+use std::path::Path;
+
+use clap::ValueEnum;
+use isobar_topology::clock;
+
+use super::*;
+use crate::generate::{Generated, Generator, Lines};
+use crate::rehearsal::{Outcome as Ended, Stage};
+use crate::substitute::Outside;
+use crate::topology_file::TopologyFile;
+
+fn sampled(payload: &str, offset: i64) -> Sampled {
+    Sampled {
+        offset,
+        timestamp: clock::unix_ms(),
+        payload: Some(payload.as_bytes().to_vec()),
+        ..Sampled::of_topic("Shop.Logs")
+    }
+}
+
+fn recognised(records: &[Sampled]) -> Result<Recognised, Failure> {
+    let subject = Subject::new(None, &["a:1".to_owned()], "Shop.Logs", "http://b:2");
+    recognise(&subject, records, &isobar_operators::registry())
+}
+
+/// The topology that is proposed, which must be sound.
+fn stage(text: &str) -> Stage {
+    let outside = Outside {
+        variable: &|_| None,
+        file: &|_| Err(std::io::ErrorKind::NotFound.into()),
+    };
+    let file = TopologyFile::from_text(Path::new("t.yaml"), text.to_owned(), &outside);
+    let plan = file.plan(&isobar_operators::registry(), 1);
+    let plan = plan.unwrap_or_else(|refused| panic!("{refused}\n{text}"));
+    Stage::open(plan).unwrap_or_else(|failure| panic!("{:#}", failure.error))
+}
+
+#[test]
+fn every_good_record_is_parsed_and_exactly_the_garbage_rejected() {
+    for lines in Lines::value_variants() {
+        let start = clock::unix_ms() - 3_600_000;
+        let mut generator = Generator::new(*lines, 11, start, 1_000).with_garbage(1);
+        let (mut records, mut times, mut garbage) = (Vec::new(), Vec::new(), Vec::new());
+        for offset in 0..1_500 {
+            let (mut record, before) = (Generated::default(), generator.garbage());
+            generator.next_into(&mut record);
+            garbage.push(generator.garbage() > before);
+            records.push(sampled(&record.line, offset));
+            times.push(record.timestamp);
+        }
+        assert!(garbage.iter().filter(|one| **one).count() > 5, "{lines:?}");
+        let found = recognised(&records[..200]).unwrap_or_else(|f| panic!("{:#}", f.error));
+        let text = &found.text;
+        let mut stage = stage(text);
+        for number in 0..records.len() {
+            let told = stage.run("records", &records[number], None);
+            let told = told.unwrap_or_else(|failure| panic!("{:#}", failure.error));
+            assert_eq!(
+                told.is_rejected(),
+                garbage[number],
+                "{lines:?} {told:?}\n{text}"
+            );
+            if garbage[number] {
+                continue;
+            }
+            let last = told.steps.last().and_then(|step| step.event_time);
+            // Access lines have whole seconds.
+            let off = last.expect("a time") - times[number];
+            assert!((-999..=0).contains(&off), "{lines:?} {off}\n{text}");
+            let Ended::Written(written) = &told.ends[0].outcome else {
+                panic!("{told:?}");
+            };
+            assert!(
+                written.target.starts_with("shop-logs-20"),
+                "{}",
+                written.target
+            );
+        }
+        assert!(found.told[0].contains(" %)"), "{:?}", found.told);
+    }
+}
+
+#[test]
+fn times_are_found_in_many_forms_and_old_ones_are_taken() {
+    for (line, expected) in [
+        (
+            r#"{"ts": 1767225600, "a": "x"}"#,
+            "event_time: \"ts\"\n    event_time_format: \"unix_s\"",
+        ),
+        (r#"{"t": 1767225600000}"#, "event_time_format: \"unix_ms\""),
+        (
+            r#"{"when": "2026-01-01T00:00:00Z"}"#,
+            "event_time: \"when\"\n    event_time_format: \"rfc3339\"",
+        ),
+        (
+            r#"{"time": "2026-01-01 00:00:00"}"#,
+            "event_time_format: \"%Y-%m-%d %H:%M:%S\"",
+        ),
+        (
+            r#"{"time": "2016-01-01T00:00:00Z"}"#,
+            "event_time_bounds: off",
+        ),
+        ("a=1 time=1767225600", "formats: [\"unix_s\"]"),
+        ("x;2026-01-01T00:00:00Z;\"a;b\"", "field: \"column_2\""),
+    ] {
+        let found = recognised(&[sampled(line, 0)]).unwrap_or_else(|f| panic!("{:#}", f.error));
+        assert!(found.text.contains(expected), "{line}\n{}", found.text);
+        let _ = stage(&found.text);
+    }
+    let found = recognised(&[sampled(r#"{"level": 1, "n": 1767225600}"#, 0)]);
+    let text = found.unwrap_or_else(|f| panic!("{:#}", f.error)).text;
+    assert!(
+        !text.contains("event_time:") && !text.contains("bounds"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_fits_no_format_is_said_with_what_was_tried() {
+    let found = recognised(&[sampled("hello, world", 0), sampled("good bye", 1)]);
+    let failure = found.err().expect("no format");
+    let text = format!("{:#}", failure.error);
+    assert!(
+        text.contains("JSON objects 0, syslog lines 0") && text.contains("parse_grok"),
+        "{text}"
+    );
+}
