@@ -1,9 +1,10 @@
 // The graph: nodes in layers, from the spouts on, with what moves along the edges. Below it the same as a
 // table, which screen readers and small screens are better off with.
 
-/** Sizes of cards and of what is between them, along the layers and across, where layers go right or down. */
-const RIGHT = { width: 168, height: 84, along: 64, across: 26, letters: 19 };
-const DOWN = { width: 124, height: 100, along: 42, across: 14, letters: 13 };
+/** Sizes of cards and of what is between them, along the layers and across: where layers go right, down, and down on a phone. */
+const RIGHT = { down: false, width: 168, height: 84, along: 64, across: 26, letters: 17 };
+const DOWN = { down: true, width: 168, height: 100, along: 42, across: 22, letters: 17 };
+const NARROW = { down: true, width: 124, height: 100, along: 42, across: 14, letters: 12 };
 /** Room for an edge that passes a layer. */
 const LANE = 14;
 /** Below this scale words cannot be read: the layers go down instead. */
@@ -17,9 +18,8 @@ function showGraph(into, { statistics, accounting, diagnostics }) {
   const room = picture.clientWidth - 12;
   const shape = JSON.stringify([diagnostics.plan.nodes.map((node) => node.id), diagnostics.plan.edges, room]);
   if (layout?.shape !== shape) {
-    let arranged = arrange(diagnostics.plan, false);
-    if (room / arranged.width < SCALE_MIN) arranged = arrange(diagnostics.plan, true);
-    layout = { shape, ...arranged };
+    const ways = [RIGHT, DOWN, NARROW].map((card) => arrange(diagnostics.plan, card));
+    layout = { shape, ...(ways.find((way) => room / way.width >= SCALE_MIN) ?? ways.at(-1)) };
     picture.replaceChildren(drawGraph(layout, diagnostics.plan, Math.min(1, Math.max(SCALE_MIN, room / layout.width))));
   }
   const image = picture.firstChild;
@@ -91,7 +91,8 @@ function sourceOf(from, ids) {
  * from and go to (Sugiyama). An edge that skips layers gets a place in each; those to one node share it.
  * What takes only rejected records is in the last layer, beside the sinks.
  */
-function arrange(plan, down) {
+function arrange(plan, card) {
+  const { down } = card;
   const ids = new Set(plan.nodes.map((node) => node.id));
   const edges = plan.edges.map((edge) => ({ from: sourceOf(edge.from, ids), to: edge.to, rejected: edge.from.endsWith(".rejected") }));
   const layerOf = new Map(plan.nodes.map((node) => [node.id, 0]));
@@ -126,7 +127,6 @@ function arrange(plan, down) {
     });
     return path;
   });
-  const card = down ? DOWN : RIGHT;
   const size = (one) => (one.real ? (down ? card.width : card.height) : LANE);
   const place = (layer) => {
     const total = layer.reduce((sum, one) => sum + size(one) + card.across, -card.across);
@@ -156,17 +156,19 @@ function arrange(plan, down) {
   }));
   const length = (layers.length - 1) * step + thick;
   return {
-    down, card, items, paths,
+    card, items, paths,
     // With room for marks above cards and for edges around the last layer.
     width: (down ? most - least + 20 : length + 50),
     height: (down ? length : most - least) + 56,
   };
 }
 
-function drawGraph({ down, card, items, paths, width, height }, plan, scale) {
+function drawGraph({ card, items, paths, width, height }, plan, scale) {
+  const { down } = card;
+  const short = (text) => (text.length > card.letters ? `${text.slice(0, card.letters - 1)}…` : text);
   const lines = paths.map((path, number) => {
     const edge = plan.edges[number];
-    const curve = curveThrough(path, down, card);
+    const curve = curveThrough(path, card);
     const kind = edge.to === "dead_letter" ? "edge letters" : "edge";
     return drawn("g", { class: kind, "data-edge": number },
       drawn("title"), drawn("path", { class: "line", d: curve.d }), drawn("text", { class: "label", x: curve.x, y: curve.y }));
@@ -177,7 +179,7 @@ function drawGraph({ down, card, items, paths, width, height }, plan, scale) {
     drawn("title"),
     drawn("rect", { class: "card", width: card.width, height: low, rx: 8 }),
     drawn("rect", { class: "stripe", width: 5, height: low - 16, x: 6, y: 8, rx: 2.5 }),
-    drawn("text", { class: "id", x: 20, y: 24 }, one.id.length > card.letters ? `${one.id.slice(0, card.letters - 1)}…` : one.id),
+    drawn("text", { class: "id", x: 20, y: 24 }, short(one.id)),
     drawn("text", { class: "type", x: 20, y: 41 }),
     drawn("text", { class: "rate", x: 20, y: 62 }),
     drawn("text", down ? { class: "busy", x: 20, y: 80 } : { class: "busy", x: card.width - 12, y: 62, "text-anchor": "end" }),
@@ -191,7 +193,8 @@ function drawGraph({ down, card, items, paths, width, height }, plan, scale) {
 }
 
 /** A curve from card to card through the places between them, and where its label goes. */
-function curveThrough(path, down, card) {
+function curveThrough(path, card) {
+  const { down } = card;
   const half = (one) => (one.real ? (down ? card.height : card.width) / 2 : LANE);
   const point = (one, side) => (down ? [one.x, one.y + side * half(one)] : [one.x + side * half(one), one.y]);
   const [first, end] = [path[0], path.at(-1)];
@@ -225,7 +228,9 @@ function updateNode(card, node) {
   const [title, , , , kind, perSecond, busy, track, fill, mark] = card.children;
   const lines = [`${node.id} (${node.type})`, `${rate(node.perSecond)} records per second, ${number(node.records)} in all`, node.filled, node.reason, node.bottleneck && `Bottleneck: ${node.bottleneck}`];
   write(title, lines.filter(Boolean).join("\n"));
-  write(kind, node.status ?? node.type);
+  const { letters } = layout.card;
+  const said = node.status ?? node.type;
+  write(kind, said.length > letters + 2 ? `${said.slice(0, letters + 1)}…` : said);
   set(kind, { class: node.status ? "status" : "type" });
   write(perSecond, `${rate(node.perSecond)} /s`);
   write(busy, node.note ?? "");
