@@ -53,7 +53,7 @@ A check ends as
   warning  will go wrong, or costs something now
   error    goes wrong now, or loses records
 
-The exit code is 3 for any warning or error, 4 when there is none but something
+The exit code is 3 for any warning or error, 4 when there is none but something \
 got no answer, else 0.";
 
 pub(super) fn execute(args: &DoctorArgs, mut context: Context<'_>) -> Outcome {
