@@ -1,7 +1,7 @@
 //! What a program needs to show, move and restore the commits of a spout's consumer group.
 //!
 //! Every change is one request to the group's coordinator, which refuses it while the group has a
-//! member: there is no moment between looking and writing.
+//! member. A member that came and went between looking and writing is seen by what it has committed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,6 +30,15 @@ pub struct Position {
     pub log: Log,
     /// The last commit.
     pub committed: Option<Committed>,
+}
+
+/// Why a change was not made, or not whole.
+#[derive(Debug)]
+pub struct NotMade {
+    /// Partitions whose commit was changed all the same.
+    pub changed: usize,
+    /// What the cluster said.
+    pub error: Error,
 }
 
 /// What is to become of the commit of a partition.
@@ -88,13 +97,7 @@ impl Group {
         }
         let mut logs = range::logs(&self.admin, &partitions)?;
         let ids = self.topic_ids(&partitions)?;
-        let mut commits: BTreeMap<TopicPartition, Committed> = self
-            .admin
-            .committed(&partitions)?
-            .into_iter()
-            .flatten()
-            .map(|commit| (commit.partition.clone(), commit))
-            .collect();
+        let mut commits = self.commits(&partitions)?;
         let positions = partitions.into_iter().filter_map(|partition| {
             Some(Position {
                 topic_id: ids.get(&*partition.topic).cloned().flatten(),
@@ -116,11 +119,22 @@ impl Group {
         range::places(&self.admin, &partitions, place)
     }
 
+    /// Asks for the commits of partitions; those without one are left out.
+    pub fn commits(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, Committed>, Error> {
+        let commits = self.admin.committed(partitions)?.into_iter().flatten();
+        Ok(commits
+            .map(|commit| (commit.partition.clone(), commit))
+            .collect())
+    }
+
     /// Makes the changes. Fails, and changes nothing, while the group has a member.
     ///
     /// What is to have no commit is a request of its own: when the second one fails, the first has
-    /// been made, and the error says so.
-    pub fn change(&self, changes: &[(TopicPartition, Change)]) -> Result<(), Error> {
+    /// been made, and the failure says so.
+    pub fn change(&self, changes: &[(TopicPartition, Change)]) -> Result<(), NotMade> {
         let (mut commits, mut none) = (Vec::new(), Vec::new());
         for (partition, change) in changes {
             match change {
@@ -132,14 +146,9 @@ impl Group {
                 }),
             }
         }
-        self.admin.commit(&commits)?;
-        match self.admin.forget(&none) {
-            Err(error) if !commits.is_empty() => Err(Error::Config(format!(
-                "{} partitions were changed, but not those that are to have no commit: {error}",
-                commits.len()
-            ))),
-            done => done,
-        }
+        let not_made = |changed: usize| move |error| NotMade { changed, error };
+        self.admin.commit(&commits).map_err(not_made(0))?;
+        self.admin.forget(&none).map_err(not_made(commits.len()))
     }
 
     fn topic_ids(

@@ -153,18 +153,19 @@ pub(super) fn execute(args: &OffsetsArgs, mut context: Context<'_>) -> Outcome {
             write,
         } => {
             let subject = Subject::of(of, &mut context)?;
+            write.allowed_by(&subject.group)?;
             let positions = subject.positions(&selection.selection())?;
             let places = subject.group.places(&positions, *to).map_err(asking)?;
             let rows = change::to_places(&positions, places)?;
             subject.change(&positions, &rows, write, &context)
         }
         Action::Import { of, from, write } => {
-            let (subject, saved, positions) = restored(of, from, &mut context)?;
+            let (subject, saved, positions) = restored(of, from, write, &mut context)?;
             let rows = change::to_saved(&positions, &saved)?;
             subject.change(&positions, &rows, write, &context)
         }
         Action::Undo { of, from, write } => {
-            let (subject, saved, positions) = restored(of, from, &mut context)?;
+            let (subject, saved, positions) = restored(of, from, write, &mut context)?;
             let rows = change::back(&positions, &saved)?;
             subject.change(&positions, &rows, write, &context)
         }
@@ -217,6 +218,7 @@ impl Subject {
         let path = args.save.clone().unwrap_or_else(|| default.into());
         let write = Write {
             group: &self.group,
+            positions,
             rows,
             saved,
             path: &path,
@@ -227,10 +229,22 @@ impl Subject {
     }
 }
 
+impl WriteArgs {
+    /// Fails when a change is to be made and the group has members. Asked before its offsets: those of
+    /// a group that runs are others a moment later.
+    fn allowed_by(&self, group: &Group) -> Result<(), Failure> {
+        match self.execute {
+            true => change::inactive(group).map(|_| ()),
+            false => Ok(()),
+        }
+    }
+}
+
 /// Reads a file of saved offsets, and asks about the partitions in it.
 fn restored(
     of: &OfArgs,
     from: &std::path::Path,
+    write: &WriteArgs,
     context: &mut Context<'_>,
 ) -> Result<(Subject, Saved, Vec<Position>), Failure> {
     let saved = Saved::read(from)?;
@@ -239,6 +253,7 @@ fn restored(
     saved
         .check(subject.group.name(), &cluster)
         .map_err(|why| Failure::usage(format!("{}: {why}", from.display())))?;
+    write.allowed_by(&subject.group)?;
     let positions = subject.positions(&Selection::default())?;
     Ok((subject, saved, positions))
 }

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use isobar_operators::kafka::admin::TopicPartition;
-use isobar_operators::offsets::{Change, Group, Position};
+use isobar_operators::kafka::admin::{GroupState, TopicPartition};
+use isobar_operators::offsets::{Change, Group, NotMade, Position};
 use serde_json::json;
 
 use super::saved::{Saved, SavedOffset};
@@ -157,6 +157,8 @@ fn refuse(problems: Vec<String>) -> Result<(), Failure> {
 /// A change that is to be shown, or made.
 pub(super) struct Write<'a> {
     pub(super) group: &'a Group,
+    /// What was asked before.
+    pub(super) positions: &'a [Position],
     pub(super) rows: &'a [Row],
     pub(super) saved: Saved,
     /// Where the old offsets go.
@@ -167,19 +169,10 @@ pub(super) struct Write<'a> {
 
 impl Write<'_> {
     pub(super) fn run(&self, context: &Context<'_>) -> Outcome {
-        let name = self.group.name();
-        let state = self.group.state().map_err(asking)?;
-        if self.execute && !state.is_inactive() {
-            return Err(Failure::new(
-                Exit::Failed,
-                anyhow::anyhow!(
-                    "the group {name} is {} with {} members, so nothing was changed; stop the topology \
-                     first",
-                    state.name,
-                    number(state.members)
-                ),
-            ));
-        }
+        let state = match self.execute {
+            true => inactive(self.group)?,
+            false => self.group.state().map_err(asking)?,
+        };
         let changes: Vec<(TopicPartition, Change)> = self
             .rows
             .iter()
@@ -188,17 +181,12 @@ impl Write<'_> {
             .collect();
         let done = self.execute && !changes.is_empty();
         if done {
+            self.is_as_before()?;
             // Before anything is written: there is always a way back.
             self.saved.write(self.path)?;
-            self.group.change(&changes).map_err(|error| {
-                let Failure { exit, error } = asking(error);
-                let saved = format!(
-                    "the old offsets are in {}; see what was changed with `isobar offsets show` before \
-                     anything else",
-                    self.path.display()
-                );
-                Failure::new(exit, error.context(saved))
-            })?;
+            self.group
+                .change(&changes)
+                .map_err(|failure| not_made(failure, self.path))?;
         }
         self.print(done, context)?;
         let file = self.path.display();
@@ -214,6 +202,33 @@ impl Write<'_> {
             ),
         });
         Ok(Exit::Done)
+    }
+
+    /// Fails when the group has committed since it was asked: a member came and went, and the file would
+    /// not lead back to where it is.
+    fn is_as_before(&self) -> Result<(), Failure> {
+        let partitions: Vec<_> = self
+            .positions
+            .iter()
+            .map(|one| one.partition.clone())
+            .collect();
+        let commits = self.group.commits(&partitions).map_err(asking)?;
+        let has_moved = |one: &&Position| {
+            let now = commits.get(&one.partition).map(|commit| commit.offset);
+            now != committed_now(one)
+        };
+        let moved = self.positions.iter().filter(has_moved);
+        refuse(
+            moved
+                .map(|one| {
+                    format!(
+                        "{}/{}: the group has committed meanwhile; is it running? Do it again when it is \
+                         stopped",
+                        one.partition.topic, one.partition.partition
+                    )
+                })
+                .collect(),
+        )
     }
 
     fn print(&self, done: bool, context: &Context<'_>) -> Result<(), Failure> {
@@ -263,9 +278,50 @@ impl Write<'_> {
     }
 }
 
+/// Asks whether the group has members, and fails when it has.
+pub(super) fn inactive(group: &Group) -> Result<GroupState, Failure> {
+    let state = group.state().map_err(asking)?;
+    match state.is_inactive() {
+        true => Ok(state),
+        false => Err(Failure::new(
+            Exit::Failed,
+            anyhow::anyhow!(
+                "the group {} is {} with {} members, so nothing was changed; stop the topology first",
+                group.name(),
+                state.name,
+                number(state.members)
+            ),
+        )),
+    }
+}
+
+/// What the cluster refused, or did not answer. Half of it made is a failure, whatever the reason was.
+fn not_made(NotMade { changed, error }: NotMade, saved: &Path) -> Failure {
+    let Failure { exit, error } = asking(error);
+    let saved = saved.display();
+    match changed {
+        0 => Failure::new(
+            exit,
+            error.context(format!(
+                "the change was refused or not answered; see with `isobar offsets show` whether it was made \
+                 before anything else (the old offsets are in {saved})"
+            )),
+        ),
+        changed => Failure::new(
+            Exit::Failed,
+            error.context(format!(
+                "{} partitions were changed, but not those that are to have no commit; `isobar offsets \
+                 import --from {saved} --execute` takes that back",
+                number(changed)
+            )),
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use isobar_operators::kafka::admin::Committed;
+    use isobar_operators::kafka::error::Error;
     use isobar_operators::range::Log;
 
     use super::*;
@@ -316,6 +372,26 @@ mod tests {
             renewed[0].change,
             Change::To(20, "isobar1;id=now".to_owned())
         );
+    }
+
+    #[test]
+    fn half_a_change_is_a_failure_and_says_the_way_back() {
+        let failure = |changed| {
+            let error = Error::TimedOut {
+                what: "deleting commits of group g".to_owned(),
+                brokers: None,
+                within: std::time::Duration::from_secs(1),
+                cause: None,
+            };
+            not_made(NotMade { changed, error }, Path::new("old.json"))
+        };
+        let half = failure(2);
+        assert_eq!(half.exit, Exit::Failed);
+        let text = format!("{:#}", half.error);
+        for part in ["2 partitions were changed", "--from old.json", "no answer"] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert_eq!(failure(0).exit, Exit::Undetermined);
     }
 
     #[test]
