@@ -65,7 +65,7 @@ Examples:
   isobar try access.yaml
   isobar run access.yaml
 
-Recognises JSON, syslog, access logs of web servers, keys and values (logfmt) and CSV, by parsing the
+Recognises JSON, syslog, access logs of web servers, keys and values (logfmt) and CSV, by parsing the \
 sample with the bolt of each. Joins no group and commits nothing.";
 
 pub(super) fn execute(args: &InitArgs, context: Context<'_>) -> Outcome {

@@ -35,8 +35,8 @@ Examples:
   isobar dlq redrive logs.yaml --class mapping --limit 10
   isobar dlq redrive logs.yaml --bolt parse --from 24h --yes
 
-Repair what the letters complain about before, and try it with a few (--limit).
-Exit code 3 says that records were rejected again, or that some that were asked for cannot be redriven.";
+Repair what the letters complain about before, and try it with a few (--limit). Exit \
+code 3 says that records were rejected again, or that some that were asked for cannot be redriven.";
 
 /// What `redrive` takes.
 #[derive(Args, Debug)]
