@@ -41,7 +41,7 @@ enum Language {
 
 const EXAMPLE: &str = "\
 Examples:
-  isobar graph logs.yaml                          for a page of Markdown, in a block ```mermaid
+  isobar graph logs.yaml                 for a block ```mermaid of Markdown
   isobar graph logs.yaml -o dot | dot -Tsvg > logs.svg
   isobar graph logs.yaml --without-rejects";
 

@@ -58,9 +58,9 @@ Tests stand under `tests` in the topology file, or in a file beside it: logs.tes
       expect:
         - rejected: {by: parse, class: invalid_json}
 
-A record has value, key, headers, timestamp, topic, partition and offset. An expectation has bolt, stream,
-index, topic, id, key, document and without, or rejected (by, class, reason), or dropped with the name of
-the policy. Everything that becomes of the records must be expected. Of documents only what is named
+A record has value, key, headers, timestamp, topic, partition and offset. An expectation has bolt, stream, \
+index, topic, id, key, document and without, or rejected (by, class, reason), or dropped with the name of \
+the policy. Everything that becomes of the records must be expected. Of documents only what is named \
 counts, and reasons may say more; with `exact: true` nothing else may be there.
 
 Exit code 0: all passed. 1: some failed. 2: a file is wrong, or there is no test.";

@@ -95,13 +95,13 @@ enum Form {
 
 const EXAMPLE: &str = "\
 Examples:
-  isobar try logs.yaml                                     the 10 newest records of its topics
+  isobar try logs.yaml                   the 10 newest records of its topics
   isobar try logs.yaml --sample 1000 -o table --fail-on-reject
   isobar try logs.yaml --from 2h --partitions 3 --sample 5
   isobar generate --count 3 | isobar try logs.yaml --stdin
   isobar try logs.yaml -o json | jq '.ends[] | select(.outcome == \"rejected\")'
 
-Safe beside a running topology: it joins no group, commits nothing, and contacts no sink. What only the
+Safe beside a running topology: it joins no group, commits nothing, and contacts no sink. What only the \
 index can say, such as that a document does not fit its mapping, is not seen.";
 
 /// A record and what became of it; a line of the JSON form.
