@@ -23,6 +23,7 @@ mod top;
 mod try_out;
 mod validate;
 mod watch;
+mod whereabouts;
 
 use clap::Subcommand;
 use isobar_topology::Registry;
@@ -92,6 +93,11 @@ pub enum Command {
     Offsets(offsets::OffsetsArgs),
     /// Counts, lists, shows and redrives the dead letters of a topology, where they are in a Kafka topic
     Dlq(dlq::DlqArgs),
+    /// Says what became of one record: indexed, dead-lettered, dropped, in flight, not read yet, lost
+    ///
+    /// Asks the index, the dead letters, the brokers and the running program. What none of them knows is
+    /// said to be unknown.
+    Where(whereabouts::WhereArgs),
     /// Sends a range of a topic through the topology once more, planned, bounded and verified
     ///
     /// Runs beside the live topology and touches nothing that its group has committed.
@@ -135,6 +141,7 @@ impl Command {
             Command::Top(args) => top::execute(args, context),
             Command::Offsets(args) => offsets::execute(args, context),
             Command::Dlq(args) => dlq::execute(args, context),
+            Command::Where(args) => whereabouts::execute(args, context),
             Command::Replay(args) => replay::execute(args, context),
             Command::Completions(args) => completions::completions(args, context),
             Command::Man(args) => completions::man(args, context),

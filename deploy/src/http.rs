@@ -7,6 +7,7 @@ mod demo;
 mod lag;
 mod listener;
 mod page;
+mod whereabouts;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -30,6 +31,7 @@ use crate::observer::Observer;
 use listener::Limited;
 
 pub use lag::LagServer;
+pub use whereabouts::{State as WhereaboutsState, Whereabouts};
 
 /// Where the API listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +120,7 @@ impl Server {
 }
 
 /// Paths with what they answer.
-const PATHS: [(&str, &str); 9] = [
+const PATHS: [(&str, &str); 10] = [
     (
         "/",
         "in a browser, a page that shows all of this as it changes",
@@ -142,6 +144,10 @@ const PATHS: [(&str, &str); 9] = [
         "the lag of the last hour, by spout and partition; ?after_ms=TIME for what came later",
     ),
     (
+        "/whereabouts",
+        "where one record is: ?topic=TOPIC&partition=NUMBER&offset=NUMBER",
+    ),
+    (
         "/statistics",
         "numbers: rates, bolts, edges, the bottleneck, in flight, memory, CPU",
     ),
@@ -159,6 +165,7 @@ fn router(observer: Arc<Observer>) -> Router {
         .route("/readyz", get(readyz))
         .route("/accounting", get(accounting))
         .route("/lag", get(lag_of_topology))
+        .route("/whereabouts", get(whereabouts::answer))
         .route("/statistics", get(statistics))
         .route("/diagnostics", get(diagnostics))
         .fallback(unknown)

@@ -50,5 +50,5 @@ pub use mailbox::{Event, Frontier, Reply};
 pub use producer::{
     Compression, Delivery, DeliveryError, Failures, OutRecord, Producer, ProducerConfig,
 };
-pub(crate) use reading::{read_ranges, read_topic};
+pub(crate) use reading::{has_record, read_ranges, read_topic};
 pub use shared::{Closed, Counts};

@@ -14,6 +14,7 @@ mod excerpt;
 mod expression;
 mod field_name;
 mod groups;
+pub mod inquiry;
 pub mod kafka;
 pub mod lag;
 mod letter;

@@ -21,7 +21,7 @@ use crate::spouts::{self, KafkaConfig, Rate};
 
 pub use graph::{Guarantee, Sink, Target, part_for};
 pub(crate) use search::pattern as index_pattern;
-pub use search::{Found, IndexState, Search};
+pub use search::{Document, Found, IndexState, Search};
 
 /// What is to be read, and how.
 #[derive(Clone, Debug, Default)]

@@ -26,3 +26,4 @@ mod replicas;
 mod services;
 mod support;
 mod syslog;
+mod whereabouts;

@@ -7,7 +7,8 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
@@ -69,6 +70,15 @@ impl Ack {
     /// Says which bolt takes the batch.
     pub(crate) fn taken_by(&mut self, bolt: usize) {
         self.holder = Some(bolt);
+        if let Some(tracker) = &self.tracker {
+            tracker.taken_by.store(bolt, Ordering::Relaxed);
+        }
+    }
+
+    /// The attempt that it is of, to be looked at from outside.
+    pub(crate) fn attempt(&self) -> Attempt {
+        let tracker = self.tracker.as_ref();
+        Attempt(tracker.map_or_else(Weak::new, Arc::downgrade))
     }
 
     /// Makes a second ack for the same rows: a fan-out. Each branch must answer, the worst counts.
@@ -214,10 +224,27 @@ impl Dropped {
     }
 }
 
+/// An attempt, for whoever wants to know where it is and keeps nothing of it alive.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Attempt(Weak<Tracker>);
+
+impl Attempt {
+    /// The bolt that took the batch, or a part of it, last, by its number in the plan.
+    pub(crate) fn bolt(&self) -> Option<usize> {
+        let bolt = self.0.upgrade()?.taken_by.load(Ordering::Relaxed);
+        (bolt != NOBODY).then_some(bolt)
+    }
+}
+
+/// No bolt took it yet.
+const NOBODY: usize = usize::MAX;
+
 /// One attempt of one batch, shared by its acks.
 #[derive(Debug)]
 struct Tracker {
     state: Mutex<State>,
+    /// The bolt that took the batch, or a part of it, last.
+    taken_by: AtomicUsize,
     completions: Arc<Completions>,
 }
 
@@ -350,6 +377,7 @@ impl Completions {
                     note: None,
                     ticket: Some(ticket),
                 }),
+                taken_by: AtomicUsize::new(NOBODY),
                 completions: Arc::clone(self),
             })),
             positions: Positions::All(count),

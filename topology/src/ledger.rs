@@ -31,6 +31,8 @@ pub(crate) struct Ledger {
 
 #[derive(Debug)]
 struct Entry {
+    /// Offset of its first record.
+    first: i64,
     /// Let go of, with the codes, as soon as all records are settled: an entry may wait long for an
     /// older one.
     arena: Option<Arc<Arena>>,
@@ -54,6 +56,7 @@ impl Ledger {
             settled_timestamp: None,
         };
         ledger.partition.lock().ledger = ledger.id;
+        ledger.partition.trail().begin(ledger.id, start);
         ledger.publish();
         ledger
     }
@@ -79,7 +82,12 @@ impl Ledger {
         let entry = self.first + self.entries.len() as u64;
         if !cfg!(isobar_unacked) {
             self.uncommitted += count;
+            let (first, last) = (arena.offset(0), self.next - 1);
+            let mut trail = self.partition.trail();
+            trail.read(self.id, first, last, clock::unix_ms());
+            drop(trail);
             self.entries.push_back(Entry {
+                first,
                 last_timestamp: arena.timestamp(count - 1),
                 arena: Some(arena),
                 codes: vec![Code::OPEN; count],
@@ -103,8 +111,12 @@ impl Ledger {
     pub(crate) fn settle(&mut self, ticket: &Ticket, codes: &[Code]) -> Released {
         let index = (ticket.entry - self.first) as usize;
         let entry = &mut self.entries[index];
+        let mut dropped = Vec::new();
         let mut enter = |record: usize, code: Code| {
             if code.failure().is_none() {
+                if let Some(policy) = code.policy() {
+                    dropped.push((record, policy));
+                }
                 debug_assert_eq!(entry.codes[record], Code::OPEN, "settled once");
                 entry.codes[record] = code;
                 entry.open -= 1;
@@ -143,6 +155,17 @@ impl Ledger {
             records: records as usize,
             bytes: 0,
         };
+        if !dropped.is_empty() || entry.open == 0 {
+            let mut trail = self.partition.trail();
+            if let Some(arena) = &entry.arena {
+                for (record, policy) in dropped {
+                    trail.dropped(arena.offset(record), policy);
+                }
+            }
+            if entry.open == 0 {
+                trail.closed(self.id, entry.first);
+            }
+        }
         if entry.open == 0 {
             released.bytes = entry.arena.take().map_or(0, |arena| arena.size());
             entry.codes = Vec::new();
@@ -183,6 +206,7 @@ impl Ledger {
             released.records += entry.open;
             released.bytes += entry.arena.as_ref().map_or(0, |arena| arena.size());
         }
+        self.partition.trail().end(self.id);
         let mut account = self.partition.lock();
         account.count_handed_back(released.records as u64);
         if account.ledger == self.id {

@@ -29,6 +29,7 @@ mod stream;
 mod symbol;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod trail;
 
 pub use ack::Ack;
 pub use arena::{Arena, ArenaBuilder, Headers};
@@ -56,3 +57,4 @@ pub use run::{Finish, LaneLife, NotOpen, RejectLimit, Running, start, start_here
 pub use statistics::{BoltCounts, BoltStatistics, Counter, Counters};
 pub use stream::Stream;
 pub use symbol::{Symbol, Symbols};
+pub use trail::Whereabouts;

@@ -105,16 +105,20 @@ impl Code {
         }
     }
 
+    /// The policy, if the record was dropped by one.
+    #[inline]
+    pub(crate) fn policy(self) -> Option<Policy> {
+        let is_policy = (Code::FIRST_POLICY..Code::DEAD_LETTERED.0).contains(&self.0);
+        is_policy.then(|| Policy(self.0 - Code::FIRST_POLICY))
+    }
+
     /// The final outcome, if it is one.
     pub(crate) fn settled(self) -> Option<Settled> {
         match self.0 {
             0 => Some(Settled::Delivered),
             1 => Some(Settled::AlreadyPresent),
             128 => Some(Settled::DeadLettered),
-            code if (Code::FIRST_POLICY..128).contains(&code) => {
-                Some(Settled::Dropped(Policy(code - Code::FIRST_POLICY)))
-            }
-            _ => None,
+            _ => self.policy().map(Settled::Dropped),
         }
     }
 }

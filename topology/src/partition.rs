@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::latency::Latency;
 use crate::outcome::{Code, Policy, Settled};
+use crate::trail::{Trail, Whereabouts};
 
 /// A partition of a topic, as one spout reads it.
 #[derive(Debug)]
@@ -16,6 +17,7 @@ pub struct Partition {
     number: i32,
     source: u64,
     account: Mutex<Account>,
+    trail: Mutex<Trail>,
 }
 
 impl Partition {
@@ -27,6 +29,7 @@ impl Partition {
             number,
             source,
             account: Mutex::default(),
+            trail: Mutex::default(),
         })
     }
 
@@ -61,6 +64,17 @@ impl Partition {
     /// A consistent copy of the account.
     pub fn account(&self) -> Account {
         self.lock().clone()
+    }
+
+    /// Where the record at an offset is, as far as this process knows.
+    pub fn whereabouts(&self, offset: i64) -> Whereabouts {
+        let frontier = self.account().frontier;
+        self.trail().find(offset, frontier)
+    }
+
+    /// Never locked while the account is.
+    pub(crate) fn trail(&self) -> MutexGuard<'_, Trail> {
+        self.trail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Account> {

@@ -48,8 +48,7 @@ impl Api {
         within: Duration,
     ) -> Result<T, Failure> {
         let why = |text: String| self.undetermined(what, &text);
-        let mut url = self.0.clone();
-        url.set_path(path);
+        let url = self.0.join(path).map_err(|error| why(error.to_string()))?;
         let answer = client(within)?.get(url).send().await;
         let answer = answer.map_err(|error| {
             let cause = innermost(&error.without_url());

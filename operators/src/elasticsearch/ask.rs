@@ -37,6 +37,11 @@ impl Ask {
         })
     }
 
+    /// Waits for an answer at most so long.
+    pub(crate) fn within(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
     /// The hosts, in the order of the file.
     pub(crate) fn hosts(&self) -> &[Url] {
         &self.urls

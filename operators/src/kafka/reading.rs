@@ -104,6 +104,43 @@ pub(crate) fn read_ranges(
     Ok(())
 }
 
+/// Whether a partition holds a record at an offset for whoever reads as the connection says: not where
+/// there is a marker of a transaction, an aborted record, or a gap of compaction.
+///
+/// Waits for the brokers; fails when nothing comes for `within`.
+pub(crate) fn has_record(
+    connection: &KafkaConnection,
+    partition: &TopicPartition,
+    offset: i64,
+    within: Duration,
+) -> Result<bool, Error> {
+    let (topic, number) = (&*partition.topic, partition.partition);
+    let client = reader(connection)?;
+    let mut list = TopicPartitionList::with_capacity(1);
+    list.add_partition_offset(topic, number, Offset::Offset(offset))
+        .and_then(|()| client.assign(&list))
+        .map_err(|error| failed(topic, &error))?;
+    let deadline = clock::now() + within;
+    loop {
+        match client.poll(POLL) {
+            Some(Ok(record)) => return Ok(record.offset() == offset),
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(false),
+            Some(Err(error)) if code_of(&error) == RDKafkaErrorCode::AutoOffsetReset => {
+                return Ok(false);
+            }
+            _ if clock::now() > deadline => {
+                return Err(Error::TimedOut {
+                    what: format!("reading {topic}/{number} at {offset}"),
+                    within,
+                    brokers: Some(connection.brokers.join(", ")),
+                    cause: client.context().failure(),
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
 fn reader(connection: &KafkaConnection) -> Result<BaseConsumer<Asking>, Error> {
     connection.within_reach()?;
     let mut config = connection.client_config();
@@ -197,5 +234,12 @@ mod tests {
         .expect("it is read");
         read.sort();
         assert_eq!(read.concat(), "0123456789");
+
+        let has = |partition, offset| {
+            let partition = TopicPartition::new("t", partition);
+            has_record(&connection, &partition, offset, Duration::from_secs(10)).expect("asked")
+        };
+        assert!(has(0, 0) && has(1, 4));
+        assert!(!has(0, 5) && !has(2, 0));
     }
 }

@@ -1,8 +1,11 @@
 //! What of a range is in the index: asked over the origin fields that every document carries.
 
+use std::time::Duration;
+
 use isobar_topology::OperatorError;
 use isobar_topology::spec::{Problems, Spec, parse_config};
 use reqwest::Method;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::graph::Sink;
@@ -135,9 +138,89 @@ impl Search {
         wanted: &Value,
         finding: &mut Finding,
     ) -> Result<(), OperatorError> {
+        let query = self.of_records(source, partition, wanted)?;
+        let offset = format!("{}.o", self.origin.as_deref().unwrap_or_default());
+        let mut after = Value::Null;
+        loop {
+            let mut body = json!({
+                "size": PAGE, "_source": false, "track_total_hits": false,
+                "sort": [{&offset: {"order": "asc", "unmapped_type": "long"}}, {"_index": "asc"}],
+                "query": query,
+            });
+            if !after.is_null() {
+                body["search_after"] = after;
+            }
+            let answer = self.search(&body, "hits.hits.sort").await?;
+            let Some(hits) = answer["hits"]["hits"]
+                .as_array()
+                .filter(|hits| !hits.is_empty())
+            else {
+                return Ok(());
+            };
+            for hit in hits {
+                let sort = &hit["sort"];
+                let (Some(offset), Some(index)) = (sort[0].as_i64(), sort[1].as_str()) else {
+                    return Err(OperatorError::external(format!("not understood: {hit}")));
+                };
+                finding.add(offset, index);
+            }
+            after = hits.last().map_or(Value::Null, |hit| hit["sort"].clone());
+        }
+    }
+}
+
+/// A document of a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Document {
+    /// The index that it is in.
+    pub index: String,
+    /// Its id there.
+    pub id: String,
+}
+
+impl Search {
+    /// Waits for an answer at most so long, instead of as the connection says.
+    pub fn within(mut self, timeout: Duration) -> Self {
+        self.ask = self.ask.within(timeout);
+        self
+    }
+
+    /// The documents of one record: at most 100. `source` is that of [`super::origin_of`].
+    ///
+    /// Fails when documents carry no origin, or when an answer is not whole.
+    pub async fn documents(
+        &self,
+        source: &str,
+        partition: i32,
+        offset: i64,
+    ) -> Result<Vec<Document>, OperatorError> {
+        let body = json!({
+            "size": 100, "_source": false,
+            "query": self.of_records(source, partition, &json!({"term": offset}))?,
+        });
+        let kept = "hits.hits._index,hits.hits._id";
+        let answer = self.search(&body, kept).await?;
+        let hits = answer["hits"]["hits"].as_array().into_iter().flatten();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Ok(hits
+            .map(|hit| Document {
+                index: text(&hit["_index"]),
+                id: text(&hit["_id"]),
+            })
+            .collect())
+    }
+
+    /// The query for documents of some records. `wanted` is a query over the offset, with the field's name
+    /// left out.
+    fn of_records(
+        &self,
+        source: &str,
+        partition: i32,
+        wanted: &Value,
+    ) -> Result<Value, OperatorError> {
         let field = self.origin.as_deref().ok_or_else(|| {
             OperatorError::user(
-                "documents carry no origin (`origin: off`): nothing can be verified",
+                "documents carry no origin (`origin: off`): nothing can be found or verified",
             )
         })?;
         let name = |member: &str| format!("{field}.{member}");
@@ -153,42 +236,23 @@ impl Search {
             {"term": {name("s"): source}},
             {"term": {format!("{field}.s.keyword"): source}},
         ]}});
-        let mut after = Value::Null;
-        loop {
-            let mut body = json!({
-                "size": PAGE, "_source": false, "track_total_hits": false,
-                "sort": [{name("o"): {"order": "asc", "unmapped_type": "long"}}, {"_index": "asc"}],
-                "query": {"bool": {"filter": [{"term": {name("p"): partition}}, wanted, source]}},
-            });
-            if !after.is_null() {
-                body["search_after"] = after;
-            }
-            let path = format!(
-                "{}/_search?{LENIENT}&filter_path=_shards.failed,timed_out,hits.hits.sort",
+        Ok(json!({"bool": {"filter": [{"term": {name("p"): partition}}, wanted, source]}}))
+    }
+
+    /// Searches, and refuses an answer that is not whole. `kept` are the parts of it that are wanted.
+    async fn search(&self, body: &Value, kept: &str) -> Result<Value, OperatorError> {
+        let path = format!(
+            "{}/_search?{LENIENT}&filter_path=_shards.failed,timed_out,{kept}",
+            self.pattern
+        );
+        let answer = self.ask.any(Method::POST, &path, Some(body)).await?;
+        let failed = answer["_shards"]["failed"].as_u64() != Some(0);
+        match failed || answer["timed_out"] == true {
+            true => Err(OperatorError::external(format!(
+                "a search in {} is not whole: {answer}",
                 self.pattern
-            );
-            let answer = self.ask.any(Method::POST, &path, Some(&body)).await?;
-            let failed = answer["_shards"]["failed"].as_u64() != Some(0);
-            if failed || answer["timed_out"] == true {
-                return Err(OperatorError::external(format!(
-                    "a search in {} is not whole: {answer}",
-                    self.pattern
-                )));
-            }
-            let Some(hits) = answer["hits"]["hits"]
-                .as_array()
-                .filter(|hits| !hits.is_empty())
-            else {
-                return Ok(());
-            };
-            for hit in hits {
-                let sort = &hit["sort"];
-                let (Some(offset), Some(index)) = (sort[0].as_i64(), sort[1].as_str()) else {
-                    return Err(OperatorError::external(format!("not understood: {hit}")));
-                };
-                finding.add(offset, index);
-            }
-            after = hits.last().map_or(Value::Null, |hit| hit["sort"].clone());
+            ))),
+            false => Ok(answer),
         }
     }
 }

@@ -308,7 +308,11 @@ impl SpoutTask {
     fn attempt(&self, arena: &Arc<Arena>, ticket: Ticket) -> Batch {
         let records = ticket.records.clone();
         let count = records.as_ref().map_or(arena.len(), Vec::len);
+        let retries = ticket.retries;
         let ack = self.state.completions.start(ticket, count);
+        let mut trail = arena.partition().trail();
+        trail.attempted(arena.offset(0), ack.attempt(), retries);
+        drop(trail);
         let symbols = Arc::clone(&self.symbols);
         Batch::new(Arc::clone(arena), symbols, records.as_deref(), ack)
     }

@@ -1,0 +1,442 @@
+//! From what was found to what became of the record.
+
+use isobar_operators::inquiry::{FoundLetter, Logged, Place};
+use isobar_operators::replay::Document;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::http::WhereaboutsState as State;
+
+/// Version of the JSON form.
+const VERSION: u32 = 1;
+
+/// All that was found out, or why not.
+#[derive(Debug)]
+pub(super) struct Evidence {
+    pub(super) logged: Logged,
+    pub(super) documents: Result<Vec<Document>, String>,
+    pub(super) letters: Result<Vec<FoundLetter>, String>,
+    /// Of each program that was asked.
+    pub(super) running: Vec<Result<State, String>>,
+    /// The policies by which the topology drops records.
+    pub(super) policies: Vec<String>,
+}
+
+/// What became of a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "fate", rename_all = "snake_case")]
+pub(super) enum Fate {
+    /// It has a document, or several. It may have a dead letter besides: of another branch of the
+    /// topology, or from before it was sent through again.
+    Indexed {
+        documents: Vec<Document>,
+        letters: Vec<FoundLetter>,
+    },
+    DeadLettered {
+        letters: Vec<FoundLetter>,
+    },
+    Dropped {
+        policy: String,
+    },
+    InFlight {
+        since_ms: i64,
+        bolt: Option<String>,
+        retries: u32,
+    },
+    /// Nothing came to it yet, for this reason.
+    NotRead {
+        why: String,
+    },
+    Lost {
+        why: String,
+    },
+    NoRecord {
+        why: String,
+    },
+    /// Not known, with all that there is to say.
+    Unknown {
+        why: Vec<String>,
+    },
+}
+
+impl Fate {
+    /// Judges: what was found counts before what a program says, and that before what follows from
+    /// offsets.
+    pub(super) fn of(place: &Place, evidence: &Evidence) -> Self {
+        let documents = evidence.documents.as_deref().unwrap_or_default();
+        let letters = evidence.letters.as_deref().unwrap_or_default();
+        match (documents, letters) {
+            ([], []) => {}
+            ([], letters) => {
+                return Self::DeadLettered {
+                    letters: letters.to_vec(),
+                };
+            }
+            (documents, letters) => {
+                return Self::Indexed {
+                    documents: documents.to_vec(),
+                    letters: letters.to_vec(),
+                };
+            }
+        }
+        let logged = &evidence.logged;
+        if place.offset >= logged.end {
+            let why = format!("the partition ends at {}", logged.end);
+            return Self::NoRecord { why };
+        }
+        if logged.exists == Some(false) {
+            let why =
+                "a marker of a transaction, a record of an aborted one, or a gap of compaction";
+            return Self::NoRecord {
+                why: why.to_owned(),
+            };
+        }
+        let told = evidence.running.iter().flatten();
+        let told = told.filter_map(Self::as_told);
+        told.min_by_key(|fate| matches!(fate, Self::NotRead { .. }))
+            .unwrap_or_else(|| Self::by_offsets(place, evidence))
+    }
+
+    /// What a program alone can tell.
+    fn as_told(state: &State) -> Option<Self> {
+        match state.clone() {
+            State::Dropped { policy } => Some(Self::Dropped { policy }),
+            State::InFlight {
+                since_ms,
+                bolt,
+                retries,
+            } => Some(Self::InFlight {
+                since_ms,
+                bolt,
+                retries,
+            }),
+            State::NotRead => Some(Self::NotRead {
+                why: "the running program has not come to it".to_owned(),
+            }),
+            State::Settled { .. } | State::Elsewhere => None,
+        }
+    }
+
+    fn by_offsets(place: &Place, evidence: &Evidence) -> Self {
+        let logged = &evidence.logged;
+        let is_settled = logged
+            .committed
+            .is_some_and(|committed| place.offset < committed);
+        let committed = match logged.committed {
+            Some(committed) => format!("the group has committed {committed}"),
+            None => "the group has committed nothing".to_owned(),
+        };
+        let mut told = evidence.running.iter().flatten();
+        let was_settled_here = told.any(|state| matches!(state, State::Settled { .. }));
+        if is_settled || was_settled_here {
+            let why = Self::settled_and_not_found(place, evidence, &committed);
+            return Self::Unknown { why };
+        }
+        if place.offset < logged.start {
+            let start = logged.start;
+            let why = format!("it is deleted: the log begins at {start}, and {committed}");
+            return Self::Lost { why };
+        }
+        if logged.members == 0 {
+            let why = format!("{committed}, and nobody is reading");
+            return Self::NotRead { why };
+        }
+        let mut why = vec![format!(
+            "{committed}, and a member of the group reads on: in flight there, or not read yet"
+        )];
+        why.extend(evidence.silent());
+        Self::Unknown { why }
+    }
+
+    /// What there is to say of a record that is done with and has left no trace.
+    fn settled_and_not_found(place: &Place, evidence: &Evidence, committed: &str) -> Vec<String> {
+        let mut why = vec![format!("{committed}, so it is settled")];
+        let found = match &evidence.documents {
+            Ok(_) => "the indices have no document of it".to_owned(),
+            Err(error) => format!("the indices could not be asked: {error}"),
+        };
+        why.push(found);
+        why.push(match &evidence.letters {
+            Ok(_) => "there is no dead letter of it".to_owned(),
+            Err(error) => format!("dead letters could not be read: {error}"),
+        });
+        let mut told = evidence.running.iter().flatten();
+        let was_not_dropped = told.any(|state| *state == State::Settled { certain: true });
+        match evidence.policies.as_slice() {
+            _ if was_not_dropped => why.push(
+                "the running program did not drop it: its document or letter was deleted since, or it went elsewhere than to an index".to_owned(),
+            ),
+            [] => why.push("no bolt drops records: its document or letter was deleted since, or it went elsewhere than to an index".to_owned()),
+            policies => why.push(format!(
+                "it may have been dropped, by {}: a program knows what it dropped since its start",
+                policies.join(" or ")
+            )),
+        }
+        if place.offset < evidence.logged.start {
+            why.push("the record itself is deleted".to_owned());
+        }
+        why.extend(evidence.silent());
+        why
+    }
+
+    /// The text for people.
+    pub(super) fn text(&self, place: &Place) -> String {
+        let (topic, number) = (&place.partition.topic, place.partition.partition);
+        let mut text = format!("{topic}/{number}@{}: {}\n", place.offset, self.sentence());
+        let (letters, why): (&[FoundLetter], &[String]) = match self {
+            Self::Indexed { documents, letters } => {
+                for Document { index, id } in documents {
+                    text.push_str(&format!("  {index}/_doc/{id}\n"));
+                }
+                if !letters.is_empty() {
+                    text.push_str("There is a dead letter of it, too:\n");
+                }
+                (letters, &[])
+            }
+            Self::DeadLettered { letters } => (letters, &[]),
+            Self::Unknown { why } => (&[], why),
+            _ => (&[], &[]),
+        };
+        for letter in letters {
+            let at = letter.rejected_at_ms.map(|at| format!(" at {}", time(at)));
+            text.push_str(&format!(
+                "  {}: rejected by {}{} as {}: {}\n",
+                letter.place,
+                letter.bolt,
+                at.unwrap_or_default(),
+                letter.class,
+                letter.reason
+            ));
+        }
+        for why in why {
+            text.push_str(&format!("  {why}\n"));
+        }
+        text
+    }
+
+    fn sentence(&self) -> String {
+        match self {
+            Self::Indexed { .. } => "indexed".to_owned(),
+            Self::DeadLettered { .. } => "dead-lettered".to_owned(),
+            Self::Dropped { policy } => format!("dropped by the policy {policy}"),
+            Self::InFlight {
+                since_ms,
+                bolt,
+                retries,
+            } => {
+                let at = match bolt {
+                    Some(bolt) => format!("at {bolt}"),
+                    None => "on its way to the first bolt".to_owned(),
+                };
+                let again = match retries {
+                    0 => String::new(),
+                    1 => ", sent again once".to_owned(),
+                    times => format!(", sent again {times} times"),
+                };
+                format!("in flight since {}, {at}{again}", time(*since_ms))
+            }
+            Self::NotRead { why } => format!("not read yet: {why}"),
+            Self::Lost { why } => format!("lost before it was read: {why}"),
+            Self::NoRecord { why } => format!("no record: {why}"),
+            Self::Unknown { .. } => "unknown".to_owned(),
+        }
+    }
+
+    /// The form for programs.
+    pub(super) fn json(&self, place: &Place) -> Value {
+        let mut value = json!({
+            "version": VERSION,
+            "topic": &*place.partition.topic,
+            "partition": place.partition.partition,
+            "offset": place.offset,
+        });
+        let fate = serde_json::to_value(self).unwrap_or_default();
+        if let (Some(all), Value::Object(fate)) = (value.as_object_mut(), fate) {
+            all.extend(fate);
+        }
+        value
+    }
+}
+
+impl Evidence {
+    /// Why programs said nothing.
+    fn silent(&self) -> Vec<String> {
+        let asked = self.running.iter();
+        let silent: Vec<String> = asked.filter_map(|told| told.clone().err()).collect();
+        match self.running.is_empty() {
+            true => vec!["no running program was asked: see --http".to_owned()],
+            false => silent,
+        }
+    }
+}
+
+fn time(ms: i64) -> String {
+    let time = jiff::Timestamp::from_millisecond(ms);
+    time.map_or_else(|_| format!("{ms} ms since 1970"), |time| time.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use isobar_operators::kafka::admin::TopicPartition;
+
+    use super::*;
+
+    fn place(offset: i64) -> Place {
+        Place {
+            partition: TopicPartition::new("logs", 3),
+            offset,
+        }
+    }
+
+    fn logged(
+        log: std::ops::Range<i64>,
+        committed: Option<i64>,
+        members: usize,
+        exists: Option<bool>,
+    ) -> Logged {
+        Logged {
+            start: log.start,
+            end: log.end,
+            committed,
+            members,
+            exists,
+            source: 7,
+            origin: String::new(),
+        }
+    }
+
+    /// A log from 100 to 200 of which 150 are committed, nobody reading, nothing found.
+    fn nothing() -> Evidence {
+        Evidence {
+            logged: logged(100..200, Some(150), 0, Some(true)),
+            documents: Ok(Vec::new()),
+            letters: Ok(Vec::new()),
+            running: vec![Err("localhost:1 does not answer: refused".to_owned())],
+            policies: vec!["sample.sampled".to_owned()],
+        }
+    }
+
+    fn document() -> Document {
+        Document {
+            index: "logs-1".to_owned(),
+            id: "1x".to_owned(),
+        }
+    }
+
+    fn letter() -> FoundLetter {
+        FoundLetter {
+            place: "dead/0@7".to_owned(),
+            bolt: "index".to_owned(),
+            class: "mapping".to_owned(),
+            reason: "no".to_owned(),
+            rejected_at_ms: Some(0),
+        }
+    }
+
+    #[track_caller]
+    fn check(offset: i64, evidence: &Evidence, expected: &str) {
+        let text = Fate::of(&place(offset), evidence).text(&place(offset));
+        assert!(text.contains(expected), "{text}");
+    }
+
+    #[test]
+    fn what_was_found_counts_before_all_else() {
+        let mut evidence = nothing();
+        evidence.running = vec![Ok(State::NotRead)];
+        evidence.letters = Ok(vec![letter()]);
+        check(
+            160,
+            &evidence,
+            "logs/3@160: dead-lettered\n  dead/0@7: rejected by index at 1970-01-01T00:00:00Z as mapping: no\n",
+        );
+        evidence.documents = Ok(vec![document()]);
+        check(
+            160,
+            &evidence,
+            "logs/3@160: indexed\n  logs-1/_doc/1x\nThere is a dead letter",
+        );
+        // Also where the other place could not be asked.
+        evidence.letters = Err("nobody there".to_owned());
+        check(160, &evidence, "indexed");
+    }
+
+    #[test]
+    fn a_program_tells_what_is_in_flight_dropped_or_not_read_yet() {
+        let mut evidence = nothing();
+        let in_flight = State::InFlight {
+            since_ms: 0,
+            bolt: Some("index".to_owned()),
+            retries: 2,
+        };
+        evidence.running = vec![Ok(State::NotRead), Ok(in_flight)];
+        check(
+            160,
+            &evidence,
+            "in flight since 1970-01-01T00:00:00Z, at index, sent again 2 times",
+        );
+        evidence.running = vec![Ok(State::Elsewhere), Ok(State::NotRead)];
+        check(160, &evidence, "not read yet: the running program");
+        let policy = "sample.sampled".to_owned();
+        evidence.running = vec![Ok(State::Dropped { policy })];
+        check(120, &evidence, "dropped by the policy sample.sampled");
+    }
+
+    #[test]
+    fn offsets_alone_tell_what_was_not_read_what_is_lost_and_what_never_was() {
+        let mut evidence = nothing();
+        check(
+            160,
+            &evidence,
+            "not read yet: the group has committed 150, and nobody is reading",
+        );
+        check(200, &evidence, "no record: the partition ends at 200");
+        evidence.logged = logged(100..200, Some(150), 0, Some(false));
+        check(160, &evidence, "no record: a marker");
+        evidence.logged = logged(100..200, Some(50), 0, None);
+        check(
+            99,
+            &evidence,
+            "lost before it was read: it is deleted: the log begins at 100",
+        );
+        evidence.logged = logged(100..200, None, 0, Some(true));
+        check(
+            160,
+            &evidence,
+            "the group has committed nothing, and nobody",
+        );
+    }
+
+    #[test]
+    fn what_nobody_knows_is_unknown_with_what_was_asked() {
+        let mut evidence = nothing();
+        let unknown = Fate::of(&place(120), &evidence).text(&place(120));
+        assert_eq!(
+            unknown,
+            "\
+logs/3@120: unknown
+  the group has committed 150, so it is settled
+  the indices have no document of it
+  there is no dead letter of it
+  it may have been dropped, by sample.sampled: a program knows what it dropped since its start
+  localhost:1 does not answer: refused
+"
+        );
+        evidence.documents = Err("timeout".to_owned());
+        check(120, &evidence, "the indices could not be asked: timeout");
+        evidence.running = vec![Ok(State::Settled { certain: true })];
+        check(120, &evidence, "the running program did not drop it");
+        check(160, &evidence, "unknown");
+        evidence.running.clear();
+        evidence.logged = logged(100..200, Some(150), 1, Some(true));
+        check(
+            160,
+            &evidence,
+            "in flight there, or not read yet\n  no running program was asked",
+        );
+        let json = Fate::of(&place(160), &evidence).json(&place(160));
+        assert_eq!(
+            (&json["fate"], &json["offset"]),
+            (&"unknown".into(), &160.into())
+        );
+    }
+}

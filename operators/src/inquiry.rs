@@ -1,0 +1,304 @@
+//! What can be found out from outside about one record: where its offset lies in the log, what the group
+//! has committed, which documents it has, and which dead letters.
+//!
+//! What a running program knows of it is asked by whoever knows where that runs.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use isobar_topology::OperatorError;
+use isobar_topology::spec::{Node, Spec};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::kafka::admin::TopicPartition;
+use crate::kafka::error::Error;
+use crate::kafka::has_record;
+use crate::lag::Source;
+use crate::letters::{Content, DeadLetters};
+use crate::offsets::Group;
+use crate::range::Selection;
+use crate::replay::{Document, Search, Target, origin_of, part_for};
+use crate::spouts;
+
+/// A record, named by where it lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The offset in it.
+    pub offset: i64,
+}
+
+/// What the brokers say of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logged {
+    /// The first offset of the partition that still exists.
+    pub start: i64,
+    /// The offset after the last record that can be read.
+    pub end: i64,
+    /// What the group has committed.
+    pub committed: Option<i64>,
+    /// Members of the group.
+    pub members: usize,
+    /// Whether there is a record at the offset; `None` where that is not known, as it is deleted.
+    pub exists: Option<bool>,
+    /// The hash of cluster and topic, as it stands in dead letters.
+    pub source: u64,
+    /// The same as it stands in documents.
+    pub origin: String,
+}
+
+/// A dead letter of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FoundLetter {
+    /// Where it is: partition and offset of the topic, or line of the file.
+    pub place: String,
+    /// The bolt that rejected the record.
+    pub bolt: String,
+    /// The kind of the reason.
+    pub class: String,
+    /// Why.
+    pub reason: String,
+    /// When, in ms since 1970; `None` where the letter does not say.
+    pub rejected_at_ms: Option<i64>,
+}
+
+/// Where dead letters can be looked for.
+pub enum Letters {
+    /// In a Kafka topic.
+    Topic(Box<DeadLetters>),
+    /// In a file of lines.
+    File(PathBuf),
+    /// Nowhere that can be read back, for this reason.
+    Nowhere(&'static str),
+}
+
+/// Asks the brokers about a record that a spout of `source` reads. Each question waits at most `within`.
+///
+/// Fails when the spout does not read the partition, or nobody answers.
+pub fn logged(source: &Source, place: &Place, within: Duration) -> Result<Logged, Error> {
+    let group = Group::of(source, within)?;
+    let partition = &place.partition;
+    let number = partition.partition.to_string();
+    let selection = Selection {
+        topics: vec![partition.topic.to_string()],
+        partitions: Some(number.parse().map_err(Error::Config)?),
+    };
+    let position = group.positions(&selection)?.into_iter().next();
+    let position = position.ok_or_else(|| {
+        Error::Config(format!(
+            "{}/{number} gives no answer about its offsets",
+            partition.topic
+        ))
+    })?;
+    let id = position.topic_id.as_deref();
+    let cluster = group.cluster_id()?;
+    let log = position.log;
+    let exists = match place.offset {
+        offset if offset < log.start => None,
+        offset if offset >= log.end => Some(false),
+        offset => Some(has_record(source.connection(), partition, offset, within)?),
+    };
+    Ok(Logged {
+        start: log.start,
+        end: log.end,
+        committed: position.committed.map(|committed| committed.offset),
+        members: group.state()?.members,
+        exists,
+        source: spouts::source(&cluster, &partition.topic, id.unwrap_or_default()),
+        origin: origin_of(&cluster, &partition.topic, id),
+    })
+}
+
+/// Clients for the indices that records of a spout reach. Fails with what is wrong with a connection.
+/// Each question waits at most `within`.
+pub fn searches(spec: &Spec, spout: &str, within: Duration) -> Result<Vec<Search>, OperatorError> {
+    let Ok((part, sinks, _)) = part_for(spec, spout, &Target::Missing) else {
+        // No record reaches an index.
+        return Ok(Vec::new());
+    };
+    let sinks = sinks.iter();
+    sinks
+        .map(|sink| Ok(Search::of(&part, sink)?.within(within)))
+        .collect()
+}
+
+/// The documents of a record, after a refresh so that none is overlooked. Fails when one of the indices
+/// cannot be searched: then nothing can be said of what was not found.
+pub async fn documents(
+    searches: &[Search],
+    place: &Place,
+    logged: &Logged,
+) -> Result<Vec<Document>, OperatorError> {
+    let mut found = Vec::new();
+    for search in searches {
+        search.refresh().await?;
+        let (partition, offset) = (place.partition.partition, place.offset);
+        found.extend(search.documents(&logged.origin, partition, offset).await?);
+    }
+    Ok(found)
+}
+
+impl Letters {
+    /// Those of a topology whose options are sound.
+    pub fn of(spec: &Spec) -> Self {
+        let Some(component) = &spec.dead_letter else {
+            return Self::Nowhere("the topology has no `dead_letter`");
+        };
+        match component.kind.as_str() {
+            "kafka" => match DeadLetters::of(spec) {
+                Ok(Some(letters)) => Self::Topic(Box::new(letters)),
+                _ => Self::Nowhere("dead letters go to topics that records name"),
+            },
+            "file" => match component.config.get("path").and_then(Node::text) {
+                Some(path) => Self::File(spec.directory.join(path)),
+                None => Self::Nowhere("the file of the dead letters is not known"),
+            },
+            _ => Self::Nowhere("dead letters go where they cannot be read back from"),
+        }
+    }
+
+    /// The dead letters of a record. Reads all letters; waits for brokers at most `within` without any
+    /// progress. Fails with the cause in a sentence.
+    pub fn find(
+        &self,
+        place: &Place,
+        logged: &Logged,
+        within: Duration,
+    ) -> Result<Vec<FoundLetter>, String> {
+        let mut found = Vec::new();
+        match self {
+            Self::Nowhere(why) => return Err((*why).to_owned()),
+            Self::Topic(letters) => letters
+                .read(within, |stored| {
+                    let Ok(Content::Letter(letter)) = &stored.content else {
+                        return;
+                    };
+                    let origin = &letter.origin;
+                    let is_meant = origin.topic == *place.partition.topic
+                        && origin.partition == place.partition.partition
+                        && origin.offset == place.offset
+                        && origin.source == logged.source;
+                    if is_meant {
+                        found.push(FoundLetter {
+                            place: format!(
+                                "{}/{}@{}",
+                                letters.topic(),
+                                stored.partition,
+                                stored.offset
+                            ),
+                            bolt: letter.bolt.clone(),
+                            class: letter.class.clone(),
+                            reason: letter.reason.clone(),
+                            rejected_at_ms: Some(letter.rejected_at),
+                        });
+                    }
+                })
+                .map_err(|error| error.to_string())?,
+            Self::File(path) => {
+                let unreadable =
+                    |error: std::io::Error| format!("cannot read {}: {error}", path.display());
+                let file = match std::fs::File::open(path) {
+                    Ok(file) => file,
+                    // It is made with the first letter.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                        return Ok(found);
+                    }
+                    Err(error) => return Err(unreadable(error)),
+                };
+                let mut lines = BufReader::new(file);
+                let mut line = Vec::new();
+                for number in 1_u64.. {
+                    line.clear();
+                    if lines.read_until(b'\n', &mut line).map_err(unreadable)? == 0 {
+                        break;
+                    }
+                    if let Some(mut letter) = on_line(&line, place, logged) {
+                        letter.place = format!("{}:{number}", path.display());
+                        found.push(letter);
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The letter on a line, if it is one of this record.
+fn on_line(line: &[u8], place: &Place, logged: &Logged) -> Option<FoundLetter> {
+    let letter: Value = serde_json::from_slice(line).ok()?;
+    let text = |name: &str| letter[name].as_str().unwrap_or_default().to_owned();
+    let is_meant = letter["topic"] == *place.partition.topic
+        && letter["partition"] == place.partition.partition
+        && letter["offset"] == place.offset
+        && letter["source"] == format!("{:016x}", logged.source);
+    is_meant.then(|| FoundLetter {
+        place: String::new(),
+        bolt: text("bolt"),
+        class: text("class"),
+        reason: text("reason"),
+        rejected_at_ms: text("rejected_at")
+            .parse()
+            .ok()
+            .map(jiff::Timestamp::as_millisecond),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::scratch::Scratch;
+
+    #[test]
+    fn letters_in_a_file_are_found_by_the_origin_of_their_record() {
+        let directory = Scratch::new();
+        let letter = |source: &str, offset: i64, reason: &str| {
+            json!({
+                "dead_letter": 1, "bolt": "index", "class": "mapping", "reason": reason,
+                "source": source, "topic": "logs", "partition": 1, "offset": offset,
+                "rejected_at": "1970-01-01T00:00:01Z",
+            })
+        };
+        let lines = [
+            letter("0000000000000007", 5, "another record"),
+            // A topic of that name which was deleted since.
+            letter("0000000000000006", 4, "another topic"),
+            letter("0000000000000007", 4, "this one"),
+        ];
+        let mut text = lines.map(|line| line.to_string()).join("\n");
+        text.push_str("\n{\"cut\n\n");
+        directory.replace("dead.ndjson", text);
+        let place = Place {
+            partition: TopicPartition::new("logs", 1),
+            offset: 4,
+        };
+        let logged = Logged {
+            start: 0,
+            end: 9,
+            committed: None,
+            members: 0,
+            exists: Some(true),
+            source: 7,
+            origin: String::new(),
+        };
+        let find = |name: &str| {
+            let letters = Letters::File(directory.path().join(name));
+            letters.find(&place, &logged, Duration::from_secs(1))
+        };
+        let found = find("dead.ndjson").expect("it is read");
+        let path = directory.path().join("dead.ndjson");
+        let expected = FoundLetter {
+            place: format!("{}:3", path.display()),
+            bolt: "index".to_owned(),
+            class: "mapping".to_owned(),
+            reason: "this one".to_owned(),
+            rejected_at_ms: Some(1_000),
+        };
+        assert_eq!(found, [expected]);
+        assert_eq!(find("not there yet"), Ok(Vec::new()));
+    }
+}

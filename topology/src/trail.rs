@@ -1,0 +1,264 @@
+//! Where single records of a partition are: the batches that are open and who took them last, and which
+//! records were dropped by which policy. For questions about one record; all sums are in the account.
+//!
+//! Costs one lock for each batch and nothing for a record that is not dropped. What is remembered is
+//! bounded; what was forgotten is said to be unknown.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::ack::Attempt;
+use crate::outcome::Policy;
+
+/// Runs of dropped records that a partition remembers at most, 24 bytes each: the newest ones.
+const DROPPED_MAX: usize = 16_384;
+
+/// Spans of offsets that a partition remembers to have read at most; each assignment adds one at most.
+const SPANS_MAX: usize = 256;
+
+/// Where a record is, as this process knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// This process reads the partition and has not come to the record yet.
+    NotRead,
+    /// The record's batch is open: it, or another record of that batch, is not settled.
+    InFlight {
+        /// When the batch was read, in ms since 1970.
+        since_ms: i64,
+        /// The bolt that took the batch, or a part of it, last, by its number in the graph; `None`
+        /// before the first one did.
+        bolt: Option<usize>,
+        /// How often records of the batch were sent again.
+        retries: u32,
+    },
+    /// It was left out on purpose.
+    Dropped(Policy),
+    /// It was read and settled, and is none of the dropped ones that are remembered. `certain` unless
+    /// dropped ones were forgotten that it may be among.
+    Settled {
+        /// Whether it was not dropped for sure.
+        certain: bool,
+    },
+    /// This process did not read it.
+    Elsewhere,
+}
+
+/// What a partition remembers.
+#[derive(Debug, Default)]
+pub(crate) struct Trail {
+    /// By their first offset.
+    open: BTreeMap<i64, Open>,
+    /// In the order in which they were settled.
+    dropped: VecDeque<Run>,
+    /// The offset after the last dropped record that was forgotten.
+    forgotten: i64,
+    /// What was read, one span for each assignment, from and to before these offsets.
+    spans: VecDeque<(i64, i64)>,
+    /// Of the present assignment, 0 without one.
+    ledger: u64,
+}
+
+#[derive(Debug)]
+struct Open {
+    last: i64,
+    since_ms: i64,
+    ledger: u64,
+    attempt: Attempt,
+    retries: u32,
+}
+
+/// Neighbours with one fate.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    first: i64,
+    last: i64,
+    policy: Policy,
+}
+
+impl Trail {
+    /// An assignment begins at this offset.
+    pub(crate) fn begin(&mut self, ledger: u64, start: i64) {
+        self.ledger = ledger;
+        let goes_on = self.spans.back().is_some_and(|(_, end)| *end == start);
+        if !goes_on {
+            if self.spans.len() == SPANS_MAX {
+                let _ = self.spans.pop_front();
+            }
+            self.spans.push_back((start, start));
+        }
+    }
+
+    /// A batch was read.
+    pub(crate) fn read(&mut self, ledger: u64, first: i64, last: i64, since_ms: i64) {
+        if ledger == self.ledger
+            && let Some((_, end)) = self.spans.back_mut()
+        {
+            *end = last + 1;
+        }
+        let open = Open {
+            last,
+            since_ms,
+            ledger,
+            attempt: Attempt::default(),
+            retries: 0,
+        };
+        let _ = self.open.insert(first, open);
+    }
+
+    /// A batch, or some of its records, is sent on its way, so often before.
+    pub(crate) fn attempted(&mut self, first: i64, attempt: Attempt, retries: u32) {
+        if let Some(open) = self.open.get_mut(&first) {
+            open.attempt = attempt;
+            open.retries = retries;
+        }
+    }
+
+    /// A record was left out on purpose. Records of one batch come in the order of their offsets.
+    pub(crate) fn dropped(&mut self, offset: i64, policy: Policy) {
+        if let Some(run) = self.dropped.back_mut()
+            && run.policy == policy
+            && run.last + 1 == offset
+        {
+            run.last = offset;
+            return;
+        }
+        if self.dropped.len() == DROPPED_MAX
+            && let Some(run) = self.dropped.pop_front()
+        {
+            self.forgotten = self.forgotten.max(run.last + 1);
+        }
+        self.dropped.push_back(Run {
+            first: offset,
+            last: offset,
+            policy,
+        });
+    }
+
+    /// All records of a batch are settled, or handed back.
+    pub(crate) fn closed(&mut self, ledger: u64, first: i64) {
+        if self
+            .open
+            .get(&first)
+            .is_some_and(|open| open.ledger == ledger)
+        {
+            let _ = self.open.remove(&first);
+        }
+    }
+
+    /// The assignment is over; its batches that were open were handed back.
+    pub(crate) fn end(&mut self, ledger: u64) {
+        self.open.retain(|_, open| open.ledger != ledger);
+        if self.ledger == ledger {
+            self.ledger = 0;
+        }
+    }
+
+    /// Where a record is. `frontier` is the first offset that is not settled, for what was handed back.
+    pub(crate) fn find(&self, offset: i64, frontier: Option<i64>) -> Whereabouts {
+        let dropped = self.dropped.iter().rev();
+        let mut dropped = dropped.filter(|run| (run.first..=run.last).contains(&offset));
+        if let Some(run) = dropped.next() {
+            return Whereabouts::Dropped(run.policy);
+        }
+        let open = self.open.range(..=offset).next_back();
+        if let Some((_, open)) = open.filter(|(_, open)| offset <= open.last) {
+            return Whereabouts::InFlight {
+                since_ms: open.since_ms,
+                bolt: open.attempt.bolt(),
+                retries: open.retries,
+            };
+        }
+        let is_assigned = self.ledger != 0;
+        let next = self.spans.back().map(|(_, end)| *end);
+        if is_assigned && next.is_some_and(|next| offset >= next) {
+            return Whereabouts::NotRead;
+        }
+        let was_read = self
+            .spans
+            .iter()
+            .any(|(from, to)| (*from..*to).contains(&offset));
+        // What was handed back at the end of an assignment, another one reads again.
+        let was_handed_back = !is_assigned && frontier.is_none_or(|frontier| offset >= frontier);
+        match was_read && !was_handed_back {
+            true => Whereabouts::Settled {
+                certain: offset >= self.forgotten,
+            },
+            false => Whereabouts::Elsewhere,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(number: usize) -> Policy {
+        Policy::new(number).expect("few enough")
+    }
+
+    fn in_flight(since_ms: i64) -> Whereabouts {
+        Whereabouts::InFlight {
+            since_ms,
+            bolt: None,
+            retries: 0,
+        }
+    }
+
+    #[test]
+    fn records_are_elsewhere_in_flight_settled_or_not_read_yet() {
+        let mut trail = Trail::default();
+        assert_eq!(trail.find(5, None), Whereabouts::Elsewhere);
+        trail.begin(1, 10);
+        trail.read(1, 10, 14, 1_000);
+        trail.read(1, 15, 19, 2_000);
+        let find = |trail: &Trail, offset| trail.find(offset, Some(10));
+        assert_eq!(find(&trail, 9), Whereabouts::Elsewhere);
+        assert_eq!(find(&trail, 14), in_flight(1_000));
+        assert_eq!(find(&trail, 15), in_flight(2_000));
+        assert_eq!(find(&trail, 20), Whereabouts::NotRead);
+        trail.closed(1, 15);
+        let settled = Whereabouts::Settled { certain: true };
+        assert_eq!(find(&trail, 15), settled);
+
+        // What was open goes back, and whoever reads it next knows more.
+        trail.end(1);
+        assert_eq!(find(&trail, 14), Whereabouts::Elsewhere);
+        assert_eq!(find(&trail, 20), Whereabouts::Elsewhere);
+        assert_eq!(trail.find(15, Some(20)), settled);
+
+        // Batches of the assignment before say nothing about this one.
+        trail.begin(2, 10);
+        trail.read(2, 10, 14, 3_000);
+        trail.closed(1, 10);
+        assert_eq!(find(&trail, 10), in_flight(3_000));
+    }
+
+    #[test]
+    fn dropped_records_are_known_by_policy_and_the_oldest_are_forgotten_aloud() {
+        let mut trail = Trail::default();
+        trail.begin(1, 0);
+        let all = 4 * DROPPED_MAX as i64;
+        trail.read(1, 0, all, 1_000);
+        for offset in 0..all {
+            if offset % 4 < 2 {
+                trail.dropped(offset, policy((offset % 4 / 2) as usize));
+            }
+        }
+        trail.closed(1, 0);
+        assert_eq!(trail.dropped.len(), DROPPED_MAX, "neighbours are one run");
+        assert_eq!(trail.find(4, None), Whereabouts::Dropped(policy(0)));
+        assert_eq!(
+            trail.find(6, Some(all)),
+            Whereabouts::Settled { certain: true }
+        );
+        trail.dropped(all, policy(1));
+        assert_eq!(trail.find(all, None), Whereabouts::Dropped(policy(1)));
+        assert_eq!(
+            trail.find(1, Some(all)),
+            Whereabouts::Settled { certain: false }
+        );
+        assert_eq!(
+            trail.find(2, Some(all)),
+            Whereabouts::Settled { certain: true }
+        );
+    }
+}
