@@ -56,12 +56,23 @@ pub struct Bounds {
     pub queue_bytes: usize,
     /// Attempts before a record is rejected, where the failures are its own fault.
     pub max_attempts: u32,
+    /// How much of what is read may be dead-lettered; null for all of it.
+    pub reject_limit: Option<RejectBound>,
     /// First wait before a retry.
     pub retry_initial_ms: u64,
     /// Longest wait before a retry.
     pub retry_max_ms: u64,
     /// How long a stop waits for what is in flight.
     pub drain_timeout_ms: u64,
+}
+
+/// How much of what is read may be dead-lettered.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct RejectBound {
+    /// The part of the records that were read, from 0 to 1.
+    pub ratio: f64,
+    /// Within this time.
+    pub over_ms: u64,
 }
 
 /// What bounds a spout.
@@ -185,6 +196,10 @@ impl Bounds {
             queue_batches: graph.queue_batches,
             queue_bytes: graph.queue_bytes,
             max_attempts: graph.retry.attempts_max,
+            reject_limit: graph.reject_limit.map(|limit| RejectBound {
+                ratio: limit.ratio,
+                over_ms: millis(limit.over),
+            }),
             retry_initial_ms: millis(graph.retry.initial),
             retry_max_ms: millis(graph.retry.max),
             drain_timeout_ms: millis(graph.drain_timeout),
@@ -235,6 +250,17 @@ impl Bounds {
             number(self.max_attempts),
             "where the record is at fault; an outage is waited out",
         );
+        if let Some(limit) = self.reject_limit {
+            row(
+                "dead letters",
+                "the topology",
+                format!("{}%", limit.ratio * 100.0),
+                &format!(
+                    "of the records read within {}, and 100 in any case; further ones wait",
+                    duration(limit.over_ms)
+                ),
+            );
+        }
         let retry = format!(
             "{} to {}",
             duration(self.retry_initial_ms),

@@ -127,6 +127,12 @@ impl Batch {
         self.rejections.get(row)
     }
 
+    /// How many of its records were rejected as they are at fault, and not only given up.
+    pub(crate) fn at_fault(&self) -> usize {
+        let given_up = self.rejections.iter().filter(|one| one.is_given_up);
+        self.len() - given_up.count()
+    }
+
     /// Gives up the records and keeps the duty to answer for them.
     pub fn into_ack(self) -> Ack {
         self.ack

@@ -20,6 +20,9 @@ pub struct Rejection {
     pub target: Option<Arc<str>>,
     /// The document id that was tried, where there was one.
     pub document_id: Option<String>,
+    /// Whether the record was given up though nothing is wrong with it, as somebody chose: it counts
+    /// towards no `reject_limit`, which is there for records that are at fault.
+    pub is_given_up: bool,
 }
 
 impl Rejection {
@@ -43,6 +46,7 @@ impl Rejection {
             attempts: 1,
             target: None,
             document_id: None,
+            is_given_up: false,
         }
     }
 
@@ -53,6 +57,12 @@ impl Rejection {
             Domain::External | Domain::Internal => "fault",
         };
         Self::new(class, reason)
+    }
+
+    /// Says that nothing is wrong with the record: what it was meant for took none for too long.
+    pub fn given_up(mut self) -> Self {
+        self.is_given_up = true;
+        self
     }
 
     /// Adds the index and id that were tried.

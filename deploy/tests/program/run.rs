@@ -198,6 +198,18 @@ fn a_plan_shows_nodes_edges_bounds_and_memory() {
     let done = isobar("plan", REJECTS, &["plan", "FILE"]);
     assert_eq!(done.exit, Exit::Done);
     check_file("tests/program/plan.txt", &done.output);
+    let limit = "{lanes: 1, reject_limit: {ratio: 5%, over: 1m}}";
+    let limited = REJECTS.replace("{lanes: 1}", limit);
+    let done = isobar("plan-limit", &limited, &["plan", "FILE"]);
+    let line = done
+        .output
+        .lines()
+        .find(|line| line.starts_with("dead letters"));
+    let line = line.unwrap_or_else(|| panic!("{}", done.output));
+    assert!(
+        line.contains(" 5%  of the records read within 1m, and 100"),
+        "{line}"
+    );
     let plan = isobar("plan-json", REJECTS, &["plan", "FILE", "-o", "json"]).json();
     assert_eq!((&plan["version"], &plan["lanes"]), (&json!(1), &json!(1)));
     assert_eq!(

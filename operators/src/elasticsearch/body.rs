@@ -91,7 +91,7 @@ impl Body {
                 Admission::GiveUp(reason) => {
                     let id = id_of(&self.bytes[start..]);
                     self.bytes.truncate(start);
-                    let rejection = Rejection::new("held", reason);
+                    let rejection = Rejection::new("held", reason).given_up();
                     return Err(Settled::Rejected(rejection.tried(Arc::clone(target), id)));
                 }
             }

@@ -221,7 +221,7 @@ impl Delivery {
                     let target = bulk.manifest.target_index(position);
                     let verdict = given_up.iter().find(|(given_up, _)| *given_up == target);
                     verdict.map_or(Settled::Failed, |(_, text)| {
-                        Settled::Rejected(rejection(bulk, position, "held", text))
+                        Settled::Rejected(rejection(bulk, position, "held", text).given_up())
                     })
                 }
                 _ => Settled::Failed,

@@ -128,7 +128,8 @@ impl Router {
 
     async fn send_along(&self, edge: &Edge, batch: Batch, fused: &mut impl FnMut(usize, Batch)) {
         if let Some(limit) = &edge.limit
-            && !limit.limiter.admits(batch.len(), &limit.bolt)
+            && let at_fault @ 1.. = batch.at_fault()
+            && !limit.limiter.admits(at_fault, &limit.bolt)
         {
             // It waits like any record that an outside system does not take.
             return batch.answer(Answer::Failed(Failure::External));

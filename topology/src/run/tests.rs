@@ -395,6 +395,35 @@ async fn a_bad_deploy_dead_letters_no_more_than_the_limit_and_says_so() {
     assert_eq!((account.difference(), account.delivered), (0, 0));
 }
 
+#[tokio::test(start_paused = true)]
+async fn records_that_are_only_given_up_count_towards_no_limit() {
+    let seen = Seen::default();
+    let gives_up = || {
+        FnBolt::any(|batch, out| {
+            let reject = |_: &mut crate::RecordMut<'_>| {
+                crate::Verdict::Reject(crate::Rejection::new("held", "for too long").given_up())
+            };
+            batch.judge(out, reject);
+            Ok(())
+        })
+    };
+    let bolts = vec![
+        bolt("index", rejecting_to(1), gives_up),
+        bolt("letters", vec![], sink(&seen)),
+    ];
+    let mut graph = graph(1, 1_000, 10, bolts);
+    graph.reject_limit = Some(crate::RejectLimit {
+        ratio: 0.05,
+        over: Duration::from_secs(60),
+    });
+    let local = LocalSet::new();
+    let running = start_here(graph, true, &local).expect("starts");
+    let finish = local.run_until(running.finished()).await;
+    assert_eq!(finish, Finish::Drained);
+    assert_eq!(running.account(0).dead_lettered, 10_000);
+    assert!(running.health().conditions().is_empty());
+}
+
 fn rejecting_to(letters: usize) -> Vec<Output> {
     let letters = Target {
         dead_letter: true,

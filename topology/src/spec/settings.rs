@@ -28,7 +28,7 @@ pub struct Settings {
     pub retry_max: Duration,
     /// How much of what is read within a time may be dead-lettered, such as `{ratio: 5%, over: 1m}`;
     /// 100 records within it may in any case, and a batch with more than is allowed when nothing else
-    /// did. What is above that waits, and `/readyz` says so, so that a bad deploy does not dead-letter a
+    /// did. Records that were only given up, after `on_held`, do not count. What is above that waits, and `/readyz` says so, so that a bad deploy does not dead-letter a
     /// whole stream. By default everything may.
     pub reject_limit: Option<RejectLimitSettings>,
     /// How long a stop waits for what is in flight. Default 30s.
