@@ -85,6 +85,7 @@ fn replays_are_exact_end_by_position_and_refuse_what_has_changed() {
     what_is_missing_comes_back_and_kills_leave_nothing_out(&kafka, &search, &mut steps);
     the_runbook_brings_back_a_partition(&kafka, &search, &mut steps);
     dead_letters_are_redriven_until_none_is_open(&kafka, &search, &mut steps);
+    a_data_stream_is_purged_and_written_anew(&kafka, &search, &mut steps);
     // Documents of the former topic stay in the index, and count for nothing.
     kafka.delete_topic("logs").expect("it is deleted");
     kafka.create_topic("logs", 1, &[]).expect("it is created");
@@ -360,6 +361,74 @@ fn dead_letters_are_redriven_until_none_is_open(kafka: &Kafka, search: &Search, 
         (&0.into(), &2.into())
     );
     steps.done("redrive what cannot be repaired");
+}
+
+/// Goes on with the records of the redrive, the last two of which are no JSON.
+fn a_data_stream_is_purged_and_written_anew(kafka: &Kafka, search: &Search, steps: &mut Steps) {
+    let client = search.client();
+    let template = serde_json::json!({"index_patterns": ["replayed"], "data_stream": {}});
+    let _ = client
+        .json("PUT", "/_index_template/replayed", Some(&template))
+        .expect("it is there");
+    let live = topology("purged", "")
+        .replace("topics: [logs]", "topics: [rejects]")
+        .replace(
+            "index: \"logs-{{ event_time.format('%Y.%m.%d') }}\"",
+            "data_stream: replayed",
+        )
+        .replace(
+            "fields: {",
+            "fields: {\"@timestamp\": \"{{ doc.timestamp }}\", ",
+        );
+    let setup = Setup::new(&live).expect("a directory");
+    let setup = setup
+        .environment("KAFKA", kafka.brokers())
+        .environment("ES", &search.url());
+    assert_eq!(catch_up(&setup, &[]).total().delivered, REJECTS);
+    // From now on the same ids would be stored once more.
+    let _ = client
+        .json("POST", "/replayed/_rollover", None)
+        .expect("it is rolled over");
+    let mended = live.replace("env: test", "env: mended");
+    std::fs::write(setup.topology(), mended).expect("written");
+
+    let command = |target| {
+        let range = ["--from", "earliest", "--to", "now", "--partitions", "0"];
+        let rest = ["--target", target, "--out", "purge.json"];
+        let command = [&["replay", "plan"][..], &range, &rest].concat();
+        setup.finish(&command, LIMIT).expect("it ends")
+    };
+    refused(
+        &command("overwrite"),
+        "delete the documents first with purge",
+    );
+    let planned = command("purge");
+    assert_eq!(planned.status.code(), Some(0), "{}", planned.stderr);
+    assert!(
+        planned.stdout.contains("deleted first"),
+        "{}",
+        planned.stdout
+    );
+    let ran = run(&setup, &["purge.json", "--yes", "-o", "json"]);
+    assert!(
+        ran.stderr
+            .contains("5,000 documents of the range are deleted"),
+        "{}",
+        ran.stderr
+    );
+    let ran = json_of(&ran);
+    assert_eq!(ran["run"]["accounting"]["total"]["delivered"], REJECTS / 2);
+    assert_eq!(ran["verification"]["verdict"], "exact", "{ran}");
+    client.refresh("replayed").expect("it refreshes");
+    assert_eq!(client.count("replayed").expect("it counts"), REJECTS);
+    let mended = |partition: i32| {
+        let query = serde_json::json!({"bool": {"filter": [
+            {"term": {"env.keyword": "mended"}}, {"term": {"_isobar.p": partition}},
+        ]}});
+        client.count_where("replayed", &query).expect("it counts")
+    };
+    assert_eq!((mended(0), mended(1)), (REJECTS / 2, 0));
+    steps.done("purge a partition of a data stream");
 }
 
 fn ranges_end_by_position_and_plans_refuse_what_has_changed(

@@ -55,6 +55,7 @@ Examples:
 Targets:
   missing      stores what is not there; changes nothing that is
   overwrite    writes every document anew: for a bug that was fixed
+  purge        deletes the documents of the range, then writes them anew
   index=NAME   writes into another index: a name, or a template as in the file
 
 Ranges are half-open: the first offset is in them, the last is not. They are fixed when the plan is \
@@ -79,7 +80,7 @@ struct PlanArgs {
     #[arg(long, value_name = "PLACE")]
     to: Place,
 
-    /// What becomes of documents that are there: missing, overwrite, or index=NAME.
+    /// What becomes of documents that are there: missing, overwrite, purge, or index=NAME.
     #[arg(long, value_name = "TARGET")]
     target: Target,
 

@@ -55,10 +55,20 @@ impl Ask {
         path: &str,
         body: Option<&Value>,
     ) -> Result<(u16, Bytes), String> {
+        let body = body.map(Value::to_string).unwrap_or_default();
+        self.send(host, method, path, body.into()).await
+    }
+
+    async fn send(
+        &self,
+        host: &Url,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(u16, Bytes), String> {
         let url = host
             .join(path)
             .map_err(|error| format!("{path}: {error}"))?;
-        let body = body.map(Value::to_string).unwrap_or_default();
         let request = self
             .http
             .request(method, url)
@@ -78,10 +88,22 @@ impl Ask {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, OperatorError> {
+        let body = body.map(Value::to_string).unwrap_or_default();
+        self.lines(method, path, body).await
+    }
+
+    /// The same, of a body that is no single JSON value, such as the lines of a small bulk request.
+    pub(crate) async fn lines(
+        &self,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> Result<Value, OperatorError> {
+        let body = Bytes::from(body);
         let mut causes = Vec::new();
         for host in &self.urls {
             let name = named(host);
-            match self.host(host, method.clone(), path, body).await {
+            match self.send(host, method.clone(), path, body.clone()).await {
                 Ok((200, answer)) => {
                     return serde_json::from_slice(&answer).map_err(|error| {
                         OperatorError::external(format!("{name}: no JSON: {error}"))

@@ -14,6 +14,9 @@ pub enum Target {
     Missing,
     /// Every document is written anew.
     Overwrite,
+    /// The documents of the range are deleted, wherever they are, and written anew: for data streams,
+    /// which take no replacements.
+    Purge,
     /// Every document is written into other indices, by this name or template.
     Index(String),
 }
@@ -25,10 +28,12 @@ impl FromStr for Target {
         match text.split_once('=') {
             None if text == "missing" => Ok(Self::Missing),
             None if text == "overwrite" => Ok(Self::Overwrite),
+            None if text == "purge" => Ok(Self::Purge),
             Some(("index", name)) if !name.is_empty() => Ok(Self::Index(name.to_owned())),
             _ => Err(format!(
                 "{text:?} is no target; write missing (stores what is not there, changes nothing), \
-                 overwrite (writes every document anew), or index=NAME (writes into another index)"
+                 overwrite (writes every document anew), purge (deletes the documents of the range, then \
+                 writes them: for data streams), or index=NAME (writes into another index)"
             )),
         }
     }
@@ -39,6 +44,7 @@ impl fmt::Display for Target {
         match self {
             Self::Missing => f.write_str("missing"),
             Self::Overwrite => f.write_str("overwrite"),
+            Self::Purge => f.write_str("purge"),
             Self::Index(name) => write!(f, "index={name}"),
         }
     }
@@ -161,8 +167,8 @@ fn aim(bolt: &mut Component, target: &Target) -> Result<Sink, String> {
     }
     if stream.is_some() && *target == Target::Overwrite {
         return Err(format!(
-            "{} writes to a data stream, which takes no replacements; replay into another index with \
-             index=NAME",
+            "{} writes to a data stream, which takes no replacements; delete the documents first with \
+             purge, or replay into another index with index=NAME",
             bolt.id
         ));
     }
@@ -173,7 +179,7 @@ fn aim(bolt: &mut Component, target: &Target) -> Result<Sink, String> {
     };
     let operation = match target {
         Target::Overwrite => "index",
-        Target::Missing | Target::Index(_) => "create",
+        Target::Missing | Target::Purge | Target::Index(_) => "create",
     };
     set(&mut bolt.config, "op", Some(operation));
     // The window was taken when it was live.
@@ -249,7 +255,7 @@ mod tests {
 
     #[test]
     fn targets_are_words_or_an_index() {
-        for text in ["missing", "overwrite", "index=logs-2"] {
+        for text in ["missing", "overwrite", "purge", "index=logs-2"] {
             assert_eq!(text.parse::<Target>().expect(text).to_string(), text);
         }
         for text in ["", "same", "index=", "index", "missing=1"] {
@@ -294,6 +300,19 @@ mod tests {
         assert_eq!(
             (sinks[0].index.as_str(), sinks[0].guarantee),
             ("logs-again", Guarantee::Exact)
+        );
+        assert!(plan(&part, &registry(), 1, Path::new(".")).is_ok());
+    }
+
+    #[test]
+    fn a_purged_data_stream_is_written_as_it_is_live() {
+        let live = spec(json!({"data_stream": "logs-app-prod"}));
+        let (part, sinks, _) = part_for(&live, "in", &Target::Purge).expect("it can be");
+        assert_eq!(sinks[0].index, "logs-app-prod");
+        let index = part.bolts[1].config.to_json();
+        assert_eq!(
+            (&index["op"], &index["data_stream"]),
+            (&"create".into(), &"logs-app-prod".into())
         );
         assert!(plan(&part, &registry(), 1, Path::new(".")).is_ok());
     }

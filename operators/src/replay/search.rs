@@ -138,33 +138,95 @@ impl Search {
         wanted: &Value,
         finding: &mut Finding,
     ) -> Result<(), OperatorError> {
-        let query = self.of_records(source, partition, wanted)?;
-        let offset = format!("{}.o", self.origin.as_deref().unwrap_or_default());
         let mut after = Value::Null;
         loop {
-            let mut body = json!({
-                "size": PAGE, "_source": false, "track_total_hits": false,
-                "sort": [{&offset: {"order": "asc", "unmapped_type": "long"}}, {"_index": "asc"}],
-                "query": query,
-            });
-            if !after.is_null() {
-                body["search_after"] = after;
-            }
-            let answer = self.search(&body, "hits.hits.sort").await?;
-            let Some(hits) = answer["hits"]["hits"]
-                .as_array()
-                .filter(|hits| !hits.is_empty())
-            else {
+            let page = self.page(source, partition, wanted, &after).await?;
+            let Some(last) = page.last() else {
                 return Ok(());
             };
-            for hit in hits {
+            after = last["sort"].clone();
+            for hit in &page {
                 let sort = &hit["sort"];
                 let (Some(offset), Some(index)) = (sort[0].as_i64(), sort[1].as_str()) else {
                     return Err(OperatorError::external(format!("not understood: {hit}")));
                 };
                 finding.add(offset, index);
             }
-            after = hits.last().map_or(Value::Null, |hit| hit["sort"].clone());
+        }
+    }
+
+    /// Deletes the documents of a partition, from one offset to before another, in whatever index they
+    /// are; of a data stream, in those behind it. Returns how many there were. Refreshes before it looks,
+    /// and looks again until there is none.
+    ///
+    /// Fails when documents carry no origin, or when one cannot be deleted; others are gone then.
+    pub async fn purge(
+        &self,
+        source: &str,
+        partition: i32,
+        (from, to): (i64, i64),
+    ) -> Result<u64, OperatorError> {
+        let range = json!({"range": {"gte": from, "lt": to}});
+        let mut deleted = 0;
+        loop {
+            self.refresh().await?;
+            let page = self.page(source, partition, &range, &Value::Null).await?;
+            if page.is_empty() {
+                return Ok(deleted);
+            }
+            let mut lines = String::new();
+            for hit in &page {
+                let action = json!({"_index": hit["_index"], "_id": hit["_id"]});
+                lines.push_str(&format!("{}\n", json!({ "delete": action })));
+            }
+            let path = "_bulk?filter_path=errors,items.*.status,items.*.error";
+            let answer = self.ask.lines(Method::POST, path, lines).await?;
+            let items = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
+            // One that somebody else has deleted meanwhile is as good.
+            let is_gone =
+                |item: &&Value| matches!(item["delete"]["status"].as_u64(), Some(200 | 404));
+            if let Some(item) = items.iter().find(|item| !is_gone(item)) {
+                return Err(OperatorError::external(format!(
+                    "a document in {} cannot be deleted: {item}",
+                    self.pattern
+                )));
+            }
+            if items.len() != page.len() {
+                return Err(OperatorError::external(format!(
+                    "{} deletions in {} were asked for and {} answered",
+                    page.len(),
+                    self.pattern,
+                    items.len()
+                )));
+            }
+            deleted += page.len() as u64;
+        }
+    }
+
+    /// The next documents of a partition, in the order of offset and index. `wanted` is a query over the
+    /// offset, with the field's name left out.
+    async fn page(
+        &self,
+        source: &str,
+        partition: i32,
+        wanted: &Value,
+        after: &Value,
+    ) -> Result<Vec<Value>, OperatorError> {
+        let query = self.of_records(source, partition, wanted)?;
+        let offset = format!("{}.o", self.origin.as_deref().unwrap_or_default());
+        let mut body = json!({
+            "size": PAGE, "_source": false, "track_total_hits": false,
+            "sort": [{offset: {"order": "asc", "unmapped_type": "long"}}, {"_index": "asc"}],
+            "query": query,
+        });
+        if !after.is_null() {
+            body["search_after"] = after.clone();
+        }
+        let kept = "hits.hits._index,hits.hits._id,hits.hits.sort";
+        let mut answer = self.search(&body, kept).await?;
+        match answer["hits"]["hits"].take() {
+            Value::Array(hits) => Ok(hits),
+            _ => Ok(Vec::new()),
         }
     }
 }
@@ -220,14 +282,12 @@ impl Search {
     ) -> Result<Value, OperatorError> {
         let field = self.origin.as_deref().ok_or_else(|| {
             OperatorError::user(
-                "documents carry no origin (`origin: off`): nothing can be found or verified",
+                "documents carry no origin (`origin: off`), so nobody can tell which records they are of",
             )
         })?;
         let name = |member: &str| format!("{field}.{member}");
+        let wanted = wanted.as_object().into_iter().flatten();
         let wanted: Value = wanted
-            .as_object()
-            .into_iter()
-            .flatten()
             .map(|(query, value)| (query.clone(), json!({name("o"): value})))
             .collect();
         // A mapping that was made by itself has text with a keyword beside it, one made on purpose may

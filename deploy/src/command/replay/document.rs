@@ -143,6 +143,11 @@ impl PlanFile {
         }
         text.push_str(&table.text());
         text.push_str(&format!("\nOffsets in all: {}\n", number(self.offsets())));
+        if self.target == "purge" {
+            text.push_str(
+                "Purge: the documents of these offsets are deleted first, and missing until they are written\n",
+            );
+        }
         for sink in &self.sinks {
             text.push_str(&format!(
                 "Indexed by {} into {}: protected against storing twice: {}; {}\n",

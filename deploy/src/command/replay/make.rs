@@ -25,7 +25,7 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
     let partitions: Vec<_> = positions.iter().map(|one| one.partition.clone()).collect();
     let mut ranges =
         range::ranges(group.admin(), &partitions, args.from, args.to).map_err(asking)?;
-    if args.target == Target::Overwrite {
+    if matches!(args.target, Target::Overwrite | Target::Purge) {
         for (range, position) in ranges.iter_mut().zip(&positions) {
             stay_behind(range, position);
         }
@@ -37,6 +37,13 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
         .build()
         .context("cannot make a runtime")?;
     for (sink, search) in part.sinks.iter().zip(&searches) {
+        if args.target == Target::Purge && search.origin().is_none() {
+            return Err(Failure::usage(format!(
+                "the documents of {} carry no origin (`origin: off`), so nobody can tell which to purge; \
+                 replay into another index with index=NAME",
+                sink.bolt
+            )));
+        }
         let indices = runtime.block_on(search.indices()).map_err(undetermined)?;
         sinks.push(PlannedSink {
             bolt: sink.bolt.clone(),

@@ -7,11 +7,12 @@ use anyhow::{Context as _, anyhow};
 use isobar_operators::kafka::admin::{Admin, TopicPartition};
 use isobar_operators::lag;
 use isobar_operators::range;
-use isobar_operators::replay::{Job, read_only};
+use isobar_operators::replay::{Job, Search, origin_of, read_only};
 use serde_json::json;
 
 use super::RunArgs;
 use super::document::{PlanFile, ReportFile, ReportedPartition, VERSION, write};
+use super::make::undetermined;
 use super::part;
 use super::verify::Verdict;
 use crate::accounting::Accounting;
@@ -33,7 +34,8 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     }
     let (file, mut part) = part::of_plan(&plan, &mut context)?;
     let admin = admin_of(&plan, &file, args)?;
-    let resumed = check_pins(&plan, &admin, args.resume)?;
+    let progress = check_pins(&plan, &admin, args.resume)?;
+    let resumed = !progress.is_empty();
     if ranges(&plan).is_empty() {
         context
             .screen
@@ -64,6 +66,13 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         .build()
         .context("cannot make the runtime of the replay")?;
     runtime.block_on(async {
+        if plan.target == "purge" {
+            let purged = purge(&plan, &progress, &searches).await?;
+            let purged = number(purged);
+            context.screen.line(&format!(
+                "isobar: {purged} documents of the range are deleted"
+            ));
+        }
         let run = to_its_end(part.plan, args.give_up_after, &context).await?;
         let report = reported(&plan, &run, resumed);
         write(&ReportFile::beside(&args.plan), &report, false)?;
@@ -113,9 +122,13 @@ fn known_ids(plan: &PlanFile) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Checks that the cluster, the topics and the records are still those of the plan. Returns whether an
-/// earlier run of it has got anywhere.
-fn check_pins(plan: &PlanFile, admin: &Admin, resume: bool) -> Result<bool, Failure> {
+/// Checks that the cluster, the topics and the records are still those of the plan. Returns how far an
+/// earlier run of it has got.
+fn check_pins(
+    plan: &PlanFile,
+    admin: &Admin,
+    resume: bool,
+) -> Result<BTreeMap<TopicPartition, i64>, Failure> {
     let refuse = |why: String| {
         Err(Failure::new(
             Exit::Failed,
@@ -167,7 +180,37 @@ fn check_pins(plan: &PlanFile, admin: &Admin, resume: bool) -> Result<bool, Fail
             ));
         }
     }
-    Ok(!commits.is_empty())
+    Ok(commits)
+}
+
+/// Deletes the documents of what is to be read. What an earlier run has settled stays.
+async fn purge(
+    plan: &PlanFile,
+    progress: &BTreeMap<TopicPartition, i64>,
+    searches: &[Search],
+) -> Result<u64, Failure> {
+    let mut purged = 0;
+    for ((partition, (from, to)), search) in ranges(plan)
+        .iter()
+        .flat_map(|range| searches.iter().map(move |search| (range, search)))
+    {
+        let id = plan
+            .topics
+            .get(&*partition.topic)
+            .and_then(Option::as_deref);
+        let source = origin_of(&plan.cluster_id, &partition.topic, id);
+        let from = *progress.get(partition).unwrap_or(from);
+        let deleted = search
+            .purge(&source, partition.partition, (from, *to))
+            .await;
+        purged += deleted.map_err(|error| {
+            let Failure { exit, error } = undetermined(error);
+            let said = "documents of the range are deleted, not all of them, and nothing is written yet; \
+                        run the plan again";
+            Failure::new(exit, error.context(said))
+        })?;
+    }
+    Ok(purged)
 }
 
 /// The report to keep: complete when each partition was settled up to its end.
