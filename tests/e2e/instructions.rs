@@ -1,6 +1,6 @@
 //! What the path of a record costs in instructions, which no other load on the machine changes: the
 //! program under Valgrind's callgrind, over made-up records, against the stand-in bulk server. A
-//! figure more than three percent above `tests/bench/instructions.json` fails. Where more work is
+//! figure more than five percent above `tests/bench/instructions.json` fails. Where more work is
 //! meant, or less was reached, move the figures there and say why in the commit:
 //! `ISOBAR_BASELINE=move tests/run e2e instructions`.
 
@@ -16,8 +16,9 @@ use testkit::services::setting;
 
 use crate::support::Steps;
 
-/// Runs of one program differ by half a percent; rustc is pinned.
-const TOLERANCE: f64 = 0.03;
+/// Runs of one program differ by half a percent. Code elsewhere moves the figures by up to three, as the
+/// compiler inlines otherwise; its version is pinned.
+const TOLERANCE: f64 = 0.05;
 
 /// What the process takes to start is in both counts, and falls out of the difference.
 const FEW: u64 = 20_000;
