@@ -74,12 +74,17 @@ fn latency(stage: &mut Stage) -> Result<Measured> {
     );
     let topic = empty_topic(stage, "latency")?;
     let isobar = started(stage, &topology, &topic, &server.url())?;
+    // The broker compiles its code while it is first used.
+    let warm = RATE * 10;
+    stage.kafka.produce(&topic, paced(RATE, warm))?;
+    settled(&isobar, warm)?;
+    let _ = server.client().json("DELETE", "/_ages", None)?;
     let before = isobar.process().cpu_time()?;
     let began = wait::now();
     let records = RATE * 10;
     stage.kafka.produce(&topic, paced(RATE, records))?;
     let wall = began.elapsed();
-    settled(&isobar, records)?;
+    settled(&isobar, warm + records)?;
     let cpu = isobar.process().cpu_time()? - before;
     let ages = server.client().json("GET", "/_ages", None)?;
     ensure!(ages["documents"] == records, "{ages}");

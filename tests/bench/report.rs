@@ -118,6 +118,7 @@ pub fn save(json: &Value, directory: &Path) -> Result<std::path::PathBuf> {
     let name = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
     let path = directory.join(format!("{}-{}.json", name("date"), name("revision")));
     let text = format!("{}\n", serde_json::to_string_pretty(json)?);
+    std::fs::create_dir_all(directory)?;
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
 }

@@ -42,7 +42,7 @@ pub struct Options {
     /// How long every bulk request waits for its answer once all is stored.
     pub delay: Duration,
     /// Counts how old documents are when they are stored, by the record's timestamp in their origin, for
-    /// `GET /_ages`.
+    /// `GET /_ages`; `DELETE /_ages` begins anew.
     pub count_ages: bool,
 }
 

@@ -71,6 +71,10 @@ pub(super) fn answer(
     match (method, path) {
         ("GET" | "HEAD", "") => Answer::json(200, &identity()),
         ("GET", "_ages") => Answer::json(200, &shared.lock().store.ages()),
+        ("DELETE", "_ages") => {
+            shared.lock().store.forget_ages();
+            Answer::json(200, &json!({"acknowledged": true}))
+        }
         ("GET", "_stats") => Answer::json(200, &shared.lock().store.statistics().to_json()),
         ("GET", _) if path.starts_with("_cluster/health") => Answer::json(200, &health()),
         ("GET", _) if path.starts_with("_nodes") => Answer::json(200, &nodes(shared.body_max)),

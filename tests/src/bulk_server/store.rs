@@ -95,6 +95,11 @@ impl Store {
         self.ages.as_ref().map_or(Value::Null, Ages::to_json)
     }
 
+    /// Counts ages anew.
+    pub(super) fn forget_ages(&mut self) {
+        self.ages = self.ages.take().map(|_| Ages::default());
+    }
+
     /// Whether an index has held a document.
     pub(super) fn has_index(&self, name: &str) -> bool {
         self.indices
