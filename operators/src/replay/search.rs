@@ -168,15 +168,26 @@ impl Search {
     ) -> Result<u64, OperatorError> {
         let range = json!({"range": {"gte": from, "lt": to}});
         let mut deleted = 0;
+        let mut any_deleted = true;
         loop {
             self.refresh().await?;
             let page = self.page(source, partition, &range, &Value::Null).await?;
             if page.is_empty() {
                 return Ok(deleted);
             }
+            if !any_deleted {
+                return Err(OperatorError::external(format!(
+                    "documents in {} are found and cannot be deleted: {}",
+                    self.pattern, page[0]
+                )));
+            }
             let mut lines = String::new();
             for hit in &page {
-                let action = json!({"_index": hit["_index"], "_id": hit["_id"]});
+                let mut action = json!({"_index": hit["_index"], "_id": hit["_id"]});
+                // It decides about the shard.
+                if let Some(routing) = hit.get("_routing") {
+                    action["routing"] = routing.clone();
+                }
                 lines.push_str(&format!("{}\n", json!({ "delete": action })));
             }
             let path = "_bulk?filter_path=errors,items.*.status,items.*.error";
@@ -199,6 +210,8 @@ impl Search {
                     items.len()
                 )));
             }
+            // What all others have deleted meanwhile is not found again.
+            any_deleted = items.iter().any(|item| item["delete"]["status"] == 200);
             deleted += page.len() as u64;
         }
     }
@@ -222,7 +235,7 @@ impl Search {
         if !after.is_null() {
             body["search_after"] = after.clone();
         }
-        let kept = "hits.hits._index,hits.hits._id,hits.hits.sort";
+        let kept = "hits.hits._index,hits.hits._id,hits.hits._routing,hits.hits.sort";
         let mut answer = self.search(&body, kept).await?;
         match answer["hits"]["hits"].take() {
             Value::Array(hits) => Ok(hits),
