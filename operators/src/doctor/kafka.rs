@@ -129,18 +129,18 @@ pub(super) struct Spout {
     group: String,
     /// Topics as the file has them: names, or patterns.
     wanted: Vec<String>,
-    /// Its partitions.
-    partitions: Vec<TopicPartition>,
-    /// Topics that are not there.
-    missing: Vec<String>,
+    /// Its partitions, and topics that are not there.
+    found: Answer<(Vec<TopicPartition>, Vec<String>)>,
     lag: Answer<Vec<Row>>,
     /// Who reads what in its group, by client id and host.
     owners: Answer<BTreeMap<TopicPartition, String>>,
 }
 
 impl Spout {
+    /// None where that is not known.
     fn topics(&self) -> BTreeSet<&str> {
-        self.partitions.iter().map(|one| &*one.topic).collect()
+        let partitions = self.found.iter().flat_map(|(partitions, _)| partitions);
+        partitions.map(|one| &*one.topic).collect()
     }
 }
 
@@ -213,9 +213,11 @@ fn spout(
     within: Duration,
     away: Option<&Failed>,
 ) -> Spout {
-    let (partitions, missing) = match away {
-        None => admin.partitions(&source.topics).unwrap_or_default(),
-        Some(_) => Default::default(),
+    let found = match away {
+        None => admin
+            .partitions(&source.topics)
+            .map_err(|error| failed(&error)),
+        Some(away) => Err(away.clone()),
     };
     let unasked = || Failed::Other("not asked at a start".to_owned());
     let (lag, owners) = match (away, depth) {
@@ -235,8 +237,7 @@ fn spout(
         id: source.spout.clone(),
         group: source.group.clone(),
         wanted: source.topics.clone(),
-        partitions,
-        missing,
+        found,
         lag,
         owners,
     }

@@ -145,11 +145,12 @@ fn topics(facts: &Facts) -> Verdict {
     let _ = known(&facts.layout)?;
     let mut found = Vec::new();
     for spout in &facts.spouts {
-        for missing in &spout.missing {
+        let (partitions, missing) = known(&spout.found)?;
+        for missing in missing {
             found.push((Status::Error, format!("{}: {missing}", spout.id)));
         }
         let of_patterns = spout.wanted.iter().any(|topic| topic.starts_with('^'));
-        if spout.partitions.is_empty() && of_patterns {
+        if partitions.is_empty() && of_patterns {
             let text = format!("{}: no topic matches {}", spout.id, spout.wanted.join(", "));
             found.push((Status::Warning, text));
         }
@@ -256,14 +257,15 @@ fn replication(facts: &Facts) -> Verdict {
 
 fn partitions(facts: &Facts) -> Verdict {
     let _ = known(&facts.layout)?;
-    let found = facts.spouts.iter().filter_map(|spout| {
-        let (partitions, lanes) = (spout.partitions.len(), facts.lanes);
-        (partitions > 0 && partitions < lanes).then(|| {
+    let mut found = Vec::new();
+    for spout in &facts.spouts {
+        let (partitions, lanes) = (known(&spout.found)?.0.len(), facts.lanes);
+        if partitions > 0 && partitions < lanes {
             let text = format!("{}: {partitions} partitions for {lanes} lanes", spout.id);
-            (Status::Info, text)
-        })
-    });
-    or_fine(found.collect(), "there are enough for all lanes")
+            found.push((Status::Info, text));
+        }
+    }
+    or_fine(found, "there are enough for all lanes")
 }
 
 fn retention(facts: &Facts) -> Verdict {
@@ -441,6 +443,10 @@ fn each_topic(
     judge: impl FnMut(&LayoutTopic) -> Option<Said>,
 ) -> Result<Vec<Said>, Missing> {
     let topics = known(&facts.layout)?.topics.iter();
+    // The layout has the topics that were found: it says nothing of others.
+    for spout in &facts.spouts {
+        let _ = known(&spout.found)?;
+    }
     Ok(topics
         .filter(|topic| topic.error.is_none())
         .filter_map(judge)

@@ -55,8 +55,7 @@ fn healthy() -> Facts {
             id: "in".to_owned(),
             group: "g".to_owned(),
             wanted: vec!["logs".to_owned()],
-            partitions: partitions.to_vec(),
-            missing: Vec::new(),
+            found: Ok((partitions.to_vec(), Vec::new())),
             lag: Ok(vec![row(0), row(1)]),
             owners: Ok(partitions
                 .map(|one| (one, "isobar/10.0.0.1".to_owned()))
@@ -143,12 +142,12 @@ fn brokers_and_topics_that_are_not_there_are_errors() {
     let away = |facts: &mut Facts| facts.layout = Err(Failed::Other("no answer".to_owned()));
     finds("kafka.brokers", away, Status::Error, "no answer");
     let missing = |facts: &mut Facts| {
-        facts.spouts[0].missing = vec!["topic logs: unknown".to_owned()];
+        facts.spouts[0].found = Ok((Vec::new(), vec!["topic logs: unknown".to_owned()]));
     };
     finds("kafka.topics", missing, Status::Error, "in: topic logs");
     let pattern = |facts: &mut Facts| {
         facts.spouts[0].wanted = vec!["^x".to_owned()];
-        facts.spouts[0].partitions.clear();
+        facts.spouts[0].found = Ok((Vec::new(), Vec::new()));
     };
     finds(
         "kafka.topics",
@@ -275,4 +274,14 @@ fn dead_letters_fit_their_topic_and_stay_there() {
         Status::Warning,
         "replace each other",
     );
+}
+
+#[test]
+fn topics_that_could_not_be_asked_for_are_not_called_good() {
+    let mut facts = healthy();
+    facts.spouts[0].found = Err(Failed::Other("no answer".to_owned()));
+    for id in ["kafka.topics", "kafka.partitions", "kafka.leaders"] {
+        let said = (check(id).judge)(&facts);
+        assert!(matches!(said, Err(Missing::Unknown(_))), "{id}: {said:?}");
+    }
 }
