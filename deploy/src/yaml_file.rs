@@ -12,8 +12,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path as FilePath, PathBuf};
 
-use isobar_topology::spec::{Node, Path, Place, Problem, Problems, Value};
+use isobar_topology::spec::{Node, Path, Place, Problem, Problems, Segment, Value};
 
+use crate::secrets::is_secret;
 use crate::substitute::{FILE_BYTES_MAX, Outside};
 use crate::yaml;
 
@@ -144,6 +145,12 @@ impl fmt::Display for Refused {
             };
             write!(f, "{line}:{column}: {problem}")?;
             let text = self.lines.get((line as usize).wrapping_sub(1));
+            // The value of a secret that stands below its key.
+            let keys = problem.path.segments().iter();
+            let of_secret = keys
+                .into_iter()
+                .any(|step| matches!(step, Segment::Key(key) if is_secret(key)));
+            let text = text.filter(|text| !of_secret || excerpt::names_secret(text));
             if let Some(shown) = text.and_then(|text| excerpt::excerpt(text, column)) {
                 write!(f, "\n{line:>5} | {}", shown.line)?;
                 if let Some(caret) = shown.caret {

@@ -187,6 +187,23 @@ t.yaml:13:28: bolts.index.auth.user: behind
 }
 
 #[test]
+fn a_secret_below_its_key_is_not_shown() {
+    let text = SOUND.replace(
+        "on_rejected: drop",
+        "auth:\n      token:\n        - hunter2",
+    );
+    let token = Path::root()
+        .key("bolts")
+        .key("index")
+        .key("auth")
+        .key("token");
+    let mut found = Problems::default();
+    found.push(Problem::new(token.index(0), "wrong"));
+    let printed = load(&text).refuse(found).to_string();
+    assert_eq!(printed, "t.yaml:15:11: bolts.index.auth.token[0]: wrong");
+}
+
+#[test]
 fn problems_come_in_the_order_of_the_file_wherever_they_were_found() {
     // What an operator finds has a path and no place.
     let mut found = Problems::default();

@@ -1,7 +1,7 @@
 //! The line of a file that a problem is about, fit to be shown: short, without control characters,
 //! without secrets.
 
-use crate::secrets::WORDS;
+use crate::secrets::{WORDS, without_credentials};
 
 /// A line and the caret below it.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,16 +17,17 @@ const WIDTH: usize = 100;
 const BEFORE: usize = 60;
 /// Makes the excerpt; `None` when nothing of the line can be shown. `column` counts characters from 1.
 pub(super) fn excerpt(line: &str, column: u32) -> Option<Excerpt> {
-    let mut characters: Vec<char> = line
-        .trim_start_matches('\u{feff}')
-        .trim_end()
-        .chars()
-        .collect();
+    let line = line.trim_start_matches('\u{feff}').trim_end();
+    let shown = without_credentials(line);
+    // Behind a user and password in a URL, columns are others than in the file.
+    let same = line.chars().zip(shown.chars());
+    let same = same.take_while(|(one, other)| one == other).count();
+    let mut has_caret = shown == line || column as usize <= same + 1;
+    let mut characters: Vec<char> = shown.chars().collect();
     let mut column = (column as usize).saturating_sub(1).min(characters.len());
-    let mut has_caret = true;
     if let Some(end) = secret_start(&characters) {
         let between = characters.get(end..column).unwrap_or_default();
-        has_caret = between.iter().all(|c| c.is_whitespace());
+        has_caret &= between.iter().all(|c| c.is_whitespace());
         characters.truncate(end);
         characters.extend(" <hidden>".chars());
         // Of the secret itself, the caret stands below what is shown for it.
@@ -51,6 +52,11 @@ pub(super) fn excerpt(line: &str, column: u32) -> Option<Excerpt> {
         line: shown.map(clean).collect(),
         caret: has_caret.then(|| format!("{}^", " ".repeat(column - start))),
     })
+}
+
+/// Whether the line has the key of a secret, so that its excerpt hides the value.
+pub(super) fn names_secret(line: &str) -> bool {
+    secret_start(&line.chars().collect::<Vec<_>>()).is_some()
 }
 
 /// Where the value of the first secret starts: behind the colon of its key.
@@ -106,6 +112,10 @@ mod tests {
             Some(("sasl: {key_Password: <hidden>", "")),
         );
         check("tokens", 1, Some(("tokens", "^")));
+        let hosts = "hosts: [\"https://u:hunter2@es:9200\", x]";
+        let hidden = "hosts: [\"https://<hidden>@es:9200\", x]";
+        check(hosts, 9, Some((hidden, "        ^")));
+        check(hosts, 37, Some((hidden, "")));
     }
 
     #[test]
