@@ -37,7 +37,9 @@ pub struct SpoutNumbers {
     pub spout: String,
     /// Records per second that it read, over the last ten seconds; null just after the start.
     pub records_per_second: Option<f64>,
-    /// Half of the records that were settled in these ten seconds took at most so long, by the bounds of the
+    /// Records that were settled in these ten seconds and have a timestamp.
+    pub settled_records: Option<u64>,
+    /// Half of them took at most so long, by the bounds of the
     /// histogram in `/metrics`; null without any, and above the last bound.
     pub half_within_seconds: Option<f64>,
     /// The same of 99 %.
@@ -111,6 +113,7 @@ impl Statistics {
             SpoutNumbers {
                 spout: node.id.to_string(),
                 records_per_second: recent.map(|recent| recent.read[spout]),
+                settled_records: recent.map(|recent| recent.latency[spout].count()),
                 half_within_seconds: recent.and_then(|recent| within(&recent.latency[spout], 0.5)),
                 most_within_seconds: recent.and_then(|recent| within(&recent.latency[spout], 0.99)),
                 in_flight_records: records,

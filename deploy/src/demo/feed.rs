@@ -82,12 +82,14 @@ impl Feed {
             timestamp: Some(record.timestamp),
             ..OutRecord::default()
         });
+        // Counted before: they can be stored before they are acknowledged.
+        let _ = demo.input.written.fetch_add(count as u64, Ordering::AcqRel);
         let failures = self.producer.send(records).await.await;
         if let Some((_, error)) = failures.first() {
             tracing::warn!(%error, records = failures.len(), "Made-up records were not written");
         }
-        let written = (count - failures.len()) as u64;
-        let _ = demo.input.written.fetch_add(written, Ordering::AcqRel);
+        let failed = failures.len() as u64;
+        let _ = demo.input.written.fetch_sub(failed, Ordering::AcqRel);
         let garbage = self.generator.garbage() - garbage;
         let _ = demo.input.garbage.fetch_add(garbage, Ordering::AcqRel);
     }

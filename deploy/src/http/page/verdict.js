@@ -25,6 +25,7 @@ function judge({ statistics, accounting, diagnostics }) {
   const behind = sum(statistics.lag, (one) => one.lag);
   const oldest = longest(statistics.lag, (one) => one.oldest_age_seconds);
   if (behind === 0) return ["ok", "It keeps up", "All records are settled."];
+  if (oldest == null) return ["ok", "It keeps up", `${number(behind)} records are on their way.`];
   if (oldest < 1) return ["ok", "It keeps up", "Records are settled within a second."];
   return ["ok", "It keeps up", `${number(behind)} records are on their way, the oldest for ${time(oldest)}.`];
 }
@@ -61,11 +62,14 @@ function tiles({ statistics, accounting, diagnostics }) {
   const oldest = lag.reduce((worst, one) => (one.oldest_age_seconds > (worst?.oldest_age_seconds ?? -1) ? one : worst), null);
   const ages = longest(lag, (one) => one.oldest_age_seconds);
   const bound = diagnostics.plan.memory.total;
-  const most = longest(spouts.filter((one) => one.most_within_seconds != null), (one) => one.most_within_seconds);
+  // Without a figure, what was settled took longer than the histogram reaches.
+  const settling = spouts.filter((one) => one.settled_records > 0);
+  const most = longest(settling, (one) => one.most_within_seconds);
+  const settledWithin = settling.length === 0 ? "–" : most == null ? "> 1 d" : `≤ ${time(most)}`;
   const shown = [
     ["Read", `${rate(sum(spouts, (one) => one.records_per_second))} /s`, `${number(accounting.total.read)} since the start`],
     ["In flight", number(sum(spouts, (one) => one.in_flight_records)), `of ${number(sum(spouts, (one) => one.in_flight_records_max))} at most`],
-    ["End to end", most == null ? "–" : `≤ ${time(most)}`, most == null ? "nothing settled just now" : "99 % of the last 10 s"],
+    ["End to end", settledWithin, settling.length === 0 ? "nothing settled just now" : "99 % of the last 10 s"],
     ["Memory", bytes(process.resident_bytes), `of ${bytes(bound)} at most`],
     ["Bottleneck", bottleneck?.bolt ?? "none", bottleneck?.reason ?? "nothing holds records up"],
   ];
