@@ -1,5 +1,6 @@
 //! What commands print: results to standard output, as tables for people or JSON for programs.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,9 +33,10 @@ impl Output {
         Self(Arc::new(Mutex::new(writer)))
     }
 
-    /// Writes a text. That nobody reads any more (`isobar operators | head`) is no failure.
+    /// Writes a text, [`printable`]. That nobody reads any more (`isobar operators | head`) is no
+    /// failure.
     pub fn text(&self, text: &str) -> anyhow::Result<()> {
-        self.write(text.as_bytes()).map(|_| ())
+        self.write(printable(text).as_bytes()).map(|_| ())
     }
 
     /// Writes a text and ends the line.
@@ -44,8 +46,10 @@ impl Output {
 
     /// Writes a value as indented JSON.
     pub fn json(&self, value: &impl Serialize) -> anyhow::Result<()> {
-        let text = serde_json::to_string_pretty(value).context("cannot write JSON")?;
-        self.line(&text)
+        let mut text = serde_json::to_string_pretty(value).context("cannot write JSON")?;
+        text.push('\n');
+        // As it is: JSON escapes what a terminal would obey, but for U+0080 to U+009F, which are data.
+        self.write(text.as_bytes()).map(|_| ())
     }
 
     /// Writes bytes; `false` when nobody reads any more.
@@ -56,6 +60,16 @@ impl Output {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
             Err(error) => Err(error).context("cannot write to standard output"),
         }
+    }
+}
+
+/// A text that a terminal only shows: parts of it may be of records, and so of anybody, and control
+/// characters could rewrite the screen. Only ends of lines and tabs stay.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    match text.contains(obeyed) {
+        true => text.replace(obeyed, "\u{fffd}").into(),
+        false => text.into(),
     }
 }
 
@@ -175,6 +189,14 @@ mod tests {
         table.row(["logs".to_owned(), "1,000".to_owned()]);
         table.row(["a".to_owned(), "5".to_owned()]);
         assert_eq!(table.text(), "SPOUT   READ\nlogs   1,000\na          5\n");
+    }
+
+    #[test]
+    fn a_terminal_is_not_told_what_to_do() {
+        assert_eq!(
+            printable("a\u{1b}]52;c;eA==\u{7}\tb\u{9b}2J\r\n"),
+            "a\u{fffd}]52;c;eA==\u{fffd}\tb\u{fffd}2J\u{fffd}\n"
+        );
     }
 
     #[test]

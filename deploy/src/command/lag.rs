@@ -183,7 +183,7 @@ async fn watch(args: &LagArgs, context: &Context<'_>, asked: Asked, interval: Du
             document = turn => document,
         };
         if clears {
-            context.output.text("\x1b[2J\x1b[H")?;
+            let _ = context.output.write(b"\x1b[2J\x1b[H")?;
         }
         exit = match document {
             Ok(document) => match answer(args, context, &document, true).await {

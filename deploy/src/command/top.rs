@@ -11,6 +11,7 @@ use super::Context;
 use super::api::Api;
 use super::signals::Signals;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::output::printable;
 use crate::top::Seen;
 
 /// What `top` takes.
@@ -73,7 +74,7 @@ async fn watch(args: &TopArgs, context: &Context<'_>) -> Outcome {
     let redraws = std::io::stdout().is_terminal();
     let mut last = None;
     if redraws {
-        context.output.text(CLEAR)?;
+        let _ = context.output.write(CLEAR.as_bytes())?;
     }
     loop {
         let turn = async {
@@ -91,12 +92,13 @@ async fn watch(args: &TopArgs, context: &Context<'_>) -> Outcome {
             (Err(failure), Some(last)) => format!("{:#}; asking again\n\n{last}", failure.error),
             (Err(failure), None) => format!("{:#}; asking again\n", failure.error),
         };
+        let text = printable(&text);
         let drawn = match redraws {
             // Not cleared before: that flickers.
             true => format!("{HOME}{}{REST_OF_SCREEN}", text.replace('\n', REST_OF_LINE)),
             false => format!("{text}\n"),
         };
-        context.output.text(&drawn)?;
+        let _ = context.output.write(drawn.as_bytes())?;
     }
 }
 

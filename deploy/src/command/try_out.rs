@@ -20,7 +20,7 @@ use super::Context;
 use super::source::{SelectionArgs, asking, choose};
 use crate::cli::FileArgs;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::Output;
+use crate::output::{Output, printable};
 use crate::rehearsal::{Stage, Told};
 use crate::topology_file::TopologyFile;
 
@@ -218,8 +218,8 @@ impl Trial<'_> {
         let told = self.stage.run(spout, record, None)?;
         self.counts.add(&told);
         let text = match self.form {
-            Form::Diff => text::diff(record, &told),
-            Form::Table => text::rows(record, &told),
+            Form::Diff => printable(&text::diff(record, &told)).into_owned(),
+            Form::Table => printable(&text::rows(record, &told)).into_owned(),
             Form::Json => format!("{}\n", json(record, &told)?),
         };
         Ok(self.output.write(text.as_bytes())?)
