@@ -38,6 +38,8 @@ pub struct Logged {
     pub start: i64,
     /// The offset after the last record that can be read.
     pub end: i64,
+    /// The offset after the last record, open transactions included.
+    pub high: i64,
     /// What the group has committed.
     pub committed: Option<i64>,
     /// Members of the group.
@@ -104,6 +106,7 @@ pub fn logged(source: &Source, place: &Place, within: Duration) -> Result<Logged
     Ok(Logged {
         start: log.start,
         end: log.end,
+        high: log.high,
         committed: position.committed.map(|committed| committed.offset),
         members: group.state()?.members,
         exists,
@@ -279,6 +282,7 @@ mod tests {
         let logged = Logged {
             start: 0,
             end: 9,
+            high: 9,
             committed: None,
             members: 0,
             exists: Some(true),

@@ -64,9 +64,9 @@ What can have become of it:
   dropped        it was left out by a policy, which is named
   in_flight      a bolt has it; which, and since when
   not_read       nothing came to it yet
-  lost           it was deleted at the broker before it was read
+  lost           it was deleted at the broker, and nothing came of it
   no_record      there is none at this offset: a transaction's marker, or a gap
-  unknown        none of them knows; what was asked is said
+  unknown        nobody who was asked knows; what they said is shown
 
 The exit code is 4 where it is unknown. Letters in a topic are all read, once.";
 

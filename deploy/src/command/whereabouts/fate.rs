@@ -47,6 +47,7 @@ pub(super) enum Fate {
     NotRead {
         why: String,
     },
+    /// It was deleted at the broker, and nothing came of it.
     Lost {
         why: String,
     },
@@ -80,9 +81,16 @@ impl Fate {
             }
         }
         let logged = &evidence.logged;
-        if place.offset >= logged.end {
-            let why = format!("the partition ends at {}", logged.end);
+        if place.offset >= logged.high {
+            let why = format!("the partition ends at {}", logged.high);
             return Self::NoRecord { why };
+        }
+        if place.offset >= logged.end {
+            let end = logged.end;
+            let why = format!(
+                "a transaction is open, and nothing from {end} on can be read before it ends"
+            );
+            return Self::NotRead { why };
         }
         if logged.exists == Some(false) {
             let why =
@@ -91,9 +99,12 @@ impl Fate {
                 why: why.to_owned(),
             };
         }
+        let is_deleted = place.offset < logged.start;
         let told = evidence.running.iter().flatten();
         let told = told.filter_map(Self::as_told);
-        told.min_by_key(|fate| matches!(fate, Self::NotRead { .. }))
+        // What is deleted may have been fetched before, but need not.
+        told.filter(|fate| !is_deleted || !matches!(fate, Self::NotRead { .. }))
+            .min_by_key(|fate| matches!(fate, Self::NotRead { .. }))
             .unwrap_or_else(|| Self::by_offsets(place, evidence))
     }
 
@@ -119,23 +130,24 @@ impl Fate {
 
     fn by_offsets(place: &Place, evidence: &Evidence) -> Self {
         let logged = &evidence.logged;
-        let is_settled = logged
-            .committed
-            .is_some_and(|committed| place.offset < committed);
         let committed = match logged.committed {
             Some(committed) => format!("the group has committed {committed}"),
             None => "the group has committed nothing".to_owned(),
         };
-        let mut told = evidence.running.iter().flatten();
-        let was_settled_here = told.any(|state| matches!(state, State::Settled { .. }));
-        if is_settled || was_settled_here {
-            let why = Self::settled_and_not_found(place, evidence, &committed);
+        if evidence.tells(|state| matches!(state, State::Settled { .. })) {
+            let first = "the running program has settled it".to_owned();
+            let why = Self::passed_and_not_found(place, evidence, first);
+            return Self::Unknown { why };
+        }
+        if logged.committed.is_some_and(|next| place.offset < next) {
+            let first = format!(
+                "{committed}, so it has passed the record: settled, lost, or skipped by `start` or a moved offset"
+            );
+            let why = Self::passed_and_not_found(place, evidence, first);
             return Self::Unknown { why };
         }
         if place.offset < logged.start {
-            let start = logged.start;
-            let why = format!("it is deleted: the log begins at {start}, and {committed}");
-            return Self::Lost { why };
+            return Self::deleted(evidence, &committed);
         }
         if logged.members == 0 {
             let why = format!("{committed}, and nobody is reading");
@@ -148,30 +160,45 @@ impl Fate {
         Self::Unknown { why }
     }
 
-    /// What there is to say of a record that is done with and has left no trace.
-    fn settled_and_not_found(place: &Place, evidence: &Evidence, committed: &str) -> Vec<String> {
-        let mut why = vec![format!("{committed}, so it is settled")];
-        let found = match &evidence.documents {
-            Ok(_) => "the indices have no document of it".to_owned(),
-            Err(error) => format!("the indices could not be asked: {error}"),
-        };
-        why.push(found);
-        why.push(match &evidence.letters {
-            Ok(_) => "there is no dead letter of it".to_owned(),
-            Err(error) => format!("dead letters could not be read: {error}"),
-        });
-        let mut told = evidence.running.iter().flatten();
-        let was_not_dropped = told.any(|state| *state == State::Settled { certain: true });
-        match evidence.policies.as_slice() {
-            _ if was_not_dropped => why.push(
-                "the running program did not drop it: its document or letter was deleted since, or it went elsewhere than to an index".to_owned(),
-            ),
-            [] => why.push("no bolt drops records: its document or letter was deleted since, or it went elsewhere than to an index".to_owned()),
-            policies => why.push(format!(
+    /// Of a record that is deleted and that the group has not passed. It is lost unless it was read
+    /// before, and that only all members and all places together can deny.
+    fn deleted(evidence: &Evidence, committed: &str) -> Self {
+        let start = evidence.logged.start;
+        let deleted = format!("it is deleted: the log begins at {start}, and {committed}");
+        if evidence.is_all_there_is() && !evidence.tells(|state| *state == State::NotRead) {
+            return Self::Lost { why: deleted };
+        }
+        let mut why = vec![format!("{deleted}: lost, unless it was read before")];
+        why.extend(evidence.found_nothing());
+        if evidence.tells(|state| *state == State::NotRead) {
+            why.push(
+                "the running program has not come to it, but may have fetched it before".to_owned(),
+            );
+        }
+        if evidence.running.iter().flatten().count() < evidence.logged.members {
+            why.push("not all members of the group have answered".to_owned());
+        }
+        why.extend(evidence.silent());
+        Self::Unknown { why }
+    }
+
+    /// What there is to say of a record that the group is past, and that has left no trace.
+    fn passed_and_not_found(place: &Place, evidence: &Evidence, first: String) -> Vec<String> {
+        let mut why = vec![first];
+        why.extend(evidence.found_nothing());
+        let was_not_dropped = evidence.tells(|state| *state == State::Settled { certain: true });
+        let were_asked = evidence.documents.is_ok() && evidence.letters.is_ok();
+        why.push(match evidence.policies.as_slice() {
+            _ if was_not_dropped && were_asked => {
+                "the running program did not drop it: its document or letter was deleted since, or it went elsewhere than to an index".to_owned()
+            }
+            _ if was_not_dropped => "the running program did not drop it".to_owned(),
+            [] => "no bolt drops records".to_owned(),
+            policies => format!(
                 "it may have been dropped, by {}: a program knows what it dropped since its start",
                 policies.join(" or ")
-            )),
-        }
+            ),
+        });
         if place.offset < evidence.logged.start {
             why.push("the record itself is deleted".to_owned());
         }
@@ -236,7 +263,7 @@ impl Fate {
                 format!("in flight since {}, {at}{again}", time(*since_ms))
             }
             Self::NotRead { why } => format!("not read yet: {why}"),
-            Self::Lost { why } => format!("lost before it was read: {why}"),
+            Self::Lost { why } => format!("lost: {why}"),
             Self::NoRecord { why } => format!("no record: {why}"),
             Self::Unknown { .. } => "unknown".to_owned(),
         }
@@ -259,6 +286,33 @@ impl Fate {
 }
 
 impl Evidence {
+    /// Whether a program that answered says so.
+    fn tells(&self, so: impl Fn(&State) -> bool) -> bool {
+        self.running.iter().flatten().any(so)
+    }
+
+    /// Whether everybody was asked who can know of the record, and answered.
+    fn is_all_there_is(&self) -> bool {
+        // Each program has one member in the group of a spout.
+        self.documents.is_ok()
+            && self.letters.is_ok()
+            && self.running.iter().all(Result::is_ok)
+            && self.running.len() >= self.logged.members
+    }
+
+    /// Where nothing was found, or why nothing could be.
+    fn found_nothing(&self) -> [String; 2] {
+        let documents = match &self.documents {
+            Ok(_) => "the indices have no document of it".to_owned(),
+            Err(error) => format!("the indices could not be asked: {error}"),
+        };
+        let letters = match &self.letters {
+            Ok(_) => "there is no dead letter of it".to_owned(),
+            Err(error) => format!("dead letters could not be read: {error}"),
+        };
+        [documents, letters]
+    }
+
     /// Why programs said nothing.
     fn silent(&self) -> Vec<String> {
         let asked = self.running.iter();
@@ -297,6 +351,7 @@ mod tests {
         Logged {
             start: log.start,
             end: log.end,
+            high: log.end,
             committed,
             members,
             exists,
@@ -392,17 +447,68 @@ mod tests {
         check(200, &evidence, "no record: the partition ends at 200");
         evidence.logged = logged(100..200, Some(150), 0, Some(false));
         check(160, &evidence, "no record: a marker");
-        evidence.logged = logged(100..200, Some(50), 0, None);
-        check(
-            99,
-            &evidence,
-            "lost before it was read: it is deleted: the log begins at 100",
-        );
         evidence.logged = logged(100..200, None, 0, Some(true));
         check(
             160,
             &evidence,
             "the group has committed nothing, and nobody",
+        );
+    }
+
+    #[test]
+    fn what_an_open_transaction_holds_back_is_not_read_yet() {
+        let mut evidence = nothing();
+        evidence.logged.high = 210;
+        check(
+            205,
+            &evidence,
+            "not read yet: a transaction is open, and nothing from 200 on",
+        );
+        check(210, &evidence, "no record: the partition ends at 210");
+    }
+
+    #[test]
+    fn what_is_deleted_is_lost_only_where_all_who_can_know_say_nothing() {
+        let lost = || Evidence {
+            logged: logged(100..200, Some(50), 1, None),
+            running: vec![Ok(State::Elsewhere)],
+            ..nothing()
+        };
+        check(
+            99,
+            &lost(),
+            "lost: it is deleted: the log begins at 100, and the group has committed 50\n",
+        );
+        let mut nobody_reads = lost();
+        nobody_reads.running.clear();
+        nobody_reads.logged.members = 0;
+        check(99, &nobody_reads, "lost: ");
+
+        let unknown = "unknown\n  it is deleted: the log begins at 100, and the group has committed 50: lost, unless it was read before\n";
+        let check_unknown = |evidence: &Evidence, why: &str| {
+            check(99, evidence, unknown);
+            check(99, evidence, why);
+        };
+        let mut evidence = lost();
+        evidence.documents = Err("timeout".to_owned());
+        check_unknown(&evidence, "the indices could not be asked: timeout");
+        evidence = lost();
+        evidence.letters = Err("timeout".to_owned());
+        check_unknown(&evidence, "dead letters could not be read: timeout");
+        evidence = lost();
+        evidence.running.clear();
+        check_unknown(&evidence, "no running program was asked");
+        evidence = lost();
+        evidence.logged.members = 2;
+        check_unknown(&evidence, "not all members of the group have answered");
+        evidence = lost();
+        evidence.running.push(Err("refused".to_owned()));
+        check_unknown(&evidence, "refused");
+        evidence = lost();
+        evidence.running = vec![Ok(State::NotRead)];
+        check_unknown(
+            &evidence,
+            "the running program has not come to it, but may have",
         );
     }
 
@@ -414,7 +520,7 @@ mod tests {
             unknown,
             "\
 logs/3@120: unknown
-  the group has committed 150, so it is settled
+  the group has committed 150, so it has passed the record: settled, lost, or skipped by `start` or a moved offset
   the indices have no document of it
   there is no dead letter of it
   it may have been dropped, by sample.sampled: a program knows what it dropped since its start
@@ -424,7 +530,18 @@ logs/3@120: unknown
         evidence.documents = Err("timeout".to_owned());
         check(120, &evidence, "the indices could not be asked: timeout");
         evidence.running = vec![Ok(State::Settled { certain: true })];
-        check(120, &evidence, "the running program did not drop it");
+        check(
+            120,
+            &evidence,
+            "unknown\n  the running program has settled it\n",
+        );
+        check(120, &evidence, "the running program did not drop it\n");
+        evidence.documents = Ok(Vec::new());
+        check(
+            120,
+            &evidence,
+            "did not drop it: its document or letter was deleted",
+        );
         check(160, &evidence, "unknown");
         evidence.running.clear();
         evidence.logged = logged(100..200, Some(150), 1, Some(true));
