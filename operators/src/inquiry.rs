@@ -19,7 +19,7 @@ use crate::lag::Source;
 use crate::letters::{Content, DeadLetters};
 use crate::offsets::Group;
 use crate::range::Selection;
-use crate::replay::{Document, Search, Target, origin_of, part_for};
+use crate::replay::{Document, Search, live_sinks, origin_of};
 use crate::spouts;
 
 /// A record, named by where it lies.
@@ -115,16 +115,12 @@ pub fn logged(source: &Source, place: &Place, within: Duration) -> Result<Logged
     })
 }
 
-/// Clients for the indices that records of a spout reach. Fails with what is wrong with a connection.
-/// Each question waits at most `within`.
+/// Clients for the indices that records of a spout reach; none where no record reaches one. Fails with
+/// what is wrong with a connection. Each question waits at most `within`.
 pub fn searches(spec: &Spec, spout: &str, within: Duration) -> Result<Vec<Search>, OperatorError> {
-    let Ok((part, sinks, _)) = part_for(spec, spout, &Target::Missing) else {
-        // No record reaches an index.
-        return Ok(Vec::new());
-    };
-    let sinks = sinks.iter();
+    let sinks = live_sinks(spec, spout).into_iter();
     sinks
-        .map(|sink| Ok(Search::of(&part, sink)?.within(within)))
+        .map(|sink| Ok(Search::of(spec, &sink)?.within(within)))
         .collect()
 }
 
@@ -255,6 +251,36 @@ mod tests {
 
     use super::*;
     use crate::scratch::Scratch;
+
+    #[test]
+    fn indices_whose_cluster_makes_the_ids_are_searched_too() {
+        let file = json!({
+            "isobar": 1, "name": "logs",
+            "connections": {
+                "kafka": {"type": "kafka", "brokers": "localhost:1"},
+                "search": {"type": "elasticsearch", "hosts": "http://localhost:1"},
+            },
+            "spouts": {
+                "in": {"type": "kafka", "connection": "kafka", "topics": ["a"], "start": "earliest"},
+                "apart": {"type": "kafka", "connection": "kafka", "topics": ["b"], "start": "earliest"},
+            },
+            "bolts": {
+                "parse": {"type": "parse_json", "inputs": ["in"]},
+                "index": {
+                    "type": "elasticsearch", "connection": "search", "inputs": ["parse"],
+                    "index": "logs", "id": "auto",
+                },
+                "nowhere": {"type": "blackhole", "inputs": ["apart"]},
+            },
+            "dead_letter": {"type": "file", "path": "dead"},
+        });
+        let spec = Spec::read(&Node::from_json(&file)).expect("sound");
+        let count = |spout: &str| {
+            let searches = searches(&spec, spout, Duration::from_secs(1));
+            searches.expect("clients").len()
+        };
+        assert_eq!((count("in"), count("apart")), (1, 0));
+    }
 
     #[test]
     fn letters_in_a_file_are_found_by_the_origin_of_their_record() {

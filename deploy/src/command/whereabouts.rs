@@ -111,11 +111,16 @@ pub(super) fn execute(args: &WhereArgs, mut context: Context<'_>) -> Outcome {
         .context("cannot make a runtime")?;
     // The program is asked first: what it settles meanwhile is found after that.
     let running = runtime.block_on(running(args, &spec.name, &source.spout, place));
-    let documents = runtime.block_on(inquiry::documents(&searches, place, &logged));
+    let documents = match searches.as_slice() {
+        [] => Err(format!("no record of {} reaches an index", source.spout)),
+        searches => runtime
+            .block_on(inquiry::documents(searches, place, &logged))
+            .map_err(|error| format!("the indices could not be asked: {error}")),
+    };
     let letters = Letters::of(spec).find(place, &logged, within);
     let evidence = Evidence {
         logged,
-        documents: documents.map_err(|error| error.to_string()),
+        documents,
         letters,
         running,
         policies: plan.graph.policies,

@@ -148,35 +148,53 @@ fn takes_dead_letters(bolt: &Component) -> bool {
     inputs.all(|input| input.from.stream.as_deref() == Some("rejected"))
 }
 
+/// The sinks that records of `spout` reach, as they are without any target.
+pub fn live_sinks(spec: &Spec, spout: &str) -> Vec<Sink> {
+    let reached = reached(spec, spout);
+    let sinks = spec.bolts.iter();
+    sinks
+        .filter(|bolt| bolt.kind == "elasticsearch" && reached.contains(bolt.id.as_str()))
+        .map(live)
+        .collect()
+}
+
+/// An indexing bolt as the topology says it.
+fn live(bolt: &Component) -> Sink {
+    let text = |name: &str| bolt.config.get(name).and_then(Node::text);
+    let stream = text("data_stream");
+    let guarantee = match text("id") {
+        Some("auto") => Guarantee::None,
+        None | Some("deterministic") if stream.is_some() => Guarantee::UntilRollover,
+        None | Some("deterministic") => Guarantee::Exact,
+        Some(_) => Guarantee::AsTheIdSays,
+    };
+    Sink {
+        bolt: bolt.id.clone(),
+        index: stream
+            .or_else(|| text("index"))
+            .unwrap_or_default()
+            .to_owned(),
+        guarantee,
+    }
+}
+
 /// Tells an indexing bolt what the target says.
 fn aim(bolt: &mut Component, target: &Target) -> Result<Sink, String> {
-    let text = |name: &str| {
-        bolt.config
-            .get(name)
-            .and_then(Node::text)
-            .map(str::to_owned)
-    };
-    let stream = text("data_stream");
-    let id = text("id").unwrap_or_else(|| "deterministic".to_owned());
-    if id == "auto" && !matches!(target, Target::Index(_)) {
+    let mut sink = live(bolt);
+    if sink.guarantee == Guarantee::None && !matches!(target, Target::Index(_)) {
         return Err(format!(
             "the ids of {} are made by the cluster, so a replay would store every document once more; \
              replay into another index with index=NAME",
             bolt.id
         ));
     }
-    if stream.is_some() && *target == Target::Overwrite {
+    if bolt.config.get("data_stream").is_some() && *target == Target::Overwrite {
         return Err(format!(
             "{} writes to a data stream, which takes no replacements; delete the documents first with \
              purge, or replay into another index with index=NAME",
             bolt.id
         ));
     }
-    let is_stream = stream.is_some() && !matches!(target, Target::Index(_));
-    let index = match target {
-        Target::Index(name) => name.clone(),
-        _ => stream.or_else(|| text("index")).unwrap_or_default(),
-    };
     let operation = match target {
         Target::Overwrite => "index",
         Target::Missing | Target::Purge | Target::Index(_) => "create",
@@ -184,21 +202,15 @@ fn aim(bolt: &mut Component, target: &Target) -> Result<Sink, String> {
     set(&mut bolt.config, "op", Some(operation));
     // The window was taken when it was live.
     set(&mut bolt.config, "event_time_bounds", Some("off"));
-    if matches!(target, Target::Index(_)) {
+    if let Target::Index(name) = target {
         set(&mut bolt.config, "data_stream", None);
-        set(&mut bolt.config, "index", Some(&index));
+        set(&mut bolt.config, "index", Some(name));
+        sink.index.clone_from(name);
+        if sink.guarantee == Guarantee::UntilRollover {
+            sink.guarantee = Guarantee::Exact;
+        }
     }
-    let guarantee = match id.as_str() {
-        "auto" => Guarantee::None,
-        "deterministic" if is_stream => Guarantee::UntilRollover,
-        "deterministic" => Guarantee::Exact,
-        _ => Guarantee::AsTheIdSays,
-    };
-    Ok(Sink {
-        bolt: bolt.id.clone(),
-        index,
-        guarantee,
-    })
+    Ok(sink)
 }
 
 /// Sets an option to a text, or takes it away.
@@ -288,6 +300,20 @@ mod tests {
         );
         let planned = plan(&part, &registry(), 1, Path::new(".")).expect("it can be planned");
         assert_eq!(planned.graph.spouts.len(), 1);
+    }
+
+    #[test]
+    fn live_sinks_are_those_that_a_spout_reaches_whatever_a_target_could_not_be() {
+        let auto = spec(json!({"index": "logs-{{ doc.day }}", "id": "auto"}));
+        let expected = Sink {
+            bolt: "index".to_owned(),
+            index: "logs-{{ doc.day }}".to_owned(),
+            guarantee: Guarantee::None,
+        };
+        assert_eq!(live_sinks(&auto, "in"), [expected]);
+        assert_eq!(live_sinks(&auto, "none"), []);
+        let stream = spec(json!({"data_stream": "logs-app-prod"}));
+        assert_eq!(live_sinks(&stream, "in")[0].index, "logs-app-prod");
     }
 
     #[test]

@@ -14,6 +14,7 @@ const VERSION: u32 = 1;
 #[derive(Debug)]
 pub(super) struct Evidence {
     pub(super) logged: Logged,
+    /// Those in the indices, or in a sentence why none can be known.
     pub(super) documents: Result<Vec<Document>, String>,
     pub(super) letters: Result<Vec<FoundLetter>, String>,
     /// Of each program that was asked.
@@ -304,7 +305,7 @@ impl Evidence {
     fn found_nothing(&self) -> [String; 2] {
         let documents = match &self.documents {
             Ok(_) => "the indices have no document of it".to_owned(),
-            Err(error) => format!("the indices could not be asked: {error}"),
+            Err(why) => why.clone(),
         };
         let letters = match &self.letters {
             Ok(_) => "there is no dead letter of it".to_owned(),
@@ -490,7 +491,7 @@ mod tests {
             check(99, evidence, why);
         };
         let mut evidence = lost();
-        evidence.documents = Err("timeout".to_owned());
+        evidence.documents = Err("the indices could not be asked: timeout".to_owned());
         check_unknown(&evidence, "the indices could not be asked: timeout");
         evidence = lost();
         evidence.letters = Err("timeout".to_owned());
@@ -527,8 +528,10 @@ logs/3@120: unknown
   localhost:1 does not answer: refused
 "
         );
-        evidence.documents = Err("timeout".to_owned());
+        evidence.documents = Err("the indices could not be asked: timeout".to_owned());
         check(120, &evidence, "the indices could not be asked: timeout");
+        evidence.documents = Err("no record of in reaches an index".to_owned());
+        check(120, &evidence, "\n  no record of in reaches an index\n");
         evidence.running = vec![Ok(State::Settled { certain: true })];
         check(
             120,
