@@ -206,7 +206,10 @@ impl Ledger {
             released.records += entry.open;
             released.bytes += entry.arena.as_ref().map_or(0, |arena| arena.size());
         }
-        self.partition.trail().end(self.id);
+        let frontier = self.oldest_open().map(|(arena, open)| arena.offset(open));
+        let mut trail = self.partition.trail();
+        trail.end(self.id, frontier.unwrap_or(self.next));
+        drop(trail);
         let mut account = self.partition.lock();
         account.count_handed_back(released.records as u64);
         if account.ledger == self.id {
@@ -229,21 +232,25 @@ impl Ledger {
         self.publish();
     }
 
+    /// The oldest open record, by its batch and its number in that.
+    fn oldest_open(&self) -> Option<(&Arena, usize)> {
+        let entry = self.entries.front()?;
+        let mut codes = entry.codes.iter();
+        let open = codes.position(|code| *code == Code::OPEN);
+        let arena = entry.arena.as_ref().expect("it has an open record");
+        Some((arena, open.expect("the first entry has an open record")))
+    }
+
     /// Writes the frontier where the commit and lag threads read it.
     fn publish(&mut self) {
-        let (frontier, frontier_timestamp) = match self.entries.front() {
+        let (frontier, frontier_timestamp) = match self.oldest_open() {
             None => (self.next, None),
-            Some(entry) => {
-                let open = entry
-                    .codes
-                    .iter()
-                    .position(|code| *code == Code::OPEN)
-                    .expect("the first entry has an open record");
-                let arena = entry.arena.as_ref().expect("it has an open record");
+            Some((arena, open)) => {
+                let at = (arena.offset(open), known(arena.timestamp(open)));
                 if open > 0 {
                     self.settled_timestamp = known(arena.timestamp(open - 1));
                 }
-                (arena.offset(open), known(arena.timestamp(open)))
+                at
             }
         };
         let mut account = self.partition.lock();
@@ -276,6 +283,7 @@ mod tests {
     use super::*;
     use crate::arena::ArenaBuilder;
     use crate::outcome::{Answer, Failure};
+    use crate::trail::Whereabouts;
 
     fn arena(partition: &Arc<Partition>, offsets: &[i64]) -> Arc<Arena> {
         let mut builder = ArenaBuilder::new(Arc::clone(partition), offsets.len(), 0);
@@ -395,6 +403,9 @@ mod tests {
         ];
         let _ = ledger.settle(&ticket, &codes);
         assert_eq!(ledger.close().records, 1);
+        let settled = Whereabouts::Settled { certain: true };
+        assert_eq!(partition.whereabouts(0), settled);
+        assert_eq!(partition.whereabouts(1), Whereabouts::Elsewhere);
         let account = partition.account();
         assert_eq!((account.handed_back, account.in_flight), (1, 0));
         assert_eq!(account.difference(), 0);

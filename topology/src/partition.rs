@@ -4,6 +4,7 @@
 //! on its own, none is derived from the others, so that a difference is a bug that shows.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::latency::Latency;
@@ -48,9 +49,11 @@ impl Partition {
         self.source
     }
 
-    /// Counts records that were deleted at the source before they were read, by their offsets.
-    pub fn count_lost(&self, offsets: u64) {
-        self.lock().lost += offsets;
+    /// Counts and notes records that were deleted at the source before they were read, by their offsets.
+    pub fn count_lost(&self, offsets: Range<i64>) {
+        let count = offsets.end.saturating_sub(offsets.start);
+        self.lock().lost += u64::try_from(count).unwrap_or(0);
+        self.trail().lost(offsets);
     }
 
     /// The frontier, if everything that was handed out is settled.
@@ -68,8 +71,7 @@ impl Partition {
 
     /// Where the record at an offset is, as far as this process knows.
     pub fn whereabouts(&self, offset: i64) -> Whereabouts {
-        let frontier = self.account().frontier;
-        self.trail().find(offset, frontier)
+        self.trail().find(offset)
     }
 
     /// Never locked while the account is.

@@ -5,6 +5,7 @@
 //! bounded; what was forgotten is said to be unknown.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 use crate::ack::Attempt;
 use crate::outcome::Policy;
@@ -12,8 +13,12 @@ use crate::outcome::Policy;
 /// Runs of dropped records that a partition remembers at most, 24 bytes each: the newest ones.
 const DROPPED_MAX: usize = 16_384;
 
-/// Spans of offsets that a partition remembers to have read at most; each assignment adds one at most.
+/// Spans of offsets that a partition remembers to have read at most; each assignment adds one, and each
+/// lost range another.
 const SPANS_MAX: usize = 256;
+
+/// Ranges of offsets that a partition remembers to be lost at most: the newest ones.
+const LOST_MAX: usize = 256;
 
 /// Where a record is, as this process knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +43,9 @@ pub enum Whereabouts {
         /// Whether it was not dropped for sure.
         certain: bool,
     },
-    /// This process did not read it.
+    /// It was deleted at the source before this process read it.
+    Lost,
+    /// This process did not read it, handed it back, or has forgotten it.
     Elsewhere,
 }
 
@@ -51,8 +58,10 @@ pub(crate) struct Trail {
     dropped: VecDeque<Run>,
     /// The offset after the last dropped record that was forgotten.
     forgotten: i64,
-    /// What was read, one span for each assignment, from and to before these offsets.
-    spans: VecDeque<(i64, i64)>,
+    /// What was read and not handed back, the newest last.
+    spans: VecDeque<Span>,
+    /// What was deleted at the source before it was read.
+    lost: VecDeque<Range<i64>>,
     /// Of the present assignment, 0 without one.
     ledger: u64,
 }
@@ -64,6 +73,13 @@ struct Open {
     ledger: u64,
     attempt: Attempt,
     retries: u32,
+}
+
+/// What an assignment read, without a lost range between.
+#[derive(Debug)]
+struct Span {
+    ledger: u64,
+    read: Range<i64>,
 }
 
 /// Neighbours with one fate.
@@ -78,21 +94,20 @@ impl Trail {
     /// An assignment begins at this offset.
     pub(crate) fn begin(&mut self, ledger: u64, start: i64) {
         self.ledger = ledger;
-        let goes_on = self.spans.back().is_some_and(|(_, end)| *end == start);
-        if !goes_on {
-            if self.spans.len() == SPANS_MAX {
-                let _ = self.spans.pop_front();
-            }
-            self.spans.push_back((start, start));
-        }
+        self.push_span(start);
     }
 
     /// A batch was read.
     pub(crate) fn read(&mut self, ledger: u64, first: i64, last: i64, since_ms: i64) {
-        if ledger == self.ledger
-            && let Some((_, end)) = self.spans.back_mut()
-        {
-            *end = last + 1;
+        if ledger == self.ledger {
+            let end = self.spans.back().map_or(first, |span| span.read.end);
+            let passed = |lost: &Range<i64>| lost.start < first && end < lost.end;
+            if end < first && self.lost.iter().any(passed) {
+                self.push_span(first);
+            }
+            if let Some(span) = self.spans.back_mut() {
+                span.read.end = last + 1;
+            }
         }
         let open = Open {
             last,
@@ -144,16 +159,31 @@ impl Trail {
         }
     }
 
-    /// The assignment is over; its batches that were open were handed back.
-    pub(crate) fn end(&mut self, ledger: u64) {
+    /// Records of these offsets were deleted at the source before they were read.
+    pub(crate) fn lost(&mut self, offsets: Range<i64>) {
+        if self.lost.len() == LOST_MAX {
+            let _ = self.lost.pop_front();
+        }
+        self.lost.push_back(offsets);
+    }
+
+    /// The assignment is over. What it read from `frontier` on, the first offset that is not settled, is
+    /// handed back: another one reads it again.
+    pub(crate) fn end(&mut self, ledger: u64, frontier: i64) {
         self.open.retain(|_, open| open.ledger != ledger);
+        let ended = self.spans.iter_mut().filter(|span| span.ledger == ledger);
+        for span in ended {
+            span.read.end = span.read.end.min(frontier);
+        }
+        self.spans
+            .retain(|span| span.ledger != ledger || !span.read.is_empty());
         if self.ledger == ledger {
             self.ledger = 0;
         }
     }
 
-    /// Where a record is. `frontier` is the first offset that is not settled, for what was handed back.
-    pub(crate) fn find(&self, offset: i64, frontier: Option<i64>) -> Whereabouts {
+    /// Where a record is.
+    pub(crate) fn find(&self, offset: i64) -> Whereabouts {
         let dropped = self.dropped.iter().rev();
         let mut dropped = dropped.filter(|run| (run.first..=run.last).contains(&offset));
         if let Some(run) = dropped.next() {
@@ -167,23 +197,29 @@ impl Trail {
                 retries: open.retries,
             };
         }
-        let is_assigned = self.ledger != 0;
-        let next = self.spans.back().map(|(_, end)| *end);
-        if is_assigned && next.is_some_and(|next| offset >= next) {
-            return Whereabouts::NotRead;
-        }
-        let was_read = self
-            .spans
-            .iter()
-            .any(|(from, to)| (*from..*to).contains(&offset));
-        // What was handed back at the end of an assignment, another one reads again.
-        let was_handed_back = !is_assigned && frontier.is_none_or(|frontier| offset >= frontier);
-        match was_read && !was_handed_back {
-            true => Whereabouts::Settled {
+        if self.spans.iter().any(|span| span.read.contains(&offset)) {
+            return Whereabouts::Settled {
                 certain: offset >= self.forgotten,
-            },
+            };
+        }
+        if self.lost.iter().any(|lost| lost.contains(&offset)) {
+            return Whereabouts::Lost;
+        }
+        let next = self.spans.back().map(|span| span.read.end);
+        match self.ledger != 0 && next.is_some_and(|next| offset >= next) {
+            true => Whereabouts::NotRead,
             false => Whereabouts::Elsewhere,
         }
+    }
+
+    fn push_span(&mut self, from: i64) {
+        if self.spans.len() == SPANS_MAX {
+            let _ = self.spans.pop_front();
+        }
+        self.spans.push_back(Span {
+            ledger: self.ledger,
+            read: from..from,
+        });
     }
 }
 
@@ -206,30 +242,78 @@ mod tests {
     #[test]
     fn records_are_elsewhere_in_flight_settled_or_not_read_yet() {
         let mut trail = Trail::default();
-        assert_eq!(trail.find(5, None), Whereabouts::Elsewhere);
+        assert_eq!(trail.find(5), Whereabouts::Elsewhere);
         trail.begin(1, 10);
         trail.read(1, 10, 14, 1_000);
         trail.read(1, 15, 19, 2_000);
-        let find = |trail: &Trail, offset| trail.find(offset, Some(10));
-        assert_eq!(find(&trail, 9), Whereabouts::Elsewhere);
-        assert_eq!(find(&trail, 14), in_flight(1_000));
-        assert_eq!(find(&trail, 15), in_flight(2_000));
-        assert_eq!(find(&trail, 20), Whereabouts::NotRead);
+        assert_eq!(trail.find(9), Whereabouts::Elsewhere);
+        assert_eq!(trail.find(14), in_flight(1_000));
+        assert_eq!(trail.find(15), in_flight(2_000));
+        assert_eq!(trail.find(20), Whereabouts::NotRead);
         trail.closed(1, 15);
         let settled = Whereabouts::Settled { certain: true };
-        assert_eq!(find(&trail, 15), settled);
+        assert_eq!(trail.find(15), settled);
 
         // What was open goes back, and whoever reads it next knows more.
-        trail.end(1);
-        assert_eq!(find(&trail, 14), Whereabouts::Elsewhere);
-        assert_eq!(find(&trail, 20), Whereabouts::Elsewhere);
-        assert_eq!(trail.find(15, Some(20)), settled);
+        trail.end(1, 10);
+        assert_eq!(trail.find(14), Whereabouts::Elsewhere);
+        assert_eq!(trail.find(20), Whereabouts::Elsewhere);
+        assert_eq!(trail.find(15), Whereabouts::Elsewhere);
 
         // Batches of the assignment before say nothing about this one.
         trail.begin(2, 10);
         trail.read(2, 10, 14, 3_000);
         trail.closed(1, 10);
-        assert_eq!(find(&trail, 10), in_flight(3_000));
+        assert_eq!(trail.find(10), in_flight(3_000));
+    }
+
+    #[test]
+    fn what_was_handed_back_is_elsewhere_also_when_a_later_assignment_goes_on_after_it() {
+        let settled = Whereabouts::Settled { certain: true };
+        let mut trail = Trail::default();
+        trail.begin(1, 10);
+        trail.read(1, 10, 14, 1_000);
+        trail.closed(1, 10);
+        trail.read(1, 15, 19, 1_000);
+        trail.end(1, 15);
+        // Somebody else settled 15 to 19.
+        trail.begin(2, 20);
+        trail.read(2, 20, 24, 2_000);
+        assert_eq!(trail.find(14), settled);
+        assert_eq!(trail.find(15), Whereabouts::Elsewhere);
+        assert_eq!(trail.find(19), Whereabouts::Elsewhere);
+        assert_eq!(trail.find(20), in_flight(2_000));
+        trail.closed(2, 20);
+        // The end of one before says nothing of this one.
+        trail.end(1, 15);
+        assert_eq!(trail.find(20), settled);
+        assert_eq!(trail.find(25), Whereabouts::NotRead);
+    }
+
+    #[test]
+    fn what_was_lost_was_not_read_and_a_gap_without_loss_parts_nothing() {
+        let settled = Whereabouts::Settled { certain: true };
+        let mut trail = Trail::default();
+        trail.begin(1, 10);
+        // The loss is known before what was read before it is handed out.
+        trail.lost(15..30);
+        trail.read(1, 10, 14, 1_000);
+        assert_eq!(trail.find(15), Whereabouts::Lost);
+        assert_eq!(trail.find(30), Whereabouts::NotRead);
+        trail.read(1, 30, 34, 2_000);
+        trail.read(1, 40, 44, 3_000);
+        for first in [10, 30, 40] {
+            trail.closed(1, first);
+        }
+        assert_eq!(trail.find(14), settled);
+        assert_eq!(trail.find(15), Whereabouts::Lost);
+        assert_eq!(trail.find(29), Whereabouts::Lost);
+        assert_eq!(trail.find(30), settled);
+        assert_eq!(trail.spans.len(), 2);
+        for _ in 0..LOST_MAX {
+            trail.lost(50..51);
+        }
+        assert_eq!(trail.find(15), Whereabouts::Elsewhere, "it is forgotten");
     }
 
     #[test]
@@ -245,20 +329,11 @@ mod tests {
         }
         trail.closed(1, 0);
         assert_eq!(trail.dropped.len(), DROPPED_MAX, "neighbours are one run");
-        assert_eq!(trail.find(4, None), Whereabouts::Dropped(policy(0)));
-        assert_eq!(
-            trail.find(6, Some(all)),
-            Whereabouts::Settled { certain: true }
-        );
+        assert_eq!(trail.find(4), Whereabouts::Dropped(policy(0)));
+        assert_eq!(trail.find(6), Whereabouts::Settled { certain: true });
         trail.dropped(all, policy(1));
-        assert_eq!(trail.find(all, None), Whereabouts::Dropped(policy(1)));
-        assert_eq!(
-            trail.find(1, Some(all)),
-            Whereabouts::Settled { certain: false }
-        );
-        assert_eq!(
-            trail.find(2, Some(all)),
-            Whereabouts::Settled { certain: true }
-        );
+        assert_eq!(trail.find(all), Whereabouts::Dropped(policy(1)));
+        assert_eq!(trail.find(1), Whereabouts::Settled { certain: false });
+        assert_eq!(trail.find(2), Whereabouts::Settled { certain: true });
     }
 }

@@ -65,7 +65,9 @@ pub enum State {
         /// False where drops were forgotten that it may be among.
         certain: bool,
     },
-    /// This program did not read it.
+    /// It was deleted at the source before this program read it.
+    Lost,
+    /// This program did not read it, handed it back, or has forgotten it.
     Elsewhere,
 }
 
@@ -99,6 +101,7 @@ impl Whereabouts {
                         policy: graph.policies[policy.index()].clone(),
                     },
                     Known::Settled { certain } => State::Settled { certain },
+                    Known::Lost => State::Lost,
                     Known::Elsewhere => State::Elsewhere,
                 };
                 Some(OfSpout {

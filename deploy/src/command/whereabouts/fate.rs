@@ -125,7 +125,7 @@ impl Fate {
             State::NotRead => Some(Self::NotRead {
                 why: "the running program has not come to it".to_owned(),
             }),
-            State::Settled { .. } | State::Elsewhere => None,
+            State::Settled { .. } | State::Lost | State::Elsewhere => None,
         }
     }
 
@@ -138,6 +138,16 @@ impl Fate {
         if evidence.tells(|state| matches!(state, State::Settled { .. })) {
             let first = "the running program has settled it".to_owned();
             let why = Self::passed_and_not_found(place, evidence, first);
+            return Self::Unknown { why };
+        }
+        if evidence.tells(|state| *state == State::Lost) {
+            let why = "the running program found it deleted before it came to it".to_owned();
+            if evidence.documents.is_ok() && evidence.letters.is_ok() {
+                return Self::Lost { why };
+            }
+            // It may have been read in an earlier assignment, and then handed back.
+            let mut why = vec![why];
+            why.extend(evidence.found_nothing());
             return Self::Unknown { why };
         }
         if logged.committed.is_some_and(|next| place.offset < next) {
@@ -510,6 +520,23 @@ mod tests {
         check_unknown(
             &evidence,
             "the running program has not come to it, but may have",
+        );
+    }
+
+    #[test]
+    fn a_program_that_counted_a_record_as_lost_is_believed_where_nothing_can_be_found() {
+        let mut evidence = nothing();
+        evidence.running = vec![Ok(State::Elsewhere), Ok(State::Lost)];
+        check(
+            120,
+            &evidence,
+            "logs/3@120: lost: the running program found it deleted before it came to it\n",
+        );
+        evidence.documents = Err("the indices could not be asked: timeout".to_owned());
+        check(
+            120,
+            &evidence,
+            "unknown\n  the running program found it deleted before it came to it\n  the indices could",
         );
     }
 

@@ -360,7 +360,7 @@ impl Lane {
         if let Ok(lost) = u64::try_from(at - requested)
             && lost > 0
         {
-            owned.partition.count_lost(lost);
+            owned.partition.count_lost(requested..at);
             tracing::error!(
                 topic = %assignment.partition.topic,
                 partition = assignment.partition.partition,
