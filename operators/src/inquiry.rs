@@ -12,6 +12,7 @@ use isobar_topology::spec::{Node, Spec};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::dead_letter::{Letter, Resolution};
 use crate::kafka::admin::TopicPartition;
 use crate::kafka::error::Error;
 use crate::kafka::has_record;
@@ -65,6 +66,8 @@ pub struct FoundLetter {
     pub reason: String,
     /// When, in ms since 1970; `None` where the letter does not say.
     pub rejected_at_ms: Option<i64>,
+    /// The redrive that settled it; `None` when it is open. Only those in a topic can be settled.
+    pub resolved_by: Option<String>,
 }
 
 /// Where dead letters can be looked for.
@@ -170,32 +173,19 @@ impl Letters {
         let mut found = Vec::new();
         match self {
             Self::Nowhere(why) => return Err((*why).to_owned()),
-            Self::Topic(letters) => letters
-                .read(within, |stored| {
-                    let Ok(Content::Letter(letter)) = &stored.content else {
-                        return;
-                    };
-                    let origin = &letter.origin;
-                    let is_meant = origin.topic == *place.partition.topic
-                        && origin.partition == place.partition.partition
-                        && origin.offset == place.offset
-                        && origin.source == logged.source;
-                    if is_meant {
-                        found.push(FoundLetter {
-                            place: format!(
-                                "{}/{}@{}",
-                                letters.topic(),
-                                stored.partition,
-                                stored.offset
-                            ),
-                            bolt: letter.bolt.clone(),
-                            class: letter.class.clone(),
-                            reason: letter.reason.clone(),
-                            rejected_at_ms: Some(letter.rejected_at),
-                        });
-                    }
-                })
-                .map_err(|error| error.to_string())?,
+            Self::Topic(letters) => {
+                let mut read = OfRecord::default();
+                letters
+                    .read(within, |stored| {
+                        let at =
+                            format!("{}/{}@{}", letters.topic(), stored.partition, stored.offset);
+                        if let Ok(content) = stored.content {
+                            read.add(content, at, place, logged);
+                        }
+                    })
+                    .map_err(|error| error.to_string())?;
+                found = read.finish();
+            }
             Self::File(path) => {
                 let unreadable =
                     |error: std::io::Error| format!("cannot read {}: {error}", path.display());
@@ -225,6 +215,55 @@ impl Letters {
     }
 }
 
+/// What a topic of dead letters holds of one record.
+#[derive(Default)]
+struct OfRecord {
+    /// Each with its place.
+    letters: Vec<(Letter, String)>,
+    resolutions: Vec<Resolution>,
+}
+
+impl OfRecord {
+    /// Keeps what lies at a place of the topic, if it is of the record.
+    fn add(&mut self, content: Content, at: String, place: &Place, logged: &Logged) {
+        let origin = match &content {
+            Content::Letter(letter) => &letter.origin,
+            Content::Resolution(resolution) => &resolution.origin,
+        };
+        let is_meant = origin.topic == *place.partition.topic
+            && origin.partition == place.partition.partition
+            && origin.offset == place.offset
+            && origin.source == logged.source;
+        match content {
+            _ if !is_meant => {}
+            Content::Letter(letter) => self.letters.push((letter, at)),
+            Content::Resolution(resolution) => self.resolutions.push(resolution),
+        }
+    }
+
+    /// The letters, when all of the topic was read: a resolution can come before its letter.
+    fn finish(self) -> Vec<FoundLetter> {
+        let letters = self.letters.into_iter();
+        letters
+            .map(|(letter, place)| {
+                let mut resolutions = self.resolutions.iter();
+                let settling = resolutions.find(|resolution| {
+                    (&resolution.origin, &resolution.bolt) == (&letter.origin, &letter.bolt)
+                        && resolution.settles(letter.redrives, letter.rejected_at)
+                });
+                FoundLetter {
+                    place,
+                    bolt: letter.bolt,
+                    class: letter.class,
+                    reason: letter.reason,
+                    rejected_at_ms: Some(letter.rejected_at),
+                    resolved_by: settling.map(|resolution| resolution.run.clone()),
+                }
+            })
+            .collect()
+    }
+}
+
 /// The letter on a line, if it is one of this record.
 fn on_line(line: &[u8], place: &Place, logged: &Logged) -> Option<FoundLetter> {
     let letter: Value = serde_json::from_slice(line).ok()?;
@@ -242,6 +281,7 @@ fn on_line(line: &[u8], place: &Place, logged: &Logged) -> Option<FoundLetter> {
             .parse()
             .ok()
             .map(jiff::Timestamp::as_millisecond),
+        resolved_by: None,
     })
 }
 
@@ -250,6 +290,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::dead_letter::Origin;
     use crate::scratch::Scratch;
 
     #[test]
@@ -280,6 +321,76 @@ mod tests {
             searches.expect("clients").len()
         };
         assert_eq!((count("in"), count("apart")), (1, 0));
+    }
+
+    #[test]
+    fn letters_in_a_topic_are_open_until_a_resolution_of_their_record_and_bolt_settles_them() {
+        let place = Place {
+            partition: TopicPartition::new("logs", 1),
+            offset: 4,
+        };
+        let logged = Logged {
+            start: 0,
+            end: 9,
+            high: 9,
+            committed: None,
+            members: 0,
+            exists: Some(true),
+            source: 7,
+            origin: String::new(),
+        };
+        let origin = |offset: i64, ordinal: Option<u32>| Origin {
+            source: 7,
+            topic: "logs".to_owned(),
+            partition: 1,
+            offset,
+            timestamp: None,
+            ordinal,
+        };
+        let letter = |origin: Origin, bolt: &str, redrives: u32| {
+            Content::Letter(Letter {
+                topology: "logs".to_owned(),
+                bolt: bolt.to_owned(),
+                attempts: 1,
+                redrives,
+                class: "mapping".to_owned(),
+                reason: "no".to_owned(),
+                target: None,
+                document_id: None,
+                rejected_at: 1_000,
+                origin,
+                cut: None,
+            })
+        };
+        let resolution = |origin: Origin| {
+            Content::Resolution(Resolution {
+                origin,
+                bolt: "index".to_owned(),
+                redrives: 0,
+                rejected_at: 1_000,
+                run: "run-1".to_owned(),
+            })
+        };
+        let contents = [
+            resolution(origin(4, None)),
+            resolution(origin(5, None)),
+            letter(origin(4, None), "index", 0),
+            letter(origin(4, None), "index", 1),
+            letter(origin(4, None), "parse", 0),
+            letter(origin(4, Some(2)), "index", 0),
+            letter(origin(5, None), "index", 0),
+        ];
+        let mut read = OfRecord::default();
+        for (number, content) in contents.into_iter().enumerate() {
+            read.add(content, number.to_string(), &place, &logged);
+        }
+        let found = read.finish();
+        let found: Vec<(&str, Option<&str>)> = found
+            .iter()
+            .map(|letter| (letter.place.as_str(), letter.resolved_by.as_deref()))
+            .collect();
+        let expected = [("2", Some("run-1")), ("3", None), ("4", None), ("5", None)];
+        assert_eq!(found, expected);
     }
 
     #[test]
@@ -327,6 +438,7 @@ mod tests {
             class: "mapping".to_owned(),
             reason: "this one".to_owned(),
             rejected_at_ms: Some(1_000),
+            resolved_by: None,
         };
         assert_eq!(found, [expected]);
         assert_eq!(find("not there yet"), Ok(Vec::new()));

@@ -60,7 +60,7 @@ Examples:
 What can have become of it:
 
   indexed        it has a document; its index and id are shown
-  dead_lettered  it was rejected; where its letter is, and why
+  dead_lettered  it was rejected, and its letter is open; where that is, and why
   dropped        it was left out by a policy, which is named
   in_flight      a bolt has it; which, and since when
   not_read       nothing came to it yet

@@ -33,8 +33,11 @@ pub(super) enum Fate {
         documents: Vec<Document>,
         letters: Vec<FoundLetter>,
     },
+    /// It has no document, and a dead letter that is open.
     DeadLettered {
         letters: Vec<FoundLetter>,
+        /// Why its documents are not known, where they are not: it may have been redriven and indexed.
+        not_asked: Option<String>,
     },
     Dropped {
         policy: String,
@@ -67,19 +70,17 @@ impl Fate {
     pub(super) fn of(place: &Place, evidence: &Evidence) -> Self {
         let documents = evidence.documents.as_deref().unwrap_or_default();
         let letters = evidence.letters.as_deref().unwrap_or_default();
-        match (documents, letters) {
-            ([], []) => {}
-            ([], letters) => {
-                return Self::DeadLettered {
-                    letters: letters.to_vec(),
-                };
-            }
-            (documents, letters) => {
-                return Self::Indexed {
-                    documents: documents.to_vec(),
-                    letters: letters.to_vec(),
-                };
-            }
+        if !documents.is_empty() {
+            return Self::Indexed {
+                documents: documents.to_vec(),
+                letters: letters.to_vec(),
+            };
+        }
+        if letters.iter().any(|letter| letter.resolved_by.is_none()) {
+            return Self::DeadLettered {
+                letters: letters.to_vec(),
+                not_asked: evidence.documents.as_ref().err().cloned(),
+            };
         }
         let logged = &evidence.logged;
         if place.offset >= logged.high {
@@ -142,7 +143,7 @@ impl Fate {
         }
         if evidence.tells(|state| *state == State::Lost) {
             let why = "the running program found it deleted before it came to it".to_owned();
-            if evidence.documents.is_ok() && evidence.letters.is_ok() {
+            if evidence.has_no_trace() {
                 return Self::Lost { why };
             }
             // It may have been read in an earlier assignment, and then handed back.
@@ -198,9 +199,9 @@ impl Fate {
         let mut why = vec![first];
         why.extend(evidence.found_nothing());
         let was_not_dropped = evidence.tells(|state| *state == State::Settled { certain: true });
-        let were_asked = evidence.documents.is_ok() && evidence.letters.is_ok();
+        let has_no_trace = evidence.has_no_trace();
         why.push(match evidence.policies.as_slice() {
-            _ if was_not_dropped && were_asked => {
+            _ if was_not_dropped && has_no_trace => {
                 "the running program did not drop it: its document or letter was deleted since, or it went elsewhere than to an index".to_owned()
             }
             _ if was_not_dropped => "the running program did not drop it".to_owned(),
@@ -231,19 +232,22 @@ impl Fate {
                 }
                 (letters, &[])
             }
-            Self::DeadLettered { letters } => (letters, &[]),
+            Self::DeadLettered { letters, not_asked } => (letters, not_asked.as_slice()),
             Self::Unknown { why } => (&[], why),
             _ => (&[], &[]),
         };
         for letter in letters {
             let at = letter.rejected_at_ms.map(|at| format!(" at {}", time(at)));
+            let by = letter.resolved_by.as_ref();
+            let settled = by.map(|run| format!(" (settled by the redrive {run})"));
             text.push_str(&format!(
-                "  {}: rejected by {}{} as {}: {}\n",
+                "  {}: rejected by {}{} as {}: {}{}\n",
                 letter.place,
                 letter.bolt,
                 at.unwrap_or_default(),
                 letter.class,
-                letter.reason
+                letter.reason,
+                settled.unwrap_or_default()
             ));
         }
         for why in why {
@@ -305,23 +309,34 @@ impl Evidence {
     /// Whether everybody was asked who can know of the record, and answered.
     fn is_all_there_is(&self) -> bool {
         // Each program has one member in the group of a spout.
-        self.documents.is_ok()
-            && self.letters.is_ok()
+        self.has_no_trace()
             && self.running.iter().all(Result::is_ok)
             && self.running.len() >= self.logged.members
     }
 
-    /// Where nothing was found, or why nothing could be.
-    fn found_nothing(&self) -> [String; 2] {
+    /// Whether documents and letters could be looked for, and there are none, not even settled ones.
+    fn has_no_trace(&self) -> bool {
+        let no_documents = self.documents.as_ref().is_ok_and(Vec::is_empty);
+        no_documents && self.letters.as_ref().is_ok_and(Vec::is_empty)
+    }
+
+    /// Where nothing was found but letters that are settled, or why nothing could be.
+    fn found_nothing(&self) -> Vec<String> {
         let documents = match &self.documents {
             Ok(_) => "the indices have no document of it".to_owned(),
             Err(why) => why.clone(),
         };
-        let letters = match &self.letters {
-            Ok(_) => "there is no dead letter of it".to_owned(),
-            Err(error) => format!("dead letters could not be read: {error}"),
-        };
-        [documents, letters]
+        let mut found = vec![documents];
+        match self.letters.as_deref() {
+            Ok([]) => found.push("there is no dead letter of it".to_owned()),
+            Ok(letters) => found.extend(letters.iter().map(|letter| {
+                let FoundLetter { place, bolt, .. } = letter;
+                let run = letter.resolved_by.as_deref().unwrap_or_default();
+                format!("its dead letter {place}, of {bolt}, is settled by the redrive {run}")
+            })),
+            Err(error) => found.push(format!("dead letters could not be read: {error}")),
+        }
+        found
     }
 
     /// Why programs said nothing.
@@ -396,6 +411,7 @@ mod tests {
             class: "mapping".to_owned(),
             reason: "no".to_owned(),
             rejected_at_ms: Some(0),
+            resolved_by: None,
         }
     }
 
@@ -538,6 +554,45 @@ mod tests {
             &evidence,
             "unknown\n  the running program found it deleted before it came to it\n  the indices could",
         );
+    }
+
+    #[test]
+    fn a_letter_makes_a_record_dead_lettered_only_while_it_is_open() {
+        let settled = FoundLetter {
+            resolved_by: Some("run-1".to_owned()),
+            ..letter()
+        };
+        let mut evidence = nothing();
+        evidence.letters = Ok(vec![settled.clone()]);
+        evidence.running = vec![Ok(State::Settled { certain: true })];
+        check(120, &evidence, "unknown");
+        check(
+            120,
+            &evidence,
+            "no document of it\n  its dead letter dead/0@7, of index, is settled by the redrive run-1\n  the running program did not drop it\n",
+        );
+        evidence.letters = Ok(vec![settled, letter()]);
+        check(
+            120,
+            &evidence,
+            "dead-lettered\n  dead/0@7: rejected by index at 1970-01-01T00:00:00Z as mapping: no (settled by the redrive run-1)\n",
+        );
+    }
+
+    #[test]
+    fn a_dead_lettered_record_says_where_the_index_was_not_asked() {
+        let mut evidence = nothing();
+        evidence.letters = Ok(vec![letter()]);
+        let json = |evidence: &Evidence| Fate::of(&place(120), evidence).json(&place(120));
+        assert_eq!(json(&evidence)["not_asked"], Value::Null);
+        let why = "the indices could not be asked: timeout";
+        evidence.documents = Err(why.to_owned());
+        check(
+            120,
+            &evidence,
+            "as mapping: no\n  the indices could not be asked: timeout\n",
+        );
+        assert_eq!(json(&evidence)["not_asked"], why);
     }
 
     #[test]
