@@ -130,6 +130,23 @@ pub fn part_for(
     }
 }
 
+/// The bolts of a part from which no record comes to one that is left out: what the part makes of a
+/// record there is all that becomes of it.
+pub fn whole<'p>(part: &'p Spec, left_out: &[String]) -> BTreeSet<&'p str> {
+    let mut whole: BTreeSet<&str> = part.bolts.iter().map(|bolt| bolt.id.as_str()).collect();
+    for bolt in part.sorted_bolts().into_iter().rev() {
+        if left_out.contains(&bolt.id) {
+            let _ = whole.remove(bolt.id.as_str());
+        }
+        if !whole.contains(bolt.id.as_str()) {
+            for input in &bolt.inputs {
+                let _ = whole.remove(input.from.component.as_str());
+            }
+        }
+    }
+    whole
+}
+
 /// The spout and the bolts that its records reach.
 fn reached<'s>(spec: &'s Spec, spout: &'s str) -> BTreeSet<&'s str> {
     let mut reached = BTreeSet::from([spout]);
@@ -314,6 +331,15 @@ mod tests {
         assert_eq!(live_sinks(&auto, "none"), []);
         let stream = spec(json!({"data_stream": "logs-app-prod"}));
         assert_eq!(live_sinks(&stream, "in")[0].index, "logs-app-prod");
+    }
+
+    #[test]
+    fn a_bolt_that_leads_to_one_that_is_left_out_is_not_whole() {
+        let live = spec(json!({"index": "logs"}));
+        let (part, _, left_out) = part_for(&live, "in", &Target::Missing).expect("it can be");
+        assert_eq!(whole(&part, &left_out), BTreeSet::from(["index"]));
+        let all = BTreeSet::from(["parse", "index", "copy"]);
+        assert_eq!(whole(&part, &[]), all);
     }
 
     #[test]

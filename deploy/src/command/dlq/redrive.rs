@@ -11,7 +11,7 @@ use std::num::NonZeroU32;
 use anyhow::Context as _;
 use clap::Args;
 use isobar_operators::redrive::{Job, redrive};
-use isobar_operators::replay::Target;
+use isobar_operators::replay::{Target, whole};
 use isobar_topology::clock;
 use isobar_topology::spec::units::Duration;
 use serde_json::json;
@@ -27,7 +27,7 @@ use crate::command::source::OfArgs;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Format;
 use selection::{Scope, Selection};
-use verdict::Verdict;
+use verdict::{Dropped, Verdict};
 
 pub(super) const EXAMPLE: &str = "\
 Examples:
@@ -82,9 +82,11 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
     let letters = read(&topic, args.filter.key.clone(), args.of.timeout)?;
     let topology = part.spec.name.clone();
     let run = format!("{topology}.redrive.{:x}", clock::unix_ms());
+    let whole = whole(&part.spec, &part.left_out);
     let scope = Scope {
         topology: &topology,
         reads: &|topic| source.reads(topic),
+        settles: &|bolt| part.left_out.is_empty() || whole.contains(bolt),
         redrives_max: args.redrives_max,
         limit: args.limit.unwrap_or(usize::MAX),
         run: &run,
@@ -127,7 +129,7 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
     runtime.block_on(async {
         let report = to_its_end(part.plan, args.give_up_after, &context).await?;
         let after = read(&topic, args.filter.key.clone(), args.of.timeout);
-        let dropped = report.accounting.total.dropped;
+        let dropped = Dropped::of(&report.accounting.total, &part.left_out);
         let verdict = match after {
             Ok(after) => Verdict::find(&selection, &after, &searches, dropped).await,
             Err(failure) => Err(failure),

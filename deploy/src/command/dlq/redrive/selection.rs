@@ -21,6 +21,8 @@ pub(super) struct Scope<'a> {
     pub(super) topology: &'a str,
     /// Whether the spout reads a topic.
     pub(super) reads: &'a dyn Fn(&str) -> bool,
+    /// Whether the run does all that a bolt would have led to, so that it settles the bolt's letters.
+    pub(super) settles: &'a dyn Fn(&str) -> bool,
     pub(super) redrives_max: u32,
     pub(super) limit: usize,
     /// The name of the run.
@@ -43,6 +45,8 @@ pub(super) struct Selection {
     later: usize,
     /// Letters that are meant and are another topology's or another spout's.
     others: usize,
+    /// Letters that are meant and that the run would not settle.
+    unsettled: usize,
 }
 
 /// The open letters of a record.
@@ -67,21 +71,30 @@ impl Selection {
                 origin.partition,
                 origin.offset,
             );
+            if !(scope.settles)(&identity.1) {
+                selection.unsettled += usize::from(filter.takes(line));
+            }
             records.entry(record).or_default().push((identity, line));
         }
-        let is_meant = |record: &Vec<Letter<'_>>| record.iter().any(|(_, line)| filter.takes(line));
+        let settles = |letter: &Letter<'_>| (scope.settles)(&letter.0.1);
+        let is_meant = |record: &Vec<Letter<'_>>| {
+            let mut record = record.iter();
+            record.any(|letter| settles(letter) && filter.takes(letter.1))
+        };
         let mut meant: Vec<Vec<Letter<'_>>> = records.into_values().filter(is_meant).collect();
         meant.sort_by_key(|record| record.iter().map(|(_, line)| line.rejected_at_ms).min());
         let mut lines = Vec::new();
         for record in meant {
             let redrives = record.iter().map(|(_, line)| line.redrives).max();
-            let whole = record.iter().find(|(_, line)| !line.is_cut);
+            let whole = record.iter().find(|(_, line)| !line.is_cut).copied();
             match (whole, redrives.unwrap_or(0)) {
                 (None, _) => selection.cut.push(place(&record[0].0.0)),
                 (_, redrives) if redrives >= scope.redrives_max => selection.spent += 1,
                 _ if selection.picks.len() >= scope.limit => selection.later += 1,
                 (Some((identity, line)), redrives) => {
                     let at = (line.letter.partition, line.letter.offset);
+                    let mut record = record;
+                    record.retain(settles);
                     let pick = pick(&identity.0, redrives, &record, scope.run);
                     let _ = selection.picks.insert(at, pick);
                     lines.extend(record.iter().map(|(_, line)| *line));
@@ -151,6 +164,13 @@ impl Selection {
                 number(self.later)
             ));
         }
+        if self.unsettled > 0 {
+            text.push_str(&format!(
+                "{} letters stay open, since their bolts lead to one that is left out, or are in the \
+                 topology no more\n",
+                number(self.unsettled)
+            ));
+        }
         if self.others > 0 {
             text.push_str(&format!(
                 "{} open letters are of other topologies, or of topics that this spout does not read\n",
@@ -169,13 +189,14 @@ impl Selection {
                 "cut": self.cut.len(),
                 "redriven_too_often": self.spent,
                 "beyond_limit": self.later,
+                "letters_not_settled": self.unsettled,
                 "letters_of_others": self.others,
             },
         })
     }
 
     pub(super) fn exit(&self) -> Exit {
-        match self.cut.is_empty() && self.spent == 0 {
+        match self.cut.is_empty() && self.spent == 0 && self.unsettled == 0 {
             true => Exit::Done,
             false => Exit::Threshold,
         }
@@ -258,6 +279,7 @@ mod tests {
         let scope = Scope {
             topology: "logs",
             reads: &|topic| topic == "t",
+            settles: &|bolt| bolt != "to_kafka",
             redrives_max: 2,
             limit,
             run: "logs.redrive.1",
@@ -288,6 +310,34 @@ mod tests {
             .collect();
         assert_eq!(offsets, [(5, 0, 2), (6, 1, 1)]);
         assert_eq!((selection.letters, selection.exit()), (3, Exit::Done));
+    }
+
+    #[test]
+    fn letters_of_bolts_that_lead_to_what_is_left_out_stay_open() {
+        let letters = || {
+            vec![
+                letter(0, 5, "a"),
+                letter(1, 5, "to_kafka"),
+                letter(2, 6, "to_kafka"),
+            ]
+        };
+        let selection = select(letters(), &Filter::default(), usize::MAX);
+        let settled: Vec<(i64, &str)> = selection
+            .picks
+            .values()
+            .flat_map(|pick| &pick.resolutions)
+            .map(|resolution| (resolution.origin.offset, resolution.bolt.as_str()))
+            .collect();
+        assert_eq!(settled, [(5, "a")]);
+        assert_eq!((selection.letters, selection.exit()), (1, Exit::Threshold));
+        assert!(selection.left_out_text().contains("2 letters stay open"));
+
+        let filter = Filter {
+            bolt: Some("to_kafka".to_owned()),
+            ..Filter::default()
+        };
+        let selection = select(letters(), &filter, usize::MAX);
+        assert_eq!((selection.picks.len(), selection.unsettled), (0, 2));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::super::letters::Letters;
 use super::selection::Selection;
+use crate::accounting::Terms;
 use crate::command::replay::make::undetermined;
 use crate::exit::{Exit, Failure};
 use crate::output::number;
@@ -43,25 +44,44 @@ enum Word {
     Wrong,
 }
 
+/// Records that a run dropped.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dropped {
+    by_policy: u64,
+    /// In place of a bolt that writes to another system.
+    left_out: u64,
+}
+
+impl Dropped {
+    pub(super) fn of(total: &Terms, left_out: &[String]) -> Self {
+        let policies = left_out.iter();
+        let left_out = policies.filter_map(|bolt| total.dropped_by_policy.get(bolt));
+        let left_out: u64 = left_out.sum();
+        Self {
+            by_policy: total.dropped.saturating_sub(left_out),
+            left_out,
+        }
+    }
+}
+
 /// What is known of a record after the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Known {
     in_index: bool,
     doubled: bool,
-    /// Redrives of its newest open letter.
+    /// Redrives of its newest open letter, of those that the run was to settle or that are new.
     letter: Option<u32>,
 }
 
 impl Verdict {
-    /// Asks the indices for each record, and looks at what is open `after` the run, which dropped so
-    /// many records by policies.
+    /// Asks the indices for each record, and looks at what is open `after` the run.
     pub(super) async fn find(
         selection: &Selection,
         after: &Letters,
         searches: &[Search],
-        dropped: u64,
+        dropped: Dropped,
     ) -> Result<Self, Failure> {
-        let letters = newest(after);
+        let letters = open(after);
         let mut partitions: BTreeMap<(u64, &str, i32), BTreeMap<i64, &Pick>> = BTreeMap::new();
         for pick in selection.picks.values() {
             let origin = &pick.origin;
@@ -84,10 +104,11 @@ impl Verdict {
                 doubled.extend(answer.doubled);
             }
             for (offset, pick) in picks {
+                let letters = letters.get(&(source, topic, partition, offset));
                 let known = Known {
                     in_index: found.contains(&offset),
                     doubled: doubled.contains(&offset),
-                    letter: letters.get(&(source, topic, partition, offset)).copied(),
+                    letter: letters.and_then(|letters| newest(letters, pick)),
                 };
                 let place = || format!("{topic}/{partition}@{offset}");
                 verdict.add(pick.redrives, known, place);
@@ -117,13 +138,19 @@ impl Verdict {
         }
     }
 
-    fn judge(&mut self, dropped: u64, sinks: usize) {
+    fn judge(&mut self, dropped: Dropped, sinks: usize) {
+        let Dropped {
+            by_policy,
+            left_out,
+        } = dropped;
         self.verdict = match self.without {
             _ if !self.doubled.is_empty() => Word::Wrong,
-            without if without > dropped => Word::Wrong,
+            without if without > by_policy + left_out => Word::Wrong,
+            // Some may have gone nowhere but to what is left out.
+            without if without > by_policy => Word::Unknown,
             // A record that goes to several sinks may have its document in one and not in another.
             _ if sinks > 1 => Word::Unknown,
-            without if without == 0 || without == dropped => Word::Exact,
+            without if without == 0 || without == by_policy => Word::Exact,
             // Records of a fork were dropped on one branch and indexed on another: which ones is open.
             _ => Word::Unknown,
         };
@@ -190,31 +217,52 @@ fn listed(places: &[String], count: u64) -> String {
     }
 }
 
-fn newest(after: &Letters) -> BTreeMap<(u64, &str, i32, i64), u32> {
-    let mut newest = BTreeMap::new();
-    for ((origin, _), line) in after.open() {
+/// The source, topic, partition and offset of a record.
+type Record<'a> = (u64, &'a str, i32, i64);
+
+/// The open letters of each record, as the bolt and the redrives of each.
+fn open(after: &Letters) -> BTreeMap<Record<'_>, Vec<(&str, u32)>> {
+    let mut records: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for ((origin, bolt), line) in after.open() {
         let record = (
             origin.source,
             origin.topic.as_str(),
             origin.partition,
             origin.offset,
         );
-        let redrives = newest.entry(record).or_insert(line.redrives);
-        *redrives = line.redrives.max(*redrives);
+        let letters = records.entry(record).or_default();
+        letters.push((bolt.as_str(), line.redrives));
     }
-    newest
+    records
+}
+
+/// Redrives of the newest letter that the run was to settle, or that it has written.
+fn newest(letters: &[(&str, u32)], pick: &Pick) -> Option<u32> {
+    let was_to_settle = |bolt: &str| pick.resolutions.iter().any(|one| one.bolt == bolt);
+    let letters = letters.iter();
+    let ours = letters.filter(|(bolt, redrives)| *redrives > pick.redrives || was_to_settle(bolt));
+    ours.map(|(_, redrives)| *redrives).max()
 }
 
 #[cfg(test)]
 mod tests {
+    use isobar_operators::dead_letter::{Origin, Resolution};
+
     use super::*;
+
+    fn by_policy(by_policy: u64) -> Dropped {
+        Dropped {
+            by_policy,
+            left_out: 0,
+        }
+    }
 
     fn check(known: &[Known], dropped: u64, expected: (Word, Exit)) -> Verdict {
         let mut verdict = Verdict::default();
         for (offset, known) in (0..).zip(known) {
             verdict.add(1, *known, || format!("t/0@{offset}"));
         }
-        verdict.judge(dropped, 1);
+        verdict.judge(by_policy(dropped), 1);
         assert_eq!((verdict.verdict, verdict.exit()), expected, "{verdict:?}");
         verdict
     }
@@ -261,7 +309,55 @@ mod tests {
     fn documents_in_one_of_several_indices_prove_nothing_of_the_others() {
         let mut verdict = Verdict::default();
         verdict.add(0, INDEXED, String::new);
-        verdict.judge(0, 2);
+        verdict.judge(by_policy(0), 2);
         assert_eq!(verdict.verdict, Word::Unknown);
+    }
+
+    #[test]
+    fn what_is_dropped_in_place_of_a_bolt_that_is_left_out_is_no_policy() {
+        let total = Terms {
+            dropped: 3,
+            dropped_by_policy: [("filter".to_owned(), 1), ("to_kafka".to_owned(), 2)].into(),
+            ..Terms::default()
+        };
+        let dropped = Dropped::of(&total, &["to_kafka".to_owned(), "copy".to_owned()]);
+        assert_eq!((dropped.by_policy, dropped.left_out), (1, 2));
+        let word = |known: &[Known]| {
+            let mut verdict = Verdict::default();
+            for known in known {
+                verdict.add(1, *known, String::new);
+            }
+            verdict.judge(dropped, 1);
+            verdict.verdict
+        };
+        assert_eq!(word(&[GONE, INDEXED, INDEXED]), Word::Exact);
+        assert_eq!(word(&[GONE, GONE, GONE]), Word::Unknown);
+        assert_eq!(word(&[GONE; 4]), Word::Wrong);
+    }
+
+    #[test]
+    fn letters_that_a_run_was_not_to_settle_say_nothing_of_it() {
+        let origin = Origin {
+            source: 7,
+            topic: "t".to_owned(),
+            partition: 0,
+            offset: 5,
+            timestamp: None,
+            ordinal: None,
+        };
+        let pick = Pick {
+            origin: origin.clone(),
+            redrives: 1,
+            resolutions: vec![Resolution {
+                origin,
+                bolt: "index".to_owned(),
+                redrives: 1,
+                rejected_at: 0,
+                run: String::new(),
+            }],
+        };
+        assert_eq!(newest(&[("to_kafka", 1)], &pick), None);
+        assert_eq!(newest(&[("to_kafka", 1), ("index", 0)], &pick), Some(0));
+        assert_eq!(newest(&[("parse", 2), ("index", 1)], &pick), Some(2));
     }
 }
