@@ -8,11 +8,13 @@
 //! | `isobar.resolution.version` | `1` |
 //! | `isobar.resolution.run` | the redrive that settled them |
 //! | `isobar.resolution.bolt` | id of the bolt that rejected the record |
-//! | `isobar.resolution.redrives` | as in the newest letter that is settled; absent for none |
-//! | `isobar.resolution.rejected_at` | the same, in ms since 1970 |
+//! | `isobar.resolution.redrives` | the most redrives of a letter that is settled; absent for none |
+//! | `isobar.resolution.rejected_at` | when the last of them was rejected, in ms since 1970 |
 //!
-//! It settles the letters of one identity up to the one that it names. Rejected again, the record has a
-//! letter with more redrives, which is open whatever the clocks of two machines say.
+//! It settles the letters of one identity that have no more redrives and were rejected no later; two
+//! resolutions together settle what one of them does. Rejected again, the record has a letter with more
+//! redrives, which is open whatever the clocks of two machines say; read and rejected once more by the
+//! live topology, it has a later one, which is open, too.
 
 use super::{Fields, NotALetter, Origin};
 
@@ -23,9 +25,9 @@ pub struct Resolution {
     pub origin: Origin,
     /// The bolt that rejected it.
     pub bolt: String,
-    /// The redrives of the newest letter that is settled.
+    /// The most redrives of a letter that is settled.
     pub redrives: u32,
-    /// When that was rejected, in ms since 1970.
+    /// When the last of them was rejected, in ms since 1970.
     pub rejected_at: i64,
     /// The redrive that settled it.
     pub run: String,

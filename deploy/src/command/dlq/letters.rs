@@ -12,13 +12,17 @@ use serde_json::{Value, json};
 use super::filter::Filter;
 use crate::output::{Table, number};
 
-/// Rejections, each with its newest letter.
+/// Rejections, each with its newest letter; when one is open, the newest of those.
 #[derive(Debug, Default)]
 pub(super) struct Letters {
     /// Only letters with this key are remembered: keys may be large.
     key: Option<String>,
     by_identity: BTreeMap<Identity, Line>,
-    resolutions: BTreeMap<Identity, Resolution>,
+    /// While the topic is read, the newest letter of each number of redrives: the newest of all may be
+    /// settled, and one of fewer redrives be open, since the record was read and rejected once more.
+    read: BTreeMap<Identity, Vec<Line>>,
+    /// Of those none settles what another one does.
+    resolutions: BTreeMap<Identity, Vec<Resolution>>,
     /// Records of the topic that are nothing of ours.
     pub(super) strangers: u64,
 }
@@ -43,6 +47,9 @@ pub(super) struct Line {
     reason: String,
     /// The redrive that settled it; null when it is open.
     resolved_by: Option<String>,
+    /// When the last open letter of this rejection was written, of whatever redrive, in ms since 1970.
+    #[serde(skip)]
+    pub(super) open_until_ms: i64,
     /// It has only a part of the record.
     #[serde(skip)]
     pub(super) is_cut: bool,
@@ -130,48 +137,64 @@ impl Letters {
             origin: place(&letter.origin),
             reason: letter.reason,
             resolved_by: None,
+            open_until_ms: letter.rejected_at,
             is_cut: letter.cut.is_some(),
         };
-        let newest = self.by_identity.entry((letter.origin, letter.bolt));
-        let newest = newest.or_insert_with(|| line.clone());
-        if line.age() > newest.age() {
-            *newest = line;
+        let lines = self.read.entry((letter.origin, letter.bolt)).or_default();
+        let mut known = lines.iter_mut();
+        match known.find(|known| known.redrives == line.redrives) {
+            Some(known) if line.rejected_at_ms > known.rejected_at_ms => *known = line,
+            Some(_) => {}
+            None => {
+                // Nearly all have one only.
+                lines.reserve_exact(1);
+                lines.push(line);
+            }
         }
     }
 
     fn resolve(&mut self, resolution: Resolution) {
         let identity = (resolution.origin.clone(), resolution.bolt.clone());
-        let known = self.resolutions.entry(identity);
-        let known = known.or_insert_with(|| resolution.clone());
-        if resolution.redrives > known.redrives {
-            known.run = resolution.run;
+        let known = self.resolutions.entry(identity).or_default();
+        let mut others = known.iter();
+        if others.any(|other| other.settles(resolution.redrives, resolution.rejected_at)) {
+            return;
         }
-        known.redrives = known.redrives.max(resolution.redrives);
-        known.rejected_at = known.rejected_at.max(resolution.rejected_at);
+        known.retain(|other| !resolution.settles(other.redrives, other.rejected_at));
+        known.reserve_exact(1);
+        known.push(resolution);
     }
 
     /// Tells which letters are settled, when all of the topic is in.
     pub(super) fn finish(mut self) -> Self {
-        for (identity, resolution) in std::mem::take(&mut self.resolutions) {
-            if let Some(line) = self.by_identity.get_mut(&identity)
-                && resolution.settles(line.redrives, line.rejected_at_ms)
-            {
-                line.resolved_by = Some(resolution.run);
+        for (identity, mut lines) in std::mem::take(&mut self.read) {
+            let resolutions = self.resolutions.remove(&identity).unwrap_or_default();
+            for line in &mut lines {
+                let mut resolutions = resolutions.iter();
+                let settles = |one: &&Resolution| one.settles(line.redrives, line.rejected_at_ms);
+                line.resolved_by = resolutions.find(settles).map(|one| one.run.clone());
+            }
+            let open = lines.iter().filter(|line| line.is_open());
+            let open_until_ms = open.map(|line| line.rejected_at_ms).max();
+            if let Some(mut newest) = lines.into_iter().max_by_key(Line::rank) {
+                newest.open_until_ms = open_until_ms.unwrap_or(newest.rejected_at_ms);
+                let _ = self.by_identity.insert(identity, newest);
             }
         }
+        self.resolutions.clear();
         self
     }
 
     /// Those that nothing has settled.
     pub(super) fn open(&self) -> impl Iterator<Item = (&Identity, &Line)> {
         let all = self.by_identity.iter();
-        all.filter(|(_, line)| line.resolved_by.is_none())
+        all.filter(|(_, line)| line.is_open())
     }
 
     /// Those that a filter takes, in the order of time; with `resolved`, those that are settled too.
     pub(super) fn chosen(&self, filter: &Filter, resolved: bool) -> Vec<&Line> {
         let all = self.by_identity.values();
-        let is_meant = |line: &&Line| resolved || line.resolved_by.is_none();
+        let is_meant = |line: &&Line| resolved || line.is_open();
         let mut lines: Vec<&Line> = all
             .filter(is_meant)
             .filter(|line| filter.takes(line))
@@ -187,9 +210,13 @@ impl Letters {
 }
 
 impl Line {
-    /// A letter of a later redrive is newer, whatever the clocks say.
-    fn age(&self) -> (u32, i64) {
-        (self.redrives, self.rejected_at_ms)
+    fn is_open(&self) -> bool {
+        self.resolved_by.is_none()
+    }
+
+    /// Open ones come before settled ones. A letter of a later redrive is newer, whatever the clocks say.
+    fn rank(&self) -> (bool, u32, i64) {
+        (self.is_open(), self.redrives, self.rejected_at_ms)
     }
 }
 
@@ -358,6 +385,15 @@ mod tests {
         letters
     }
 
+    /// A letter of the record at 7 that was redriven so often.
+    fn redriven(at: i64, redrives: u32, rejected_at: i64) -> Stored {
+        let mut stored = stored(at, 7, "invalid_json", rejected_at);
+        if let Ok(Content::Letter(letter)) = &mut stored.content {
+            letter.redrives = redrives;
+        }
+        stored
+    }
+
     fn resolution(of: &Stored) -> Stored {
         let Ok(Content::Letter(letter)) = &of.content else {
             panic!("no letter");
@@ -424,6 +460,45 @@ parse  mapping             1  1970-01-01T00:00:01.5Z  1970-01-01T00:00:01.5Z
         assert_eq!((letters.open().count(), letters.resolved()), (2, 1));
         let all = letters.chosen(&Filter::default(), true);
         assert!(listed(&all, true).contains("logs.redrive.1"));
+    }
+
+    #[test]
+    fn a_new_rejection_is_open_behind_a_settled_one_of_more_redrives() {
+        let mut letters = Letters::default();
+        letters.add(redriven(0, 0, 1_000));
+        letters.add(redriven(1, 1, 2_000));
+        letters.add(resolution(&redriven(1, 1, 2_000)));
+        // Read and rejected once more by the live topology.
+        letters.add(redriven(2, 0, 3_000));
+        let letters = letters.finish();
+        let open = letters.chosen(&Filter::default(), false);
+        assert_eq!(
+            (places(&open), letters.resolved()),
+            (vec!["0:2".to_owned()], 0)
+        );
+    }
+
+    #[test]
+    fn two_resolutions_settle_no_more_than_each_of_them() {
+        let mut letters = Letters::default();
+        letters.add(redriven(0, 1, 40));
+        letters.add(resolution(&redriven(1, 2, 10)));
+        letters.add(resolution(&redriven(2, 0, 50)));
+        let letters = letters.finish();
+        assert_eq!(letters.open().count(), 1);
+    }
+
+    #[test]
+    fn of_several_open_letters_of_a_rejection_the_one_of_most_redrives_stands_for_all() {
+        let mut letters = Letters::default();
+        letters.add(redriven(0, 0, 3_000));
+        letters.add(redriven(1, 1, 2_000));
+        let letters = letters.finish();
+        let open: Vec<(u32, i64)> = letters
+            .open()
+            .map(|(_, line)| (line.redrives, line.open_until_ms))
+            .collect();
+        assert_eq!(open, [(1, 3_000)]);
     }
 
     #[test]

@@ -217,7 +217,7 @@ fn pick(origin: &Origin, redrives: u32, record: &[Letter<'_>], run: &str) -> Pic
         origin: origin.clone(),
         bolt: bolt.clone(),
         redrives: line.redrives,
-        rejected_at: line.rejected_at_ms,
+        rejected_at: line.open_until_ms,
         run: run.to_owned(),
     });
     Pick {
