@@ -28,7 +28,7 @@ pub struct Job {
     /// Where they are.
     pub letters: DeadLetters,
     /// One letter of each record, by its partition and offset in the topic of the letters.
-    pub picks: BTreeMap<(i32, i64), Pick>,
+    pub picks: Arc<BTreeMap<(i32, i64), Pick>>,
     /// How long the brokers may say nothing.
     pub within: Duration,
 }

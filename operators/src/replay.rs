@@ -19,7 +19,7 @@ use crate::kafka::Fixed;
 use crate::kafka::admin::TopicPartition;
 use crate::spouts::{self, KafkaConfig, Rate};
 
-pub use graph::{Guarantee, Sink, Target, live_sinks, part_for, whole};
+pub use graph::{Guarantee, Sink, Target, forks, live_sinks, part_for, whole};
 pub(crate) use search::pattern as index_pattern;
 pub use search::{Document, Found, IndexState, Search};
 

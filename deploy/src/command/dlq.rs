@@ -87,7 +87,9 @@ Examples:
   isobar dlq show logs.yaml --letter 0:4711
   isobar dlq redrive logs.yaml --class mapping --dry-run
 
-Each of them reads the whole dead-letter topic once, and remembers about 300 bytes of each letter.";
+Each of them reads the whole dead-letter topic, and remembers some 700 bytes of each letter, more \
+where reasons are long. A redrive reads it three times, and while it runs remembers some 500 bytes of each \
+letter that it is to settle.";
 
 /// The topic that is meant.
 #[derive(Args, Debug)]

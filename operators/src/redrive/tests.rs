@@ -93,7 +93,7 @@ fn job(letters: &DeadLetters) -> Job {
         .expect("it is read");
     Job {
         letters: letters.clone(),
-        picks,
+        picks: Arc::new(picks),
         within: WITHIN,
     }
 }

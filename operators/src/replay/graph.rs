@@ -147,6 +147,13 @@ pub fn whole<'p>(part: &'p Spec, left_out: &[String]) -> BTreeSet<&'p str> {
     whole
 }
 
+/// Whether a stream of a part goes to several bolts, so that a record has several fates.
+pub fn forks(part: &Spec) -> bool {
+    let inputs = part.bolts.iter().flat_map(|bolt| &bolt.inputs);
+    let mut seen = BTreeSet::new();
+    inputs.into_iter().any(|input| !seen.insert(&input.from))
+}
+
 /// The spout and the bolts that its records reach.
 fn reached<'s>(spec: &'s Spec, spout: &'s str) -> BTreeSet<&'s str> {
     let mut reached = BTreeSet::from([spout]);
@@ -340,6 +347,15 @@ mod tests {
         assert_eq!(whole(&part, &left_out), BTreeSet::from(["index"]));
         let all = BTreeSet::from(["parse", "index", "copy"]);
         assert_eq!(whole(&part, &[]), all);
+    }
+
+    #[test]
+    fn a_stream_with_two_consumers_forks() {
+        let live = spec(json!({"index": "logs"}));
+        let (mut part, ..) = part_for(&live, "in", &Target::Missing).expect("it can be");
+        assert!(forks(&part));
+        part.bolts.retain(|bolt| bolt.id != "copy");
+        assert!(!forks(&part));
     }
 
     #[test]

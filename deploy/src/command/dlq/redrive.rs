@@ -7,11 +7,12 @@ mod selection;
 mod verdict;
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
 use isobar_operators::redrive::{Job, redrive};
-use isobar_operators::replay::{Target, whole};
+use isobar_operators::replay::{Target, forks, whole};
 use isobar_topology::clock;
 use isobar_topology::spec::units::Duration;
 use serde_json::json;
@@ -27,7 +28,7 @@ use crate::command::source::OfArgs;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Format;
 use selection::{Scope, Selection};
-use verdict::{Dropped, Verdict};
+use verdict::{Dropped, Records, Verdict};
 
 pub(super) const EXAMPLE: &str = "\
 Examples:
@@ -91,9 +92,11 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
         limit: args.limit.unwrap_or(usize::MAX),
         run: &run,
     };
-    let selection = Selection::of(&letters, &args.filter.filter(), &scope);
+    let mut selection = Selection::of(&letters, &args.filter.filter(), &scope);
+    // All of the topic was in memory: the run goes without.
+    drop(letters);
     let plan = selection.text(&run, topic.topic(), &part);
-    if args.dry_run || selection.picks.is_empty() {
+    if args.dry_run || selection.records == 0 {
         match args.output.format {
             Format::Table => context.output.text(&plan)?,
             Format::Json => context.output.json(&json!({
@@ -106,9 +109,10 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
     }
     agree(args.yes, &plan, "redriven", &context)?;
 
+    let picks = Arc::new(std::mem::take(&mut selection.picks));
     let job = Job {
         letters: topic.clone(),
-        picks: selection.picks.clone(),
+        picks: Arc::clone(&picks),
         within: args.of.timeout.get(),
     };
     let graph = &mut part.plan.graph;
@@ -122,16 +126,18 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
         }
     }
     let searches = part.searches()?;
+    let forks = forks(&part.spec);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot make the runtime of the redrive")?;
     runtime.block_on(async {
         let report = to_its_end(part.plan, args.give_up_after, &context).await?;
-        let after = read(&topic, args.filter.key.clone(), args.of.timeout);
+        let records = Records::of(&picks);
+        let after = records.letters(&topic, args.of.timeout);
         let dropped = Dropped::of(&report.accounting.total, &part.left_out);
         let verdict = match after {
-            Ok(after) => Verdict::find(&selection, &after, &searches, dropped).await,
+            Ok(after) => Verdict::find(&records, &after, &searches, dropped, forks).await,
             Err(failure) => Err(failure),
         };
         // What the run did is told whether or not it can be checked.

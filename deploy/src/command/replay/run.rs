@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow};
 use isobar_operators::kafka::admin::{Admin, TopicPartition};
 use isobar_operators::lag;
 use isobar_operators::range;
-use isobar_operators::replay::{Job, Search, origin_of, read_only};
+use isobar_operators::replay::{Job, Search, forks, origin_of, read_only};
 use serde_json::json;
 
 use super::RunArgs;
@@ -61,6 +61,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         }
     }
     let searches = part.searches()?;
+    let forks = forks(&part.spec);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -77,7 +78,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         let report = reported(&plan, &run, resumed);
         write(&ReportFile::beside(&args.plan), &report, false)?;
         let verdict = match report.complete {
-            true => Some(Verdict::find(&plan, Some(&report), &searches).await),
+            true => Some(Verdict::find(&plan, Some(&report), &searches, forks).await),
             false => None,
         };
         // What the run did is told whether or not it can be checked.

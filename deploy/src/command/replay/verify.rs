@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context as _;
-use isobar_operators::replay::{Search, origin_of};
+use isobar_operators::replay::{Search, forks, origin_of};
 use serde::Serialize;
 
 use super::VerifyArgs;
@@ -23,11 +23,12 @@ pub(super) fn execute(args: &VerifyArgs, mut context: Context<'_>) -> Outcome {
     let report = ReportFile::of(&args.plan, &plan)?;
     let (_, part) = part::of_plan(&plan, &mut context)?;
     let searches = part.searches()?;
+    let forks = forks(&part.spec);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot make a runtime")?;
-    let verdict = runtime.block_on(Verdict::find(&plan, report.as_ref(), &searches))?;
+    let verdict = runtime.block_on(Verdict::find(&plan, report.as_ref(), &searches, forks))?;
     match args.output.format {
         Format::Table => context.output.text(&verdict.text())?,
         Format::Json => context.output.json(&verdict)?,
@@ -95,6 +96,11 @@ impl Others {
         }
     }
 
+    /// Whether some are such as one branch of a fork can have.
+    fn on_branches(self) -> bool {
+        self.dead_lettered + self.dropped > 0
+    }
+
     fn sum(self) -> u64 {
         self.dead_lettered + self.dropped + self.gaps + self.lost
     }
@@ -106,6 +112,7 @@ impl Verdict {
         plan: &PlanFile,
         report: Option<&ReportFile>,
         searches: &[Search],
+        forks: bool,
     ) -> Result<Self, Failure> {
         for search in searches {
             search.refresh().await.map_err(undetermined)?;
@@ -132,7 +139,7 @@ impl Verdict {
                 let reported = reported.find(of_partition).cloned().unwrap_or_default();
                 Others::of(planned.offsets(), &reported)
             });
-            partitions.push(verified(planned, indexed, others, searches.len()));
+            partitions.push(verified(planned, indexed, others, searches.len(), forks));
         }
         let words = partitions.iter().map(|one| one.verdict);
         Ok(Self {
@@ -219,6 +226,7 @@ fn verified(
     indexed: Indexed,
     others: Option<Others>,
     sinks: usize,
+    forks: bool,
 ) -> Verified {
     let count = planned.offsets();
     let in_index = indexed.offsets.len() as u64;
@@ -230,8 +238,8 @@ fn verified(
         // A record that goes to several sinks counts once: one may have its document and another not.
         _ if sinks > 1 => Word::Unknown,
         _ if missing == 0 => Word::Exact,
-        // More fates than that: records of a fork had one on another branch, so which ones is open.
-        Some(others) if others.sum() == missing => Word::Exact,
+        // Records of a fork have fates on other branches, which may stand for those of others.
+        Some(others) if others.sum() == missing && !(forks && others.on_branches()) => Word::Exact,
         _ => Word::Unknown,
     };
     Verified {
@@ -261,11 +269,11 @@ mod tests {
     use super::*;
 
     fn check(offsets: &[i64], others: Option<Others>, expected: Word, without: &[i64]) {
-        check_sinks(1, offsets, others, expected, without);
+        check_part((1, false), offsets, others, expected, without);
     }
 
-    fn check_sinks(
-        sinks: usize,
+    fn check_part(
+        (sinks, forks): (usize, bool),
         offsets: &[i64],
         others: Option<Others>,
         expected: Word,
@@ -283,7 +291,7 @@ mod tests {
             offsets: offsets.iter().copied().collect(),
             ..Indexed::default()
         };
-        let verified = verified(&planned, indexed, others, sinks);
+        let verified = verified(&planned, indexed, others, sinks, forks);
         assert_eq!(
             (verified.verdict, verified.without.as_slice()),
             (expected, without)
@@ -307,8 +315,13 @@ mod tests {
         check(&[10, 11, 13], others(1, 1, 0), Word::Unknown, &[12]);
         check(&[10, 11, 12, 13], others(0, 4, 0), Word::Exact, &[]);
         // Which of two sinks has the document is not asked.
-        check_sinks(2, &[10, 11, 12, 13], others(0, 0, 0), Word::Unknown, &[]);
-        check_sinks(2, &[10, 13], others(1, 0, 0), Word::Wrong, &[11, 12]);
+        let two = (2, false);
+        check_part(two, &[10, 11, 12, 13], others(0, 0, 0), Word::Unknown, &[]);
+        check_part(two, &[10, 13], others(1, 0, 0), Word::Wrong, &[11, 12]);
+        // One may be lost, and the one that was dropped on a branch be indexed on another.
+        let fork = (1, true);
+        check_part(fork, &[10, 11, 12], others(0, 1, 0), Word::Unknown, &[13]);
+        check_part(fork, &[10, 11, 12], others(0, 0, 1), Word::Exact, &[13]);
     }
 
     #[test]

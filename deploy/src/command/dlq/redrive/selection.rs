@@ -34,6 +34,8 @@ pub(super) struct Scope<'a> {
 pub(super) struct Selection {
     /// One letter of each, by its partition and offset in the topic of the letters.
     pub(super) picks: BTreeMap<(i32, i64), Pick>,
+    /// How many they are, when they are taken.
+    pub(super) records: usize,
     kinds: Vec<Kind>,
     letters: usize,
     /// Records whose letters hold only a part of them.
@@ -101,6 +103,7 @@ impl Selection {
                 }
             }
         }
+        selection.records = selection.picks.len();
         selection.letters = lines.len();
         selection.kinds = kinds(lines);
         selection
@@ -110,7 +113,7 @@ impl Selection {
     pub(super) fn text(&self, run: &str, topic: &str, part: &Part) -> String {
         let mut text = format!(
             "Redrive {run}: {} records, by their {} open dead letters in {topic}\n\n",
-            number(self.picks.len()),
+            number(self.records),
             number(self.letters),
         );
         if !self.kinds.is_empty() {
@@ -182,7 +185,7 @@ impl Selection {
 
     pub(super) fn document(&self) -> Value {
         json!({
-            "records": self.picks.len(),
+            "records": self.records,
             "letters": self.letters,
             "kinds": self.kinds,
             "left_out": {

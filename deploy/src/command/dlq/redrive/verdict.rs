@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use isobar_operators::letters::{Content, DeadLetters, Stored};
 use isobar_operators::redrive::Pick;
 use isobar_operators::replay::{Search, origin_of_source};
+use isobar_topology::spec::units::Duration;
 use serde::Serialize;
 
 use super::super::letters::Letters;
-use super::selection::Selection;
 use crate::accounting::Terms;
 use crate::command::replay::make::undetermined;
+use crate::command::source::asking;
 use crate::exit::{Exit, Failure};
 use crate::output::number;
 
@@ -27,8 +29,14 @@ pub(super) struct Verdict {
     rejected_again: u64,
     /// Not settled, so that their letters are open as before.
     open: u64,
-    /// None of these: dropped by a policy, unless the run counted fewer.
+    /// None of these.
     without: u64,
+    /// Of those, so many at most were dropped by a policy.
+    dropped: u64,
+    /// So many at most of the others went nowhere but to what is left out.
+    left_out: u64,
+    /// And of so many at least nothing is known.
+    without_trace: u64,
     /// The first of those.
     named: Vec<String>,
     /// With documents in two indices of one sink.
@@ -42,6 +50,49 @@ enum Word {
     Exact,
     Unknown,
     Wrong,
+}
+
+/// The records of a redrive, by partition of the topic that they come from, with their offsets.
+pub(super) struct Records<'a>(BTreeMap<(u64, &'a str, i32), BTreeMap<i64, &'a Pick>>);
+
+impl<'a> Records<'a> {
+    pub(super) fn of(picks: &'a BTreeMap<(i32, i64), Pick>) -> Self {
+        let mut partitions: BTreeMap<_, BTreeMap<i64, &Pick>> = BTreeMap::new();
+        for pick in picks.values() {
+            let origin = &pick.origin;
+            let partition = (origin.source, origin.topic.as_str(), origin.partition);
+            let offsets = partitions.entry(partition).or_default();
+            let _ = offsets.insert(origin.offset, pick);
+        }
+        Self(partitions)
+    }
+
+    /// Reads the topic of the letters, and remembers what is of these records.
+    pub(super) fn letters(
+        &self,
+        topic: &DeadLetters,
+        within: Duration,
+    ) -> Result<Letters, Failure> {
+        let mut letters = Letters::default();
+        let read = topic.read(within.get(), |stored| {
+            if self.has(&stored) {
+                letters.add(stored);
+            }
+        });
+        read.map_err(asking)?;
+        Ok(letters.finish())
+    }
+
+    fn has(&self, stored: &Stored) -> bool {
+        let origin = match &stored.content {
+            Ok(Content::Letter(letter)) => &letter.origin,
+            Ok(Content::Resolution(resolution)) => &resolution.origin,
+            Err(_) => return false,
+        };
+        let partition = (origin.source, origin.topic.as_str(), origin.partition);
+        let offsets = self.0.get(&partition);
+        offsets.is_some_and(|offsets| offsets.contains_key(&origin.offset))
+    }
 }
 
 /// Records that a run dropped.
@@ -76,24 +127,18 @@ struct Known {
 impl Verdict {
     /// Asks the indices for each record, and looks at what is open `after` the run.
     pub(super) async fn find(
-        selection: &Selection,
+        records: &Records<'_>,
         after: &Letters,
         searches: &[Search],
         dropped: Dropped,
+        forks: bool,
     ) -> Result<Self, Failure> {
         let letters = open(after);
-        let mut partitions: BTreeMap<(u64, &str, i32), BTreeMap<i64, &Pick>> = BTreeMap::new();
-        for pick in selection.picks.values() {
-            let origin = &pick.origin;
-            let partition = (origin.source, origin.topic.as_str(), origin.partition);
-            let offsets = partitions.entry(partition).or_default();
-            let _ = offsets.insert(origin.offset, pick);
-        }
         for search in searches {
             search.refresh().await.map_err(undetermined)?;
         }
         let mut verdict = Self::default();
-        for ((source, topic, partition), picks) in partitions {
+        for (&(source, topic, partition), picks) in &records.0 {
             let offsets: Vec<i64> = picks.keys().copied().collect();
             let (mut found, mut doubled) = (BTreeSet::new(), BTreeSet::new());
             for search in searches {
@@ -103,7 +148,7 @@ impl Verdict {
                 found.extend(answer.offsets);
                 doubled.extend(answer.doubled);
             }
-            for (offset, pick) in picks {
+            for (&offset, pick) in picks {
                 let letters = letters.get(&(source, topic, partition, offset));
                 let known = Known {
                     in_index: found.contains(&offset),
@@ -114,7 +159,7 @@ impl Verdict {
                 verdict.add(pick.redrives, known, place);
             }
         }
-        verdict.judge(dropped, searches.len());
+        verdict.judge(dropped, searches.len(), forks);
         Ok(verdict)
     }
 
@@ -138,20 +183,22 @@ impl Verdict {
         }
     }
 
-    fn judge(&mut self, dropped: Dropped, sinks: usize) {
+    fn judge(&mut self, dropped: Dropped, sinks: usize, forks: bool) {
         let Dropped {
             by_policy,
             left_out,
         } = dropped;
+        self.dropped = self.without.min(by_policy);
+        self.left_out = left_out.min(self.without - self.dropped);
+        self.without_trace = self.without - self.dropped - self.left_out;
         self.verdict = match self.without {
-            _ if !self.doubled.is_empty() => Word::Wrong,
-            without if without > by_policy + left_out => Word::Wrong,
-            // Some may have gone nowhere but to what is left out.
-            without if without > by_policy => Word::Unknown,
+            _ if !self.doubled.is_empty() || self.without_trace > 0 => Word::Wrong,
+            _ if self.left_out > 0 => Word::Unknown,
             // A record that goes to several sinks may have its document in one and not in another.
             _ if sinks > 1 => Word::Unknown,
-            without if without == 0 || without == by_policy => Word::Exact,
-            // Records of a fork were dropped on one branch and indexed on another: which ones is open.
+            0 => Word::Exact,
+            without if without == by_policy && !forks => Word::Exact,
+            // Records of a fork are dropped on one branch and indexed on another: which ones is open.
             _ => Word::Unknown,
         };
     }
@@ -176,12 +223,28 @@ impl Verdict {
             }
         };
         let mut text = format!(
-            "Verified: {word}\n{} records: {} in the index, {} rejected again, {} dropped by a policy\n",
+            "Verified: {word}\n{} records: {} in the index, {} rejected again, {}{} dropped by a policy",
             number(self.records),
             number(self.in_index),
             number(self.rejected_again),
-            number(self.without),
+            if self.verdict == Word::Exact {
+                ""
+            } else {
+                "up to "
+            },
+            number(self.dropped),
         );
+        if self.left_out > 0 {
+            text.push_str(&format!(
+                ", up to {} gone only to what is left out",
+                number(self.left_out)
+            ));
+        }
+        if self.without_trace > 0 {
+            let count = number(self.without_trace);
+            text.push_str(&format!(", {count} without a trace"));
+        }
+        text.push('\n');
         if self.rejected_again > 0 {
             text.push_str("`isobar dlq list` says why records were rejected again\n");
         }
@@ -262,7 +325,7 @@ mod tests {
         for (offset, known) in (0..).zip(known) {
             verdict.add(1, *known, || format!("t/0@{offset}"));
         }
-        verdict.judge(by_policy(dropped), 1);
+        verdict.judge(by_policy(dropped), 1, false);
         assert_eq!((verdict.verdict, verdict.exit()), expected, "{verdict:?}");
         verdict
     }
@@ -297,7 +360,12 @@ mod tests {
         let stopped = check(&[INDEXED, AS_BEFORE], 0, (Word::Exact, Exit::Undetermined));
         assert!(stopped.text().contains("1 letters are open as before"));
         let lost = check(&[INDEXED, GONE], 0, (Word::Wrong, Exit::Failed));
-        assert!(lost.text().contains("Without a document: t/0@1"));
+        for part in [
+            "1 in the index, 0 rejected again, up to 0 dropped by a policy, 1 without a trace\n",
+            "Without a document: t/0@1",
+        ] {
+            assert!(lost.text().contains(part), "{}", lost.text());
+        }
         let doubled = Known {
             doubled: true,
             ..INDEXED
@@ -306,10 +374,60 @@ mod tests {
     }
 
     #[test]
+    fn where_records_fork_a_dropped_branch_may_stand_for_a_lost_record() {
+        let mut verdict = Verdict::default();
+        verdict.add(1, INDEXED, String::new);
+        verdict.judge(by_policy(1), 1, true);
+        assert_eq!(verdict.verdict, Word::Exact);
+        verdict.add(1, GONE, String::new);
+        verdict.judge(by_policy(1), 1, true);
+        assert_eq!(verdict.verdict, Word::Unknown);
+        assert!(verdict.text().contains("up to 1 dropped by a policy\n"));
+    }
+
+    #[test]
+    fn only_what_is_of_the_records_is_remembered() {
+        let origin = |offset| Origin {
+            source: 7,
+            topic: "t".to_owned(),
+            partition: 0,
+            offset,
+            timestamp: None,
+            ordinal: None,
+        };
+        let pick = Pick {
+            origin: origin(5),
+            redrives: 0,
+            resolutions: Vec::new(),
+        };
+        let picks = BTreeMap::from([((0, 0), pick)]);
+        let records = Records::of(&picks);
+        let has = |offset, source| {
+            records.has(&Stored {
+                partition: 0,
+                offset: 9,
+                content: Ok(Content::Resolution(Resolution {
+                    origin: Origin {
+                        source,
+                        ..origin(offset)
+                    },
+                    bolt: "index".to_owned(),
+                    redrives: 0,
+                    rejected_at: 0,
+                    run: String::new(),
+                })),
+                key: None,
+                payload: None,
+            })
+        };
+        assert_eq!((has(5, 7), has(6, 7), has(5, 8)), (true, false, false));
+    }
+
+    #[test]
     fn documents_in_one_of_several_indices_prove_nothing_of_the_others() {
         let mut verdict = Verdict::default();
         verdict.add(0, INDEXED, String::new);
-        verdict.judge(by_policy(0), 2);
+        verdict.judge(by_policy(0), 2, false);
         assert_eq!(verdict.verdict, Word::Unknown);
     }
 
@@ -327,7 +445,7 @@ mod tests {
             for known in known {
                 verdict.add(1, *known, String::new);
             }
-            verdict.judge(dropped, 1);
+            verdict.judge(dropped, 1, false);
             verdict.verdict
         };
         assert_eq!(word(&[GONE, INDEXED, INDEXED]), Word::Exact);
