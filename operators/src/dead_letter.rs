@@ -28,9 +28,10 @@
 //! bytes of the value, the key if that is at most 1,024 bytes, and none of the record's own headers. A
 //! cut letter of a tombstone has a `payload_bytes` of 0.
 //!
-//! A record that is sent through a topology again keeps its `isobar.origin.*` headers, so that it stays
-//! the same record: rejected again, its letter has the same origin. What says in the topic that a
-//! rejection is settled is in `dead_letter/resolution.rs`.
+//! A redrive hands a record out where it was first read, so that it stays the same record: rejected
+//! again, its letter has the same origin. Headers of these names that a record brings along say nothing
+//! of it, since any producer can write them. What says in the topic that a rejection is settled is in
+//! `dead_letter/resolution.rs`.
 
 mod resolution;
 
@@ -59,25 +60,19 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// The origin of a record: what its headers say if it is sent through again, else where it lies.
+    /// The origin of a record: where it lies, which is where a redrive hands it out, too.
     pub fn of(record: Record<'_>) -> Self {
-        Self::read(record.headers()).unwrap_or_else(|_| Self {
+        Self {
             source: record.source(),
             topic: record.topic().to_owned(),
             partition: record.partition(),
             offset: record.offset(),
             timestamp: Some(record.timestamp()).filter(|ms| *ms >= 0),
             ordinal: record.ordinal(),
-        })
+        }
     }
 
-    /// Reads the `isobar.origin.*` headers of a record. Fails when one is missing or unreadable.
-    pub fn read<'a>(
-        headers: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
-    ) -> Result<Self, NotALetter> {
-        Self::from(&Fields::new(headers))
-    }
-
+    /// Reads the `isobar.origin.*` headers. Fails when one is missing or unreadable.
     fn from(fields: &Fields<'_>) -> Result<Self, NotALetter> {
         Ok(Self {
             source: u64::from_str_radix(&fields.text(SOURCE)?, 16)
@@ -90,7 +85,7 @@ impl Origin {
         })
     }
 
-    /// The headers that [`Origin::read`] reads.
+    /// The headers that `from` reads.
     fn headers(self) -> impl Iterator<Item = (&'static str, String)> {
         let timestamp = self.timestamp.map(|ms| (TIMESTAMP, ms.to_string()));
         let ordinal = self.ordinal.map(|number| (ORDINAL, number.to_string()));
@@ -202,13 +197,20 @@ pub fn is_envelope(name: &[u8]) -> bool {
     name.starts_with(LETTER_PREFIX) || name.starts_with(ORIGIN_PREFIX)
 }
 
+/// What the name of a redrive has between the name of its topology, which has no dot, and its own number.
+pub const REDRIVE: &str = ".redrive.";
+
 /// The header that a record gets when it is sent through again, for the `redrives`-th time.
 pub(crate) fn redriven(redrives: u32) -> (&'static str, String) {
     (REDRIVES, redrives.to_string())
 }
 
-/// How often a record was sent through again; `None` for never.
-fn redrives(record: Record<'_>) -> Option<u32> {
+/// How often a record was sent through again; `None` for never. Only a redrive says so: it has taken
+/// away what the record had under that name.
+fn redrives(topology: &str, record: Record<'_>) -> Option<u32> {
+    if !topology.contains(REDRIVE) {
+        return None;
+    }
     let fields = Fields::new(record.headers());
     fields
         .number(REDRIVES)
@@ -269,7 +271,7 @@ impl Envelope {
         envelope.add(TOPOLOGY, topology);
         envelope.add(BOLT, &rejection.bolt);
         envelope.add(ATTEMPTS, rejection.attempts);
-        if let Some(redrives) = redrives(record) {
+        if let Some(redrives) = redrives(topology, record) {
             envelope.add(REDRIVES, redrives);
         }
         envelope.add(CLASS, rejection.class);
@@ -400,10 +402,19 @@ mod tests {
         rejection: &Rejection,
         cut: Option<usize>,
     ) -> (Option<Vec<u8>>, Option<Vec<u8>>, Vec<Header>) {
+        written_by("logs", input, rejection, cut)
+    }
+
+    fn written_by(
+        topology: &str,
+        input: Input,
+        rejection: &Rejection,
+        cut: Option<usize>,
+    ) -> (Option<Vec<u8>>, Option<Vec<u8>>, Vec<Header>) {
         let mut harness = Harness::new(Symbols::new());
         let batch = harness.batch(&[input]);
         let record = batch.record(0);
-        let envelope = Envelope::new("logs", record, rejection, cut);
+        let envelope = Envelope::new(topology, record, rejection, cut);
         let mut headers = Vec::new();
         envelope.headers(record, &mut headers);
         let headers = headers.into_iter();
@@ -508,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_is_sent_through_again_keeps_its_origin() {
+    fn headers_that_a_record_brings_along_say_nothing_of_its_origin() {
         let (.., headers) = written(input(), &rejection(), None);
         let first = Letter::read(views(&headers)).expect("a letter");
         let again = Input {
@@ -517,6 +528,7 @@ mod tests {
                 .into_iter()
                 .map(|(name, value)| match name.as_str() {
                     OFFSET => (name, b"77".to_vec()),
+                    TOPIC => (name, b"other".to_vec()),
                     _ => (name, value.expect("each has a value")),
                 })
                 .collect(),
@@ -529,7 +541,7 @@ mod tests {
         assert_eq!(versions.count(), 1);
         let second = Letter::read(views(&headers)).expect("a letter");
         let origin = Origin {
-            offset: 77,
+            timestamp: Some(1_800_000_000_000),
             ..first.origin
         };
         assert_eq!((second.origin, second.bolt.as_str()), (origin, "other"));
@@ -537,9 +549,10 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_counts_how_often_its_record_was_sent_through_again() {
-        let check = |given: &str, expected: u32| {
-            let (.., headers) = written(
+    fn a_letter_of_a_redrive_counts_how_often_its_record_was_sent_through_again() {
+        let check = |topology: &str, given: &str, expected: u32| {
+            let (.., headers) = written_by(
+                topology,
                 Input {
                     headers: vec![(REDRIVES.to_owned(), given.as_bytes().to_vec())],
                     ..input()
@@ -552,9 +565,12 @@ mod tests {
             let named = headers.iter().filter(|(name, _)| name == REDRIVES);
             assert_eq!(named.count(), usize::from(expected > 0));
         };
-        check("2", 2);
-        check("0", 0);
-        check("not ours", 0);
+        check("logs.redrive.1", "2", 2);
+        check("logs.redrive.1", "0", 0);
+        check("logs.redrive.1", "not ours", 0);
+        // Any producer can write it.
+        check("logs", "99", 0);
+        check("logs.replay.1", "99", 0);
     }
 
     #[test]

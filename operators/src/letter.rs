@@ -191,42 +191,6 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_was_sent_through_again_keeps_its_origin() {
-        let origin = [
-            ("source", "00000000000000ff"),
-            ("topic", "first"),
-            ("partition", "12"),
-            ("offset", "34"),
-            ("ordinal", "5"),
-        ];
-        let headers = origin.map(|(name, value)| (format!("isobar.origin.{name}"), value.into()));
-        let input = Input {
-            headers: headers.into(),
-            ..Input::raw("x")
-        };
-        let letter = letter(input, &Rejection::new("mapping", "x"));
-        let members = [
-            "source",
-            "topic",
-            "partition",
-            "offset",
-            "ordinal",
-            "timestamp",
-        ];
-        assert_eq!(
-            members.map(|member| letter[member].clone()),
-            [
-                json!("00000000000000ff"),
-                json!("first"),
-                json!(12),
-                json!(34),
-                json!(5),
-                json!(null)
-            ]
-        );
-    }
-
-    #[test]
     fn bytes_that_are_no_text_are_in_base64() {
         // The vectors of RFC 4648, section 10, and bytes that show every bit.
         for (bytes, expected) in [

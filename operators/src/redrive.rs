@@ -25,6 +25,9 @@ use spout::Letters;
 /// The letters that are meant.
 #[derive(Clone, Debug)]
 pub struct Job {
+    /// The name of the run: the topology's, [`REDRIVE`](crate::dead_letter::REDRIVE), and what makes it
+    /// the only one. New letters have it, and count their redrives by it.
+    pub run: String,
     /// Where they are.
     pub letters: DeadLetters,
     /// One letter of each record, by its partition and offset in the topic of the letters.
@@ -45,7 +48,7 @@ pub struct Pick {
 }
 
 /// Makes the Kafka spout `id` of a planned graph hand out the records of dead letters, and end then.
-/// One lane reads; `shuffle` and `fields` edges lead to the others. Fails with what is wrong with the
+/// The graph has the name of the run then. One lane reads; `shuffle` and `fields` edges lead to the others. Fails with what is wrong with the
 /// spout's options.
 pub fn redrive(spec: &Spec, graph: &mut Graph, id: &str, job: Job) -> Result<(), Problems> {
     let Some(component) = spec.spouts.iter().find(|spout| spout.id == id) else {
@@ -53,6 +56,7 @@ pub fn redrive(spec: &Spec, graph: &mut Graph, id: &str, job: Job) -> Result<(),
     };
     let config: KafkaConfig = parse_config(&component.config, &component.path)?;
     let tombstones = spouts::tombstones(&config, graph, id);
+    graph.name.clone_from(&job.run);
     let job = Arc::new(job);
     if let Some(node) = graph.spouts.iter_mut().find(|node| *node.id == *id) {
         node.start = Box::new(move |context| start(&job, tombstones, context));

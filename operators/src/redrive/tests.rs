@@ -92,6 +92,7 @@ fn job(letters: &DeadLetters) -> Job {
         })
         .expect("it is read");
     Job {
+        run: "logs.redrive.1".to_owned(),
         letters: letters.clone(),
         picks: Arc::new(picks),
         within: WITHIN,

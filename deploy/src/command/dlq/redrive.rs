@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
+use isobar_operators::dead_letter::REDRIVE;
 use isobar_operators::redrive::{Job, redrive};
 use isobar_operators::replay::{Target, forks, whole};
 use isobar_topology::clock;
@@ -82,7 +83,7 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
     let mut part = Part::of(&file, &source.spout, &Target::Missing, &context)?;
     let letters = read(&topic, args.filter.key.clone(), args.of.timeout)?;
     let topology = part.spec.name.clone();
-    let run = format!("{topology}.redrive.{:x}", clock::unix_ms());
+    let run = format!("{topology}{REDRIVE}{:x}", clock::unix_ms());
     let whole = whole(&part.spec, &part.left_out);
     let scope = Scope {
         topology: &topology,
@@ -111,6 +112,7 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
 
     let picks = Arc::new(std::mem::take(&mut selection.picks));
     let job = Job {
+        run: run.clone(),
         letters: topic.clone(),
         picks: Arc::clone(&picks),
         within: args.of.timeout.get(),
@@ -118,8 +120,6 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
     let graph = &mut part.plan.graph;
     redrive(&part.spec, graph, &source.spout, job)
         .map_err(|problems| Failure::from(file.refuse(problems)))?;
-    // New dead letters say which run they come from.
-    graph.name.clone_from(&run);
     if let Some(most) = args.max_in_flight {
         for spout in &mut graph.spouts {
             spout.max_in_flight_records = most.get() as usize;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use isobar_operators::dead_letter::{Origin, Resolution};
+use isobar_operators::dead_letter::{Origin, REDRIVE, Resolution};
 use isobar_operators::redrive::Pick;
 use serde_json::{Value, json};
 
@@ -210,7 +210,7 @@ impl Selection {
 fn is_of(letter: &str, topology: &str) -> bool {
     let rest = letter.strip_prefix(topology);
     rest.is_some_and(|rest| {
-        rest.is_empty() || rest.starts_with(".replay.") || rest.starts_with(".redrive.")
+        rest.is_empty() || rest.starts_with(".replay.") || rest.starts_with(REDRIVE)
     })
 }
 
