@@ -280,9 +280,7 @@ fn a_broker_that_restarts_under_load_costs_nothing() {
         }
         kafka.restart().expect("Kafka starts again");
     }
-    // A commit whose answer was lost with the broker is given up after librdkafka's `socket.timeout.ms`,
-    // 60 s, and made again.
-    wait::until("everything", 3 * LIMIT, || {
+    wait::until("everything", LIMIT, || {
         ensure!(
             seen.distinct() == 180_000,
             "{} {:?} {:?}",

@@ -85,7 +85,12 @@ impl Drop for Owner {
 impl Handle {
     /// Commits frontiers without waiting; returns how many were sent.
     ///
-    /// Left out are assignments that are no longer ours. Results show in [`Self::counts`] and [`Assignment::committed`]. Fails when the request could
+    /// Left out are assignments that are no longer ours, and those with a commit that is not answered
+    /// yet: librdkafka keeps commits while there is no coordinator, repeats those whose connection
+    /// broke, and an old one that is repeated after a newer one was answered takes the group back.
+    /// Every commit is answered, at the latest after its `socket.timeout.ms` or `session.timeout.ms`.
+    ///
+    /// Results show in [`Self::counts`] and [`Assignment::committed`]. Fails when the request could
     /// not be sent; the next one carries the same or later offsets, so nothing is lost.
     pub fn commit(&self, frontiers: &[Frontier]) -> Result<usize, RDKafkaErrorCode> {
         let shared = &self.inner.shared;
@@ -97,13 +102,23 @@ impl Handle {
         let registry = lock(&shared.registry);
         let ours: Vec<Frontier> = frontiers
             .iter()
-            .filter(|frontier| frontier.assignment.is_owned())
+            .filter(|frontier| {
+                frontier.assignment.is_owned() && !frontier.assignment.is_committing()
+            })
             .cloned()
             .collect();
         if ours.is_empty() {
             return Ok(0);
         }
+        let committing = |is| {
+            let assignments = ours.iter().map(|frontier| &frontier.assignment);
+            assignments.for_each(|assignment| assignment.set_committing(is));
+        };
+        committing(true);
         let sent = commit::commit(&session.client, &commit_list(&ours));
+        if sent.is_err() {
+            committing(false);
+        }
         drop(registry);
         match sent {
             Ok(()) => Ok(ours.len()),

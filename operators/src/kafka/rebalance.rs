@@ -72,6 +72,7 @@ impl ConsumerContext for Context {
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
         let shared = &self.shared;
+        self.answered(offsets);
         match result {
             Ok(()) => {
                 shared.conditions.clear(&Subject::Group);
@@ -102,6 +103,16 @@ impl ConsumerContext for Context {
 }
 
 impl Context {
+    /// Lets the next commit of these partitions go.
+    fn answered(&self, offsets: &TopicPartitionList) {
+        let registry = lock(&self.shared.registry);
+        for element in list::elements(offsets) {
+            if let Some(assignment) = registry.get(&element.topic, element.partition) {
+                assignment.set_committing(false);
+            }
+        }
+    }
+
     fn assign(&self, client: &BaseConsumer<Self>, partitions: &[TopicPartition]) {
         let (found, failed) = if partitions.is_empty() {
             (Vec::new(), Vec::new())
@@ -322,4 +333,44 @@ pub(crate) fn give_up(shared: &Shared, assignments: &[Arc<Assignment>]) {
 /// Passes an event on to the owner of an assignment's lane.
 pub(crate) fn tell(shared: &Shared, assignment: &Arc<Assignment>, event: Event) {
     shared.mailboxes[assignment.lane].push(Control::Tell(event));
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::error::RDKafkaErrorCode;
+
+    use super::*;
+    use crate::kafka::ConsumerConfig;
+
+    #[test]
+    fn an_answer_of_either_kind_lets_the_next_commit_go() {
+        let shared = Arc::new(Shared::new(ConsumerConfig::for_tests(), 1));
+        let start = Start {
+            offset: 0,
+            from_commit: false,
+            metadata: None,
+            cluster_id: "c".into(),
+            topic_id: None,
+            held: None,
+        };
+        let partition = TopicPartition::new("t", 3);
+        let taken = take_over(&shared, vec![(partition, start)]);
+        let (assignment, _) = &taken[0];
+        let context = Context { shared };
+        let mut offsets = TopicPartitionList::new();
+        offsets
+            .add_partition_offset("t", 3, Offset::Offset(5))
+            .expect("an offset");
+
+        assignment.set_committing(true);
+        let failed = KafkaError::ConsumerCommit(RDKafkaErrorCode::CoordinatorNotAvailable);
+        context.commit_callback(Err(failed), &offsets);
+        assert!(!assignment.is_committing());
+        assert_eq!(assignment.committed(), None);
+
+        assignment.set_committing(true);
+        context.commit_callback(Ok(()), &offsets);
+        assert!(!assignment.is_committing());
+        assert_eq!(assignment.committed(), Some(5));
+    }
 }
