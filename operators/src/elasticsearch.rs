@@ -11,6 +11,7 @@ pub(crate) mod document_id;
 pub(crate) mod exchange;
 pub(crate) mod held;
 pub(crate) mod hosts;
+pub(crate) mod http;
 pub(crate) mod identity;
 pub(crate) mod index_name;
 pub(crate) mod lines;

@@ -23,6 +23,7 @@ use crate::elasticsearch::deliver::{BodySize, Delivery};
 use crate::elasticsearch::exchange::{Cluster, Exchange, Shared};
 use crate::elasticsearch::held::HeldIndices;
 use crate::elasticsearch::hosts::{Hosts, named};
+use crate::elasticsearch::http::Http;
 use crate::elasticsearch::identity::identify;
 use crate::elasticsearch::lines::{Index, Lines};
 use crate::elasticsearch::pending::Pending;
@@ -114,7 +115,7 @@ impl Bolt for Elasticsearch {
             tracing::warn!(%bolt, body_bytes, body_max, "The hosts take smaller bodies than body_bytes: smaller ones are sent");
             self.body_bytes = body_max as usize;
         }
-        let http = cluster.access.http(self.settings.requests_per_lane)?;
+        let http = cluster.access.http(self.settings.requests_per_lane);
         self.delivery = Some(Rc::new(self.delivery(http)));
         Ok(())
     }
@@ -198,10 +199,11 @@ impl Elasticsearch {
     /// Asks the hosts, one after the other, until one says that it is what it should be.
     async fn connect(&self) -> Result<Cluster, OperatorError> {
         let access = Access::load(&self.settings.connection)?;
+        let http = access.http(1);
         let mut causes = Vec::new();
         let timeout = self.settings.connection.request_timeout.get();
         for url in self.shared.hosts.urls() {
-            match identify(&access.api(url)?, timeout).await {
+            match identify(&http, url, timeout).await {
                 Ok(identity) => {
                     let bolt = &self.context.id;
                     tracing::info!(%bolt, host = named(url), %identity, "Connected");
@@ -213,7 +215,7 @@ impl Elasticsearch {
         Err(OperatorError::external(causes.join("; ")))
     }
 
-    fn delivery(&self, http: reqwest::Client) -> Delivery {
+    fn delivery(&self, http: Http) -> Delivery {
         let settings = &self.settings;
         let urls = self.shared.hosts.urls().iter();
         Delivery {

@@ -7,10 +7,11 @@ mod mapping;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use hyper::Method;
 use isobar_topology::spec::{Problems, Spec, parse_config};
 use isobar_topology::{OperatorError, clock};
-use reqwest::{Method, Url};
 use serde_json::{Value, json};
+use url::Url;
 
 use super::certificate::Expiry;
 use super::{Depth, Finding, Missing, examine};

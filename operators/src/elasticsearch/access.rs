@@ -1,39 +1,27 @@
 //! What it takes to be let in: credentials and certificates, read from where the connection says, and
-//! the two clients that are made of them.
-//!
-//! Small questions go through the official client. It gives a reply only whole, whatever its size, so
-//! bulk requests are sent by the HTTP client beneath it, which gives it piece by piece.
+//! the HTTP client that is made of them.
 
 use std::path::Path;
 
-use bytes::Bytes;
-use elasticsearch::Elasticsearch;
-use elasticsearch::auth::{ClientCertificate, Credentials};
-use elasticsearch::cert::{Certificate, CertificateValidation};
-use elasticsearch::http::transport::{SingleNodeConnectionPool, TransportBuilder};
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use isobar_topology::OperatorError;
 use openssl::base64;
 use openssl::pkcs12::Pkcs12;
 use openssl::pkey::PKey;
 use openssl::stack::Stack;
 use openssl::x509::X509;
-use reqwest::header::{AUTHORIZATION, HeaderValue};
-use reqwest::{Url, redirect};
 
 use super::connection::{Auth, ElasticsearchConnection, Tls};
+use super::http::Http;
 
-/// Credentials and certificates of a connection.
+/// Credentials and certificates of a connection, ready for the clients of all lanes.
 pub(crate) struct Access {
-    authorization: Option<HeaderValue>,
-    /// PEM.
-    authorities: Option<Vec<u8>>,
-    /// Own certificate and key, as PKCS #12 without a password.
-    identity: Option<Vec<u8>>,
-    verify: bool,
+    /// Sent with every request.
+    headers: HeaderMap,
     connect_timeout: std::time::Duration,
-    /// Shared by the clients of all lanes: making one reads the system's authorities, which costs a
-    /// twentieth of a second of CPU each time.
-    tls: native_tls::TlsConnector,
+    /// `None` where no host is asked with it: making it ready reads the system's authorities, which takes
+    /// as long as indexing 100,000 records.
+    tls: Option<native_tls::TlsConnector>,
 }
 
 impl Access {
@@ -45,92 +33,37 @@ impl Access {
                 "hosts: embedded is inside the process that runs the topology, and not here; use the address that it logs at its start",
             ));
         }
-        let tls = connection.tls.as_ref();
-        let authorities = match tls.and_then(|tls| tls.ca.as_deref()) {
-            Some(path) => Some(read("tls.ca", path)?),
-            None => None,
-        };
-        let identity = match tls {
-            Some(tls) => identity(tls)?,
-            None => None,
-        };
-        let verify = tls.is_none_or(|tls| tls.verify);
+        let user_agent = concat!("isobar/", env!("CARGO_PKG_VERSION"));
+        let mut headers = HeaderMap::new();
+        let _ = headers.insert(USER_AGENT, HeaderValue::from_static(user_agent));
+        if let Some(auth) = &connection.auth {
+            let _ = headers.insert(AUTHORIZATION, authorization(auth)?);
+        }
+        let urls = connection.urls();
+        let is_tls = urls.iter().any(|url| url.scheme() == "https");
         Ok(Self {
-            authorization: match &connection.auth {
-                Some(auth) => Some(authorization(auth)?),
-                None => None,
-            },
-            tls: connector(authorities.as_deref(), identity.as_deref(), verify)?,
-            authorities,
-            identity,
-            verify,
+            headers,
             connect_timeout: connection.connect_timeout.get(),
+            tls: match is_tls {
+                true => Some(connector(connection.tls.as_ref())?),
+                false => None,
+            },
         })
     }
 
-    /// The official client for one host, for small questions.
-    pub(crate) fn api(&self, host: &Url) -> Result<Elasticsearch, OperatorError> {
-        let pool = SingleNodeConnectionPool::new(host.clone());
-        // The environment is read by the program alone, hence no proxies from there.
-        let mut builder = TransportBuilder::new(pool).disable_proxy();
-        if let Some(header) = &self.authorization {
-            builder = builder.header(AUTHORIZATION, header.clone());
-        }
-        if let Some(identity) = &self.identity {
-            let certificate = ClientCertificate::Pkcs12(identity.clone(), None);
-            builder = builder.auth(Credentials::Certificate(certificate));
-        }
-        if !self.verify {
-            builder = builder.cert_validation(CertificateValidation::None);
-        } else if let Some(pem) = &self.authorities {
-            let certificates = Certificate::from_pem(pem).map_err(unusable)?;
-            builder = builder.cert_validation(CertificateValidation::Full(certificates));
-        }
-        Ok(Elasticsearch::new(builder.build().map_err(unusable)?))
-    }
-
-    /// The HTTP client for bulk requests of one lane, with at most so many idle connections to each
-    /// host.
-    pub(crate) fn http(&self, idle_max: usize) -> Result<reqwest::Client, OperatorError> {
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("isobar/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(self.connect_timeout)
-            .pool_max_idle_per_host(idle_max)
-            // A document must not go to a host that nobody named.
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .no_proxy()
-            // A reply is 26 bytes for a document: compressing it would cost more than it saves.
-            .no_gzip()
-            .use_preconfigured_tls(self.tls.clone());
-        if let Some(header) = &self.authorization {
-            let headers = [(AUTHORIZATION, header.clone())];
-            builder = builder.default_headers(headers.into_iter().collect());
-        }
-        builder.build().map_err(unusable)
+    /// A client of its own for one lane, with at most so many idle connections to each host.
+    pub(crate) fn http(&self, idle_max: usize) -> Http {
+        let (headers, tls) = (self.headers.clone(), self.tls.clone());
+        Http::new(headers, tls, self.connect_timeout, idle_max)
     }
 }
 
-/// A bulk request's body and where it goes.
-pub(crate) fn bulk_request(
-    http: &reqwest::Client,
-    url: Url,
-    body: Bytes,
-) -> reqwest::RequestBuilder {
-    http.post(url)
-        .header("content-type", "application/x-ndjson")
-        .header("accept", "application/json")
-        .body(body)
-}
-
-fn connector(
-    authorities: Option<&[u8]>,
-    identity: Option<&[u8]>,
-    verify: bool,
-) -> Result<native_tls::TlsConnector, OperatorError> {
+/// Reads the files of `tls`. A connection without it trusts the system's authorities.
+fn connector(tls: Option<&Tls>) -> Result<native_tls::TlsConnector, OperatorError> {
     let mut builder = native_tls::TlsConnector::builder();
-    if let Some(pem) = authorities {
-        let certificates = native_tls::Certificate::stack_from_pem(pem).unwrap_or_default();
+    if let Some(path) = tls.and_then(|tls| tls.ca.as_deref()) {
+        let pem = read("tls.ca", path)?;
+        let certificates = native_tls::Certificate::stack_from_pem(&pem).unwrap_or_default();
         if certificates.is_empty() {
             let text = "tls.ca: the file holds no certificate in PEM";
             return Err(OperatorError::user(text));
@@ -139,10 +72,11 @@ fn connector(
             let _ = builder.add_root_certificate(certificate);
         }
     }
-    if let Some(identity) = identity {
-        let identity = native_tls::Identity::from_pkcs12(identity, "").map_err(unusable)?;
+    if let Some(pkcs12) = tls.map(identity).transpose()?.flatten() {
+        let identity = native_tls::Identity::from_pkcs12(&pkcs12, "").map_err(unusable)?;
         let _ = builder.identity(identity);
     }
+    let verify = tls.is_none_or(|tls| tls.verify);
     let _ = builder
         .danger_accept_invalid_certs(!verify)
         .danger_accept_invalid_hostnames(!verify);
@@ -180,7 +114,7 @@ fn read(option: &str, path: &Path) -> Result<Vec<u8>, OperatorError> {
     })
 }
 
-/// The client's own certificate and key in the form that both clients take.
+/// The client's own certificate and key, as PKCS #12 without a password.
 fn identity(tls: &Tls) -> Result<Option<Vec<u8>>, OperatorError> {
     let (Some(certificate), Some(key)) = (&tls.certificate, &tls.key) else {
         return Ok(None);
@@ -230,4 +164,121 @@ fn identity(tls: &Tls) -> Result<Option<Vec<u8>>, OperatorError> {
         builder.build2("")?.to_der()
     };
     pack().map(Some).map_err(unusable)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::thread::JoinHandle;
+
+    use bytes::Bytes;
+    use hyper::Method;
+    use isobar_topology::spec::{Node, Path, parse_config};
+    use openssl::asn1::Asn1Time;
+    use openssl::hash::MessageDigest;
+    use openssl::pkey::{PKeyRef, Private};
+    use openssl::rsa::Rsa;
+    use openssl::ssl::{SslAcceptor, SslMethod};
+    use openssl::x509::extension::SubjectAlternativeName;
+    use openssl::x509::{X509NameBuilder, X509Ref};
+    use serde_json::{Value, json};
+
+    use super::{Access, ElasticsearchConnection, PKey, X509};
+    use crate::scratch::Scratch;
+
+    fn certificate() -> (X509, PKey<Private>) {
+        let key = PKey::from_rsa(Rsa::generate(2048).expect("a key")).expect("a key");
+        let mut name = X509NameBuilder::new().expect("a builder");
+        name.append_entry_by_text("CN", "localhost").expect("set");
+        let name = name.build();
+        let mut builder = X509::builder().expect("a builder");
+        builder.set_version(2).expect("set");
+        builder.set_subject_name(&name).expect("set");
+        builder.set_issuer_name(&name).expect("set");
+        let (begin, end) = (Asn1Time::from_unix(0), Asn1Time::days_from_now(9));
+        builder
+            .set_not_before(&begin.expect("a time"))
+            .expect("set");
+        builder.set_not_after(&end.expect("a time")).expect("set");
+        builder.set_pubkey(&key).expect("set");
+        let names = SubjectAlternativeName::new()
+            .dns("localhost")
+            .build(&builder.x509v3_context(None, None));
+        builder
+            .append_extension(names.expect("built"))
+            .expect("set");
+        builder.sign(&key, MessageDigest::sha256()).expect("signed");
+        (builder.build(), key)
+    }
+
+    /// Answers one request, if the client accepts the certificate: what it said.
+    fn serve(shown: &X509Ref, key: &PKeyRef<Private>) -> (u16, JoinHandle<Option<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let mut acceptor =
+            SslAcceptor::mozilla_intermediate_v5(SslMethod::tls()).expect("an acceptor");
+        acceptor.set_private_key(key).expect("set");
+        acceptor.set_certificate(shown).expect("set");
+        let acceptor = acceptor.build();
+        let serving = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().expect("a client");
+            let mut stream = acceptor.accept(stream).ok()?;
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).ok()?;
+                asked.extend(byte);
+            }
+            let reply = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+            stream.write_all(reply).expect("sent");
+            Some(String::from_utf8(asked).expect("text"))
+        });
+        (port, serving)
+    }
+
+    fn connection(options: &Value) -> ElasticsearchConnection {
+        parse_config(&Node::from_json(options), &Path::root()).expect("sound")
+    }
+
+    async fn ask(options: Value) -> Result<Bytes, String> {
+        let connection = connection(&options);
+        let http = Access::load(&connection).expect("readable").http(1);
+        let url = connection.urls().remove(0);
+        let asked = http.send(Method::GET, &url, &[], Bytes::new()).await;
+        let reply = asked.map_err(|none| none.cause)?;
+        reply.bytes().await.map_err(|none| none.cause)
+    }
+
+    #[tokio::test]
+    async fn a_host_with_tls_is_verified_before_it_is_told_anything() {
+        let (shown, key) = certificate();
+        let directory = Scratch::new();
+        let ca = directory.path().join("ca.pem");
+        std::fs::write(&ca, shown.to_pem().expect("PEM")).expect("written");
+
+        let (port, serving) = serve(&shown, &key);
+        let hosts = format!("https://localhost:{port}");
+        let auth = json!({"basic": {"username": "u", "password": "p"}});
+        let answer = ask(json!({"hosts": hosts, "auth": auth, "tls": {"ca": ca}})).await;
+        assert_eq!(answer.as_deref(), Ok(&b"{}"[..]));
+        let asked = serving.join().expect("it ends").expect("a request");
+        assert!(asked.contains("authorization: Basic dTpw\r\n"), "{asked}");
+        assert!(asked.contains("user-agent: isobar/"), "{asked}");
+
+        let (port, serving) = serve(&shown, &key);
+        let hosts = format!("https://localhost:{port}");
+        let cause = ask(json!({"hosts": hosts})).await.expect_err("not trusted");
+        assert!(cause.contains("certificate verify failed"), "{cause}");
+        assert_eq!(serving.join().expect("it ends"), None);
+    }
+
+    #[test]
+    fn without_tls_nothing_is_read_of_what_the_system_trusts() {
+        for (hosts, is_ready) in [("http://a", false), ("http://a,https://b", true)] {
+            let connection = connection(&json!({ "hosts": hosts }));
+            let access = Access::load(&connection).expect("nothing to read");
+            assert_eq!(access.tls.is_some(), is_ready, "{hosts}");
+        }
+    }
 }

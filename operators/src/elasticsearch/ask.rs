@@ -4,21 +4,22 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::Method;
 use isobar_topology::OperatorError;
-use reqwest::{Method, Url};
 use serde_json::Value;
+use url::Url;
 
 use super::access::Access;
 use super::connection::ElasticsearchConnection;
-use super::exchange::causes;
 use super::hosts::{cut, named};
+use super::http::{Http, NoReply};
 
 /// Longest part of an answer that an error repeats, in bytes.
 const SAID_MAX: usize = 300;
 
 /// Who can be asked, and as whom.
 pub(crate) struct Ask {
-    http: reqwest::Client,
+    http: Http,
     urls: Vec<Url>,
     timeout: Duration,
 }
@@ -31,7 +32,7 @@ impl Ask {
         timeout: Duration,
     ) -> Result<Self, OperatorError> {
         Ok(Self {
-            http: Access::load(connection)?.http(1)?,
+            http: Access::load(connection)?.http(1),
             urls: connection.urls(),
             timeout,
         })
@@ -69,16 +70,15 @@ impl Ask {
         let url = host
             .join(path)
             .map_err(|error| format!("{path}: {error}"))?;
-        let request = self
-            .http
-            .request(method, url)
-            .header("content-type", "application/json")
-            .body(body)
-            .timeout(self.timeout);
-        let answer = request.send().await.map_err(|error| causes(&error))?;
-        let status = answer.status().as_u16();
-        let body = answer.bytes().await.map_err(|error| causes(&error))?;
-        Ok((status, body))
+        let headers = &[("content-type", "application/json")];
+        let asking = async {
+            let reply = self.http.send(method, &url, headers, body).await?;
+            Ok((reply.status(), reply.bytes().await?))
+        };
+        match tokio::time::timeout(self.timeout, asking).await {
+            Ok(answer) => answer.map_err(|none: NoReply| none.cause),
+            Err(_) => Err(format!("no answer within {:?}", self.timeout)),
+        }
     }
 
     /// Asks the hosts, one after the other, until one answers as it should. Fails with what each said.

@@ -6,9 +6,9 @@ use std::path::{Path as FilePath, PathBuf};
 use isobar_topology::ConnectionType;
 use isobar_topology::spec::units::{Duration, Secret};
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
-use reqwest::Url;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
+use url::Url;
 
 use super::hosts::HOSTS_MAX;
 

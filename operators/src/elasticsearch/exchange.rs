@@ -1,19 +1,20 @@
 //! One bulk request and its reply, whichever host gives it: within its time, with a bound on the reply,
 //! asked of another host where one fails.
 
-use std::error::Error as StdError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::Method;
 use isobar_topology::Health;
-use reqwest::Url;
 use tokio::sync::OnceCell;
+use url::Url;
 
-use super::access::{Access, bulk_request};
+use super::access::Access;
 use super::counts::Counts;
 use super::hosts::{CAUSE_MAX, Chosen, HostFailure, Hosts, Tried, cut};
+use super::http::Http;
 use super::identity::Identity;
 use super::outcome::{self, Action, Class, Level};
 use super::reply::{self, Fault, Item, Items, ReplyError};
@@ -39,7 +40,7 @@ pub(crate) struct Cluster {
 /// Sends the requests of one lane.
 pub(crate) struct Exchange {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) http: reqwest::Client,
+    pub(crate) http: Http,
     /// Where bulk requests go, by host.
     pub(crate) urls: Vec<Url>,
     /// `create` or `index`.
@@ -94,6 +95,12 @@ impl Shared {
         self.understood.load(Ordering::Relaxed)
     }
 }
+
+/// A reply is 26 bytes for a document: compressing it would cost more than it saves.
+const BULK_HEADERS: &[(&str, &str)] = &[
+    ("content-type", "application/x-ndjson"),
+    ("accept", "application/json"),
+];
 
 /// The kind of the condition while no request was ever understood.
 const REFUSED: &str = "refused";
@@ -227,17 +234,15 @@ impl Exchange {
     }
 
     async fn ask(&self, chosen: Chosen, body: Bytes, reply_max: usize) -> Answer {
-        let url = self.urls[chosen.host].clone();
-        let asked = bulk_request(&self.http, url, body).send().await;
-        let mut response = match asked {
-            Ok(response) => response,
-            Err(error) if error.is_connect() => {
-                return Answer::None("unconnected", causes(&error));
-            }
-            Err(error) => return Answer::None("broken", causes(&error)),
+        let url = &self.urls[chosen.host];
+        let asked = self.http.send(Method::POST, url, BULK_HEADERS, body).await;
+        let mut reply = match asked {
+            Ok(reply) => reply,
+            Err(none) if none.unconnected => return Answer::None("unconnected", none.cause),
+            Err(none) => return Answer::None("broken", none.cause),
         };
-        let status = response.status().as_u16();
-        let declared = response.content_length().unwrap_or(0);
+        let status = reply.status();
+        let declared = reply.content_length().unwrap_or(0);
         let too_long = || {
             let cause = format!("the reply is longer than {reply_max} bytes");
             Answer::None("reply_too_long", cause)
@@ -247,11 +252,11 @@ impl Exchange {
         }
         let mut body = Vec::with_capacity(declared as usize);
         loop {
-            match response.chunk().await {
+            match reply.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() > reply_max => return too_long(),
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => return Answer::Reply { status, body },
-                Err(error) => return Answer::None("broken", causes(&error)),
+                Err(none) => return Answer::None("broken", none.cause),
             }
         }
     }
@@ -269,24 +274,5 @@ impl Exchange {
         };
         let hosts = &self.shared.hosts;
         hosts.failed(chosen, &failure, &self.component, &self.health);
-    }
-}
-
-/// The causes of an error without its own words, which tell only that a request to some URL failed.
-pub(crate) fn causes(error: &reqwest::Error) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        // Layers repeat what is below them, and the client's own one tells nothing more.
-        let tells = !text.starts_with("client error (");
-        if tells && !texts.last().is_some_and(|last| last.contains(&text)) {
-            texts.push(text);
-        }
-        source = cause.source();
-    }
-    match texts.is_empty() {
-        true => "the request failed".to_owned(),
-        false => texts.join(": "),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use isobar_topology::Health;
 use isobar_topology::clock::{self, Instant};
-use reqwest::Url;
+use url::Url;
 
 /// Most hosts of a connection: one request notes in 64 bits which it has tried.
 pub(crate) const HOSTS_MAX: usize = 64;

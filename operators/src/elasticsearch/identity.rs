@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use elasticsearch::Elasticsearch;
-use elasticsearch::http::headers::{ACCEPT_ENCODING, HeaderValue};
-use elasticsearch::http::response::Response;
+use bytes::Bytes;
 use elasticsearch::nodes::NodesInfoParts;
+use hyper::Method;
 use serde::Deserialize;
+use url::Url;
 
-use super::exchange::causes;
+use super::http::{Http, Reply};
 use super::reply;
 
 /// How long the question may take.
@@ -41,49 +41,47 @@ impl fmt::Display for Identity {
 }
 
 /// Asks a host what it is. Fails with the cause in a few words.
-pub(crate) async fn identify(api: &Elasticsearch, timeout: Duration) -> Result<Identity, String> {
+pub(crate) async fn identify(
+    http: &Http,
+    host: &Url,
+    timeout: Duration,
+) -> Result<Identity, String> {
     let timeout = timeout.min(TIMEOUT);
-    match tokio::time::timeout(timeout, ask(api)).await {
+    match tokio::time::timeout(timeout, ask(http, host)).await {
         Ok(identity) => identity,
         Err(_) => Err(format!("no answer within {timeout:?}")),
     }
 }
 
-async fn ask(api: &Elasticsearch) -> Result<Identity, String> {
-    let asked = api
-        .nodes()
-        .info(NodesInfoParts::NodeIdMetric(&["_local"], &["http"]))
-        .filter_path(&[
-            "nodes.*.version",
-            "nodes.*.http.max_content_length_in_bytes",
-        ])
-        // A compressed answer does not say how long it is.
-        .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
-        .send()
-        .await;
-    let response = asked.map_err(|error| error_text(&error))?;
-    let status = response.status_code().as_u16();
-    let says_elasticsearch = response.headers().contains_key("x-elastic-product");
-    let body = body_of(response, says_elasticsearch).await?;
+/// What is asked of the node that answers: its version, and the longest body that it takes.
+const WANTED: &str = "filter_path=nodes.*.version,nodes.*.http.max_content_length_in_bytes";
+
+async fn ask(http: &Http, host: &Url) -> Result<Identity, String> {
+    let path = NodesInfoParts::NodeIdMetric(&["_local"], &["http"]).url();
+    let mut url = host
+        .join(path.trim_start_matches('/'))
+        .map_err(|error| error.to_string())?;
+    url.set_query(Some(WANTED));
+    // A compressed answer does not say how long it is.
+    let headers = &[("accept-encoding", "identity")];
+    let asked = http.send(Method::GET, &url, headers, Bytes::new()).await;
+    let reply = asked.map_err(|none| none.cause)?;
+    let status = reply.status();
+    let says_elasticsearch = reply.headers().contains_key("x-elastic-product");
+    let body = body_of(reply, says_elasticsearch).await?;
     judge(status, says_elasticsearch, body.as_deref())
 }
 
 /// The body of an answer; `None` where nothing says that it ever ends. Elasticsearch does not tell the
 /// length, but who it is.
-async fn body_of(response: Response, trusted: bool) -> Result<Option<Vec<u8>>, String> {
-    match response.content_length() {
+async fn body_of(reply: Reply, trusted: bool) -> Result<Option<Bytes>, String> {
+    match reply.content_length() {
         Some(length) if length > ANSWER_MAX => return Err(FOREIGN.to_owned()),
         None if !trusted => return Ok(None),
         _ => {}
     }
-    let body = response.bytes().await;
-    Ok(Some(body.map_err(|error| error_text(&error))?.into()))
-}
-
-fn error_text(error: &elasticsearch::Error) -> String {
-    use std::error::Error as _;
-    let http = error.source().and_then(|source| source.downcast_ref());
-    http.map_or_else(|| error.to_string(), causes)
+    let body = reply.bytes().await;
+    body.map(Some).map_err(|none| none.cause)
 }
 
 const FOREIGN: &str = "what answers there is neither Elasticsearch nor OpenSearch";

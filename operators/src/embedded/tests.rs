@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use hyper::{HeaderMap, Method};
 use isobar_topology::spec::Node;
 use serde_json::json;
+use url::Url;
 
 use super::*;
+use crate::elasticsearch::http::Http;
 use crate::kafka::admin::{Admin, RDKafkaErrorCode, Spec as Which, TopicPartition};
 use crate::kafka::{Compression, OutRecord, Producer, ProducerConfig};
 
@@ -125,19 +129,18 @@ fn an_index_comes_back_on_its_port_with_what_it_held() {
         .enable_all()
         .build();
     let runtime = runtime.expect("a runtime");
-    let http = reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .expect("a client");
+    let http = Http::new(HeaderMap::new(), None, SOON, 1);
+    let send = |method, path: &str, body: &'static str| {
+        let url = Url::parse(&format!("{}{path}", search.url())).expect("a URL");
+        let (http, body) = (&http, Bytes::from_static(body.as_bytes()));
+        async move { http.send(method, &url, &[], body).await }
+    };
     let ask = |path: &str| {
-        let asked = http.get(format!("{}{path}", search.url())).send();
-        runtime.block_on(async { asked.await?.text().await })
+        let asked = send(Method::GET, path, "");
+        runtime.block_on(async { asked.await?.bytes().await })
     };
     let body = "{\"create\":{\"_index\":\"logs\",\"_id\":\"1\"}}\n{\"level\":\"info\"}\n";
-    let sent = http
-        .post(format!("{}/_bulk", search.url()))
-        .body(body)
-        .send();
+    let sent = send(Method::POST, "/_bulk", body);
     let stored = runtime.block_on(sent).expect("it answers");
     assert_eq!(stored.headers()["x-elastic-product"], "Elasticsearch");
     assert_eq!(search.counts().documents, 1);
@@ -151,5 +154,5 @@ fn an_index_comes_back_on_its_port_with_what_it_held() {
     search.reopen().expect("the port is free");
     search.reopen().expect("nothing to do");
     let count = ask("/logs/_count?q=level:info").expect("it answers");
-    assert!(count.starts_with("{\"count\":1,"), "{count}");
+    assert!(count.starts_with(b"{\"count\":1,"), "{count:?}");
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use hyper::Method;
 use isobar_topology::OperatorError;
 use isobar_topology::spec::{Problems, Spec, parse_config};
-use reqwest::Method;
 use serde::Serialize;
 use serde_json::{Value, json};
 

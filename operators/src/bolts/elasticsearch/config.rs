@@ -7,9 +7,9 @@ use std::time::Duration as StdDuration;
 use isobar_topology::spec::units::{ByteSize, Duration};
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{Prepare, Symbol};
-use reqwest::Url;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use url::Url;
 
 use crate::elasticsearch::connection::ElasticsearchConnection;
 use crate::elasticsearch::index_name;
