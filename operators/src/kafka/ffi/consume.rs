@@ -252,3 +252,109 @@ impl Drop for Inbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rdkafka::message::{Header, OwnedHeaders};
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+    use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+    use super::*;
+
+    type Headers = Vec<(String, Option<String>)>;
+
+    type Written = (
+        Option<&'static str>,
+        &'static [(&'static str, Option<&'static str>)],
+    );
+
+    const WRITTEN: [Written; 7] = [
+        (
+            Some("value"),
+            &[("a", Some("1")), ("b", None), ("a", Some(""))],
+        ),
+        (Some("value"), &[]),
+        (Some(""), &[("a", Some("1"))]),
+        (Some(""), &[]),
+        (None, &[("a", Some("1"))]),
+        (None, &[]),
+        (Some("last"), &[]),
+    ];
+
+    fn write(brokers: &str, compression: &str) {
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("compression.type", compression)
+            // All in one batch, which is compressed as one.
+            .set("linger.ms", "100")
+            .create()
+            .expect("a producer");
+        for (value, headers) in WRITTEN {
+            let headers = headers
+                .iter()
+                .fold(OwnedHeaders::new(), |all, (key, value)| {
+                    all.insert(Header { key, value: *value })
+                });
+            let record = BaseRecord::<str, str>::to("t")
+                .partition(0)
+                .headers(headers);
+            let record = match value {
+                Some(value) => record.payload(value),
+                None => record,
+            };
+            producer.send(record).expect("it is queued");
+        }
+        let flushed = producer.flush(Duration::from_secs(10));
+        flushed.expect("all is sent");
+    }
+
+    #[tokio::test]
+    async fn headers_come_as_they_were_written_whatever_the_value_before_them() {
+        for compression in ["none", "gzip", "snappy", "lz4", "zstd"] {
+            let cluster = MockCluster::new(1).expect("a stand-in cluster");
+            cluster.create_topic("t", 1, 1).expect("it is created");
+            let brokers = cluster.bootstrap_servers();
+            write(&brokers, compression);
+
+            let mut config = ClientConfig::new();
+            let _ = config
+                .set("bootstrap.servers", brokers)
+                .set("group.id", "g");
+            let client: Arc<BaseConsumer> = Arc::new(config.create().expect("a consumer"));
+            let wake = Arc::new(Notify::new());
+            let queue = Arc::new(LaneQueue::new(&client, Arc::clone(&wake)));
+            assert!(forward(&*client, "t", 0, &queue));
+            let mut list = TopicPartitionList::new();
+            let added = list.add_partition_offset("t", 0, Offset::Beginning);
+            added.expect("a partition");
+            client.assign(&list).expect("assigned");
+            let mut inbox = Inbox::new(queue);
+            let mut read: Vec<Headers> = Vec::new();
+            while read.len() < WRITTEN.len() {
+                let woken = tokio::time::timeout(Duration::from_secs(30), wake.notified());
+                woken.await.expect("records come");
+                let _ = inbox.receive(100, |_, record| {
+                    assert_eq!(record.error(), None);
+                    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                    let headers = record.headers();
+                    read.push(
+                        headers
+                            .map(|(name, value)| (text(name), value.map(text)))
+                            .collect(),
+                    );
+                    false
+                });
+            }
+            let owned = |(name, value): &(&str, Option<&str>)| {
+                ((*name).to_owned(), value.map(str::to_owned))
+            };
+            let written = WRITTEN
+                .iter()
+                .map(|(_, headers)| headers.iter().map(owned).collect());
+            assert_eq!(read, written.collect::<Vec<Headers>>(), "{compression}");
+        }
+    }
+}

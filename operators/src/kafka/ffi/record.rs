@@ -15,6 +15,9 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 use rdkafka_sys::RDKafkaRespErr;
 
+// Before another version is let in: `Record::is_without_headers` rests on how this one keeps records.
+const _: () = assert!(sys::RD_KAFKA_VERSION == 0x020C_01FF);
+
 /// A record, or an error that stands in a partition's queue in place of one.
 #[derive(Clone, Copy)]
 pub struct Record<'a> {
@@ -77,17 +80,38 @@ impl<'a> Record<'a> {
     /// Returns the record's headers in their order; names can repeat and values can be null.
     pub fn headers(&self) -> Headers<'a> {
         let mut headers = ptr::null_mut();
-        // SAFETY: the message is alive during `'a` and used by this thread alone: the call parses
-        // the headers on first use and keeps them in the message.
-        let code = unsafe { sys::rd_kafka_message_headers(self.message, &raw mut headers) };
-        if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-            headers = ptr::null_mut();
+        if !self.is_without_headers() {
+            // SAFETY: the message is alive during `'a` and used by this thread alone: the call
+            // parses the headers on first use and keeps them in the message.
+            let code = unsafe { sys::rd_kafka_message_headers(self.message, &raw mut headers) };
+            if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                headers = ptr::null_mut();
+            }
         }
         Headers {
             headers,
             next: 0,
             message: PhantomData,
         }
+    }
+
+    /// Tells that there are no headers, where that is seen at a glance. Asking librdkafka costs as much
+    /// as all else that is done to read a record: it makes a buffer to parse the number 0 from.
+    fn is_without_headers(&self) -> bool {
+        let raw = self.raw();
+        // An empty value is a constant of librdkafka's, and no part of what was fetched.
+        if raw.payload.is_null() || raw.len == 0 {
+            return false;
+        }
+        // SAFETY: the message is alive during `'a`; the call only reads it.
+        if unsafe { sys::rd_kafka_message_leader_epoch(self.message) } < 0 {
+            return false;
+        }
+        // SAFETY: only record batches of version 2 have a leader epoch. In these the number of headers,
+        // one byte or more, follows the value (Kafka protocol, "Record"), and librdkafka hands out
+        // values in place, where they were fetched (`rd_kafka_msgset_reader_msg_v2`). Brokers take no
+        // record that ends before that number (`DefaultRecord.readFrom`).
+        unsafe { *raw.payload.cast::<u8>().add(raw.len) == 0 }
     }
 
     /// Returns the error that this stands for, with its text; `None` for a record.
