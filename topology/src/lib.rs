@@ -13,6 +13,7 @@ mod health;
 pub mod json;
 mod latency;
 mod ledger;
+pub mod memory;
 mod operator;
 mod outcome;
 mod partition;

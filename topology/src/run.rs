@@ -25,6 +25,7 @@ use crate::clock;
 use crate::error::OperatorError;
 use crate::graph::{BoltContext, Graph, MakeSpout, SpoutContext};
 use crate::health::Health;
+use crate::memory;
 use crate::partition::{Account, Partitions};
 use crate::run::bolt_task::{BoltTask, Member};
 use crate::run::edges::Edges;
@@ -296,6 +297,7 @@ impl Shared {
         let cut_off = signals.closed_for(CLOSE_TIMEOUT);
         tokio::pin!(cut_off);
         let mut beat = Pulse::interval();
+        let mut beats = 0;
         loop {
             tokio::select! {
                 biased;
@@ -307,7 +309,13 @@ impl Shared {
                         return;
                     }
                 },
-                _ = beat.tick() => self.pulses[lane].beat(),
+                _ = beat.tick() => {
+                    self.pulses[lane].beat();
+                    beats += 1;
+                    if beats % memory::BEATS == 0 {
+                        memory::give_back();
+                    }
+                }
                 () = &mut cut_off => {
                     tracing::warn!(lane, "Bolts that did not close in time were cut off");
                     return;

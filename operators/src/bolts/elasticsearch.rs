@@ -4,9 +4,10 @@ mod config;
 mod draft;
 mod facts;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use isobar_topology::clock::{self, Instant};
 use isobar_topology::spec::{Component, Problems};
@@ -50,6 +51,10 @@ index: \"logs-{{ event_time.format('%Y.%m.%d') }}\"
 /// Room in a body for the record that fills it, in bytes: without it the last record of most bodies
 /// would have the whole body copied to twice its room.
 const LAST_RECORD: usize = 64 << 10;
+
+/// How long emptied bodies are kept for the next ones after one was full: with less to do than that,
+/// making one anew costs nothing, and an idle topology holds no bodies.
+const SPARE_FOR: Duration = Duration::from_secs(1);
 
 fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedBolt, Problems> {
     let settings = Arc::new(config::read(component, prepare)?);
@@ -129,6 +134,9 @@ impl Bolt for Elasticsearch {
             batch.answer(Answer::Failed(Failure::External));
             return Ok(());
         }
+        if self.body.is_without_room() {
+            self.body = self.empty_body(&delivery);
+        }
         let pending = Pending::new();
         let rows = batch.len();
         self.lines.begin(&batch);
@@ -150,16 +158,22 @@ impl Bolt for Elasticsearch {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        Some(self.since? + self.settings.flush_interval)
+        match self.since {
+            Some(since) => Some(since + self.settings.flush_interval),
+            None => self.delivery.as_ref()?.spare_until(),
+        }
     }
 
     async fn flush(&mut self, out: &mut Emitter) -> Result<(), OperatorError> {
-        if let Some(delivery) = self.delivery.clone()
-            && !self.body.is_empty()
-        {
+        let Some(delivery) = self.delivery.clone() else {
+            return Ok(());
+        };
+        let spare_is_kept = delivery.keeps_spare();
+        if !self.body.is_empty() {
             delivery.exchange.counts.bodies_flushed.add(1);
-            let empty = self.empty_body(&delivery);
-            self.send(&delivery, empty, out);
+            self.send(&delivery, Body::default(), out);
+        } else if !spare_is_kept {
+            self.body = Body::default();
         }
         Ok(())
     }
@@ -180,6 +194,7 @@ impl Elasticsearch {
             self.body.split_last(&mut next);
         }
         delivery.exchange.counts.bodies_full.add(1);
+        delivery.spare_until.set(clock::now() + SPARE_FOR);
         self.send(delivery, next, out);
     }
 
@@ -233,6 +248,7 @@ impl Elasticsearch {
             held: Arc::clone(&self.held),
             slots: Semaphore::new(settings.requests_per_lane),
             spare: RefCell::default(),
+            spare_until: Cell::new(clock::now()),
             spare_max: settings.requests_per_lane + 1,
             spare_size: self.body_bytes + LAST_RECORD,
             names_follow_records: matches!(settings.addressing.index, Index::Template(_)),

@@ -66,6 +66,11 @@ impl Body {
         }
     }
 
+    /// Whether it has no memory yet.
+    pub(crate) fn is_without_room(&self) -> bool {
+        self.bytes.capacity() == 0
+    }
+
     /// Appends a record: the row `row` of a batch of `rows`. A record that can never be indexed, or goes
     /// to an index of `held`, is not appended; what becomes of it is returned instead.
     #[inline]

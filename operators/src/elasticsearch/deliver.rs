@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use isobar_topology::clock::{self, Instant};
 use isobar_topology::{Emitter, Rejection};
 use tokio::sync::Semaphore;
 
@@ -99,6 +100,8 @@ pub(crate) struct Delivery {
     pub(crate) slots: Semaphore,
     /// Emptied bodies.
     pub(crate) spare: RefCell<Vec<Body>>,
+    /// Until when they are kept.
+    pub(crate) spare_until: Cell<Instant>,
     /// Spare bodies that are kept.
     pub(crate) spare_max: usize,
     /// The largest spare body that is kept, in bytes.
@@ -117,12 +120,26 @@ impl Delivery {
             self.deliver_parts(&bulk).await;
         }
         bulk.manifest.close(&mut out);
-        let mut spare = self.spare.borrow_mut();
-        if spare.len() < self.spare_max {
-            spare.extend(bulk.recycle(self.spare_size));
+        if self.keeps_spare() && self.spare.borrow().len() < self.spare_max {
+            let emptied = bulk.recycle(self.spare_size);
+            self.spare.borrow_mut().extend(emptied);
         }
-        drop(spare);
         out
+    }
+
+    /// Until when emptied bodies are kept; `None` while there are none.
+    pub(crate) fn spare_until(&self) -> Option<Instant> {
+        let is_empty = self.spare.borrow().is_empty();
+        (!is_empty).then(|| self.spare_until.get())
+    }
+
+    /// Whether emptied bodies are kept; those that were kept long enough are let go.
+    pub(crate) fn keeps_spare(&self) -> bool {
+        let keeps = clock::now() < self.spare_until.get();
+        if !keeps {
+            self.spare.take().clear();
+        }
+        keeps
     }
 
     async fn deliver_parts(&self, bulk: &Bulk) {

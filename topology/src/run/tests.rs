@@ -2,7 +2,7 @@
 
 mod kill;
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::*;
@@ -110,6 +110,36 @@ fn sorted(seen: &Seen<i64>) -> Vec<i64> {
     let mut seen = seen.lock().expect("no panic while seeing").clone();
     seen.sort_unstable();
     seen
+}
+
+#[tokio::test(start_paused = true)]
+async fn lanes_that_rest_give_back_memory_too() {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    crate::memory::give_back_with(|| {
+        let _ = CALLS.fetch_add(1, Ordering::Relaxed);
+    });
+    /// Has nothing to read.
+    struct Silent;
+    impl Spout for Silent {
+        async fn next(&mut self) -> Result<Next, OperatorError> {
+            std::future::pending().await
+        }
+    }
+    let start = |context: SpoutContext| {
+        let copies =
+            (0..context.lanes).map(|_| -> MakeSpout { Box::new(|| AnySpout::new(Silent)) });
+        Ok(copies.collect())
+    };
+    let bolts = vec![bolt("sink", Vec::new(), pass)];
+    let local = LocalSet::new();
+    let running = start_here(graph_with(2, Box::new(start), bolts), false, &local).expect("starts");
+    local
+        .run_until(tokio::time::sleep(Duration::from_secs(10)))
+        .await;
+    // Two lanes, three times each; other tests may add to it.
+    assert!(CALLS.load(Ordering::Relaxed) >= 6);
+    running.stop();
+    let _ = local.run_until(running.finished()).await;
 }
 
 #[tokio::test(start_paused = true)]
