@@ -3,17 +3,25 @@
 use std::borrow::Cow;
 
 /// The position of the first quote, backslash or control character at or after `at`, or the end of
-/// the text. Eight bytes at a time.
+/// the text.
 #[inline]
 pub(super) fn next_special(text: &[u8], mut at: usize) -> usize {
-    while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*chunk);
-        // None of the three is above 0x7F, so one mask of the bytes that are serves all.
-        let hits = specials(word) & !word & HIGH;
-        if hits != 0 {
-            return at + (hits.trailing_zeros() / 8) as usize;
+    // Most strings are short: these end here.
+    if let Some(hit) = special_in_word(text, &mut at) {
+        return hit;
+    }
+    // Long ones are passed over by sixteen bytes, which is one register of any x86-64.
+    while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
+        let is_special = |byte: &u8| (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\');
+        if chunk.iter().fold(false, |any, byte| any | is_special(byte)) {
+            break;
         }
-        at += 8;
+        at += 16;
+    }
+    while at + 8 <= text.len() {
+        if let Some(hit) = special_in_word(text, &mut at) {
+            return hit;
+        }
     }
     while let Some(byte) = text.get(at) {
         if *byte < 0x20 || *byte == b'"' || *byte == b'\\' {
@@ -22,6 +30,20 @@ pub(super) fn next_special(text: &[u8], mut at: usize) -> usize {
         at += 1;
     }
     at
+}
+
+/// The position of the first such byte of the next eight; without one, `at` moves behind them.
+#[inline(always)]
+fn special_in_word(text: &[u8], at: &mut usize) -> Option<usize> {
+    let word = text.get(*at..)?.first_chunk::<8>()?;
+    let word = u64::from_le_bytes(*word);
+    // None of the three is above 0x7F, so one mask of the bytes that are serves all.
+    let hits = specials(word) & !word & HIGH;
+    if hits != 0 {
+        return Some(*at + (hits.trailing_zeros() / 8) as usize);
+    }
+    *at += 8;
+    None
 }
 
 const LOW: u64 = 0x0101_0101_0101_0101;
