@@ -372,6 +372,7 @@ impl<'a> RecordMut<'a> {
     /// Makes a new document, written member by member into scratch space by `fill`.
     pub fn write_document(&mut self, fill: impl FnOnce(&mut DocumentWriter<'_>)) {
         self.forget_document();
+        self.make_room();
         let start = position(self.scratch);
         self.scratch.push(b'{');
         let mut writer = DocumentWriter {
@@ -388,6 +389,26 @@ impl<'a> RecordMut<'a> {
             start,
             end: position(self.scratch),
         });
+    }
+
+    /// Makes room in scratch space for the documents of this record and those behind it, when there is
+    /// none for a few of them: growing bit by bit would copy what is there time and again. A document
+    /// is to its record as those before it are; the first may be three times as long.
+    fn make_room(&mut self) {
+        let payload = self.arena.payload_span(self.row.record as usize);
+        let payload = payload.unwrap_or_default();
+        if self.scratch.capacity() - self.scratch.len() > ROOM_LEAST + 4 * payload.len() {
+            return;
+        }
+        let before = payload.start as usize;
+        let behind = self.arena.bytes().len() - before;
+        let written = self.scratch.len();
+        let room = match written {
+            0 => 3 * behind,
+            // What is there may be no documents, which says nothing of those to come.
+            _ => (behind.saturating_mul(written) / before.max(1)).min(4 * behind) + written / 16,
+        };
+        self.scratch.reserve(room + ROOM_LEAST);
     }
 
     /// Sets the time of the event, in ms since 1970.
@@ -486,6 +507,9 @@ impl<'a> RecordMut<'a> {
         self.row.cut = false;
     }
 }
+
+/// Bytes of scratch space that are always made room for.
+const ROOM_LEAST: usize = 256;
 
 /// A value in a batch's scratch space that many records can share.
 #[derive(Clone, Copy, Debug)]
