@@ -11,6 +11,7 @@ use testkit::bulk_server::BulkServerProgram;
 use testkit::figures::Spread;
 use testkit::http;
 use testkit::isobar::{Isobar, Setup};
+use testkit::process::Process;
 use testkit::records;
 use testkit::services::kafka::Sent;
 use testkit::wait;
@@ -64,42 +65,80 @@ struct Measured {
     note: String,
 }
 
+/// Records of each second.
+const PACE: u64 = 85_000;
+
+/// As many records, for warming up and then measured.
+const PACED: u64 = PACE * 10;
+
 fn latency(stage: &mut Stage) -> Result<Measured> {
-    const RATE: u64 = 85_000;
     let server =
         BulkServerProgram::start_with(&stage.program("bulk-server"), &["--no-ids", "--ages"])?;
+    let topic = empty_topic(stage, "latency-limit")?;
+    let limit = stage.begin_limit(&topic, 4, 2 * PACED, &server, 5)?;
+    let least = ages(stage, &topic, &server, &limit)?;
+    drop(limit);
+
     let topology = cases::json_es().replace(
         "    event_time_bounds: off",
         "    event_time_bounds: off\n    flush_interval: 5ms",
     );
     let topic = empty_topic(stage, "latency")?;
     let isobar = started(stage, &topology, &topic, &server.url())?;
-    // The broker compiles its code while it is first used.
-    let warm = RATE * 10;
-    stage.kafka.produce(&topic, paced(RATE, warm))?;
-    settled(&isobar, warm)?;
-    let _ = server.client().json("DELETE", "/_ages", None)?;
-    let before = isobar.process().cpu_time()?;
-    let began = wait::now();
-    let records = RATE * 10;
-    stage.kafka.produce(&topic, paced(RATE, records))?;
-    let wall = began.elapsed();
-    settled(&isobar, warm + records)?;
-    let cpu = isobar.process().cpu_time()? - before;
-    let ages = server.client().json("GET", "/_ages", None)?;
-    ensure!(ages["documents"] == records, "{ages}");
+    let own = ages(stage, &topic, &server, isobar.process())?;
+    settled(&isobar, 2 * PACED)?;
     Ok(Measured {
-        records,
-        cpu,
-        wall,
+        records: PACED,
+        cpu: own.cpu,
+        wall: own.wall,
         peak: isobar.process().peak_memory()?,
-        note: format!(
+        note: format!("{}; limit {}", own.text(), least.text()),
+    })
+}
+
+/// How old documents were when they were stored.
+struct Ages {
+    cpu: Duration,
+    wall: Duration,
+    counts: Value,
+}
+
+impl Ages {
+    fn text(&self) -> String {
+        let ms = |part: &str| self.counts[part].to_string();
+        format!(
             "p50 {} ms, p99 {} ms, p99.9 {} ms, {:.2} cores",
-            ages["p50_ms"],
-            ages["p99_ms"],
-            ages["p999_ms"],
-            cpu.as_secs_f64() / wall.as_secs_f64()
-        ),
+            ms("p50_ms"),
+            ms("p99_ms"),
+            ms("p999_ms"),
+            self.cpu.as_secs_f64() / self.wall.as_secs_f64()
+        )
+    }
+}
+
+/// Writes [`PACED`] records twice to the topic that `reader` brings to the server, and measures the
+/// second time: the broker compiles its code while it is first used.
+fn ages(stage: &Stage, topic: &str, server: &BulkServerProgram, reader: &Process) -> Result<Ages> {
+    let stored = |records: u64| {
+        wait::until("all documents", LIMIT, || {
+            let ages = server.client().json("GET", "/_ages", None)?;
+            ensure!(ages["documents"] == records, "{ages}");
+            Ok(ages)
+        })
+    };
+    let _ = server.client().json("DELETE", "/_ages", None)?;
+    stage.kafka.produce(topic, paced(PACE, PACED))?;
+    let _ = stored(PACED)?;
+    let _ = server.client().json("DELETE", "/_ages", None)?;
+    let before = reader.cpu_time()?;
+    let began = wait::now();
+    stage.kafka.produce(topic, paced(PACE, PACED))?;
+    let wall = began.elapsed();
+    let counts = stored(PACED)?;
+    Ok(Ages {
+        cpu: reader.cpu_time()? - before,
+        wall,
+        counts,
     })
 }
 

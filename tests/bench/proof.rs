@@ -1,9 +1,11 @@
 //! What it costs to account for every record: `json-es` as it is, beside the same program built
-//! without ledger, acks, accounting and count of items (`--cfg isobar_unacked`), in turns.
+//! without ledger, acks, accounting and count of items (`--cfg isobar_unacked`), in turns; and what
+//! both take in instructions, which the machine's noise does not touch.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use testkit::instructions::Work;
 use testkit::wait;
 
 use crate::cases::{self, Case};
@@ -51,9 +53,16 @@ pub fn measure(stage: &mut Stage, runs: usize) -> Result<Vec<Row>> {
         }
     };
     let (acked, unacked): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+    let instructions = |program: &str| {
+        let program = stage.program(program).join("isobar-counting");
+        Work::json_es().per_record(&program, &stage.server)
+    };
+    let (with, without) = (instructions("")?, instructions("unacked")?);
     let note = format!(
-        "; {} pairs: acking costs {mean:+.1} % +/- {half:.1} (95 %)",
-        costs.len()
+        "; {} pairs: acking costs {mean:+.1} % +/- {half:.1} (95 %); {with} instructions a record without \
+         Kafka, {without} unacked: {:+.2} %",
+        costs.len(),
+        (with as f64 / without as f64 - 1.0) * 100.0
     );
     Ok(vec![
         row("json-es-acked", acked, note),

@@ -131,22 +131,41 @@ impl Stage {
             To::Nowhere => None,
             To::Search | To::Kafka => Some(self.server.client().address().to_owned()),
         };
-        let log = self.scratch.path().join("limit.log");
-        let launch = Launch::new(self.program("bench-limit"), &log)
-            .arguments([self.kafka.brokers(), &case.input.topic()])
-            .arguments([
-                case.input.partitions.to_string(),
-                case.input.records.to_string(),
-            ])
-            .arguments(address);
+        let Input {
+            partitions,
+            records,
+            ..
+        } = case.input;
+        let launch = self.launch_limit(&case.input.topic(), partitions, records);
         let began = wait::now();
-        let mut process = Process::start(launch)?;
+        let mut process = Process::start(launch.arguments(address))?;
         let usage = process.wait_measured(LIMIT)?;
         ensure!(usage.status.success(), "limit: {}", process.log_tail());
         Ok(Run {
             usage,
             wall: began.elapsed(),
         })
+    }
+
+    /// Starts `limit` on a topic that is yet to be filled, posting what is older than `flush_ms`.
+    pub fn begin_limit(
+        &self,
+        topic: &str,
+        partitions: i32,
+        records: u64,
+        server: &BulkServerProgram,
+        flush_ms: u32,
+    ) -> Result<Process> {
+        let launch = self.launch_limit(topic, partitions, records);
+        let address = server.client().address().to_owned();
+        Process::start(launch.arguments([address, flush_ms.to_string()]))
+    }
+
+    fn launch_limit(&self, topic: &str, partitions: i32, records: u64) -> Launch {
+        let log = self.scratch.path().join("limit.log");
+        Launch::new(self.program("bench-limit"), &log)
+            .arguments([self.kafka.brokers(), topic])
+            .arguments([partitions.to_string(), records.to_string()])
     }
 }
 

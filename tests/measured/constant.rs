@@ -34,6 +34,9 @@ struct ConstantConfig {
     record: String,
     /// How often it is handed out on each lane.
     records: u32,
+    /// Whether it waits then, instead of ending.
+    #[serde(default)]
+    stays: bool,
 }
 
 /// How many records are in a batch, as with the `kafka` spout.
@@ -56,6 +59,7 @@ fn prepare_constant(component: &Component, _: &mut Prepare<'_>) -> Result<Prepar
                     AnySpout::new(Constant {
                         payload: config.record.into_bytes(),
                         left: config.records,
+                        stays: config.stays,
                         offset: None,
                         partition,
                     })
@@ -70,6 +74,7 @@ fn prepare_constant(component: &Component, _: &mut Prepare<'_>) -> Result<Prepar
 struct Constant {
     payload: Vec<u8>,
     left: u32,
+    stays: bool,
     /// The next one; `None` before the partition was announced.
     offset: Option<i64>,
     partition: Arc<Partition>,
@@ -86,7 +91,10 @@ impl Spout for Constant {
         };
         let records = self.left.min(BATCH);
         if records == 0 {
-            return Ok(Next::End);
+            return match self.stays {
+                true => std::future::pending().await,
+                false => Ok(Next::End),
+            };
         }
         self.left -= records;
         let bytes = records as usize * self.payload.len();

@@ -3,8 +3,9 @@
 //! of each reply. No parse, no ids, no group, no guarantee: the product's figures are told as ratios to
 //! it, since both drift alike with the machine.
 //!
-//! `bench-limit BROKERS TOPIC PARTITIONS RECORDS [HOST:PORT]`; without an address it copies and posts
-//! nothing.
+//! `bench-limit BROKERS TOPIC PARTITIONS RECORDS [HOST:PORT [FLUSH_MS]]`; without an address it copies and
+//! posts nothing. With a time no body is older when it is posted, and each document, an object, ends
+//! with its record's timestamp, as that of the product does.
 
 #![expect(
     unsafe_code,
@@ -15,8 +16,10 @@ use std::ffi::CString;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use isobar_topology::clock;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -31,14 +34,16 @@ const ACTION: &[u8] = b"{\"create\":{}}\n";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [brokers, topic, partitions, records, address @ ..] = &arguments[..] else {
-        bail!("usage: bench-limit BROKERS TOPIC PARTITIONS RECORDS [HOST:PORT]");
+    let [brokers, topic, partitions, records, rest @ ..] = &arguments[..] else {
+        bail!("usage: bench-limit BROKERS TOPIC PARTITIONS RECORDS [HOST:PORT [FLUSH_MS]]");
     };
     let (partitions, records) = (partitions.parse()?, records.parse()?);
-    let poster = address
-        .first()
-        .map(|address| Poster::start(address.clone()));
-    let copied = read(brokers, topic, partitions, records, poster.as_ref())?;
+    let poster = rest.first().map(|address| Poster::start(address.clone()));
+    let flush = match rest.get(1) {
+        Some(ms) => Some(Duration::from_millis(ms.parse()?)),
+        None => None,
+    };
+    let copied = read(brokers, topic, partitions, records, poster.as_ref(), flush)?;
     ensure!(copied == records, "{copied} of {records} records");
     if let Some(poster) = poster {
         let answered = poster.finish()?;
@@ -53,6 +58,7 @@ fn read(
     partitions: i32,
     records: u64,
     poster: Option<&Poster>,
+    flush: Option<Duration>,
 ) -> Result<u64> {
     // What the spout sets, where it bears on the cost.
     let consumer: BaseConsumer = ClientConfig::new()
@@ -84,11 +90,19 @@ fn read(
     let mut messages = vec![std::ptr::null_mut(); BATCH];
     let mut body = Vec::with_capacity(BODY + (64 << 10));
     let mut copied = 0;
+    let mut since = clock::now();
+    let wait = flush.map_or(20, |flush| flush.as_millis() as i32);
     while copied < records {
-        let _ = consumer.poll(std::time::Duration::ZERO);
+        let _ = consumer.poll(Duration::ZERO);
+        if flush.is_some_and(|flush| since.elapsed() >= flush) {
+            send(&mut body, poster)?;
+        }
+        if body.is_empty() {
+            since = clock::now();
+        }
         // SAFETY: the array has room for so many; each message is ours and destroyed once.
         let count = unsafe {
-            sys::rd_kafka_consume_batch_queue(queue, 20, messages.as_mut_ptr(), messages.len())
+            sys::rd_kafka_consume_batch_queue(queue, wait, messages.as_mut_ptr(), messages.len())
         };
         for message in &messages[..usize::try_from(count).context("the queue is gone")?] {
             // SAFETY: a message has so many bytes of payload, until it is destroyed.
@@ -104,6 +118,13 @@ fn read(
             if let Some(payload) = payload {
                 body.extend_from_slice(ACTION);
                 body.extend_from_slice(payload);
+                if flush.is_some() {
+                    // SAFETY: the message is alive, and nothing is asked of its kind of time.
+                    let ms =
+                        unsafe { sys::rd_kafka_message_timestamp(*message, std::ptr::null_mut()) };
+                    let _ = body.pop();
+                    write!(body, ",\"ts\":{ms}}}")?;
+                }
                 body.push(b'\n');
                 copied += 1;
             }

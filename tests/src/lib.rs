@@ -7,6 +7,7 @@ pub mod browser;
 pub mod bulk_server;
 pub mod figures;
 pub mod http;
+pub mod instructions;
 pub mod isobar;
 pub mod ports;
 pub mod process;
