@@ -1,6 +1,7 @@
 //! The commands: one file each, one arm here.
 
 mod api;
+mod brokers;
 mod completions;
 mod demo;
 mod dlq;

@@ -82,14 +82,14 @@ impl Source {
         topics_name(&self.topics, topic)
     }
 
-    /// Any consumer group of the cluster at these brokers (`host:port`). Without topics, those that the
-    /// group has committed for or reads. Contacts nobody.
-    pub fn of_group(brokers: &[String], group: &str, topics: &[String]) -> Self {
+    /// Any consumer group of a cluster. Without topics, those that the group has committed for or reads.
+    /// Contacts nobody.
+    pub fn of_group(connection: KafkaConnection, group: &str, topics: &[String]) -> Self {
         Self {
             spout: group.to_owned(),
             group: group.to_owned(),
             topics: topics.to_vec(),
-            connection: KafkaConnection::plain(brokers),
+            connection,
         }
     }
 
@@ -346,7 +346,11 @@ mod tests {
             // The last round may end after the test; more rounds than fit are not needed.
             let _ = send.try_send(failure.map(str::to_owned));
         };
-        let source = Source::of_group(&[brokers.to_owned()], "g", &["a".to_owned()]);
+        let source = Source::of_group(
+            KafkaConnection::plain(&[brokers.to_owned()]),
+            "g",
+            &["a".to_owned()],
+        );
         let (interval, within) = (Duration::from_millis(50), Duration::from_millis(500));
         let none = Arc::new(Partitions::default());
         let watch = source.watch_within(none, Box::new(told_of), interval, within);

@@ -289,7 +289,7 @@ mod tests {
         }
         producer.flush(WITHIN).expect("all is sent");
         let brokers = [cluster.bootstrap_servers()];
-        let source = Source::of_group(&brokers, "", &["t".to_owned()]);
+        let source = Source::of_group(KafkaConnection::plain(&brokers), "", &["t".to_owned()]);
         let connection = source.connection();
         let admin = Admin::new(connection, WITHIN).expect("a client");
         let all = [0, 1, 2].map(|number| TopicPartition::new("t", number));
@@ -316,7 +316,7 @@ mod tests {
         assert_eq!(found(from(5, 7), 3, &all), [5, 6, 25]);
         assert_eq!(found(from(5, 20), 2, &all), [5, 6]);
         let problem = sample(
-            &Source::of_group(&brokers, "", &["none".to_owned()]),
+            &Source::of_group(KafkaConnection::plain(&brokers), "", &["none".to_owned()]),
             &Selection::default(),
             Which::Newest,
             1,

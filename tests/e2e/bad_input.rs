@@ -3,18 +3,17 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::ensure;
 use isobar_topology::clock;
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit::isobar::{Isobar, Setup};
 use testkit::services::kafka::Sent;
 use testkit::services::{Kafka, Search, SearchVersion};
 use testkit::{http, ports};
 
-use crate::support::{Steps, Total, catch_up, kafka_with_records, setup, topology};
+use crate::support::{Steps, Total, catch_up, dead_letters, kafka_with_records, setup, topology};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -364,14 +363,6 @@ fn records_that_nobody_should_have_sent_are_indexed_rejected_or_dropped() {
     steps.done("look at every record");
 
     letters_that_do_not_fit(&kafka, &search, &mut steps);
-}
-
-fn dead_letters(file: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(file).expect("dead letters are written");
-    let lines = text
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"));
-    lines.collect()
 }
 
 /// Dead letters in a topic: one that is larger than the broker takes is cut, and while there is no

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use isobar_operators::kafka::connection::KafkaConnection;
 use isobar_operators::lag::{Exactness, Row, Source, Status, Watch};
 use isobar_topology::{Finish, clock};
 use serde_json::{Value, json};
@@ -262,8 +263,8 @@ fn lag_is_the_truth_whatever_happens() {
     truth.kafka.commit(TOPIC, TOPIC, 1, 7, "").expect("reset");
     let ends = truth.ends();
     assert_eq!(once(&truth)[1].lag, Some(ends[1] as u64 - 7));
-    let brokers = [truth.kafka.brokers().to_owned()];
-    let nobody = Source::of_group(&brokers, "nobody", &[TOPIC.to_owned()]);
+    let connection = KafkaConnection::plain(&[truth.kafka.brokers().to_owned()]);
+    let nobody = Source::of_group(connection, "nobody", &[TOPIC.to_owned()]);
     let rows = nobody.once(LIMIT).expect("it answers").rows;
     assert!(
         rows.iter()

@@ -9,6 +9,7 @@ mod doctor;
 mod embedded;
 mod exactly_once;
 mod hot_path;
+mod init;
 mod instructions;
 mod kafka;
 mod kafka_group;

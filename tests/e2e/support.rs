@@ -1,6 +1,7 @@
 //! What the suites share: the seconds of each step, one ordinary topology, numbers out of the
 //! accounting, and the check that an index holds every record exactly once.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -161,6 +162,15 @@ impl Total {
     pub(crate) fn indexed(&self) -> u64 {
         self.delivered + self.already_present
     }
+}
+
+/// The dead letters of a file.
+pub(crate) fn dead_letters(file: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(file).expect("dead letters are written");
+    let lines = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"));
+    lines.collect()
 }
 
 /// Fails unless the index holds each of the records 0 to `records` of [`testkit::records::json`] once:

@@ -9,6 +9,7 @@ use testkit::services::rsyslog::{RFC3164, RFC5424};
 use testkit::services::{Kafka, Rsyslog, Search, SearchVersion};
 use testkit::wait;
 
+use crate::init::check_init_try_run;
 use crate::support::{Steps, Total, catch_up};
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -44,9 +45,9 @@ dead_letter: {type: file, path: dead-letters.ndjson}
 ";
 
 #[test]
-fn lines_of_rsyslog_are_parsed_enriched_and_indexed() {
+fn lines_of_rsyslog_are_parsed_enriched_and_indexed_and_init_writes_what_runs() {
     let mut steps = Steps::new("syslog");
-    let kafka = Kafka::start().expect("Kafka starts");
+    let kafka = Kafka::start_secured().expect("Kafka starts");
     let search = Search::start(SearchVersion::Elasticsearch9).expect("Elasticsearch starts");
     kafka
         .create_topic("syslog", 4, &[])
@@ -113,6 +114,9 @@ fn lines_of_rsyslog_are_parsed_enriched_and_indexed() {
 
     check_documents(&search);
     steps.done("look at every document");
+
+    // Where both services are there already.
+    check_init_try_run(&kafka, &search, &mut steps);
 }
 
 fn check_documents(search: &Search) {

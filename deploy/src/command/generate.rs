@@ -2,18 +2,17 @@
 
 mod topic;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{ArgGroup, Args};
-use isobar_operators::kafka::connection::KafkaConnection;
 use isobar_topology::clock::{self, Instant};
 use isobar_topology::spec::units;
 use jiff::Timestamp;
 
 use super::Context;
+use super::brokers::SecurityArgs;
 use crate::cli::{FileArgs, OutputArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::generate::{Generated, Generator, Lines};
@@ -66,6 +65,9 @@ pub struct GenerateArgs {
         requires = "topic"
     )]
     brokers: Vec<String>,
+
+    #[command(flatten)]
+    security: SecurityArgs,
 
     /// The topic to write to; standard output without it. The key of a record is its host.
     #[arg(long, value_name = "NAME", requires = "brokers")]
@@ -129,18 +131,9 @@ fn target(args: &GenerateArgs, context: &mut Context<'_>) -> Result<Option<Targe
     let Some(topic) = &args.topic else {
         return Ok(None);
     };
-    let connection = KafkaConnection {
-        brokers: args.brokers.clone(),
-        tls: None,
-        sasl: None,
-        options: BTreeMap::new(),
-    };
-    let wrong = connection.check();
-    if !wrong.is_empty() {
-        return Err(Failure::usage(wrong.join("\n")));
-    }
+    let security = &args.security;
     Ok(Some(Target {
-        connection,
+        connection: security.connection(&args.brokers, &context.environment)?,
         topic: topic.clone(),
     }))
 }

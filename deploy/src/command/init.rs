@@ -13,14 +13,15 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use isobar_operators::kafka::connection::KafkaConnection;
 use isobar_operators::lag::Source;
 use isobar_operators::range::Selection;
 use isobar_operators::sample::{Sampled, Which, sample};
 use isobar_topology::spec::units::Duration;
 
 use super::Context;
+use super::brokers::{SecurityArgs, quoted, reference, tls_text};
 use super::source::asking;
+use crate::environment::Environment;
 use crate::exit::{Exit, Failure, Outcome};
 use proposal::Subject;
 use recognise::{Recognised, recognise};
@@ -29,8 +30,7 @@ use recognise::{Recognised, recognise};
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLE)]
 pub struct InitArgs {
-    /// Brokers of the topic, host:port each, separated by commas. They must take connections without
-    /// encryption and login; for others, add `tls` and `sasl` to the file.
+    /// Brokers of the topic, host:port each, separated by commas.
     #[arg(long, value_name = "BROKERS", value_delimiter = ',', required = true)]
     brokers: Vec<String>,
 
@@ -57,23 +57,95 @@ pub struct InitArgs {
     /// How long each of a few questions to the brokers may take.
     #[arg(long, value_name = "TIME", default_value = "10s")]
     timeout: Duration,
+
+    #[command(flatten)]
+    security: SecurityArgs,
+
+    #[command(flatten)]
+    search: SearchArgs,
 }
+
+/// Who indexes, for the file: nobody is asked yet.
+#[derive(Args, Debug)]
+struct SearchArgs {
+    /// The user who indexes.
+    #[arg(long, value_name = "NAME", requires = "es_password_from", help_heading = SEARCH)]
+    es_username: Option<String>,
+
+    /// Where the password is, as with --sasl-password-from.
+    #[arg(long, value_name = "WHERE", requires = "es_username", help_heading = SEARCH)]
+    es_password_from: Option<String>,
+
+    /// Where the API key is, in place of a user and a password.
+    #[arg(long, value_name = "WHERE", conflicts_with = "es_username", help_heading = SEARCH)]
+    es_api_key_from: Option<String>,
+
+    /// A file with certificates of authorities to trust besides those of the system, in PEM.
+    #[arg(long, value_name = "FILE", help_heading = SEARCH)]
+    es_ca: Option<PathBuf>,
+}
+
+const SEARCH: &str = "Connection to the index";
 
 const EXAMPLE: &str = "\
 Examples:
   isobar init --brokers localhost:9092 --topic access --out access.yaml
   isobar try access.yaml
   isobar run access.yaml
+  isobar init --brokers kafka-1:9093 --topic access --tls \\
+    --sasl-mechanism SCRAM-SHA-512 --sasl-username isobar \\
+    --sasl-password-from KAFKA_PASSWORD \\
+    --es https://es-1:9200 --es-api-key-from file:/run/secrets/search
 
 Recognises JSON, syslog, access logs of web servers, keys and values (logfmt) and CSV, by parsing the \
-sample with the bolt of each. Joins no group and commits nothing.";
+sample with the bolt of each. Joins no group and commits nothing. Secrets are named, such as \
+${KAFKA_PASSWORD}, in the file that is written, and do not stand in it.";
+
+impl InitArgs {
+    /// What the file is about.
+    fn subject(&self, environment: &Environment) -> Result<Subject, Failure> {
+        let mut subject = Subject::new(self.name.as_deref(), &self.brokers, &self.topic, &self.es);
+        subject.tls = self.security.tls_text()?;
+        subject.sasl = self.security.sasl_text();
+        subject.search_auth = self.search.auth_text(environment)?;
+        let ca = &self.search.es_ca;
+        subject.search_tls = match ca {
+            Some(_) => Some(tls_text([("ca", ca)])?),
+            None => None,
+        };
+        Ok(subject)
+    }
+}
+
+impl SearchArgs {
+    /// The option `auth` of a topology file.
+    fn auth_text(&self, environment: &Environment) -> Result<Option<String>, Failure> {
+        if let Some(from) = &self.es_api_key_from {
+            let key = reference("--es-api-key-from", from, environment)?;
+            return Ok(Some(format!("{{api_key: {key}}}")));
+        }
+        let Some((name, from)) = self
+            .es_username
+            .as_ref()
+            .zip(self.es_password_from.as_ref())
+        else {
+            return Ok(None);
+        };
+        let password = reference("--es-password-from", from, environment)?;
+        let name = quoted(name);
+        Ok(Some(format!(
+            "{{basic: {{username: {name}, password: {password}}}}}"
+        )))
+    }
+}
 
 pub(super) fn execute(args: &InitArgs, context: Context<'_>) -> Outcome {
-    let wrong = KafkaConnection::plain(&args.brokers).check();
-    if !wrong.is_empty() {
-        return Err(Failure::usage(wrong.join("\n")));
-    }
-    let source = Source::of_group(&args.brokers, "isobar", std::slice::from_ref(&args.topic));
+    let connection = args
+        .security
+        .connection(&args.brokers, &context.environment)?;
+    let subject = args.subject(&context.environment)?;
+    recognise::check(&subject, context.registry)?;
+    let source = Source::of_group(connection, "isobar", std::slice::from_ref(&args.topic));
     let (count, within) = (args.sample.get() as usize, args.timeout.get());
     let sampled = sample(&source, &Selection::default(), Which::Newest, count, within);
     let mut records: Vec<Sampled> = sampled.map_err(asking)?.records;
@@ -86,7 +158,6 @@ pub(super) fn execute(args: &InitArgs, context: Context<'_>) -> Outcome {
             anyhow!("topic {topic} has no record to look at; `isobar generate` makes some"),
         ));
     }
-    let subject = Subject::new(args.name.as_deref(), &args.brokers, &args.topic, &args.es);
     let Recognised { text, told } = recognise(&subject, &records, context.registry)?;
     for line in told {
         context.screen.line(&format!("isobar: {line}"));

@@ -13,6 +13,7 @@ use isobar_operators::lag::Status;
 use isobar_topology::spec::units;
 
 use super::Context;
+use super::brokers::SecurityArgs;
 use super::signals::Signals;
 use crate::cli::{MetricsArgs, OutputArgs};
 use crate::exit::{Exit, Outcome};
@@ -52,6 +53,9 @@ pub struct LagArgs {
     /// that the group has committed for or reads.
     #[arg(long, value_name = "TOPIC", requires = "brokers")]
     topic: Vec<String>,
+
+    #[command(flatten)]
+    security: SecurityArgs,
 
     /// How long each of a few questions may take.
     #[arg(long, value_name = "TIME", default_value = "10s")]

@@ -2,6 +2,7 @@
 //! Topics and records go through `kafka/client.rs`.
 
 mod client;
+mod secured;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,6 +16,7 @@ use crate::scratch::Scratch;
 use crate::{ports, wait};
 
 pub use client::{Received, Sent};
+pub use secured::{Secured, USER};
 
 /// Where `tests/run fetch` puts the broker.
 pub const DIRECTORY: &str = "kafka-4.1.0";
@@ -25,6 +27,7 @@ pub struct Kafka {
     // Before the directory, so that the broker is gone when its data goes.
     process: Process,
     brokers: String,
+    secured: Option<Secured>,
     _scratch: Scratch,
 }
 
@@ -36,6 +39,15 @@ impl Kafka {
 
     /// Starts a broker with these broker settings instead of, or besides, those of the tests.
     pub fn start_with(overrides: &[(&str, &str)]) -> Result<Self> {
+        Self::launch(overrides, false)
+    }
+
+    /// Starts a broker that takes encrypted connections with a login as well: [`Self::secured`].
+    pub fn start_secured() -> Result<Self> {
+        Self::launch(&[], true)
+    }
+
+    fn launch(overrides: &[(&str, &str)], secure: bool) -> Result<Self> {
         let home = fetched(DIRECTORY)?;
         let java = jdk::find(17..=99)?.join("bin/java");
         let scratch = Scratch::new("kafka")?;
@@ -47,6 +59,10 @@ impl Kafka {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
+        let secured = match secure {
+            true => Some(Secured::add_to(&mut settings, &scratch)?),
+            false => None,
+        };
         let text: String = settings
             .iter()
             .map(|(name, value)| format!("{name}={value}\n"))
@@ -72,6 +88,7 @@ impl Kafka {
         let mut kafka = Self {
             process,
             brokers,
+            secured,
             _scratch: scratch,
         };
         kafka.wait_until_ready()?;
@@ -81,6 +98,11 @@ impl Kafka {
     /// The value for `bootstrap.servers`. Stays the same over restarts.
     pub fn brokers(&self) -> &str {
         &self.brokers
+    }
+
+    /// How it is reached with encryption and a login, by [`Self::start_secured`].
+    pub fn secured(&self) -> Option<&Secured> {
+        self.secured.as_ref()
     }
 
     /// The program, for its log, memory and CPU time.

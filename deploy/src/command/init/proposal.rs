@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::command::brokers::quoted;
+
 /// What the file is about.
 #[derive(Clone, Debug)]
 pub(super) struct Subject {
@@ -9,6 +11,11 @@ pub(super) struct Subject {
     brokers: String,
     pub(super) topic: String,
     hosts: String,
+    /// The options of the connections, as the file says them.
+    pub(super) tls: Option<String>,
+    pub(super) sasl: Option<String>,
+    pub(super) search_auth: Option<String>,
+    pub(super) search_tls: Option<String>,
 }
 
 /// A format of records.
@@ -45,6 +52,10 @@ impl Subject {
             brokers: brokers.join(","),
             topic: topic.to_owned(),
             hosts: hosts.to_owned(),
+            tls: None,
+            sasl: None,
+            search_auth: None,
+            search_tls: None,
         }
     }
 }
@@ -154,9 +165,12 @@ fn column(number: usize) -> String {
     format!("column_{number}")
 }
 
-/// A text as YAML and JSON write it.
-fn quoted(text: &str) -> String {
-    serde_json::Value::String(text.to_owned()).to_string()
+/// The line of an option, or an example of it behind the sign of a comment.
+fn option(name: &str, value: Option<&String>, example: &str) -> String {
+    match value {
+        Some(value) => format!("{name}: {value}"),
+        None => format!("# {name}: {example}"),
+    }
 }
 
 impl Proposal {
@@ -167,6 +181,7 @@ impl Proposal {
             brokers,
             topic,
             hosts,
+            ..
         } = subject;
         let head: String = head
             .iter()
@@ -200,6 +215,19 @@ impl Proposal {
         };
         let (topic, brokers) = (quoted(topic), quoted(&format!("${{KAFKA:-{brokers}}}")));
         let hosts = quoted(&format!("${{ES:-{hosts}}}"));
+        let tls = option("tls", subject.tls.as_ref(), "{ca: /etc/ssl/kafka-ca.pem}");
+        let sasl = option(
+            "sasl",
+            subject.sasl.as_ref(),
+            "{mechanism: SCRAM-SHA-512, username: isobar, password: \"${file:/run/secrets/kafka}\"}",
+        );
+        let auth = option(
+            "auth",
+            subject.search_auth.as_ref(),
+            "{api_key: \"${file:/run/secrets/search}\"}",
+        );
+        let search_tls = subject.search_tls.as_ref();
+        let search_tls = search_tls.map_or(String::new(), |tls| format!("    tls: {tls}\n"));
         format!(
             "\
 {head}
@@ -211,13 +239,13 @@ connections:
   kafka:
     type: kafka
     brokers: {brokers}
-    # tls: {{ca: /etc/ssl/kafka-ca.pem}}
-    # sasl: {{mechanism: SCRAM-SHA-512, username: isobar, password: \"${{file:/run/secrets/kafka}}\"}}
+    {tls}
+    {sasl}
   search:
     type: elasticsearch
     hosts: {hosts}
-    # auth: {{api_key: \"${{file:/run/secrets/search}}\"}}
-
+    {auth}
+{search_tls}
 spouts:
   records:
     type: kafka

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::anyhow;
 use isobar_operators::sample::Sampled;
 use isobar_topology::Registry;
+use isobar_topology::spec::Problem;
 use serde_json::Value;
 
 use super::proposal::{Format, Proposal, Subject, Time};
@@ -135,6 +136,32 @@ pub(super) fn recognise(
     })
 }
 
+/// Refuses what no file can be written for, such as hosts that are none, before anybody is asked.
+pub(super) fn check(subject: &Subject, registry: &Registry) -> Result<(), Failure> {
+    let proposal = Proposal {
+        format: Format::Json,
+        time: None,
+        any_time: true,
+    };
+    let refused = file(subject, &proposal).plan(registry, 1).err();
+    let Some(refused) = refused else {
+        return Ok(());
+    };
+    // The lines that they are about are not written yet.
+    let problems = refused.problems().iter().map(Problem::to_string);
+    Err(Failure::usage(problems.collect::<Vec<_>>().join("\n")))
+}
+
+fn file(subject: &Subject, proposal: &Proposal) -> TopologyFile {
+    let stand_in = || "stands for what is not asked for yet".to_owned();
+    let outside = Outside {
+        variable: &|name| (!matches!(name, "KAFKA" | "ES")).then(stand_in),
+        file: &|_| Ok(stand_in()),
+    };
+    let text = proposal.text(subject, &[]);
+    TopologyFile::from_text(Path::new("proposal.yaml"), text, &outside)
+}
+
 /// Runs the records through what is proposed.
 fn run(
     subject: &Subject,
@@ -142,12 +169,7 @@ fn run(
     records: &[Sampled],
     registry: &Registry,
 ) -> Result<Vec<Told>, Failure> {
-    let outside = Outside {
-        variable: &|_| None,
-        file: &|_| Err(std::io::ErrorKind::NotFound.into()),
-    };
-    let text = proposal.text(subject, &[]);
-    let file = TopologyFile::from_text(Path::new("proposal.yaml"), text, &outside);
+    let file = file(subject, proposal);
     let mut stage = Stage::open(file.plan(registry, 1)?)?;
     let spout = file.spec()?.spouts[0].id.clone();
     let each = records.iter();

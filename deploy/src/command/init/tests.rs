@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use clap::ValueEnum;
+use clap::{Parser, ValueEnum};
 use isobar_topology::clock;
 
 use super::*;
+use crate::cli::Cli;
+use crate::command::Command;
 use crate::generate::{Generated, Generator, Lines};
 use crate::rehearsal::{Outcome as Ended, Stage};
 use crate::substitute::Outside;
@@ -28,8 +30,8 @@ fn recognised(records: &[Sampled]) -> Result<Recognised, Failure> {
 /// The topology that is proposed, which must be sound.
 fn stage(text: &str) -> Stage {
     let outside = Outside {
-        variable: &|_| None,
-        file: &|_| Err(std::io::ErrorKind::NotFound.into()),
+        variable: &|name| name.ends_with("PASSWORD").then(|| "hunter2".to_owned()),
+        file: &|_| Ok("id:key".to_owned()),
     };
     let file = TopologyFile::from_text(Path::new("t.yaml"), text.to_owned(), &outside);
     let plan = file.plan(&isobar_operators::registry(), 1);
@@ -126,4 +128,102 @@ fn what_fits_no_format_is_said_with_what_was_tried() {
         text.contains("JSON objects 0, syslog lines 0") && text.contains("parse_grok"),
         "{text}"
     );
+}
+
+fn environment() -> Environment {
+    Environment::new(|name| name.ends_with("PASSWORD").then(|| "hunter2".to_owned()))
+}
+
+/// What the command line asks for, behind brokers and topic.
+fn asked(options: &str) -> InitArgs {
+    let line = format!("isobar init --brokers a:1 --topic t {options}");
+    let cli = Cli::try_parse_from(line.split_whitespace());
+    match cli.unwrap_or_else(|error| panic!("{error}")).command {
+        Command::Init(args) => args,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn connections_are_written_as_they_were_reached_and_secrets_by_name() {
+    let records = [sampled(r#"{"a": 1}"#, 0)];
+    for (options, expected) in [
+        (
+            "",
+            "    # tls: {ca: /etc/ssl/kafka-ca.pem}
+    # sasl: {mechanism: SCRAM-SHA-512, username: isobar, password: \"${file:/run/secrets/kafka}\"}
+",
+        ),
+        (
+            "--tls --sasl-mechanism PLAIN --sasl-username me --sasl-password-from K_PASSWORD",
+            "    tls: {}
+    sasl: {mechanism: PLAIN, username: \"me\", password: \"${K_PASSWORD}\"}
+",
+        ),
+        (
+            "--tls-ca /ca.pem --es https://e:9200 --es-ca /e.pem --es-username me --es-password-from E_PASSWORD",
+            "    auth: {basic: {username: \"me\", password: \"${E_PASSWORD}\"}}
+    tls: {ca: \"/e.pem\"}
+",
+        ),
+        (
+            concat!(
+                "--es-api-key-from file:",
+                env!("CARGO_MANIFEST_DIR"),
+                "/Cargo.toml"
+            ),
+            concat!(
+                "    auth: {api_key: \"${file:",
+                env!("CARGO_MANIFEST_DIR"),
+                "/Cargo.toml}\"}\n"
+            ),
+        ),
+    ] {
+        let subject = asked(options).subject(&environment());
+        let subject = subject.unwrap_or_else(|f| panic!("{options}: {:#}", f.error));
+        let registry = isobar_operators::registry();
+        recognise::check(&subject, &registry).unwrap_or_else(|f| panic!("{:#}", f.error));
+        let found = recognise(&subject, &records, &registry);
+        let text = found.unwrap_or_else(|f| panic!("{:#}", f.error)).text;
+        assert!(
+            text.contains(expected) && !text.contains("hunter2"),
+            "{text}"
+        );
+        let _ = stage(&text);
+    }
+}
+
+#[test]
+fn what_no_file_can_be_written_for_is_refused_before_anybody_is_asked() {
+    for (options, expected) in [
+        (
+            "--es e:9200",
+            "connections.search.hosts: the host \"e:9200\" has no scheme",
+        ),
+        (
+            "--es https://u:hunter2@e",
+            "connections.search.hosts: a host has a user or password in it",
+        ),
+        (
+            "--es-ca /e.pem",
+            "connections.search.tls: a host is asked without encryption",
+        ),
+        ("--name a/b", "name: "),
+        ("--es-api-key-from id:hunter2", "not the secret itself"),
+        (
+            "--es-api-key-from hunter2",
+            "no variable of this name is set",
+        ),
+    ] {
+        let subject = asked(options).subject(&environment());
+        let refused =
+            subject.and_then(|subject| recognise::check(&subject, &isobar_operators::registry()));
+        let failure = refused.expect_err(options);
+        assert_eq!(failure.exit, Exit::Usage, "{options}");
+        let said = format!("{:#}", failure.error);
+        assert!(
+            said.contains(expected) && !said.contains("hunter2"),
+            "{said}"
+        );
+    }
 }

@@ -42,9 +42,12 @@ impl Asked {
         let within = args.timeout.get();
         let Some(source) = &args.source else {
             let group = args.group.as_deref().unwrap_or_default();
+            let connection = args
+                .security
+                .connection(&args.brokers, &context.environment)?;
             return Ok(Self::Brokers {
                 topology: group.to_owned(),
-                sources: vec![Source::of_group(&args.brokers, group, &args.topic)],
+                sources: vec![Source::of_group(connection, group, &args.topic)],
                 within,
             });
         };
