@@ -72,7 +72,7 @@ pub enum Command {
     ///
     /// Joins no group, commits nothing, writes nothing: safe beside a running topology.
     Try(try_out::TryArgs),
-    /// Draws a topology: its spouts, bolts and streams, in Mermaid or DOT
+    /// Draws a topology: its spouts, bolts and streams, in Mermaid, DOT or SVG
     Graph(graph::GraphArgs),
     /// Makes up records, to standard output or to a topic, to try a topology with
     Generate(generate::GenerateArgs),

@@ -21,6 +21,7 @@ pub mod logging;
 pub mod metrics;
 pub mod observer;
 pub mod output;
+mod picture;
 pub mod plan_document;
 pub mod process;
 pub mod progress;

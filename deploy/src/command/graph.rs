@@ -1,4 +1,6 @@
-//! `isobar graph`: a topology as a picture, in a language that a page or a program draws.
+//! `isobar graph`: a topology as a picture, or in a language that a page or a program draws.
+
+mod svg;
 
 use std::fmt::Write as _;
 
@@ -16,7 +18,8 @@ pub struct GraphArgs {
     #[command(flatten)]
     file: FileArgs,
 
-    /// The language: mermaid, which pages of Markdown draw, or dot, which Graphviz does.
+    /// The language: mermaid, which pages of Markdown draw, dot, which Graphviz does, or svg, a picture
+    /// that needs nothing else, for light and dark pages.
     #[arg(
         long,
         short = 'o',
@@ -37,12 +40,14 @@ enum Language {
     #[default]
     Mermaid,
     Dot,
+    Svg,
 }
 
 const EXAMPLE: &str = "\
 Examples:
   isobar graph logs.yaml                 for a block ```mermaid of Markdown
-  isobar graph logs.yaml -o dot | dot -Tsvg > logs.svg
+  isobar graph logs.yaml -o svg > logs.svg
+  isobar graph logs.yaml -o dot | dot -Tpdf > logs.pdf
   isobar graph logs.yaml --without-rejects";
 
 pub(super) fn execute(args: &GraphArgs, mut context: Context<'_>) -> Outcome {
@@ -50,20 +55,33 @@ pub(super) fn execute(args: &GraphArgs, mut context: Context<'_>) -> Outcome {
     let spouts = plan.graph.spouts.len();
     let mut report = plan.report;
     if args.without_rejects {
-        let is_reject = |edge: &EdgeReport| edge.from.ends_with(".rejected");
-        report.edges.retain(|edge| !is_reject(edge));
-        let is_reached = |id: &str| report.edges.iter().any(|edge| edge.to == id);
-        let mut number = 0;
-        report.nodes.retain(|node| {
-            number += 1;
-            number <= spouts || is_reached(&node.id)
-        });
+        leave_out_rejects(&mut report, spouts);
     }
     context.output.text(&match args.output {
         Language::Mermaid => mermaid(&report, spouts),
         Language::Dot => dot(&report, spouts),
+        Language::Svg => svg::svg(&report, spouts),
     })?;
     Ok(Exit::Done)
+}
+
+/// Leaves out what only rejected records come to, and the ways to it and from it.
+fn leave_out_rejects(report: &mut PlanReport, spouts: usize) {
+    report
+        .edges
+        .retain(|edge| !edge.from.ends_with(".rejected"));
+    let mut kept: Vec<String> = Vec::new();
+    // In the order of processing: what leads to a node comes before it.
+    for (number, node) in report.nodes.iter().enumerate() {
+        let mut inputs = report.edges.iter().filter(|edge| edge.to == node.id);
+        let is_reached = inputs.any(|edge| kept.iter().any(|id| id == parts(edge).0));
+        if number < spouts || is_reached {
+            kept.push(node.id.clone());
+        }
+    }
+    report.nodes.retain(|node| kept.contains(&node.id));
+    let is_kept = |edge: &EdgeReport| kept.iter().any(|id| id == parts(edge).0);
+    report.edges.retain(is_kept);
 }
 
 /// The component of an edge's start, and what is written beside the edge: the stream, unless it is the

@@ -1,6 +1,8 @@
 //! The page at `/`: one document, one style sheet, one script and an icon, all in the program. It asks the
 //! JSON paths of this server again and again, and nobody else.
 
+mod layouts;
+
 use axum::Json;
 use axum::Router;
 use axum::extract::{Query, State};
@@ -40,6 +42,7 @@ pub(super) fn routes() -> Router<std::sync::Arc<crate::observer::Observer>> {
         .route("/page.js", get(async || part("text/javascript", SCRIPT)))
         .route("/icon.svg", get(async || part("image/svg+xml", ICON)))
         .route("/history", get(history))
+        .route("/layouts", get(layouts::answer))
 }
 
 /// The page for browsers; for all others the paths that there are.

@@ -73,7 +73,7 @@ fn shells_and_manuals_know_every_command() {
 }
 
 #[test]
-fn graphs_are_drawn_in_two_languages() {
+fn graphs_are_drawn_in_three_languages() {
     let file = File::new("graph", UNREACHABLE);
     let path = file.path.to_str().expect("text");
     let drawn = text(&isobar(&["graph", path]).stdout);
@@ -91,6 +91,18 @@ flowchart LR
         ),
         "{drawn}"
     );
+    let drawn = text(&isobar(&["graph", path, "-o", "svg"]).stdout);
+    assert!(
+        drawn.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\"")
+            && drawn.ends_with("</svg>\n"),
+        "{drawn}"
+    );
+    let cards = drawn.matches("<rect class=\"card\"").count();
+    assert_eq!((cards, drawn.matches("<path class=\"line").count()), (2, 1));
+    // All of it is in the file.
+    for outside in ["href", "<image", "<script", "@import", "src="] {
+        assert!(!drawn.contains(outside), "{outside}");
+    }
 }
 
 #[test]

@@ -36,10 +36,12 @@ async function update() {
   const served = `${diagnostics.version} ${diagnostics.revision}`;
   if (build !== null && build !== served) return location.reload();
   build = served;
+  // They are the same for as long as the program runs.
+  if (state.started !== diagnostics.started) state.layouts = await ask("layouts");
   answeredAt = Date.now();
   // Times are those of the server's clock, which need not be that of the browser.
   const now = Date.parse(diagnostics.started) + diagnostics.uptime_seconds * 1000;
-  Object.assign(state, { statistics, accounting, diagnostics, demo, now });
+  Object.assign(state, { statistics, accounting, diagnostics, demo, now, started: diagnostics.started });
   remember(state.history, history, now - KEPT_MS);
   show();
 }
