@@ -3,6 +3,7 @@
 
 mod alerts;
 mod binary;
+mod documents;
 mod embedded;
 mod http;
 mod lag;
