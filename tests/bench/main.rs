@@ -7,6 +7,7 @@
 mod cases;
 mod check;
 mod in_process;
+mod lag;
 mod live;
 mod proof;
 mod report;
@@ -92,7 +93,8 @@ fn run(arguments: &[String]) -> Result<()> {
         .iter()
         .filter(|(name, _)| wanted(name))
         .collect();
-    if !chosen.is_empty() || !chosen_live.is_empty() || wanted(proof::CASE.0) {
+    let needs_stage = [proof::CASE.0, lag::CASE.0].into_iter().any(wanted);
+    if !chosen.is_empty() || !chosen_live.is_empty() || needs_stage {
         let mut stage = Stage::start(&programs)?;
         for case in chosen {
             eprintln!("{}", case.name);
@@ -101,6 +103,10 @@ fn run(arguments: &[String]) -> Result<()> {
         for (name, work) in chosen_live {
             eprintln!("{name}");
             rows.push(live::measure(&mut stage, name, work)?);
+        }
+        if wanted(lag::CASE.0) {
+            eprintln!("{}", lag::CASE.0);
+            rows.push(lag::measure(&mut stage)?);
         }
         if wanted(proof::CASE.0) {
             eprintln!("{}", proof::CASE.0);
@@ -124,7 +130,7 @@ fn run(arguments: &[String]) -> Result<()> {
 /// Names and work of what is not in the table of [`cases`].
 fn others() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
     let own = in_process::CASES.iter().chain(&live::CASES);
-    own.chain([&proof::CASE])
+    own.chain([&lag::CASE, &proof::CASE])
 }
 
 fn read(arguments: &[String]) -> Result<Arguments> {

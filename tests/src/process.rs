@@ -291,21 +291,23 @@ impl Process {
     /// The CPU time, user and system, that the program has used since it was started. Resolution 10 ms
     /// (`USER_HZ` is 100 on every Linux that Isobar is built for).
     pub fn cpu_time(&self) -> Result<Duration> {
-        let stat = self.proc_file("stat")?;
-        // The name in parentheses may hold spaces; utime and stime are fields 14 and 15 (proc(5)).
-        let after_name = stat
-            .rsplit_once(')')
-            .context("no name in the process's stat")?
-            .1;
-        let mut fields = after_name.split_whitespace().skip(11);
-        let mut ticks = 0;
-        for _ in 0..2 {
-            ticks += fields
-                .next()
-                .context("the process's stat is short")?
-                .parse::<u64>()?;
+        cpu_time(&self.proc_file("stat")?)
+    }
+
+    /// As [`cpu_time`](Self::cpu_time), of the program's threads of this name. Fails without any.
+    pub fn cpu_time_of(&self, thread: &str) -> Result<Duration> {
+        let id = self.id().context("the program is not started")?;
+        let mut found = None;
+        for task in std::fs::read_dir(format!("/proc/{id}/task"))? {
+            // A thread that has just ended has no file any more.
+            let Ok(stat) = std::fs::read_to_string(task?.path().join("stat")) else {
+                continue;
+            };
+            if stat.contains(&format!("({thread})")) {
+                *found.get_or_insert(Duration::ZERO) += cpu_time(&stat)?;
+            }
         }
-        Ok(Duration::from_millis(ticks * 10))
+        found.with_context(|| format!("{} has no thread {thread}", self.name()))
     }
 
     /// The file that holds the program's output.
@@ -357,6 +359,19 @@ impl Drop for Process {
         }
         self.kill9();
     }
+}
+
+/// User and system time in a `stat` file of `/proc`: fields 14 and 15 (proc(5)). The name in parentheses
+/// before them may hold spaces.
+fn cpu_time(stat: &str) -> Result<Duration> {
+    let (_, after_name) = stat.rsplit_once(')').context("no name in a stat")?;
+    let mut fields = after_name.split_whitespace().skip(11);
+    let mut ticks = 0;
+    for _ in 0..2 {
+        let field = fields.next().context("a stat is short")?;
+        ticks += field.parse::<u64>()?;
+    }
+    Ok(Duration::from_millis(ticks * 10))
 }
 
 /// Gives a directory with all that is in it to the user that [`Launch::not_as_root`] uses. Does

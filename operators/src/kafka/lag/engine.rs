@@ -1,7 +1,7 @@
 //! The lag of all partitions of a group: takes rounds of samples, remembers them, and gives the figures
 //! and the judgement of now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::brokers::TopicSettings;
 use super::history::{History, Window};
@@ -65,7 +65,8 @@ impl Engine {
     /// Notes that a round failed: offsets that were known before stay, and become older; what follows
     /// from the ends is not known.
     pub fn fail(&mut self, partitions: &[TopicPartition], failure: String) {
-        let asked = |partition: &TopicPartition| partitions.contains(partition);
+        let asked: BTreeSet<&TopicPartition> = partitions.iter().collect();
+        let asked = |partition: &TopicPartition| asked.contains(partition);
         self.samples
             .partitions
             .retain(|partition, _| asked(partition));

@@ -1,0 +1,209 @@
+//! What watching the lag of many partitions costs: `isobar lag --serve` beside a group at work, and how
+//! long `isobar lag` takes for one look. The cost is that of the whole process, its HTTP API and its
+//! questions about members included, so sampling alone costs less.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use testkit::figures::Spread;
+use testkit::isobar::Isobar;
+use testkit::process::{Launch, Process};
+use testkit::scratch::Scratch;
+use testkit::services::Kafka;
+use testkit::services::kafka::Sent;
+use testkit::{http, ports, wait};
+
+use crate::report::Row;
+use crate::stage::Stage;
+
+pub const CASE: (&str, &str) = (
+    "lag",
+    "1,000 partitions of a group at work, sampled every 5 s for 60 s",
+);
+
+const PARTITIONS: i32 = 1_000;
+/// So many records each second, over all partitions by turns.
+const RATE: u64 = 1_000;
+/// Between two samples of `isobar lag --serve`.
+const INTERVAL: Duration = Duration::from_secs(5);
+const ROUNDS: u32 = 12;
+const LOOKS: usize = 5;
+const LIMIT: Duration = Duration::from_secs(120);
+const MIB: f64 = 1_048_576.0;
+
+pub fn measure(stage: &mut Stage) -> Result<Row> {
+    let (wide, narrow) = (
+        group(stage, "wide", PARTITIONS)?,
+        group(stage, "narrow", 1)?,
+    );
+    let isobar = stage.program("isobar");
+    let watched = [(&wide, PARTITIONS), (&narrow, 1)].map(|(group, partitions)| {
+        Watched::start(&isobar, stage.kafka.brokers(), group.name, partitions)
+    });
+    let [of_wide, of_narrow] = watched;
+    let (of_wide, of_narrow) = (of_wide?, of_narrow?);
+    let ended = AtomicBool::new(false);
+    let (produced, measured) = std::thread::scope(|scope| {
+        let producer = scope.spawn(|| produce(&stage.kafka, &ended));
+        let measured = watch(stage, &wide, &of_wide, &of_narrow);
+        ended.store(true, Ordering::Release);
+        (producer.join(), measured)
+    });
+    produced.map_err(|_| anyhow::anyhow!("the producer panicked"))??;
+    measured
+}
+
+fn watch(stage: &Stage, wide: &Group, of_wide: &Watched, of_narrow: &Watched) -> Result<Row> {
+    let before = (of_wide.process.cpu_time()?, wide.sampling()?);
+    let began = wait::now();
+    wait::rest(INTERVAL * ROUNDS);
+    let wall = began.elapsed().as_secs_f64();
+    let cpu = (of_wide.process.cpu_time()? - before.0).as_secs_f64();
+    let thread = (wide.sampling()? - before.1).as_secs_f64();
+    let memory = |watched: &Watched| watched.process.memory().map(|bytes| bytes as f64 / MIB);
+    let more = memory(of_wide)? - memory(of_narrow)?;
+
+    let mut looks = Vec::new();
+    for _ in 0..LOOKS {
+        let began = wait::now();
+        let mut process = of_wide.look(stage)?;
+        let status = process.wait(LIMIT)?;
+        looks.push(began.elapsed().as_secs_f64());
+        ensure!(status.success(), "{}", process.log_tail());
+    }
+    let looks = Spread::of(looks);
+    let partitions = f64::from(PARTITIONS);
+    let sampled = u64::from(ROUNDS) * u64::try_from(PARTITIONS)?;
+    Ok(Row {
+        name: CASE.0.to_owned(),
+        work: CASE.1.to_owned(),
+        records: sampled,
+        cpu: Spread::of([cpu * 1e6 / sampled as f64]),
+        ratio: None,
+        rate: Spread::of([partitions / looks.median]),
+        peak_memory: Spread::of([of_wide.process.peak_memory()? as f64]),
+        allocations: None,
+        note: format!(
+            "; {:.2} % of a core, {more:.1} MiB more than for one partition; the thread that samples in \
+             the topology itself {:.2} %; one look {:.2} s ({:.2}-{:.2})",
+            cpu / wall * 100.0,
+            thread / wall * 100.0,
+            looks.median,
+            looks.min,
+            looks.max
+        ),
+    })
+}
+
+/// A topology that reads a topic of its own name.
+struct Group {
+    name: &'static str,
+    isobar: Isobar,
+}
+
+fn group(stage: &mut Stage, name: &'static str, partitions: i32) -> Result<Group> {
+    stage.kafka.create_topic(name, partitions, &[])?;
+    let topology = format!(
+        "isobar: 1
+name: {name}
+connections:
+  kafka: {{type: kafka, brokers: \"${{KAFKA}}\"}}
+spouts:
+  logs: {{type: kafka, connection: kafka, topics: [{name}], start: earliest}}
+bolts:
+  end: {{type: blackhole, inputs: [logs], on_rejected: drop}}
+"
+    );
+    let url = stage.server.url();
+    let setup = stage.topology(&topology, name, &url)?;
+    let mut isobar = setup.start()?;
+    isobar.wait_until_ready(LIMIT)?;
+    let group = Group { name, isobar };
+    // Each partition has a commit, so that none is unknown.
+    let records = (0..partitions).map(record);
+    stage.kafka.produce(name, records)?;
+    wait::until("commits for all partitions", LIMIT, || {
+        let lag = http::get(group.isobar.address(), "/lag")?.json()?;
+        ensure!(lag["spouts"][0]["committed_lag"] == 0, "{}", lag["status"]);
+        Ok(())
+    })?;
+    Ok(group)
+}
+
+impl Group {
+    /// The CPU time of the thread that samples the lag inside of the topology.
+    fn sampling(&self) -> Result<Duration> {
+        self.isobar.process().cpu_time_of("kafka-lag")
+    }
+}
+
+/// `isobar lag --serve` over a group.
+struct Watched {
+    process: Process,
+    scratch: Scratch,
+    isobar: std::path::PathBuf,
+    group: &'static str,
+}
+
+impl Watched {
+    fn start(
+        isobar: &std::path::Path,
+        brokers: &str,
+        group: &'static str,
+        partitions: i32,
+    ) -> Result<Self> {
+        let scratch = Scratch::new("lag")?;
+        let address = format!("127.0.0.1:{}", ports::free()?);
+        let launch = Launch::new(isobar, &scratch.path().join("log"))
+            .arguments(["lag", "--brokers", brokers, "--group", group])
+            .arguments(["--serve", &address]);
+        let process = Process::start(launch)?;
+        wait::until("the lag of all partitions", LIMIT, || {
+            let lag: Value = http::get(&address, "/lag")?.json()?;
+            let known = lag["spouts"][0]["partitions"].as_array();
+            let known = known.context("no partitions")?.len();
+            ensure!(known == usize::try_from(partitions)?, "{known} partitions");
+            Ok(())
+        })?;
+        Ok(Self {
+            process,
+            scratch,
+            isobar: isobar.to_owned(),
+            group,
+        })
+    }
+
+    /// One `isobar lag` over the same group.
+    fn look(&self, stage: &Stage) -> Result<Process> {
+        let [log, table] = ["look.log", "look.out"].map(|name| self.scratch.path().join(name));
+        let launch = Launch::new(&self.isobar, &log).arguments(["lag", "--group", self.group]);
+        let launch = launch.arguments(["--brokers", stage.kafka.brokers()]);
+        Process::start(launch.output(&table))
+    }
+}
+
+/// Produces to the wide topic until it is told to end, in steps of a tenth of a second.
+fn produce(kafka: &Kafka, ended: &AtomicBool) -> Result<()> {
+    let began = wait::now();
+    let step = RATE / 10;
+    let records = (0..)
+        .take_while(|number: &u64| {
+            if number.is_multiple_of(step) {
+                let due = Duration::from_secs_f64(*number as f64 / RATE as f64);
+                wait::rest(due.saturating_sub(began.elapsed()));
+            }
+            !ended.load(Ordering::Acquire)
+        })
+        .map(|number| record((number % u64::from(PARTITIONS.unsigned_abs())) as i32));
+    kafka.produce("wide", records)
+}
+
+fn record(partition: i32) -> Sent {
+    Sent {
+        partition: Some(partition),
+        value: Some(b"{}".to_vec()),
+        ..Sent::default()
+    }
+}
