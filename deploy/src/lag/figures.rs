@@ -56,7 +56,8 @@ pub struct SpoutLag {
     pub incoming_per_second: Option<f64>,
     /// Records per second that are settled.
     pub outgoing_per_second: Option<f64>,
-    /// When the last partition has caught up: seconds, `"never"` at these rates, or null.
+    /// When the last partition has caught up: seconds, `"never"` at these rates, `"steady"` where
+    /// as much is settled as comes in and what is behind is in hand anyway, or null.
     pub eta_seconds: Eta,
     /// Why something is not known, naming broker, topic or group.
     pub failure: Option<String>,
@@ -119,7 +120,8 @@ pub struct PartitionLag {
     pub incoming_per_second: Option<f64>,
     /// Records per second that are settled, over the last minute.
     pub outgoing_per_second: Option<f64>,
-    /// When it has caught up: seconds, `"never"` at these rates, or null.
+    /// When it has caught up: seconds, `"never"` at these rates, `"steady"` where
+    /// as much is settled as comes in and what is behind is in hand anyway, or null.
     pub eta_seconds: Eta,
     /// For how long there has been lag and nothing was settled.
     pub no_progress_seconds: Option<f64>,

@@ -123,8 +123,11 @@ pub(crate) fn rate(per_second: Option<f64>) -> String {
     known(per_second.map(|rate| rate.round() as u64))
 }
 
+/// When it has caught up; nothing while nothing is behind.
 pub(crate) fn eta(eta: Eta) -> String {
     match eta {
+        Eta::Steady => "steady".to_owned(),
+        Eta::Seconds(0.0) => "-".to_owned(),
         Eta::Unknown => "?".to_owned(),
         Eta::Never => "never".to_owned(),
         Eta::Seconds(seconds) => time((seconds * 1000.0) as u64),

@@ -15,7 +15,7 @@ function rate(perSecond) {
 /** A length of time, in seconds, as people say it. */
 function time(seconds) {
   if (seconds == null) return UNKNOWN;
-  if (seconds === "never") return "never";
+  if (typeof seconds === "string") return seconds;
   const whole = Math.floor(seconds);
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : whole} s`;

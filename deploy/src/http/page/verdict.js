@@ -54,7 +54,11 @@ function sum(of, figure) {
 function longest(of, figure) {
   const values = of.map(figure);
   if (values.some((value) => value == null)) return null;
-  return values.includes("never") ? "never" : values.length ? Math.max(...values) : null;
+  if (values.includes("never")) return "never";
+  // Where nothing is to be caught up nobody waits; a spout that is caught up is 0 s behind.
+  const seconds = values.filter((value) => typeof value === "number");
+  if (values.includes("steady") && !seconds.some((value) => value > 0)) return "steady";
+  return seconds.length ? Math.max(...seconds) : null;
 }
 
 function tiles({ statistics, accounting, diagnostics }) {
@@ -76,8 +80,8 @@ function tiles({ statistics, accounting, diagnostics }) {
   if (lag.length > 0) {
     const eta = longest(lag, (one) => one.eta_seconds);
     const behind = sum(lag, (one) => one.lag);
-    const level = lag.every((one) => one.status === "OK");
-    const caughtUp = behind === 0 ? "caught up" : eta !== "never" ? `caught up in ${time(eta)}` : level ? "steady" : "never caught up, at these rates";
+    const ways = { never: "never caught up, at these rates", steady: "steady" };
+    const caughtUp = behind === 0 ? "caught up" : ways[eta] ?? `caught up in ${time(eta)}`;
     shown.unshift(
       ["Behind", number(behind), caughtUp],
       ["Oldest", ages == null ? UNKNOWN : age(ages, oldest?.oldest_age_exactness), "age of the oldest record not settled"],

@@ -41,16 +41,20 @@ pub enum Eta {
     Unknown,
     /// Not at these rates: no more is settled than comes in.
     Never,
+    /// As much is settled as comes in, and what is behind is what is in hand anyway: there is nothing
+    /// to catch up.
+    Steady,
     /// In so many seconds.
     Seconds(f64),
 }
 
-/// A number of seconds, `"never"`, or null.
+/// A number of seconds, `"never"`, `"steady"`, or null.
 impl Serialize for Eta {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Unknown => serializer.serialize_none(),
             Self::Never => serializer.serialize_str("never"),
+            Self::Steady => serializer.serialize_str("steady"),
             Self::Seconds(seconds) => serializer.serialize_f64(*seconds),
         }
     }
@@ -67,23 +71,31 @@ impl<'de> Deserialize<'de> for Eta {
         Ok(match Option::deserialize(deserializer)? {
             None => Self::Unknown,
             Some(Written::Seconds(seconds)) => Self::Seconds(seconds),
-            Some(Written::Word(word)) if word == "never" => Self::Never,
-            Some(Written::Word(word)) => {
-                let what = format!("{word:?} is neither a number of seconds nor \"never\"");
-                return Err(serde::de::Error::custom(what));
-            }
+            Some(Written::Word(word)) => match word.as_str() {
+                "never" => Self::Never,
+                "steady" => Self::Steady,
+                _ => {
+                    let what = format!("{word:?} is no number of seconds, \"never\" or \"steady\"");
+                    return Err(serde::de::Error::custom(what));
+                }
+            },
         })
     }
 }
 
 impl Eta {
-    /// When the last of several has caught up: unknown if one is, never if one never does.
+    /// When the last of several has caught up: unknown if one is, never if one never does. Steady
+    /// ones have nothing to catch up.
     pub fn last(etas: impl IntoIterator<Item = Self>) -> Self {
         let mut last = Self::Seconds(0.0);
         for eta in etas {
             last = match (last, eta) {
                 (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
                 (Self::Never, _) | (_, Self::Never) => Self::Never,
+                // Those that have nothing to catch up wait for nobody.
+                (Self::Steady, Self::Seconds(0.0) | Self::Steady)
+                | (Self::Seconds(0.0), Self::Steady) => Self::Steady,
+                (Self::Steady, seconds) | (seconds, Self::Steady) => seconds,
                 (Self::Seconds(one), Self::Seconds(other)) => Self::Seconds(one.max(other)),
             };
         }
@@ -128,6 +140,10 @@ pub(super) struct History {
 
 /// How far back rates are taken, in milliseconds: two points of the window at least.
 const RATE_MS: i64 = 60_000;
+/// Rates that differ by less than this part are level: samples fall between batches.
+const LEVEL: f64 = 0.1;
+/// Work of so many seconds, at the rate of now, is what a pipeline has in hand anyway.
+pub(super) const IN_HAND_SECONDS: f64 = 30.0;
 /// Stretches without progress that are remembered, to learn how seldom a group commits.
 const GAPS: usize = 3;
 /// Points per step: rates need more of them than trends.
@@ -277,9 +293,7 @@ impl History {
     /// Offsets per second that came in and that were answered, over the last minute.
     pub(super) fn rates(&self) -> Option<(f64, f64)> {
         let newest = self.newest()?;
-        let since = newest.at_ms - RATE_MS;
-        let mut recent = self.points.iter().filter(|point| point.at_ms >= since);
-        let oldest = recent.next()?;
+        let oldest = self.recent(newest).next()?;
         let seconds = (newest.at_ms - oldest.at_ms) as f64 / 1_000.0;
         if seconds < 1.0 {
             return None;
@@ -297,11 +311,26 @@ impl History {
                 _ => Eta::Unknown,
             };
         };
-        match newest.lag() {
-            0 => Eta::Seconds(0.0),
-            _ if outgoing <= incoming => Eta::Never,
-            lag => Eta::Seconds(lag as f64 / (outgoing - incoming)),
+        let lag = newest.lag();
+        if lag == 0 {
+            return Eta::Seconds(0.0);
         }
+        let was_at_end = self.recent(newest).any(|point| point.lag() == 0);
+        let level = (incoming - outgoing).abs() <= incoming * LEVEL;
+        let in_hand = was_at_end || lag as f64 <= outgoing * IN_HAND_SECONDS;
+        match outgoing > incoming {
+            _ if outgoing > 0.0 && level && in_hand => Eta::Steady,
+            true => Eta::Seconds(lag as f64 / (outgoing - incoming)),
+            // What came after the end was reached has had no time yet.
+            false if outgoing == 0.0 && was_at_end => Eta::Unknown,
+            false => Eta::Never,
+        }
+    }
+
+    /// The points that rates are taken from, oldest first.
+    fn recent(&self, newest: Point) -> impl Iterator<Item = &Point> {
+        let since = newest.at_ms - RATE_MS;
+        self.points.iter().filter(move |point| point.at_ms >= since)
     }
 
     /// The lags of the window, oldest first, a step apart; `None` while it is not full.
@@ -364,6 +393,25 @@ mod tests {
     }
 
     #[test]
+    fn a_level_run_has_nothing_to_catch_up() {
+        // 100 records/s come and go, some 50 are on their way; looks fall before or after a batch.
+        let level = |jitter: i64| {
+            let looks =
+                (0..13).map(move |n| (n * 5, 1_000 + n * 500, 950 + n * 500 - (n % 2) * jitter));
+            history(looks).eta()
+        };
+        assert_eq!([level(0), level(40)], [Eta::Steady; 2]);
+        // As much goes as comes, an hour behind.
+        let behind = history((0..13).map(|n| (n * 5, 400_000 + n * 500, n * 500)));
+        assert_eq!(behind.eta(), Eta::Never);
+        // A record a minute.
+        let seldom = history([(0, 5, 5), (30, 6, 5), (35, 6, 6), (60, 6, 6), (90, 7, 6)]);
+        assert_eq!(seldom.eta(), Eta::Steady);
+        let first = history([(0, 5, 5), (30, 5, 5), (60, 6, 5)]);
+        assert_eq!(first.eta(), Eta::Unknown);
+    }
+
+    #[test]
     fn memory_is_bounded_however_often_is_looked() {
         let history = history((0..100_000).map(|n| (n / 10, n, n / 2)));
         assert!(
@@ -389,10 +437,14 @@ mod tests {
         assert_eq!(json(Eta::Seconds(2.5)), 2.5);
         assert_eq!(json(Eta::Never), "never");
         assert!(json(Eta::Unknown).is_null());
-        for eta in [Eta::Seconds(2.5), Eta::Never, Eta::Unknown] {
+        for eta in [Eta::Seconds(2.5), Eta::Never, Eta::Steady, Eta::Unknown] {
             assert_eq!(serde_json::from_value::<Eta>(json(eta)).expect("read"), eta);
         }
         let last = Eta::last([Eta::Seconds(1.0), Eta::Seconds(3.0), Eta::Never]);
         assert_eq!(last, Eta::Never);
+        let last = |one, other| Eta::last([one, other]);
+        assert_eq!(last(Eta::Steady, Eta::Seconds(0.0)), Eta::Steady);
+        assert_eq!(last(Eta::Seconds(3.0), Eta::Steady), Eta::Seconds(3.0));
+        assert_eq!(last(Eta::Steady, Eta::Unknown), Eta::Unknown);
     }
 }

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::engine::Circumstances;
-use super::history::{Eta, History};
+use super::history::{Eta, History, IN_HAND_SECONDS};
 use super::sample::{Sample, behind};
 
 /// How a partition, a spout or a topology gets on; better ones first.
@@ -102,8 +102,6 @@ const STALE_MS: i64 = 60_000;
 const TRANSACTION_MS: i64 = 60_000;
 /// No progress for so long, in milliseconds, while a bolt says what it waits for, is backpressure.
 const PRESSED_MS: u64 = 10_000;
-/// Work of so many seconds, at the rate of now, is what a pipeline has in hand anyway.
-const IN_HAND_SECONDS: f64 = 30.0;
 
 /// Judges a partition.
 pub(super) fn judge(
