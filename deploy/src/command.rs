@@ -14,6 +14,7 @@ mod lag;
 mod launch;
 mod offsets;
 mod operators;
+mod pause;
 mod plan;
 mod replay;
 mod run;
@@ -88,6 +89,12 @@ pub enum Command {
     /// The same as the page at the address of its HTTP API, at a terminal. Goes on when the topology is
     /// started again.
     Top(top::TopArgs),
+    /// Stops the reading of a topology that runs, until `resume`
+    ///
+    /// What it has read is worked off and committed; it keeps its partitions.
+    Pause(pause::PauseArgs),
+    /// Lets a topology that was paused read again
+    Resume(pause::PauseArgs),
     /// Shows, moves, saves and restores what a topology's consumer group has committed
     ///
     /// Changes are shown only, unless --execute is given, and are refused while the group has members.
@@ -140,6 +147,8 @@ impl Command {
             Command::Operators(args) => operators::execute(args, context),
             Command::Lag(args) => lag::execute(args, context),
             Command::Top(args) => top::execute(args, context),
+            Command::Pause(args) => pause::execute(args, pause::Wish::Pause, context),
+            Command::Resume(args) => pause::execute(args, pause::Wish::Resume, context),
             Command::Offsets(args) => offsets::execute(args, context),
             Command::Dlq(args) => dlq::execute(args, context),
             Command::Where(args) => whereabouts::execute(args, context),

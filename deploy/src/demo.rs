@@ -23,7 +23,6 @@ const KILLED_FOR: Duration = Duration::from_secs(5);
 pub struct Demo {
     kafka: EmbeddedKafka,
     index: EmbeddedSearch,
-    token: String,
     input: Input,
     /// What was done by hand and is not undone, with its time in ms since 1970.
     by_hand: Mutex<BTreeMap<&'static str, i64>>,
@@ -195,20 +194,14 @@ impl Action {
 }
 
 impl Demo {
-    /// A demonstration with these services. `token` is what actions and searches ask for.
-    pub fn new(kafka: EmbeddedKafka, index: EmbeddedSearch, token: String) -> Self {
+    /// A demonstration with these services.
+    pub fn new(kafka: EmbeddedKafka, index: EmbeddedSearch) -> Self {
         Self {
             kafka,
             index,
-            token,
             input: Input::default(),
             by_hand: Mutex::default(),
         }
-    }
-
-    /// What actions and searches ask for.
-    pub fn token(&self) -> &str {
-        &self.token
     }
 
     /// `host:port` of the brokers.

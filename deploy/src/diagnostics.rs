@@ -78,7 +78,7 @@ impl<'a> Diagnostics<'a> {
     }
 }
 
-/// A time as text; as a number where it is beyond the calendar.
-fn rfc3339(ms: i64) -> String {
+/// A time in ms since 1970, in the form of RFC 3339; as a number where it is beyond the calendar.
+pub(crate) fn rfc3339(ms: i64) -> String {
     Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| time.to_string())
 }

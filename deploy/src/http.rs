@@ -1,12 +1,14 @@
 //! The HTTP API of a running topology: numbers and facts, for people, probes and Prometheus.
 //!
-//! Nothing here shows data of records or changes anything, except for a demonstration, to who has its
-//! token. It listens on loopback unless told otherwise.
+//! Nothing here shows data of records, except for a demonstration, and only who has the token changes
+//! anything. It listens on loopback unless told otherwise.
 
 mod demo;
 mod lag;
 mod listener;
 mod page;
+mod pause;
+mod token;
 mod whereabouts;
 
 use std::convert::Infallible;
@@ -20,7 +22,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::net::TcpListener;
 
 use crate::demo::Demo;
@@ -31,6 +33,7 @@ use crate::observer::Observer;
 use listener::Limited;
 
 pub use lag::LagServer;
+pub use pause::{Pauses, SpoutPause};
 pub use whereabouts::{State as WhereaboutsState, Whereabouts};
 
 /// Where the API listens.
@@ -120,7 +123,7 @@ impl Server {
 }
 
 /// Paths with what they answer.
-const PATHS: [(&str, &str); 10] = [
+const PATHS: [(&str, &str); 11] = [
     (
         "/",
         "in a browser, a page that shows all of this as it changes",
@@ -152,6 +155,10 @@ const PATHS: [(&str, &str); 10] = [
         "numbers: rates, bolts, edges, the bottleneck, in flight, memory, CPU",
     ),
     (
+        "/pause",
+        "POST with the token stops the reading, POST /resume lets it go on; ?spout=ID for one spout",
+    ),
+    (
         "/diagnostics",
         "facts: version, configuration, plan, lanes, what is wrong",
     ),
@@ -166,6 +173,8 @@ fn router(observer: Arc<Observer>) -> Router {
         .route("/accounting", get(accounting))
         .route("/lag", get(lag_of_topology))
         .route("/whereabouts", get(whereabouts::answer))
+        .route("/pause", post(pause::pause))
+        .route("/resume", post(pause::resume))
         .route("/statistics", get(statistics))
         .route("/diagnostics", get(diagnostics))
         .fallback(unknown)
@@ -173,6 +182,12 @@ fn router(observer: Arc<Observer>) -> Router {
 }
 
 type Observed = State<Arc<Observer>>;
+
+impl token::Guarded for Arc<Observer> {
+    fn token(&self) -> Option<&crate::token::Token> {
+        self.token.as_ref()
+    }
+}
 
 async fn index() -> String {
     PATHS

@@ -10,10 +10,11 @@ pub(crate) mod table;
 use std::sync::Arc;
 use std::time::Duration;
 
-use isobar_operators::lag::{self, Lag, Source, Standing, Watch};
+use isobar_operators::lag::{self, Circumstances, Lag, Source, Standing, Watch};
 use isobar_topology::Running;
 use isobar_topology::spec::Spec;
 
+use crate::diagnostics::rfc3339;
 use crate::readiness;
 
 pub use figures::{LagDocument, PartitionLag, SpoutLag};
@@ -67,7 +68,7 @@ impl Watches {
                  watch,
              }| match watch {
                 Ok(watch) => {
-                    let lag = watch.read(pressure::blocked(running, *spout));
+                    let lag = watch.read(circumstances(running, *spout));
                     let why = match (lag.rows.as_slice(), &lag.failure) {
                         ([], None) => readiness::reason(running, &source.spout),
                         ([], Some(failure)) => Some(failure.clone()),
@@ -144,6 +145,21 @@ fn told(source: &Source, lag: Lag) -> SpoutLag {
         return SpoutLag::unknown(source, lag.failure.unwrap_or(none));
     }
     SpoutLag::of(source, lag)
+}
+
+fn circumstances(running: &Running, spout: usize) -> Circumstances {
+    Circumstances {
+        paused: running.paused_since(spout).map(paused),
+        resumed_ms: running.resumed_at(spout),
+        blocked: pressure::blocked(running, spout),
+        ..Circumstances::default()
+    }
+}
+
+/// That reading was paused at a time in ms since 1970, in a sentence.
+fn paused(since_ms: i64) -> String {
+    let since = rfc3339(since_ms);
+    format!("paused by hand since {since}; isobar resume lets it go on")
 }
 
 #[cfg(test)]

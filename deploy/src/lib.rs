@@ -32,6 +32,7 @@ pub mod rehearsal;
 mod secrets;
 pub mod statistics;
 mod substitute;
+pub mod token;
 pub mod top;
 pub mod topology_file;
 mod yaml;

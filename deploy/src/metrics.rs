@@ -116,6 +116,11 @@ const IN_FLIGHT_BYTES: Metric = gauge(
     SPOUT,
     "Bytes of batches that were read and are not settled.",
 );
+const PAUSED: Metric = gauge(
+    "isobar_spout_paused",
+    SPOUT,
+    "1 while an operator has paused the spout, 0 while it reads.",
+);
 const DIFFERENCE: Metric = gauge(
     "isobar_accounting_difference_records",
     SPOUT,
@@ -232,6 +237,7 @@ const BASIC: &[&Metric] = &[
     &LOST,
     &IN_FLIGHT,
     &IN_FLIGHT_BYTES,
+    &PAUSED,
     &DIFFERENCE,
     &LATENCY,
     &BOLT_BATCHES,
@@ -350,6 +356,8 @@ fn spouts(observer: &Observer, text: &mut Exposition) {
             &[&spout.spout],
             spout.in_flight_bytes as f64,
         );
+        let paused = f64::from(u8::from(spout.paused_since_ms.is_some()));
+        text.sample(&PAUSED, &[&spout.spout], paused);
         let latency = observer.running.account(number).latency;
         text.histogram(&LATENCY, &[&spout.spout], &latency);
     }

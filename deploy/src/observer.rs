@@ -15,6 +15,7 @@ use crate::plan_document::PlanDocument;
 use crate::rates::{Rates, Recent};
 use crate::readiness;
 use crate::statistics::Statistics;
+use crate::token::Token;
 
 /// A running topology and what it was started with.
 pub struct Observer {
@@ -32,6 +33,8 @@ pub struct Observer {
     pub lag: Watches,
     /// What is exported of the lag.
     pub metrics: metrics::lag::Options,
+    /// What the HTTP API asks of who changes something; without it nobody can.
+    pub token: Option<Token>,
     rates: Mutex<Rates>,
     history: Mutex<History>,
     stopping: AtomicBool,
@@ -54,6 +57,7 @@ impl Observer {
             recorder,
             lag,
             metrics: metrics::lag::Options::default(),
+            token: None,
             rates: Mutex::default(),
             history: Mutex::default(),
             stopping: AtomicBool::new(false),

@@ -35,6 +35,9 @@ pub struct Statistics {
 pub struct SpoutNumbers {
     /// Its id.
     pub spout: String,
+    /// Since when an operator has paused it, in ms since 1970; null while it reads.
+    #[serde(default)]
+    pub paused_since_ms: Option<i64>,
     /// Records per second that it read, over the last ten seconds; null just after the start.
     pub records_per_second: Option<f64>,
     /// Records that were settled in these ten seconds and have a timestamp.
@@ -112,6 +115,7 @@ impl Statistics {
             let (records, bytes) = running.in_flight(spout);
             SpoutNumbers {
                 spout: node.id.to_string(),
+                paused_since_ms: running.paused_since(spout),
                 records_per_second: recent.map(|recent| recent.read[spout]),
                 settled_records: recent.map(|recent| recent.latency[spout].count()),
                 half_within_seconds: recent.and_then(|recent| within(&recent.latency[spout], 0.5)),

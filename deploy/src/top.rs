@@ -123,7 +123,10 @@ impl Seen {
             percent(Some(records.max(bytes))),
             String::new(),
             String::new(),
-            String::new(),
+            match spout.paused_since_ms {
+                Some(_) => "paused".to_owned(),
+                None => String::new(),
+            },
         ]
     }
 

@@ -223,16 +223,15 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// The lag now, from the newest samples and the accounts as they are. Never waits. `blocked` is
-    /// the bolt that does not take enough and what it waits for, in a sentence.
+    /// The lag now, from the newest samples and the accounts as they are. Never waits. What
+    /// is held is found here, whatever the circumstances say.
     ///
     /// Only partitions that this process reads or holds have a row: those of other members are
     /// theirs. One that was assigned since the last sample has unknown ends.
-    pub fn read(&self, blocked: Option<String>) -> Lag {
+    pub fn read(&self, circumstances: Circumstances) -> Lag {
         let circumstances = Circumstances {
             held: held(&self.partitions),
-            paused: None,
-            blocked,
+            ..circumstances
         };
         Lag {
             rows: self
@@ -366,7 +365,7 @@ mod tests {
         let expected = format!("asking for topic a: no answer from {brokers} within 500ms");
         let failure = told.recv_timeout(LIMIT).expect("a round ends");
         assert_eq!(failure, Some(expected));
-        let lag = watch.read(None);
+        let lag = watch.read(Circumstances::default());
         assert_eq!((lag.rows.len(), lag.failure), (0, failure));
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod member;
 use std::time::Duration;
 
 use anyhow::ensure;
+use isobar_operators::lag::Circumstances;
 use isobar_topology::Finish;
 use serde_json::json;
 use testkit::services::Kafka;
@@ -96,7 +97,7 @@ fn transactions_leave_no_lag_and_a_bounded_run_ends() {
         .produce_transaction("money", records(1, 5), false)
         .expect("acknowledged");
     wait::until("no lag", LIMIT, || {
-        let lag = watch.read(None);
+        let lag = watch.read(Circumstances::default());
         let rows = lag
             .rows
             .iter()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use isobar_operators::kafka::connection::KafkaConnection;
-use isobar_operators::lag::{Exactness, Row, Source, Status, Watch};
+use isobar_operators::lag::{Circumstances, Exactness, Row, Source, Status, Watch};
 use isobar_topology::{Finish, clock};
 use serde_json::{Value, json};
 use testkit::process::{Launch, Process};
@@ -79,7 +79,7 @@ impl Truth {
     fn rows(&self) -> Vec<Row> {
         let from = clock::unix_ms();
         let fresh = wait::until("a fresh sample", LIMIT, || {
-            let lag = self.watch.read(None);
+            let lag = self.watch.read(Circumstances::default());
             ensure!(lag.failure.is_none(), "{:?}", lag.failure);
             ensure!(lag.rows.len() == PARTITIONS as usize, "{:?}", lag.rows);
             let fresh = lag.rows.iter().all(|row| row.sampled_ms >= Some(from));
@@ -291,7 +291,7 @@ fn shared(truth: &mut Truth) {
     let watch = other.lag.watch(theirs, health, Duration::from_millis(200));
     let watch = watch.expect("a client");
     let reported = || -> anyhow::Result<Vec<usize>> {
-        let shares = [&truth.watch, &watch].map(|watch| watch.read(None).rows);
+        let shares = [&truth.watch, &watch].map(|watch| watch.read(Circumstances::default()).rows);
         let known = shares.iter().flatten().filter_map(|row| row.lag);
         let sum = known.clone().sum::<u64>();
         assert!(sum <= behind, "{sum} of {behind}: {shares:?}");

@@ -4,6 +4,7 @@ pub(crate) mod bolt_task;
 mod edges;
 mod in_flight;
 mod inbox;
+mod pause;
 mod pulse;
 mod reject_limit;
 mod router;
@@ -31,6 +32,7 @@ use crate::run::bolt_task::{BoltTask, Member};
 use crate::run::edges::Edges;
 use crate::run::in_flight::InFlight;
 use crate::run::inbox::{Receiver, inbox};
+use crate::run::pause::Pause;
 use crate::run::pulse::Pulse;
 use crate::run::reject_limit::Limiter;
 pub use crate::run::reject_limit::RejectLimit;
@@ -110,6 +112,7 @@ struct Shared {
 struct SpoutState {
     partitions: Arc<Partitions>,
     in_flight: Arc<InFlight>,
+    pause: Arc<Pause>,
     counters: Counters,
     /// Copies that there are, one per lane at most.
     copies: usize,
@@ -166,6 +169,7 @@ fn start_at(graph: Graph, bounded: bool, place: &Place<'_>) -> Result<Running, O
         spouts.push(SpoutState {
             partitions,
             in_flight: Arc::new(in_flight),
+            pause: Arc::default(),
             counters,
             copies: count,
             opened: Arc::default(),
@@ -391,6 +395,7 @@ impl Shared {
                 .collect(),
             statistics: self.bolts.clone(),
             in_flight: Arc::clone(&self.spouts[number].in_flight),
+            pause: Arc::clone(&self.spouts[number].pause),
             opened: Arc::clone(&self.spouts[number].opened),
             max_uncommitted: node.max_uncommitted,
             retry: graph.retry,
@@ -452,6 +457,28 @@ impl Running {
     /// in the middle of a batch ends after it.
     pub fn kill_bolts(&self, away: Duration) {
         self.shared.kills.kill(clock::now() + away);
+    }
+
+    /// Stops the reading of a spout, by its number in the graph, until [`Running::resume`]; tells whether it
+    /// read before. Its partitions stay its own and are committed, and what is in flight is worked off. It
+    /// is of this run only. Returns at once; each lane hands on one more batch at most.
+    pub fn pause(&self, spout: usize) -> bool {
+        self.shared.spouts[spout].pause.set(true)
+    }
+
+    /// Lets a spout read again; tells whether it was paused.
+    pub fn resume(&self, spout: usize) -> bool {
+        self.shared.spouts[spout].pause.set(false)
+    }
+
+    /// Since when a spout is paused, in ms since 1970; `None` while it reads.
+    pub fn paused_since(&self, spout: usize) -> Option<i64> {
+        self.shared.spouts[spout].pause.since()
+    }
+
+    /// When a spout last read again after a pause, in ms since 1970; `None` where it was never paused.
+    pub fn resumed_at(&self, spout: usize) -> Option<i64> {
+        self.shared.spouts[spout].pause.resumed()
     }
 
     /// Waits until every lane has ended.

@@ -4,9 +4,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::exit::{Exit, Failure};
+use crate::token::Token;
 
 /// Where it listens.
 #[derive(Clone)]
@@ -47,20 +49,56 @@ impl Api {
         what: &str,
         within: Duration,
     ) -> Result<T, Failure> {
+        let url = self.url(path, what)?;
+        let request = client(within)?.get(url);
+        self.answer(request, what).await
+    }
+
+    /// Asks for a change, with the token. Otherwise as [`Api::get`]; a refusal is an error that says why.
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        token: &Token,
+        what: &str,
+        within: Duration,
+    ) -> Result<T, Failure> {
+        let mut url = self.url(path, what)?;
+        if !query.is_empty() {
+            let _ = url.query_pairs_mut().extend_pairs(query);
+        }
+        let request = client(within)?.post(url).bearer_auth(token.text());
+        self.answer(request, what).await
+    }
+
+    fn url(&self, path: &str, what: &str) -> Result<reqwest::Url, Failure> {
+        let url = self.0.join(path);
+        url.map_err(|error| self.undetermined(what, &error.to_string()))
+    }
+
+    async fn answer<T: DeserializeOwned>(
+        &self,
+        request: reqwest::RequestBuilder,
+        what: &str,
+    ) -> Result<T, Failure> {
         let why = |text: String| self.undetermined(what, &text);
-        let url = self.0.join(path).map_err(|error| why(error.to_string()))?;
-        let answer = client(within)?.get(url).send().await;
+        let answer = request.send().await;
         let answer = answer.map_err(|error| {
             let cause = innermost(&error.without_url());
             why(format!(
                 "{cause}; is the topology running, with --http there?"
             ))
         })?;
-        if !answer.status().is_success() {
-            return Err(why(format!("it answers {}", answer.status())));
-        }
+        let status = answer.status();
         let text = answer.text().await;
         let text = text.map_err(|error| why(innermost(&error.without_url())))?;
+        if !status.is_success() {
+            let Ok(Refusal { error }) = serde_json::from_str(&text) else {
+                return Err(why(format!("it answers {status}")));
+            };
+            let error = anyhow::anyhow!("{}: {error}", self.address());
+            return Err(Failure::new(Exit::Failed, error));
+        }
         serde_json::from_str(&text)
             .map_err(|error| why(format!("its answer is not that of Isobar ({error})")))
     }
@@ -70,6 +108,12 @@ impl Api {
         let error = anyhow::anyhow!("{} does not say {what}: {why}", self.address());
         Failure::new(Exit::Undetermined, error)
     }
+}
+
+/// Why something is refused.
+#[derive(Deserialize)]
+struct Refusal {
+    error: String,
 }
 
 /// A client whose requests take at most so long.

@@ -16,6 +16,7 @@ use crate::environment::cores;
 use crate::exit::{Failure, Outcome};
 use crate::http::{self, Bind, Server};
 use crate::substitute::Outside;
+use crate::token::Token;
 use crate::topology_file::TopologyFile;
 
 /// What `demo` takes.
@@ -54,8 +55,6 @@ The address that it prints has a token in it, for whoever asks without a page:
 const FILE: &str = include_str!("../../topologies/demo.yaml");
 /// The topic that the file reads.
 const TOPIC: &str = "demo";
-/// Random bytes of a token: too many to guess.
-const TOKEN_BYTES: usize = 16;
 
 pub(super) fn execute(args: &DemoArgs, context: Context<'_>) -> Outcome {
     let file = TopologyFile::from_text(
@@ -76,16 +75,21 @@ pub(super) fn execute(args: &DemoArgs, context: Context<'_>) -> Outcome {
         let server = bind(args.http.as_ref()).await?;
         let signals = Signals::listen()?;
         let Launched {
-            observer, embedded, ..
+            mut observer,
+            embedded,
+            ..
         } = launch(&file, plan, &context, false)?;
+        let token = Token::random()?;
+        let text = token.text().to_owned();
+        observer.token = Some(token);
         let observer = Arc::new(observer);
         let services = embedded.and_then(|services| Some((services.kafka?, services.search?)));
         let (kafka, index) = services.context("the file of the demo names embedded services")?;
-        let demo = Arc::new(Demo::new(kafka, index, token()?));
+        let demo = Arc::new(Demo::new(kafka, index));
         let feed = Feed::new(demo.brokers(), TOPIC, args.rate).map_err(anyhow::Error::from)?;
-        let (address, token) = (server.address(), demo.token());
+        let address = server.address();
         context.output.text(&format!(
-            "Made-up log events go through Kafka and a topology into an index, all in this program.\n\n  http://{address}/#token={token}\n\nCtrl-C ends it and says what became of each record.\n"
+            "Made-up log events go through Kafka and a topology into an index, all in this program.\n\n  http://{address}/#token={text}\n\nCtrl-C ends it and says what became of each record.\n"
         ))?;
         let run = Run {
             give_up_after: None,
@@ -117,10 +121,4 @@ async fn bind(asked: Option<&Bind>) -> Result<Server, Failure> {
         },
     };
     server.ok_or_else(|| Failure::usage(WITHOUT))
-}
-
-fn token() -> anyhow::Result<String> {
-    let mut bytes = [0; TOKEN_BYTES];
-    openssl::rand::rand_bytes(&mut bytes).context("the system has no random numbers")?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -4,6 +4,7 @@ pub(super) mod report;
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -19,6 +20,7 @@ use crate::exit::Outcome;
 use crate::http::{self, Bind, Server};
 use crate::observer::Observer;
 use crate::output::Format;
+use crate::token::Token;
 use report::Report;
 
 /// What `run` takes.
@@ -44,9 +46,14 @@ pub struct RunArgs {
 
     /// Where the HTTP API listens: HOST:PORT, or `off`. Port 0 takes any free one and logs it. The API
     /// shows no records and has no password: whoever reaches the address sees numbers and
-    /// configuration.
+    /// configuration, and changes nothing.
     #[arg(long, value_name = "ADDR", default_value = http::DEFAULT)]
     http: Bind,
+
+    /// A file with a token, 16 characters or more. Whoever sends it may change something over the HTTP
+    /// API, as `isobar pause` does. Without it nobody can.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
 
     #[command(flatten)]
     metrics: MetricsArgs,
@@ -75,6 +82,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         .build()
         .context("cannot make the runtime of the HTTP API")?;
     let lanes = plan.graph.lanes;
+    let token = args.token_file.as_deref().map(Token::read).transpose()?;
     runtime.block_on(async {
         // Before anything is started: an address in use stops the run.
         let server = Server::bind(&args.http, "--http").await?;
@@ -86,6 +94,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         } = launch(&file, plan, &context, args.exit_when_caught_up)?;
         let checks = doctor::at_start(&spec, lanes);
         observer.metrics = args.metrics.options();
+        observer.token = token;
         let observer = Arc::new(observer);
         announce(&observer, server.as_ref());
         let run = Run {

@@ -69,6 +69,10 @@ impl Run<'_> {
             }
             self.observer.look();
             let account = self.observer.accounting();
+            if self.is_paused() {
+                // Somebody's wish is no reason to give up.
+                running.health().count_progress();
+            }
             let elsewhere = running.health().progress();
             let still_for = progress.still_for(&account, elsewhere);
             let reasons = self.observer.reasons();
@@ -121,6 +125,12 @@ impl Run<'_> {
             after: after.to_string(),
             reasons,
         }
+    }
+
+    fn is_paused(&self) -> bool {
+        let running = &self.observer.running;
+        let mut spouts = 0..running.graph().spouts.len();
+        spouts.any(|spout| running.paused_since(spout).is_some())
     }
 
     fn in_flight(&self) -> (usize, usize) {

@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Path, RawQuery, State};
-use axum::http::request::Parts;
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde_json::json;
 
+use super::token::{Guarded, Permitted, refuse};
 use crate::demo::{Action, Demo};
 use crate::observer::Observer;
+use crate::token::Token;
 
 /// A demonstration and the topology that it runs.
 #[derive(Clone)]
@@ -55,29 +55,8 @@ async fn act(_: Permitted, State(shown): State<Shown>, Path(name): Path<String>)
     }
 }
 
-/// Whoever asks has the token.
-struct Permitted;
-
-impl FromRequestParts<Shown> for Permitted {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, shown: &Shown) -> Result<Self, Response> {
-        let given = parts.headers.get(header::AUTHORIZATION);
-        let given = given.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-        let token = shown.demo.token().as_bytes();
-        let is_right = given.is_some_and(|given| {
-            given.len() == token.len() && openssl::memcmp::eq(given.as_bytes(), token)
-        });
-        match is_right {
-            true => Ok(Self),
-            false => Err(refuse(
-                StatusCode::UNAUTHORIZED,
-                "this needs the token that is in the address that `isobar demo` printed; send it as Authorization: Bearer TOKEN",
-            )),
-        }
+impl Guarded for Shown {
+    fn token(&self) -> Option<&Token> {
+        self.observer.token.as_ref()
     }
-}
-
-fn refuse(status: StatusCode, text: &str) -> Response {
-    (status, Json(json!({ "error": text }))).into_response()
 }

@@ -15,12 +15,13 @@ use isobar::lag::Watches;
 use isobar::metrics::{self, Recorder};
 use isobar::observer::Observer;
 use isobar::plan_document::PlanDocument;
+use isobar::token::Token;
 use isobar::{Outside, TopologyFile};
 use serde_json::{Value, json};
 use testkit::http::{Response, get, request, request_with};
 use testkit::wait;
 
-use crate::support::{isobar, registry};
+use crate::support::{File, isobar, registry};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -61,13 +62,14 @@ impl Served {
         let settings = &file.spec().expect("sound").settings;
         let configuration = configuration::effective(file.tree(), settings, 2, &registry);
         let running = isobar_topology::start(plan.graph, false).expect("it starts");
-        let observer = Observer::new(
+        let mut observer = Observer::new(
             running,
             document,
             configuration,
             Recorder::new(),
             Watches::default(),
         );
+        observer.token = Some(Token::random().expect("random numbers"));
         let observer = Arc::new(observer);
         let (address_known, address) = sync_channel(1);
         let (end, ended) = sync_channel(1);
@@ -490,6 +492,93 @@ SPOUT  READ  DELIVERED";
     assert_eq!(done.exit, Exit::Undetermined);
     let expected = format!("{} does not say its statistics: ", &url["http://".len()..]);
     assert!(done.error.starts_with(&expected), "{}", done.error);
+}
+
+#[test]
+fn spouts_are_paused_and_go_on_for_who_has_the_token() {
+    let served = Served::start(WAITING);
+    let _ = served.settle(190);
+    let post = |path: &str, token: Option<&str>| {
+        let bearer = token.map(|token| format!("Bearer {token}"));
+        let headers: Vec<_> = bearer
+            .iter()
+            .map(|bearer| ("authorization", &**bearer))
+            .collect();
+        request_with(&served.address, "POST", path, &headers, SOON).expect("an answer")
+    };
+    let token = served.observer.token.as_ref().expect("it has one").text();
+    for refused in [None, Some(""), Some("0123456789abcdef0123456789abcdef")] {
+        assert_eq!(post("/pause", refused).status, 401);
+    }
+    assert_eq!(served.get("/pause").status, 405);
+    let missing = post("/pause?spout=out", Some(token));
+    assert_eq!(missing.status, 404);
+    assert!(
+        missing
+            .text()
+            .contains("there is no spout out; there is in")
+    );
+    assert_eq!(served.observer.running.paused_since(0), None);
+
+    let paused = post("/pause?spout=in", Some(token)).json().expect("JSON");
+    let since = paused["spouts"][0]["paused_since_ms"].clone();
+    assert!(since.is_i64(), "{paused}");
+    assert_eq!(
+        served.json("/statistics")["spouts"][0]["paused_since_ms"],
+        since
+    );
+    let metrics = served.get("/metrics").text();
+    assert!(
+        metrics.contains("isobar_spout_paused{spout=\"in\"} 1\n"),
+        "{metrics}"
+    );
+    let again = post("/pause", Some(token)).json().expect("JSON");
+    assert_eq!(again["spouts"][0]["paused_since_ms"], since);
+    let url = format!("http://{}", served.address);
+    let shown = isobar("top-paused", "", &["top", &url, "--once"]).output;
+    assert!(
+        shown
+            .lines()
+            .any(|line| line.starts_with("in ") && line.ends_with("paused")),
+        "{shown}"
+    );
+
+    let reads = post("/resume", Some(token)).json().expect("JSON");
+    assert_eq!(
+        reads["spouts"][0],
+        json!({"spout": "in", "paused_since_ms": null})
+    );
+}
+
+#[test]
+fn pause_and_resume_are_commands() {
+    let served = Served::start(WAITING);
+    let url = format!("http://{}", served.address);
+    let token = served.observer.token.as_ref().expect("it has one").text();
+    let file = File::new("pause-token", token);
+    let path = file.path.to_str().expect("UTF-8");
+    let done = isobar("pause", "", &["pause", &url, "--token-file", path]);
+    assert_eq!(done.exit, Exit::Done, "{}", done.error);
+    let words: Vec<&str> = done.output.split_whitespace().collect();
+    assert_eq!(words[..4], ["ADDRESS", "TOPOLOGY", "SPOUT", "STATE"]);
+    assert_eq!(words[5..9], ["waiting", "in", "paused", "since"]);
+    let arguments = ["resume", &url, "--token-file", path, "-o", "json"];
+    let done = isobar("resume", "", &arguments);
+    assert_eq!(done.json()[0]["spouts"][0]["paused_since_ms"], Value::Null);
+
+    // Who does not answer keeps no other one as it is.
+    let arguments = ["pause", "http://127.0.0.1:9", &url, "--token-file", path];
+    let done = isobar("pause-two", "", &arguments);
+    assert_eq!(done.exit, Exit::Undetermined);
+    let expected = "127.0.0.1:9 does not say that it paused: ";
+    assert!(done.error.starts_with(expected), "{}", done.error);
+    assert!(served.observer.running.paused_since(0).is_some());
+
+    let wrong = File::new("pause-wrong-token", "0123456789abcdef");
+    let path = wrong.path.to_str().expect("UTF-8");
+    let done = isobar("pause-wrong", "", &["pause", &url, "--token-file", path]);
+    assert_eq!(done.exit, Exit::Failed);
+    assert!(done.error.contains("needs the token"), "{}", done.error);
 }
 
 #[test]

@@ -27,6 +27,7 @@ use crate::rejection::Rejection;
 use crate::retry::{self, Action, RetryPolicy};
 use crate::run::bolt_task::{guarded, sleep_until};
 use crate::run::in_flight::InFlight;
+use crate::run::pause::Pause;
 use crate::run::router::Router;
 use crate::run::signals::{Phase, Signals};
 use crate::statistics::BoltStatistics;
@@ -44,6 +45,7 @@ pub(crate) struct SpoutTask {
     /// Of the bolts.
     pub(crate) statistics: Vec<Arc<BoltStatistics>>,
     pub(crate) in_flight: Arc<InFlight>,
+    pub(crate) pause: Arc<Pause>,
     /// Copies of this spout that have been opened.
     pub(crate) opened: Arc<AtomicUsize>,
     pub(crate) max_uncommitted: usize,
@@ -175,7 +177,9 @@ impl SpoutTask {
                 self.signals.ask_flush();
             }
             seen_full = full;
+            let paused = self.pause.since().is_some();
             let may_read = !draining
+                && !paused
                 && !full
                 && self.state.leaving.is_empty()
                 && self.state.revoking.is_empty()
@@ -195,6 +199,7 @@ impl SpoutTask {
                 () = self.signals.phase_after(phase) => {
                     self.signals.ask_flush();
                 }
+                () = self.pause.after(paused) => {}
                 () = state.completions.arrived() => {}
                 () = first(&mut state.leaving), if !state.leaving.is_empty() => {
                     let _ = state.leaving.pop_front();

@@ -1,6 +1,7 @@
 //! Small topologies, run for real on one thread under a paused clock.
 
 mod kill;
+mod pause;
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;

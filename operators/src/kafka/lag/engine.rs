@@ -17,6 +17,9 @@ pub struct Circumstances {
     pub held: BTreeMap<TopicPartition, String>,
     /// Who stopped the reading, in a sentence.
     pub paused: Option<String>,
+    /// When the reading last went on after that, in milliseconds since 1970: standing still before is no
+    /// stall.
+    pub resumed_ms: Option<i64>,
     /// The bolt that does not take enough and what it waits for, in a sentence.
     pub blocked: Option<String>,
 }

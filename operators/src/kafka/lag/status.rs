@@ -171,9 +171,17 @@ fn at_end(history: &History, now_ms: i64) -> (Status, String) {
 
 /// Judges one that has something to do.
 fn moving(history: &History, circumstances: &Circumstances, now_ms: i64) -> (Status, String) {
+    let since_resumed = circumstances.resumed_ms.map(|ms| now_ms - ms);
+    let since_resumed = since_resumed.and_then(|ms| u64::try_from(ms).ok());
     let still_ms = history.still_ms(now_ms).unwrap_or(0);
+    let still_ms = still_ms.min(since_resumed.unwrap_or(u64::MAX));
     let stalled = i128::from(still_ms) > i128::from(history.patience_ms());
-    let trend = history.trend().filter(|_| !history.was_at_end());
+    // What came during a pause says nothing about what is settled since.
+    let all_since =
+        since_resumed.is_none_or(|ms| i128::from(ms) >= i128::from(history.window().ms()));
+    let trend = history
+        .trend()
+        .filter(|_| all_since && !history.was_at_end());
     // While it stands still the lag grows by itself: whether that is long is asked above.
     let moves = i128::from(still_ms) < i128::from(history.window().step_ms);
     // One step up is the beginning of a pause or of a burst.

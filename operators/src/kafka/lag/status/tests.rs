@@ -372,6 +372,22 @@ fn what_an_operator_decides_or_must_decide_comes_first() {
 }
 
 #[test]
+fn who_goes_on_after_a_pause_catches_up_and_has_not_stalled() {
+    let level = (0..20).map(|n| (n * 5, n * 500, n * 500 - n.min(1) * 50));
+    let paused = (20..140).map(|n| (n * 5, n * 500, 9_450));
+    let after = (140..160).map(|n| (n * 5, n * 500, 9_450 + (n - 140) * 3_000));
+    let mut script = script(300).seen(level.chain(paused).chain(after));
+    script.circumstances.paused = Some("paused by hand".to_owned());
+    let _ = script.check(300, Status::Paused).check(699, Status::Paused);
+    script.circumstances.paused = None;
+    script.circumstances.resumed_ms = Some(699_000);
+    // Nothing has come of it yet.
+    script.check_quiet(699);
+    let why = script.check_why(740, Status::CatchingUp);
+    assert!(why.contains("caught up in"), "{why}");
+}
+
+#[test]
 fn words_are_read_as_people_write_them() {
     assert_eq!("catching-up".parse(), Ok(Status::CatchingUp));
     assert_eq!("SLOW".parse(), Ok(Status::Slow));
