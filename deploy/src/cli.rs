@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, and the help that goes with it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, ValueEnum};
@@ -9,6 +10,8 @@ use crate::environment::{Environment, cores};
 use crate::exit::{self, Failure};
 use crate::metrics::lag::{self, Also, By};
 use crate::output::Format;
+use crate::process;
+use crate::push::{PushArgs, Pushes};
 use crate::topology_file::TopologyFile;
 use isobar_topology::{Plan, Registry};
 
@@ -101,6 +104,9 @@ pub struct MetricsArgs {
         hide_possible_values = true
     )]
     metrics_also: Vec<Also>,
+
+    #[command(flatten)]
+    push: PushArgs,
 }
 
 impl MetricsArgs {
@@ -110,6 +116,16 @@ impl MetricsArgs {
             by: self.metrics_by,
             also: self.metrics_also.clone(),
         }
+    }
+
+    /// Whether metrics are to be sent to somebody.
+    pub fn sends(&self) -> bool {
+        self.push.sends()
+    }
+
+    /// To whom metrics are sent, by the program that listens at this address.
+    pub fn pushes(&self, address: Option<SocketAddr>) -> Result<Pushes, Failure> {
+        self.push.pushes(&process::instance(address))
     }
 }
 

@@ -46,8 +46,8 @@ struct LaneFacts {
 impl<'a> Diagnostics<'a> {
     /// Collects the facts of now.
     pub fn of(observer: &'a Observer) -> Self {
-        let conditions = observer.running.health().conditions();
-        let conditions = conditions.into_iter().map(|condition| ConditionFacts {
+        let conditions = observer.conditions().into_iter();
+        let conditions = conditions.map(|condition| ConditionFacts {
             component: condition.component,
             kind: condition.kind,
             text: condition.text,

@@ -202,7 +202,7 @@ async fn unknown() -> (StatusCode, String) {
 }
 
 async fn serve_metrics(State(observer): Observed) -> Response {
-    let text = metrics::render(&observer) + &observer.recorder.render();
+    let text = metrics::text(&metrics::of(&observer)) + &observer.recorder.render();
     let kind = (
         header::CONTENT_TYPE,
         "text/plain; version=0.0.4; charset=utf-8",

@@ -6,15 +6,18 @@
 //! and what is unknown has none either.
 
 mod exposition;
+mod families;
 pub mod lag;
 mod lag_of_others;
+pub(crate) mod line_protocol;
+pub(crate) mod otlp;
 mod recorder;
 
 use crate::configuration;
 use crate::lag::SpoutLag;
 use crate::observer::Observer;
-use exposition::Exposition;
 
+pub use families::Families;
 pub use recorder::Recorder;
 
 /// A family of series.
@@ -65,6 +68,7 @@ const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'stat
 
 const SPOUT: &[&str] = &["spout"];
 const BOLT: &[&str] = &["bolt"];
+const TO: &[&str] = &["to"];
 
 const READ: Metric = counter(
     "isobar_records_read_total",
@@ -197,6 +201,16 @@ const MEMORY_BOUND: Metric = gauge(
     &[],
     "The most memory that the plan allows the process to take.",
 );
+const PUSHES: Metric = counter(
+    "isobar_pushes_total",
+    TO,
+    "Times that metrics were sent (`--push-influx`, `--push-otlp`) and taken.",
+);
+const FAILED_PUSHES: Metric = counter(
+    "isobar_failed_pushes_total",
+    TO,
+    "Times that metrics were sent and not taken.",
+);
 const BUILD: Metric = gauge(
     "isobar_build_info",
     &["topology", "version", "revision"],
@@ -253,6 +267,8 @@ const BASIC: &[&Metric] = &[
     &LANES,
     &STUCK,
     &MEMORY_BOUND,
+    &PUSHES,
+    &FAILED_PUSHES,
     &BUILD,
     &CONFIGURATION,
     &MEMORY,
@@ -292,6 +308,8 @@ const PAGE: &str = "\
 
 What `/metrics` of a running topology and of `isobar lag --serve` answers, in the text format of Prometheus. What is unknown has no series, and a partition that moves to another member takes its series along. `isobar run --metrics-by spout` leaves out those with the label `partition`. Each counter that a type of operator defines is exported besides, as `isobar_spout_NAME_total{spout}` or `isobar_bolt_NAME_total{bolt}`.
 
+`--push-influx URL` sends the same in the line protocol of InfluxDB, and `--push-otlp URL` to a collector of OpenTelemetry, every `--push-every`. OpenTelemetry has them under these names. In the line protocol the measurement is what stands before the first `_` and the field is the rest, so `isobar_lag_records` is the field `lag_records` of `isobar`, and labels are tags; `instance` (in OpenTelemetry `service.instance.id`) is host and port of the program. `+Inf` is not sent, nor is what operators of your own record with the `metrics` crate.
+
 Of latency: every record counts once, with the outcome that settled it (delivered, already present, dropped or dead-lettered); a record without a timestamp does not. Buckets go in steps of 1, 2.5, 5 from 10 ms, below which a record that waits for a bulk body does not come, to 10 s, so that a quantile is off by at most that factor; then 30 s, 1, 5 and 15 minutes, 1 and 6 hours and a day, which is how a backlog is talked about. Over a backlog it tells how old the records were, as it should; for the time inside of the topology look at busy time and queues.
 
 Of lag: the committed lag of a partition is the sum of its read lag (brokers or fetching are slow), open records (bolts or what they write to are slow) and commit debt (commits are slow), all of one moment.
@@ -308,25 +326,30 @@ With `--metrics-also kafka_exporter` or `--metrics-also kafka_lag_exporter`, the
 ";
 
 /// The metrics of lag alone, of groups that are watched from outside.
-pub fn render_lag(topology: &str, spouts: &[SpoutLag], options: &lag::Options) -> String {
-    let mut text = Exposition::default();
-    lag::fill(topology, spouts, options, &mut text);
-    text.finish()
+pub fn of_lag(topology: &str, spouts: &[SpoutLag], options: &lag::Options) -> Families {
+    let mut figures = Families::default();
+    lag::fill(topology, spouts, options, &mut figures);
+    figures
 }
 
-/// The metrics of now, in the text format of Prometheus.
-pub fn render(observer: &Observer) -> String {
-    let mut text = Exposition::default();
-    spouts(observer, &mut text);
+/// The metrics of now.
+pub fn of(observer: &Observer) -> Families {
+    let mut figures = Families::default();
+    spouts(observer, &mut figures);
     let lags = observer.lag.read(&observer.running);
     let topology = &observer.plan.topology;
-    lag::fill(topology, &lags, &observer.metrics, &mut text);
-    bolts(observer, &mut text);
-    program(observer, &mut text);
-    text.finish()
+    lag::fill(topology, &lags, &observer.metrics, &mut figures);
+    bolts(observer, &mut figures);
+    program(observer, &mut figures);
+    figures
 }
 
-fn spouts(observer: &Observer, text: &mut Exposition) {
+/// In the text format of Prometheus.
+pub fn text(figures: &Families) -> String {
+    exposition::text(figures)
+}
+
+fn spouts(observer: &Observer, figures: &mut Families) {
     for spout in observer.accounting().spouts {
         let labels = [spout.spout.as_str()];
         let terms = spout.terms;
@@ -340,30 +363,30 @@ fn spouts(observer: &Observer, text: &mut Exposition) {
             (&LOST, terms.lost),
             (&IN_FLIGHT, terms.in_flight),
         ] {
-            text.sample(metric, &labels, value as f64);
+            figures.sample(metric, &labels, value as f64);
         }
-        text.sample(&DIFFERENCE, &labels, terms.difference as f64);
+        figures.sample(&DIFFERENCE, &labels, terms.difference as f64);
         for (policy, dropped) in terms.dropped_by_policy {
-            text.sample(&DROPPED, &[&spout.spout, &policy], dropped as f64);
+            figures.sample(&DROPPED, &[&spout.spout, &policy], dropped as f64);
         }
     }
     for (number, spout) in observer.statistics().spouts.into_iter().enumerate() {
         for (name, help, value) in observer.running.spout_counters(number) {
-            text.own_counter("spout", name, help, &spout.spout, value as f64);
+            figures.own_counter("spout", name, help, &spout.spout, value as f64);
         }
-        text.sample(
+        figures.sample(
             &IN_FLIGHT_BYTES,
             &[&spout.spout],
             spout.in_flight_bytes as f64,
         );
         let paused = f64::from(u8::from(spout.paused_since_ms.is_some()));
-        text.sample(&PAUSED, &[&spout.spout], paused);
+        figures.sample(&PAUSED, &[&spout.spout], paused);
         let latency = observer.running.account(number).latency;
-        text.histogram(&LATENCY, &[&spout.spout], &latency);
+        figures.histogram(&LATENCY, &[&spout.spout], &latency);
     }
 }
 
-fn bolts(observer: &Observer, text: &mut Exposition) {
+fn bolts(observer: &Observer, figures: &mut Families) {
     for (number, bolt) in observer.statistics().bolts.into_iter().enumerate() {
         let labels = [bolt.bolt.as_str()];
         for (metric, value) in [
@@ -373,46 +396,50 @@ fn bolts(observer: &Observer, text: &mut Exposition) {
             (&BOLT_FAILURES, bolt.failures),
             (&BOLT_RESTARTS, bolt.restarts),
         ] {
-            text.sample(metric, &labels, value as f64);
+            figures.sample(metric, &labels, value as f64);
         }
         for (class, rejected) in observer.running.rejected(number) {
             let labels = [bolt.bolt.as_str(), class];
-            text.sample(&BOLT_REJECTED_BY_CLASS, &labels, rejected as f64);
+            figures.sample(&BOLT_REJECTED_BY_CLASS, &labels, rejected as f64);
         }
-        text.sample(&BOLT_BUSY, &labels, bolt.busy_seconds);
+        figures.sample(&BOLT_BUSY, &labels, bolt.busy_seconds);
         if let Some(waiting) = bolt.waiting_batches {
-            text.sample(&BOLT_WAITING, &labels, waiting as f64);
+            figures.sample(&BOLT_WAITING, &labels, waiting as f64);
         }
         for (name, help, value) in observer.running.bolt_counters(number) {
-            text.own_counter("bolt", name, help, &bolt.bolt, value as f64);
+            figures.own_counter("bolt", name, help, &bolt.bolt, value as f64);
         }
     }
 }
 
-fn program(observer: &Observer, text: &mut Exposition) {
-    for condition in observer.running.health().conditions() {
-        text.sample(&CONDITION, &[&condition.component, condition.kind], 1.0);
+fn program(observer: &Observer, figures: &mut Families) {
+    for condition in observer.conditions() {
+        figures.sample(&CONDITION, &[&condition.component, condition.kind], 1.0);
+    }
+    for push in observer.pushes.all() {
+        figures.sample(&PUSHES, &[push.name()], push.sent() as f64);
+        figures.sample(&FAILED_PUSHES, &[push.name()], push.failed() as f64);
     }
     let process = crate::process::Process::now();
     let revision = option_env!("ISOBAR_REVISION").unwrap_or("unknown");
     let topology = observer.plan.topology.as_str();
     let ready = observer.reasons().is_empty();
-    text.sample(&READY, &[], f64::from(u8::from(ready)));
-    text.sample(&LANES, &[], observer.plan.lanes as f64);
-    text.sample(&STUCK, &[], observer.stuck().len() as f64);
-    text.sample(&MEMORY_BOUND, &[], observer.plan.memory.total as f64);
-    text.sample(
+    figures.sample(&READY, &[], f64::from(u8::from(ready)));
+    figures.sample(&LANES, &[], observer.plan.lanes as f64);
+    figures.sample(&STUCK, &[], observer.stuck().len() as f64);
+    figures.sample(&MEMORY_BOUND, &[], observer.plan.memory.total as f64);
+    figures.sample(
         &BUILD,
         &[topology, env!("CARGO_PKG_VERSION"), revision],
         1.0,
     );
     let hash = configuration::hash(&observer.configuration);
-    text.sample(&CONFIGURATION, &[topology, &hash], 1.0);
+    figures.sample(&CONFIGURATION, &[topology, &hash], 1.0);
     if let Some(bytes) = process.resident_bytes {
-        text.sample(&MEMORY, &[], bytes as f64);
+        figures.sample(&MEMORY, &[], bytes as f64);
     }
     if let Some(seconds) = process.cpu_seconds {
-        text.sample(&CPU, &[], seconds);
+        figures.sample(&CPU, &[], seconds);
     }
-    text.sample(&START, &[], observer.started_ms as f64 / 1000.0);
+    figures.sample(&START, &[], observer.started_ms as f64 / 1000.0);
 }

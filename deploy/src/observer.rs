@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use isobar_topology::{Running, clock};
+use isobar_topology::{Condition, Running, clock};
 use serde_json::Value;
 
 use crate::accounting::Accounting;
@@ -12,6 +12,7 @@ use crate::history::{History, HistoryDocument};
 use crate::lag::Watches;
 use crate::metrics::{self, Recorder};
 use crate::plan_document::PlanDocument;
+use crate::push::{Push, Pushes};
 use crate::rates::{Rates, Recent};
 use crate::readiness;
 use crate::statistics::Statistics;
@@ -33,6 +34,8 @@ pub struct Observer {
     pub lag: Watches,
     /// What is exported of the lag.
     pub metrics: metrics::lag::Options,
+    /// To whom metrics are sent.
+    pub pushes: Pushes,
     /// What the HTTP API asks of who changes something; without it nobody can.
     pub token: Option<Token>,
     rates: Mutex<Rates>,
@@ -57,6 +60,7 @@ impl Observer {
             recorder,
             lag,
             metrics: metrics::lag::Options::default(),
+            pushes: Pushes::default(),
             token: None,
             rates: Mutex::default(),
             history: Mutex::default(),
@@ -103,6 +107,14 @@ impl Observer {
     /// The lag of the last hour after a time in ms since 1970.
     pub fn history(&self, after_ms: i64) -> HistoryDocument {
         lock(&self.history).after(after_ms)
+    }
+
+    /// What is wrong right now: with spouts and bolts, and with those to whom metrics are sent. The latter
+    /// keep nothing from being read, so they are no reason.
+    pub fn conditions(&self) -> Vec<Condition> {
+        let mut conditions = self.running.health().conditions();
+        conditions.extend(self.pushes.all().filter_map(Push::condition));
+        conditions
     }
 
     /// Why it does not read as it should; empty when it does.

@@ -1,6 +1,7 @@
 //! What the operating system says about this process; unknown where it has no `/proc`.
 
 use std::fs;
+use std::net::SocketAddr;
 
 /// Memory and CPU time of this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -42,6 +43,18 @@ impl Process {
     }
 }
 
+/// Tells this process apart from other copies of the program: the machine's name, with the port that the
+/// process listens at or, without one, its number.
+pub fn instance(address: Option<SocketAddr>) -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = match name.trim() {
+        "" => "localhost",
+        name => name,
+    };
+    let number = address.map_or_else(std::process::id, |address| address.port().into());
+    format!("{name}:{number}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +69,18 @@ mod tests {
             (read.resident_bytes, read.peak_bytes, read.cpu_seconds),
             (Some(1 << 20), Some(2 << 20), Some(2.0))
         );
+    }
+
+    #[test]
+    fn copies_of_the_program_have_different_names() {
+        let of = |port| instance(Some(SocketAddr::from(([127, 0, 0, 1], port))));
+        assert!(of(1).ends_with(":1"));
+        assert_eq!(
+            of(1).split_once(':').map(|(name, _)| name.is_empty()),
+            Some(false)
+        );
+        assert_ne!(of(1), of(2));
+        assert!(instance(None).ends_with(&format!(":{}", std::process::id())));
     }
 
     #[test]

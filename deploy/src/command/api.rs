@@ -3,10 +3,10 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::Context;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::endpoint::{client, innermost};
 use crate::exit::{Exit, Failure};
 use crate::token::Token;
 
@@ -114,19 +114,4 @@ impl Api {
 #[derive(Deserialize)]
 struct Refusal {
     error: String,
-}
-
-/// A client whose requests take at most so long.
-pub(super) fn client(within: Duration) -> anyhow::Result<reqwest::Client> {
-    let client = reqwest::Client::builder().timeout(within).build();
-    client.context("cannot make a client for HTTP")
-}
-
-/// What an error says that is at the bottom of another one, where the cause is.
-pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }

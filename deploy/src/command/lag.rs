@@ -16,12 +16,12 @@ use super::Context;
 use super::brokers::SecurityArgs;
 use super::signals::Signals;
 use crate::cli::{MetricsArgs, OutputArgs};
-use crate::exit::{Exit, Outcome};
+use crate::endpoint::Endpoint;
+use crate::exit::{Exit, Failure, Outcome};
 use crate::http::{Bind, LagServer, Server};
 use crate::lag::{self, LagDocument};
 use crate::output::Format;
 use asked::Asked;
-use post::Post;
 use thresholds::Thresholds;
 
 /// What `lag` takes.
@@ -84,7 +84,7 @@ pub struct LagArgs {
 
     /// Sends each answer as JSON to this URL, with POST.
     #[arg(long, value_name = "URL")]
-    post: Option<Post>,
+    post: Option<Endpoint>,
 
     /// Watches until it is stopped and answers /metrics and /lag at HOST:PORT, whether the program of the
     /// group runs or not.
@@ -115,6 +115,10 @@ deleted unread. `?` (null in JSON) stands for what is not known: the exit code i
 const SERVE_INTERVAL: Duration = Duration::from_secs(5);
 
 pub(super) fn execute(args: &LagArgs, mut context: Context<'_>) -> Outcome {
+    if args.serve.is_none() && args.metrics.sends() {
+        let what = "--push-influx and --push-otlp go with --serve; --post sends an answer as JSON";
+        return Err(Failure::usage(what));
+    }
     let asked = Asked::of(args, &mut context)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -164,7 +168,7 @@ async fn answer(
         context.screen.line(&format!("isobar: {why}"));
     }
     if let Some(post) = &args.post {
-        post.send(document, args.timeout.get()).await?;
+        post::send(post, document, args.timeout.get()).await?;
     }
     Ok(exit)
 }
@@ -200,7 +204,7 @@ async fn watch(args: &LagArgs, context: &Context<'_>, asked: Asked, interval: Du
 }
 
 /// Says what failed, where it is tried again.
-fn said(context: &Context<'_>, failure: &crate::exit::Failure) -> Exit {
+fn said(context: &Context<'_>, failure: &Failure) -> Exit {
     context.screen.line(&format!("isobar: {:#}", failure.error));
     failure.exit
 }
@@ -208,8 +212,9 @@ fn said(context: &Context<'_>, failure: &crate::exit::Failure) -> Exit {
 async fn serve(args: &LagArgs, context: &Context<'_>, asked: Asked, bind: &Bind) -> Outcome {
     let mut signals = Signals::listen()?;
     let Some(server) = Server::bind(bind, "--serve").await? else {
-        return Err(crate::exit::Failure::usage("--serve takes HOST:PORT"));
+        return Err(Failure::usage("--serve takes HOST:PORT"));
     };
+    let pushes = args.metrics.pushes(Some(server.address()))?;
     let (topology, standing) = asked
         .stand(SERVE_INTERVAL, args.timeout.get())?
         .standing()?;
@@ -222,6 +227,8 @@ async fn serve(args: &LagArgs, context: &Context<'_>, asked: Asked, bind: &Bind)
         options: args.metrics.options(),
     };
     let served = std::sync::Arc::new(served);
+    let figures = || Some(served.figures(&served.document()?));
+    let pushing = pushes.run(&figures);
     let posting = async {
         let Some(post) = &args.post else {
             return std::future::pending().await;
@@ -230,7 +237,7 @@ async fn serve(args: &LagArgs, context: &Context<'_>, asked: Asked, bind: &Bind)
         loop {
             let _ = ticks.tick().await;
             if let Some(document) = served.document()
-                && let Err(failure) = post.send(&document, args.timeout.get()).await
+                && let Err(failure) = post::send(post, &document, args.timeout.get()).await
             {
                 let _ = said(context, &failure);
             }
@@ -239,6 +246,7 @@ async fn serve(args: &LagArgs, context: &Context<'_>, asked: Asked, bind: &Bind)
     tokio::select! {
         _ = signals.next() => Ok(Exit::Done),
         never = server.serve_lag(std::sync::Arc::clone(&served)) => match never {},
+        never = pushing => match never {},
         never = posting => never,
     }
 }

@@ -18,6 +18,7 @@ use super::{Context, doctor};
 use crate::cli::{FileArgs, MetricsArgs, OutputArgs};
 use crate::exit::Outcome;
 use crate::http::{self, Bind, Server};
+use crate::metrics;
 use crate::observer::Observer;
 use crate::output::Format;
 use crate::token::Token;
@@ -95,6 +96,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         let checks = doctor::at_start(&spec, lanes);
         observer.metrics = args.metrics.options();
         observer.token = token;
+        observer.pushes = args.metrics.pushes(server.as_ref().map(Server::address))?;
         let observer = Arc::new(observer);
         announce(&observer, server.as_ref());
         let run = Run {
@@ -109,10 +111,14 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
                 None => std::future::pending().await,
             }
         };
+        let figures = || Some(metrics::of(&observer));
+        let pushing = observer.pushes.run(&figures);
         let end = tokio::select! {
             end = run.watch() => end,
             never = serving => match never {},
+            never = pushing => match never {},
         };
+        observer.pushes.last(&metrics::of(&observer)).await;
         checks.end();
         context.screen.clear();
         let report = Report::of(

@@ -12,7 +12,7 @@ use axum::{Json, Router};
 use super::Server;
 use super::listener::Limited;
 use crate::lag::{LagDocument, Standings};
-use crate::metrics;
+use crate::metrics::{self, Families};
 
 /// What is served.
 pub struct LagServer {
@@ -29,6 +29,11 @@ impl LagServer {
     pub fn document(&self) -> Option<LagDocument> {
         let spouts = self.standing.read()?;
         Some(LagDocument::of(&self.topology, spouts))
+    }
+
+    /// The metrics of such a document.
+    pub fn figures(&self, document: &LagDocument) -> Families {
+        metrics::of_lag(&self.topology, &document.spouts, &self.options)
     }
 }
 
@@ -69,7 +74,7 @@ async fn serve_metrics(State(served): State<Arc<LagServer>>) -> Response {
     let Some(document) = served.document() else {
         return not_yet();
     };
-    let text = metrics::render_lag(&served.topology, &document.spouts, &served.options);
+    let text = metrics::text(&served.figures(&document));
     let kind = (
         header::CONTENT_TYPE,
         "text/plain; version=0.0.4; charset=utf-8",

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use isobar_operators::lag::Eta;
 
-use super::exposition::Exposition;
+use super::families::Families;
 use super::{Metric, gauge};
 use crate::lag::{PartitionLag, SpoutLag};
 
@@ -211,25 +211,25 @@ pub(super) const OWN: &[&Metric] = &[
 ];
 
 /// Adds the figures of now.
-pub(super) fn fill(topology: &str, spouts: &[SpoutLag], options: &Options, text: &mut Exposition) {
+pub(super) fn fill(topology: &str, spouts: &[SpoutLag], options: &Options, figures: &mut Families) {
     for spout in spouts {
         let of_spout = [topology, spout.spout.as_str(), spout.group.as_str()];
-        sums(spout, of_spout, text);
+        sums(spout, of_spout, figures);
         if options.by == By::Partition {
             for partition in &spout.partitions {
                 let number = partition.partition.to_string();
                 let [topology, id, group] = of_spout;
                 let labels = [topology, id, group, &partition.topic, &number];
-                of_partition(partition, labels, text);
+                of_partition(partition, labels, figures);
             }
         }
     }
     for also in &options.also {
-        super::lag_of_others::fill(*also, spouts, options.by, text);
+        super::lag_of_others::fill(*also, spouts, options.by, figures);
     }
 }
 
-fn sums(spout: &SpoutLag, labels: [&str; 3], text: &mut Exposition) {
+fn sums(spout: &SpoutLag, labels: [&str; 3], figures: &mut Families) {
     for (metric, value) in [
         (&SPOUT_LAG, spout.lag.map(|records| records as f64)),
         (
@@ -240,20 +240,20 @@ fn sums(spout: &SpoutLag, labels: [&str; 3], text: &mut Exposition) {
         (&SPOUT_CATCH_UP, seconds(spout.eta_seconds)),
     ] {
         if let Some(value) = value {
-            text.sample(metric, &labels, value);
+            figures.sample(metric, &labels, value);
         }
     }
     let [topology, id, group] = labels;
     let status = [topology, id, group, spout.status.word()];
-    text.sample(&SPOUT_IS, &status, 1.0);
+    figures.sample(&SPOUT_IS, &status, 1.0);
     let failed = f64::from(u8::from(spout.failure.is_some()));
-    text.sample(&SAMPLE_FAILED, &labels, failed);
+    figures.sample(&SAMPLE_FAILED, &labels, failed);
     let unowned = spout.partitions.iter().filter(|one| one.owner.is_none());
-    text.sample(&PARTITIONS, &labels, spout.partitions.len() as f64);
-    text.sample(&UNOWNED, &labels, unowned.count() as f64);
+    figures.sample(&PARTITIONS, &labels, spout.partitions.len() as f64);
+    figures.sample(&UNOWNED, &labels, unowned.count() as f64);
 }
 
-fn of_partition(partition: &PartitionLag, labels: [&str; 5], text: &mut Exposition) {
+fn of_partition(partition: &PartitionLag, labels: [&str; 5], figures: &mut Families) {
     let records = |records: Option<u64>| records.map(|records| records as f64);
     let offset = |offset: Option<i64>| offset.map(|offset| offset as f64);
     for (metric, value) in [
@@ -277,7 +277,7 @@ fn of_partition(partition: &PartitionLag, labels: [&str; 5], text: &mut Expositi
         (&COMMITTED, offset(partition.committed)),
     ] {
         if let Some(value) = value {
-            text.sample(metric, &labels, value);
+            figures.sample(metric, &labels, value);
         }
     }
     let [topology, spout, group, topic, number] = labels;
@@ -289,7 +289,7 @@ fn of_partition(partition: &PartitionLag, labels: [&str; 5], text: &mut Expositi
         number,
         partition.status.word(),
     ];
-    text.sample(&PARTITION_IS, &status, 1.0);
+    figures.sample(&PARTITION_IS, &status, 1.0);
 }
 
 fn seconds(eta: Eta) -> Option<f64> {
@@ -370,14 +370,18 @@ pub(crate) mod samples {
 
 #[cfg(test)]
 mod tests {
-    use super::super::render_lag;
+    use super::super::{of_lag, text};
     use super::samples::{full, partition, spout};
     use super::*;
+
+    fn rendered(topology: &str, spouts: &[SpoutLag], options: &Options) -> String {
+        text(&of_lag(topology, spouts, options))
+    }
 
     #[test]
     fn what_is_unknown_has_no_series() {
         let options = Options::default();
-        let text = render_lag("t", &[spout("in", vec![partition(3)])], &options);
+        let text = rendered("t", &[spout("in", vec![partition(3)])], &options);
         let series: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         let of_spout = "{topology=\"t\",spout=\"in\",group=\"g\"";
         let of_partition = ",topic=\"a\\\"b\",partition=\"3\",status=\"NO_DATA\"} 1";
@@ -403,7 +407,7 @@ mod tests {
             ..spout("in", vec![full(3)])
         };
         let mut options = Options::default();
-        let text = render_lag("t", std::slice::from_ref(&known), &options);
+        let text = rendered("t", std::slice::from_ref(&known), &options);
         for metric in OWN {
             let kind = format!("# TYPE {} gauge\n", metric.name);
             assert!(text.contains(&kind), "{}", metric.name);
@@ -417,7 +421,7 @@ mod tests {
             assert!(text.contains(&line), "{line} is not in:\n{text}");
         }
         options.by = By::Spout;
-        let text = render_lag("t", &[known], &options);
+        let text = rendered("t", &[known], &options);
         assert!(!text.contains("partition="), "{text}");
         assert!(text.contains("isobar_spout_lag_records{"), "{text}");
     }
@@ -428,13 +432,13 @@ mod tests {
             spout("in", vec![full(0), full(1)]),
             spout("two", vec![full(0)]),
         ];
-        let own = render_lag("t", &spouts, &Options::default());
+        let own = rendered("t", &spouts, &Options::default());
         assert!(!own.contains("kafka_"), "{own}");
         let options = Options {
             by: By::Partition,
             also: vec![Also::KafkaExporter, Also::KafkaLagExporter],
         };
-        let text = render_lag("t", &spouts, &options);
+        let text = rendered("t", &spouts, &options);
         for line in [
             "kafka_consumergroup_lag{consumergroup=\"g\",topic=\"a\\\"b\",partition=\"1\"} 7\n",
             "kafka_consumergroup_lag_sum{consumergroup=\"g\",topic=\"a\\\"b\"} 14\n",

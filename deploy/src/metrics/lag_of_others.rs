@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::exposition::Exposition;
+use super::families::Families;
 use super::lag::{Also, By, once};
 use super::{Metric, gauge};
 use crate::lag::{PartitionLag, SpoutLag};
@@ -107,7 +107,7 @@ pub(super) const ALL: &[&Metric] = &[
 type Partitions<'a> = BTreeMap<(&'a str, &'a str, i32), &'a PartitionLag>;
 
 /// Adds the figures under the names of one exporter.
-pub(super) fn fill(also: Also, spouts: &[SpoutLag], by: By, text: &mut Exposition) {
+pub(super) fn fill(also: Also, spouts: &[SpoutLag], by: By, figures: &mut Families) {
     let mut partitions = Partitions::new();
     for spout in spouts {
         for one in &spout.partitions {
@@ -118,12 +118,12 @@ pub(super) fn fill(also: Also, spouts: &[SpoutLag], by: By, text: &mut Expositio
     match also {
         Also::KafkaExporter => {
             if by == By::Partition {
-                each(&partitions, &LAG, |one| records(one.committed_lag), text);
-                each(&partitions, &CURRENT, |one| offset(one.committed), text);
-                of_topics(&partitions, &TOPIC_CURRENT, |one| offset(one.end), text);
-                of_topics(&partitions, &TOPIC_OLDEST, |one| offset(one.start), text);
+                each(&partitions, &LAG, |one| records(one.committed_lag), figures);
+                each(&partitions, &CURRENT, |one| offset(one.committed), figures);
+                of_topics(&partitions, &TOPIC_CURRENT, |one| offset(one.end), figures);
+                of_topics(&partitions, &TOPIC_OLDEST, |one| offset(one.start), figures);
             }
-            sum_by_topic(&partitions, &LAG_SUM, text);
+            sum_by_topic(&partitions, &LAG_SUM, figures);
         }
         Also::KafkaLagExporter => {
             if by == By::Partition {
@@ -131,25 +131,25 @@ pub(super) fn fill(also: Also, spouts: &[SpoutLag], by: By, text: &mut Expositio
                     &partitions,
                     &GROUP_LAG,
                     |one| records(one.committed_lag),
-                    text,
+                    figures,
                 );
                 each(
                     &partitions,
                     &GROUP_LAG_SECONDS,
                     |one| one.oldest_age_seconds,
-                    text,
+                    figures,
                 );
                 each(
                     &partitions,
                     &GROUP_OFFSET,
                     |one| offset(one.committed),
-                    text,
+                    figures,
                 );
-                of_topics(&partitions, &LATEST, |one| offset(one.end), text);
-                of_topics(&partitions, &EARLIEST, |one| offset(one.start), text);
+                of_topics(&partitions, &LATEST, |one| offset(one.end), figures);
+                of_topics(&partitions, &EARLIEST, |one| offset(one.start), figures);
             }
-            sum_by_topic(&partitions, &GROUP_TOPIC_SUM_LAG, text);
-            of_groups(&partitions, text);
+            sum_by_topic(&partitions, &GROUP_TOPIC_SUM_LAG, figures);
+            of_groups(&partitions, figures);
         }
     }
 }
@@ -166,11 +166,11 @@ fn each(
     partitions: &Partitions<'_>,
     metric: &'static Metric,
     figure: impl Fn(&PartitionLag) -> Option<f64>,
-    text: &mut Exposition,
+    figures: &mut Families,
 ) {
     for ((group, topic, number), one) in partitions {
         if let Some(value) = figure(one) {
-            text.sample(metric, &[group, topic, &number.to_string()], value);
+            figures.sample(metric, &[group, topic, &number.to_string()], value);
         }
     }
 }
@@ -180,7 +180,7 @@ fn of_topics(
     partitions: &Partitions<'_>,
     metric: &'static Metric,
     figure: impl Fn(&PartitionLag) -> Option<f64>,
-    text: &mut Exposition,
+    figures: &mut Families,
 ) {
     let mut topics = BTreeMap::new();
     for ((_, topic, number), one) in partitions {
@@ -189,22 +189,22 @@ fn of_topics(
         }
     }
     for ((topic, number), value) in topics {
-        text.sample(metric, &[topic, &number.to_string()], value);
+        figures.sample(metric, &[topic, &number.to_string()], value);
     }
 }
 
-fn sum_by_topic(partitions: &Partitions<'_>, metric: &'static Metric, text: &mut Exposition) {
+fn sum_by_topic(partitions: &Partitions<'_>, metric: &'static Metric, figures: &mut Families) {
     for (group, topic) in once(partitions.keys().map(|(group, topic, _)| (*group, *topic))) {
         let theirs = partitions
             .iter()
             .filter(|((of, at, _), _)| *of == group && *at == topic);
         if let Some(sum) = records(theirs.map(|(_, one)| one.committed_lag).sum()) {
-            text.sample(metric, &[group, topic], sum);
+            figures.sample(metric, &[group, topic], sum);
         }
     }
 }
 
-fn of_groups(partitions: &Partitions<'_>, text: &mut Exposition) {
+fn of_groups(partitions: &Partitions<'_>, figures: &mut Families) {
     for group in once(partitions.keys().map(|(group, _, _)| *group)) {
         let theirs = partitions.iter().filter(|((of, _, _), _)| *of == group);
         let lags: Option<Vec<u64>> = theirs.clone().map(|(_, one)| one.committed_lag).collect();
@@ -218,7 +218,7 @@ fn of_groups(partitions: &Partitions<'_>, text: &mut Exposition) {
             (&GROUP_SUM_LAG, records(sum)),
         ] {
             if let Some(value) = value {
-                text.sample(metric, &[group], value);
+                figures.sample(metric, &[group], value);
             }
         }
     }

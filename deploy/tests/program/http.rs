@@ -25,7 +25,7 @@ use crate::support::{File, isobar, registry};
 
 const SOON: Duration = Duration::from_secs(20);
 
-const WAITING: &str = "\
+pub const WAITING: &str = "\
 isobar: 1
 name: waiting
 spouts:
@@ -39,15 +39,20 @@ settings: {lanes: 2}
 ";
 
 /// A topology under observation; stopped when it is dropped.
-struct Served {
-    address: String,
-    observer: Arc<Observer>,
+pub struct Served {
+    pub address: String,
+    pub observer: Arc<Observer>,
     end: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Served {
-    fn start(topology: &str) -> Self {
+    pub fn start(topology: &str) -> Self {
+        Self::start_with(topology, |_| ())
+    }
+
+    /// Starts it after a change of what is observed.
+    pub fn start_with(topology: &str, change: impl FnOnce(&mut Observer)) -> Self {
         let outside = Outside {
             variable: &|name| (name == "SECRET").then(|| "hunter2".to_owned()),
             file: &|_| Err(std::io::ErrorKind::NotFound.into()),
@@ -70,6 +75,7 @@ impl Served {
             Watches::default(),
         );
         observer.token = Some(Token::random().expect("random numbers"));
+        change(&mut observer);
         let observer = Arc::new(observer);
         let (address_known, address) = sync_channel(1);
         let (end, ended) = sync_channel(1);
@@ -83,16 +89,16 @@ impl Served {
         }
     }
 
-    fn get(&self, path: &str) -> Response {
+    pub fn get(&self, path: &str) -> Response {
         get(&self.address, path).expect("an answer")
     }
 
-    fn json(&self, path: &str) -> Value {
+    pub fn json(&self, path: &str) -> Value {
         self.get(path).json().expect("JSON")
     }
 
     /// Waits until all has arrived where it goes.
-    fn settle(&self, records: u64) -> Value {
+    pub fn settle(&self, records: u64) -> Value {
         wait::until("all records to be settled", SOON, || {
             let accounting = self.json("/accounting");
             let total = &accounting["total"];
@@ -316,8 +322,9 @@ fn exported_metrics_are_those_of_the_table() {
         .filter_map(|line| line.split(' ').next())
         .filter(|name| *name != "isobar_bolt_seen_total")
         .collect();
-    // Those of lag are of Kafka spouts only.
-    let table = metrics::all().filter(|metric| !metric.labels.contains(&"group"));
+    // Those of lag are of Kafka spouts only, and others of who is named to be sent to.
+    let elsewhere = |label: &&str| ["group", "to"].contains(label);
+    let table = metrics::all().filter(|metric| !metric.labels.iter().any(elsewhere));
     let mut table: Vec<&str> = table.map(|metric| metric.name).collect();
     let mut sorted = exported.clone();
     sorted.sort_unstable();

@@ -8,6 +8,7 @@ mod embedded;
 mod http;
 mod lag;
 mod pages;
+mod push;
 mod run;
 mod support;
 mod test;
