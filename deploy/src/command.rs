@@ -1,6 +1,6 @@
 //! The commands: one file each, one arm here.
 
-mod api;
+pub mod api;
 mod brokers;
 mod completions;
 mod demo;

@@ -123,7 +123,7 @@ impl Server {
 }
 
 /// Paths with what they answer.
-const PATHS: [(&str, &str); 11] = [
+const PATHS: [(&str, &str); 12] = [
     (
         "/",
         "in a browser, a page that shows all of this as it changes",
@@ -141,6 +141,10 @@ const PATHS: [(&str, &str); 11] = [
     (
         "/lag",
         "how far the spouts are behind, by partition, and what that means",
+    ),
+    (
+        "/replicas",
+        "the same of all replicas (--peers), with the numbers of each and who does not answer",
     ),
     (
         "/history",
@@ -172,6 +176,7 @@ fn router(observer: Arc<Observer>) -> Router {
         .route("/readyz", get(readyz))
         .route("/accounting", get(accounting))
         .route("/lag", get(lag_of_topology))
+        .route("/replicas", get(replicas))
         .route("/whereabouts", get(whereabouts::answer))
         .route("/pause", post(pause::pause))
         .route("/resume", post(pause::resume))
@@ -238,8 +243,12 @@ async fn accounting(State(observer): Observed) -> Response {
 }
 
 async fn lag_of_topology(State(observer): Observed) -> Response {
-    let spouts = observer.lag.read(&observer.running);
+    let spouts = observer.lag_of_all();
     Json(LagDocument::of(&observer.plan.topology, spouts)).into_response()
+}
+
+async fn replicas(State(observer): Observed) -> Response {
+    Json(observer.peers.document(&observer)).into_response()
 }
 
 async fn statistics(State(observer): Observed) -> Response {

@@ -4,6 +4,7 @@
 //! What is unknown is null or `?`, and so is every sum that it is part of.
 
 mod figures;
+mod merge;
 pub(crate) mod pressure;
 pub(crate) mod table;
 
@@ -18,6 +19,7 @@ use crate::diagnostics::rfc3339;
 use crate::readiness;
 
 pub use figures::{LagDocument, PartitionLag, SpoutLag};
+pub use merge::{OfReplica, merge};
 pub use table::{table, totals};
 
 /// How often a running topology's lag is sampled.

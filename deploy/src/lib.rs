@@ -22,6 +22,7 @@ pub mod logging;
 pub mod metrics;
 pub mod observer;
 pub mod output;
+pub mod peers;
 mod picture;
 pub mod plan_document;
 pub mod process;

@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use crate::accounting::Accounting;
 use crate::history::{History, HistoryDocument};
-use crate::lag::Watches;
+use crate::lag::{SpoutLag, Watches};
 use crate::metrics::{self, Recorder};
+use crate::peers::Peers;
 use crate::plan_document::PlanDocument;
 use crate::push::{Push, Pushes};
 use crate::rates::{Rates, Recent};
@@ -36,6 +37,8 @@ pub struct Observer {
     pub metrics: metrics::lag::Options,
     /// To whom metrics are sent.
     pub pushes: Pushes,
+    /// The other replicas.
+    pub peers: Peers,
     /// What the HTTP API asks of who changes something; without it nobody can.
     pub token: Option<Token>,
     rates: Mutex<Rates>,
@@ -61,6 +64,7 @@ impl Observer {
             lag,
             metrics: metrics::lag::Options::default(),
             pushes: Pushes::default(),
+            peers: Peers::default(),
             token: None,
             rates: Mutex::default(),
             history: Mutex::default(),
@@ -96,7 +100,12 @@ impl Observer {
     /// Looks at what moves, for rates and the history; to be called often.
     pub fn look(&self) {
         lock(&self.rates).look(&self.running);
-        lock(&self.history).look(|| self.lag.read(&self.running));
+        lock(&self.history).look(|| self.lag_of_all());
+    }
+
+    /// The lag now, of all replicas that are known of.
+    pub fn lag_of_all(&self) -> Vec<SpoutLag> {
+        self.peers.merged(self.lag.read(&self.running))
     }
 
     /// How fast records move just now; `None` before [`Observer::look`] has seen them move.

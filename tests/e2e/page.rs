@@ -31,13 +31,11 @@ fn the_page_shows_a_run_as_it_is() {
     let mut steps = Steps::new("page");
     let kafka = kafka_with_records(2, 5_000);
     let search = BulkServer::start(Options::default()).expect("a free port");
-    let setup = setup(
-        &kafka,
-        &search.url(),
-        "page",
-        ", commit_interval: 200ms, options: {session.timeout.ms: 6000}",
-    );
-    let mut isobar = setup.start().expect("it starts");
+    let another = || {
+        let spout = ", commit_interval: 200ms, options: {session.timeout.ms: 6000}";
+        setup(&kafka, &search.url(), "page", spout)
+    };
+    let mut isobar = another().start().expect("it starts");
     isobar.wait_until_ready(LIMIT).expect("it reads");
     let url = format!("http://{}/", isobar.address());
     let mut browser = Browser::start().expect("Chromium starts");
@@ -181,5 +179,28 @@ fn the_page_shows_a_run_as_it_is() {
         .filter(|asked| !asked.starts_with(&url));
     assert_eq!(elsewhere.collect::<Vec<_>>(), Vec::<&String>::new());
     steps.done("a restart");
-    assert_eq!(isobar.stop(LIMIT).expect("it ends").code(), Some(0));
+
+    // A replica that knows of this one shows both, and one that is gone as gone.
+    let setup = another().arguments(&["--peers", url.trim_end_matches('/')]);
+    let mut replica = setup.start().expect("it starts");
+    replica.wait_until_ready(LIMIT).expect("it reads");
+    let url = format!("http://{}/", replica.address());
+    browser.go(&url).expect("it answers");
+    let rows = "[...document.querySelectorAll('#replicas tbody tr')]";
+    let shares = format!("{rows}.map((row) => row.cells[3].textContent).join() === '1,1'");
+    wait_for(&mut browser, &shares);
+    wait_for(
+        &mut browser,
+        "document.querySelectorAll('#lag tbody tr').length === 3",
+    );
+    isobar.kill9();
+    let gone = format!("{rows}[1].cells[1].dataset.tone === 'bad'");
+    wait_for(&mut browser, &gone);
+    for (width, dark) in [(1280, false), (390, true)] {
+        browser.show(width, dark).expect("shown");
+        let fits = format!("document.documentElement.scrollWidth <= {width}");
+        wait_for(&mut browser, &fits);
+    }
+    steps.done("two replicas, one is killed");
+    assert_eq!(replica.stop(LIMIT).expect("it ends").code(), Some(0));
 }

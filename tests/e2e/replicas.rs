@@ -1,14 +1,19 @@
 //! Several replicas in one group under load: one joins, one leaves, one is killed with records in
-//! flight. In both protocols of consumer groups.
+//! flight. In both protocols of consumer groups. What they report of lag together is never above the
+//! truth meanwhile.
+
+mod sums;
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use testkit::isobar::{Isobar, Sampler};
 use testkit::services::{Kafka, Search, SearchVersion};
 use testkit::{http, wait};
 
 use crate::support::{Steps, Total, check_exactly_once, setup};
+use sums::Sums;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const PARTITIONS: u64 = 6;
@@ -42,6 +47,24 @@ fn replicas_come_and_go_and_each_record_is_indexed_once() {
 }
 
 fn changes_under_load(kafka: &Kafka, search: &Search, protocol: &str, steps: &mut Steps) {
+    let sums = Sums::default();
+    std::thread::scope(|scope| {
+        let watching = scope.spawn(|| sums.watch(kafka, protocol));
+        let changes = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            changes(kafka, search, protocol, steps, &sums);
+        }));
+        sums.end();
+        watching.join().expect("no sum is above the truth");
+        changes.expect("all goes well");
+    });
+    let (looks, whole) = sums.looks();
+    assert!(
+        looks >= 10 && whole >= 3,
+        "{looks} looks, {whole} of them whole"
+    );
+}
+
+fn changes(kafka: &Kafka, search: &Search, protocol: &str, steps: &mut Steps, sums: &Sums) {
     let options = match protocol {
         "classic" => ", options: {session.timeout.ms: 6000, heartbeat.interval.ms: 500}",
         _ => "",
@@ -58,11 +81,13 @@ fn changes_under_load(kafka: &Kafka, search: &Search, protocol: &str, steps: &mu
 
     send();
     let mut replicas: Vec<Replica> = (0..3).map(|_| start()).collect();
+    sums.ask(addresses(&replicas));
     wait_for_shares(&replicas);
     steps.done(&format!("{protocol}: three replicas"));
 
     send();
     replicas.push(start());
+    sums.ask(addresses(&replicas));
     wait_for_shares(&replicas);
     steps.done(&format!("{protocol}: a fourth joins"));
 
@@ -73,6 +98,14 @@ fn changes_under_load(kafka: &Kafka, search: &Search, protocol: &str, steps: &mu
 
     send();
     let killed = replicas.remove(0).kill();
+    // Nobody reads its partitions now, and none is missing for who asks the brokers.
+    let asked = replicas[0].isobar.setup().finish(&["lag"], LIMIT);
+    let asked = asked.expect("it ends");
+    let lag: Value = serde_json::from_str(&asked.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", asked.stderr));
+    let rows = lag["spouts"][0]["partitions"].as_array().expect("a list");
+    assert_eq!(rows.len() as u64, PARTITIONS, "{lag}");
+    assert!(rows.iter().all(|row| row["lag"].is_u64()), "{lag}");
     wait_for_shares(&replicas);
     steps.done(&format!(
         "{protocol}: one is killed with {} in flight",
@@ -100,6 +133,11 @@ fn changes_under_load(kafka: &Kafka, search: &Search, protocol: &str, steps: &mu
     steps.done(&format!("{protocol}: everything is indexed"));
     check_exactly_once(search, PARTITIONS, sent);
     steps.done(&format!("{protocol}: look at every document"));
+}
+
+fn addresses(replicas: &[Replica]) -> Vec<String> {
+    let addresses = replicas.iter().map(|one| one.isobar.address());
+    addresses.map(str::to_owned).collect()
 }
 
 /// A running replica whose accounting is watched.

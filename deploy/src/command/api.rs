@@ -12,7 +12,7 @@ use crate::token::Token;
 
 /// Where it listens.
 #[derive(Clone)]
-pub(super) struct Api(reqwest::Url);
+pub struct Api(reqwest::Url);
 
 /// Name and password in an address are not shown.
 impl std::fmt::Debug for Api {
@@ -37,13 +37,13 @@ impl FromStr for Api {
 
 impl Api {
     /// Host and port, without name and password, should there be any.
-    pub(super) fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         self.0.authority().rsplit('@').next().unwrap_or_default()
     }
 
     /// Asks for a document. Waits at most `within`; fails with who does not say `what`, why, and what to
     /// look at.
-    pub(super) async fn get<T: DeserializeOwned>(
+    pub(crate) async fn get<T: DeserializeOwned>(
         &self,
         path: &str,
         what: &str,
@@ -55,7 +55,7 @@ impl Api {
     }
 
     /// Asks for a change, with the token. Otherwise as [`Api::get`]; a refusal is an error that says why.
-    pub(super) async fn post<T: DeserializeOwned>(
+    pub(crate) async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
         query: &[(&str, &str)],
@@ -104,7 +104,7 @@ impl Api {
     }
 
     /// That the topology does not say something, and why.
-    pub(super) fn undetermined(&self, what: &str, why: &str) -> Failure {
+    pub(crate) fn undetermined(&self, what: &str, why: &str) -> Failure {
         let error = anyhow::anyhow!("{} does not say {what}: {why}", self.address());
         Failure::new(Exit::Undetermined, error)
     }

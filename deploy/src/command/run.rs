@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use clap::Args;
 use isobar_topology::spec::units;
 
+use super::api::Api;
 use super::launch::{Launched, launch};
 use super::signals::Signals;
 use super::watch::Run;
@@ -21,6 +22,7 @@ use crate::http::{self, Bind, Server};
 use crate::metrics;
 use crate::observer::Observer;
 use crate::output::Format;
+use crate::peers::Peers;
 use crate::token::Token;
 use report::Report;
 
@@ -55,6 +57,11 @@ pub struct RunArgs {
     /// API, as `isobar pause` does. Without it nobody can.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+
+    /// The HTTP APIs of the other replicas of this topology, http://HOST:PORT separated by commas: the page,
+    /// /lag and /replicas of this one show all of them then, and who does not answer.
+    #[arg(long, value_name = "URLS", value_delimiter = ',')]
+    peers: Vec<Api>,
 
     #[command(flatten)]
     metrics: MetricsArgs,
@@ -96,6 +103,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         let checks = doctor::at_start(&spec, lanes);
         observer.metrics = args.metrics.options();
         observer.token = token;
+        observer.peers = Peers::at(&args.peers, &observer.plan.topology);
         observer.pushes = args.metrics.pushes(server.as_ref().map(Server::address))?;
         let observer = Arc::new(observer);
         announce(&observer, server.as_ref());
@@ -117,6 +125,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
             end = run.watch() => end,
             never = serving => match never {},
             never = pushing => match never {},
+            never = observer.peers.run() => match never {},
         };
         observer.pushes.last(&metrics::of(&observer)).await;
         checks.end();

@@ -24,6 +24,7 @@ const SCRIPT: &str = concat!(
     include_str!("page/graph.js"),
     include_str!("page/plot.js"),
     include_str!("page/lag.js"),
+    include_str!("page/replicas.js"),
     include_str!("page/records.js"),
     include_str!("page/facts.js"),
     include_str!("page/demo.js"),

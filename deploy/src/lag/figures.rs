@@ -131,8 +131,19 @@ impl SpoutLag {
     pub(super) fn of(source: &Source, lag: Lag) -> Self {
         let now_ms = clock::unix_ms();
         let rows = lag.rows.into_iter();
-        let partitions: Vec<PartitionLag> = rows.map(|row| PartitionLag::of(row, now_ms)).collect();
-        let (status, reason) = match (worst(&partitions), &lag.failure) {
+        let partitions = rows.map(|row| PartitionLag::of(row, now_ms)).collect();
+        let (spout, group) = (source.spout.clone(), source.group.clone());
+        Self::sum(spout, group, partitions, lag.failure)
+    }
+
+    /// Sums partitions up. `failure` is why something is not known.
+    pub(super) fn sum(
+        spout: String,
+        group: String,
+        partitions: Vec<PartitionLag>,
+        failure: Option<String>,
+    ) -> Self {
+        let (status, reason) = match (worst(&partitions), &failure) {
             ((status, _), Some(failure)) if status <= Status::NoData => {
                 (Status::NoData, failure.clone())
             }
@@ -140,8 +151,8 @@ impl SpoutLag {
         };
         let (oldest_age_seconds, oldest_age_exactness) = oldest(&partitions);
         Self {
-            spout: source.spout.clone(),
-            group: source.group.clone(),
+            spout,
+            group,
             status,
             reason,
             lag: partitions.iter().map(|one| one.lag).sum(),
@@ -151,7 +162,7 @@ impl SpoutLag {
             incoming_per_second: sum(partitions.iter().map(|one| one.incoming_per_second)),
             outgoing_per_second: sum(partitions.iter().map(|one| one.outgoing_per_second)),
             eta_seconds: Eta::last(partitions.iter().map(|one| one.eta_seconds)),
-            failure: lag.failure,
+            failure,
             partitions,
         }
     }

@@ -129,7 +129,8 @@ fn serve(
             .expect("it is waited for");
         let end = tokio::task::spawn_blocking(move || ended.recv());
         tokio::select! {
-            never = server.serve(observer) => match never {},
+            never = server.serve(Arc::clone(&observer)) => match never {},
+            never = observer.peers.run() => match never {},
             _ = end => {}
         }
     });

@@ -8,6 +8,7 @@ mod embedded;
 mod http;
 mod lag;
 mod pages;
+mod peers;
 mod push;
 mod run;
 mod support;

@@ -32,7 +32,7 @@ function figuresOfNodes(statistics, accounting, diagnostics) {
     ? Map.groupBy(diagnostics.conditions, (one) => one.component)
     : new Map(diagnostics.conditions.map((one) => [one.component, [one]]));
   for (const spout of statistics.spouts) {
-    const lag = statistics.lag.find((one) => one.spout === spout.spout);
+    const lag = statistics.ownLag.find((one) => one.spout === spout.spout);
     const share = Math.max(spout.in_flight_records / spout.in_flight_records_max, spout.in_flight_bytes / spout.in_flight_bytes_max);
     Object.assign(nodes.get(spout.spout) ?? {}, {
       spout: true, perSecond: spout.records_per_second, fill: Math.min(1, share),

@@ -6,6 +6,7 @@ const SECTIONS = [
   ["demo", showDemo],
   ["graph", showGraph],
   ["wrong", showWrong],
+  ["replicas", showReplicas],
   ["lag", showLag],
   ["records", showRecords],
   ["rejects", showRejects],
@@ -31,8 +32,8 @@ async function ask(path) {
 
 async function update() {
   const last = state.history.times_ms.at(-1) ?? 0;
-  const paths = ["statistics", "accounting", "diagnostics", `history?after_ms=${last}`];
-  const [statistics, accounting, diagnostics, history, demo] = await Promise.all([...paths.map(ask), askDemo()]);
+  const paths = ["replicas", "accounting", "diagnostics", `history?after_ms=${last}`];
+  const [all, accounting, diagnostics, history, demo] = await Promise.all([...paths.map(ask), askDemo()]);
   const served = `${diagnostics.version} ${diagnostics.revision}`;
   if (build !== null && build !== served) return location.reload();
   build = served;
@@ -41,7 +42,11 @@ async function update() {
   answeredAt = Date.now();
   // Times are those of the server's clock, which need not be that of the browser.
   const now = Date.parse(diagnostics.started) + diagnostics.uptime_seconds * 1000;
-  Object.assign(state, { statistics, accounting, diagnostics, demo, now, started: diagnostics.started });
+  // Nodes and their lag are those of this replica; all else is said of the lag of all.
+  const { replicas, lag } = all;
+  const own = replicas[0].statistics;
+  const statistics = { ...own, ownLag: own.lag, lag };
+  Object.assign(state, { statistics, replicas, accounting, diagnostics, demo, now, started: diagnostics.started });
   remember(state.history, history, now - KEPT_MS);
   show();
 }
