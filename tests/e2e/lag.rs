@@ -1,5 +1,8 @@
 //! Lag against the truth: what is reported of a real broker, compared with what the test itself sent and
-//! saw delivered; and `isobar lag` of any group, once and standing.
+//! saw delivered, at moments here and every second in `oracle.rs`; and `isobar lag` of any group, once and
+//! standing.
+
+mod oracle;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -37,6 +37,12 @@ impl Seen {
         seen.values().map(|times| *times as usize).sum()
     }
 
+    /// Whether the record there was delivered.
+    pub(crate) fn has(&self, partition: i32, offset: i64) -> bool {
+        let seen = self.0.lock().expect("no holder panics");
+        seen.contains_key(&(partition, offset))
+    }
+
     /// The first offset of each partition that was not delivered.
     pub(crate) fn first_missing(&self, partitions: i32) -> Vec<i64> {
         let seen = self.0.lock().expect("no holder panics");
