@@ -4,6 +4,7 @@
 
 pub mod accounting;
 pub mod bottleneck;
+pub mod certificates;
 pub mod cli;
 pub mod command;
 pub mod configuration;

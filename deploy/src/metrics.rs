@@ -68,6 +68,7 @@ const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'stat
 
 const SPOUT: &[&str] = &["spout"];
 const BOLT: &[&str] = &["bolt"];
+const LETTERS: &[&str] = &["topology", "topic"];
 const TO: &[&str] = &["to"];
 
 const READ: Metric = counter(
@@ -201,6 +202,26 @@ const MEMORY_BOUND: Metric = gauge(
     &[],
     "The most memory that the plan allows the process to take.",
 );
+const LETTERS_OPEN: Metric = gauge(
+    "isobar_dead_letters_open",
+    LETTERS,
+    "Dead letters in the topic that nothing has settled, each rejection once; of `isobar lag FILE --serve`, which reads the topic every 10 minutes.",
+);
+const LETTERS_AGE: Metric = gauge(
+    "isobar_dead_letters_oldest_open_age_seconds",
+    LETTERS,
+    "Age of the open dead letter that is deleted first, 0 without any; of `isobar lag FILE --serve`.",
+);
+const LETTERS_RETENTION: Metric = gauge(
+    "isobar_dead_letters_retention_seconds",
+    LETTERS,
+    "Age at which the topic deletes dead letters; absent where it never does; of `isobar lag FILE --serve`.",
+);
+const CERTIFICATE: Metric = gauge(
+    "isobar_certificate_expires_seconds",
+    &["connection", "certificate"],
+    "Time until the first certificate expires that a host of a connection shows or that is in a file of it, negative after that; looked at every 6 hours, absent while unknown and without TLS.",
+);
 const PUSHES: Metric = counter(
     "isobar_pushes_total",
     TO,
@@ -267,6 +288,10 @@ const BASIC: &[&Metric] = &[
     &LANES,
     &STUCK,
     &MEMORY_BOUND,
+    &LETTERS_OPEN,
+    &LETTERS_AGE,
+    &LETTERS_RETENTION,
+    &CERTIFICATE,
     &PUSHES,
     &FAILED_PUSHES,
     &BUILD,
@@ -344,6 +369,32 @@ pub fn of(observer: &Observer) -> Families {
     figures
 }
 
+/// What is known of the dead letters of a topology.
+pub struct Letters {
+    /// The topic that they are in.
+    pub topic: String,
+    /// Letters that nothing has settled.
+    pub open: Option<usize>,
+    /// Age of the one that is deleted first; 0 without any.
+    pub oldest_seconds: Option<f64>,
+    /// When the topic deletes letters by age.
+    pub retention_seconds: Option<f64>,
+}
+
+/// Adds the metrics of dead letters.
+pub fn add_letters(topology: &str, letters: &Letters, figures: &mut Families) {
+    let labels = [topology, &letters.topic];
+    for (metric, value) in [
+        (&LETTERS_OPEN, letters.open.map(|open| open as f64)),
+        (&LETTERS_AGE, letters.oldest_seconds),
+        (&LETTERS_RETENTION, letters.retention_seconds),
+    ] {
+        if let Some(value) = value {
+            figures.sample(metric, &labels, value);
+        }
+    }
+}
+
 /// In the text format of Prometheus.
 pub fn text(figures: &Families) -> String {
     exposition::text(figures)
@@ -415,6 +466,10 @@ fn bolts(observer: &Observer, figures: &mut Families) {
 fn program(observer: &Observer, figures: &mut Families) {
     for condition in observer.conditions() {
         figures.sample(&CONDITION, &[&condition.component, condition.kind], 1.0);
+    }
+    for expiry in observer.certificates.expiries() {
+        let labels = [expiry.connection.as_str(), expiry.of.as_str()];
+        figures.sample(&CERTIFICATE, &labels, expiry.left_seconds);
     }
     for push in observer.pushes.all() {
         figures.sample(&PUSHES, &[push.name()], push.sent() as f64);

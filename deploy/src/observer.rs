@@ -8,6 +8,7 @@ use isobar_topology::{Condition, Running, clock};
 use serde_json::Value;
 
 use crate::accounting::Accounting;
+use crate::certificates::Certificates;
 use crate::history::{History, HistoryDocument};
 use crate::lag::{SpoutLag, Watches};
 use crate::metrics::{self, Recorder};
@@ -37,6 +38,8 @@ pub struct Observer {
     pub metrics: metrics::lag::Options,
     /// To whom metrics are sent.
     pub pushes: Pushes,
+    /// When certificates expire.
+    pub certificates: Certificates,
     /// The other replicas.
     pub peers: Peers,
     /// What the HTTP API asks of who changes something; without it nobody can.
@@ -64,6 +67,7 @@ impl Observer {
             lag,
             metrics: metrics::lag::Options::default(),
             pushes: Pushes::default(),
+            certificates: Certificates::default(),
             peers: Peers::default(),
             token: None,
             rates: Mutex::default(),

@@ -195,6 +195,37 @@ impl Patient {
     }
 }
 
+/// A certificate that a connection relies on: of a chain, the one that expires first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// The connection of the topology file.
+    pub connection: String,
+    /// The host that shows it, or the file that it is in.
+    pub of: String,
+    /// Seconds until it expires, negative after that; or why that is not known.
+    pub left: Result<i64, String>,
+}
+
+impl Patient {
+    /// The certificates of the hosts and in the files of all connections; empty where none uses TLS.
+    /// Connects to the hosts without trusting them and sends nothing; waits at most `within` for each.
+    pub fn certificates(&self, within: Duration) -> Vec<Certificate> {
+        let brokers = self.brokers.iter();
+        let brokers = brokers.map(|brokers| (brokers.name(), brokers.certificates(within)));
+        let clusters = self.clusters.iter();
+        let clusters = clusters.map(|cluster| (cluster.name(), cluster.certificates(within)));
+        let all = brokers.chain(clusters);
+        let certificates = all.flat_map(|(connection, found)| {
+            found.into_iter().map(move |expiry| Certificate {
+                connection: connection.to_owned(),
+                of: expiry.of,
+                left: expiry.left,
+            })
+        });
+        certificates.collect()
+    }
+}
+
 /// What there is to know about a check before it is made.
 #[derive(Clone, Copy, Debug)]
 pub struct About {

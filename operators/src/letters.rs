@@ -9,7 +9,9 @@ use rdkafka::message::{BorrowedMessage, Headers};
 use crate::bolts::KafkaConfig;
 use crate::connections::kafka_of;
 use crate::dead_letter::{Letter, NotALetter, Resolution};
+use crate::kafka::admin::Admin;
 use crate::kafka::error::Error;
+use crate::kafka::lag::{Brokers, Retention};
 use crate::kafka::{ProducerConfig, read_topic};
 
 /// The topic with the dead letters of a topology.
@@ -86,6 +88,22 @@ impl DeadLetters {
         each: impl FnMut(&BorrowedMessage<'_>),
     ) -> Result<(), Error> {
         read_topic(&self.producer.connection, &self.topic, within, each)
+    }
+
+    /// When the topic deletes letters by age; `None` when it never does. Waits at most `within`; fails
+    /// when the brokers do not say, for lack of a permission too.
+    pub fn retention(&self, within: Duration) -> Result<Option<Duration>, Error> {
+        let admin = Admin::new(&self.producer.connection, within)?;
+        let settings = Brokers::settings(&admin, &[&self.topic])?;
+        let settings = settings.get(&self.topic).copied().unwrap_or_default();
+        match settings.retention {
+            Retention::Never => Ok(None),
+            Retention::After(ms) => Ok(Some(Duration::from_millis(ms.unsigned_abs()))),
+            Retention::Unknown => Err(Error::Config(format!(
+                "the configuration of topic {} cannot be seen",
+                self.topic
+            ))),
+        }
     }
 
     /// How to write into the topic.

@@ -6,11 +6,12 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::time::Duration;
 
+use anyhow::ensure;
 use serde_json::Value;
 use testkit::isobar::{Finished, Setup};
 use testkit::services::kafka::Sent;
 use testkit::services::{Kafka, Search, SearchVersion};
-use testkit::{records, wait};
+use testkit::{http, ports, records, wait};
 
 use crate::support::{Steps, catch_up, check_exactly_once, kafka_with_records, setup, topology};
 
@@ -354,6 +355,7 @@ fn dead_letters_are_redriven_until_none_is_open(kafka: &Kafka, search: &Search, 
     let letters = list["letters"].as_array().expect("a list");
     assert_eq!(letters.len(), 2, "{list}");
     assert!(letters.iter().all(|letter| letter["redrives"] == 1));
+    check_exported(&setup, letters.len());
     let left_out = dlq(&redrive, 3);
     let plan = &left_out["plan"];
     assert_eq!(
@@ -364,6 +366,25 @@ fn dead_letters_are_redriven_until_none_is_open(kafka: &Kafka, search: &Search, 
 }
 
 /// Goes on with the records of the redrive, the last two of which are no JSON.
+/// The standing exporter says how many letters are open, and since when the topic's oldest one is.
+fn check_exported(setup: &Setup, open: usize) {
+    let address = format!("127.0.0.1:{}", ports::free().expect("a free port"));
+    let exporter = setup.begin(&["lag", "--serve", &address]);
+    let mut exporter = exporter.expect("it starts");
+    let labels = "{topology=\"redriven\",topic=\"dead\"}";
+    wait::until("the open letters", LIMIT, || {
+        let text = http::get(&address, "/metrics")?.text();
+        let count = format!("isobar_dead_letters_open{labels} {open}\n");
+        ensure!(text.contains(&count), "{text}");
+        let age = format!("isobar_dead_letters_oldest_open_age_seconds{labels} ");
+        ensure!(text.contains(&age), "{text}");
+        Ok(())
+    })
+    .unwrap_or_else(|error| panic!("{error:#}"));
+    let status = exporter.stop(LIMIT).expect("it ends");
+    assert_eq!(status.code(), Some(0));
+}
+
 fn a_data_stream_is_purged_and_written_anew(kafka: &Kafka, search: &Search, steps: &mut Steps) {
     let client = search.client();
     let template = serde_json::json!({"index_patterns": ["replayed"], "data_stream": {}});

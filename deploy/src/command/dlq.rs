@@ -213,6 +213,19 @@ fn topic_of(file: &TopologyFile, args: &FileArgs) -> Result<DeadLetters, Failure
     })
 }
 
+/// How many letters are open, and when the one of them was written that is deleted first, in ms since 1970.
+/// Reads all of the topic; fails when nothing comes for `within`.
+pub(super) fn open_letters(
+    topic: &DeadLetters,
+    within: std::time::Duration,
+) -> Result<(usize, Option<i64>), isobar_operators::kafka::error::Error> {
+    let mut letters = Letters::of(None);
+    topic.read(within, |stored| letters.add(stored))?;
+    let letters = letters.finish();
+    let oldest = letters.open().map(|(_, line)| line.open_until_ms).min();
+    Ok((letters.open().count(), oldest))
+}
+
 /// Reads all of the topic; remembers letters with this key, or all.
 fn read(topic: &DeadLetters, key: Option<String>, timeout: Duration) -> Result<Letters, Failure> {
     let mut letters = Letters::of(key);

@@ -1,6 +1,7 @@
 //! `isobar lag`: how far the consumer groups of a topology, or any group, are behind, and what that means.
 
 mod asked;
+mod letters;
 mod post;
 mod thresholds;
 
@@ -20,8 +21,10 @@ use crate::endpoint::Endpoint;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::http::{Bind, LagServer, Server};
 use crate::lag::{self, LagDocument};
+use crate::metrics::Letters;
 use crate::output::Format;
 use asked::Asked;
+use letters::LettersWatch;
 use thresholds::Thresholds;
 
 /// What `lag` takes.
@@ -215,13 +218,18 @@ async fn serve(args: &LagArgs, context: &Context<'_>, asked: Asked, bind: &Bind)
         return Err(Failure::usage("--serve takes HOST:PORT"));
     };
     let pushes = args.metrics.pushes(Some(server.address()))?;
-    let (topology, standing) = asked
+    let (topology, standing, letters) = asked
         .stand(SERVE_INTERVAL, args.timeout.get())?
         .standing()?;
     context
         .screen
         .line(&format!("isobar: listening on http://{}", server.address()));
+    let letters = letters.map(|letters| {
+        let watch = LettersWatch::start(letters, args.timeout.get());
+        Box::new(move || watch.read()) as Box<dyn Fn() -> Letters + Send + Sync>
+    });
     let served = LagServer {
+        letters,
         topology,
         standing,
         options: args.metrics.options(),

@@ -16,6 +16,7 @@ use super::launch::{Launched, launch};
 use super::signals::Signals;
 use super::watch::Run;
 use super::{Context, doctor};
+use crate::certificates::Certificates;
 use crate::cli::{FileArgs, MetricsArgs, OutputArgs};
 use crate::exit::Outcome;
 use crate::http::{self, Bind, Server};
@@ -103,6 +104,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         let checks = doctor::at_start(&spec, lanes);
         observer.metrics = args.metrics.options();
         observer.token = token;
+        observer.certificates = Certificates::watch(&spec, lanes);
         observer.peers = Peers::at(&args.peers, &observer.plan.topology);
         observer.pushes = args.metrics.pushes(server.as_ref().map(Server::address))?;
         let observer = Arc::new(observer);

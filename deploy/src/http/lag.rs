@@ -22,6 +22,8 @@ pub struct LagServer {
     pub standing: Standings,
     /// What is exported as metrics.
     pub options: metrics::lag::Options,
+    /// Tells what is known of the dead letters, where there are any to read.
+    pub letters: Option<Box<dyn Fn() -> metrics::Letters + Send + Sync>>,
 }
 
 impl LagServer {
@@ -33,7 +35,11 @@ impl LagServer {
 
     /// The metrics of such a document.
     pub fn figures(&self, document: &LagDocument) -> Families {
-        metrics::of_lag(&self.topology, &document.spouts, &self.options)
+        let mut figures = metrics::of_lag(&self.topology, &document.spouts, &self.options);
+        if let Some(letters) = &self.letters {
+            metrics::add_letters(&self.topology, &letters(), &mut figures);
+        }
+        figures
     }
 }
 

@@ -323,8 +323,8 @@ fn exported_metrics_are_those_of_the_table() {
         .filter_map(|line| line.split(' ').next())
         .filter(|name| *name != "isobar_bolt_seen_total")
         .collect();
-    // Those of lag are of Kafka spouts only, and others of who is named to be sent to.
-    let elsewhere = |label: &&str| ["group", "to"].contains(label);
+    // Those of lag are of Kafka spouts only, others of dead letters, TLS, and who is named to be sent to.
+    let elsewhere = |label: &&str| ["group", "topic", "certificate", "to"].contains(label);
     let table = metrics::all().filter(|metric| !metric.labels.iter().any(elsewhere));
     let mut table: Vec<&str> = table.map(|metric| metric.name).collect();
     let mut sorted = exported.clone();

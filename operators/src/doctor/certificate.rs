@@ -13,14 +13,15 @@ use super::{Said, Status};
 
 /// From so many days before its end on, a certificate is worth a warning.
 const SOON_DAYS: i64 = 14;
+const DAY_SECONDS: i64 = 86_400;
 
 /// The certificate of a chain that expires first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Expiry {
     /// Where it was found: a host or a file.
     pub(super) of: String,
-    /// Whole days until its end, negative after it; or why that is not known.
-    pub(super) days: Result<i64, String>,
+    /// Seconds until its end, negative after it; or why that is not known.
+    pub(super) left: Result<i64, String>,
 }
 
 impl Expiry {
@@ -28,29 +29,35 @@ impl Expiry {
     pub(super) fn of_server(host: &str, port: u16, within: Duration) -> Self {
         Self {
             of: format!("{host}:{port}"),
-            days: server(host, port, within),
+            left: server(host, port, within),
         }
     }
 
     /// Of the certificates in a PEM file.
     pub(super) fn of_file(path: &Path) -> Self {
-        let days = std::fs::read(path)
+        let left = std::fs::read(path)
             .map_err(|error| error.to_string())
             .and_then(|pem| {
                 let chain = X509::stack_from_pem(&pem).unwrap_or_default();
-                let days = chain.iter().map(|one| days(one.not_after())).min();
-                days.ok_or_else(|| "it holds no certificate in PEM".to_owned())
+                let left = chain.iter().map(|one| left(one.not_after())).min();
+                left.ok_or_else(|| "it holds no certificate in PEM".to_owned())
             });
         Self {
             of: path.display().to_string(),
-            days,
+            left,
         }
+    }
+
+    /// Whole days until its end, negative after it.
+    fn days(&self) -> Result<i64, &str> {
+        let left = self.left.as_ref().map_err(String::as_str)?;
+        Ok(left.div_euclid(DAY_SECONDS))
     }
 
     /// What to say of it.
     pub(super) fn judge(&self) -> Said {
         let of = &self.of;
-        match &self.days {
+        match self.days() {
             Err(why) => (
                 Status::Unknown,
                 format!("the certificate of {of} cannot be seen: {why}"),
@@ -91,8 +98,8 @@ fn server(host: &str, port: u16, within: Duration) -> Result<i64, String> {
     builder.set_verify_callback(SslVerifyMode::PEER, move |_, chain| {
         let mut first = seen.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(certificate) = chain.current_cert() {
-            let days = days(certificate.not_after());
-            *first = Some(first.map_or(days, |first: i64| first.min(days)));
+            let left = left(certificate.not_after());
+            *first = Some(first.map_or(left, |first: i64| first.min(left)));
         }
         true
     });
@@ -105,19 +112,18 @@ fn server(host: &str, port: u16, within: Duration) -> Result<i64, String> {
         .connect(stream);
     let first = *first.lock().unwrap_or_else(PoisonError::into_inner);
     match (first, handshake) {
-        (Some(days), _) => Ok(days),
+        (Some(left), _) => Ok(left),
         (None, Err(error)) => Err(error.to_string()),
         (None, Ok(_)) => Err("the server showed none".to_owned()),
     }
 }
 
-fn days(end: &Asn1TimeRef) -> i64 {
+fn left(end: &Asn1TimeRef) -> i64 {
     let now = Asn1Time::days_from_now(0);
     let left = now.and_then(|now| now.diff(end));
     // A time that cannot be read is not one to rely on.
-    left.map_or(0, |left| match left.secs < 0 {
-        true => i64::from(left.days) - 1,
-        false => i64::from(left.days),
+    left.map_or(0, |left| {
+        i64::from(left.days) * DAY_SECONDS + i64::from(left.secs)
     })
 }
 
@@ -158,7 +164,7 @@ mod tests {
         });
         let expiry = Expiry::of_server("127.0.0.1", port, Duration::from_secs(10));
         serving.join().expect("it ends");
-        assert!(matches!(expiry.days, Ok(99..=100)), "{expiry:?}");
+        assert!(matches!(expiry.days(), Ok(99..=100)), "{expiry:?}");
         assert_eq!(expiry.judge().0, Status::Ok);
     }
 
@@ -176,7 +182,7 @@ mod tests {
         assert_eq!(missing.judge().0, Status::Unknown);
         let over = Expiry {
             of: "es-1:9200".to_owned(),
-            days: Ok(-2),
+            left: Ok(-2 * DAY_SECONDS),
         };
         let expected = "a certificate of es-1:9200 expired 2 days ago";
         assert_eq!(over.judge(), (Status::Error, expected.to_owned()));

@@ -211,14 +211,22 @@ impl Cluster {
             answers,
             certificates: match depth {
                 Depth::Start => Vec::new(),
-                Depth::All => self.certificates(ask, within),
+                Depth::All => self.certificates(within),
             },
             sinks: self.sinks.clone(),
         }
     }
 
-    fn certificates(&self, ask: &Ask, within: Duration) -> Vec<Expiry> {
-        let shown = ask.hosts().iter().filter(|host| host.scheme() == "https");
+    /// The connection's name in the topology file.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Those of its hosts and in files of the connection; none where TLS is not used. Waits at most
+    /// `within` for each host.
+    pub(super) fn certificates(&self, within: Duration) -> Vec<Expiry> {
+        let hosts = self.connection.urls().into_iter();
+        let shown = hosts.filter(|host| host.scheme() == "https");
         let shown = shown.filter_map(|host| {
             let port = host.port_or_known_default()?;
             Some(Expiry::of_server(host.host_str()?, port, within))

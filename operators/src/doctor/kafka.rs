@@ -186,14 +186,24 @@ impl Brokers {
             settings,
             spouts,
             outputs: self.outputs.clone(),
-            certificates: match (depth, &self.connection.tls) {
-                (Depth::All, Some(_)) => self.certificates(within),
-                _ => Vec::new(),
+            certificates: match depth {
+                Depth::All => self.certificates(within),
+                Depth::Start => Vec::new(),
             },
         }
     }
 
-    fn certificates(&self, within: Duration) -> Vec<Expiry> {
+    /// The connection's name in the topology file.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Those of its brokers and in files of the connection; none where TLS is not used. Waits at most
+    /// `within` for each broker.
+    pub(super) fn certificates(&self, within: Duration) -> Vec<Expiry> {
+        if self.connection.tls.is_none() {
+            return Vec::new();
+        }
         let shown = self.connection.brokers.iter().filter_map(|broker| {
             let (host, port) = broker.rsplit_once(':')?;
             Some(Expiry::of_server(host, port.parse().ok()?, within))

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use isobar_operators::lag::Source;
+use isobar_operators::letters::DeadLetters;
 use isobar_topology::clock;
 
 use super::LagArgs;
@@ -19,12 +20,15 @@ pub(super) enum Asked {
     Brokers {
         topology: String,
         sources: Vec<Source>,
+        /// Where the dead letters of a topology file are, if they can be read back.
+        letters: Option<DeadLetters>,
         within: Duration,
     },
     /// The brokers, again and again.
     Standing {
         topology: String,
         standings: Standings,
+        letters: Option<DeadLetters>,
         within: Duration,
     },
     /// A topology that runs.
@@ -48,6 +52,7 @@ impl Asked {
             return Ok(Self::Brokers {
                 topology: group.to_owned(),
                 sources: vec![Source::of_group(connection, group, &args.topic)],
+                letters: None,
                 within,
             });
         };
@@ -68,9 +73,12 @@ impl Asked {
             let what = format!("{source} has no spout that reads Kafka");
             return Err(Failure::usage(what));
         }
+        let letters = DeadLetters::of(spec);
+        let letters = letters.map_err(|problems| Failure::from(file.refuse(problems)))?;
         Ok(Self::Brokers {
             topology: spec.name.clone(),
             sources,
+            letters,
             within,
         })
     }
@@ -79,10 +87,14 @@ impl Asked {
     pub(super) fn stand(self, interval: Duration, within: Duration) -> Result<Self, Failure> {
         match self {
             Self::Brokers {
-                topology, sources, ..
+                topology,
+                sources,
+                letters,
+                ..
             } => Ok(Self::Standing {
                 topology,
                 standings: Standings::start(sources, interval, within),
+                letters,
                 within,
             }),
             other => Ok(other),
@@ -90,13 +102,14 @@ impl Asked {
     }
 
     /// What answers without waiting. Fails for a topology that runs, which serves its lag itself.
-    pub(super) fn standing(self) -> Result<(String, Standings), Failure> {
+    pub(super) fn standing(self) -> Result<(String, Standings, Option<DeadLetters>), Failure> {
         match self {
             Self::Standing {
                 topology,
                 standings,
+                letters,
                 ..
-            } => Ok((topology, standings)),
+            } => Ok((topology, standings, letters)),
             Self::Brokers { .. } | Self::Running { .. } => Err(Failure::usage(
                 "a topology that runs serves its lag itself: give --serve its file, or --brokers and --group",
             )),
@@ -110,6 +123,7 @@ impl Asked {
                 topology,
                 sources,
                 within,
+                ..
             } => {
                 let spouts = sources.iter().map(|source| lag::ask(source, *within));
                 Ok(LagDocument::of(topology, spouts.collect()))
@@ -118,6 +132,7 @@ impl Asked {
                 topology,
                 standings,
                 within,
+                ..
             } => {
                 let deadline = clock::now() + *within * QUESTIONS;
                 loop {
