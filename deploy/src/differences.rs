@@ -3,20 +3,33 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 /// A member that is not the same.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     /// Where it is, such as `http.status`; empty for the whole.
     pub path: String,
     /// What it was, or should have been; `None` where it was not there.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "there",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub before: Option<Value>,
     /// What it is; `None` where it is not there.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "there",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub after: Option<Value>,
+}
+
+/// A value that is there may be null.
+fn there<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(from).map(Some)
 }
 
 /// How much of the second value counts.
@@ -139,6 +152,18 @@ mod tests {
         );
         check(before, after, Compare::WhatIsNamed, &expected[..3]);
         check(json!(1), json!(2), Compare::Everything, &["~ it: 1 → 2"]);
+    }
+
+    #[test]
+    fn a_null_is_told_from_nothing_when_it_is_read_again() {
+        let found = differences(
+            &json!({"a": null}),
+            &json!({"b": null}),
+            Compare::Everything,
+        );
+        let text = serde_json::to_string(&found).expect("JSON");
+        let again: Vec<Difference> = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(again, found);
     }
 
     #[test]

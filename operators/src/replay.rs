@@ -6,6 +6,7 @@
 
 mod graph;
 mod search;
+mod tables;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -21,7 +22,8 @@ use crate::spouts::{self, KafkaConfig, Rate};
 
 pub use graph::{Guarantee, Sink, Target, forks, live_sinks, part_for, whole};
 pub(crate) use search::pattern as index_pattern;
-pub use search::{Document, Found, IndexState, Search};
+pub use search::{Document, Found, IndexState, Place, Search, Stored};
+pub use tables::{Table, tables};
 
 /// What is to be read, and how.
 #[derive(Clone, Debug, Default)]

@@ -2,6 +2,8 @@
 //!
 //! A record that was sampled, or made up, can be handed out to a rehearsal as its spout would.
 
+mod spread;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,8 @@ use crate::kafka::read_ranges;
 use crate::lag::Source;
 use crate::range::{self, Place, Selection};
 use crate::spouts;
+
+pub use spread::spread;
 
 /// A record on its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,9 +76,7 @@ pub fn sample(
     count: usize,
     within: Duration,
 ) -> Result<Sample, Error> {
-    let mut connection = source.connection().clone();
-    // It is about members, and refused without the protocol that it goes with.
-    let _ = connection.options.remove("group.remote.assignor");
+    let connection = without_a_group(source);
     let admin = Admin::new(&connection, within)?;
     let (all, problems) = admin.partitions(&source.topics)?;
     if let Some(problem) = problems.into_iter().next() {
@@ -96,6 +98,14 @@ pub fn sample(
         (which, count),
         within,
     )
+}
+
+/// The connection of a source, for who is no member of its group.
+fn without_a_group(source: &Source) -> KafkaConnection {
+    let mut connection = source.connection().clone();
+    // It is about members, and refused without the protocol that it goes with.
+    let _ = connection.options.remove("group.remote.assignor");
+    connection
 }
 
 fn read(

@@ -166,6 +166,12 @@ fn what_is_missing_comes_back_and_kills_leave_nothing_out(
 
     let planned = plan(&setup, "missing", "plan.json");
     assert_eq!(planned["sinks"][0]["guarantee"], "exact");
+    let ends = planned["sample"]["ends"].as_array().expect("a sample");
+    assert_eq!(ends.len(), 10, "{planned}");
+    for end in ends {
+        let is = end["is"].as_str().expect("a word");
+        assert!(["missing", "same"].contains(&is), "{end}");
+    }
     let group = planned["group"].as_str().expect("a group").to_owned();
     kafka
         .produce_json("logs", 4, RECORDS..RECORDS + LATER)
@@ -430,6 +436,23 @@ fn a_data_stream_is_purged_and_written_anew(kafka: &Kafka, search: &Search, step
         "{}",
         planned.stdout
     );
+    // Exactly the field that the fix changes.
+    let sampled =
+        "\nSample of 10 records: 10 documents other than indexed\n  env changes in 10 documents\n";
+    assert!(planned.stdout.contains(sampled), "{}", planned.stdout);
+    let difference = "\n      ~ env: \"test\" → \"mended\"\n";
+    assert_eq!(planned.stdout.matches(difference).count(), 10);
+    std::fs::remove_file(setup.topology().with_file_name("purge.json")).expect("it is there");
+    let missing = command("missing");
+    for note in [
+        "10 documents of the sample differ from what is indexed, and the target `missing` leaves",
+        "they would be there twice; purge deletes them first",
+    ] {
+        assert!(missing.stdout.contains(note), "{}", missing.stdout);
+    }
+    std::fs::remove_file(setup.topology().with_file_name("purge.json")).expect("it is there");
+    let planned = command("purge");
+    assert_eq!(planned.status.code(), Some(0), "{}", planned.stderr);
     let ran = run(&setup, &["purge.json", "--yes", "-o", "json"]);
     assert!(
         ran.stderr

@@ -4,7 +4,9 @@
 mod document;
 pub(super) mod make;
 pub(super) mod part;
+mod preview;
 mod run;
+mod sample;
 mod verify;
 
 use std::num::NonZeroU32;
@@ -83,6 +85,11 @@ struct PlanArgs {
     /// What becomes of documents that are there: missing, overwrite, purge, or index=NAME.
     #[arg(long, value_name = "TARGET")]
     target: Target,
+
+    /// Records of the range that are rehearsed and compared with what is indexed; 0 for none. What would
+    /// change of their documents is shown and is in the plan.
+    #[arg(long, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u16).range(..=100))]
+    sample: u16,
 
     /// The file for the plan, which must not exist yet. Without it the plan is shown only.
     #[arg(long, value_name = "FILE")]

@@ -1,5 +1,7 @@
 //! What of a range is in the index: asked over the origin fields that every document carries.
 
+mod stored;
+
 use std::time::Duration;
 
 use hyper::Method;
@@ -12,6 +14,8 @@ use super::graph::Sink;
 use crate::bolts::ElasticsearchConfig;
 use crate::connections::elasticsearch_of;
 use crate::elasticsearch::ask::Ask;
+
+pub use stored::{Place, Stored};
 
 /// Documents of one answer: the most that an index gives at its default settings.
 const PAGE: usize = 10_000;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use isobar_operators::kafka::admin::TopicPartition;
 use serde::{Deserialize, Serialize};
 
+use super::sample::Sample;
 use crate::exit::Failure;
 use crate::output::{Table, number};
 
@@ -46,6 +47,25 @@ pub(super) struct PlanFile {
     /// Whether anything that was asked for is not in it.
     pub(super) narrowed: bool,
     pub(super) partitions: Vec<PlannedPartition>,
+    /// Tables that records are looked up in: changed ones need another plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) tables: Vec<PlannedTable>,
+    /// What would become of some of the records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) sample: Option<Sample>,
+    /// What else to know before it is run, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) notes: Vec<String>,
+}
+
+/// A table that records are looked up in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PlannedTable {
+    pub(super) bolt: String,
+    pub(super) file: PathBuf,
+    /// Hash of what is in it, in hexadecimal digits.
+    pub(super) hash: String,
 }
 
 /// A bolt that indexes.
@@ -179,6 +199,12 @@ impl PlanFile {
                 text.push_str(&format!("{}/{}: {said}\n", one.topic, one.partition));
             }
         }
+        for note in &self.notes {
+            text.push_str(&format!("Note: {note}\n"));
+        }
+        if let Some(sample) = &self.sample {
+            text.push_str(&format!("\n{}", sample.text()));
+        }
         text
     }
 }
@@ -266,6 +292,33 @@ mod tests {
         let again = serde_json::to_value(&plan).expect("JSON");
         let first: serde_json::Value = serde_json::from_str(PLAN).expect("JSON");
         assert_eq!(again, first);
+    }
+
+    #[test]
+    fn what_a_sample_adds_is_read_again() {
+        let more = r#""tables": [{"bolt": "find", "file": "/t.csv", "hash": "0f"}],
+            "sample": {"records": 1, "oldest_ms": 7, "ends": [
+                {"topic": "t", "partition": 0, "offset": 100, "fate": "document", "bolt": "index",
+                 "target": "logs-1", "id": "a", "is": "changed", "index": "logs-1",
+                 "differences": [{"path": "x", "before": null, "after": 1}]},
+                {"topic": "t", "partition": 0, "offset": 101, "fate": "dropped", "policy": "few"}],
+                "changed_fields": {"x": 1}, "notes": ["one"]},
+            "notes": ["another"], "partitions""#;
+        let text = PLAN.replacen("\"partitions\"", more, 1);
+        let plan: PlanFile = parse(&text, "plan").expect("version 1");
+        let again = serde_json::to_value(&plan).expect("JSON");
+        let first: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(again, first);
+        let said = "\
+Note: another
+
+Sample of 1 record: 1 document other than indexed, 1 dropped by few
+  x changes in 1 document
+  t/0@100 → logs-1 a
+      ~ x: null → 1
+Note: one
+";
+        assert!(plan.text().ends_with(said), "{}", plan.text());
     }
 
     #[test]

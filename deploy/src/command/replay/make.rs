@@ -11,6 +11,7 @@ use isobar_topology::clock;
 use super::PlanArgs;
 use super::document::{PlanFile, PlannedPartition, PlannedSink, VERSION, write};
 use super::part::Part;
+use super::preview::{self, Preview};
 use crate::command::Context;
 use crate::command::source::asking;
 use crate::exit::{Exit, Failure, Outcome};
@@ -56,6 +57,22 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
                 .collect(),
         });
     }
+    let tables = part.planned_tables();
+    let mut sample = None;
+    if args.sample > 0 && !ranges.iter().all(Range::is_empty) {
+        let preview = Preview {
+            source: &source,
+            ranges: &ranges,
+            count: usize::from(args.sample),
+            within: args.of.timeout.get(),
+            target: &args.target,
+            sinks: &part.sinks,
+            left_out: &part.left_out,
+        };
+        sample = Some(preview.sample(file.spec()?, part.plan, &searches, &runtime)?);
+    }
+    let oldest_ms = sample.as_ref().and_then(|sample| sample.oldest_ms);
+    let notes = preview::notes(&part.spec, &part.tables, oldest_ms);
     let made_at_ms = clock::unix_ms();
     let id = format!("{made_at_ms:x}");
     let topology = &part.spec.name;
@@ -84,6 +101,9 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
         left_out: part.left_out.clone(),
         narrowed: ranges.iter().any(|range| !range.narrowed.is_empty()),
         partitions: ranges.into_iter().map(planned).collect(),
+        tables,
+        sample,
+        notes,
     };
     if let Some(out) = &args.out {
         write(out, &plan, true)?;

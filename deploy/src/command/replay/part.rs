@@ -1,11 +1,11 @@
 //! The part of a topology that a replay runs, and the pins that keep a plan from running against
 //! something else than it was made for.
 
-use isobar_operators::replay::{Search, Sink, Target, part_for};
+use isobar_operators::replay::{Search, Sink, Table, Target, part_for, tables};
 use isobar_topology::Plan;
 use isobar_topology::spec::Spec;
 
-use super::document::PlanFile;
+use super::document::{PlanFile, PlannedTable};
 use crate::command::Context;
 use crate::configuration;
 use crate::environment::cores;
@@ -18,6 +18,8 @@ pub(in crate::command) struct Part {
     pub(in crate::command) plan: Plan,
     pub(in crate::command) sinks: Vec<Sink>,
     pub(in crate::command) left_out: Vec<String>,
+    /// The tables that records are looked up in.
+    pub(super) tables: Vec<Table>,
     /// Hash of the whole topology's effective configuration.
     pub(super) configuration: String,
 }
@@ -32,6 +34,7 @@ impl Part {
         let spec = file.spec()?;
         let (part, sinks, left_out) = part_for(spec, spout, target).map_err(Failure::usage)?;
         let plan = file.plan_part(&part, context.registry, cores())?;
+        let tables = tables(&part).map_err(Failure::usage)?;
         // Without the number of lanes, which is the machine's.
         let effective = configuration::effective(file.tree(), &spec.settings, 0, context.registry);
         Ok(Self {
@@ -39,8 +42,21 @@ impl Part {
             plan,
             sinks,
             left_out,
+            tables,
             configuration: hash(&effective.to_string()),
         })
+    }
+
+    /// The tables as a plan keeps them.
+    pub(super) fn planned_tables(&self) -> Vec<PlannedTable> {
+        let tables = self.tables.iter();
+        tables
+            .map(|table| PlannedTable {
+                bolt: table.bolt.clone(),
+                file: table.file.clone(),
+                hash: format!("{:016x}", table.hash),
+            })
+            .collect()
     }
 
     /// Clients for the indices of each sink.
@@ -65,13 +81,21 @@ pub(super) fn of_plan(
     let file = outside.outside(|outside| TopologyFile::load(&plan.file, outside));
     let target = plan.target.parse().map_err(Failure::usage)?;
     let part = Part::of(&file, &plan.spout, &target, context)?;
-    match part.configuration == plan.configuration {
-        true => Ok((file, part)),
-        false => Err(Failure::usage(format!(
+    let changed = |file: &std::path::Path| {
+        Failure::usage(format!(
             "{} has changed since the plan was made, so what it says of the outcome may be wrong; make a \
              new plan",
-            plan.file.display()
-        ))),
+            file.display()
+        ))
+    };
+    if part.configuration != plan.configuration {
+        return Err(changed(&plan.file));
+    }
+    // What is in them now is what a check of a run, or a resumed one, would see.
+    let tables = part.planned_tables();
+    match tables.iter().find(|table| !plan.tables.contains(table)) {
+        Some(table) => Err(changed(&table.file)),
+        None => Ok((file, part)),
     }
 }
 

@@ -1,0 +1,106 @@
+//! Looks ahead for a plan: rehearses a sample of its records, compares it with what is indexed, and says
+//! what could make the outcome another one than the first time.
+
+use isobar_operators::lag::Source;
+use isobar_operators::range::Range;
+use isobar_operators::replay::{Search, Sink, Table, Target, live_sinks};
+use isobar_operators::sample::{Sampled, spread};
+use isobar_topology::Plan;
+use isobar_topology::spec::Spec;
+use jiff::Timestamp;
+use tokio::runtime::Runtime;
+
+use super::make::undetermined;
+use super::sample::{Known, Sample};
+use crate::command::source::asking;
+use crate::exit::Failure;
+use crate::rehearsal::{Stage, Told};
+
+/// What a sample is taken of.
+pub(super) struct Preview<'a> {
+    pub(super) source: &'a Source,
+    pub(super) ranges: &'a [Range],
+    pub(super) count: usize,
+    pub(super) within: std::time::Duration,
+    pub(super) target: &'a Target,
+    pub(super) sinks: &'a [Sink],
+    /// Bolts that are left out.
+    pub(super) left_out: &'a [String],
+}
+
+impl Preview<'_> {
+    /// Rehearses records of the ranges by the plan of the part, and compares them with what is indexed: of
+    /// another index than that of `live`, the whole topology, with what it has.
+    pub(super) fn sample(
+        &self,
+        live: &Spec,
+        plan: Plan,
+        searches: &[Search],
+        runtime: &Runtime,
+    ) -> Result<Sample, Failure> {
+        let records = spread(self.source, self.ranges, self.count, self.within).map_err(asking)?;
+        let spout = &self.source.spout;
+        // Opened outside of any runtime: it has one of its own.
+        let mut stage = Stage::open(plan)?;
+        let told = records.into_iter().map(|record| {
+            let told = stage.run(spout, &record, None)?;
+            Ok((record, told))
+        });
+        let told: Vec<(Sampled, Told)> = told.collect::<Result<_, Failure>>()?;
+        let mut known = Vec::new();
+        match self.target {
+            // Beside what is indexed today, not what the new index may have.
+            Target::Index(_) => {
+                for sink in live_sinks(live, spout) {
+                    let search = Search::of(live, &sink).map_err(anyhow::Error::from)?;
+                    let asked = Known::ask(&sink.bolt, &search, &told);
+                    known.push(runtime.block_on(asked).map_err(undetermined)?);
+                }
+            }
+            Target::Missing | Target::Overwrite | Target::Purge => {
+                for (sink, search) in self.sinks.iter().zip(searches) {
+                    let asked = Known::ask(&sink.bolt, search, &told);
+                    known.push(runtime.block_on(asked).map_err(undetermined)?);
+                }
+            }
+        }
+        Ok(Sample::of(&told, &known, self.target, self.left_out))
+    }
+}
+
+/// What could make documents other ones than the first time, a sentence each. `oldest_ms` is the time of
+/// the oldest record that is known.
+pub(super) fn notes(part: &Spec, tables: &[Table], oldest_ms: Option<i64>) -> Vec<String> {
+    let mut notes = Vec::new();
+    for table in tables {
+        if let (Some(modified), Some(oldest)) = (table.modified_ms, oldest_ms)
+            && modified > oldest
+        {
+            let at = Timestamp::from_millisecond(modified);
+            let at = at.map_or_else(|_| "later".to_owned(), |at| at.to_string());
+            notes.push(format!(
+                "{} looks up in {}, which was written at {at}, after records of the range: documents may \
+                 get other values than they did",
+                table.bolt,
+                table.file.display()
+            ));
+        }
+    }
+    for bolt in &part.bolts {
+        if bolt.kind == "deduplicate" {
+            notes.push(format!(
+                "{} goes by what came shortly before, which a replay has not seen: it may keep and drop \
+                 other records than it did",
+                bolt.id
+            ));
+        }
+        if bolt.kind == "elasticsearch" && bolt.config.get("pipeline").is_some() {
+            notes.push(format!(
+                "documents of {} go through a pipeline of the cluster, so they differ from what is indexed by \
+                 what that does",
+                bolt.id
+            ));
+        }
+    }
+    notes
+}
