@@ -14,6 +14,15 @@ pub struct Process {
     pub cpu_seconds: Option<f64>,
 }
 
+/// The name of this machine; `?` where the system does not say.
+pub fn host() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname");
+    match name.as_deref().map(str::trim) {
+        Ok(name) if !name.is_empty() => name.to_owned(),
+        _ => "?".to_owned(),
+    }
+}
+
 impl Process {
     /// Asks now.
     pub fn now() -> Self {

@@ -36,6 +36,7 @@ mod session;
 mod shared;
 mod start;
 mod table;
+mod tail;
 
 pub use assignment::{Assignment, Held, Start, State};
 pub use conditions::{Condition, Subject};
@@ -43,6 +44,7 @@ pub use config::{ConsumerConfig, Fixed, GroupProtocol, StartPolicy};
 pub(crate) use config::{topic_name_problem, topics_name};
 pub use consumer::{Handle, LanedConsumer};
 pub use create_topic::create_topic;
+pub(crate) use create_topic::create_topic_with;
 pub(crate) use ffi::mock::set_initial_rebalance_delay;
 pub use ffi::record::{Headers, Record};
 pub use lane::{LaneReader, Limits, Read, Sink};
@@ -52,3 +54,4 @@ pub use producer::{
 };
 pub(crate) use reading::{has_record, read_ranges, read_topic};
 pub use shared::{Closed, Counts};
+pub(crate) use tail::{Tailed, tail};

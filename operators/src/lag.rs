@@ -22,7 +22,7 @@ use crate::kafka::topics_name;
 use crate::spouts::KafkaConfig;
 
 pub use crate::kafka::lag::{Circumstances, Eta, Exactness, Row, Status};
-pub use standing::Standing;
+pub use standing::{Oldest, Standing};
 
 /// A Kafka spout, or any consumer group, as far as its lag is concerned.
 #[derive(Clone, Debug)]

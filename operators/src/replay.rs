@@ -5,11 +5,13 @@
 //! committed, and keeps its own progress in a group of its own.
 
 mod graph;
+pub mod registry;
 mod search;
 mod tables;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use isobar_topology::Graph;
 use isobar_topology::spec::{Problems, Spec, parse_config};
@@ -18,7 +20,9 @@ use crate::connections::kafka_of;
 use crate::elasticsearch::document_id::SourceId;
 use crate::kafka::Fixed;
 use crate::kafka::admin::TopicPartition;
-use crate::spouts::{self, KafkaConfig, Rate};
+use crate::spouts::{self, Hold, KafkaConfig, Rate};
+
+pub use crate::spouts::Gate;
 
 pub use graph::{Guarantee, Sink, Target, forks, live_sinks, part_for, whole};
 pub(crate) use search::pattern as index_pattern;
@@ -36,6 +40,8 @@ pub struct Job {
     pub topic_ids: BTreeMap<String, String>,
     /// Records per second at most.
     pub rate: Option<NonZeroU32>,
+    /// What holds it back from outside.
+    pub gate: Option<Arc<Gate>>,
 }
 
 /// Makes the Kafka spout `id` of a planned graph read what a job says, from where its group is, and end
@@ -53,8 +59,11 @@ pub fn read_only(spec: &Spec, graph: &mut Graph, id: &str, job: Job) -> Result<(
         ranges: job.ranges,
         topic_ids: job.topic_ids,
     };
-    let rate = job.rate.map(Rate);
-    spouts::replay(&config, connection, graph, id, &job.group, fixed, rate);
+    let hold = Hold {
+        rate: job.rate.map(Rate),
+        gate: job.gate,
+    };
+    spouts::replay(&config, connection, graph, id, &job.group, fixed, hold);
     Ok(())
 }
 

@@ -4,7 +4,8 @@ mod kafka;
 
 use isobar_topology::SpoutType;
 
-pub(crate) use kafka::{KafkaConfig, Rate, replay, source, tombstone_policy, tombstones};
+pub use kafka::Gate;
+pub(crate) use kafka::{Hold, KafkaConfig, Rate, replay, source, tombstone_policy, tombstones};
 
 pub(crate) fn list() -> Vec<SpoutType> {
     vec![kafka::TYPE]

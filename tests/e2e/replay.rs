@@ -20,7 +20,7 @@ const PARTITIONS: u64 = 4;
 const RECORDS: u64 = 60_000;
 /// Sent after the plan was made.
 const LATER: u64 = 1_000;
-const KILLS: i64 = 3;
+const KILLS: i64 = 2;
 
 fn plan(setup: &Setup, target: &str, out: &str) -> Value {
     let command = [
@@ -84,6 +84,7 @@ fn replays_are_exact_end_by_position_and_refuse_what_has_changed() {
     let search = Search::start(SearchVersion::Elasticsearch9).expect("Elasticsearch starts");
     steps.done("start, send");
     what_is_missing_comes_back_and_kills_leave_nothing_out(&kafka, &search, &mut steps);
+    the_register_keeps_runs_apart_and_hears_operators(&kafka, &search, &mut steps);
     the_runbook_brings_back_a_partition(&kafka, &search, &mut steps);
     dead_letters_are_redriven_until_none_is_open(&kafka, &search, &mut steps);
     a_data_stream_is_purged_and_written_anew(&kafka, &search, &mut steps);
@@ -236,7 +237,60 @@ fn what_is_missing_comes_back_and_kills_leave_nothing_out(
         live,
         "the live group is untouched"
     );
-    steps.done("replay into another index, killed three times");
+    steps.done("replay into another index, killed twice");
+}
+
+/// A replay under way, told from other processes; nothing else may read its records.
+fn the_register_keeps_runs_apart_and_hears_operators(
+    kafka: &Kafka,
+    search: &Search,
+    steps: &mut Steps,
+) {
+    let setup = setup(kafka, &search.url(), "live", "");
+    let planned = plan(&setup, "index=register", "register.json");
+    let (id, group) = (&planned["id"], planned["group"].as_str().expect("a group"));
+    let _ = plan(&setup, "index=beside", "beside.json");
+    let command = ["replay", "run", "register.json", "--yes", "--rate", "2000"];
+    let mut process = setup.begin_alone(&command).expect("it starts");
+    let told = |command: &[&str]| {
+        let command = [&["replay"][..], command, &["-o", "json"]].concat();
+        json_of(&setup.finish(&command, LIMIT).expect("it ends"))
+    };
+    wait::until("progress", LIMIT, || {
+        process.check_running()?;
+        let sum: i64 = committed(kafka, group).into_iter().flatten().sum();
+        anyhow::ensure!(sum > 0, "nothing is committed");
+        Ok(())
+    })
+    .expect("it gets on");
+    let beside = run(&setup, &["beside.json", "--yes"]);
+    refused(&beside, "reads some of these records");
+
+    let paused = told(&["pause"]);
+    assert_eq!(
+        (&paused["run"]["state"], &paused["run"]["told"]["run"]),
+        (&"paused".into(), id)
+    );
+    let resumed = told(&["resume"]);
+    assert_eq!(resumed["run"]["state"], "running", "{resumed}");
+    let aborted = told(&["abort"]);
+    assert_eq!(aborted["run"]["state"], "aborted", "{aborted}");
+    let status = process.wait(LIMIT).expect("it ends");
+    assert_eq!(status.code(), Some(1), "it was stopped");
+    assert_eq!(committed(kafka, group), [None; 4], "no group is left");
+    let runs = told(&["list"]);
+    let states: BTreeSet<&str> = runs["runs"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|run| run["state"].as_str())
+        .collect();
+    assert_eq!(states, BTreeSet::from(["aborted", "done", "refused"]));
+    let now = run(&setup, &["beside.json", "--yes"]);
+    assert_eq!(now.status.code(), Some(0), "{}", now.stderr);
+    let idle = "nobody reads for the live group, so there is nobody to yield to";
+    assert!(now.stderr.contains(idle), "{}", now.stderr);
+    steps.done("pause, resume and abort a replay, and keep another from its records");
 }
 
 fn the_runbook_brings_back_a_partition(kafka: &Kafka, search: &Search, steps: &mut Steps) {

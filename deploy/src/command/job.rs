@@ -1,11 +1,13 @@
 //! What replays and redrives share: asking whoever is at the terminal, and a run that ends by itself.
 
 use std::io::{self, BufRead, IsTerminal};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use isobar_topology::Plan;
 use isobar_topology::spec::units::Duration;
+use isobar_topology::{Graph, Plan};
+use tokio::runtime::{Builder, Runtime};
 
 use super::Context;
 use super::launch::refused;
@@ -46,19 +48,44 @@ pub(super) fn agree(
     }
 }
 
+/// Bounds what is in flight, where somebody has said so.
+pub(super) fn bound_in_flight(graph: &mut Graph, most: Option<NonZeroU32>) {
+    if let Some(most) = most {
+        for spout in &mut graph.spouts {
+            spout.max_in_flight_records = most.get() as usize;
+        }
+    }
+}
+
+/// A runtime on this thread.
+pub(super) fn runtime() -> Result<Runtime, Failure> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    Ok(runtime.context("cannot make a runtime")?)
+}
+
+/// What a run did is told whether or not it can be checked: the check, and why there is none.
+pub(super) fn apart<T>(checked: Result<T, Failure>) -> (Option<T>, Option<Failure>) {
+    match checked {
+        Ok(verdict) => (Some(verdict), None),
+        Err(failure) => (None, Some(failure)),
+    }
+}
+
 /// Runs a planned graph whose spouts end by themselves, and reports. Gives up when nothing was read and
-/// nothing settled for so long.
+/// nothing settled for so long. `signals` stop it; `started` hears what can be seen of it.
 pub(super) async fn to_its_end(
     plan: Plan,
     give_up_after: Duration,
+    signals: Signals,
     context: &Context<'_>,
+    started: impl FnOnce(&Arc<Observer>),
 ) -> Result<Report, Failure> {
     let document = PlanDocument::of(&plan);
-    let signals = Signals::listen()?;
     let running = isobar_topology::start(plan.graph, true).map_err(refused)?;
     let (recorder, lag) = (context.recorder.clone(), Watches::default());
     let observer = Observer::new(running, document, serde_json::Value::Null, recorder, lag);
     let observer = Arc::new(observer);
+    started(&observer);
     let run = Run {
         give_up_after: Some(give_up_after),
         screen: &context.screen,

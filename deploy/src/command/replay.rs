@@ -1,10 +1,12 @@
 //! `isobar replay`: a range of a topic once more, as a plan, a run of that plan, and a check of what came
 //! of it.
 
+mod attend;
 mod document;
 pub(super) mod make;
 pub(super) mod part;
 mod preview;
+mod register;
 mod run;
 mod sample;
 mod verify;
@@ -15,12 +17,14 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use isobar_operators::range::Place;
 use isobar_operators::replay::Target;
+use isobar_operators::replay::registry::Wanted;
 use isobar_topology::spec::units::Duration;
 
 use super::Context;
 use super::source::{OfArgs, SelectionArgs};
 use crate::cli::OutputArgs;
 use crate::exit::Outcome;
+use attend::YieldTo;
 
 /// What `replay` takes.
 #[derive(Args, Debug)]
@@ -43,6 +47,21 @@ enum Action {
     /// Checks that the index has what the plan says. Changes nothing
     #[command(after_help = "Example:\n  isobar replay verify plan.json -o json")]
     Verify(VerifyArgs),
+    /// Lists the runs of a topology's replays, on whatever hosts they are or were
+    #[command(after_help = "Example:\n  isobar replay list logs.yaml")]
+    List(register::ListArgs),
+    /// Shows how far a run is, and why it waits
+    #[command(after_help = "Example:\n  isobar replay status logs.yaml")]
+    Status(register::RunOfArgs),
+    /// Makes a run wait: it reads nothing more, and settles what is in flight
+    #[command(after_help = "Example:\n  isobar replay pause logs.yaml")]
+    Pause(register::RunOfArgs),
+    /// Lets a run go on that was paused
+    #[command(after_help = "Example:\n  isobar replay resume logs.yaml")]
+    Resume(register::RunOfArgs),
+    /// Ends a run for good, and forgets its progress. What it has written stays
+    #[command(after_help = "Example:\n  isobar replay abort logs.yaml --run 19ab2f3c4d5")]
+    Abort(register::RunOfArgs),
 }
 
 const PLAN_EXAMPLE: &str = "\
@@ -125,6 +144,11 @@ struct RunArgs {
     #[arg(long, value_name = "NUMBER")]
     max_in_flight: Option<NonZeroU32>,
 
+    /// Waits while the oldest record that the live topology has not settled is older, or while its age is
+    /// not known; off for never.
+    #[arg(long, value_name = "AGE", default_value_t = YieldTo::Above(Duration::secs(30)))]
+    yield_to_live: YieldTo,
+
     /// Ends with exit code 4 when nothing was read and nothing settled for so long.
     #[arg(long, value_name = "TIME", default_value = "60s")]
     give_up_after: Duration,
@@ -152,5 +176,10 @@ pub(super) fn execute(args: &ReplayArgs, context: Context<'_>) -> Outcome {
         Action::Plan(args) => make::execute(args, context),
         Action::Run(args) => run::execute(args, context),
         Action::Verify(args) => verify::execute(args, context),
+        Action::List(args) => register::list(args, context),
+        Action::Status(args) => register::status(args, context),
+        Action::Pause(args) => register::want(args, Wanted::Pause, context),
+        Action::Resume(args) => register::want(args, Wanted::Resume, context),
+        Action::Abort(args) => register::want(args, Wanted::Abort, context),
     }
 }

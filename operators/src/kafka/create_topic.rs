@@ -1,4 +1,4 @@
-//! Creates a topic: for generated records, where the cluster has none for them.
+//! Creates a topic, where the cluster has none of the name.
 
 use std::time::Duration;
 
@@ -17,6 +17,17 @@ pub async fn create_topic(
     partitions: i32,
     within: Duration,
 ) -> Result<(), Error> {
+    create_topic_with(connection, topic, partitions, &[], within).await
+}
+
+/// As [`create_topic`], with settings of the topic by their names.
+pub(crate) async fn create_topic_with(
+    connection: &KafkaConnection,
+    topic: &str,
+    partitions: i32,
+    settings: &[(&str, &str)],
+    within: Duration,
+) -> Result<(), Error> {
     let what = || format!("creating topic {topic}");
     connection.within_reach()?;
     let config = connection.client_config();
@@ -24,7 +35,10 @@ pub async fn create_topic(
         .create_with_context(Asking::default())
         .map_err(|source| Error::client(&config, source))?;
     // -1: as many replicas as the cluster's setting `default.replication.factor` says.
-    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
+    let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
+    for (name, value) in settings {
+        new = new.set(name, value);
+    }
     let options = AdminOptions::new()
         .request_timeout(Some(within))
         .operation_timeout(Some(within));

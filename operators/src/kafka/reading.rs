@@ -84,19 +84,7 @@ pub(crate) fn read_ranges(
                 let _ = open.remove(&partition);
             }
             // Of several brokers some may be away; when none answers, the time ends.
-            Some(Err(error))
-                if matches!(
-                    code_of(&error),
-                    RDKafkaErrorCode::AllBrokersDown
-                        | RDKafkaErrorCode::BrokerTransportFailure
-                        | RDKafkaErrorCode::Resolve
-                        | RDKafkaErrorCode::OperationTimedOut
-                        // Nothing is asked of the group that the client has to name.
-                        | RDKafkaErrorCode::GroupAuthorizationFailed
-                ) =>
-            {
-                continue;
-            }
+            Some(Err(error)) if is_passing(&error) => continue,
             Some(Err(error)) => return Err(failed(topic, &error)),
         }
         last = clock::now();
@@ -141,7 +129,20 @@ pub(crate) fn has_record(
     }
 }
 
-fn reader(connection: &KafkaConnection) -> Result<BaseConsumer<Asking>, Error> {
+/// Whether an error passes, or means nothing to who only reads.
+pub(super) fn is_passing(error: &KafkaError) -> bool {
+    matches!(
+        code_of(error),
+        RDKafkaErrorCode::AllBrokersDown
+            | RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::Resolve
+            | RDKafkaErrorCode::OperationTimedOut
+            // Nothing is asked of the group that the client has to name.
+            | RDKafkaErrorCode::GroupAuthorizationFailed
+    )
+}
+
+pub(super) fn reader(connection: &KafkaConnection) -> Result<BaseConsumer<Asking>, Error> {
     connection.within_reach()?;
     let mut config = connection.client_config();
     let _ = config
@@ -188,7 +189,7 @@ fn known(answers: Vec<PartitionAnswer<i64>>, topic: &str) -> Result<BTreeMap<i32
     .collect()
 }
 
-fn failed(topic: &str, error: &KafkaError) -> Error {
+pub(super) fn failed(topic: &str, error: &KafkaError) -> Error {
     Error::Refused {
         what: format!("reading topic {topic}"),
         code: code_of(error),

@@ -19,6 +19,8 @@ pub struct Standing {
 #[derive(Default)]
 struct Found {
     owners: BTreeMap<TopicPartition, String>,
+    /// No member reads any partition, and the brokers have said so.
+    is_idle: bool,
     problems: Vec<String>,
 }
 
@@ -33,8 +35,10 @@ impl Source {
         let (theirs, source) = (Arc::clone(&found), self.clone());
         let which = move |admin: &Admin| {
             let (partitions, problems) = source.partitions(admin)?;
+            let owners = admin.owners();
             *lock(&theirs) = Found {
-                owners: admin.owners().unwrap_or_default(),
+                is_idle: owners.as_ref().is_ok_and(BTreeMap::is_empty),
+                owners: owners.unwrap_or_default(),
                 problems,
             };
             Ok(partitions)
@@ -46,7 +50,28 @@ impl Source {
     }
 }
 
+/// How old the oldest record is that a group has not answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Oldest {
+    /// So old, in ms; 0 when there is none.
+    Age(u64),
+    /// Nobody reads for the group, so nothing becomes older by what others do.
+    NobodyReads,
+    /// It is not known, for this reason.
+    Unknown(String),
+    /// The brokers have not answered yet for the first time.
+    Asked,
+}
+
 impl Standing {
+    /// How old the oldest record is, over all partitions. Never waits.
+    pub fn oldest(&self) -> Oldest {
+        match self.read() {
+            None => Oldest::Asked,
+            Some(lag) => oldest(&lag, lock(&self.found).is_idle),
+        }
+    }
+
     /// The lag now, from the newest samples; `None` before the first answer or failure. Never waits.
     pub fn read(&self) -> Option<Lag> {
         if !self.sampler.has_begun() {
@@ -70,6 +95,54 @@ impl Standing {
     }
 }
 
+fn oldest(lag: &Lag, is_idle: bool) -> Oldest {
+    if let Some(failure) = &lag.failure {
+        return Oldest::Unknown(failure.clone());
+    }
+    if is_idle {
+        return Oldest::NobodyReads;
+    }
+    let unknown = lag.rows.iter().find(|row| row.age_ms.is_none());
+    if let Some(row) = unknown {
+        let TopicPartition { topic, partition } = &row.partition;
+        return Oldest::Unknown(format!("the age of {topic}/{partition} is not known"));
+    }
+    let ages = lag.rows.iter().filter_map(|row| row.age_ms);
+    Oldest::Age(ages.max().unwrap_or(0))
+}
+
 fn lock(found: &Mutex<Found>) -> MutexGuard<'_, Found> {
     found.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lag::Row;
+
+    #[test]
+    fn what_is_not_known_is_never_young() {
+        let row = |number, age_ms| Row {
+            age_ms,
+            ..Row::unknown(TopicPartition::new("t", number))
+        };
+        let check = |ages: &[Option<u64>], failure: Option<&str>, is_idle, expected| {
+            let lag = Lag {
+                rows: (0..).zip(ages).map(|(n, age)| row(n, *age)).collect(),
+                failure: failure.map(str::to_owned),
+            };
+            assert_eq!(oldest(&lag, is_idle), expected);
+        };
+        check(&[Some(5), Some(40_000)], None, false, Oldest::Age(40_000));
+        check(&[], None, false, Oldest::Age(0));
+        let unknown = |why: &str| Oldest::Unknown(why.to_owned());
+        check(
+            &[Some(5), None],
+            None,
+            false,
+            unknown("the age of t/1 is not known"),
+        );
+        check(&[Some(5)], Some("no answer"), true, unknown("no answer"));
+        check(&[None], None, true, Oldest::NobodyReads);
+    }
 }

@@ -6,6 +6,7 @@
 mod bounded;
 mod config;
 mod fill;
+mod gate;
 mod lane;
 mod member;
 mod owned;
@@ -32,8 +33,9 @@ use lane::Lane;
 use member::{Member, Settings};
 
 pub(crate) use config::KafkaConfig;
+pub use gate::Gate;
 pub(crate) use pace::Rate;
-pub(crate) use replay::{replay, tombstones};
+pub(crate) use replay::{Hold, replay, tombstones};
 pub(crate) use source::source;
 
 pub(super) const TYPE: SpoutType = SpoutType {
@@ -92,7 +94,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedS
         max_uncommitted: config.max_uncommitted,
         memory: consumer.memory(prepare.lanes) + prepare.lanes * per_lane + embedded(&consumer),
         facts: facts(&config, &consumer),
-        start: Box::new(move |context| start(&consumer, settings, context)),
+        start: Box::new(move |context| start(&consumer, settings.clone(), context)),
     })
 }
 
@@ -119,6 +121,7 @@ fn settings(config: &KafkaConfig, tombstones: Option<Policy>) -> Settings {
         commit_interval: config.commit_interval.get(),
         revoke_drain_timeout: config.revoke_drain_timeout.get(),
         rate: None,
+        gate: None,
     }
 }
 

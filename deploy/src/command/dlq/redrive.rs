@@ -9,7 +9,6 @@ mod verdict;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use clap::Args;
 use isobar_operators::dead_letter::REDRIVE;
 use isobar_operators::redrive::{Job, redrive};
@@ -22,9 +21,10 @@ use super::filter::FilterArgs;
 use super::{VERSION, read, topic_of};
 use crate::cli::OutputArgs;
 use crate::command::Context;
-use crate::command::job::{agree, to_its_end};
+use crate::command::job::{agree, apart, bound_in_flight, runtime, to_its_end};
 use crate::command::replay::part::Part;
 use crate::command::run::report::Report;
+use crate::command::signals::Signals;
 use crate::command::source::OfArgs;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Format;
@@ -120,31 +120,19 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
     let graph = &mut part.plan.graph;
     redrive(&part.spec, graph, &source.spout, job)
         .map_err(|problems| Failure::from(file.refuse(problems)))?;
-    if let Some(most) = args.max_in_flight {
-        for spout in &mut graph.spouts {
-            spout.max_in_flight_records = most.get() as usize;
-        }
-    }
+    bound_in_flight(graph, args.max_in_flight);
     let searches = part.searches()?;
     let forks = forks(&part.spec);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot make the runtime of the redrive")?;
-    runtime.block_on(async {
-        let report = to_its_end(part.plan, args.give_up_after, &context).await?;
+    runtime()?.block_on(async {
+        let signals = Signals::listen()?;
+        let report = to_its_end(part.plan, args.give_up_after, signals, &context, |_| {}).await?;
         let records = Records::of(&picks);
         let after = records.letters(&topic, args.of.timeout);
         let dropped = Dropped::of(&report.accounting.total, &part.left_out);
-        let verdict = match after {
+        let (verdict, unchecked) = apart(match after {
             Ok(after) => Verdict::find(&records, &after, &searches, dropped, forks).await,
             Err(failure) => Err(failure),
-        };
-        // What the run did is told whether or not it can be checked.
-        let (verdict, unchecked) = match verdict {
-            Ok(verdict) => (Some(verdict), None),
-            Err(failure) => (None, Some(failure)),
-        };
+        });
         print(args, &run, &selection, &report, verdict.as_ref(), &context)?;
         if let Some(Failure { exit, error }) = unchecked {
             let error = error.context("the redrive has ended, but could not be verified");

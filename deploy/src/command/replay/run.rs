@@ -2,26 +2,35 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use isobar_operators::kafka::admin::{Admin, TopicPartition};
-use isobar_operators::lag;
+use isobar_operators::lag::{self, Source};
 use isobar_operators::range;
-use isobar_operators::replay::{Job, Search, forks, origin_of, read_only};
+use isobar_operators::replay::registry::{self, Before, Claim, Entry, Part, Registry, State};
+use isobar_operators::replay::{Gate, Job, Search, forks, origin_of, read_only};
+use isobar_topology::clock;
 use serde_json::json;
+use tokio::sync::mpsc;
 
 use super::RunArgs;
+use super::attend::{Attendance, Attended, Ended, LEASE_MS};
 use super::document::{PlanFile, ReportFile, ReportedPartition, VERSION, write};
 use super::make::undetermined;
 use super::part;
 use super::verify::Verdict;
 use crate::accounting::Accounting;
 use crate::command::Context;
-use crate::command::job::{agree, to_its_end};
+use crate::command::job::{agree, apart, bound_in_flight, runtime, to_its_end};
 use crate::command::run::report::Report;
+use crate::command::signals::Signals;
 use crate::command::source::asking;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::observer::Observer;
 use crate::output::{Format, number};
+use crate::process;
+use crate::progress::Screen;
 use crate::topology_file::TopologyFile;
 
 pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
@@ -33,7 +42,9 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         ));
     }
     let (file, mut part) = part::of_plan(&plan, &mut context)?;
-    let admin = admin_of(&plan, &file, args)?;
+    let source = source_of(&plan, &file)?;
+    let admin = Admin::of_group(source.connection(), &plan.group, args.timeout.get());
+    let admin = admin.map_err(asking)?;
     let progress = check_pins(&plan, &admin, args.resume)?;
     let resumed = !progress.is_empty();
     if ranges(&plan).is_empty() {
@@ -44,28 +55,33 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     }
     agree(args.yes, &plan.text(), "replayed", &context)?;
 
+    let gate = Arc::new(Gate::default());
     let job = Job {
         group: plan.group.clone(),
         ranges: ranges(&plan),
         topic_ids: known_ids(&plan),
         rate: args.rate,
+        gate: Some(Arc::clone(&gate)),
     };
     let graph = &mut part.plan.graph;
     read_only(&part.spec, graph, &plan.spout, job)
         .map_err(|problems| Failure::from(file.refuse(problems)))?;
     // Dead letters say which run they come from.
     graph.name.clone_from(&plan.group);
-    if let Some(most) = args.max_in_flight {
-        for spout in &mut graph.spouts {
-            spout.max_in_flight_records = most.get() as usize;
-        }
-    }
+    bound_in_flight(graph, args.max_in_flight);
     let searches = part.searches()?;
     let forks = forks(&part.spec);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot make the runtime of the replay")?;
+    let runtime = runtime()?;
+    let claim = runtime.block_on(claim(&plan, &file, &progress, args, &context.screen))?;
+    let (stop, told) = mpsc::channel(1);
+    let attended = Attended::start(Attendance {
+        claim,
+        gate,
+        live: source.clone(),
+        yield_to: args.yield_to_live,
+        stop,
+        screen: context.screen.clone(),
+    })?;
     runtime.block_on(async {
         if plan.target == "purge" {
             let purged = purge(&plan, &progress, &searches).await?;
@@ -74,19 +90,33 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
                 "isobar: {purged} documents of the range are deleted"
             ));
         }
-        let run = to_its_end(part.plan, args.give_up_after, &context).await?;
+        let signals = Signals::listen_also(told)?;
+        let observe = |observer: &Arc<Observer>| attended.observe(observer);
+        let run = to_its_end(part.plan, args.give_up_after, signals, &context, observe).await?;
         let report = reported(&plan, &run, resumed);
         write(&ReportFile::beside(&args.plan), &report, false)?;
-        let verdict = match report.complete {
-            true => Some(Verdict::find(&plan, Some(&report), &searches, forks).await),
-            false => None,
+        let (verdict, unchecked) = match report.complete {
+            true => apart(Verdict::find(&plan, Some(&report), &searches, forks).await),
+            false => (None, None),
         };
-        // What the run did is told whether or not it can be checked.
-        let (verdict, unchecked) = match verdict.transpose() {
-            Ok(verdict) => (verdict, None),
-            Err(failure) => (None, Some(failure)),
+        let ended = attended.ended().filter(|_| !report.complete);
+        print(
+            args,
+            &plan,
+            &run,
+            verdict.as_ref(),
+            ended.as_ref(),
+            &context,
+        )?;
+        let (state, why) = match (&ended, report.complete) {
+            (Some(_), _) => (State::Aborted, run.summary().to_owned()),
+            (None, false) => (State::Stopped, run.summary().to_owned()),
+            (None, true) => {
+                let word = verdict.as_ref().map_or("not verified", Verdict::word);
+                (State::Done, format!("verified: {word}"))
+            }
         };
-        print(args, &plan, &run, verdict.as_ref(), &context)?;
+        attended.end(state, Some(why));
         if let Some(Failure { exit, error }) = unchecked {
             let error = error.context("the replay is complete, but could not be verified");
             return Err(Failure::new(exit, error));
@@ -94,21 +124,88 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         let mut exit = run.exit();
         if let Some(verdict) = &verdict {
             exit = exit.max(verdict.exit());
-            if exit == Exit::Done {
-                // Nobody would read it any more, and its lag would grow for ever.
-                admin.delete_group().map_err(asking)?;
-            }
+        }
+        let is_over = (verdict.is_some() && exit == Exit::Done) || ended == Some(Ended::Aborted);
+        if is_over {
+            // Nobody would read it any more, and its lag would grow for ever.
+            admin.delete_group().map_err(asking)?;
         }
         Ok(exit)
     })
 }
 
-fn admin_of(plan: &PlanFile, file: &TopologyFile, args: &RunArgs) -> Result<Admin, Failure> {
+/// Claims the ranges of the plan in the register; fails when another run reads any of them.
+async fn claim(
+    plan: &PlanFile,
+    file: &TopologyFile,
+    progress: &BTreeMap<TopicPartition, i64>,
+    args: &RunArgs,
+    screen: &Screen,
+) -> Result<Claim, Failure> {
+    let registry = Registry::of(file.spec()?, &plan.spout, args.timeout.get());
+    let registry = registry.ok_or_else(|| Failure::usage("the spout has no connection"))?;
+    let (host, pid, started_ms) = (process::host(), std::process::id(), clock::unix_ms());
+    let parts = ranges(plan)
+        .into_iter()
+        .map(|(partition, (from, to))| Part {
+            next: Some(*progress.get(&partition).unwrap_or(&from)),
+            topic: partition.topic.to_string(),
+            partition: partition.partition,
+            from,
+            to,
+        });
+    let entry = Entry {
+        version: registry::VERSION,
+        run: plan.id.clone(),
+        attempt: format!("{host}-{pid}-{started_ms:x}"),
+        spout: plan.spout.clone(),
+        target: plan.target.clone(),
+        group: plan.group.clone(),
+        host,
+        pid,
+        state: State::Running,
+        why: None,
+        claim: None,
+        started_ms,
+        lease_ms: LEASE_MS,
+        partitions: parts.collect(),
+    };
+    let mut claimed = registry.clone().claim(entry.clone()).await;
+    if let Ok(Err(before)) = &claimed
+        && args.resume
+        && before.entry.run == plan.id
+    {
+        // It may have died a moment ago.
+        let seconds = before.dead_in.as_secs_f32().ceil();
+        screen.line(&format!(
+            "isobar: an earlier run of the plan on {} (process {}) was heard of just now: waiting {seconds} s \
+             whether it still is",
+            before.entry.host, before.entry.pid
+        ));
+        tokio::time::sleep(before.dead_in).await;
+        let attempt = format!("{}-again", entry.attempt);
+        claimed = registry.claim(Entry { attempt, ..entry }).await;
+    }
+    match claimed.map_err(asking)? {
+        Ok(claim) => Ok(claim),
+        Err(Before { entry, .. }) => Err(Failure::new(
+            Exit::Failed,
+            anyhow!(
+                "nothing was replayed: the replay {} on {} (process {}) reads some of these records; let it \
+                 end, or end it with isobar replay abort",
+                entry.run,
+                entry.host,
+                entry.pid
+            ),
+        )),
+    }
+}
+
+fn source_of(plan: &PlanFile, file: &TopologyFile) -> Result<Source, Failure> {
     let sources = lag::sources(file.spec()?);
     let sources = sources.map_err(|problems| Failure::from(file.refuse(problems)))?;
     let source = sources.into_iter().find(|one| one.spout == plan.spout);
-    let source = source.ok_or_else(|| Failure::usage(format!("no spout {}", plan.spout)))?;
-    Admin::of_group(source.connection(), &plan.group, args.timeout.get()).map_err(asking)
+    source.ok_or_else(|| Failure::usage(format!("no spout {}", plan.spout)))
 }
 
 fn ranges(plan: &PlanFile) -> BTreeMap<TopicPartition, (i64, i64)> {
@@ -261,6 +358,7 @@ fn print(
     plan: &PlanFile,
     run: &Report,
     verdict: Option<&Verdict>,
+    ended: Option<&Ended>,
     context: &Context<'_>,
 ) -> Result<(), Failure> {
     match args.output.format {
@@ -279,7 +377,12 @@ fn print(
         }
     }
     run.say_why(&context.screen);
-    if verdict.is_none() {
+    if let Some(Ended::TakenOver(by)) = ended {
+        context.screen.line(&format!(
+            "isobar: nothing was heard of this run for too long, and {by} has its records now"
+        ));
+    }
+    if verdict.is_none() && ended.is_none() {
         let report = ReportFile::beside(Path::new(&args.plan));
         context.screen.line(&format!(
             "isobar: not all of {} offsets are settled; --resume goes on (report: {})",

@@ -1,7 +1,7 @@
 //! Checks a replay against the index itself: each offset of the plan has a document, or it is known what
 //! became of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 use isobar_operators::replay::{Search, forks, origin_of};
@@ -126,7 +126,9 @@ impl Verdict {
                 let range = (planned.from, planned.to);
                 let found = search.offsets(&source, planned.partition, range).await;
                 let found = found.map_err(undetermined)?;
-                indexed.offsets.extend(found.offsets);
+                for offset in found.offsets {
+                    *indexed.offsets.entry(offset).or_default() += 1;
+                }
                 indexed.doubled.extend(found.doubled);
                 indexed.more += found.more;
             }
@@ -148,6 +150,15 @@ impl Verdict {
             verdict: words.max().unwrap_or(Word::Exact),
             partitions,
         })
+    }
+
+    /// `exact`, `wrong` or `unknown`.
+    pub(super) fn word(&self) -> &'static str {
+        match self.verdict {
+            Word::Exact => "exact",
+            Word::Unknown => "unknown",
+            Word::Wrong => "wrong",
+        }
     }
 
     pub(super) fn exit(&self) -> Exit {
@@ -215,7 +226,8 @@ impl Verdict {
 /// What the indices have of a partition.
 #[derive(Debug, Default)]
 struct Indexed {
-    offsets: BTreeSet<i64>,
+    /// Each with the number of sinks whose indices have it.
+    offsets: BTreeMap<i64, usize>,
     doubled: BTreeSet<i64>,
     more: u64,
 }
@@ -231,12 +243,14 @@ fn verified(
     let count = planned.offsets();
     let in_index = indexed.offsets.len() as u64;
     let missing = count - in_index;
-    let without = (planned.from..planned.to).filter(|offset| !indexed.offsets.contains(offset));
+    let without = (planned.from..planned.to).filter(|offset| !indexed.offsets.contains_key(offset));
+    let is_everywhere = missing == 0 && indexed.offsets.values().all(|one| *one == sinks);
     let verdict = match others {
         _ if !indexed.doubled.is_empty() => Word::Wrong,
         Some(others) if missing > others.sum() => Word::Wrong,
+        _ if is_everywhere => Word::Exact,
         // A record that goes to several sinks counts once: one may have its document and another not.
-        _ if sinks > 1 => Word::Unknown,
+        _ if sinks > 1 && forks => Word::Unknown,
         _ if missing == 0 => Word::Exact,
         // Records of a fork have fates on other branches, which may stand for those of others.
         Some(others) if others.sum() == missing && !(forks && others.on_branches()) => Word::Exact,
@@ -287,10 +301,10 @@ mod tests {
             narrowed: Vec::new(),
             notes: Vec::new(),
         };
-        let indexed = Indexed {
-            offsets: offsets.iter().copied().collect(),
-            ..Indexed::default()
-        };
+        let mut indexed = Indexed::default();
+        for offset in offsets {
+            *indexed.offsets.entry(*offset).or_default() += 1;
+        }
         let verified = verified(&planned, indexed, others, sinks, forks);
         assert_eq!(
             (verified.verdict, verified.without.as_slice()),
@@ -314,10 +328,16 @@ mod tests {
         // More fates than offsets without a document: a record met one on another branch.
         check(&[10, 11, 13], others(1, 1, 0), Word::Unknown, &[12]);
         check(&[10, 11, 12, 13], others(0, 4, 0), Word::Exact, &[]);
-        // Which of two sinks has the document is not asked.
-        let two = (2, false);
-        check_part(two, &[10, 11, 12, 13], others(0, 0, 0), Word::Unknown, &[]);
-        check_part(two, &[10, 13], others(1, 0, 0), Word::Wrong, &[11, 12]);
+        // Of two sinks that share the records among them, one has the document.
+        let shared = (2, false);
+        check_part(shared, &[10, 11, 12, 13], others(0, 0, 0), Word::Exact, &[]);
+        check_part(shared, &[10, 13], others(1, 0, 0), Word::Wrong, &[11, 12]);
+        // Of two that each record goes to, one may have lost it.
+        let both = (2, true);
+        let twice = [10, 10, 11, 11, 12, 12, 13, 13];
+        check_part(both, &twice, others(0, 0, 0), Word::Exact, &[]);
+        check_part(both, &twice[1..], others(0, 0, 0), Word::Unknown, &[]);
+        check_part(both, &[10, 13], others(1, 0, 0), Word::Wrong, &[11, 12]);
         // One may be lost, and the one that was dropped on a branch be indexed on another.
         let fork = (1, true);
         check_part(fork, &[10, 11, 12], others(0, 1, 0), Word::Unknown, &[13]);

@@ -134,7 +134,7 @@ async fn run_graph<F: Future<Output = ()>>(
         give_up_after: args.exit_when_caught_up.then_some(args.give_up_after),
         screen: &screen,
         observer: &observer,
-        signals: Signals::Test(receive),
+        signals: Signals::told(receive),
     };
     let start = clock::now();
     let both = async { tokio::join!(run.watch(), meanwhile(send)).0 };

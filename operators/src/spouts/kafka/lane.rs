@@ -13,7 +13,8 @@ use isobar_topology::{Next, OperatorError, Spout};
 use tokio::sync::oneshot;
 
 use super::fill::{Fill, Filled};
-use super::member::Member;
+use super::gate::Gate;
+use super::member::{Member, Settings};
 use super::owned::Owned;
 use crate::kafka::{Assignment, Closed, Event, Frontier, LaneReader, Read, Reply};
 
@@ -77,13 +78,34 @@ impl Spout for Lane {
                     .iter_mut()
                     .for_each(|owned| owned.position_due = true);
             }
-            let settings = self.member.settings;
-            if let Some(due) = self.member.pace.due(settings.rate) {
+            let gate = self.member.settings.gate.as_ref();
+            if let Some(gate) = gate.filter(|gate| gate.is_closed()) {
+                let gate = Arc::clone(gate);
+                if let Some(event) = self.reader.event() {
+                    self.take(event);
+                    continue;
+                }
+                if let Some(next) = self.position() {
+                    return Ok(next);
+                }
+                if self.is_at_end() {
+                    return Ok(Next::End);
+                }
+                self.rest_behind(&gate).await;
+                continue;
+            }
+            let Settings {
+                rate,
+                limits,
+                tombstones,
+                ..
+            } = self.member.settings;
+            if let Some(due) = self.member.pace.due(rate) {
                 self.rest_until(due).await;
                 continue;
             }
-            let mut fill = Fill::new(&self.ours, settings.tombstones, &mut self.header_bytes);
-            match self.reader.read(settings.limits, &mut fill) {
+            let mut fill = Fill::new(&self.ours, tombstones, &mut self.header_bytes);
+            match self.reader.read(limits, &mut fill) {
                 Read::Records(assignment) => {
                     let Filled { batch, beyond } = fill.finish();
                     if beyond {
@@ -91,7 +113,7 @@ impl Spout for Lane {
                     }
                     match batch {
                         Some(batch) => {
-                            self.member.pace.took(settings.rate, batch.arena.len());
+                            self.member.pace.took(rate, batch.arena.len());
                             return Ok(Next::Batch(batch));
                         }
                         None if beyond => {}
@@ -237,6 +259,18 @@ impl Lane {
         let due = due.min(self.commit_due).min(self.tick_due);
         tokio::select! {
             () = self.reader.event_ready() => {}
+            () = tokio::time::sleep_until(due) => {}
+        }
+    }
+
+    /// Waits for an event, or until the gate is open. That it waits is meant: nobody gives up on it.
+    /// Cancel-safe.
+    async fn rest_behind(&mut self, gate: &Gate) {
+        self.member.health.count_progress();
+        let due = self.commit_due.min(self.tick_due);
+        tokio::select! {
+            () = self.reader.event_ready() => {}
+            () = gate.opened() => {}
             () = tokio::time::sleep_until(due) => {}
         }
     }

@@ -7,6 +7,7 @@ use isobar_topology::{Counters, Health, Partitions, Policy};
 use tokio::sync::watch;
 
 use super::bounded::Bounded;
+use super::gate::Gate;
 use super::pace::{Pace, Rate};
 use super::tally::Tally;
 use crate::kafka::admin::TopicPartition;
@@ -32,7 +33,7 @@ pub(super) struct Member {
 }
 
 /// What the lanes need of the options.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) limits: Limits,
     /// The policy that drops tombstones, unless they are passed on.
@@ -41,6 +42,8 @@ pub(super) struct Settings {
     pub(super) revoke_drain_timeout: Duration,
     /// Records per second at most, over all lanes.
     pub(super) rate: Option<Rate>,
+    /// What holds reading back from outside.
+    pub(super) gate: Option<Arc<Gate>>,
 }
 
 const CONNECTION: &str = "connection";

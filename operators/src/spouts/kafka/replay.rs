@@ -5,10 +5,19 @@ use std::sync::Arc;
 use isobar_topology::{Graph, Policy};
 
 use super::config::{KafkaConfig, OnTombstone};
+use super::gate::Gate;
 use super::pace::Rate;
 use super::{settings, start, tombstone_policy};
 use crate::kafka::connection::KafkaConnection;
 use crate::kafka::{Fixed, GroupProtocol};
+
+/// What holds a replay back.
+#[derive(Debug, Default)]
+pub(crate) struct Hold {
+    /// Records per second at most.
+    pub(crate) rate: Option<Rate>,
+    pub(crate) gate: Option<Arc<Gate>>,
+}
 
 /// Makes the spout `id` of a graph read `fixed` and nothing else.
 ///
@@ -21,7 +30,7 @@ pub(crate) fn replay(
     id: &str,
     group: &str,
     fixed: Fixed,
-    rate: Option<Rate>,
+    hold: Hold,
 ) {
     let mut consumer = config.consumer(connection, &graph.name);
     consumer.group = group.to_owned();
@@ -31,9 +40,10 @@ pub(crate) fn replay(
     let _ = consumer.options.remove("group.remote.assignor");
     consumer.fixed = Some(Arc::new(fixed));
     let mut settings = settings(config, tombstones(config, graph, id));
-    settings.rate = rate;
+    settings.rate = hold.rate;
+    settings.gate = hold.gate;
     if let Some(spout) = graph.spouts.iter_mut().find(|spout| *spout.id == *id) {
-        spout.start = Box::new(move |context| start(&consumer, settings, context));
+        spout.start = Box::new(move |context| start(&consumer, settings.clone(), context));
     }
 }
 

@@ -20,6 +20,7 @@ fn lane(health: &Health) -> Lane {
         commit_interval: Duration::from_secs(2),
         revoke_drain_timeout: Duration::from_millis(500),
         rate: None,
+        gate: None,
     };
     let member = Member::new(
         "in".into(),

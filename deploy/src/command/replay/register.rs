@@ -1,0 +1,370 @@
+//! The commands about runs that are under way or over: what the register knows of them, and what an
+//! operator wants of them.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use clap::Args;
+use isobar_operators::kafka::admin::Admin;
+use isobar_operators::lag::Source;
+use isobar_operators::replay::registry::{Listed, Registry, State, Wanted};
+use isobar_topology::clock;
+use serde::Serialize;
+use serde_json::json;
+
+use super::attend::BY_OPERATOR;
+use super::document::VERSION;
+use crate::cli::OutputArgs;
+use crate::command::Context;
+use crate::command::job::runtime;
+use crate::command::source::{OfArgs, asking};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::{Format, Table, known, number, time};
+
+/// Between two looks at whether a run has heard what is wanted of it.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Whose runs are meant.
+#[derive(Args, Debug)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    of: OfArgs,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Which run is meant.
+#[derive(Args, Debug)]
+pub(super) struct RunOfArgs {
+    #[command(flatten)]
+    of: OfArgs,
+
+    /// The run, by the id of its plan. Default: the only one that is under way.
+    #[arg(long, value_name = "ID")]
+    run: Option<String>,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// A run, as it is shown.
+#[derive(Serialize)]
+struct Shown<'a> {
+    /// Its state, or `lost` where it should be under way and has not been heard of.
+    state: &'static str,
+    told_ms: i64,
+    told: &'a isobar_operators::replay::registry::Entry,
+}
+
+fn state(run: &Listed) -> &'static str {
+    match run.entry.state {
+        active if active.is_active() && !run.is_alive() => "lost",
+        state => state.word(),
+    }
+}
+
+fn shown(run: &Listed) -> Shown<'_> {
+    Shown {
+        state: state(run),
+        told_ms: run.told_ms,
+        told: &run.entry,
+    }
+}
+
+pub(super) fn list(args: &ListArgs, mut context: Context<'_>) -> Outcome {
+    let (registry, _) = find(&args.of, &mut context)?;
+    let runs = registry.runs().map_err(asking)?;
+    match args.output.format {
+        Format::Json => {
+            let runs: Vec<Shown<'_>> = runs.iter().map(shown).collect();
+            context
+                .output
+                .json(&json!({"version": VERSION, "topic": registry.topic(), "runs": runs}))?;
+        }
+        Format::Table if runs.is_empty() => context.output.line("no replay was run")?,
+        Format::Table => context.output.text(&table(&runs))?,
+    }
+    Ok(Exit::Done)
+}
+
+fn table(runs: &[Listed]) -> String {
+    let mut table = Table::new([
+        "RUN", "STATE", "TARGET", "SETTLED>", "OFFSETS>", "HOST", "TOLD",
+    ]);
+    for run in runs {
+        let (settled, offsets) = progress(run);
+        table.row([
+            run.entry.run.clone(),
+            state(run).to_owned(),
+            run.entry.target.clone(),
+            known(settled),
+            number(offsets),
+            run.entry.host.clone(),
+            format!("{} ago", time(ago(run.told_ms))),
+        ]);
+    }
+    table.text()
+}
+
+/// Offsets that are settled, and all of the run.
+fn progress(run: &Listed) -> (Option<i64>, i64) {
+    let parts = &run.entry.partitions;
+    let settled = parts
+        .iter()
+        .map(|part| Some((part.next?.min(part.to) - part.from).max(0)));
+    let all = parts.iter().map(|part| part.to - part.from).sum();
+    (settled.sum(), all)
+}
+
+fn ago(ms: i64) -> u64 {
+    u64::try_from(clock::unix_ms() - ms).unwrap_or(0)
+}
+
+pub(super) fn status(args: &RunOfArgs, mut context: Context<'_>) -> Outcome {
+    let (registry, _) = find(&args.of, &mut context)?;
+    let run = choose(&registry, args.run.as_deref())?;
+    show(&run, args, &context)?;
+    Ok(Exit::Done)
+}
+
+fn show(run: &Listed, args: &RunOfArgs, context: &Context<'_>) -> Result<(), Failure> {
+    match args.output.format {
+        Format::Json => context
+            .output
+            .json(&json!({"version": VERSION, "run": shown(run)}))?,
+        Format::Table => context.output.text(&text(run))?,
+    }
+    Ok(())
+}
+
+fn text(run: &Listed) -> String {
+    let entry = &run.entry;
+    let why = entry
+        .why
+        .as_ref()
+        .map_or_else(String::new, |why| format!(": {why}"));
+    let mut text = format!(
+        "Replay {}: {}{why}\nSpout {}, target {}, on {} (process {}), heard of {} ago\n\n",
+        entry.run,
+        state(run),
+        entry.spout,
+        entry.target,
+        entry.host,
+        entry.pid,
+        time(ago(run.told_ms))
+    );
+    let mut table = Table::new(["TOPIC", "PARTITION>", "FROM>", "TO>", "SETTLED TO>"]);
+    for part in &entry.partitions {
+        table.row([
+            part.topic.clone(),
+            part.partition.to_string(),
+            number(part.from),
+            number(part.to),
+            known(part.next),
+        ]);
+    }
+    text.push_str(&table.text());
+    text
+}
+
+/// Tells a run what is wanted of it, and waits until it does so.
+pub(super) fn want(args: &RunOfArgs, wanted: Wanted, mut context: Context<'_>) -> Outcome {
+    let (registry, source) = find(&args.of, &mut context)?;
+    let run = choose(&registry, args.run.as_deref())?;
+    let within = args.of.timeout.get();
+    let runtime = runtime()?;
+    let run = match (run.is_alive(), wanted, run.entry.state) {
+        (true, ..) => runtime.block_on(tell(&registry, &run, wanted, within))?,
+        // Nobody hears it any more.
+        (false, Wanted::Abort, State::Running | State::Paused | State::Stopped) => {
+            let mut run = run;
+            run.entry.state = State::Aborted;
+            run.entry.why = Some("an operator aborted it while it was not running".to_owned());
+            let told = runtime.block_on(registry.tell(&run.entry));
+            told.map_err(asking)?;
+            delete_group(&source, &run.entry.group, within)?;
+            run.told_ms = clock::unix_ms();
+            run
+        }
+        (false, ..) => {
+            return Err(Failure::usage(format!(
+                "the replay {} is not under way: it is {}",
+                run.entry.run,
+                state(&run)
+            )));
+        }
+    };
+    show(&run, args, &context)?;
+    Ok(Exit::Done)
+}
+
+async fn tell(
+    registry: &Registry,
+    run: &Listed,
+    wanted: Wanted,
+    within: Duration,
+) -> Result<Listed, Failure> {
+    let id = &run.entry.run;
+    registry.want(id, wanted).await.map_err(asking)?;
+    let until = clock::now() + within;
+    loop {
+        let runs = registry.runs().map_err(asking)?;
+        let run = runs.into_iter().find(|one| one.entry.run == *id);
+        if let Some(run) = run.filter(|run| is_as_wanted(run, wanted)) {
+            return Ok(run);
+        }
+        if clock::now() > until {
+            return Err(Failure::new(
+                Exit::Undetermined,
+                anyhow!(
+                    "the replay {id} was told and has not answered yet; see isobar replay status"
+                ),
+            ));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn is_as_wanted(run: &Listed, wanted: Wanted) -> bool {
+    let entry = &run.entry;
+    let is_paused = entry.state == State::Paused && entry.why.as_deref() == Some(BY_OPERATOR);
+    match wanted {
+        _ if !entry.state.is_active() => true,
+        Wanted::Pause => is_paused,
+        Wanted::Resume => !is_paused,
+        Wanted::Abort => false,
+    }
+}
+
+/// Nobody goes on from its progress any more.
+fn delete_group(source: &Source, group: &str, within: Duration) -> Result<(), Failure> {
+    let admin = Admin::of_group(source.connection(), group, within).map_err(asking)?;
+    admin.delete_group().map_err(asking)
+}
+
+fn find(of: &OfArgs, context: &mut Context<'_>) -> Result<(Registry, Source), Failure> {
+    let (file, source, _) = of.find(context)?;
+    let registry = Registry::of(file.spec()?, &source.spout, of.timeout.get());
+    let registry = registry.ok_or_else(|| Failure::usage("the spout has no connection"))?;
+    Ok((registry, source))
+}
+
+fn choose(registry: &Registry, named: Option<&str>) -> Result<Listed, Failure> {
+    let runs = registry.runs().map_err(asking)?;
+    chosen(runs, named).map_err(Failure::usage)
+}
+
+fn chosen(mut runs: Vec<Listed>, named: Option<&str>) -> Result<Listed, String> {
+    let ids = |runs: &[Listed]| {
+        let ids: Vec<&str> = runs.iter().map(|run| run.entry.run.as_str()).collect();
+        ids.join(", ")
+    };
+    if let Some(id) = named {
+        let found = runs.iter().position(|run| run.entry.run == id);
+        return match found {
+            Some(run) => Ok(runs.swap_remove(run)),
+            None if runs.is_empty() => Err(format!("there is no replay {id}: none was run")),
+            None => Err(format!("there is no replay {id}; there is {}", ids(&runs))),
+        };
+    }
+    let all = ids(&runs);
+    runs.retain(Listed::is_alive);
+    match runs.len() {
+        1 => Ok(runs.remove(0)),
+        0 if all.is_empty() => Err("no replay is under way, and none was run".to_owned()),
+        0 => Err(format!(
+            "no replay is under way; say with --run which is meant, one of {all}"
+        )),
+        _ => Err(format!(
+            "several replays are under way; say with --run which is meant, one of {}",
+            ids(&runs)
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use isobar_operators::replay::registry::{Entry, Part};
+
+    use super::*;
+
+    fn run(id: &str, state: State, told_ms: i64) -> Listed {
+        let part = |partition, next| Part {
+            topic: "t".to_owned(),
+            partition,
+            from: 10,
+            to: 1_010,
+            next,
+        };
+        Listed {
+            entry: Entry {
+                version: 1,
+                run: id.to_owned(),
+                attempt: "x".to_owned(),
+                spout: "logs".to_owned(),
+                target: "missing".to_owned(),
+                group: "g".to_owned(),
+                host: "h".to_owned(),
+                pid: 7,
+                state,
+                why: None,
+                claim: Some(1),
+                started_ms: 0,
+                lease_ms: 30_000,
+                partitions: vec![part(0, Some(510)), part(1, Some(5_000))],
+            },
+            told_ms,
+        }
+    }
+
+    #[test]
+    fn a_run_that_was_not_heard_of_is_lost_and_never_called_running() {
+        let now = clock::unix_ms();
+        assert_eq!(state(&run("a", State::Running, now)), "running");
+        assert_eq!(state(&run("a", State::Paused, now - 31_000)), "lost");
+        assert_eq!(state(&run("a", State::Done, now - 31_000)), "done");
+        let run = run("a", State::Running, now);
+        assert_eq!(progress(&run), (Some(1_500), 2_000));
+        let text = text(&run);
+        assert!(
+            text.contains("t              0    10  1,010         510\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_only_run_under_way_is_meant_where_none_is_named() {
+        let now = clock::unix_ms();
+        let one = || vec![run("a", State::Done, now), run("b", State::Running, now)];
+        let id = |runs, named| chosen(runs, named).map(|run| run.entry.run);
+        assert_eq!(id(one(), None), Ok("b".to_owned()));
+        assert_eq!(id(one(), Some("a")), Ok("a".to_owned()));
+        let mut two = one();
+        two.push(run("c", State::Paused, now));
+        let problem = id(two, None).expect_err("two of them");
+        assert!(problem.ends_with("one of b, c"), "{problem}");
+        let problem = id(one(), Some("x")).expect_err("no such run");
+        assert_eq!(problem, "there is no replay x; there is a, b");
+        let none = id(vec![run("a", State::Stopped, now)], None);
+        assert!(none.expect_err("none").ends_with("one of a"));
+    }
+
+    #[test]
+    fn a_pause_for_the_live_topology_is_not_one_of_an_operator() {
+        let now = clock::unix_ms();
+        let mut paused = run("a", State::Paused, now);
+        paused.entry.why = Some("the live topology is behind".to_owned());
+        assert!(!is_as_wanted(&paused, Wanted::Pause));
+        assert!(is_as_wanted(&paused, Wanted::Resume));
+        paused.entry.why = Some(BY_OPERATOR.to_owned());
+        assert!(is_as_wanted(&paused, Wanted::Pause));
+        assert!(!is_as_wanted(&paused, Wanted::Resume));
+        assert!(!is_as_wanted(&paused, Wanted::Abort));
+        let ended = run("a", State::Done, now);
+        assert!(
+            is_as_wanted(&ended, Wanted::Pause),
+            "it heard nothing of it"
+        );
+    }
+}

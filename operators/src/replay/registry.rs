@@ -1,0 +1,370 @@
+//! The register of replays: a topic on the source cluster in which every run says what it reads and how
+//! it gets on. It keeps two runs from the same records, whatever hosts they are on, and stays as the audit
+//! trail.
+//!
+//! The topic `<topology>.replays` has one partition, is compacted, and takes the brokers' clock for its
+//! timestamps. A run writes what it is about to do and reads up to that: of all that claim the same
+//! records, the first one in the topic runs, and the others see it. While it runs it writes every few
+//! seconds; without a word for longer than its lease it counts as dead. One that was only asleep finds
+//! the claim that took over, and ends.
+//!
+//! A topic that somebody made otherwise serves as well: one that is not compacted grows by an entry for
+//! each few seconds of a run, and one with timestamps of producers judges leases by their clocks.
+
+mod entry;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use isobar_topology::clock;
+use isobar_topology::spec::{Spec, parse_config};
+use tokio::sync::mpsc;
+
+use crate::connections::kafka_of;
+use crate::kafka::admin::{Admin, RDKafkaErrorCode};
+use crate::kafka::connection::KafkaConnection;
+use crate::kafka::error::Error;
+use crate::kafka::{
+    Compression, OutRecord, Producer, ProducerConfig, Tailed, create_topic_with, read_topic, tail,
+};
+use crate::spouts::KafkaConfig;
+use entry::{Entries, Wish, is_lost_to, wish_key};
+
+pub use entry::{Entry, Part, State, Wanted};
+
+/// Version of entries.
+pub const VERSION: u32 = entry::VERSION;
+
+/// Bytes that wait for the brokers at most.
+const QUEUE: u64 = 1 << 20;
+
+/// Settings of the topic, where it is not there yet.
+const SETTINGS: [(&str, &str); 2] = [
+    ("cleanup.policy", "compact"),
+    ("message.timestamp.type", "LogAppendTime"),
+];
+
+/// The register of a topology's replays.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    connection: KafkaConnection,
+    topic: String,
+    within: Duration,
+}
+
+/// A run in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// What it has told last.
+    pub entry: Entry,
+    /// When, in ms since 1970.
+    pub told_ms: i64,
+}
+
+impl Listed {
+    /// Whether it is active and was heard of within its lease, by the clock of this machine.
+    pub fn is_alive(&self) -> bool {
+        let silent_ms = clock::unix_ms() - self.told_ms;
+        self.entry.state.is_active() && silent_ms < self.entry.lease_ms
+    }
+}
+
+/// A run that has claimed the same records before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Before {
+    /// What it has told last.
+    pub entry: Box<Entry>,
+    /// If nothing more is heard of it, it counts as dead after this.
+    pub dead_in: Duration,
+}
+
+impl Registry {
+    /// That of the topology that the spout `id` is of; `None` when it has no connection. Contacts nobody;
+    /// each later question waits at most `within`.
+    pub fn of(spec: &Spec, id: &str, within: Duration) -> Option<Self> {
+        let spout = spec.spouts.iter().find(|spout| spout.id == id)?;
+        let config: KafkaConfig = parse_config(&spout.config, &spout.path).ok()?;
+        Some(Self {
+            connection: kafka_of(spec, &config.connection).ok()??,
+            topic: format!("{}.replays", spec.name),
+            within,
+        })
+    }
+
+    /// The topic's name.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// The runs, those that were told of last at the end. Waits for the brokers.
+    pub fn runs(&self) -> Result<Vec<Listed>, Error> {
+        if !self.exists()? {
+            return Ok(Vec::new());
+        }
+        let mut attempts: BTreeMap<(String, String), Listed> = BTreeMap::new();
+        read_topic(&self.connection, &self.topic, self.within, |record| {
+            let record = Tailed::of(record);
+            if let Some(Told::Entry(entry)) = Told::of(&record) {
+                let attempt = (entry.run.clone(), entry.attempt.clone());
+                let listed = Listed {
+                    entry: *entry,
+                    told_ms: record.at_ms,
+                };
+                let _ = attempts.insert(attempt, listed);
+            }
+        })?;
+        let mut runs: BTreeMap<String, Listed> = BTreeMap::new();
+        for attempt in attempts.into_values() {
+            // Of one that was refused beside another of its plan, the other one counts.
+            let rank = |one: &Listed| (one.entry.state != State::Refused, one.told_ms);
+            let run = attempt.entry.run.clone();
+            if runs
+                .get(&run)
+                .is_none_or(|there| rank(there) <= rank(&attempt))
+            {
+                let _ = runs.insert(run, attempt);
+            }
+        }
+        let mut runs: Vec<Listed> = runs.into_values().collect();
+        runs.sort_by_key(|one| (one.told_ms, one.entry.run.clone()));
+        Ok(runs)
+    }
+
+    /// Says what is wanted of a run. It need not hear it: see [`Registry::runs`].
+    pub async fn want(&self, run: &str, wanted: Wanted) -> Result<(), Error> {
+        let wish = Wish {
+            version: VERSION,
+            run: run.to_owned(),
+            wanted,
+        };
+        self.write(&self.producer()?, &wish_key(run), &wish).await
+    }
+
+    /// Writes an entry for a run that does so no more.
+    pub async fn tell(&self, entry: &Entry) -> Result<(), Error> {
+        self.write(&self.producer()?, &entry.run, entry).await
+    }
+
+    /// Claims what an entry says. Makes the topic if it is not there. The inner `Err` has the run that is
+    /// before it: nothing may be done then.
+    pub async fn claim(self, entry: Entry) -> Result<Result<Claim, Before>, Error> {
+        if !self.exists()? {
+            self.create().await?;
+        }
+        let producer = self.producer()?;
+        let mut records = tail(&self.connection, &self.topic)?;
+        self.write(&producer, &entry.run, &entry).await?;
+        let mut entries = Entries::default();
+        loop {
+            let record = self.next(&mut records).await?;
+            let Some(Told::Entry(told)) = Told::of(&record) else {
+                continue;
+            };
+            if (&told.run, &told.attempt) != (&entry.run, &entry.attempt) {
+                entries.take(*told, record.at_ms);
+                continue;
+            }
+            if let Some((before, dead_in_ms)) = entries.before(&entry, record.at_ms) {
+                let before = Before {
+                    entry: Box::new(before.clone()),
+                    dead_in: Duration::from_millis(u64::try_from(dead_in_ms).unwrap_or(0)),
+                };
+                let mut refused = entry;
+                refused.state = State::Refused;
+                refused.claim = Some(record.offset);
+                refused.why = Some(format!("{} was under way", before.entry.run));
+                self.write(&producer, &refused.run, &refused).await?;
+                return Ok(Err(before));
+            }
+            return Ok(Ok(Claim {
+                entry: Entry {
+                    claim: Some(record.offset),
+                    ..entry
+                },
+                last_ms: record.at_ms,
+                registry: self,
+                producer,
+                records,
+            }));
+        }
+    }
+
+    fn exists(&self) -> Result<bool, Error> {
+        let admin = Admin::new(&self.connection, self.within)?;
+        let (partitions, problems) = admin.partitions(std::slice::from_ref(&self.topic))?;
+        let unknown = RDKafkaErrorCode::UnknownTopicOrPartition.to_string();
+        match problems.into_iter().next() {
+            Some(problem) if !problem.contains(&unknown) => Err(Error::Config(problem)),
+            _ => Ok(!partitions.is_empty()),
+        }
+    }
+
+    async fn create(&self) -> Result<(), Error> {
+        let made = create_topic_with(&self.connection, &self.topic, 1, &SETTINGS, self.within);
+        made.await.map_err(|error| match error {
+            Error::Refused { what, code, text } => Error::Refused {
+                what,
+                code,
+                text: format!(
+                    "{text}; replays tell each other there what they read: let somebody create it with 1 \
+                     partition and {}",
+                    SETTINGS.map(|(name, value)| format!("{name}={value}")).join(", ")
+                ),
+            },
+            error => error,
+        })
+    }
+
+    fn producer(&self) -> Result<Producer, Error> {
+        let timeout = self.within.as_millis().to_string();
+        Producer::new(&ProducerConfig {
+            connection: self.connection.clone(),
+            compression: Compression::None,
+            queue_size: QUEUE,
+            options: BTreeMap::from([
+                ("message.timeout.ms".to_owned(), timeout),
+                ("linger.ms".to_owned(), "0".to_owned()),
+            ]),
+        })
+    }
+
+    async fn write(
+        &self,
+        producer: &Producer,
+        key: &str,
+        value: &impl serde::Serialize,
+    ) -> Result<(), Error> {
+        let what = || format!("writing to topic {}", self.topic);
+        let value = serde_json::to_vec(value)
+            .map_err(|error| Error::Config(format!("{}: {error}", what())))?;
+        let record = OutRecord {
+            topic: &self.topic,
+            partition: Some(0),
+            key: Some(key.as_bytes()),
+            payload: Some(&value),
+            ..OutRecord::default()
+        };
+        let failures = producer.send([record]).await.await;
+        match failures.into_iter().next() {
+            None => Ok(()),
+            Some((_, error)) if error.code == RDKafkaErrorCode::MessageTimedOut => {
+                Err(Error::TimedOut {
+                    what: what(),
+                    within: self.within,
+                    brokers: Some(self.connection.brokers.join(", ")),
+                    cause: None,
+                })
+            }
+            Some((_, error)) => Err(Error::Refused {
+                what: what(),
+                code: error.code,
+                text: error.to_string(),
+            }),
+        }
+    }
+
+    /// The next record of a topic that must have one.
+    async fn next(
+        &self,
+        records: &mut mpsc::Receiver<Result<Tailed, Error>>,
+    ) -> Result<Tailed, Error> {
+        match tokio::time::timeout(self.within, records.recv()).await {
+            Ok(Some(record)) => record,
+            Ok(None) | Err(_) => Err(Error::TimedOut {
+                what: format!("reading topic {}", self.topic),
+                within: self.within,
+                brokers: Some(self.connection.brokers.join(", ")),
+                cause: None,
+            }),
+        }
+    }
+}
+
+/// What a record says.
+enum Told {
+    Entry(Box<Entry>),
+    Wish(Wish),
+}
+
+impl Told {
+    /// `None` for what this program does not know.
+    fn of(record: &Tailed) -> Option<Self> {
+        let value = record.value.as_deref()?;
+        let key = record.key.as_deref()?;
+        match key.ends_with(b"/wanted") {
+            true => serde_json::from_slice(value).ok().map(Self::Wish),
+            false => serde_json::from_slice(value)
+                .ok()
+                .map(|entry| Self::Entry(Box::new(entry))),
+        }
+    }
+}
+
+/// The right of a run to read what it has claimed, as long as it goes on telling of itself.
+pub struct Claim {
+    registry: Registry,
+    producer: Producer,
+    records: mpsc::Receiver<Result<Tailed, Error>>,
+    entry: Entry,
+    /// When its last entry was written, by the clock of the topic.
+    last_ms: i64,
+}
+
+/// What a run has to know.
+#[derive(Debug)]
+pub enum News {
+    /// An operator wants something of it.
+    Wanted(Wanted),
+    /// It was silent for too long, and this run reads its records now.
+    TakenOver(Box<Entry>),
+    /// Nothing more will be heard, for this reason.
+    Deaf(String),
+}
+
+impl Claim {
+    /// What was told last.
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// Tells how the run gets on.
+    pub async fn tell(
+        &mut self,
+        state: State,
+        why: Option<String>,
+        partitions: Vec<Part>,
+    ) -> Result<(), Error> {
+        self.entry.state = state;
+        self.entry.why = why;
+        self.entry.partitions = partitions;
+        let (registry, entry) = (&self.registry, &self.entry);
+        registry.write(&self.producer, &entry.run, entry).await
+    }
+
+    /// Waits for what the run has to know. Cancel-safe.
+    pub async fn news(&mut self) -> News {
+        loop {
+            let record = match self.records.recv().await {
+                Some(Ok(record)) => record,
+                Some(Err(error)) => return News::Deaf(error.to_string()),
+                None => return std::future::pending().await,
+            };
+            match Told::of(&record) {
+                Some(Told::Wish(wish)) if wish.run == self.entry.run => {
+                    return News::Wanted(wish.wanted);
+                }
+                Some(Told::Entry(told)) => {
+                    if told.run == self.entry.run && told.attempt == self.entry.attempt {
+                        self.last_ms = record.at_ms;
+                    } else if is_lost_to(&self.entry, self.last_ms, &told, record.at_ms) {
+                        return News::TakenOver(told);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

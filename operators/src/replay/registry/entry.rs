@@ -1,0 +1,284 @@
+//! The records of a registry, and who may run by them. Version 1: they outlive the process, and a change
+//! of meaning needs a new version.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kafka::admin::TopicPartition;
+
+pub(super) const VERSION: u32 = 1;
+
+/// The state of a run, as it tells it itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Of this form.
+    pub version: u32,
+    /// The id of the plan.
+    pub run: String,
+    /// Tells two starts of one plan from each other.
+    pub attempt: String,
+    /// The spout whose topics are read.
+    pub spout: String,
+    /// What becomes of documents that are there, as the command line says it.
+    pub target: String,
+    /// The group that keeps the progress.
+    pub group: String,
+    /// The machine that it runs on.
+    pub host: String,
+    /// The process there.
+    pub pid: u32,
+    /// How it gets on.
+    pub state: State,
+    /// Why it is in this state.
+    pub why: Option<String>,
+    /// Where the first entry of the attempt is in the topic; null in that one.
+    pub claim: Option<i64>,
+    /// When the attempt began, in ms since 1970 by its own clock.
+    pub started_ms: i64,
+    /// After so long without another entry, in ms, it counts as dead.
+    pub lease_ms: i64,
+    /// What it reads.
+    pub partitions: Vec<Part>,
+}
+
+/// How a run gets on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It reads.
+    Running,
+    /// It does not read, and waits: for an operator, or for the live topology.
+    Paused,
+    /// It has ended before its end, and can be gone on with.
+    Stopped,
+    /// It has ended at its end.
+    Done,
+    /// An operator has given it up.
+    Aborted,
+    /// It was not begun, since another one was under way.
+    Refused,
+}
+
+impl State {
+    /// Whether the run goes on.
+    pub fn is_active(self) -> bool {
+        matches!(self, Self::Running | Self::Paused)
+    }
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+            Self::Done => "done",
+            Self::Aborted => "aborted",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// A half-open range of a partition, and how much of it is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The first offset.
+    pub from: i64,
+    /// The first offset after it.
+    pub to: i64,
+    /// Everything before it is settled; null while that is not known.
+    pub next: Option<i64>,
+}
+
+impl Part {
+    /// The partition.
+    pub fn name(&self) -> TopicPartition {
+        TopicPartition::new(&self.topic, self.partition)
+    }
+}
+
+/// What an operator wants of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wanted {
+    /// It goes on.
+    Resume,
+    /// It reads nothing until it may go on.
+    Pause,
+    /// It ends, and is not gone on with.
+    Abort,
+}
+
+/// A wish, as it is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Wish {
+    pub(super) version: u32,
+    pub(super) run: String,
+    pub(super) wanted: Wanted,
+}
+
+/// The key of a wish: that of a run has none of these characters.
+pub(super) fn wish_key(run: &str) -> String {
+    format!("{run}/wanted")
+}
+
+impl Entry {
+    /// Whether both would be at work on the same records.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let shared = |one: &Part, other: &Part| {
+            one.name() == other.name() && one.from < other.to && other.from < one.to
+        };
+        self.run == other.run
+            || self
+                .partitions
+                .iter()
+                .any(|one| other.partitions.iter().any(|other| shared(one, other)))
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.run == other.run && self.attempt == other.attempt
+    }
+
+    /// Whether `self`, told at `at_ms`, was dead by the time of `by_ms`.
+    fn is_dead(&self, at_ms: i64, by_ms: i64) -> bool {
+        by_ms - at_ms >= self.lease_ms
+    }
+}
+
+/// The entries of a registry, in the order of the topic.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Entries(BTreeMap<(String, String), (Entry, i64)>);
+
+impl Entries {
+    /// Takes the next one, which was written at this time.
+    pub(super) fn take(&mut self, entry: Entry, at_ms: i64) {
+        let key = (entry.run.clone(), entry.attempt.clone());
+        let _ = self.0.insert(key, (entry, at_ms));
+    }
+
+    /// The run for which `claim`, written at `at_ms` after all of these, has to stand back, and the time in
+    /// ms after which it counts as dead.
+    pub(super) fn before(&self, claim: &Entry, at_ms: i64) -> Option<(&Entry, i64)> {
+        let mut others = self.0.values().filter(|(one, _)| !one.is_same(claim));
+        let first = others.find(|(one, told_ms)| {
+            one.state.is_active() && !one.is_dead(*told_ms, at_ms) && one.overlaps(claim)
+        });
+        first.map(|(one, told_ms)| (one, one.lease_ms - (at_ms - told_ms)))
+    }
+}
+
+/// Whether a run whose last entry was written at `last_ms` has lost its place to a claim written at
+/// `at_ms`: by the same times, whoever claims finds that it was dead.
+pub(super) fn is_lost_to(ours: &Entry, last_ms: i64, claim: &Entry, at_ms: i64) -> bool {
+    claim.claim.is_none()
+        && claim.state.is_active()
+        && !claim.is_same(ours)
+        && claim.overlaps(ours)
+        && ours.is_dead(last_ms, at_ms)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::replay::registry) fn entry(run: &str, attempt: &str, range: (i64, i64)) -> Entry {
+        Entry {
+            version: VERSION,
+            run: run.to_owned(),
+            attempt: attempt.to_owned(),
+            spout: "logs".to_owned(),
+            target: "missing".to_owned(),
+            group: format!("t.replay.{run}"),
+            host: "h".to_owned(),
+            pid: 1,
+            state: State::Running,
+            why: None,
+            claim: None,
+            started_ms: 0,
+            lease_ms: 30_000,
+            partitions: vec![Part {
+                topic: "logs".to_owned(),
+                partition: 0,
+                from: range.0,
+                to: range.1,
+                next: None,
+            }],
+        }
+    }
+
+    #[test]
+    fn whoever_claims_first_runs_and_the_dead_stand_nobody_in_the_way() {
+        let mut entries = Entries::default();
+        let first = entry("a", "1", (0, 100));
+        entries.take(first.clone(), 1_000);
+        let before = |claim: &Entry, at_ms| {
+            let before = entries.before(claim, at_ms);
+            before.map(|(one, dead_in_ms)| format!("{} {dead_in_ms}", one.run))
+        };
+        let other = entry("b", "1", (99, 200));
+        assert_eq!(before(&first, 1_000), None, "itself");
+        assert_eq!(before(&other, 30_999).as_deref(), Some("a 1"));
+        assert_eq!(before(&other, 31_000), None, "its lease is over");
+        assert_eq!(before(&entry("b", "1", (100, 200)), 1_500), None);
+        // Two runs of one plan, whatever they read.
+        let again = entry("a", "2", (500, 600));
+        assert_eq!(before(&again, 1_500).as_deref(), Some("a 29500"));
+        let mut elsewhere = other.clone();
+        elsewhere.partitions[0].partition = 1;
+        assert_eq!(before(&elsewhere, 1_500), None);
+        let mut entries = entries.clone();
+        for state in [State::Stopped, State::Done, State::Aborted, State::Refused] {
+            let ended = Entry {
+                state,
+                ..first.clone()
+            };
+            entries.take(ended, 2_000);
+            assert_eq!(entries.before(&other, 2_001), None, "{state:?}");
+        }
+        let paused = Entry {
+            state: State::Paused,
+            ..first.clone()
+        };
+        entries.take(paused, 3_000);
+        assert!(entries.before(&other, 3_001).is_some());
+    }
+
+    #[test]
+    fn a_run_knows_that_it_is_dead_when_the_one_that_took_over_knows() {
+        let (ours, other) = (entry("a", "1", (0, 100)), entry("b", "1", (50, 60)));
+        for at_ms in [1_001, 30_999, 31_000, 90_000] {
+            let mut entries = Entries::default();
+            entries.take(ours.clone(), 1_000);
+            let may_run = entries.before(&other, at_ms).is_none();
+            assert_eq!(is_lost_to(&ours, 1_000, &other, at_ms), may_run, "{at_ms}");
+        }
+        let beat = Entry {
+            claim: Some(7),
+            ..other.clone()
+        };
+        assert!(!is_lost_to(&ours, 1_000, &beat, 90_000), "no claim");
+        assert!(!is_lost_to(&ours, 1_000, &ours, 90_000));
+    }
+
+    #[test]
+    fn the_form_of_version_1_never_changes() {
+        let text = r#"{"version":1,"run":"19a","attempt":"x","spout":"logs","target":"missing",
+            "group":"t.replay.19a","host":"h","pid":7,"state":"paused","why":"an operator",
+            "claim":40,"started_ms":5,"lease_ms":30000,
+            "partitions":[{"topic":"logs","partition":3,"from":1,"to":9,"next":4}]}"#;
+        let entry: Entry = serde_json::from_str(text).expect("version 1");
+        let first: serde_json::Value = serde_json::from_str(text).expect("JSON");
+        assert_eq!(serde_json::to_value(&entry).expect("JSON"), first);
+        let wish = Wish {
+            version: 1,
+            run: "19a".to_owned(),
+            wanted: Wanted::Abort,
+        };
+        let text = serde_json::to_string(&wish).expect("JSON");
+        assert_eq!(text, r#"{"version":1,"run":"19a","wanted":"abort"}"#);
+    }
+}
