@@ -1,5 +1,6 @@
 //! `isobar run`: runs a topology, serves its HTTP API, and says at the end what became of each record.
 
+mod from_group;
 pub(super) mod report;
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,11 @@ pub struct RunArgs {
     #[arg(long)]
     fail_on_reject: bool,
 
+    /// Starts where this consumer group is, where the topology's own group has committed nothing yet: for
+    /// a new version beside the old one.
+    #[arg(long, value_name = "GROUP")]
+    from_group: Option<String>,
+
     /// Where the HTTP API listens: HOST:PORT, or `off`. Port 0 takes any free one and logs it. The API
     /// shows no records and has no password: whoever reaches the address sees numbers and
     /// configuration, and changes nothing.
@@ -76,6 +82,7 @@ Examples:
   isobar run logs.yaml
   isobar run logs.yaml --exit-when-caught-up --fail-on-reject
   isobar run logs.yaml --http 0.0.0.0:8080 --log json
+  isobar run logs-v2.yaml --from-group logs
 
 The report at the end goes to standard error; with -o json to standard output.
 
@@ -92,6 +99,11 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         .context("cannot make the runtime of the HTTP API")?;
     let lanes = plan.graph.lanes;
     let token = args.token_file.as_deref().map(Token::read).transpose()?;
+    if let Some(other) = &args.from_group {
+        for said in from_group::start_from(file.spec()?, other)? {
+            context.screen.line(&format!("isobar: {said}"));
+        }
+    }
     runtime.block_on(async {
         // Before anything is started: an address in use stops the run.
         let server = Server::bind(&args.http, "--http").await?;
