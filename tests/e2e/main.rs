@@ -24,6 +24,7 @@ mod page;
 mod readme;
 mod replay;
 mod replicas;
+mod runbooks;
 mod services;
 mod support;
 mod syslog;

@@ -13,6 +13,7 @@ use testkit::services::kafka::Sent;
 use testkit::services::{Kafka, Search, SearchVersion};
 use testkit::{http, ports, records, wait};
 
+use crate::runbooks;
 use crate::support::{Steps, catch_up, check_exactly_once, kafka_with_records, setup, topology};
 
 const LIMIT: Duration = Duration::from_secs(180);
@@ -85,7 +86,8 @@ fn replays_are_exact_end_by_position_and_refuse_what_has_changed() {
     steps.done("start, send");
     what_is_missing_comes_back_and_kills_leave_nothing_out(&kafka, &search, &mut steps);
     the_register_keeps_runs_apart_and_hears_operators(&kafka, &search, &mut steps);
-    the_runbook_brings_back_a_partition(&kafka, &search, &mut steps);
+    let records = runbooks::run(&kafka, &search, RECORDS + LATER, &mut steps);
+    the_runbook_brings_back_a_partition(&kafka, &search, records, &mut steps);
     dead_letters_are_redriven_until_none_is_open(&kafka, &search, &mut steps);
     a_data_stream_is_purged_and_written_anew(&kafka, &search, &mut steps);
     // Documents of the former topic stay in the index, and count for nothing.
@@ -293,14 +295,19 @@ fn the_register_keeps_runs_apart_and_hears_operators(
     steps.done("pause, resume and abort a replay, and keep another from its records");
 }
 
-fn the_runbook_brings_back_a_partition(kafka: &Kafka, search: &Search, steps: &mut Steps) {
+fn the_runbook_brings_back_a_partition(
+    kafka: &Kafka,
+    search: &Search,
+    records: u64,
+    steps: &mut Steps,
+) {
     let setup = setup(kafka, &search.url(), "live", "").environment("PARTITION", "1");
     let deleted = delete_some(search).into_iter();
     let deleted = deleted.filter(|number| number % PARTITIONS == 1).count() as u64;
     let printed = setup
         .runbook("replay-a-partition.md", LIMIT)
         .expect("its commands succeed");
-    let partition = (RECORDS + LATER) / PARTITIONS;
+    let partition = records / PARTITIONS;
     for expected in [
         format!(
             "Offsets in all: {},{:03}",
@@ -422,6 +429,16 @@ fn dead_letters_are_redriven_until_none_is_open(kafka: &Kafka, search: &Search, 
         (&plan["records"], &plan["left_out"]["redriven_too_often"]),
         (&0.into(), &2.into())
     );
+    let offset = REJECTS / 2;
+    let setup = setup
+        .environment("TOPIC", "rejects")
+        .environment("OFFSET", &offset.to_string());
+    let text = setup.runbook("poison-record.md", LIMIT);
+    let text = text.expect("its commands succeed");
+    let record = format!("rejects/0@{offset}\n  no JSON\n");
+    for expected in [record.as_str(), "a dead letter, rejected by parse"] {
+        assert!(text.contains(expected), "no {expected} in:\n{text}");
+    }
     steps.done("redrive what cannot be repaired");
 }
 

@@ -1,0 +1,116 @@
+//! Runbooks, block by block as they are written, in the services of a suite whose topic `logs` has four
+//! partitions and is indexed by the group `live`.
+
+use std::time::Duration;
+
+use serde_json::json;
+use testkit::services::{Kafka, Search};
+
+use crate::support::{Steps, catch_up, setup, topology};
+
+const LIMIT: Duration = Duration::from_secs(120);
+const PARTITIONS: i32 = 4;
+/// Records that a wrong release reads.
+const WRONG: u64 = 400;
+
+/// Runs them; `records` are in the topic. Returns how many there are then.
+pub(crate) fn run(kafka: &Kafka, search: &Search, records: u64, steps: &mut Steps) -> u64 {
+    a_window_goes_into_a_new_index(kafka, search);
+    let records = a_release_is_rolled_back(kafka, search, records);
+    a_new_version_starts_beside_the_old_one(kafka, search);
+    one_persons_data_is_deleted(kafka, search);
+    steps.done("runbooks");
+    records
+}
+
+fn printed(printed: &str, expected: &[&str]) {
+    for expected in expected {
+        assert!(printed.contains(expected), "no {expected} in:\n{printed}");
+    }
+}
+
+fn a_window_goes_into_a_new_index(kafka: &Kafka, search: &Search) {
+    let setup = setup(kafka, &search.url(), "live", "")
+        .environment("FROM", "100")
+        .environment("TO", "600")
+        .environment("NEW", "window-again")
+        .environment("ALIAS", "window");
+    let text = setup.runbook("replay-into-a-new-index.md", LIMIT);
+    let text = text.expect("its commands succeed");
+    printed(
+        &text,
+        &[
+            "Offsets in all: 2,000",
+            "Sample of 10 records: 10 documents as indexed",
+            "Verified: exact",
+            "window window-again",
+        ],
+    );
+    let client = search.client();
+    assert_eq!(client.count("window").expect("it counts"), 2_000);
+}
+
+/// The runbook that starts a topology again is run on the way: the former release has a lag then.
+fn a_release_is_rolled_back(kafka: &Kafka, search: &Search, records: u64) -> u64 {
+    let former = setup(kafka, &search.url(), "live", "");
+    let text = former.runbook("nothing-is-running.md", LIMIT);
+    printed(
+        &text.expect("its commands succeed"),
+        &["everything that was read is settled"],
+    );
+    let sent = records..records + WRONG;
+    kafka
+        .produce_json("logs", PARTITIONS, sent)
+        .expect("all is acknowledged");
+    let since = records / PARTITIONS as u64;
+    let setup = former.environment("SINCE", &since.to_string());
+    let right = std::fs::read_to_string(setup.topology()).expect("it is there");
+    std::fs::write(setup.topology(), right.replace("env: test", "env: wrong")).expect("written");
+    assert_eq!(catch_up(&setup, &[]).total().delivered, WRONG);
+    std::fs::write(setup.topology(), right).expect("written");
+
+    let text = setup.runbook("roll-back-a-release.md", LIMIT);
+    printed(
+        &text.expect("its commands succeed"),
+        &["env changes in 10 documents", "Verified: exact"],
+    );
+    let client = search.client();
+    client.refresh("logs-*").expect("it refreshes");
+    let wrong = json!({"term": {"env.keyword": "wrong"}});
+    let left = client.count_where("logs-*", &wrong).expect("it counts");
+    assert_eq!(left, 0);
+    records + WRONG
+}
+
+fn a_new_version_starts_beside_the_old_one(kafka: &Kafka, search: &Search) {
+    let old = kafka.committed("live", "logs").expect("it answers");
+    let setup = setup(kafka, &search.url(), "live", "");
+    let new = topology("second", "").replace("index: \"logs-", "index: \"second-");
+    let file = setup.topology().with_file_name("second.yaml");
+    std::fs::write(file, new).expect("written");
+    let setup = setup
+        .environment("NEW", "second.yaml")
+        .environment("OLD_GROUP", "live");
+    let text = setup.runbook("start-a-new-version-beside.md", LIMIT);
+    printed(
+        &text.expect("its commands succeed"),
+        &["the group second starts where live is, in 4 of 4 partitions"],
+    );
+    let group = |name| kafka.committed(name, "logs").expect("it answers");
+    assert_eq!(group("second"), old, "everything was read by the old one");
+    assert_eq!(group("live"), old);
+}
+
+fn one_persons_data_is_deleted(kafka: &Kafka, search: &Search) {
+    let setup = setup(kafka, &search.url(), "live", "")
+        .environment("FIELD", "number")
+        .environment("PERSON", "17");
+    let text = setup.runbook("delete-one-persons-data.md", LIMIT);
+    printed(
+        &text.expect("its commands succeed"),
+        &["\"count\":1,", "\"deleted\":1,"],
+    );
+    let query = json!({"term": {"number": 17}});
+    let left = search.client().count_where("logs-*", &query);
+    assert_eq!(left.expect("it counts"), 0);
+}
