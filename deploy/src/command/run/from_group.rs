@@ -87,6 +87,7 @@ fn copy(source: &Source, other: &str) -> Result<String, Failure> {
 mod tests {
     use isobar_operators::embedded::EmbeddedKafka;
     use isobar_operators::kafka::admin::TopicPartition;
+    use isobar_operators::kafka::connection::KafkaConnection;
 
     use super::*;
 
@@ -95,7 +96,9 @@ mod tests {
         let kafka = EmbeddedKafka::start().expect("a stand-in cluster");
         kafka.create_topic("t").expect("it is created");
         let brokers = [kafka.brokers().to_owned()];
-        let source = |group: &str| Source::of_group(&brokers, group, &["t".to_owned()]);
+        let source = |group: &str| {
+            Source::of_group(KafkaConnection::plain(&brokers), group, &["t".to_owned()])
+        };
         let group = |name: &str| Group::of(&source(name), WITHIN).expect("a client");
         let commits = |name: &str| {
             let all: Vec<_> = (0..4)

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use hyper::Method;
 use isobar_topology::OperatorError;
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::Search;
