@@ -9,6 +9,7 @@ pub(crate) mod counts;
 pub(crate) mod deliver;
 pub(crate) mod document_id;
 pub(crate) mod exchange;
+pub(crate) mod gzip;
 pub(crate) mod held;
 pub(crate) mod hosts;
 pub(crate) mod http;

@@ -5,6 +5,7 @@
 mod answers;
 pub mod bulk;
 mod documents;
+pub mod encoding;
 mod filter;
 pub mod index_pattern;
 mod kafka;

@@ -111,6 +111,32 @@ fn bodies_are_no_larger_than_the_host_says_that_it_takes() {
     assert!(server.statistics().requests >= server.statistics().bytes / (4 << 10));
 }
 
+/// Limits are of what is in a body, not of what goes over the network.
+#[test]
+fn bodies_go_compressed_and_their_sizes_are_those_before() {
+    let server = BulkServer::start(Options {
+        keep_documents: true,
+        body_max: 8 << 10,
+        ..Options::default()
+    })
+    .expect("a free port");
+    let setup = Setup::new("writing-gzip", &server).with(&json!({"compression": "gzip"}));
+    let ran = setup.run();
+    ran.assert_exact(&setup, &server);
+    let (served, requests) = (server.statistics(), ran.count("requests"));
+    assert_eq!((served.requests, served.compressed), (requests, requests));
+    assert_eq!(ran.count("requests_too_large"), 0);
+    assert_eq!(ran.count("request_bytes"), served.bytes);
+    assert!(requests >= served.bytes / (8 << 10), "{requests}");
+    let sent = ran.count("sent_bytes");
+    assert!(sent * 3 < served.bytes, "{sent} of {}", served.bytes);
+
+    let plain = Setup::new("writing-plain", &server).with(&json!({"index": "plain"}));
+    let ran = plain.run();
+    assert_eq!(server.statistics().compressed, requests);
+    assert_eq!(ran.count("sent_bytes"), ran.count("request_bytes"));
+}
+
 #[test]
 fn the_index_follows_from_the_record_and_absurd_times_make_none() {
     let server = server();

@@ -22,6 +22,7 @@ use crate::elasticsearch::body::Body;
 use crate::elasticsearch::counts::Counts;
 use crate::elasticsearch::deliver::{BodySize, Delivery};
 use crate::elasticsearch::exchange::{Cluster, Exchange, Shared};
+use crate::elasticsearch::gzip;
 use crate::elasticsearch::held::HeldIndices;
 use crate::elasticsearch::hosts::{Hosts, named};
 use crate::elasticsearch::http::Http;
@@ -32,7 +33,7 @@ use crate::elasticsearch::reply;
 use crate::embedded;
 
 pub(crate) use config::ElasticsearchConfig;
-use config::Settings;
+use config::{Compression, Settings};
 
 pub(super) const TYPE: BoltType = BoltType {
     name: "elasticsearch",
@@ -65,6 +66,11 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let shared = Arc::new(Shared::new(hosts));
     let held = Arc::new(HeldIndices::new(settings.patience));
     let bodies = settings.requests_per_lane + 1;
+    let body_max = settings.body_bytes + LAST_RECORD;
+    let compressed = match settings.compression {
+        Compression::None => 0,
+        Compression::Gzip => settings.requests_per_lane * gzip::size_max(body_max),
+    };
     let replies = settings.requests_per_lane * reply::size_max(settings.body_records);
     let rehearsed = Arc::clone(&settings);
     Ok(PreparedBolt {
@@ -74,7 +80,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
             true => embedded::BYTES_MAX,
             false => 0,
         },
-        memory_per_lane: bodies * (settings.body_bytes + LAST_RECORD) + replies,
+        memory_per_lane: bodies * body_max + compressed + replies,
         facts: facts::of(&settings),
         rehearsal: Some(Part::Drafts(Arc::new(move |_| draft::drafter(&rehearsed)))),
         ..PreparedBolt::new(Arc::new(move |context| {
@@ -239,6 +245,7 @@ impl Elasticsearch {
                 http,
                 urls: urls.map(|url| settings.bulk_url(url)).collect(),
                 operation: settings.addressing.operation.name(),
+                compresses: settings.compression == Compression::Gzip,
                 request_timeout: settings.connection.request_timeout.get(),
                 component: Arc::clone(&self.context.id),
                 health: self.context.health.clone(),

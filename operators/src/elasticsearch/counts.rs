@@ -16,6 +16,8 @@ pub(crate) struct Counts {
     pub(crate) requests: Counter,
     /// Bytes of their bodies.
     pub(crate) request_bytes: Counter,
+    /// The same as they go over the network.
+    pub(crate) sent_bytes: Counter,
     requests_unanswered: Counter,
     requests_timed_out: Counter,
     requests_unreadable: Counter,
@@ -51,6 +53,10 @@ impl Counts {
             request_bytes: counter(
                 "request_bytes",
                 "Bytes of the bodies of bulk requests, those sent again included.",
+            ),
+            sent_bytes: counter(
+                "sent_bytes",
+                "The same after compression: what went over the network.",
             ),
             requests_unanswered: counter(
                 "requests_unanswered",
@@ -120,7 +126,7 @@ impl Counts {
             Class::TooLarge => &self.requests_too_large,
             Class::Malformed => &self.requests_malformed,
             Class::Denied => &self.requests_denied,
-            Class::Foreign | Class::NotUnderstood => &self.requests_foreign,
+            Class::Foreign | Class::NotUnderstood | Class::Encoding => &self.requests_foreign,
             _ => return,
         };
         counter.add(1);

@@ -13,6 +13,7 @@ use url::Url;
 
 use super::access::Access;
 use super::counts::Counts;
+use super::gzip;
 use super::hosts::{CAUSE_MAX, Chosen, HostFailure, Hosts, Tried, cut};
 use super::http::Http;
 use super::identity::Identity;
@@ -45,6 +46,8 @@ pub(crate) struct Exchange {
     pub(crate) urls: Vec<Url>,
     /// `create` or `index`.
     pub(crate) operation: &'static str,
+    /// Bodies go compressed.
+    pub(crate) compresses: bool,
     pub(crate) request_timeout: Duration,
     /// The bolt's name.
     pub(crate) component: Arc<str>,
@@ -96,11 +99,20 @@ impl Shared {
     }
 }
 
+/// A bulk body as it goes over the network.
+#[derive(Clone)]
+struct Payload {
+    bytes: Bytes,
+    /// Of the bytes.
+    headers: &'static [(&'static str, &'static str)],
+}
+
 /// A reply is 26 bytes for a document: compressing it would cost more than it saves.
-const BULK_HEADERS: &[(&str, &str)] = &[
+const PLAIN: &[(&str, &str)] = &[
     ("content-type", "application/x-ndjson"),
     ("accept", "application/json"),
 ];
+const COMPRESSED: &[(&str, &str)] = &[PLAIN[0], PLAIN[1], ("content-encoding", "gzip")];
 
 /// The kind of the condition while no request was ever understood.
 const REFUSED: &str = "refused";
@@ -118,12 +130,17 @@ impl Exchange {
     /// Sends a body with so many items until a host has answered, each host at most once.
     pub(crate) async fn send(&self, body: &Bytes, items: usize) -> Outcome {
         let hosts = &self.shared.hosts;
+        if !hosts.any() {
+            return Outcome::Failed;
+        }
+        let payload = self.payload(body).await;
         let mut tried = Tried::default();
         let mut outcome = Outcome::Failed;
         while let Some(chosen) = hosts.choose(&mut tried) {
             self.counts.requests.add(1);
             self.counts.request_bytes.add(body.len() as u64);
-            let asking = self.ask(chosen, body.clone(), reply::size_max(items));
+            self.counts.sent_bytes.add(payload.bytes.len() as u64);
+            let asking = self.ask(chosen, payload.clone(), reply::size_max(items));
             let answer = match tokio::time::timeout(self.request_timeout, asking).await {
                 Ok(answer) => answer,
                 Err(_) => Answer::None(
@@ -158,6 +175,24 @@ impl Exchange {
             }
         }
         outcome
+    }
+
+    /// A body as it goes over the network.
+    async fn payload(&self, body: &Bytes) -> Payload {
+        let compressed = match self.compresses {
+            true => gzip::compressed(body.clone()).await,
+            false => None,
+        };
+        match compressed {
+            Some(bytes) => Payload {
+                bytes,
+                headers: COMPRESSED,
+            },
+            None => Payload {
+                bytes: body.clone(),
+                headers: PLAIN,
+            },
+        }
     }
 
     fn class_without_answer(&self, kind: &'static str, items: usize) -> Class {
@@ -233,9 +268,10 @@ impl Exchange {
         }
     }
 
-    async fn ask(&self, chosen: Chosen, body: Bytes, reply_max: usize) -> Answer {
+    async fn ask(&self, chosen: Chosen, payload: Payload, reply_max: usize) -> Answer {
         let url = &self.urls[chosen.host];
-        let asked = self.http.send(Method::POST, url, BULK_HEADERS, body).await;
+        let Payload { bytes, headers } = payload;
+        let asked = self.http.send(Method::POST, url, headers, bytes).await;
         let mut reply = match asked {
             Ok(reply) => reply,
             Err(none) if none.unconnected => return Answer::None("unconnected", none.cause),

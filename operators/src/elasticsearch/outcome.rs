@@ -116,6 +116,8 @@ pub enum Class {
     Foreign,
     /// The request as such is not understood, whatever it holds: a fault of this program.
     NotUnderstood,
+    /// The body is compressed in a way that is not taken.
+    Encoding,
 
     /// No connection could be made.
     Unconnected,
@@ -185,7 +187,7 @@ impl Class {
             }
             Self::TooLarge => Action::Split("too_large"),
             Self::Malformed => Action::Split("refused"),
-            Self::Denied | Self::Foreign => Action::HoldConnection,
+            Self::Denied | Self::Foreign | Self::Encoding => Action::HoldConnection,
             Self::NotUnderstood => Action::ClientBug,
         }
     }
@@ -203,6 +205,9 @@ impl Class {
             Self::AllRefused => "see why it refuses every document",
             Self::Denied => "check `auth` of the connection and what it may do",
             Self::Foreign => "is this Elasticsearch or OpenSearch?",
+            Self::Encoding => {
+                "where the bolt says `compression: gzip`, leave that out: something on the way takes no compressed bodies"
+            }
             Self::NotUnderstood => "this version of Isobar does not fit this server",
             _ => "",
         }

@@ -8,13 +8,14 @@ use std::thread::JoinHandle;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State as Given};
-use axum::http::{HeaderName, HeaderValue, Method, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use isobar_topology::OperatorError;
 use tokio::sync::oneshot;
 
 use super::answers::{self, Asked, BODY_MAX};
 use super::documents::Documents;
+use super::encoding::{self, Unreadable};
 
 pub use super::documents::Counts;
 
@@ -154,8 +155,17 @@ async fn respond(
     Given(documents): Given<Shared>,
     method: Method,
     uri: Uri,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    let encoding = headers.get(header::CONTENT_ENCODING);
+    let encoding = encoding.map_or(Ok(""), HeaderValue::to_str);
+    let body = match encoding::decode(encoding.unwrap_or("unknown"), &body, BODY_MAX) {
+        Ok(body) => body,
+        Err(Unreadable::Unknown) => return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response(),
+        Err(Unreadable::TooLong) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+        Err(Unreadable::Broken) => return StatusCode::BAD_REQUEST.into_response(),
+    };
     let asked = Asked {
         method,
         path: uri.path(),

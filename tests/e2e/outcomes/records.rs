@@ -58,7 +58,8 @@ impl Records {
     }
 
     fn arrive(&mut self) {
-        let ran = self.setup("arrived").run();
+        let compressed = self.setup("arrived").with(&json!({"compression": "gzip"}));
+        let ran = compressed.run();
         assert_eq!(ran.account.delivered, 1_000, "{:?}", ran.account);
         let again = self.setup("arrived").run();
         assert_eq!(again.account.already_present, 1_000, "{:?}", again.account);

@@ -2,9 +2,11 @@
 //! bodies, `Expect: 100-continue`. Written by hand since a framework costs CPU that would be counted
 //! against what is measured beside it.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
+use isobar_operators::embedded::encoding::{self, Unreadable};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -63,11 +65,17 @@ async fn serve_all(stream: TcpStream, shared: &Shared) -> io::Result<()> {
             ),
             Body::Joined { bytes, used } => (&bytes[..], *used),
         };
-        let answer = if head.is_encoded {
-            let reason = "the stand-in does not decode compressed bodies";
-            Answer::error(415, "illegal_argument_exception", reason)
-        } else {
-            answer::answer(shared, &head.method, &head.path, &head.query, bytes)
+        let answer = match encoding::decode(&head.encoding, bytes, shared.body_max) {
+            Ok(body) => {
+                if matches!(body, Cow::Owned(_)) {
+                    shared.lock().store.counted.compressed += 1;
+                }
+                answer::answer(shared, &head.method, &head.path, &head.query, &body)
+            }
+            Err(Unreadable::Unknown) => Answer::error(415, "", ""),
+            Err(Unreadable::TooLong) => Answer::error(413, "", ""),
+            // As real servers do: they close without a word.
+            Err(Unreadable::Broken) => return Ok(()),
         };
         drop(connection.received.drain(..used));
         if !answer.delay.is_zero() {
@@ -202,7 +210,8 @@ struct Head {
     /// The declared length of the body; absent when it is chunked.
     length: Option<usize>,
     expects_continue: bool,
-    is_encoded: bool,
+    /// Of the body; empty for none.
+    encoding: String,
     closes: bool,
 }
 
@@ -221,7 +230,7 @@ impl Head {
             query: query.to_owned(),
             length: Some(0),
             expects_continue: false,
-            is_encoded: false,
+            encoding: String::new(),
             closes: words.next() == Some("HTTP/1.0"),
         };
         for (name, value) in lines.filter_map(|line| line.split_once(':')) {
@@ -231,7 +240,7 @@ impl Head {
                     head.length = Some(value.parse().map_err(|_| invalid("content-length"))?)
                 }
                 "transfer-encoding" if value.eq_ignore_ascii_case("chunked") => head.length = None,
-                "content-encoding" => head.is_encoded = !value.eq_ignore_ascii_case("identity"),
+                "content-encoding" => head.encoding = value.to_owned(),
                 "expect" => head.expects_continue = value.eq_ignore_ascii_case("100-continue"),
                 "connection" => head.closes |= value.eq_ignore_ascii_case("close"),
                 _ => {}

@@ -14,8 +14,10 @@ use super::ages::Ages;
 pub struct Statistics {
     /// Bulk requests whose body was read, whatever was answered.
     pub requests: u64,
-    /// Bytes of their bodies.
+    /// Bytes of their bodies, decoded.
     pub bytes: u64,
+    /// Requests of any kind whose body came compressed.
+    pub compressed: u64,
     /// Items that reached the store, so not those of requests that met a fault before it.
     pub items: u64,
     /// Documents held: each id once.
@@ -36,6 +38,7 @@ impl Statistics {
         json!({
             "requests": self.requests,
             "bytes": self.bytes,
+            "compressed": self.compressed,
             "items": self.items,
             "documents": self.documents,
             "duplicates": self.duplicates,

@@ -5,7 +5,7 @@ use isobar_topology::spec::units::{ByteSize, Duration};
 
 use crate::elasticsearch::lines::{Id, Index, Operation};
 
-use super::config::Settings;
+use super::config::{Compression, Settings};
 
 pub(super) fn of(settings: &Settings) -> Vec<(String, String)> {
     let hosts = settings.connection.hosts.join(", ");
@@ -23,10 +23,14 @@ pub(super) fn of(settings: &Settings) -> Vec<(String, String)> {
         (
             "requests",
             format!(
-                "up to {} per lane, each up to {} or {} documents, or what came within {flush}",
+                "up to {} per lane, each up to {} or {} documents, or what came within {flush}{}",
                 settings.requests_per_lane,
                 ByteSize::bytes(settings.body_bytes),
                 settings.body_records,
+                match settings.compression {
+                    Compression::None => "",
+                    Compression::Gzip => "; sent compressed with gzip",
+                },
             ),
         ),
         (

@@ -155,6 +155,19 @@ fn a_plan_tells_what_protects_against_storing_twice() {
 }
 
 #[test]
+fn a_plan_tells_that_bodies_are_compressed() {
+    let told = |options| fact(&options, "requests");
+    let gzip = told(json!({"index": "logs", "compression": "gzip"}));
+    assert!(gzip.ends_with("; sent compressed with gzip"), "{gzip}");
+    assert!(!told(json!({"index": "logs"})).contains("gzip"));
+    let other = problems(&json!({"index": "logs", "compression": "zstd"}));
+    assert!(
+        other[0].starts_with("bolts.bolt.compression: "),
+        "{other:?}"
+    );
+}
+
+#[test]
 fn times_are_bounded_where_the_index_follows_from_them() {
     let told = |options| fact(&options, "event time");
     let dated = "logs-{{ event_time.format('%Y.%m.%d') }}";
@@ -198,6 +211,9 @@ fn memory_has_a_bound_that_follows_from_the_options() {
         2 * ((1 << 20) + (64 << 10)) + (64 << 10) + 100 * 1024
     );
     assert!(memory(json!({"index": "a"})) < 64 << 20);
+    let gzip = json!({"index": "a", "body_bytes": "1MiB", "body_records": 100, "requests_per_lane": 1, "compression": "gzip"});
+    let more = memory(gzip) - 2 * ((1 << 20) + (64 << 10)) - (64 << 10) - 100 * 1024;
+    assert!((1 << 20..5 << 18).contains(&more), "{more}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -64,7 +64,7 @@ pub const TABLE: &[Row] = &[
     // Halving would end at a sound document that alone is cut.
     row("no_newline", Request, (400, 400), ("", "terminated by a newline"), NotUnderstood, ALL),
     row("media_type", Request, (406, 406), ("", ""), NotUnderstood, ALL),
-    row("encoding", Request, (415, 415), ("", ""), NotUnderstood, StandIn("needs a proxy that refuses what servers take")),
+    row("encoding", Request, (415, 415), ("", ""), Encoding, StandIn("needs a proxy that refuses what servers take")),
     // Rejecting for it would dead-letter everything while a proxy is set up wrong.
     row("without_error", Request, (400, 400), (NO_ERROR, ""), Foreign, StandIn("what proxies answer")),
     row("malformed", Request, (400, 400), ("", ""), Malformed, ALL),

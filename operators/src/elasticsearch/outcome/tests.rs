@@ -190,6 +190,7 @@ fn requests_are_classed_by_status() {
             "request [/_bulk] contains unrecognized parameter: [x]",
             NotUnderstood,
         ),
+        (415, "", "", Encoding),
         (404, "", "", Foreign),
         (302, "", "", Foreign),
         (204, "", "", Foreign),
