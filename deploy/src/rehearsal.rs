@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use isobar_operators::sample::Sampled;
-use isobar_topology::{Draft, Outcome as Ended, Plan, Rehearsal, Step as Made};
+use isobar_topology::{Draft, Ordinals, Outcome as Ended, Plan, Rehearsal, Step as Made};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
@@ -33,6 +33,9 @@ pub struct Step {
     pub bolt: String,
     /// The stream that it left on.
     pub stream: String,
+    /// Which part of the record it is, where that was split: a number, or for a part of a part an array.
+    #[serde(skip_serializing_if = "Ordinals::is_none")]
+    pub part: Ordinals,
     /// The document, if there is one.
     pub document: Option<Value>,
     /// The time of the event in ms since 1970.
@@ -162,6 +165,7 @@ impl Stage {
             after: step.after,
             bolt: node.id.clone(),
             stream: node.streams[step.stream.index()].clone(),
+            part: step.part,
             document: step.document.as_deref().and_then(json),
             event_time: step.event_time,
             rejected: step.rejection.map(rejected),
@@ -200,6 +204,12 @@ impl Told {
     pub fn is_rejected(&self) -> bool {
         let mut ends = self.ends.iter();
         ends.any(|end| matches!(end.outcome, Outcome::Rejected(_)))
+    }
+
+    /// Which part of the record came to an end.
+    pub fn part(&self, end: &End) -> Ordinals {
+        let step = end.after.map(|number| &self.steps[number]);
+        step.map(|step| step.part).unwrap_or_default()
     }
 
     /// The steps on the way to an end, the first one first.

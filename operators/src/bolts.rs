@@ -24,11 +24,15 @@ mod rename_fields;
 mod route;
 mod sample;
 mod set_fields;
+mod split;
 
 use isobar_topology::BoltType;
 
 pub(crate) use elasticsearch::ElasticsearchConfig;
 pub(crate) use kafka::KafkaConfig;
+
+/// The type of the bolt that splits records.
+pub(crate) const SPLIT: &str = split::TYPE.name;
 
 pub(crate) fn list() -> Vec<BoltType> {
     vec![
@@ -46,6 +50,7 @@ pub(crate) fn list() -> Vec<BoltType> {
         rename_fields::TYPE,
         lookup::TYPE,
         mask::TYPE,
+        split::TYPE,
         filter::TYPE,
         sample::TYPE,
         deduplicate::TYPE,

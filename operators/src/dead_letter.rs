@@ -22,7 +22,10 @@
 //! | `isobar.origin.partition` | its partition there |
 //! | `isobar.origin.offset` | its offset there |
 //! | `isobar.origin.timestamp` | its timestamp there, in ms since 1970; absent if it had none |
-//! | `isobar.origin.ordinal` | for a child of a split record, its number among its siblings |
+//! | `isobar.origin.ordinal` | for a part of a split record, its number from 0: `3`, or `3.0` for a part of a part |
+//!
+//! The letter of a part has the whole record, since only that can be sent through again: each rejected part
+//! has its letter, and a redrive sends their record through once for all of them.
 //!
 //! A *cut* letter stands for a record that is too large for the dead-letter topic: it has the first
 //! bytes of the value, the key if that is at most 1,024 bytes, and none of the record's own headers. A
@@ -38,7 +41,7 @@ mod resolution;
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use isobar_topology::{Record, Rejection, clock};
+use isobar_topology::{Ordinals, Record, Rejection, clock};
 
 pub use resolution::Resolution;
 
@@ -55,8 +58,8 @@ pub struct Origin {
     pub offset: i64,
     /// The record's timestamp in ms since 1970, if it had one.
     pub timestamp: Option<i64>,
-    /// For a child of a split record, its number among its siblings.
-    pub ordinal: Option<u32>,
+    /// Which part of a split record.
+    pub ordinals: Ordinals,
 }
 
 impl Origin {
@@ -68,7 +71,7 @@ impl Origin {
             partition: record.partition(),
             offset: record.offset(),
             timestamp: Some(record.timestamp()).filter(|ms| *ms >= 0),
-            ordinal: record.ordinal(),
+            ordinals: record.ordinals(),
         }
     }
 
@@ -81,21 +84,22 @@ impl Origin {
             partition: fields.number(PARTITION)?,
             offset: fields.number(OFFSET)?,
             timestamp: fields.optional(TIMESTAMP)?,
-            ordinal: fields.optional(ORDINAL)?,
+            ordinals: fields.optional(ORDINAL)?.unwrap_or_default(),
         })
     }
 
     /// The headers that `from` reads.
     fn headers(self) -> impl Iterator<Item = (&'static str, String)> {
         let timestamp = self.timestamp.map(|ms| (TIMESTAMP, ms.to_string()));
-        let ordinal = self.ordinal.map(|number| (ORDINAL, number.to_string()));
+        let ordinals = Some(self.ordinals).filter(|ordinals| !ordinals.is_empty());
+        let ordinals = ordinals.map(|ordinals| (ORDINAL, ordinals.to_string()));
         let always = [
             (SOURCE, format!("{:016x}", self.source)),
             (TOPIC, self.topic),
             (PARTITION, self.partition.to_string()),
             (OFFSET, self.offset.to_string()),
         ];
-        always.into_iter().chain(timestamp).chain(ordinal)
+        always.into_iter().chain(timestamp).chain(ordinals)
     }
 }
 
@@ -284,7 +288,7 @@ impl Envelope {
         }
         envelope.add(REJECTED_AT, clock::unix_ms());
         if cut.is_some() {
-            let payload = record.payload().unwrap_or_default();
+            let payload = record.whole_payload().unwrap_or_default();
             envelope.add(PAYLOAD_BYTES, payload.len());
             envelope.add(PAYLOAD_SHA256, hexadecimal(&openssl::sha::sha256(payload)));
         }
@@ -296,7 +300,7 @@ impl Envelope {
 
     /// The value of the letter.
     pub(crate) fn payload<'a>(&self, record: Record<'a>) -> Option<&'a [u8]> {
-        let payload = record.payload()?;
+        let payload = record.whole_payload()?;
         Some(match self.cut {
             Some(cut) => &payload[..cut.min(payload.len())],
             None => payload,

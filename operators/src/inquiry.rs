@@ -7,8 +7,8 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use isobar_topology::OperatorError;
 use isobar_topology::spec::{Node, Spec};
+use isobar_topology::{OperatorError, Ordinals};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -20,7 +20,7 @@ use crate::lag::Source;
 use crate::letters::{Content, DeadLetters};
 use crate::offsets::Group;
 use crate::range::Selection;
-use crate::replay::{Document, Search, live_sinks, origin_of};
+use crate::replay::{Document, Search, live_sinks, ordinals_of, origin_of};
 use crate::spouts;
 
 /// A record, named by where it lies.
@@ -58,6 +58,9 @@ pub struct Logged {
 pub struct FoundLetter {
     /// Where it is: partition and offset of the topic, or line of the file.
     pub place: String,
+    /// Which part of the record it is of, where that was split.
+    #[serde(skip_serializing_if = "Ordinals::is_none")]
+    pub part: Ordinals,
     /// The bolt that rejected the record.
     pub bolt: String,
     /// The kind of the reason.
@@ -253,6 +256,7 @@ impl OfRecord {
                 });
                 FoundLetter {
                     place,
+                    part: letter.origin.ordinals,
                     bolt: letter.bolt,
                     class: letter.class,
                     reason: letter.reason,
@@ -274,6 +278,7 @@ fn on_line(line: &[u8], place: &Place, logged: &Logged) -> Option<FoundLetter> {
         && letter["source"] == format!("{:016x}", logged.source);
     is_meant.then(|| FoundLetter {
         place: String::new(),
+        part: ordinals_of(&letter["ordinal"]),
         bolt: text("bolt"),
         class: text("class"),
         reason: text("reason"),
@@ -339,13 +344,13 @@ mod tests {
             source: 7,
             origin: String::new(),
         };
-        let origin = |offset: i64, ordinal: Option<u32>| Origin {
+        let origin = |offset: i64, ordinals: Ordinals| Origin {
             source: 7,
             topic: "logs".to_owned(),
             partition: 1,
             offset,
             timestamp: None,
-            ordinal,
+            ordinals,
         };
         let letter = |origin: Origin, bolt: &str, redrives: u32| {
             Content::Letter(Letter {
@@ -372,13 +377,17 @@ mod tests {
             })
         };
         let contents = [
-            resolution(origin(4, None)),
-            resolution(origin(5, None)),
-            letter(origin(4, None), "index", 0),
-            letter(origin(4, None), "index", 1),
-            letter(origin(4, None), "parse", 0),
-            letter(origin(4, Some(2)), "index", 0),
-            letter(origin(5, None), "index", 0),
+            resolution(origin(4, Ordinals::NONE)),
+            resolution(origin(5, Ordinals::NONE)),
+            letter(origin(4, Ordinals::NONE), "index", 0),
+            letter(origin(4, Ordinals::NONE), "index", 1),
+            letter(origin(4, Ordinals::NONE), "parse", 0),
+            letter(
+                origin(4, Ordinals::NONE.part(2).expect("small")),
+                "index",
+                0,
+            ),
+            letter(origin(5, Ordinals::NONE), "index", 0),
         ];
         let mut read = OfRecord::default();
         for (number, content) in contents.into_iter().enumerate() {
@@ -400,7 +409,7 @@ mod tests {
             json!({
                 "dead_letter": 1, "bolt": "index", "class": "mapping", "reason": reason,
                 "source": source, "topic": "logs", "partition": 1, "offset": offset,
-                "rejected_at": "1970-01-01T00:00:01Z",
+                "rejected_at": "1970-01-01T00:00:01Z", "ordinal": 3,
             })
         };
         let lines = [
@@ -434,6 +443,7 @@ mod tests {
         let path = directory.path().join("dead.ndjson");
         let expected = FoundLetter {
             place: format!("{}:3", path.display()),
+            part: Ordinals::NONE.part(3).expect("small"),
             bolt: "index".to_owned(),
             class: "mapping".to_owned(),
             reason: "this one".to_owned(),

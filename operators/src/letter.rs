@@ -14,7 +14,8 @@ const VERSION: &[u8] = b"1";
 /// Members: `dead_letter`, the version of the format; `topology`; `bolt`, `attempts`, `class` and
 /// `reason` of the rejection; `target` and `document_id` where something was tried; the record's origin
 /// as `source` (hash of cluster and topic, as in document ids), `topic`, `partition`, `offset`,
-/// `timestamp` and, for children of split records, `ordinal`; `rejected_at`; `key`, `payload` and
+/// `timestamp` and, for parts of split records, `ordinal`, a number or an array of them for a part of a
+/// part; `rejected_at`; `key`, `payload` and
 /// `headers`. Bytes that are not UTF-8 stand in base64 under the name with `_base64` behind it. What is
 /// absent, such as the payload of a tombstone, is null. The names are those of dead letters in Kafka.
 pub(crate) fn write(out: &mut Vec<u8>, topology: &str, record: Record<'_>, rejection: &Rejection) {
@@ -37,12 +38,13 @@ pub(crate) fn write(out: &mut Vec<u8>, topology: &str, record: Record<'_>, rejec
     number(out, "partition", origin.partition.into());
     number(out, "offset", origin.offset);
     time(out, "timestamp", origin.timestamp);
-    if let Some(ordinal) = origin.ordinal {
-        number(out, "ordinal", ordinal.into());
+    if !origin.ordinals.is_empty() {
+        name(out, "ordinal");
+        serde_json::to_writer(&mut *out, &origin.ordinals).expect("numbers into memory");
     }
     time(out, "rejected_at", Some(clock::unix_ms()));
     bytes(out, "key", record.key());
-    bytes(out, "payload", record.payload());
+    bytes(out, "payload", record.whole_payload());
     name(out, "headers");
     out.push(b'[');
     for (number, (header, value)) in record.headers().enumerate() {

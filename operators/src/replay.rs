@@ -24,9 +24,9 @@ use crate::spouts::{self, Hold, KafkaConfig, Rate};
 
 pub use crate::spouts::Gate;
 
-pub use graph::{Guarantee, Sink, Target, forks, live_sinks, part_for, whole};
-pub(crate) use search::pattern as index_pattern;
-pub use search::{Document, Found, IndexState, Place, Search, Stored};
+pub use graph::{Guarantee, Sink, Target, forks, live_sinks, part_for, splits, whole};
+pub use search::{DOCUMENTS_MAX, Document, Found, IndexState, Place, Search, Stored};
+pub(crate) use search::{ordinals_of, pattern as index_pattern};
 pub use tables::{Table, tables};
 
 /// What is to be read, and how.

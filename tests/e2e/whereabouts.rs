@@ -20,11 +20,22 @@ connections:
   search: {type: elasticsearch, hosts: \"${ES}\"}
 spouts:
   logs: {type: kafka, connection: kafka, topics: [logs], start: earliest, commit_interval: 100ms}
+  files: {type: kafka, connection: kafka, topics: [files], group: files, start: earliest}
 bolts:
   parse: {type: parse_json, inputs: [logs]}
   odd: {type: filter, inputs: [parse], keep_when: \"doc.number % 10 != 3\"}
   index: {type: elasticsearch, connection: search, inputs: [odd], index: logs}
+  split: {type: split, inputs: [files]}
+  lines: {type: parse_json, inputs: [split], event_time: time}
+  parts: {type: elasticsearch, connection: search, inputs: [lines], index: \"parts-{{ event_time.format('%Y') }}\", event_time_bounds: off}
 dead_letter: {type: kafka, connection: kafka, topic: dead}
+";
+
+/// A record of three lines, of which one is no JSON and the others belong into different indices.
+const FILE: &str = "\
+{\"n\":0,\"time\":\"2024-01-01T00:00:00Z\"}
+no JSON
+{\"n\":2,\"time\":\"2025-01-01T00:00:00Z\"}
 ";
 
 /// Of ten records one is no JSON, one is dropped, and the others are indexed.
@@ -40,10 +51,17 @@ fn fate_of(offset: u64) -> &'static str {
 fn every_record_is_found_where_it_is() {
     let mut steps = Steps::new("where");
     let kafka = Kafka::start().expect("Kafka starts");
-    for topic in ["logs", "dead"] {
+    for topic in ["logs", "files", "dead"] {
         kafka.create_topic(topic, 1, &[]).expect("it is created");
     }
     produce(&kafka, 0..1_000);
+    let file = Sent {
+        partition: Some(0),
+        key: None,
+        value: Some(FILE.as_bytes().to_vec()),
+        timestamp: None,
+    };
+    kafka.produce("files", [file]).expect("it is acknowledged");
     let mut search = Search::start(SearchVersion::Elasticsearch9).expect("the server starts");
     let setup = || {
         let setup = Setup::new(TOPOLOGY).expect("a directory");
@@ -60,7 +78,7 @@ fn every_record_is_found_where_it_is() {
     isobar
         .wait_for("all to be settled", LIMIT, |address| {
             let total = Total::of(&http::get(address, "/accounting")?.json()?)?;
-            anyhow::ensure!((total.read, total.in_flight) == (1_000, 0), "{total:?}");
+            anyhow::ensure!((total.read, total.in_flight) == (1_001, 0), "{total:?}");
             Ok(())
         })
         .expect("they are");
@@ -78,6 +96,17 @@ fn every_record_is_found_where_it_is() {
         }
     }
     steps.done(&format!("found; the slowest took {slowest:?}"));
+
+    let answer = found_in("files", &asking, 0, &address);
+    let parts = |of: &str, name: &str| -> Vec<Value> {
+        let found = answer[of].as_array().expect("a list").iter();
+        found.map(|one| one[name].clone()).collect()
+    };
+    assert_eq!(answer["fate"], "indexed", "{answer}");
+    assert_eq!(parts("documents", "part"), [0, 2], "{answer}");
+    assert_eq!(parts("documents", "index"), ["parts-2024", "parts-2025"]);
+    assert_eq!(parts("letters", "part"), [1], "{answer}");
+    steps.done("parts of a record that was split");
 
     // While the server stands still, what is read is in flight at the bolt that writes to it. The index
     // cannot be searched meanwhile, so the program's word counts.
@@ -125,7 +154,11 @@ fn produce(kafka: &Kafka, numbers: std::ops::Range<u64>) {
 }
 
 fn found(setup: &Setup, offset: u64, http: &str) -> Value {
-    let record = format!("logs/0@{offset}");
+    found_in("logs", setup, offset, http)
+}
+
+fn found_in(topic: &str, setup: &Setup, offset: u64, http: &str) -> Value {
+    let record = format!("{topic}/0@{offset}");
     let file = setup.topology().to_str().expect("text");
     let command = [
         "where",
@@ -133,6 +166,8 @@ fn found(setup: &Setup, offset: u64, http: &str) -> Value {
         &record,
         "-o",
         "json",
+        "--spout",
+        topic,
         "--timeout",
         "5s",
         "--http",

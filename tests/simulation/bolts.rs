@@ -1,6 +1,7 @@
 //! Bolts that do their work and every mistake that a bolt can make.
 
 use std::cell::Cell;
+use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use isobar_topology::{
 };
 
 use crate::Plant;
-use crate::scenario::{Fate, Kind, Poison};
+use crate::scenario::{Fate, Item, Kind, Poison};
 use crate::world::World;
 
 /// Requests that a bulk sink has under way at most.
@@ -62,7 +63,7 @@ impl Bolt for Bolted {
     }
 
     async fn process(&mut self, batch: Batch, out: &mut Emitter) -> Result<(), OperatorError> {
-        let records = self.world.records_of(&batch);
+        let records = self.world.items_of(&batch);
         self.note("gets", &records);
         self.world.check();
         self.world
@@ -87,6 +88,10 @@ impl Bolt for Bolted {
         };
         match self.kind {
             Kind::Judge | Kind::Route => self.judge(batch, out),
+            Kind::Split => {
+                self.held.push(batch);
+                self.split_some(out);
+            }
             Kind::Window | Kind::BulkSink => {
                 self.held.push(batch);
                 let wait = Duration::from_millis(self.world.within(1..800));
@@ -113,16 +118,24 @@ impl Bolt for Bolted {
 
     async fn flush(&mut self, out: &mut Emitter) -> Result<(), OperatorError> {
         self.world.check();
+        if self.kind == Kind::Split {
+            self.split_some(out);
+            return Ok(());
+        }
         self.send_off(out).await
     }
 }
 
 impl Bolted {
-    fn note(&self, what: &str, records: &[usize]) {
+    fn note(&self, what: &str, records: &[Item]) {
         use std::fmt::Write;
         let (number, lane) = (self.number, self.lane);
         let mut state = self.world.lock();
-        state.note(|line| write!(line, "bolt-{number} on lane {lane} {what} {records:?}"));
+        state.note(|line| {
+            let records = records.iter().map(Item::to_string);
+            let records = records.collect::<Vec<_>>().join(", ");
+            write!(line, "bolt-{number} on lane {lane} {what} [{records}]")
+        });
     }
 
     async fn pause(&self) {
@@ -135,7 +148,7 @@ impl Bolted {
 
     /// Fails on records that are at fault, and now and then without a reason. In an `Err` is the
     /// result with which the caller returns at once, dropping what it has in hand.
-    fn survive(&self, records: &[usize]) -> Result<(), Result<(), OperatorError>> {
+    fn survive(&self, records: &[Item]) -> Result<(), Result<(), OperatorError>> {
         let (world, number) = (&self.world, self.number);
         let blame = |certain| match self.kind {
             Kind::BulkSink => world.blame_all(number, records, certain),
@@ -145,7 +158,7 @@ impl Bolted {
             let Fate::Poison(poison) = world.scenario.fate(number, *record) else {
                 continue;
             };
-            world.blame_one(number, *record, poison == Poison::User);
+            world.blame_one(number, record.record, poison == Poison::User);
             blame(poison == Poison::User);
             self.note("cannot survive one of", records);
             match poison {
@@ -222,7 +235,7 @@ impl Bolted {
         let Some(wrong) = wrong else {
             return rest.ok_or(Ok(()));
         };
-        let records = world.records_of(&wrong);
+        let records = world.items_of(&wrong);
         let forgets = world.scenario.troubles.forgets > 0 && world.chance(300);
         if forgets {
             self.note("forgets", &records);
@@ -252,7 +265,7 @@ impl Bolted {
 
     fn judge(&self, batch: Batch, out: &mut Emitter) {
         let (scenario, number) = (&self.world.scenario, self.number);
-        let mut records = self.world.records_of(&batch).into_iter();
+        let mut records = self.world.items_of(&batch).into_iter();
         batch.judge(out, |_| {
             let record = records.next().expect("one for each row");
             match scenario.fate(number, record) {
@@ -262,6 +275,42 @@ impl Bolted {
                 Fate::Pass | Fate::Poison(_) => Verdict::Keep,
             }
         });
+    }
+
+    /// Splits what came first, or some of it.
+    fn split_some(&mut self, out: &mut Emitter) {
+        if self.held.is_empty() {
+            return;
+        }
+        let batch = self.held.remove(0);
+        let (world, number) = (&self.world, self.number);
+        let mut records = world.items_of(&batch).into_iter();
+        let enough = world.within(1..20) as usize;
+        let split = batch.split(out, enough, |_| {
+            let item = records.next().expect("one for each row");
+            match world.scenario.fate(number, item) {
+                Fate::Drop => Err(Verdict::Drop(testing::policy(number + 1))),
+                Fate::Reject => Err(Verdict::Reject(rejection())),
+                _ => Ok(NonZeroU16::new(world.scenario.parts(number, item)).expect("one or more")),
+            }
+        });
+        if let Some(rest) = split.rest {
+            self.held.insert(0, rest);
+        }
+        let parts = split.parts.and_then(|parts| {
+            if world.plant != Plant::LosesAPart || parts.len() < 2 || !world.chance(100) {
+                return Some(parts);
+            }
+            let part_of: Vec<u8> = (0..parts.len()).map(|row| u8::from(row == 0)).collect();
+            let mut parts = parts.part(&part_of, 2).into_iter();
+            let rest = parts.next().flatten();
+            parts.next().flatten()?.answer(Answer::Delivered);
+            rest
+        });
+        if let Some(parts) = parts {
+            out.emit(parts);
+        }
+        self.held_until = (!self.held.is_empty()).then(clock::now);
     }
 
     /// Sends off what is kept.
@@ -275,7 +324,7 @@ impl Bolted {
             held.into_iter().for_each(|batch| self.judge(batch, out));
             return Ok(());
         }
-        let records: Vec<usize> = held.iter().flat_map(|b| self.world.records_of(b)).collect();
+        let records: Vec<Item> = held.iter().flat_map(|b| self.world.items_of(b)).collect();
         self.note("sends", &records);
         if let Err(result) = self.survive(&records) {
             return result;
@@ -333,7 +382,7 @@ struct Written {
 impl Written {
     fn of(world: &World, sink: usize, batch: Batch) -> Self {
         let troubles = &world.scenario.troubles;
-        let records = world.records_of(&batch).into_iter().enumerate();
+        let records = world.items_of(&batch).into_iter().enumerate();
         let answers = records.map(|(row, record)| {
             if world.scenario.fate(sink, record) == Fate::Reject {
                 return None;

@@ -42,6 +42,8 @@ pub enum Plant {
     BlamesRecords,
     /// A sink says of records that it has that they were dropped.
     CountsAsDropped,
+    /// A bolt that splits says of a part that it is delivered, and hands it on to nobody.
+    LosesAPart,
     /// A sink keeps a batch for ever.
     KeepsABatch,
     /// A spout leaves out a record.
@@ -115,6 +117,7 @@ fn every_rule_of_the_oracle_catches_the_mistake_that_it_is_there_for() {
             Plant::CountsAsDropped,
             "indexed, dropped, dead-lettered are",
         ),
+        (Plant::LosesAPart, "passed record"),
         (Plant::KeepsABatch, "it hangs"),
         (
             Plant::SkipsARecord,

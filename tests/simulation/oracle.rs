@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use isobar_topology::{Account, Batch, Rejection};
 
-use crate::scenario::{Fate, Kind, Scenario, Way};
+use crate::scenario::{Fate, Item, Kind, Scenario, Way};
 use crate::world::{Record, State, World, rejected_by, walk_rejected};
 
 /// Calls of operators in one life; a run has some thousand.
@@ -129,7 +129,7 @@ impl World {
         for blame in &record.blame {
             if self.may_be_given_up(record, blame.bolt) {
                 let mut expected = Some(BTreeSet::new());
-                walk_rejected(&self.scenario, id, blame.bolt, &mut expected);
+                walk_rejected(&self.scenario, Item::whole(id), blame.bolt, &mut expected);
                 if arrived(&expected) {
                     return Ok(());
                 }
@@ -150,15 +150,15 @@ impl World {
     }
 
     /// Looks at a batch that a bolt gets.
-    pub fn check_batch(&self, bolt: usize, lane: usize, batch: &Batch, records: &[usize]) {
+    pub fn check_batch(&self, bolt: usize, lane: usize, batch: &Batch, items: &[Item]) {
         let mut guard = self.lock();
         let state = &mut *guard;
         let upstream = Upstream::of(&self.scenario, bolt);
-        for (row, id) in records.iter().enumerate() {
+        for (row, item) in items.iter().enumerate() {
             if let Some(rejection) = batch.rejection(row) {
-                self.check_rejection(state, *id, rejection);
+                self.check_rejection(state, *item, rejection);
             }
-            let record = &state.records[*id];
+            let record = &state.records[item.record];
             let (log, key, offset) = (record.log, record.key, record.offset);
             if upstream.last == Some(Way::Fields) {
                 let known = state.life.lane_of_key.insert((bolt, key), lane);
@@ -168,10 +168,11 @@ impl World {
             }
             if self.scenario.orderly && upstream.ordered {
                 let key = if upstream.keyed { key } else { 0 };
-                let last = state.life.last_seen.insert((bolt, log, key), offset);
-                if last.is_some_and(|last| last >= offset) {
+                let at = (offset, item.part);
+                let last = state.life.last_seen.insert((bolt, log, key), at);
+                if last.is_some_and(|last| last >= at) {
                     self.violate(state, || {
-                        format!("bolt-{bolt} gets offset {offset} of log {log} after {last:?}")
+                        format!("bolt-{bolt} gets offset {at:?} of log {log} after {last:?}")
                     });
                 }
             }
@@ -180,15 +181,18 @@ impl World {
 
     /// A record is rejected by the bolt that does so, or given up for faults that are its own: never
     /// for those of an outside system or of a neighbour.
-    fn check_rejection(&self, state: &mut State, id: usize, rejection: &Rejection) {
+    fn check_rejection(&self, state: &mut State, item: Item, rejection: &Rejection) {
         let bolt = rejected_by(rejection);
         let right = match rejection.class {
-            "simulated" => self.scenario.fate(bolt, id) == Fate::Reject,
-            _ => self.may_be_given_up(&state.records[id], bolt),
+            // It may have been split since.
+            "simulated" => item
+                .and_outer()
+                .any(|item| self.scenario.fate(bolt, item) == Fate::Reject),
+            _ => self.may_be_given_up(&state.records[item.record], bolt),
         };
         if !right {
             self.violate(state, || {
-                format!("record {id} is rejected without a reason of its own: {rejection:?}")
+                format!("record {item} is rejected without a reason of its own: {rejection:?}")
             });
         }
     }
@@ -241,26 +245,33 @@ impl World {
         }
         let spout = state.logs[record.log].spout;
         let out = self.scenario.spouts[spout].out.iter();
-        let worst = out.map(|edge| self.class_at(id, edge.to)).max();
+        let worst = out
+            .map(|edge| self.class_at(Item::whole(id), edge.to))
+            .max();
         worst.expect("spouts have consumers")
     }
 
-    fn class_at(&self, id: usize, bolt: usize) -> Class {
+    fn class_at(&self, item: Item, bolt: usize) -> Class {
         use crate::scenario::Rejected;
         let plan = &self.scenario.bolts[bolt];
-        let worst = |edges: &[crate::scenario::Edge]| {
-            let classes = edges.iter().map(|edge| self.class_at(id, edge.to));
+        let worst = |item: Item, edges: &[crate::scenario::Edge]| {
+            let classes = edges.iter().map(|edge| self.class_at(item, edge.to));
             classes.max().expect("streams have consumers")
         };
-        match self.scenario.fate(bolt, id) {
+        match self.scenario.fate(bolt, item) {
             Fate::Pass if plan.kind.is_sink() => Class::Indexed,
-            Fate::Pass => worst(&plan.out),
-            Fate::Other => worst(&plan.other),
+            Fate::Pass if plan.kind == Kind::Split => {
+                let parts = item.parts(self.scenario.parts(bolt, item));
+                let classes = parts.map(|part| worst(part, &plan.out));
+                classes.max().expect("there is a part")
+            }
+            Fate::Pass => worst(item, &plan.out),
+            Fate::Other => worst(item, &plan.other),
             Fate::Drop => Class::Dropped,
             Fate::Reject => match plan.rejected {
                 Rejected::DeadLetter => Class::DeadLettered,
                 Rejected::Drop => Class::Dropped,
-                Rejected::To(next) => self.class_at(id, next),
+                Rejected::To(next) => self.class_at(item, next),
             },
             Fate::Poison(_) => Class::DeadLettered,
         }

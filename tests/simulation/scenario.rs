@@ -1,9 +1,10 @@
 //! What a seed decides before anything runs: the graph, the input, what goes wrong how often, and how
 //! each life of the process ends.
 
+use std::fmt;
 use std::time::Duration;
 
-use isobar_topology::RetryPolicy;
+use isobar_topology::{Ordinals, RetryPolicy};
 
 use crate::random::{Random, fixed};
 
@@ -49,6 +50,9 @@ pub enum Ending {
 /// fault themselves.
 pub const CALM: u64 = 20_000;
 
+/// Bolts that split records, in one scenario.
+const SPLITS_MAX: usize = 2;
+
 /// A spout and its input.
 #[derive(Debug)]
 pub struct SpoutPlan {
@@ -88,6 +92,8 @@ pub enum Kind {
     Route,
     /// Keeps batches for a while before it hands them on.
     Window,
+    /// Makes several records of each, some at a time.
+    Split,
     /// Writes and answers at once.
     Sink,
     /// Collects batches into requests, of which several are under way.
@@ -136,6 +142,48 @@ pub struct Troubles {
     pub slow: u64,
     pub opening: u64,
     pub reading: u64,
+}
+
+/// A record by its number, or a part of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Item {
+    pub record: usize,
+    pub part: Ordinals,
+}
+
+impl Item {
+    pub fn whole(record: usize) -> Self {
+        Self {
+            record,
+            part: Ordinals::NONE,
+        }
+    }
+
+    /// What a bolt that splits makes of it.
+    pub fn parts(self, count: u16) -> impl Iterator<Item = Item> {
+        (0..usize::from(count)).map(move |number| {
+            let part = self.part.part(number).expect("few bolts split");
+            Item { part, ..self }
+        })
+    }
+
+    /// It, and what it is a part of.
+    pub fn and_outer(self) -> impl Iterator<Item = Item> {
+        let numbers: Vec<u32> = self.part.iter().collect();
+        let outer = (0..=numbers.len()).map(move |depth| {
+            let mut numbers = numbers[..depth].iter();
+            let part = numbers.try_fold(Ordinals::NONE, |of, number| of.part(*number as usize));
+            part.expect("as deep as itself at most")
+        });
+        outer.map(move |part| Item { part, ..self })
+    }
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dot = if self.part.is_empty() { "" } else { "." };
+        write!(f, "{}{dot}{}", self.record, self.part)
+    }
 }
 
 /// What a bolt does with a record, each time.
@@ -208,9 +256,21 @@ impl Scenario {
         self.bolts.len() - 1
     }
 
-    pub fn fate(&self, bolt: usize, record: usize) -> Fate {
+    /// Into how many parts a bolt splits a record, or a part of one.
+    pub fn parts(&self, bolt: usize, item: Item) -> u16 {
+        1 + (self.number(bolt, item) >> 48) as u16 % 3
+    }
+
+    /// Follows from the record, or the part of one, and nothing else.
+    fn number(&self, bolt: usize, item: Item) -> u64 {
+        let of_record = [self.seed, bolt as u64, item.record as u64];
+        let part = item.part.iter().map(u64::from);
+        fixed(&of_record.into_iter().chain(part).collect::<Vec<_>>())
+    }
+
+    pub fn fate(&self, bolt: usize, item: Item) -> Fate {
         let plan = &self.bolts[bolt];
-        let number = fixed(&[self.seed, bolt as u64, record as u64]);
+        let number = self.number(bolt, item);
         let at = number % 1000;
         let steps = [plan.poisons, plan.rejects, plan.drops];
         let poison = [
@@ -336,6 +396,7 @@ fn bolts(r: &mut Random) -> Vec<BoltPlan> {
         Kind::Judge,
         Kind::Route,
         Kind::Window,
+        Kind::Split,
         Kind::Sink,
         Kind::BulkSink,
     ];
@@ -363,7 +424,13 @@ fn bolts(r: &mut Random) -> Vec<BoltPlan> {
             outage: r.chance(outages).then(|| (from, from + r.within(0..CALM))),
         }
     };
-    (0..=count).map(|number| bolt(number, r)).collect()
+    let mut bolts: Vec<BoltPlan> = (0..=count).map(|number| bolt(number, r)).collect();
+    // Each of them multiplies the records.
+    let splits = bolts.iter_mut().filter(|bolt| bolt.kind == Kind::Split);
+    splits
+        .skip(SPLITS_MAX)
+        .for_each(|bolt| bolt.kind = Kind::Judge);
+    bolts
 }
 
 impl Troubles {

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use isobar_topology::{Batch, Rejection, Running, clock};
+use isobar_topology::{Batch, Ordinals, Rejection, Running, clock};
 use tokio::sync::Notify;
 
 use crate::Plant;
 use crate::random::{Random, fixed};
-use crate::scenario::{Fate, Rejected, Scenario};
+use crate::scenario::{Fate, Item, Kind, Rejected, Scenario};
 
 /// What everything in a simulation shares.
 pub struct World {
@@ -68,6 +68,7 @@ pub struct Record {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Terminal {
     pub sink: usize,
+    pub part: Ordinals,
     /// For dead letters, the bolt that rejected the record.
     pub rejected_by: Option<usize>,
 }
@@ -92,7 +93,7 @@ pub struct Life {
     /// No more changes of the assignment come.
     pub settled_down: bool,
     pub lane_of_key: BTreeMap<(usize, u64), usize>,
-    pub last_seen: BTreeMap<(usize, usize, u64), i64>,
+    pub last_seen: BTreeMap<(usize, usize, u64), (i64, Ordinals)>,
 }
 
 /// What happened, as a number to compare runs by, and as text when somebody reads it.
@@ -151,7 +152,7 @@ impl World {
             let mut expected = Some(BTreeSet::new());
             if !record.tombstone {
                 for edge in &scenario.spouts[logs[record.log].spout].out {
-                    walk(&scenario, id, edge.to, &mut expected);
+                    walk(&scenario, Item::whole(id), edge.to, &mut expected);
                 }
             }
             record.expected = expected;
@@ -181,8 +182,8 @@ impl World {
         self.state.lock().expect("no holder panics")
     }
 
-    /// The numbers of the records of a batch, in order.
-    pub fn records_of(&self, batch: &Batch) -> Vec<usize> {
+    /// What is in a batch, in order.
+    pub fn items_of(&self, batch: &Batch) -> Vec<Item> {
         let state = self.lock();
         let records = batch.records().map(|record| {
             let spout = record.topic().trim_start_matches("in-");
@@ -195,7 +196,10 @@ impl World {
             let id = log.first + at.expect("offsets are of records that there are");
             let payload = record.payload().unwrap_or_default();
             assert_eq!(payload, id.to_string().as_bytes(), "payload of the record");
-            id
+            Item {
+                record: id,
+                part: record.ordinals(),
+            }
         });
         records.collect()
     }
@@ -229,31 +233,37 @@ impl World {
 
     /// Writes a record to a sink, `rejection` with it when the sink takes dead letters. Tells whether
     /// it was there already.
-    pub fn write(&self, sink: usize, record: usize, rejection: Option<&Rejection>) -> bool {
+    pub fn write(&self, sink: usize, item: Item, rejection: Option<&Rejection>) -> bool {
         let rejected_by = (sink == self.scenario.letters()).then(|| {
             let rejection = rejection.expect("dead letters come with their reason");
             number_of(&rejection.bolt)
         });
         let mut state = self.lock();
-        state.note(|line| write!(line, "{record} is written by bolt-{sink}"));
-        !state.records[record]
-            .reached
-            .insert(Terminal { sink, rejected_by })
+        state.note(|line| write!(line, "{item} is written by bolt-{sink}"));
+        let terminal = Terminal {
+            sink,
+            part: item.part,
+            rejected_by,
+        };
+        !state.records[item.record].reached.insert(terminal)
     }
 
     /// A call failed on one batch for a reason that is attributable to its records.
-    pub fn blame(&self, bolt: usize, batch: &[usize], certain: bool) {
+    pub fn blame(&self, bolt: usize, batch: &[Item], certain: bool) {
         // Which one of several is at fault is not known: none of them may be held responsible.
-        if let [record] = batch[..] {
+        let Some(Item { record, .. }) = batch.first().copied() else {
+            return;
+        };
+        if batch.iter().all(|item| item.record == record) {
             self.blame_one(bolt, record, certain);
         }
     }
 
     /// A request with the records of several batches failed as a whole for such a reason. A sink that
     /// cannot tell them apart accuses them all.
-    pub fn blame_all(&self, bolt: usize, records: &[usize], certain: bool) {
-        for record in records {
-            self.blame_one(bolt, *record, certain);
+    pub fn blame_all(&self, bolt: usize, items: &[Item], certain: bool) {
+        for item in items {
+            self.blame_one(bolt, item.record, certain);
         }
     }
 
@@ -307,27 +317,30 @@ pub fn rejected_by(rejection: &Rejection) -> usize {
 }
 
 /// Adds where a record arrives that is given to a bolt; `None` when some bolt cannot survive it.
-fn walk(scenario: &Scenario, record: usize, bolt: usize, to: &mut Option<BTreeSet<Terminal>>) {
+fn walk(scenario: &Scenario, item: Item, bolt: usize, to: &mut Option<BTreeSet<Terminal>>) {
     let plan = &scenario.bolts[bolt];
-    match scenario.fate(bolt, record) {
+    match scenario.fate(bolt, item) {
         Fate::Pass if plan.kind.is_sink() => {
             if let Some(to) = to {
                 let _ = to.insert(Terminal {
                     sink: bolt,
+                    part: item.part,
                     rejected_by: None,
                 });
             }
         }
-        Fate::Pass => plan
-            .out
-            .iter()
-            .for_each(|e| walk(scenario, record, e.to, to)),
+        Fate::Pass if plan.kind == Kind::Split => {
+            for part in item.parts(scenario.parts(bolt, item)) {
+                plan.out.iter().for_each(|e| walk(scenario, part, e.to, to));
+            }
+        }
+        Fate::Pass => plan.out.iter().for_each(|e| walk(scenario, item, e.to, to)),
         Fate::Other => plan
             .other
             .iter()
-            .for_each(|e| walk(scenario, record, e.to, to)),
+            .for_each(|e| walk(scenario, item, e.to, to)),
         Fate::Drop => {}
-        Fate::Reject => walk_rejected(scenario, record, bolt, to),
+        Fate::Reject => walk_rejected(scenario, item, bolt, to),
         Fate::Poison(_) => *to = None,
     }
 }
@@ -335,17 +348,18 @@ fn walk(scenario: &Scenario, record: usize, bolt: usize, to: &mut Option<BTreeSe
 /// As [`walk`], for a record that a bolt, or the core on its behalf, rejected.
 pub fn walk_rejected(
     scenario: &Scenario,
-    record: usize,
+    item: Item,
     bolt: usize,
     to: &mut Option<BTreeSet<Terminal>>,
 ) {
     match scenario.bolts[bolt].rejected {
         Rejected::Drop => {}
-        Rejected::To(next) => walk(scenario, record, next, to),
+        Rejected::To(next) => walk(scenario, item, next, to),
         Rejected::DeadLetter => {
             if let Some(to) = to {
                 let _ = to.insert(Terminal {
                     sink: scenario.letters(),
+                    part: item.part,
                     rejected_by: Some(bolt),
                 });
             }

@@ -115,6 +115,32 @@ impl Ack {
             .collect()
     }
 
+    /// Splits the rows: `counts[row]` rows, at least one, stand in the place of each. A record is
+    /// answered when all of its parts are, the worst answer counts.
+    pub(crate) fn split(mut self, counts: &[u16]) -> Ack {
+        debug_assert_eq!(counts.len(), self.len());
+        let total = counts.iter().map(|count| usize::from(*count)).sum();
+        let mut split = Vec::with_capacity(total);
+        for_each(&self.positions, |row, position| {
+            let of_row = std::iter::repeat_n(position as u32, usize::from(counts[row]));
+            split.extend(of_row);
+        });
+        let tracker = self.tracker.take();
+        if let Some(tracker) = &tracker {
+            let mut state = tracker.lock();
+            for_each(&self.positions, |row, position| {
+                state.open[position] += u32::from(counts[row]) - 1;
+            });
+            state.open_total += total - counts.len();
+        }
+        Ack {
+            tracker,
+            positions: Positions::Some(split),
+            floor: self.floor,
+            holder: self.holder,
+        }
+    }
+
     /// Lets every good answer count as dead-lettered.
     pub(crate) fn dead_letter(mut self) -> Ack {
         self.floor = Code::DEAD_LETTERED;
@@ -250,8 +276,8 @@ struct Tracker {
 
 #[derive(Debug)]
 struct State {
-    /// Unanswered acks by position.
-    open: Vec<u16>,
+    /// Unanswered acks by position; a record that was split has one for each part.
+    open: Vec<u32>,
     /// Worst answer so far by position.
     worst: Vec<Code>,
     /// Sum of `open`.
@@ -558,14 +584,20 @@ mod tests {
     enum Step {
         Fork(usize),
         Part(usize, Vec<u8>),
+        /// By row, one to three parts.
+        Split(usize, Vec<u8>),
         Answer(usize, u8),
         Drop(usize),
     }
+
+    /// Most rows of one ack in the test below: splits multiply.
+    const ROWS_MAX: usize = 100;
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             (0usize..8).prop_map(Step::Fork),
             (0usize..8, prop::collection::vec(0u8..3, 8)).prop_map(|(at, by)| Step::Part(at, by)),
+            (0usize..8, prop::collection::vec(0u8..3, 8)).prop_map(|(at, by)| Step::Split(at, by)),
             (0usize..8, 0u8..4).prop_map(|(at, answer)| Step::Answer(at, answer)),
             (0usize..8).prop_map(Step::Drop),
         ]
@@ -581,7 +613,7 @@ mod tests {
     }
 
     proptest! {
-        /// Forks and parts answered in any order give one completion, with each record's worst answer.
+        /// Forks, parts and splits answered in any order give one completion, with each record's worst answer.
         #[test]
         fn any_order_of_answers_gives_one_outcome(count in 1usize..8, steps in prop::collection::vec(step(), 0..40)) {
             let (completions, ack) = start(count);
@@ -600,7 +632,8 @@ mod tests {
                     }
                     Step::Part(at, by) => {
                         let (ack, records) = held.swap_remove(at % held.len());
-                        let parts = ack.part(&by[..records.len()], 3);
+                        let by: Vec<u8> = by.into_iter().cycle().take(records.len()).collect();
+                        let parts = ack.part(&by, 3);
                         for (part, ack) in parts.into_iter().enumerate() {
                             let covered: Vec<usize> = records
                                 .iter()
@@ -612,6 +645,19 @@ mod tests {
                             held.push((ack, covered));
                         }
                     }
+                    Step::Split(at, by) if held[at % held.len()].1.len() < ROWS_MAX => {
+                        let (ack, records) = held.swap_remove(at % held.len());
+                        let counts = by.into_iter().cycle().take(records.len());
+                        let counts: Vec<u16> = counts.map(|by| u16::from(by) + 1).collect();
+                        let of_parts = records.iter().zip(&counts);
+                        let of_parts = of_parts
+                            .flat_map(|(record, count)| vec![*record; usize::from(*count)]);
+                        let of_parts: Vec<usize> = of_parts.collect();
+                        let ack = ack.split(&counts);
+                        prop_assert_eq!(ack.len(), of_parts.len());
+                        held.push((ack, of_parts));
+                    }
+                    Step::Split(..) => {}
                     Step::Answer(at, number) => {
                         let (ack, records) = held.swap_remove(at % held.len());
                         let code = Code::of(answer_of(number));

@@ -1,7 +1,9 @@
 //! A batch on its way through the bolts: rows over an immutable arena, edits beside it, and the ack.
 //!
-//! Batches move; they are never cloned silently. A fan-out forks by name, rejected records start
-//! over from their original bytes.
+//! Batches move; they are never cloned silently. A fan-out forks by name, parts of a record are split off
+//! by name, rejected records start over from their original bytes.
+
+mod split;
 
 use std::sync::Arc;
 
@@ -338,6 +340,8 @@ impl AsRead {
         self.0.start_over()
     }
 }
+
+pub use split::Split;
 
 #[derive(PartialEq)]
 enum Part {

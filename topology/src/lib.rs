@@ -15,6 +15,7 @@ mod latency;
 mod ledger;
 pub mod memory;
 mod operator;
+mod ordinals;
 mod outcome;
 mod partition;
 mod plan;
@@ -34,7 +35,7 @@ mod trail;
 
 pub use ack::Ack;
 pub use arena::{Arena, ArenaBuilder, Headers};
-pub use batch::{AsRead, Batch, Verdict};
+pub use batch::{AsRead, Batch, Split, Verdict};
 pub use error::{Domain, OperatorError, Retry};
 pub use graph::{
     BoltContext, BoltNode, Graph, Grouping, KeySlot, MakeBolt, MakeSpout, Output, SpoutContext,
@@ -43,6 +44,7 @@ pub use graph::{
 pub use health::{Condition, Health};
 pub use latency::{LATENCY_BOUNDS_MS, Latency};
 pub use operator::{AnyBolt, AnySpout, Bolt, Emitter, Next, SourceBatch, Spout};
+pub use ordinals::{NoOrdinals, Ordinals};
 pub use outcome::{Answer, Failure, Policy};
 pub use partition::{Account, Partition, Partitions};
 pub use plan::{EdgeReport, MemoryReport, NodeReport, Plan, PlanReport, plan, plan_after};

@@ -91,7 +91,8 @@ impl Partition {
     }
 }
 
-/// What became of the records that were read from a partition, in records.
+/// What became of the records that were read from a partition, in records. One that fans out, or that is
+/// split into parts, counts once, as its worst branch or part.
 ///
 /// `read = delivered + already_present + dropped + dead_lettered + handed_back + in_flight` holds at
 /// every moment; [`Account::difference`] is 0 unless there is a bug.

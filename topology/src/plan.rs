@@ -105,6 +105,7 @@ pub fn plan_after(
     );
     checks::streams_lead_somewhere(&spouts, &bolts, &unprepared, &edges, &mut problems);
     checks::documents_are_made(&bolts, &edges, &mut problems);
+    checks::no_record_is_split_too_often(&bolts, &edges, &mut problems);
     checks::no_record_arrives_twice(&spouts, &bolts, &edges, &mut problems);
     checks::no_record_comes_round(&spouts, &bolts, &edges, &mut problems);
     checks::no_target_has_two_owners(&bolts, &mut problems);

@@ -5,9 +5,11 @@
 //! members that were removed or replaced, and appends what was set, so a key never appears twice.
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::arena::{Arena, Headers};
 use crate::json::{self, JsonError, Span};
+use crate::ordinals::Ordinals;
 use crate::symbol::{Symbol, Symbols};
 
 /// Where a record's document is, and what concerns the record as a whole.
@@ -15,15 +17,27 @@ use crate::symbol::{Symbol, Symbols};
 pub(crate) struct Row {
     /// Index into the arena.
     pub(crate) record: u32,
-    /// Number of this child among the children of its record, for records that were split.
-    pub(crate) ordinal: Option<u32>,
+    /// Which part of its record it is.
+    pub(crate) ordinals: Ordinals,
+    /// Where its text is in the arena, if that is only a part of the record's value.
+    part: Span,
     document: Document,
     /// Whether any slot was set or removed.
     edited: bool,
     /// Whether any member of the document was removed or replaced.
     cut: bool,
-    event_time: Option<i64>,
+    /// [`NO_TIME`] before a parser set it.
+    event_time: i64,
 }
+
+/// Stands for the whole value of a record: no arena is that large.
+const WHOLE: Span = Span {
+    start: u32::MAX,
+    end: u32::MAX,
+};
+
+/// No event has this time: parsers know calendars, which end long before.
+const NO_TIME: i64 = i64::MIN;
 
 #[derive(Clone, Copy, Debug)]
 enum Document {
@@ -39,19 +53,35 @@ impl Row {
     pub(crate) fn new(record: u32) -> Self {
         Self {
             record,
-            ordinal: None,
+            ordinals: Ordinals::NONE,
+            part: WHOLE,
             document: Document::None,
             edited: false,
             cut: false,
-            event_time: None,
+            event_time: NO_TIME,
         }
     }
 
-    /// The same record as it was read.
+    /// The same record as it was read; a part of its text stays that part.
     pub(crate) fn start_over(self) -> Self {
         Self {
-            ordinal: self.ordinal,
+            ordinals: self.ordinals,
+            part: self.part,
             ..Self::new(self.record)
+        }
+    }
+
+    /// A part of it.
+    pub(crate) fn with(self, ordinals: Ordinals) -> Self {
+        Self { ordinals, ..self }
+    }
+
+    /// Where its text is in the arena; `None` for a tombstone.
+    #[inline]
+    fn text(&self, arena: &Arena) -> Option<Span> {
+        match self.part {
+            WHOLE => arena.payload_span(self.record as usize),
+            part => Some(part),
         }
     }
 }
@@ -111,8 +141,15 @@ impl<'a> Record<'a> {
         self.arena.timestamp(self.row.record as usize)
     }
 
-    /// The record's value as it was read, `None` for a tombstone.
+    /// The record's value as it was read, `None` for a tombstone. Where that text was split, the part of
+    /// it.
     pub fn payload(&self) -> Option<&'a [u8]> {
+        let text = self.row.text(self.arena)?;
+        Some(text.of(self.arena.bytes()))
+    }
+
+    /// The whole value as it was read, also where it was split: what a dead letter keeps.
+    pub fn whole_payload(&self) -> Option<&'a [u8]> {
         self.arena.payload(self.row.record as usize)
     }
 
@@ -134,17 +171,18 @@ impl<'a> Record<'a> {
             .and_then(|(_, value)| value)
     }
 
-    /// For children of a split record, their number among their siblings.
-    pub fn ordinal(&self) -> Option<u32> {
-        self.row.ordinal
+    /// Which part of a split record it is.
+    pub fn ordinals(&self) -> Ordinals {
+        self.row.ordinals
     }
 
     /// The time of the event in ms since 1970: what a parser set, else the record's timestamp, else
     /// `None`.
     pub fn event_time(&self) -> Option<i64> {
-        self.row
-            .event_time
-            .or_else(|| Some(self.timestamp()).filter(|ms| *ms >= 0))
+        match self.row.event_time {
+            NO_TIME => Some(self.timestamp()).filter(|ms| *ms >= 0),
+            time => Some(time),
+        }
     }
 
     /// Whether a parser made a document.
@@ -320,9 +358,25 @@ impl<'a> RecordMut<'a> {
         }
     }
 
-    /// The record's value as it was read; it stays borrowed from the batch, not from this view.
+    /// As [`Record::payload`]; it stays borrowed from the batch, not from this view.
     pub fn payload(&self) -> Option<&'a [u8]> {
-        self.arena.payload(self.row.record as usize)
+        let text = self.row.text(self.arena)?;
+        Some(text.of(self.arena.bytes()))
+    }
+
+    /// Makes a part of the value, in bytes from its start, the record's value. Without document and
+    /// edits then: they are not of this part.
+    ///
+    /// Panics when the range is not inside of the value.
+    pub fn narrow(&mut self, part: Range<usize>) {
+        let text = self.row.text(self.arena).expect("a tombstone has no parts");
+        assert!(part.start <= part.end && part.end <= text.len());
+        self.forget_document();
+        self.row.event_time = NO_TIME;
+        self.row.part = Span {
+            start: text.start + part.start as u32,
+            end: text.start + part.end as u32,
+        };
     }
 
     /// The names of the topology.
@@ -333,10 +387,32 @@ impl<'a> RecordMut<'a> {
     /// Makes the payload itself the document: validates it as one JSON object and notes where the
     /// fields that the topology mentions are. Copies nothing. A tombstone counts as empty text.
     pub fn adopt_json(&mut self) -> Result<(), JsonError> {
-        let Some(payload) = self.arena.payload_span(self.row.record as usize) else {
+        let Some(payload) = self.row.text(self.arena) else {
             return json::scan_object(b"", |_| {}).map(|_| ());
         };
-        let text = payload.of(self.arena.bytes());
+        self.adopt(
+            payload.of(self.arena.bytes()),
+            payload.start,
+            Document::Arena,
+        )
+    }
+
+    /// Makes another text than the payload the document: validates it as one JSON object, and copies it
+    /// into scratch space.
+    pub fn adopt_object(&mut self, text: &[u8]) -> Result<(), JsonError> {
+        let start = position(self.scratch);
+        self.scratch.extend_from_slice(text);
+        self.adopt(text, start, Document::Scratch)
+    }
+
+    /// Makes a text that starts at `start` of what `document` means the document.
+    #[inline]
+    fn adopt(
+        &mut self,
+        text: &[u8],
+        start: u32,
+        document: fn(Span) -> Document,
+    ) -> Result<(), JsonError> {
         self.forget_document();
         let (symbols, slots) = (self.symbols, &mut *self.slots);
         let object = json::scan_object(text, |member| {
@@ -349,17 +425,17 @@ impl<'a> RecordMut<'a> {
             if let Some(symbol) = symbol {
                 slots[symbol.index()] = Slot {
                     state: SlotState::Document,
-                    value: shift(member.value, payload.start),
+                    value: shift(member.value, start),
                     member: Span {
-                        start: member.key_start + payload.start,
-                        end: member.value.end + payload.start,
+                        start: member.key_start + start,
+                        end: member.value.end + start,
                     },
                 };
             }
         });
         match object {
             Ok(span) => {
-                self.row.document = Document::Arena(shift(span, payload.start));
+                self.row.document = document(shift(span, start));
                 Ok(())
             }
             Err(error) => {
@@ -413,7 +489,7 @@ impl<'a> RecordMut<'a> {
 
     /// Sets the time of the event, in ms since 1970.
     pub fn set_event_time(&mut self, ms: i64) {
-        self.row.event_time = Some(ms);
+        self.row.event_time = ms;
     }
 
     /// Sets a top-level field to a raw JSON value, which must be valid.
@@ -572,197 +648,4 @@ pub(crate) fn position(scratch: &[u8]) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::{Map, Value, json};
-
-    use super::*;
-    use crate::arena::ArenaBuilder;
-    use crate::partition::Partition;
-
-    /// A record with this payload, in a topology that mentions `a` to `d` and `_origin`.
-    struct Fixture {
-        arena: Arena,
-        symbols: Symbols,
-        row: Row,
-        slots: Vec<Slot>,
-        scratch: Vec<u8>,
-    }
-
-    impl Fixture {
-        fn new(payload: &str) -> Self {
-            let mut symbols = Symbols::new();
-            for name in ["a", "b", "c", "d", "_origin"] {
-                let _ = symbols.intern(name);
-            }
-            let mut builder = ArenaBuilder::new(Partition::for_tests("t", 0), 2, 0);
-            // A first record, so that positions in the arena differ from positions in the payload.
-            builder.push(0, 0, None, Some(b"before"), std::iter::empty());
-            builder.push(1, 0, None, Some(payload.as_bytes()), std::iter::empty());
-            Self {
-                arena: builder.finish(),
-                slots: vec![Slot::default(); symbols.len()],
-                symbols,
-                row: Row::new(1),
-                scratch: b"before".to_vec(),
-            }
-        }
-
-        fn parsed(payload: &str) -> Self {
-            let mut fixture = Self::new(payload);
-            fixture.edit().adopt_json().expect("valid");
-            fixture
-        }
-
-        fn edit(&mut self) -> RecordMut<'_> {
-            RecordMut {
-                arena: &self.arena,
-                symbols: &self.symbols,
-                row: &mut self.row,
-                slots: &mut self.slots,
-                scratch: &mut self.scratch,
-            }
-        }
-
-        fn symbol(&self, name: &str) -> Symbol {
-            self.symbols.lookup(name.as_bytes()).expect("interned")
-        }
-
-        fn written(&mut self) -> String {
-            let mut out = Vec::new();
-            assert!(self.edit().view().write(&mut out));
-            String::from_utf8(out).expect("UTF-8")
-        }
-    }
-
-    #[test]
-    fn an_untouched_document_is_written_as_it_was_read() {
-        let text = r#"{"x": [1, 2], "a":"\u0041" }"#;
-        let mut fixture = Fixture::parsed(text);
-        assert_eq!(fixture.written(), r#"{"x": [1, 2], "a":"\u0041"}"#);
-        let a = fixture.symbol("a");
-        assert_eq!(fixture.edit().view().get(a), Some(&br#""\u0041""#[..]));
-    }
-
-    #[test]
-    fn the_origin_replaces_a_field_of_its_name() {
-        for (text, expected) in [
-            ("{}", r#"{"_origin":1}"#),
-            (r#"{"_origin":{"x":2}}"#, r#"{"_origin":1}"#),
-            (
-                r#"{"a":1, "_origin":2 , "b":3}"#,
-                r#"{"a":1,  "b":3,"_origin":1}"#,
-            ),
-            (r#"{"a":1,"_origin":2}"#, r#"{"a":1,"_origin":1}"#),
-        ] {
-            let mut fixture = Fixture::parsed(text);
-            let origin = fixture.symbol("_origin");
-            let mut out = Vec::new();
-            let append = |out: &mut Vec<u8>| out.extend_from_slice(br#""_origin":1"#);
-            assert!(
-                fixture
-                    .edit()
-                    .view()
-                    .write_with(&mut out, Some(origin), append)
-            );
-            assert_eq!(String::from_utf8(out).as_deref(), Ok(expected));
-        }
-    }
-
-    #[test]
-    fn a_record_without_document_takes_no_fields_and_writes_nothing() {
-        let mut fixture = Fixture::new("plain text");
-        let a = fixture.symbol("a");
-        assert_eq!(fixture.edit().set_string(a, "x"), Err(NoDocument));
-        assert!(!fixture.edit().view().write(&mut Vec::new()));
-        assert!(fixture.edit().adopt_json().is_err());
-        assert!(!fixture.edit().view().has_document());
-    }
-
-    #[test]
-    fn a_parser_writes_its_own_document() {
-        let mut fixture = Fixture::new("x");
-        let (a, b) = (fixture.symbol("a"), fixture.symbol("b"));
-        fixture.edit().write_document(|doc| {
-            doc.string(a, b"q\"\xFF");
-            doc.other("free", |out| out.extend_from_slice(b"[1]"));
-            doc.other("b", |out| out.extend_from_slice(b"2"));
-        });
-        assert_eq!(
-            fixture.written(),
-            "{\"a\":\"q\\\"\u{FFFD}\",\"free\":[1],\"b\":2}"
-        );
-        assert!(fixture.edit().rename(b, a));
-        assert_eq!(fixture.written(), r#"{"free":[1],"a":2}"#);
-    }
-
-    #[derive(Clone, Debug)]
-    enum Edit {
-        Set(usize, i64),
-        Remove(usize),
-        Rename(usize, usize),
-    }
-
-    fn edit() -> impl Strategy<Value = Edit> {
-        prop_oneof![
-            (0usize..4, any::<i64>()).prop_map(|(at, value)| Edit::Set(at, value)),
-            (0usize..4).prop_map(Edit::Remove),
-            (0usize..4, 0usize..4).prop_map(|(from, to)| Edit::Rename(from, to)),
-        ]
-    }
-
-    proptest! {
-        /// Edits on ranges mean what edits on a map mean, and the text written never repeats a key.
-        #[test]
-        fn edits_mean_what_they_mean_on_a_map(
-            keys in prop::sample::subsequence(vec!["a", "x", "b", "y", "c", "d"], 0..=6).prop_shuffle(),
-            pretty: bool,
-            edits in prop::collection::vec(edit(), 0..12),
-        ) {
-            let names = ["a", "b", "c", "d"];
-            let mut model = Map::new();
-            for key in keys {
-                let _ = model.insert(key.to_owned(), json!({"of": key, "list": [1, "}"]}));
-            }
-            let text = if pretty {
-                serde_json::to_string_pretty(&model)
-            } else {
-                serde_json::to_string(&model)
-            }.expect("a map");
-            let mut fixture = Fixture::parsed(&text);
-            for edit in edits {
-                match edit {
-                    Edit::Set(at, value) => {
-                        let symbol = fixture.symbol(names[at]);
-                        fixture.edit().set(symbol, value.to_string().as_bytes()).expect("a document");
-                        let _ = model.insert(names[at].to_owned(), Value::from(value));
-                    }
-                    Edit::Remove(at) => {
-                        let symbol = fixture.symbol(names[at]);
-                        let was_there = fixture.edit().remove(symbol);
-                        prop_assert_eq!(was_there, model.remove(names[at]).is_some());
-                    }
-                    Edit::Rename(from, to) => {
-                        let (source, target) = (fixture.symbol(names[from]), fixture.symbol(names[to]));
-                        let was_there = fixture.edit().rename(source, target);
-                        prop_assert_eq!(was_there, model.contains_key(names[from]));
-                        if let Some(value) = model.remove(names[from]) {
-                            let _ = model.insert(names[to].to_owned(), value);
-                        }
-                    }
-                }
-            }
-            let written = fixture.written();
-            let _ = crate::json::scan_object(written.as_bytes(), |_| {})
-                .map_err(|e| TestCaseError::fail(format!("{e} in {written}")))?;
-            let back: Map<String, Value> = serde_json::from_str(&written).expect("checked");
-            prop_assert_eq!(back, model);
-            for name in names {
-                let symbol = fixture.symbol(name);
-                let view = fixture.edit();
-                let value = view.view().get(symbol).map(|raw| serde_json::from_slice::<Value>(raw).ok());
-                prop_assert_eq!(value.flatten(), serde_json::from_str::<Map<String, Value>>(&written).expect("checked").get(name).cloned());
-            }
-        }
-    }
-}
+mod tests;

@@ -87,6 +87,9 @@ pub struct PreparedBolt {
     pub streams: Vec<String>,
     /// What it has to do with documents.
     pub document: DocumentUse,
+    /// Rows that each copy makes out of one batch in flight at most, for bolts that split records; 0 for
+    /// all others.
+    pub parts_per_lane: usize,
     /// What it writes to, for sinks where two copies of one record would be taken for one: the same
     /// text means the same target.
     pub writes: Option<String>,
@@ -113,6 +116,7 @@ impl PreparedBolt {
             emits: true,
             streams: Vec::new(),
             document: DocumentUse::Needs,
+            parts_per_lane: 0,
             writes: None,
             topic: None,
             owns: None,
@@ -159,6 +163,8 @@ pub enum DocumentUse {
     Needs,
     /// It takes records with or without.
     Any,
+    /// It takes records with or without, and leaves them without: it makes another text of them.
+    Unmakes,
 }
 
 /// What operators share while a topology is prepared.

@@ -18,6 +18,7 @@ use crate::error::{Domain, OperatorError};
 use crate::graph::{BoltContext, Graph, MakeBolt, Output, Target};
 use crate::health::Health;
 use crate::operator::{Emitter, ErasedBolt, SourceBatch};
+use crate::ordinals::Ordinals;
 use crate::outcome::{Answer, Failure, Policy, Settled};
 use crate::plan::{NodeReport, Plan};
 use crate::rejection::Rejection;
@@ -76,6 +77,8 @@ pub struct Step {
     pub bolt: usize,
     /// The stream that it left on.
     pub stream: Stream,
+    /// Which part of the record it is, once it was split.
+    pub part: Ordinals,
     /// The document, if there is one.
     pub document: Option<Vec<u8>>,
     /// The time of the event in ms since 1970.
@@ -289,6 +292,7 @@ impl Rehearsal {
             after,
             bolt,
             stream,
+            part: record.ordinals(),
             document: has_document.then_some(document),
             event_time: record.event_time(),
             rejection: batch.rejection(0).cloned(),

@@ -13,6 +13,7 @@ use crate::error::OperatorError;
 use crate::graph::BoltContext;
 use crate::health::Health;
 use crate::operator::{AnyBolt, AnySpout, Bolt, Emitter, Next, SourceBatch, Spout};
+use crate::ordinals::Ordinals;
 use crate::outcome::{Code, Policy, Settled};
 use crate::partition::Partition;
 use crate::registry::{BoltType, Prepare, PreparedBolt};
@@ -239,6 +240,8 @@ pub struct Emitted {
     pub document: Option<String>,
     /// The offset in the source.
     pub offset: i64,
+    /// Which part of the record it is, once it was split.
+    pub part: Ordinals,
     /// The time of the event in ms since 1970.
     pub event_time: Option<i64>,
     /// Why the record was rejected, on that stream.
@@ -341,6 +344,7 @@ impl Harness {
                         document: has_document
                             .then(|| String::from_utf8(document).expect("documents are UTF-8")),
                         offset: record.offset(),
+                        part: record.ordinals(),
                         event_time: record.event_time(),
                         rejection: batch.rejection(row).cloned(),
                     });

@@ -19,6 +19,7 @@ pub fn ordinary() -> Vec<Payload> {
         r#"{"host":"web-3","status":404,"level":"debug","message":"c","path":"/favicon.ico"}"#,
         r#"{ "status": 500 , "nested": {"a": [1, {"b": null}]}, "host": "web-1" }"#,
         r#"{"host":"web-1","host_ip":"192.0.2.1","user":{"name":"x"},"secret":"y","tags":["p","q"]}"#,
+        r#"{"host":"web-1","events":[{"a":1},{"a":2},{}]}"#,
         "{}",
         "<34>1 2003-10-11T22:14:15.003Z host su - ID47 [a b=\"c\"] text",
         "<13>Nov 14 22:13:20 host app[7]: text",
@@ -36,7 +37,7 @@ pub fn hostile() -> Vec<Payload> {
     let nested = |open: &str, close: &str| [open.repeat(1 << 17), close.repeat(1 << 17)].concat();
     let many_keys: Vec<String> = (0..5_000).map(|n| format!("\"k{n}\":{n}")).collect();
     let mut payloads: Vec<Payload> = vec![None, Some(Vec::new())];
-    let texts: [Vec<u8>; 24] = [
+    let texts: [Vec<u8>; 25] = [
         b"\xFF\xFE\x00".to_vec(),
         b"{\"host\":\"\xC3\x28\",\"status\":500}".to_vec(),
         b"{\"host\":\"web-1\",\"host\":\"web-2\"}".to_vec(),
@@ -53,6 +54,7 @@ pub fn hostile() -> Vec<Payload> {
         b"{\"host\":\"web-1\"".to_vec(),
         b"{\"host\":\"web-1\"}}".to_vec(),
         b"[{\"host\":\"web-1\"}]".to_vec(),
+        b"{\"events\":[{\"a\":1,\"a\":2},1,[[]],{\"events\":[]},\"\\ud800\"]}".to_vec(),
         b"\r\n\r\n".to_vec(),
         b"<999>1 - - - - - [".to_vec(),
         b"<13>1 - - - - - [a b=\"\\".to_vec(),

@@ -215,6 +215,55 @@ fn a_file_with_mistakes_is_answered_with_all_of_them() {
     );
 }
 
+/// Lines of a value, and elements of an array in each of them.
+const SPLIT: &str = "\
+isobar: 1
+name: t
+connections:
+  kafka: {type: kafka, brokers: \"127.0.0.1:9\"}
+  search: {type: elasticsearch, hosts: \"http://127.0.0.1:9\"}
+spouts:
+  logs: {type: kafka, connection: kafka, topics: [logs], start: earliest}
+bolts:
+  lines: {type: split, inputs: [logs]}
+  parse: {type: parse_json, inputs: [lines]}
+  events: {type: split, inputs: [parse], field: events, as: document, on_empty: drop}
+  index: {type: elasticsearch, connection: search, inputs: [events], index: logs}
+  copy: {type: file, inputs: [lines], path: copy.ndjson, format: payload}
+dead_letter: {type: kafka, connection: kafka, topic: dead}
+";
+
+#[test]
+fn every_part_of_a_split_record_is_told_and_has_an_id_of_its_own() {
+    let tests = r#"
+  - name: lines and their events
+    record:
+      timestamp: 2026-01-01T00:00:00Z
+      value: "{\"events\":[{\"a\":1},{\"a\":2}]}\r\n\n{not json}\n{\"events\":[]}\n"
+    expect:
+      - {index: logs, document: {a: 1, _isobar: {o: 0, n: [0, 0]}}}
+      - {index: logs, document: {a: 2, _isobar: {o: 0, n: [0, 1]}}, stream: lines}
+      - {rejected: {by: parse, class: invalid_json}}
+      - {dropped: events.empty}
+      - {bolt: copy}
+      - {bolt: copy}
+      - {bolt: copy}
+"#;
+    let file = format!("{SPLIT}tests:\n{tests}");
+    let ran = run("test-split", &file, &["test", "FILE"]);
+    assert_eq!(ran.exit, Exit::Done, "{}{}", ran.output, ran.error);
+
+    let tests = tests.replace("n: [0, 0]", "n: 0");
+    let file = format!("{SPLIT}tests:\n{tests}");
+    let ran = run("test-split-fails", &file, &["test", "FILE"]);
+    assert_eq!(ran.exit, Exit::Failed);
+    assert!(
+        ran.output.contains("+ document._isobar.n: [0,0]\n"),
+        "{}",
+        ran.output
+    );
+}
+
 #[test]
 fn operators_that_say_nothing_of_rehearsals_are_not_run_as_sinks() {
     let topology = "\

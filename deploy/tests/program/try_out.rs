@@ -30,7 +30,16 @@ const LINES: &str = "\
 ";
 
 fn tried(name: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let file = File::new(name, TOPOLOGY);
+    tried_on(TOPOLOGY, LINES, name, arguments)
+}
+
+fn tried_on(
+    topology: &str,
+    lines: &str,
+    name: &str,
+    arguments: &[&str],
+) -> (Option<i32>, String, String) {
+    let file = File::new(name, topology);
     let mut program = Command::new(env!("CARGO_BIN_EXE_isobar"))
         .arg("try")
         .arg(&file.path)
@@ -42,7 +51,7 @@ fn tried(name: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
         .expect("it starts");
     let mut input = program.stdin.take().expect("piped");
     // A command line that is refused reads nothing.
-    let _ = input.write_all(LINES.as_bytes());
+    let _ = input.write_all(lines.as_bytes());
     drop(input);
     let ended = program.wait_with_output().expect("it ends");
     let letters = file.path.with_file_name("dead.ndjson");
@@ -84,6 +93,36 @@ logs/0@0
     ] {
         assert!(text.contains(part), "{text}");
     }
+}
+
+#[test]
+fn the_parts_of_a_split_record_are_told_apart() {
+    let split = "split: {type: split, inputs: [parse], field: items, as: document}\n  mark:";
+    let topology = TOPOLOGY.replace("mark:", split).replace(
+        "mark: {type: set_fields, inputs: [parse]",
+        "mark: {type: set_fields, inputs: [split]",
+    );
+    let line = "{\"time\":\"2026-01-31T06:00:00Z\",\"items\":[{\"status\":1,\"team\":\"a\",\"id\":7},{\"status\":2},3]}\n";
+    let (code, text, error) = tried_on(&topology, line, "try-split", &["--stdin"]);
+    assert_eq!(code, Some(0), "{error}");
+    for part in [
+        "  part 0: split\n      - time: ",
+        "  part 0: mark\n      + bad: false\n",
+        "  part 1: index.rejected\n      ! missing_field: ",
+        "  part 2: split.rejected\n      ! not_an_object: ",
+        "  → part 0: index: index logs-a\n      id        7\n",
+        "  → part 2: dead_letter: a dead letter, rejected by split (not_an_object)\n",
+        "\n1 record: 1 rejected by index (missing_field), 1 rejected by split (not_an_object), 1 to index logs-a\n",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    let arguments = ["--stdin", "-o", "json"];
+    let (_, text, _) = tried_on(&topology, line, "try-split-json", &arguments);
+    let told: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(told["steps"][0].get("part"), None);
+    let steps = told["steps"].as_array().expect("a list").iter();
+    let parts: Vec<&Value> = steps.filter_map(|step| step.get("part")).collect();
+    assert!(parts.contains(&&json!(2)), "{text}");
 }
 
 #[test]

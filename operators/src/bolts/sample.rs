@@ -29,7 +29,7 @@ key: trace
 
 /// Keeps a share of the records and drops the others.
 ///
-/// What is kept follows from where a record comes from (cluster, topic, partition and offset), or from
+/// What is kept follows from where a record comes from (cluster, topic, partition and offset, and which part of a split record it is), or from
 /// the value of a field: a record that is read again, also by another replica or by a replay, has the
 /// same fate. A larger share keeps all that a smaller one keeps. Dropped records count under the policy
 /// `<bolt id>.sampled` in the accounting.
@@ -96,7 +96,7 @@ fn place(record: &Record<'_>, key: Option<Symbol>) -> f64 {
             hash.add(Some(&record.source().to_le_bytes()));
             hash.add(Some(&record.partition().to_le_bytes()));
             hash.add(Some(&record.offset().to_le_bytes()));
-            if let Some(ordinal) = record.ordinal() {
+            for ordinal in record.ordinals().iter() {
                 hash.add(Some(&ordinal.to_le_bytes()));
             }
         }

@@ -90,6 +90,8 @@ impl Resolution {
 
 #[cfg(test)]
 mod tests {
+    use isobar_topology::Ordinals;
+
     use super::*;
 
     fn resolution() -> Resolution {
@@ -100,7 +102,7 @@ mod tests {
                 partition: 3,
                 offset: 40,
                 timestamp: Some(1_700_000_000_000),
-                ordinal: None,
+                ordinals: Ordinals::NONE,
             },
             bolt: "parse".to_owned(),
             redrives: 1,

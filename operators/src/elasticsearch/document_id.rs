@@ -4,6 +4,8 @@
 //! The format can never change: documents that are in an index would be indexed again. A new one gets
 //! another version character.
 
+use isobar_topology::Ordinals;
+
 /// What is first in each id: the version of the format.
 const VERSION: u8 = b'1';
 
@@ -17,16 +19,16 @@ const TIMESTAMP: usize = 9;
 const TIMESTAMP_MAX: i64 = (1 << (6 * TIMESTAMP)) - 1;
 /// Digits of the hash of cluster, topic and topic id (64 bits).
 const SOURCE: usize = 11;
-/// Digits of a partition (31 bits) and of each ordinal of a child (32 bits).
+/// Digits of a partition (31 bits) and of each number of a part (32 bits).
 const SMALL: usize = 6;
 /// Digits of an offset (63 bits).
 const OFFSET: usize = 11;
 
 const LENGTH: usize = 1 + TIMESTAMP + SOURCE + SMALL + OFFSET;
 
-/// Longest id in bytes, and a bound for other formats to come: four levels of children fit.
+/// Longest id in bytes, and a bound for other formats to come: all levels of parts fit.
 const LENGTH_MAX: usize = 64;
-const _: () = assert!(LENGTH + 4 * SMALL <= LENGTH_MAX);
+const _: () = assert!(LENGTH + Ordinals::DEPTH_MAX * SMALL <= LENGTH_MAX);
 
 /// The parts of ids that all records of a partition share.
 #[derive(Clone, Debug)]
@@ -52,9 +54,15 @@ impl SourceId {
 
     /// Appends the id of a record: its own timestamp in ms since 1970 (−1 and other times that no
     /// record can have become the nearest possible one; the rest of the id tells records apart), its
-    /// offset, and for a child of a split record its number among its siblings.
+    /// offset, and for a part of a split record its numbers, the outermost first.
     #[inline]
-    pub(crate) fn write(&self, out: &mut Vec<u8>, timestamp: i64, offset: i64, child: Option<u32>) {
+    pub(crate) fn write(
+        &self,
+        out: &mut Vec<u8>,
+        timestamp: i64,
+        offset: i64,
+        ordinals: impl IntoIterator<Item = u32>,
+    ) {
         let mut id = self.template;
         put(
             &mut id[1..1 + TIMESTAMP],
@@ -62,9 +70,9 @@ impl SourceId {
         );
         put(&mut id[LENGTH - OFFSET..], offset.max(0) as u64);
         out.extend_from_slice(&id);
-        if let Some(child) = child {
+        for ordinal in ordinals {
             let mut digits = [0; SMALL];
-            put(&mut digits, u64::from(child));
+            put(&mut digits, u64::from(ordinal));
             out.extend_from_slice(&digits);
         }
     }
@@ -128,6 +136,19 @@ mod tests {
                 "{source} {partition} {timestamp} {offset} {child:?}"
             );
         }
+    }
+
+    #[test]
+    fn parts_of_parts_have_an_id_of_their_own() {
+        let write = |ordinals: &[u32]| {
+            let mut out = Vec::new();
+            SourceId::new(7, 12).write(&mut out, -1, 41, ordinals.iter().copied());
+            String::from_utf8(out).expect("the digits are ASCII")
+        };
+        let golden = "1-------------------6-----B----------d-----1-----0-----/-----2";
+        let deepest = write(&[2, 1, 0, 3]);
+        assert_eq!(deepest, golden.replace('/', "-"));
+        assert!(deepest.len() <= LENGTH_MAX && deepest.starts_with(&write(&[2, 1])));
     }
 
     #[test]

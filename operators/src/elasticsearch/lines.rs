@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use isobar_topology::{Batch, Record, Rejection, Symbol, clock, json};
+use isobar_topology::{Batch, Ordinals, Record, Rejection, Symbol, clock, json};
 
 use super::document_id::SourceId;
 use super::index_name;
@@ -186,7 +186,8 @@ impl Lines {
             Id::Auto => {}
             Id::Deterministic => {
                 let (timestamp, offset) = (record.timestamp(), record.offset());
-                self.source.write(out, timestamp, offset, record.ordinal());
+                let ordinals = record.ordinals().iter();
+                self.source.write(out, timestamp, offset, ordinals);
                 out.push(b'"');
             }
             Id::Template(template) => {
@@ -236,9 +237,9 @@ impl Lines {
                     out.extend_from_slice(b",\"ts\":");
                     write_number(out, record.timestamp());
                 }
-                if let Some(child) = record.ordinal() {
+                if !record.ordinals().is_empty() {
                     out.extend_from_slice(b",\"n\":");
-                    write_number(out, i64::from(child));
+                    write_ordinals(out, record.ordinals());
                 }
                 out.push(b'}');
             }
@@ -362,6 +363,11 @@ fn to_one_line(document: &mut [u8]) {
             }
         }
     }
+}
+
+/// One number, or an array of them for a part of a part: Elasticsearch maps both to the same type.
+fn write_ordinals(out: &mut Vec<u8>, ordinals: Ordinals) {
+    serde_json::to_writer(out, &ordinals).expect("numbers into memory");
 }
 
 #[inline]

@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use isobar_topology::spec::{Component, Entry, Node, OnRejected, Spec, Value};
 
+use crate::bolts;
+
 /// What becomes of documents that are in the index already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -152,6 +154,11 @@ pub fn forks(part: &Spec) -> bool {
     let inputs = part.bolts.iter().flat_map(|bolt| &bolt.inputs);
     let mut seen = BTreeSet::new();
     inputs.into_iter().any(|input| !seen.insert(&input.from))
+}
+
+/// Whether a bolt of `part` splits records: then an offset may have some of its documents and lack others.
+pub fn splits(part: &Spec) -> bool {
+    part.bolts.iter().any(|bolt| bolt.kind == bolts::SPLIT)
 }
 
 /// The spout and the bolts that its records reach.

@@ -2,15 +2,16 @@
 
 mod stored;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hyper::Method;
-use isobar_topology::OperatorError;
 use isobar_topology::spec::{Problems, Spec, parse_config};
+use isobar_topology::{OperatorError, Ordinals};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::graph::Sink;
+use super::graph::{Sink, splits};
 use crate::bolts::ElasticsearchConfig;
 use crate::connections::elasticsearch_of;
 use crate::elasticsearch::ask::Ask;
@@ -30,6 +31,8 @@ pub struct Search {
     pattern: String,
     /// The origin field; `None` where documents carry none.
     origin: Option<String>,
+    /// Documents may be of parts of records.
+    splits: bool,
 }
 
 /// An index that exists.
@@ -46,10 +49,12 @@ pub struct IndexState {
 pub struct Found {
     /// In ascending order, each once.
     pub offsets: Vec<i64>,
-    /// Documents beyond the first of their offset in the same index: children of split records.
+    /// Documents beyond the first of their offset: parts of split records.
     pub more: u64,
-    /// Offsets with documents in two indices.
+    /// Offsets of which a record, or the same part of one, has documents in two indices.
     pub doubled: Vec<i64>,
+    /// The parts that have a document, by offset; empty where the topology splits no records.
+    pub parts: BTreeMap<i64, BTreeSet<Ordinals>>,
 }
 
 impl Search {
@@ -69,6 +74,7 @@ impl Search {
             ask: Ask::of(&connection, connection.request_timeout.get())?,
             pattern: pattern(&sink.index),
             origin: config.origin_field().map(str::to_owned),
+            splits: splits(spec),
         })
     }
 
@@ -154,7 +160,8 @@ impl Search {
                 let (Some(offset), Some(index)) = (sort[0].as_i64(), sort[1].as_str()) else {
                     return Err(OperatorError::external(format!("not understood: {hit}")));
                 };
-                finding.add(offset, index);
+                let part = self.splits.then(|| self.part(hit));
+                finding.add(offset, part, index);
             }
         }
     }
@@ -231,15 +238,21 @@ impl Search {
     ) -> Result<Vec<Value>, OperatorError> {
         let query = self.of_records(source, partition, wanted)?;
         let offset = format!("{}.o", self.origin.as_deref().unwrap_or_default());
+        // Reading it costs, and other documents have none.
+        let source = match self.splits {
+            true => json!([self.number()]),
+            false => json!(false),
+        };
         let mut body = json!({
-            "size": PAGE, "_source": false, "track_total_hits": false,
+            "size": PAGE, "_source": source, "track_total_hits": false,
             "sort": [{offset: {"order": "asc", "unmapped_type": "long"}}, {"_index": "asc"}],
             "query": query,
         });
         if !after.is_null() {
             body["search_after"] = after.clone();
         }
-        let kept = "hits.hits._index,hits.hits._id,hits.hits._routing,hits.hits.sort";
+        let kept =
+            "hits.hits._index,hits.hits._id,hits.hits._routing,hits.hits._source,hits.hits.sort";
         let mut answer = self.search(&body, kept).await?;
         match answer["hits"]["hits"].take() {
             Value::Array(hits) => Ok(hits),
@@ -248,6 +261,9 @@ impl Search {
     }
 }
 
+/// Documents of one record that are looked for at most.
+pub const DOCUMENTS_MAX: usize = 100;
+
 /// A document of a record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Document {
@@ -255,6 +271,9 @@ pub struct Document {
     pub index: String,
     /// Its id there.
     pub id: String,
+    /// Which part of the record it is of, where that was split.
+    #[serde(skip_serializing_if = "Ordinals::is_none")]
+    pub part: Ordinals,
 }
 
 impl Search {
@@ -264,7 +283,7 @@ impl Search {
         self
     }
 
-    /// The documents of one record: at most 100. `source` is that of [`super::origin_of`].
+    /// The documents of one record, at most [`DOCUMENTS_MAX`]. `source` is that of [`super::origin_of`].
     ///
     /// Fails when documents carry no origin, or when an answer is not whole.
     pub async fn documents(
@@ -274,19 +293,32 @@ impl Search {
         offset: i64,
     ) -> Result<Vec<Document>, OperatorError> {
         let body = json!({
-            "size": 100, "_source": false,
+            "size": DOCUMENTS_MAX, "_source": [self.number()],
             "query": self.of_records(source, partition, &json!({"term": offset}))?,
         });
-        let kept = "hits.hits._index,hits.hits._id";
+        let kept = "hits.hits._index,hits.hits._id,hits.hits._source";
         let answer = self.search(&body, kept).await?;
         let hits = answer["hits"]["hits"].as_array().into_iter().flatten();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        Ok(hits
-            .map(|hit| Document {
-                index: text(&hit["_index"]),
-                id: text(&hit["_id"]),
-            })
-            .collect())
+        let documents = hits.map(|hit| Document {
+            index: text(&hit["_index"]),
+            id: text(&hit["_id"]),
+            part: self.part(hit),
+        });
+        let mut documents: Vec<Document> = documents.collect();
+        documents.sort_by(|a, b| (a.part, &a.index).cmp(&(b.part, &b.index)));
+        Ok(documents)
+    }
+
+    /// The member of documents with the number of a part.
+    fn number(&self) -> String {
+        format!("{}.n", self.origin.as_deref().unwrap_or_default())
+    }
+
+    /// Which part of a record a document is of.
+    fn part(&self, hit: &Value) -> Ordinals {
+        let origin = self.origin.as_deref().unwrap_or_default();
+        ordinals_of(&hit["_source"][origin]["n"])
     }
 
     /// The query for documents of some records. `wanted` is a query over the offset, with the field's name
@@ -334,29 +366,44 @@ impl Search {
     }
 }
 
-/// What was found so far, and the last document of it.
+/// Which part of a record documents and letters in JSON say that they are of.
+pub(crate) fn ordinals_of(value: &Value) -> Ordinals {
+    let numbers = value
+        .as_array()
+        .map_or(std::slice::from_ref(value), Vec::as_slice);
+    let parts = numbers.iter().try_fold(Ordinals::NONE, |of, number| {
+        of.part(usize::try_from(number.as_u64()?).ok()?)
+    });
+    parts.unwrap_or_default()
+}
+
+/// What was found so far, and the index of each document of the last offset by the part that it is of.
 #[derive(Default)]
 struct Finding {
     found: Found,
-    last: Option<(i64, String)>,
+    last: BTreeMap<Ordinals, String>,
 }
 
 impl Finding {
-    /// Takes the next document, in the order of offset and index.
-    fn add(&mut self, offset: i64, index: &str) {
+    /// Takes the next document, in the order of offset and index, with the part that it may be of.
+    fn add(&mut self, offset: i64, part: Option<Ordinals>, index: &str) {
         let found = &mut self.found;
-        match &mut self.last {
-            Some((at, at_index)) if *at == offset && at_index == index => found.more += 1,
-            Some((at, at_index)) if *at == offset => {
+        if let Some(part) = part {
+            let _ = found.parts.entry(offset).or_default().insert(part);
+        }
+        let is_first = found.offsets.last() != Some(&offset);
+        if is_first {
+            found.offsets.push(offset);
+            self.last.clear();
+        }
+        let before = self.last.insert(part.unwrap_or_default(), index.to_owned());
+        match before {
+            Some(other) if other != index => {
                 if found.doubled.last() != Some(&offset) {
                     found.doubled.push(offset);
                 }
-                index.clone_into(at_index);
             }
-            _ => {
-                found.offsets.push(offset);
-                self.last = Some((offset, index.to_owned()));
-            }
+            _ => found.more += u64::from(!is_first),
         }
     }
 }
@@ -406,13 +453,41 @@ mod tests {
             (5, "c"),
             (7, "b"),
         ] {
-            finding.add(offset, index);
+            finding.add(offset, None, index);
         }
         let expected = Found {
             offsets: vec![3, 4, 5, 7],
             more: 1,
             doubled: vec![5],
+            ..Found::default()
         };
         assert_eq!(finding.found, expected);
+    }
+
+    #[test]
+    fn parts_of_one_record_may_be_in_several_indices_and_each_in_one_only() {
+        let part = |text: &str| text.parse::<Ordinals>().expect("sound");
+        let mut finding = Finding::default();
+        for (offset, number, index) in [
+            (3, "0", "a"),
+            (3, "2", "a"),
+            (3, "1", "b"),
+            (4, "0.1", "a"),
+            (4, "0.1", "b"),
+            (4, "0.2", "b"),
+        ] {
+            finding.add(offset, Some(part(number)), index);
+        }
+        assert_eq!(finding.found.offsets, [3, 4]);
+        assert_eq!((finding.found.more, finding.found.doubled), (3, vec![4]));
+        assert_eq!(finding.found.parts[&4].len(), 2);
+        for (value, expected) in [
+            (json!(null), ""),
+            (json!(3), "3"),
+            (json!([3, 0]), "3.0"),
+            (json!("x"), ""),
+        ] {
+            assert_eq!(ordinals_of(&value).to_string(), expected);
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! Whatever is done to batches, each row keeps its record, its edits and its place in the ack.
 
+use std::num::NonZeroU16;
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::ack::{Completions, Ticket};
 use crate::arena::ArenaBuilder;
+use crate::ordinals::Ordinals;
 use crate::outcome::{Code, Failure};
 use crate::partition::Partition;
 use crate::symbol::Symbol;
@@ -19,6 +22,8 @@ enum Step {
     PartAsRead(Vec<u8>),
     /// By row, one of four verdicts.
     Judge(Vec<u8>),
+    /// By row, rejected or one to three parts.
+    Split(Vec<u8>),
     Edit(usize, u32),
 }
 
@@ -29,6 +34,7 @@ fn step() -> impl Strategy<Value = (usize, Step)> {
         choices(3).prop_map(Step::Part),
         choices(3).prop_map(Step::PartAsRead),
         choices(4).prop_map(Step::Judge),
+        choices(4).prop_map(Step::Split),
         (0usize..8, any::<u32>()).prop_map(|(row, value)| Step::Edit(row, value)),
     ];
     (0usize..8, step)
@@ -43,6 +49,7 @@ struct Held {
 #[derive(Clone, Debug, PartialEq)]
 struct Expected {
     offset: i64,
+    ordinals: Ordinals,
     has_document: bool,
     edit: Option<u32>,
     rejected: bool,
@@ -56,6 +63,7 @@ impl Held {
             .enumerate()
             .map(|(row, record)| Expected {
                 offset: record.offset(),
+                ordinals: record.ordinals(),
                 has_document: record.has_document(),
                 edit: record
                     .get(edited)
@@ -88,6 +96,37 @@ fn verdict(choice: u8) -> Verdict {
         2 => Verdict::Reject(Rejection::new("test", "the test says so")),
         _ => Verdict::To(Stream::declared(0).expect("the first")),
     }
+}
+
+/// Most rows of one batch below: splits multiply.
+const ROWS_MAX: usize = 60;
+
+/// The rows of a batch that is split: into parts, or rejected, which those too deep are, too.
+fn split(rows: &[Expected], choices: &[u8]) -> (Vec<Expected>, Vec<Expected>) {
+    let (mut parts, mut rejected) = (Vec::new(), Vec::new());
+    for (row, choice) in rows.iter().zip(choices) {
+        if *choice == 0 || row.ordinals.depth() == Ordinals::DEPTH_MAX {
+            rejected.push(Expected {
+                has_document: false,
+                edit: None,
+                rejected: true,
+                ..row.clone()
+            });
+        } else {
+            parts.extend((0..usize::from(*choice)).map(|number| Expected {
+                ordinals: row.ordinals.part(number).expect("not too deep"),
+                ..row.clone()
+            }));
+        }
+    }
+    (parts, rejected)
+}
+
+/// How many rows are looked at until there are enough parts.
+fn rows_asked(rows: &[Expected], choices: &[u8], enough: usize) -> usize {
+    let made = |row: usize| split(&rows[..row], choices).0.len();
+    let asked = (0..rows.len()).find(|row| made(*row) >= enough);
+    asked.unwrap_or(rows.len())
 }
 
 /// The rows of a batch by verdict, rejected ones as they were read.
@@ -130,6 +169,7 @@ proptest! {
         }
         let rows = batch.records().map(|record| Expected {
             offset: record.offset(),
+            ordinals: Ordinals::NONE,
             has_document: true,
             edit: None,
             rejected: false,
@@ -157,9 +197,36 @@ proptest! {
                         rows[row].edit = Some(value);
                     }
                 }
+                Step::Split(_) if held[at].rows.len() > ROWS_MAX => {}
+                Step::Split(choices) => {
+                    let Held { batch, rows } = held.swap_remove(at);
+                    let choices: Vec<u8> = choices.into_iter().cycle().take(rows.len()).collect();
+                    // As the first of them say, so many are enough.
+                    let enough = usize::from(choices[0]) * 3 + 1;
+                    let asked_for = rows_asked(&rows, &choices, enough);
+                    let (parts, rejected) = split(&rows[..asked_for], &choices);
+                    let mut out = Emitter::default();
+                    // It is not asked about those that are too deep.
+                    let mut asked = rows.iter().zip(&choices);
+                    let batch = batch.split(&mut out, enough, |record| {
+                        let (_, choice) = asked
+                            .find(|(row, _)| row.ordinals == record.ordinals() && row.offset == record.offset())
+                            .expect("in the order of the rows");
+                        NonZeroU16::new(u16::from(*choice)).ok_or_else(|| verdict(2))
+                    });
+                    prop_assert_eq!(batch.parts.is_none(), parts.is_empty());
+                    held.extend(batch.parts.map(|batch| Held { batch, rows: parts }));
+                    prop_assert_eq!(batch.rest.is_none(), asked_for == rows.len());
+                    let rest = rows[asked_for..].to_vec();
+                    held.extend(batch.rest.map(|batch| Held { batch, rows: rest }));
+                    let emitted = out.emitted.pop();
+                    prop_assert_eq!(emitted.is_none(), rejected.is_empty());
+                    held.extend(emitted.map(|(_, batch)| Held { batch, rows: rejected }));
+                }
                 Step::Part(part_of) | Step::PartAsRead(part_of) => {
                     let Held { batch, mut rows } = held.swap_remove(at);
-                    let part_of = &part_of[..rows.len()];
+                    let part_of: Vec<u8> = part_of.into_iter().cycle().take(rows.len()).collect();
+                    let part_of = part_of.as_slice();
                     let parts: Vec<Option<Batch>> = if as_read {
                         for row in &mut rows {
                             (row.has_document, row.edit) = (false, None);
@@ -179,6 +246,7 @@ proptest! {
                 }
                 Step::Judge(choices) => {
                     let Held { batch, rows } = held.swap_remove(at);
+                    let choices: Vec<u8> = choices.into_iter().cycle().take(rows.len()).collect();
                     let mut out = Emitter::default();
                     let mut choice = choices.iter();
                     batch.judge(&mut out, |_| verdict(*choice.next().expect("enough")));

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::partial::Unprepared;
 use super::{Edge, Prepared};
+use crate::ordinals::Ordinals;
 use crate::registry::{DocumentUse, PreparedBolt, PreparedSpout};
 use crate::spec::{Component, Input, Problem, Problems};
 use crate::stream::Stream;
@@ -137,8 +138,48 @@ pub(super) fn documents_are_made(
                 .at(bolt.component.place),
             );
         }
-        let makes = bolt.made.document == DocumentUse::Makes;
-        let _ = has_document.insert(&bolt.component.id, makes || arrives);
+        let leaves = match bolt.made.document {
+            DocumentUse::Makes => true,
+            DocumentUse::Unmakes => false,
+            DocumentUse::Needs | DocumentUse::Any => arrives,
+        };
+        let _ = has_document.insert(&bolt.component.id, leaves);
+    }
+}
+
+/// Numbers of parts have room for so many splits one behind the other.
+pub(super) fn no_record_is_split_too_often(
+    bolts: &[Prepared<'_, PreparedBolt>],
+    edges: &[Edge<'_>],
+    problems: &mut Problems,
+) {
+    // Edges lead to later bolts, so one pass from the start knows what each bolt comes behind.
+    let mut depths = vec![0; bolts.len()];
+    for number in 0..bolts.len() {
+        let component = bolts[number].component;
+        let inputs = edges.iter().filter(|edge| edge.to == number);
+        let before = inputs.filter_map(|edge| {
+            let from = bolts.iter().position(|bolt| bolt.component.id == edge.from);
+            Some(depths[from?])
+        });
+        let before = before.max().unwrap_or(0);
+        depths[number] = before + usize::from(bolts[number].made.parts_per_lane > 0);
+        if depths[number] > Ordinals::DEPTH_MAX && before == Ordinals::DEPTH_MAX {
+            problems.push(
+                Problem::new(
+                    component.path.clone(),
+                    format!(
+                        "`{}` splits records that {before} bolts before it have split",
+                        component.id
+                    ),
+                )
+                .expected(format!(
+                    "at most {} bolts that split records, one behind the other",
+                    Ordinals::DEPTH_MAX
+                ))
+                .at(component.place),
+            );
+        }
     }
 }
 

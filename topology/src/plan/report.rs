@@ -87,9 +87,10 @@ impl MemoryReport {
         let in_flight = spouts.iter().map(|spout| {
             spout.made.max_in_flight_bytes + spout.made.max_in_flight_records * per_record
         });
-        let held = bolts
-            .iter()
-            .map(|bolt| bolt.made.memory_per_lane * lanes + bolt.made.memory_shared);
+        let held = bolts.iter().map(|bolt| {
+            let per_lane = bolt.made.memory_per_lane + bolt.made.parts_per_lane * per_record;
+            per_lane * lanes + bolt.made.memory_shared
+        });
         let mut report = Self {
             clients: spouts.iter().map(|spout| spout.made.memory).sum(),
             in_flight: in_flight.sum(),

@@ -73,6 +73,13 @@ fn registry() -> Registry {
                     ..nothing()
                 })
             }),
+            bolt_type("split", |_, _| {
+                Ok(PreparedBolt {
+                    parts_per_lane: 10,
+                    document: DocumentUse::Unmakes,
+                    ..nothing()
+                })
+            }),
             bolt_type("letters", |_, _| {
                 Ok(PreparedBolt {
                     emits: false,
@@ -196,7 +203,35 @@ fn what_leads_nowhere_or_arrives_twice_is_refused() {
     check(
         json!({"parse": {"type": "parze", "inputs": ["in"]}}),
         &[
-            "bolts.parse.type: unknown type of bolt `parze`; expected one of parse, set, route, part, index, letters; did you mean parse?",
+            "bolts.parse.type: unknown type of bolt `parze`; expected one of parse, set, route, part, index, split, letters; did you mean parse?",
+        ],
+    );
+}
+
+#[test]
+fn what_is_split_as_text_has_no_document_and_numbers_of_parts_have_room_for_four_splits() {
+    check(
+        json!({
+            "parse": {"type": "parse", "inputs": ["in"]},
+            "split": {"type": "split", "inputs": ["parse"]},
+            "index": {"type": "index", "inputs": ["split"]},
+        }),
+        &[
+            "bolts.index.inputs: `index` works on documents, and some of its records have none; expected a parser such as parse_json on every way to it",
+        ],
+    );
+    check(
+        json!({
+            "a": {"type": "split", "inputs": ["in"]},
+            "b": {"type": "split", "inputs": ["a", "a.rejected"]},
+            "c": {"type": "split", "inputs": ["in", "b"]},
+            "d": {"type": "split", "inputs": ["c"]},
+            "e": {"type": "split", "inputs": ["d"]},
+            "f": {"type": "split", "inputs": ["e"]},
+            "end": {"type": "letters", "inputs": ["f"]},
+        }),
+        &[
+            "bolts.e: `e` splits records that 4 bolts before it have split; expected at most 4 bolts that split records, one behind the other",
         ],
     );
 }
@@ -276,7 +311,7 @@ fn records_do_not_come_round_and_files_have_one_writer() {
 
 #[test]
 fn what_is_wrong_with_one_component_hides_nothing_of_the_others() {
-    let unknown = "expected one of parse, set, route, part, index, letters";
+    let unknown = "expected one of parse, set, route, part, index, split, letters";
     check(
         json!({
             "parse": {"type": "parze", "inputs": ["in"]},

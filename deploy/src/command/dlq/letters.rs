@@ -308,7 +308,7 @@ pub(super) fn full(stored: &Stored) -> Result<Value, String> {
         "document_id": letter.document_id,
         "record": place(&letter.origin),
         "record_timestamp": letter.origin.timestamp.map(time),
-        "child": letter.origin.ordinal,
+        "child": letter.origin.ordinals,
         "cut_from_bytes": cut.map(|cut| cut.payload_bytes),
         "key": text(&stored.key),
         "payload": text(&stored.payload),
@@ -339,6 +339,7 @@ fn time(ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use isobar_operators::dead_letter::{Letter, NotALetter};
+    use isobar_topology::Ordinals;
 
     use super::*;
 
@@ -362,7 +363,7 @@ mod tests {
                     partition: 2,
                     offset,
                     timestamp: None,
-                    ordinal: None,
+                    ordinals: Ordinals::NONE,
                 },
                 cut: None,
             })),

@@ -9,7 +9,7 @@ use isobar_operators::kafka::admin::{Admin, TopicPartition};
 use isobar_operators::lag::{self, Source};
 use isobar_operators::range;
 use isobar_operators::replay::registry::{self, Before, Claim, Entry, Part, Registry, State};
-use isobar_operators::replay::{Gate, Job, Search, forks, origin_of, read_only};
+use isobar_operators::replay::{Gate, Job, Search, origin_of, read_only};
 use isobar_topology::clock;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -19,7 +19,7 @@ use super::attend::{Attendance, Attended, Ended, LEASE_MS};
 use super::document::{PlanFile, ReportFile, ReportedPartition, VERSION, write};
 use super::make::undetermined;
 use super::part;
-use super::verify::Verdict;
+use super::verify::{Shape, Verdict};
 use crate::accounting::Accounting;
 use crate::command::Context;
 use crate::command::job::{agree, apart, bound_in_flight, runtime, to_its_end};
@@ -70,7 +70,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     graph.name.clone_from(&plan.group);
     bound_in_flight(graph, args.max_in_flight);
     let searches = part.searches()?;
-    let forks = forks(&part.spec);
+    let shape = Shape::of(&part.spec, &searches);
     let runtime = runtime()?;
     let claim = runtime.block_on(claim(&plan, &file, &progress, args, &context.screen))?;
     let (stop, told) = mpsc::channel(1);
@@ -96,7 +96,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         let report = reported(&plan, &run, resumed);
         write(&ReportFile::beside(&args.plan), &report, false)?;
         let (verdict, unchecked) = match report.complete {
-            true => apart(Verdict::find(&plan, Some(&report), &searches, forks).await),
+            true => apart(Verdict::find(&plan, Some(&report), &searches, shape).await),
             false => (None, None),
         };
         let ended = attended.ended().filter(|_| !report.complete);

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
-use isobar_operators::replay::{Search, forks, origin_of};
+use isobar_operators::replay::{Search, forks, origin_of, splits};
+use isobar_topology::spec::Spec;
 use serde::Serialize;
 
 use super::VerifyArgs;
@@ -23,12 +24,12 @@ pub(super) fn execute(args: &VerifyArgs, mut context: Context<'_>) -> Outcome {
     let report = ReportFile::of(&args.plan, &plan)?;
     let (_, part) = part::of_plan(&plan, &mut context)?;
     let searches = part.searches()?;
-    let forks = forks(&part.spec);
+    let shape = Shape::of(&part.spec, &searches);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot make a runtime")?;
-    let verdict = runtime.block_on(Verdict::find(&plan, report.as_ref(), &searches, forks))?;
+    let verdict = runtime.block_on(Verdict::find(&plan, report.as_ref(), &searches, shape))?;
     match args.output.format {
         Format::Table => context.output.text(&verdict.text())?,
         Format::Json => context.output.json(&verdict)?,
@@ -55,6 +56,27 @@ enum Word {
     Wrong,
 }
 
+/// What of the topology decides how much the index can prove.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    /// Sinks that write to an index.
+    sinks: usize,
+    /// Some records go more than one way.
+    forks: bool,
+    /// Some records are split into parts.
+    splits: bool,
+}
+
+impl Shape {
+    pub(super) fn of(part: &Spec, searches: &[Search]) -> Self {
+        Self {
+            sinks: searches.len(),
+            forks: forks(part),
+            splits: splits(part),
+        }
+    }
+}
+
 /// A partition of it.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Verified {
@@ -68,7 +90,7 @@ struct Verified {
     others: Option<Others>,
     /// Documents beyond one for each offset, of split records.
     more: u64,
-    /// Offsets with documents in two indices of one sink.
+    /// Offsets of which a record, or the same part of one, has documents in two indices of one sink.
     doubled: Vec<i64>,
     /// The first offsets without a document.
     without: Vec<i64>,
@@ -112,7 +134,7 @@ impl Verdict {
         plan: &PlanFile,
         report: Option<&ReportFile>,
         searches: &[Search],
-        forks: bool,
+        shape: Shape,
     ) -> Result<Self, Failure> {
         for search in searches {
             search.refresh().await.map_err(undetermined)?;
@@ -141,7 +163,7 @@ impl Verdict {
                 let reported = reported.find(of_partition).cloned().unwrap_or_default();
                 Others::of(planned.offsets(), &reported)
             });
-            partitions.push(verified(planned, indexed, others, searches.len(), forks));
+            partitions.push(verified(planned, indexed, others, shape));
         }
         let words = partitions.iter().map(|one| one.verdict);
         Ok(Self {
@@ -216,7 +238,8 @@ impl Verdict {
             Word::Wrong => "wrong: see below",
             Word::Unknown => {
                 "unknown: what has no document was rejected, dropped or no record, but which is not \
-                 known: an earlier run counted it, or records go to more than one place"
+                 known: an earlier run counted it, or records go to more than one place, or are split \
+                 into parts, of which some may be missing"
             }
         };
         format!("Verified: {word}\n\n{}{notes}", table.text())
@@ -232,28 +255,32 @@ struct Indexed {
     more: u64,
 }
 
-/// Compares what the indices of so many sinks have with what the run says of the other offsets.
+/// Compares what the indices have with what the run says of the other offsets.
 fn verified(
     planned: &PlannedPartition,
     indexed: Indexed,
     others: Option<Others>,
-    sinks: usize,
-    forks: bool,
+    shape: Shape,
 ) -> Verified {
     let count = planned.offsets();
     let in_index = indexed.offsets.len() as u64;
     let missing = count - in_index;
     let without = (planned.from..planned.to).filter(|offset| !indexed.offsets.contains_key(offset));
-    let is_everywhere = missing == 0 && indexed.offsets.values().all(|one| *one == sinks);
+    let is_everywhere =
+        missing == 0 && !shape.splits && indexed.offsets.values().all(|one| *one == shape.sinks);
     let verdict = match others {
         _ if !indexed.doubled.is_empty() => Word::Wrong,
         Some(others) if missing > others.sum() => Word::Wrong,
         _ if is_everywhere => Word::Exact,
         // A record that goes to several sinks counts once: one may have its document and another not.
-        _ if sinks > 1 && forks => Word::Unknown,
+        _ if shape.sinks > 1 && shape.forks => Word::Unknown,
+        // Nor is it known how many parts a record has: one with some of its documents may lack others.
+        _ if shape.splits => Word::Unknown,
         _ if missing == 0 => Word::Exact,
         // Records of a fork have fates on other branches, which may stand for those of others.
-        Some(others) if others.sum() == missing && !(forks && others.on_branches()) => Word::Exact,
+        Some(others) if others.sum() == missing && !(shape.forks && others.on_branches()) => {
+            Word::Exact
+        }
         _ => Word::Unknown,
     };
     Verified {
@@ -283,11 +310,11 @@ mod tests {
     use super::*;
 
     fn check(offsets: &[i64], others: Option<Others>, expected: Word, without: &[i64]) {
-        check_part((1, false), offsets, others, expected, without);
+        check_part((1, false, false), offsets, others, expected, without);
     }
 
     fn check_part(
-        (sinks, forks): (usize, bool),
+        (sinks, forks, splits): (usize, bool, bool),
         offsets: &[i64],
         others: Option<Others>,
         expected: Word,
@@ -305,7 +332,12 @@ mod tests {
         for offset in offsets {
             *indexed.offsets.entry(*offset).or_default() += 1;
         }
-        let verified = verified(&planned, indexed, others, sinks, forks);
+        let shape = Shape {
+            sinks,
+            forks,
+            splits,
+        };
+        let verified = verified(&planned, indexed, others, shape);
         assert_eq!(
             (verified.verdict, verified.without.as_slice()),
             (expected, without)
@@ -329,19 +361,24 @@ mod tests {
         check(&[10, 11, 13], others(1, 1, 0), Word::Unknown, &[12]);
         check(&[10, 11, 12, 13], others(0, 4, 0), Word::Exact, &[]);
         // Of two sinks that share the records among them, one has the document.
-        let shared = (2, false);
+        let shared = (2, false, false);
         check_part(shared, &[10, 11, 12, 13], others(0, 0, 0), Word::Exact, &[]);
         check_part(shared, &[10, 13], others(1, 0, 0), Word::Wrong, &[11, 12]);
         // Of two that each record goes to, one may have lost it.
-        let both = (2, true);
+        let both = (2, true, false);
         let twice = [10, 10, 11, 11, 12, 12, 13, 13];
         check_part(both, &twice, others(0, 0, 0), Word::Exact, &[]);
         check_part(both, &twice[1..], others(0, 0, 0), Word::Unknown, &[]);
         check_part(both, &[10, 13], others(1, 0, 0), Word::Wrong, &[11, 12]);
         // One may be lost, and the one that was dropped on a branch be indexed on another.
-        let fork = (1, true);
+        let fork = (1, true, false);
         check_part(fork, &[10, 11, 12], others(0, 1, 0), Word::Unknown, &[13]);
         check_part(fork, &[10, 11, 12], others(0, 0, 1), Word::Exact, &[13]);
+        // A document of each record says nothing of its other parts.
+        let split = (1, false, true);
+        let all = &[10, 11, 12, 13];
+        check_part(split, all, others(0, 0, 0), Word::Unknown, &[]);
+        check_part(split, &[10, 11], others(1, 0, 0), Word::Wrong, &[12, 13]);
     }
 
     #[test]

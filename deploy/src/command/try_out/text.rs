@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use isobar_operators::sample::Sampled;
+use isobar_topology::Ordinals;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -20,7 +21,8 @@ pub(super) fn diff(record: &Sampled, told: &Told) -> String {
         text.push_str(&step_text(step, told));
     }
     for end in &told.ends {
-        text.push_str(&format!("  → {}\n", end_text(end)));
+        let part = part_text(told.part(end));
+        text.push_str(&format!("  → {part}{}\n", end_text(end)));
         let Outcome::Written(written) = &end.outcome else {
             continue;
         };
@@ -59,7 +61,8 @@ pub(super) fn rows(record: &Sampled, told: &Told) -> String {
             Outcome::Dropped { policy } => (format!("dropped by {policy}"), String::new()),
             Outcome::Failed { reason } => ("not settled".to_owned(), reason.clone()),
         };
-        let line = format!("{:<24}  {what:<36}  {}", name(record), cut(&more));
+        let part = part_text(told.part(end));
+        let line = format!("{:<24}  {part}{what:<36}  {}", name(record), cut(&more));
         format!("{}\n", line.trim_end())
     };
     told.ends.iter().map(row).collect()
@@ -88,7 +91,7 @@ fn cut(text: &str) -> String {
 }
 
 fn step_text(step: &Step, told: &Told) -> String {
-    let mut text = format!("  {}\n", step.name());
+    let mut text = format!("  {}{}\n", part_text(step.part), step.name());
     if let Some(rejected) = &step.rejected {
         text.push_str(&format!(
             "      ! {}: {}\n",
@@ -113,6 +116,14 @@ fn step_text(step: &Step, told: &Told) -> String {
         text.push_str(&format!("      event time {time}\n"));
     }
     text
+}
+
+/// Which part of the record it is, in front of what is said of it.
+fn part_text(part: Ordinals) -> String {
+    match part.is_empty() {
+        true => String::new(),
+        false => format!("part {part}: "),
+    }
 }
 
 fn kind(kind: &str) -> String {

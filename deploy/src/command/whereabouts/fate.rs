@@ -1,7 +1,8 @@
 //! From what was found to what became of the record.
 
 use isobar_operators::inquiry::{FoundLetter, Logged, Place};
-use isobar_operators::replay::Document;
+use isobar_operators::replay::{DOCUMENTS_MAX, Document};
+use isobar_topology::Ordinals;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -32,6 +33,9 @@ pub(super) enum Fate {
     Indexed {
         documents: Vec<Document>,
         letters: Vec<FoundLetter>,
+        /// It is not settled yet: more of its parts, or other branches, may come.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        in_flight: bool,
     },
     /// It has no document, and a dead letter that is open.
     DeadLettered {
@@ -74,6 +78,7 @@ impl Fate {
             return Self::Indexed {
                 documents: documents.to_vec(),
                 letters: letters.to_vec(),
+                in_flight: evidence.tells(|state| matches!(state, State::InFlight { .. })),
             };
         }
         if letters.iter().any(|letter| letter.resolved_by.is_none()) {
@@ -223,9 +228,16 @@ impl Fate {
         let (topic, number) = (&place.partition.topic, place.partition.partition);
         let mut text = format!("{topic}/{number}@{}: {}\n", place.offset, self.sentence());
         let (letters, why): (&[FoundLetter], &[String]) = match self {
-            Self::Indexed { documents, letters } => {
-                for Document { index, id } in documents {
-                    text.push_str(&format!("  {index}/_doc/{id}\n"));
+            Self::Indexed {
+                documents,
+                letters,
+                in_flight,
+            } => {
+                for Document { index, id, part } in documents {
+                    text.push_str(&format!("  {}{index}/_doc/{id}\n", part_text(*part)));
+                }
+                if *in_flight {
+                    text.push_str("It is in flight still: more of it may come\n");
                 }
                 if !letters.is_empty() {
                     text.push_str("There is a dead letter of it, too:\n");
@@ -241,7 +253,8 @@ impl Fate {
             let by = letter.resolved_by.as_ref();
             let settled = by.map(|run| format!(" (settled by the redrive {run})"));
             text.push_str(&format!(
-                "  {}: rejected by {}{} as {}: {}{}\n",
+                "  {}{}: rejected by {}{} as {}: {}{}\n",
+                part_text(letter.part),
                 letter.place,
                 letter.bolt,
                 at.unwrap_or_default(),
@@ -258,7 +271,14 @@ impl Fate {
 
     fn sentence(&self) -> String {
         match self {
-            Self::Indexed { .. } => "indexed".to_owned(),
+            Self::Indexed { documents, .. } => {
+                let parts = documents.iter().filter(|one| !one.part.is_empty());
+                match parts.count() {
+                    0 => "indexed".to_owned(),
+                    DOCUMENTS_MAX => format!("split, with {DOCUMENTS_MAX} parts indexed or more"),
+                    parts => format!("split, with {parts} parts indexed"),
+                }
+            }
             Self::DeadLettered { .. } => "dead-lettered".to_owned(),
             Self::Dropped { policy } => format!("dropped by the policy {policy}"),
             Self::InFlight {
@@ -350,6 +370,14 @@ impl Evidence {
     }
 }
 
+/// Which part of a record, in front of where it is.
+fn part_text(part: Ordinals) -> String {
+    match part.is_empty() {
+        true => String::new(),
+        false => format!("part {part}: "),
+    }
+}
+
 fn time(ms: i64) -> String {
     let time = jiff::Timestamp::from_millisecond(ms);
     time.map_or_else(|_| format!("{ms} ms since 1970"), |time| time.to_string())
@@ -401,12 +429,14 @@ mod tests {
         Document {
             index: "logs-1".to_owned(),
             id: "1x".to_owned(),
+            part: Ordinals::NONE,
         }
     }
 
     fn letter() -> FoundLetter {
         FoundLetter {
             place: "dead/0@7".to_owned(),
+            part: Ordinals::NONE,
             bolt: "index".to_owned(),
             class: "mapping".to_owned(),
             reason: "no".to_owned(),
@@ -440,6 +470,40 @@ mod tests {
         // Also where the other place could not be asked.
         evidence.letters = Err("nobody there".to_owned());
         check(160, &evidence, "indexed");
+    }
+
+    #[test]
+    fn of_a_split_record_each_part_is_told_and_whether_more_may_come() {
+        let part = |text: &str| text.parse::<Ordinals>().expect("sound");
+        let mut evidence = nothing();
+        let documents = ["0", "2.1"].map(|text| Document {
+            part: part(text),
+            ..document()
+        });
+        evidence.documents = Ok(documents.to_vec());
+        evidence.letters = Ok(vec![FoundLetter {
+            part: part("1"),
+            ..letter()
+        }]);
+        check(
+            160,
+            &evidence,
+            "logs/3@160: split, with 2 parts indexed\n  part 0: logs-1/_doc/1x\n  part 2.1: logs-1/_doc/1x\n\
+             There is a dead letter of it, too:\n  part 1: dead/0@7: rejected by index",
+        );
+        evidence.running = vec![Ok(State::InFlight {
+            since_ms: 0,
+            bolt: None,
+            retries: 0,
+        })];
+        check(
+            160,
+            &evidence,
+            "It is in flight still: more of it may come\n",
+        );
+        let fate = Fate::of(&place(160), &evidence).json(&place(160));
+        assert_eq!(fate["documents"][1]["part"], json!([2, 1]));
+        assert_eq!(fate["in_flight"], true);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use isobar_topology::{Record, Symbol};
+use isobar_topology::{Ordinals, Record, Symbol};
 
 /// A key as a hash of 128 bits. It is seeded for each lane, so that nobody can make two keys that are
 /// taken for one.
@@ -15,7 +15,7 @@ struct Origin {
     source: u64,
     partition: i32,
     offset: i64,
-    ordinal: Option<u32>,
+    ordinals: Ordinals,
 }
 
 /// Keys of records that were kept, and which records those are.
@@ -67,7 +67,7 @@ impl Seen {
             source: record.source(),
             partition: record.partition(),
             offset: record.offset(),
-            ordinal: record.ordinal(),
+            ordinals: record.ordinals(),
         };
         if let Some(first) = self.origins.get(&key) {
             return *first == origin;

@@ -63,8 +63,8 @@ pub struct ElasticsearchConfig {
     /// Default `create`.
     #[serde(default)]
     op: Op,
-    /// The document id. `deterministic`: from the record's timestamp, source, partition and offset.
-    /// `auto`: the cluster makes one, which indexes a little faster, and a record that is sent again is
+    /// The document id. `deterministic`: from the record's timestamp, source, partition and offset,
+    /// and the number of a part of a split record. `auto`: the cluster makes one, which indexes a little faster, and a record that is sent again is
     /// stored again. Or a template such as `{{ doc.order }}`, at most 512 bytes: what has the same id
     /// is the same document.
     #[serde(default = "deterministic")]
@@ -75,8 +75,8 @@ pub struct ElasticsearchConfig {
     pub(crate) pipeline: Option<String>,
     /// The field that tells where the record comes from: `{field: NAME}`, or `off`. It holds `s`, the
     /// source as it stands in the id, `t` topic, `p` partition, `o` offset, `ts` the record's timestamp
-    /// in ms if it has one, and `n` the number of a child of a split record. Without it, replay
-    /// cannot verify what is in the index. Default: the field `_isobar`.
+    /// in ms if it has one, and `n` the number of a part of a split record, from 0; for a part of a part
+    /// an array of both numbers. Without it, replay cannot verify what is in the index. Default: the field `_isobar`.
     #[serde(default)]
     origin: Origin,
     /// Times of events that are taken: `{past: 365d, future: 1d}` before and after now, or `off`.

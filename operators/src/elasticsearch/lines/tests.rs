@@ -260,3 +260,37 @@ fn the_name_follows_the_time_across_the_ends_of_days() {
         "l-01-0 l-01-1 l-02-2"
     );
 }
+
+#[test]
+fn each_part_of_a_record_has_its_number_in_id_and_origin() {
+    let mut symbols = Symbols::new();
+    let addressing = with_prepare(&mut symbols, |prepare| Addressing {
+        origin: prepare.symbol("_isobar", &Path::root()).ok(),
+        ..plain()
+    });
+    let mut harness = Harness::new(symbols);
+    let mut out = harness.emitter();
+    let two = |_: Record<'_>| Ok(std::num::NonZeroU16::new(2).expect("not 0"));
+    let batch = harness.batch(&documents(&["{}"]));
+    let once = batch.split(&mut out, 1, two).parts.expect("two parts");
+    let twice = once.split(&mut out, 9, two).parts.expect("four parts");
+    let mut lines = Lines::new(Arc::new(addressing));
+    lines.begin(&twice);
+    let ids = twice.records().map(|record| {
+        let mut out = Vec::new();
+        let _ = lines.write(record, &mut out).expect("it can be indexed");
+        let text = String::from_utf8(out).expect("UTF-8");
+        let (action, document) = text.split_once('\n').expect("two lines");
+        let [outer, inner] = record.ordinals().iter().collect::<Vec<_>>()[..] else {
+            panic!("it is a part of a part");
+        };
+        assert!(
+            document.contains(&format!(",\"n\":[{outer},{inner}]}}")),
+            "{document}"
+        );
+        action.to_owned()
+    });
+    let ids: std::collections::BTreeSet<String> = ids.collect();
+    assert_eq!(ids.len(), 4);
+    twice.answer(isobar_topology::Answer::Delivered);
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use isobar_operators::dead_letter::{Origin, REDRIVE, Resolution};
 use isobar_operators::redrive::Pick;
+use isobar_topology::Ordinals;
 use serde_json::{Value, json};
 
 use super::super::filter::Filter;
@@ -225,7 +226,7 @@ fn pick(origin: &Origin, redrives: u32, record: &[Letter<'_>], run: &str) -> Pic
     });
     Pick {
         origin: Origin {
-            ordinal: None,
+            ordinals: Ordinals::NONE,
             ..origin.clone()
         },
         redrives,
@@ -262,7 +263,7 @@ mod tests {
                 partition: 0,
                 offset,
                 timestamp: None,
-                ordinal: None,
+                ordinals: Ordinals::NONE,
             },
             cut: None,
         }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use isobar_operators::letters::{Content, DeadLetters, Stored};
 use isobar_operators::redrive::Pick;
 use isobar_operators::replay::{Search, origin_of_source};
+use isobar_topology::Ordinals;
 use isobar_topology::spec::units::Duration;
 use serde::Serialize;
 
@@ -41,6 +42,8 @@ pub(super) struct Verdict {
     named: Vec<String>,
     /// With documents in two indices of one sink.
     doubled: Vec<String>,
+    /// Of those in the index, split ones of which some parts may be missing.
+    maybe_in_part: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -95,6 +98,18 @@ impl<'a> Records<'a> {
     }
 }
 
+/// Whether there is a document of each part that was rejected, or of a part of it.
+fn has(found: &BTreeSet<Ordinals>, wanted: &[Ordinals]) -> bool {
+    let mut wanted = wanted.iter();
+    wanted.all(|wanted| found.iter().any(|part| part.is_of(*wanted)))
+}
+
+/// Whether those are documents of these very parts: a whole record, or a part that was split again, may
+/// have others that are missing.
+fn has_exactly(found: &BTreeSet<Ordinals>, wanted: &[Ordinals]) -> bool {
+    wanted.iter().all(|wanted| found.contains(wanted))
+}
+
 /// Records that a run dropped.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dropped {
@@ -119,6 +134,8 @@ impl Dropped {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Known {
     in_index: bool,
+    /// It was split, and which parts it has is not known: some may lack their documents.
+    maybe_in_part: bool,
     doubled: bool,
     /// Redrives of its newest open letter, of those that the run was to settle or that are new.
     letter: Option<u32>,
@@ -141,17 +158,26 @@ impl Verdict {
         for (&(source, topic, partition), picks) in &records.0 {
             let offsets: Vec<i64> = picks.keys().copied().collect();
             let (mut found, mut doubled) = (BTreeSet::new(), BTreeSet::new());
+            let mut parts: BTreeMap<i64, BTreeSet<Ordinals>> = BTreeMap::new();
             for search in searches {
                 let source = origin_of_source(source);
                 let answer = search.among(&source, partition, &offsets).await;
                 let answer = answer.map_err(undetermined)?;
                 found.extend(answer.offsets);
                 doubled.extend(answer.doubled);
+                for (offset, of_offset) in answer.parts {
+                    parts.entry(offset).or_default().extend(of_offset);
+                }
             }
             for (&offset, pick) in picks {
                 let letters = letters.get(&(source, topic, partition, offset));
+                let wanted = pick.resolutions.iter().map(|one| one.origin.ordinals);
+                let wanted: Vec<Ordinals> = wanted.collect();
+                let parts = parts.get(&offset);
                 let known = Known {
-                    in_index: found.contains(&offset),
+                    in_index: found.contains(&offset)
+                        && parts.is_none_or(|found| has(found, &wanted)),
+                    maybe_in_part: parts.is_some_and(|found| !has_exactly(found, &wanted)),
                     doubled: doubled.contains(&offset),
                     letter: letters.and_then(|letters| newest(letters, pick)),
                 };
@@ -167,6 +193,7 @@ impl Verdict {
     fn add(&mut self, redrives: u32, known: Known, place: impl Fn() -> String) {
         self.records += 1;
         self.in_index += u64::from(known.in_index);
+        self.maybe_in_part += u64::from(known.in_index && known.maybe_in_part);
         if known.doubled {
             self.doubled.push(place());
         }
@@ -195,7 +222,7 @@ impl Verdict {
             _ if !self.doubled.is_empty() || self.without_trace > 0 => Word::Wrong,
             _ if self.left_out > 0 => Word::Unknown,
             // A record that goes to several sinks may have its document in one and not in another.
-            _ if sinks > 1 => Word::Unknown,
+            _ if sinks > 1 || self.maybe_in_part > 0 => Word::Unknown,
             0 => Word::Exact,
             without if without == by_policy && !forks => Word::Exact,
             // Records of a fork are dropped on one branch and indexed on another: which ones is open.
@@ -218,8 +245,8 @@ impl Verdict {
             Word::Exact => "exact: every record is accounted for",
             Word::Wrong => "wrong: see below",
             Word::Unknown => {
-                "unknown: records go to more than one place, and which of them have no document there \
-                 is not known"
+                "unknown: records go to more than one place or are split into parts, and which of them \
+                 have no document there is not known"
             }
         };
         let mut text = format!(
@@ -332,6 +359,7 @@ mod tests {
 
     const INDEXED: Known = Known {
         in_index: true,
+        maybe_in_part: false,
         doubled: false,
         letter: None,
     };
@@ -371,6 +399,12 @@ mod tests {
             ..INDEXED
         };
         let _ = check(&[doubled], 0, (Word::Wrong, Exit::Failed));
+        let split = Known {
+            maybe_in_part: true,
+            ..INDEXED
+        };
+        let split = check(&[INDEXED, split], 0, (Word::Unknown, Exit::Undetermined));
+        assert_eq!((split.in_index, split.maybe_in_part), (2, 1));
     }
 
     #[test]
@@ -393,7 +427,7 @@ mod tests {
             partition: 0,
             offset,
             timestamp: None,
-            ordinal: None,
+            ordinals: Ordinals::NONE,
         };
         let pick = Pick {
             origin: origin(5),
@@ -461,7 +495,7 @@ mod tests {
             partition: 0,
             offset: 5,
             timestamp: None,
-            ordinal: None,
+            ordinals: Ordinals::NONE,
         };
         let pick = Pick {
             origin: origin.clone(),
@@ -477,5 +511,27 @@ mod tests {
         assert_eq!(newest(&[("to_kafka", 1)], &pick), None);
         assert_eq!(newest(&[("to_kafka", 1), ("index", 0)], &pick), Some(0));
         assert_eq!(newest(&[("parse", 2), ("index", 1)], &pick), Some(2));
+    }
+
+    #[test]
+    fn documents_of_other_parts_say_nothing_of_the_one_that_was_rejected() {
+        let parts = |texts: &[&str]| -> Vec<Ordinals> {
+            let parts = texts.iter().map(|text| text.parse().unwrap_or_default());
+            parts.collect()
+        };
+        let check = |found: &[&str], wanted: &[&str], expected: (bool, bool)| {
+            let (found, wanted) = (parts(found).into_iter().collect(), parts(wanted));
+            assert_eq!(
+                (has(&found, &wanted), has_exactly(&found, &wanted)),
+                expected
+            );
+        };
+        check(&["0", "1", "2"], &["1", "2"], (true, true));
+        check(&["0", "2"], &["1"], (false, false));
+        // A record that was rejected as a whole, and a part that was split once more.
+        check(&["0", "1"], &[""], (true, false));
+        check(&["1.0", "1.1"], &["1"], (true, false));
+        // One that was not split after all.
+        check(&[""], &[""], (true, true));
     }
 }

@@ -1,0 +1,283 @@
+//! `split`: makes several records of one.
+
+mod parts;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use isobar_topology::spec::{Component, Problem, Problems, parse_config};
+use isobar_topology::{
+    AnyBolt, Batch, Bolt, BoltType, Counter, DocumentUse, Emitter, OperatorError, Ordinals, Policy,
+    Prepare, PreparedBolt, Rejection, Symbol, Verdict, clock,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::field_name;
+use parts::{NoParts, Parts, Source};
+
+pub(super) const TYPE: BoltType = BoltType {
+    name: "split",
+    schema: || schemars::schema_for!(SplitConfig),
+    example: EXAMPLE,
+    prepare,
+};
+
+const EXAMPLE: &str = "\
+type: split
+inputs: [parse]
+field: events
+as: document
+";
+
+/// Parts that are made at a time, before those behind it have taken them: what bounds the memory. One
+/// record is always split as a whole.
+const ENOUGH: usize = 4_096;
+
+/// Makes several records of one: of the elements of an array, or of the lines of a text.
+///
+/// Each part is a record of its own from here on, with a document, an index and a dead letter of its own.
+/// Its id is that of the record with the number of the part behind it, from 0, which the document also has
+/// as `n` in its origin: a record that is read again gives the same ids. So the number of parts, and their
+/// order, should follow from the record alone, and a change of these options makes other ids.
+///
+/// The accounting counts records that were read, so a record counts once, as the worst of its parts: as
+/// delivered when all of them are, as dead-lettered when one of them is. What counts parts: the edges behind
+/// this bolt, the bolts there, and `parts` of this one. A part that fails is sent again with its whole
+/// record; the other parts are already present then. The dead letter of a part holds the whole record, and
+/// a redrive sends that through once, whatever part was rejected.
+///
+/// A record is rejected as a whole as `missing_field` when it lacks the field, as `no_parts` when that is
+/// neither an array nor a text, and as `too_many_parts`. With `as: document` a part that is no object is
+/// rejected alone, as `not_an_object`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SplitConfig {
+    /// The top-level field with the array or the text. Default: the record's value is split, as text, for a
+    /// parser that comes behind this bolt.
+    field: Option<String>,
+    /// What stands between the parts of a text, such as `","`. Empty parts are left out and have no number.
+    /// Default: line ends.
+    separator: Option<String>,
+    /// What a part is: `field`, a record with all fields of the whole one, and the part in place of the
+    /// array or text; `document`, an object that is the document, without the other fields. Default
+    /// `field`.
+    #[serde(default, rename = "as")]
+    shape: Shape,
+    /// The field that gets the part, with `as: field`; the one that is split is removed then. Default: the
+    /// one that is split.
+    into: Option<String>,
+    /// Parts of one record at most; one with more is rejected. Default 1000.
+    #[serde(default = "max_parts")]
+    #[schemars(range(min = 1, max = 65535))]
+    max_parts: u16,
+    /// What becomes of a record without parts: an empty array, null, or a text with nothing in it. `drop`
+    /// leaves it out, under the policy `<bolt id>.empty`; `reject` makes a dead letter of it. Default
+    /// `drop`.
+    #[serde(default)]
+    on_empty: OnEmpty,
+}
+
+const _: () = assert!(Ordinals::PARTS_MAX == u16::MAX as usize);
+
+fn max_parts() -> u16 {
+    1_000
+}
+
+/// What a part is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Shape {
+    /// The record with the part in a field.
+    #[default]
+    Field,
+    /// The part alone.
+    Document,
+}
+
+/// What becomes of a record without parts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum OnEmpty {
+    /// It is left out, by a policy.
+    #[default]
+    Drop,
+    /// It is rejected.
+    Reject,
+}
+
+fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedBolt, Problems> {
+    let config: SplitConfig = parse_config(&component.config, &component.path)?;
+    let at = |option: &str| component.path.key(option);
+    let mut problems = Problems::default();
+    let mut symbol = |option: &str, written: &Option<String>| {
+        let name = written.as_deref()?;
+        let path = at(option);
+        let name = field_name::top_level(name, &path);
+        let symbol = name.and_then(|name| prepare.symbol(name, &path));
+        problems.take(symbol.map_err(Problems::from))
+    };
+    let field = symbol("field", &config.field);
+    let into = symbol("into", &config.into);
+    let is_document = config.shape == Shape::Document;
+    let needs = |option: &str, what: &str| {
+        Problem::new(at(option), "there is no `field` to split").expected(what.to_owned())
+    };
+    if config.field.is_none() && is_document {
+        problems.push(needs("as", "`field`, the name of a field with an array"));
+    }
+    if config.field.is_none() && config.into.is_some() {
+        problems.push(needs(
+            "into",
+            "`field`, or no `into`: a parser behind this bolt makes documents of the parts",
+        ));
+    }
+    for (option, is_given) in [
+        ("into", config.into.is_some()),
+        ("separator", config.separator.is_some()),
+    ] {
+        if is_document && is_given && config.field.is_some() {
+            let text = "a part that is the document has no use for it";
+            problems.push(Problem::new(at(option), text).expected("`as: field`, or nothing here"));
+        }
+    }
+    if config.separator.as_deref() == Some("") {
+        problems.push(
+            Problem::new(at("separator"), "it is empty")
+                .expected("one character or more, such as \",\""),
+        );
+    }
+    let policy = match config.on_empty {
+        OnEmpty::Reject => None,
+        OnEmpty::Drop => {
+            let policy = prepare.policy(&format!("{}.empty", component.id), &at("on_empty"));
+            problems.take(policy.map_err(Problems::from))
+        }
+    };
+    problems.or(())?;
+    let source = Source {
+        field: field.map(|field| (field, config.field.unwrap_or_default())),
+        separator: config.separator.map(String::into_bytes),
+        takes_text: !is_document,
+        parts_max: usize::from(config.max_parts),
+    };
+    let becomes = match (is_document, field) {
+        (_, None) => Part::Value,
+        (true, _) => Part::Document,
+        (false, Some(field)) => Part::Field {
+            from: field,
+            to: into.unwrap_or(field),
+        },
+    };
+    Ok(PreparedBolt {
+        document: match becomes {
+            Part::Value => DocumentUse::Unmakes,
+            _ => DocumentUse::Needs,
+        },
+        parts_per_lane: ENOUGH + source.parts_max,
+        facts: vec![(
+            "parts".to_owned(),
+            format!("at most {} of a record", config.max_parts),
+        )],
+        ..PreparedBolt::new(Arc::new(move |context| {
+            AnyBolt::new(Split {
+                parts: Parts::new(source.clone()),
+                becomes,
+                policy,
+                waiting: VecDeque::new(),
+                made_at: clock::now(),
+                made: context.counters.counter(
+                    "parts",
+                    "Records that were made by splitting others, those sent again included.",
+                ),
+            })
+        }))
+    })
+}
+
+/// What a part becomes.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    /// The record's value.
+    Value,
+    /// The document.
+    Document,
+    Field {
+        from: Symbol,
+        to: Symbol,
+    },
+}
+
+struct Split {
+    parts: Parts,
+    becomes: Part,
+    /// By which records without parts are dropped; `None` rejects them.
+    policy: Option<Policy>,
+    /// What is not split yet, in order. Its records are in flight either way.
+    waiting: VecDeque<Batch>,
+    /// A time that has passed.
+    made_at: clock::Instant,
+    made: Counter,
+}
+
+impl Bolt for Split {
+    async fn process(&mut self, batch: Batch, out: &mut Emitter) -> Result<(), OperatorError> {
+        self.waiting.push_back(batch);
+        self.split_some(out);
+        Ok(())
+    }
+
+    /// At once, while something waits: the parts that were made have gone on by then.
+    fn deadline(&self) -> Option<clock::Instant> {
+        (!self.waiting.is_empty()).then_some(self.made_at)
+    }
+
+    async fn flush(&mut self, out: &mut Emitter) -> Result<(), OperatorError> {
+        self.split_some(out);
+        Ok(())
+    }
+}
+
+impl Split {
+    fn split_some(&mut self, out: &mut Emitter) {
+        let Some(batch) = self.waiting.pop_front() else {
+            return;
+        };
+        let (parts, policy) = (&mut self.parts, self.policy);
+        parts.clear();
+        let split = batch.split(out, ENOUGH, |record| {
+            parts.find(record).map_err(|none| match (none, policy) {
+                (NoParts::Empty(_), Some(policy)) => Verdict::Drop(policy),
+                (none, _) => Verdict::Reject(none.into()),
+            })
+        });
+        if let Some(rest) = split.rest {
+            self.waiting.push_front(rest);
+        }
+        let Some(batch) = split.parts else { return };
+        self.made.add(batch.len() as u64);
+        let mut found = self.parts.iter();
+        let becomes = self.becomes;
+        batch.judge(out, |part| {
+            let (text, range) = found.next().expect("one for each row");
+            match becomes {
+                Part::Value => part.narrow(range),
+                Part::Document => {
+                    if let Err(error) = part.adopt_object(text) {
+                        let text = format!("The part is no object: {error}");
+                        return Verdict::Reject(Rejection::new("not_an_object", text));
+                    }
+                }
+                Part::Field { from, to } => {
+                    if from != to {
+                        let _ = part.remove(from);
+                    }
+                    part.set(to, text).expect("the field is of a document");
+                }
+            }
+            Verdict::Keep
+        });
+    }
+}
