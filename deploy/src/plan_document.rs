@@ -29,6 +29,8 @@ pub struct PlanDocument {
     pub bounds: Bounds,
     /// Policies by which records are dropped.
     pub policies: Vec<String>,
+    /// What is allowed and may not be meant, a sentence for each.
+    pub notes: Vec<String>,
     /// The most memory that the process takes, in bytes.
     pub memory: MemoryReport,
 }
@@ -113,6 +115,7 @@ impl PlanDocument {
             edges: report.edges,
             bounds: Bounds::of(graph),
             policies: report.policies,
+            notes: report.notes,
             memory: report.memory,
         }
     }
@@ -126,6 +129,7 @@ impl PlanDocument {
             self.edges_text(),
             self.bounds.text(),
             self.policies_text(),
+            self.notes.iter().map(|note| note_text(note)).collect(),
             memory_text(&self.memory),
         ];
         parts
@@ -181,6 +185,11 @@ impl PlanDocument {
             policies => format!("Policies that drop records: {}\n", policies.join(", ")),
         }
     }
+}
+
+/// What is allowed and may not be meant, as a line.
+pub fn note_text(note: &str) -> String {
+    format!("Note: {note}\n")
 }
 
 impl Bounds {

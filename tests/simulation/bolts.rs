@@ -101,11 +101,11 @@ impl Bolt for Bolted {
                 }
             }
             Kind::Sink if self.world.plant == Plant::CountsAsDropped => {
-                let Written { batch, .. } = Written::of(&self.world, self.number, batch);
+                let Written { batch, .. } = Written::of(&self.world, self.place(), batch);
                 batch.answer(Answer::Dropped(testing::policy(0)));
             }
             Kind::Sink => {
-                let answered = Written::of(&self.world, self.number, batch);
+                let answered = Written::of(&self.world, self.place(), batch);
                 answered.answer(out);
             }
         }
@@ -136,6 +136,11 @@ impl Bolted {
             let records = records.collect::<Vec<_>>().join(", ");
             write!(line, "bolt-{number} on lane {lane} {what} [{records}]")
         });
+    }
+
+    /// Bolt and lane.
+    fn place(&self) -> (usize, usize) {
+        (self.number, self.lane)
     }
 
     async fn pause(&self) {
@@ -335,6 +340,7 @@ impl Bolted {
         self.under_way.set(self.under_way.get() + 1);
         let done = Done(Rc::clone(&self.under_way), Rc::clone(&self.freed));
         let (world, number, mut later) = (Arc::clone(&self.world), self.number, out.later());
+        let place = self.place();
         let latency = Duration::from_millis(world.within(1..300));
         out.detach(async move {
             let _done = done;
@@ -349,7 +355,7 @@ impl Bolted {
                 if away {
                     batch.into_ack().fail(&OperatorError::external("planned"));
                 } else {
-                    Written::of(&world, number, batch).answer(&mut later);
+                    Written::of(&world, place, batch).answer(&mut later);
                 }
             }
             later
@@ -380,7 +386,8 @@ struct Written {
 }
 
 impl Written {
-    fn of(world: &World, sink: usize, batch: Batch) -> Self {
+    fn of(world: &World, place: (usize, usize), batch: Batch) -> Self {
+        let (sink, _) = place;
         let troubles = &world.scenario.troubles;
         let records = world.items_of(&batch).into_iter().enumerate();
         let answers = records.map(|(row, record)| {
@@ -390,7 +397,7 @@ impl Written {
             if !world.calm() && world.chance(troubles.external) {
                 return Some(Answer::Failed(Failure::External));
             }
-            let was_there = world.write(sink, record, batch.rejection(row));
+            let was_there = world.write(place, record, batch.rejection(row));
             if !world.calm() && world.chance(troubles.lost_answers) {
                 return Some(Answer::Failed(Failure::External));
             }

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use isobar_topology::grouping::KeyHash;
 use isobar_topology::{
-    BoltNode, Finish, Graph, Grouping, MakeSpout, Output, Partition, Running, SpoutNode, Symbols,
-    Target, clock, start_here, testing,
+    BoltNode, Finish, Graph, Grouping, MakeSpout, Output, Partition, Record, Running, SpoutNode,
+    Symbols, Target, clock, start_here, testing,
 };
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
@@ -394,17 +395,24 @@ fn targets(edges: &[Edge], plant: Plant) -> Vec<Target> {
         bolt: edge.to,
         grouping: match edge.way {
             Way::Local if plant == Plant::LosesTheOrder => Grouping::Shuffle,
-            Way::Fields if plant == Plant::ScattersKeys => Grouping::Shuffle,
+            Way::Fields | Way::PartialKey | Way::Global if plant == Plant::ScattersKeys => {
+                Grouping::Shuffle
+            }
+            Way::All if plant == Plant::LosesACopy => Grouping::Shuffle,
             Way::Local => Grouping::Local,
             Way::Shuffle => Grouping::Shuffle,
-            Way::Fields => Grouping::Fields(Arc::new(|record| {
-                let key = record.key().unwrap_or_default();
-                let mut hash = isobar_topology::grouping::KeyHash::default();
-                hash.add(Some(key));
-                hash.slot()
-            })),
+            Way::Fields => Grouping::Fields(Arc::new(|record| hash(record).slot())),
+            Way::PartialKey => Grouping::PartialKey(Arc::new(|record| hash(record).slots())),
+            Way::All => Grouping::All,
+            Way::Global => Grouping::Global,
         },
         dead_letter: false,
     });
     targets.collect()
+}
+
+fn hash(record: Record<'_>) -> KeyHash {
+    let mut hash = KeyHash::default();
+    hash.add(Some(record.key().unwrap_or_default()));
+    hash
 }

@@ -58,6 +58,8 @@ pub enum Plant {
     LosesTheOrder,
     /// Records of one key go to any lane.
     ScattersKeys,
+    /// Not every lane gets a copy.
+    LosesACopy,
     /// A drain goes on after its time.
     DrainsForLong,
 }
@@ -127,7 +129,8 @@ fn every_rule_of_the_oracle_catches_the_mistake_that_it_is_there_for() {
         (Plant::RunsAhead, "records are read and not committed"),
         (Plant::QueuesTooMuch, "is over its bound"),
         (Plant::LosesTheOrder, "gets offset"),
-        (Plant::ScattersKeys, "on two lanes"),
+        (Plant::ScattersKeys, "on too many lanes"),
+        (Plant::LosesACopy, "passed record"),
         (Plant::DrainsForLong, "the drain took"),
     ] {
         let violation = first_violation(plant);

@@ -160,16 +160,30 @@ impl World {
             }
             let record = &state.records[item.record];
             let (log, key, offset) = (record.log, record.key, record.offset);
-            if upstream.last == Some(Way::Fields) {
-                let known = state.life.lane_of_key.insert((bolt, key), lane);
-                if known.is_some_and(|known| known != lane) {
-                    self.violate(state, || format!("bolt-{bolt} gets key {key} on two lanes"));
+            let lanes_of_key = match upstream.last {
+                Some(Way::Fields) => Some((key, 1)),
+                Some(Way::PartialKey) => Some((key, 2)),
+                Some(Way::Global) => Some((0, 1)),
+                Some(Way::Local | Way::Shuffle | Way::All) | None => None,
+            };
+            if let Some((key, most)) = lanes_of_key {
+                let lanes = state.life.lanes_of_key.entry((bolt, key)).or_default();
+                let _ = lanes.insert(lane);
+                if lanes.len() > most {
+                    self.violate(state, || {
+                        format!("bolt-{bolt} gets key {key} on too many lanes")
+                    });
                 }
             }
             if self.scenario.orderly && upstream.ordered {
                 let key = if upstream.keyed { key } else { 0 };
                 let at = (offset, item.part);
-                let last = state.life.last_seen.insert((bolt, log, key), at);
+                let copy = if upstream.last == Some(Way::All) {
+                    lane
+                } else {
+                    0
+                };
+                let last = state.life.last_seen.insert((bolt, log, key, copy), at);
                 if last.is_some_and(|last| last >= at) {
                     self.violate(state, || {
                         format!("bolt-{bolt} gets offset {at:?} of log {log} after {last:?}")
@@ -312,7 +326,9 @@ impl Upstream {
                 upstream.ordered = false;
                 return upstream;
             };
-            upstream.ordered &= way != Way::Shuffle;
+            upstream.ordered &= !matches!(way, Way::Shuffle | Way::PartialKey);
+            // Copies of one record come one after the other where they meet.
+            upstream.ordered &= way != Way::All || at == bolt;
             upstream.keyed |= way == Way::Fields;
             let Some(from) = from else {
                 return upstream;

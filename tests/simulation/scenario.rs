@@ -117,6 +117,9 @@ pub enum Way {
     Local,
     Shuffle,
     Fields,
+    PartialKey,
+    All,
+    Global,
 }
 
 /// Where the stream `rejected` of a bolt leads.
@@ -315,12 +318,25 @@ impl Scenario {
         ways
     }
 
+    /// Whether each lane's copy of a bolt gets a copy of all that comes to it.
+    pub fn is_on_all_lanes(&self, bolt: usize) -> bool {
+        let ways = self.ways_to(bolt);
+        !ways.is_empty() && ways.iter().all(|(way, _)| *way == Way::All)
+    }
+
     /// Every bolt has an input, every stream a consumer.
     fn connect(&mut self, r: &mut Random) {
         let letters = self.letters();
         let ways = match r.within(0..4) {
             0 => vec![Way::Local],
-            _ => vec![Way::Local, Way::Local, Way::Shuffle, Way::Fields],
+            1 | 2 => vec![Way::Local, Way::Local, Way::Shuffle, Way::Fields],
+            _ => vec![
+                Way::Local,
+                Way::Fields,
+                Way::PartialKey,
+                Way::All,
+                Way::Global,
+            ],
         };
         for to in 0..letters {
             for _ in 0..r.one_of(&[1, 1, 1, 2]) {

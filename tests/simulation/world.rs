@@ -69,6 +69,8 @@ pub struct Record {
 pub struct Terminal {
     pub sink: usize,
     pub part: Ordinals,
+    /// Where every lane gets a copy, the lane.
+    pub lane: Option<usize>,
     /// For dead letters, the bolt that rejected the record.
     pub rejected_by: Option<usize>,
 }
@@ -92,8 +94,9 @@ pub struct Life {
     pub read: BTreeMap<usize, u64>,
     /// No more changes of the assignment come.
     pub settled_down: bool,
-    pub lane_of_key: BTreeMap<(usize, u64), usize>,
-    pub last_seen: BTreeMap<(usize, usize, u64), (i64, Ordinals)>,
+    pub lanes_of_key: BTreeMap<(usize, u64), BTreeSet<usize>>,
+    /// By bolt, log, key, and lane where each has a copy.
+    pub last_seen: BTreeMap<(usize, usize, u64, usize), (i64, Ordinals)>,
 }
 
 /// What happened, as a number to compare runs by, and as text when somebody reads it.
@@ -233,7 +236,12 @@ impl World {
 
     /// Writes a record to a sink, `rejection` with it when the sink takes dead letters. Tells whether
     /// it was there already.
-    pub fn write(&self, sink: usize, item: Item, rejection: Option<&Rejection>) -> bool {
+    pub fn write(
+        &self,
+        (sink, lane): (usize, usize),
+        item: Item,
+        rejection: Option<&Rejection>,
+    ) -> bool {
         let rejected_by = (sink == self.scenario.letters()).then(|| {
             let rejection = rejection.expect("dead letters come with their reason");
             number_of(&rejection.bolt)
@@ -243,6 +251,7 @@ impl World {
         let terminal = Terminal {
             sink,
             part: item.part,
+            lane: self.scenario.is_on_all_lanes(sink).then_some(lane),
             rejected_by,
         };
         !state.records[item.record].reached.insert(terminal)
@@ -322,11 +331,16 @@ fn walk(scenario: &Scenario, item: Item, bolt: usize, to: &mut Option<BTreeSet<T
     match scenario.fate(bolt, item) {
         Fate::Pass if plan.kind.is_sink() => {
             if let Some(to) = to {
-                let _ = to.insert(Terminal {
+                let lanes = match scenario.is_on_all_lanes(bolt) {
+                    true => (0..scenario.lanes).map(Some).collect(),
+                    false => vec![None],
+                };
+                to.extend(lanes.into_iter().map(|lane| Terminal {
                     sink: bolt,
                     part: item.part,
+                    lane,
                     rejected_by: None,
-                });
+                }));
             }
         }
         Fate::Pass if plan.kind == Kind::Split => {
@@ -360,6 +374,7 @@ pub fn walk_rejected(
                 let _ = to.insert(Terminal {
                     sink: scenario.letters(),
                     part: item.part,
+                    lane: None,
                     rejected_by: Some(bolt),
                 });
             }

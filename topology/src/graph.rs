@@ -157,10 +157,22 @@ pub enum Grouping {
     Shuffle,
     /// Records of one key go to one lane; the function gives the key's slot, see [`crate::grouping::KeyHash`].
     Fields(Arc<KeySlot>),
+    /// Records of one key go to one of two lanes, whichever got less so far from here; the function gives
+    /// both slots of the key.
+    PartialKey(Arc<KeySlots>),
+    /// Every lane gets a copy of each record.
+    All,
+    /// One lane gets everything.
+    Global,
 }
 
 /// Gives the key slot of a record, below [`crate::grouping::KEY_SLOTS`].
 pub type KeySlot = dyn Fn(Record<'_>) -> usize + Send + Sync;
+/// Gives both key slots of a record, as [`crate::grouping::KeyHash::slots`] does.
+pub type KeySlots = dyn Fn(Record<'_>) -> [usize; 2] + Send + Sync;
+
+/// The lane that gets everything where the grouping is [`Grouping::Global`].
+pub(crate) const GLOBAL_LANE: usize = 0;
 
 impl Graph {
     /// The policy of this name by which records are dropped; `None` when the topology has none.

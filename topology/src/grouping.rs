@@ -3,7 +3,7 @@
 use crate::batch::Batch;
 use crate::record::Record;
 
-/// Key slots of a `fields` grouping. Fixed, so that the slot of a key never depends on the number of
+/// Key slots of the groupings `fields` and `partial_key`. Fixed, so that the slot of a key never depends on the number of
 /// lanes; slots are dealt to lanes in turn.
 pub const KEY_SLOTS: usize = 256;
 
@@ -38,6 +38,11 @@ impl KeyHash {
         // The low bits of FNV-1a alone depend too little on the last byte.
         ((self.0 ^ (self.0 >> 32)) % KEY_SLOTS as u64) as usize
     }
+
+    /// The key's slot and another one, which depends on it as little as hashes allow.
+    pub fn slots(self) -> [usize; 2] {
+        [self.slot(), (self.mixed() % KEY_SLOTS as u64) as usize]
+    }
 }
 
 /// The lane that serves a key slot.
@@ -56,6 +61,54 @@ pub(crate) fn part_by_key(
         .map(|record| lane_of_slot(slot(record), lanes) as u8)
         .collect();
     batch.part(&part_of, lanes)
+}
+
+/// The two lanes that serve a key with these slots: different ones, unless there is one lane only.
+pub(crate) fn lanes_of_slots([first, second]: [usize; 2], lanes: usize) -> [usize; 2] {
+    let first = lane_of_slot(first, lanes);
+    match lanes {
+        1 => [first, first],
+        // Of the others, counted from the one behind it.
+        _ => [first, (first + 1 + second % (lanes - 1)) % lanes],
+    }
+}
+
+/// How many records went to each lane along one edge, as seen from one lane: what tells which of two
+/// is less loaded.
+///
+/// Each sender goes by what it has sent itself, which balances the sum as well as if all shared their
+/// counts (Nasir et al., "The Power of Both Choices", ICDE 2015).
+#[derive(Debug)]
+pub(crate) struct Loads(Vec<u64>);
+
+impl Loads {
+    pub(crate) fn new(lanes: usize) -> Self {
+        Self(vec![0; lanes])
+    }
+
+    /// Chooses for one record, and counts it.
+    pub(crate) fn choose(&mut self, [first, second]: [usize; 2]) -> usize {
+        let lane = match self.0[second] < self.0[first] {
+            true => second,
+            false => first,
+        };
+        self.0[lane] += 1;
+        lane
+    }
+
+    /// Parts a batch by key: one part for each lane, order kept.
+    pub(crate) fn part(
+        &mut self,
+        batch: Batch,
+        slots: impl Fn(Record<'_>) -> [usize; 2],
+    ) -> Vec<Option<Batch>> {
+        let lanes = self.0.len();
+        let part_of: Vec<u8> = batch
+            .records()
+            .map(|record| self.choose(lanes_of_slots(slots(record), lanes)) as u8)
+            .collect();
+        batch.part(&part_of, lanes)
+    }
 }
 
 /// Deals batches to lanes: the next one in turn, so that a slow lane holds up at most its share of
@@ -124,6 +177,55 @@ mod tests {
                 let offsets: Vec<i64> = offsets.unwrap_or_default();
                 prop_assert_eq!(offsets, expected);
             }
+        }
+
+        /// A key has two lanes, always the same; each record goes to the one of them that has less.
+        #[test]
+        fn records_of_one_key_go_to_the_less_loaded_of_two_lanes(
+            lanes in 1usize..9,
+            slots in prop::collection::vec((0..KEY_SLOTS, 0..KEY_SLOTS), 1..40),
+        ) {
+            let mut harness = Harness::new(Symbols::new());
+            let inputs = vec![Input::raw("x"); slots.len()];
+            let slots_of = |record: Record<'_>| <[usize; 2]>::from(slots[record.offset() as usize]);
+            let parts = Loads::new(lanes).part(harness.batch(&inputs), slots_of);
+            let mut lane_of = vec![None; slots.len()];
+            for (lane, part) in parts.into_iter().enumerate() {
+                let Some(part) = part else { continue };
+                let offsets: Vec<i64> = part.records().map(|record| record.offset()).collect();
+                prop_assert!(offsets.is_sorted());
+                for offset in offsets {
+                    prop_assert_eq!(lane_of[offset as usize].replace(lane), None);
+                }
+            }
+            let mut loads = vec![0; lanes];
+            for (slots, lane) in slots.iter().zip(lane_of) {
+                let lane = lane.expect("each record goes somewhere");
+                let two = lanes_of_slots((*slots).into(), lanes);
+                prop_assert!(lanes == 1 || two[0] != two[1]);
+                prop_assert!(two.contains(&lane));
+                prop_assert!(two.iter().all(|other| loads[lane] <= loads[*other]));
+                loads[lane] += 1;
+            }
+        }
+
+        /// What `fields` cannot spread, as one key has half of the records: no lane has much more than
+        /// that half needs.
+        #[test]
+        fn a_frequent_key_is_spread_over_two_lanes(lanes in 2usize..9, prefix in "[a-z]{0,5}") {
+            let mut loads = Loads::new(lanes);
+            let mut of_frequent = vec![0u64; lanes];
+            for n in 0..4000 {
+                let rest = if n % 2 == 0 { "frequent".to_owned() } else { n.to_string() };
+                let mut hash = KeyHash::default();
+                hash.add(Some(format!("\"{prefix}{rest}\"").as_bytes()));
+                let lane = loads.choose(lanes_of_slots(hash.slots(), lanes));
+                of_frequent[lane] += u64::from(n % 2 == 0);
+            }
+            let fair = 4000 / lanes as u64;
+            let most = fair.max(1000) * 5 / 4;
+            prop_assert!(loads.0.iter().all(|load| *load <= most), "{:?}", loads);
+            prop_assert!(of_frequent.iter().filter(|count| **count > 0).count() <= 2);
         }
 
         #[test]

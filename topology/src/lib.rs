@@ -38,8 +38,8 @@ pub use arena::{Arena, ArenaBuilder, Headers};
 pub use batch::{AsRead, Batch, Split, Verdict};
 pub use error::{Domain, OperatorError, Retry};
 pub use graph::{
-    BoltContext, BoltNode, Graph, Grouping, KeySlot, MakeBolt, MakeSpout, Output, SpoutContext,
-    SpoutNode, StartSpout, Target,
+    BoltContext, BoltNode, Graph, Grouping, KeySlot, KeySlots, MakeBolt, MakeSpout, Output,
+    SpoutContext, SpoutNode, StartSpout, Target,
 };
 pub use health::{Condition, Health};
 pub use latency::{LATENCY_BOUNDS_MS, Latency};

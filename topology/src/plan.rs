@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
-use crate::graph::{BoltNode, Graph, Grouping, KeySlot, Output, SpoutNode, Target};
+use crate::graph::{BoltNode, Graph, Grouping, Output, SpoutNode, Target};
 use crate::grouping::KeyHash;
 use crate::json;
 use crate::outcome::Policy;
@@ -109,7 +109,7 @@ pub fn plan_after(
     checks::no_record_arrives_twice(&spouts, &bolts, &edges, &mut problems);
     checks::no_record_comes_round(&spouts, &bolts, &edges, &mut problems);
     checks::no_target_has_two_owners(&bolts, &mut problems);
-    let slots = key_slots(&edges, &bolts, &mut prepare, &mut problems);
+    let groupings = groupings(&edges, &bolts, &mut prepare, &mut problems);
     problems.or(())?;
 
     let mut memory = MemoryReport::new(&spouts, &bolts, lanes, symbols.len());
@@ -119,11 +119,12 @@ pub fn plan_after(
         .collect();
     let nodes = report::nodes(&spouts, &bolts, &streams);
     let parts = bolts.iter().map(|bolt| bolt.made.part()).collect();
+    let notes = checks::apart(&bolts, &edges, lanes);
     let graph = build(
-        spec, lanes, symbols, policies, spouts, bolts, &edges, &slots, &drops,
+        spec, lanes, symbols, policies, spouts, bolts, &edges, &groupings, &drops,
     );
     memory.edges(&graph);
-    let report = PlanReport::new(&graph, &streams, nodes, memory);
+    let report = PlanReport::new(&graph, &streams, nodes, notes, memory);
     Ok(Plan {
         graph,
         report,
@@ -328,56 +329,71 @@ fn connect_rejected<'s>(
     drops
 }
 
-/// The key function of each `fields` edge, by its position in `edges`.
-fn key_slots(
+/// How the records of each edge are spread, by its position in `edges`.
+fn groupings(
     edges: &[Edge<'_>],
     bolts: &[Prepared<'_, PreparedBolt>],
     prepare: &mut Prepare<'_>,
     problems: &mut Problems,
-) -> BTreeMap<usize, Arc<KeySlot>> {
-    let mut slots: BTreeMap<usize, Arc<KeySlot>> = BTreeMap::new();
-    for (number, edge) in edges.iter().enumerate() {
-        let spec::Grouping::Fields(fields) = edge.grouping else {
-            continue;
-        };
-        let bolt = bolts[edge.to].component;
-        let input = bolt
-            .inputs
-            .iter()
-            .find(|input| input.grouping == *edge.grouping);
-        let (path, place) = match input {
-            Some(input) => (input.path.key("grouping"), input.place),
-            None => (bolt.path.clone(), bolt.place),
-        };
-        let mut keys = Vec::new();
-        for field in fields {
-            match key_of(field, &path, prepare) {
-                Ok(key) => keys.push(key),
-                Err(problem) => problems.push(problem.at(place)),
-            }
+) -> Vec<Grouping> {
+    let mut grouping = |edge: &Edge<'_>| match edge.grouping {
+        spec::Grouping::Local => Grouping::Local,
+        spec::Grouping::Shuffle => Grouping::Shuffle,
+        spec::Grouping::All => Grouping::All,
+        spec::Grouping::Global => Grouping::Global,
+        spec::Grouping::Fields(_) => {
+            let keys = keys(edge, bolts, prepare, problems);
+            Grouping::Fields(Arc::new(move |record| hash(&keys, record).slot()))
         }
-        let slot = move |record: crate::Record<'_>| {
-            let mut hash = KeyHash::default();
-            for key in &keys {
-                match key {
-                    Key::RecordKey => hash.add(record.key()),
-                    Key::Field(symbol, path) => {
-                        let mut value = record.get(*symbol);
-                        for step in path {
-                            value = value.and_then(|value| json::member(value, step));
-                        }
-                        hash.add(value);
-                    }
-                }
-            }
-            hash.slot()
-        };
-        let _ = slots.insert(number, Arc::new(slot));
-    }
-    slots
+        spec::Grouping::PartialKey(_) => {
+            let keys = keys(edge, bolts, prepare, problems);
+            Grouping::PartialKey(Arc::new(move |record| hash(&keys, record).slots()))
+        }
+    };
+    edges.iter().map(&mut grouping).collect()
 }
 
-/// A part of the key of a `fields` grouping.
+fn keys(
+    edge: &Edge<'_>,
+    bolts: &[Prepared<'_, PreparedBolt>],
+    prepare: &mut Prepare<'_>,
+    problems: &mut Problems,
+) -> Vec<Key> {
+    let bolt = bolts[edge.to].component;
+    let mut inputs = bolt.inputs.iter();
+    let input = inputs.find(|input| input.grouping == *edge.grouping);
+    let (path, place) = match input {
+        Some(input) => (input.path.key("grouping"), input.place),
+        None => (bolt.path.clone(), bolt.place),
+    };
+    let mut keys = Vec::new();
+    for field in edge.grouping.fields() {
+        match key_of(field, &path, prepare) {
+            Ok(key) => keys.push(key),
+            Err(problem) => problems.push(problem.at(place)),
+        }
+    }
+    keys
+}
+
+fn hash(keys: &[Key], record: crate::Record<'_>) -> KeyHash {
+    let mut hash = KeyHash::default();
+    for key in keys {
+        match key {
+            Key::RecordKey => hash.add(record.key()),
+            Key::Field(symbol, path) => {
+                let mut value = record.get(*symbol);
+                for step in path {
+                    value = value.and_then(|value| json::member(value, step));
+                }
+                hash.add(value);
+            }
+        }
+    }
+    hash
+}
+
+/// A part of the key of a grouping by fields.
 enum Key {
     RecordKey,
     Field(Symbol, Vec<String>),
@@ -414,7 +430,7 @@ fn build<'s>(
     spouts: Vec<Prepared<'s, PreparedSpout>>,
     bolts: Vec<Prepared<'s, PreparedBolt>>,
     edges: &[Edge<'s>],
-    slots: &BTreeMap<usize, Arc<KeySlot>>,
+    groupings: &[Grouping],
     drops: &BTreeMap<&str, Policy>,
 ) -> Graph {
     let targets = |from: &str, stream: Stream| -> Vec<Target> {
@@ -423,11 +439,7 @@ fn build<'s>(
             .filter(|(_, edge)| edge.from == from && edge.stream == stream)
             .map(|(number, edge)| Target {
                 bolt: edge.to,
-                grouping: match edge.grouping {
-                    spec::Grouping::Local => Grouping::Local,
-                    spec::Grouping::Shuffle => Grouping::Shuffle,
-                    spec::Grouping::Fields(_) => Grouping::Fields(Arc::clone(&slots[&number])),
-                },
+                grouping: groupings[number].clone(),
                 dead_letter: edge.dead_letter,
             })
             .collect()

@@ -90,6 +90,10 @@ pub struct PreparedBolt {
     /// Rows that each copy makes out of one batch in flight at most, for bolts that split records; 0 for
     /// all others.
     pub parts_per_lane: usize,
+    /// Fields of documents that records have in common which must come to the same copy, as groupings
+    /// write them (`doc.host`): for bolts that compare records. A plan with more lanes says so where they
+    /// may not. `None` for bolts that look at one record at a time.
+    pub alike: Option<Vec<String>>,
     /// What it writes to, for sinks where two copies of one record would be taken for one: the same
     /// text means the same target.
     pub writes: Option<String>,
@@ -117,6 +121,7 @@ impl PreparedBolt {
             streams: Vec::new(),
             document: DocumentUse::Needs,
             parts_per_lane: 0,
+            alike: None,
             writes: None,
             topic: None,
             owns: None,

@@ -15,7 +15,7 @@ use crate::arena::Arena;
 use crate::batch::Batch;
 use crate::clock;
 use crate::error::{Domain, OperatorError};
-use crate::graph::{BoltContext, Graph, MakeBolt, Output, Target};
+use crate::graph::{BoltContext, Graph, Grouping, MakeBolt, Output, Target};
 use crate::health::Health;
 use crate::operator::{Emitter, ErasedBolt, SourceBatch};
 use crate::ordinals::Ordinals;
@@ -329,14 +329,20 @@ impl Rehearsal {
         waiting: &mut VecDeque<OnItsWay>,
     ) {
         for target in targets.iter().filter(|target| !target.dead_letter) {
-            let mut copy = batch.fork();
-            // The duty of the call ends here; nobody waits for it while the record is on its way.
-            copy.replace_ack(self.ack(0)).answer(Answer::Delivered);
-            waiting.push_back(OnItsWay {
-                after,
-                bolt: target.bolt,
-                batch: copy,
-            });
+            let copies = match target.grouping {
+                Grouping::All => self.graph.lanes,
+                _ => 1,
+            };
+            for _ in 0..copies {
+                let mut copy = batch.fork();
+                // The duty of the call ends here; nobody waits for it while the record is on its way.
+                copy.replace_ack(self.ack(0)).answer(Answer::Delivered);
+                waiting.push_back(OnItsWay {
+                    after,
+                    bolt: target.bolt,
+                    batch: copy,
+                });
+            }
         }
         batch.answer(Answer::Delivered);
     }

@@ -5,6 +5,7 @@ use clap::Args;
 use super::{Context, test};
 use crate::cli::FileArgs;
 use crate::exit::{Exit, Outcome};
+use crate::plan_document::note_text;
 
 /// What `validate` takes.
 #[derive(Args, Debug)]
@@ -24,5 +25,8 @@ pub(super) fn execute(args: &ValidateArgs, mut context: Context<'_>) -> Outcome 
     context
         .output
         .line(&format!("{}: valid", args.file.file.display()))?;
+    for note in &plan.report.notes {
+        context.output.text(&note_text(note))?;
+    }
     Ok(Exit::Done)
 }

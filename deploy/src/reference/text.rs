@@ -64,7 +64,7 @@ pub(super) fn common(kind: Kind) -> Option<[(&'static str, &'static str, &'stati
         (
             "inputs",
             "list of streams; required",
-            "Where its records come from: the id of a spout or bolt, `route.errors` for a named stream, or `{from: parse, grouping: shuffle}`. Groupings: `local` (the default: the same lane, in order), `shuffle`, `{fields: [doc.host]}` (records with equal values go to the same lane).",
+            "Where its records come from: the id of a spout or bolt, `route.errors` for a named stream, or `{from: parse, grouping: shuffle}`. Groupings: `local` (the default: the same lane, in order); `shuffle` (batches go to the lanes in turn: for bolts that cost much); `{fields: [doc.host]}` (records with equal values go to the same lane: for `deduplicate`, or bolts of your own that compare records); `{partial_key: [doc.host]}` (records with equal values go to one of two lanes, the one that got less: where one value has most of the records, and two lanes may share it); `global` (one lane gets everything); `all` (every lane gets a copy of each record, and the record is settled when all copies are: for bolts of your own that keep something on each lane; it must not lead to an index or to dead letters).",
         ),
         (
             "on_rejected",

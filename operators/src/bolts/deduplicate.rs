@@ -34,8 +34,9 @@ fields: [host, message]
 /// What it guarantees: of two records that are dropped and kept, the kept one came first, on the same
 /// lane, and among the last `window_records` different ones. What it does not: each lane knows its own
 /// records only, so bring equal ones to one lane with
-/// `inputs: [{from: parse, grouping: {fields: [doc.host, doc.message]}}]`; other replicas, and the same
-/// one after a restart, start with nothing; and the record that was kept may be rejected later on. For
+/// `inputs: [{from: parse, grouping: {fields: [doc.host, doc.message]}}]` (some of the fields are enough),
+/// or all records with `grouping: global`; `validate` and `plan` say where that is missing. Other replicas, and the same
+/// one after a restart, start with nothing, and the record that was kept may be rejected later on. For
 /// one document per record whatever happens, ids do that already: this bolt is for senders that say the
 /// same thing twice.
 ///
@@ -66,9 +67,13 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         problems.push(Problem::new(path.clone(), "no fields are named").expected("at least one"));
     }
     let mut fields: Vec<Symbol> = Vec::new();
+    let mut alike = Vec::new();
     for (index, written) in config.fields.iter().enumerate() {
         let path = path.index(index);
         let name = field_name::top_level(written, &path);
+        // Groupings have no way to write a name with dots in it.
+        let plain = name.as_ref().ok().filter(|name| !name.contains('.'));
+        alike.extend(plain.map(|name| format!("doc.{name}")));
         match name.and_then(|name| prepare.symbol(name, &path)) {
             Ok(symbol) => fields.push(symbol),
             Err(problem) => problems.push(problem),
@@ -81,6 +86,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let (fields, window): (Arc<[Symbol]>, _) = (fields.into(), config.window_records);
     Ok(PreparedBolt {
         memory_per_lane: Seen::memory(window),
+        alike: Some(alike),
         ..PreparedBolt::new(Arc::new(move |context| {
             AnyBolt::new(Deduplicate {
                 fields: Arc::clone(&fields),

@@ -6,7 +6,7 @@ use super::partial::Unprepared;
 use super::{Edge, Prepared};
 use crate::ordinals::Ordinals;
 use crate::registry::{DocumentUse, PreparedBolt, PreparedSpout};
-use crate::spec::{Component, Input, Problem, Problems};
+use crate::spec::{Component, Grouping, Input, Problem, Problems};
 use crate::stream::Stream;
 
 /// The names of a bolt's streams by index; empty where it does not have the stream.
@@ -209,6 +209,26 @@ pub(super) fn no_record_arrives_twice(
     for source in sources.chain(bolts.iter().map(|bolt| bolt.component)) {
         let mut by_stream: BTreeMap<Stream, BTreeSet<&str>> = BTreeMap::new();
         for edge in edges.iter().filter(|edge| edge.from == source.id) {
+            let many = match edge.grouping {
+                Grouping::All if edge.dead_letter => Some("dead letters"),
+                Grouping::All => reaches[edge.to].first().copied(),
+                _ => None,
+            };
+            if let Some(target) = many {
+                let component = bolts[edge.to].component;
+                problems.push(
+                    Problem::new(
+                        component.path.key("inputs"),
+                        format!(
+                            "with `grouping: all` every lane has a copy of the records of `{}`, and all copies reach {target}",
+                            source.id
+                        ),
+                    )
+                    .expected("another grouping: `all` is for bolts that lead to no index and no dead letters")
+                    .at(component.place),
+                );
+                continue;
+            }
             let seen = by_stream.entry(edge.stream).or_default();
             let twice = reaches[edge.to]
                 .iter()
@@ -229,6 +249,63 @@ pub(super) fn no_record_arrives_twice(
             seen.extend(reaches[edge.to].iter().copied());
         }
     }
+}
+
+/// What to know of bolts that are right only when records that are alike come to one copy of them.
+pub(super) fn apart(
+    bolts: &[Prepared<'_, PreparedBolt>],
+    edges: &[Edge<'_>],
+    lanes: usize,
+) -> Vec<String> {
+    if lanes == 1 {
+        return Vec::new();
+    }
+    let mut notes = Vec::new();
+    for (number, bolt) in bolts.iter().enumerate() {
+        let Some(alike) = &bolt.made.alike else {
+            continue;
+        };
+        if !are_together(number, alike, bolts, edges) {
+            let fields = match alike.is_empty() {
+                true => String::new(),
+                false => format!("`grouping: {{fields: [{}]}}` or ", alike.join(", ")),
+            };
+            notes.push(format!(
+                "`{}` knows what came on its own lane, and records that are alike may come on any of {lanes}: {fields}`grouping: global` brings them to one, unless the key of the records does",
+                bolt.component.id
+            ));
+        }
+    }
+    notes
+}
+
+/// Whether all records with the same values in these fields come to one copy of a bolt.
+fn are_together(
+    bolt: usize,
+    alike: &[String],
+    bolts: &[Prepared<'_, PreparedBolt>],
+    edges: &[Edge<'_>],
+) -> bool {
+    // What a key is made of is alike when all of it is, or is inside of something that is.
+    let is_alike = |field: &String| {
+        let mut alike = alike.iter();
+        alike.any(|alike| {
+            let inside = field.strip_prefix(alike.as_str());
+            inside.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+    };
+    let mut inputs = edges.iter().filter(|edge| edge.to == bolt);
+    inputs.all(|edge| match edge.grouping {
+        Grouping::Global => true,
+        Grouping::Fields(fields) => fields.iter().all(is_alike),
+        // Where they came together they stay together.
+        Grouping::Local => {
+            let mut all = bolts.iter();
+            let from = all.position(|bolt| bolt.component.id == edge.from);
+            from.is_some_and(|from| are_together(from, alike, bolts, edges))
+        }
+        Grouping::Shuffle | Grouping::PartialKey(_) | Grouping::All => false,
+    })
 }
 
 /// Records must not come round: what a bolt writes to a topic that a spout on its way reads would be

@@ -21,6 +21,8 @@ pub struct PlanReport {
     pub edges: Vec<EdgeReport>,
     /// Policies by which records are dropped.
     pub policies: Vec<String>,
+    /// What is allowed and may not be meant, a sentence for each.
+    pub notes: Vec<String>,
     /// The most memory that the process takes, in bytes.
     pub memory: MemoryReport,
 }
@@ -46,7 +48,7 @@ pub struct EdgeReport {
     pub from: String,
     /// The bolt.
     pub to: String,
-    /// `local`, `shuffle` or `fields`.
+    /// `local`, `shuffle`, `fields`, `partial_key`, `all` or `global`.
     pub grouping: &'static str,
     /// No queue: the bolt is called by the task that emits.
     pub fused: bool,
@@ -137,6 +139,7 @@ impl PlanReport {
         graph: &Graph,
         streams: &[Vec<String>],
         nodes: Vec<NodeReport>,
+        notes: Vec<String>,
         memory: MemoryReport,
     ) -> Self {
         let tasks = graph.tasks();
@@ -170,6 +173,7 @@ impl PlanReport {
             nodes,
             edges,
             policies: graph.policies.clone(),
+            notes,
             memory,
         }
     }
@@ -180,6 +184,10 @@ fn edge(from: String, graph: &Graph, to: usize, grouping: &Grouping, fused: bool
         Grouping::Local => ("local", true),
         Grouping::Shuffle => ("shuffle", false),
         Grouping::Fields(_) => ("fields", true),
+        // Records of one key may come on two lanes.
+        Grouping::PartialKey(_) => ("partial_key", false),
+        Grouping::All => ("all", true),
+        Grouping::Global => ("global", true),
     };
     EdgeReport {
         from,

@@ -209,6 +209,102 @@ fn what_leads_nowhere_or_arrives_twice_is_refused() {
 }
 
 #[test]
+fn copies_for_every_lane_reach_nothing_that_takes_a_second_one_for_the_first() {
+    let all = |from: &str| json!({"from": from, "grouping": "all"});
+    let expected =
+        "expected another grouping: `all` is for bolts that lead to no index and no dead letters";
+    check(
+        json!({
+            "parse": {"type": "parse", "inputs": ["in"]},
+            "set": {"type": "set", "inputs": [all("parse")]},
+            "index": {"type": "index", "inputs": ["set"]},
+            "letters": {"type": "letters", "inputs": [all("index.rejected")]},
+        }),
+        &[
+            &format!(
+                "bolts.letters.inputs: with `grouping: all` every lane has a copy of the records of `index`, and all copies reach dead letters; {expected}"
+            ),
+            &format!(
+                "bolts.set.inputs: with `grouping: all` every lane has a copy of the records of `parse`, and all copies reach the index; {expected}"
+            ),
+        ],
+    );
+    let plan = planned(json!({
+        "parse": {"type": "parse", "inputs": ["in"]},
+        "all": {"type": "letters", "inputs": [all("parse")]},
+        "one": {"type": "letters", "inputs": [{"from": "parse", "grouping": "global"}]},
+        "two": {"type": "letters", "inputs": [{"from": "parse", "grouping": {"partial_key": ["doc.a"]}}]},
+    }))
+    .expect("sound");
+    assert_eq!(plan.graph.tasks(), [0, 1, 2, 3, 4]);
+    let edges = plan.report.edges.iter();
+    let spread = edges.filter(|edge| edge.from == "parse");
+    let spread: Vec<(&str, bool, bool)> = spread
+        .map(|edge| (edge.grouping, edge.ordered, edge.fused))
+        .collect();
+    assert_eq!(
+        spread,
+        [
+            ("all", true, false),
+            ("global", true, false),
+            ("partial_key", false, false)
+        ]
+    );
+    assert_eq!(plan.report.notes.len(), 0);
+}
+
+#[test]
+fn bolts_that_compare_records_say_so_where_those_that_are_alike_may_come_apart() {
+    let mut registry = registry();
+    registry.bolts.push(bolt_type("compare", |_, _| {
+        Ok(PreparedBolt {
+            alike: Some(vec!["doc.a".to_owned(), "doc.b".to_owned()]),
+            ..nothing()
+        })
+    }));
+    let notes = |grouping: Value, lanes: usize| {
+        let file = json!({
+            "isobar": 1, "name": "t", "spouts": {"in": {"type": "script"}},
+            "bolts": {
+                "parse": {"type": "parse", "inputs": ["in"]},
+                "set": {"type": "set", "inputs": [{"from": "parse", "grouping": grouping}]},
+                "once": {"type": "compare", "inputs": ["set"]},
+                "index": {"type": "index", "inputs": ["once"]},
+            },
+            "dead_letter": {"type": "letters"},
+        });
+        let spec = Spec::read(&Node::from_json(&file)).expect("sound");
+        let plan = plan(&spec, &registry, lanes, FilePath::new(".")).expect("sound");
+        plan.report.notes
+    };
+    for together in [
+        json!("global"),
+        json!({"fields": ["doc.b"]}),
+        json!({"fields": ["doc.a.inner", "doc.b"]}),
+    ] {
+        assert_eq!(notes(together.clone(), 4), [""; 0], "{together}");
+    }
+    for apart in [
+        json!("local"),
+        json!("shuffle"),
+        json!({"partial_key": ["doc.a"]}),
+        json!({"fields": ["doc.a", "doc.c"]}),
+        json!({"fields": ["doc.ab"]}),
+        json!({"fields": ["kafka.key"]}),
+    ] {
+        let notes_of = |lanes| notes(apart.clone(), lanes);
+        assert_eq!(
+            notes_of(4),
+            [
+                "`once` knows what came on its own lane, and records that are alike may come on any of 4: `grouping: {fields: [doc.a, doc.b]}` or `grouping: global` brings them to one, unless the key of the records does"
+            ],
+            "{apart}"
+        );
+        assert_eq!(notes_of(1), [""; 0], "{apart}");
+    }
+}
+
+#[test]
 fn what_is_split_as_text_has_no_document_and_numbers_of_parts_have_room_for_four_splits() {
     check(
         json!({

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::batch::Batch;
-use crate::graph::{BoltNode, Grouping, Output, Target};
-use crate::grouping::{Turn, part_by_key};
+use crate::graph::{BoltNode, GLOBAL_LANE, Grouping, Output, Target};
+use crate::grouping::{Loads, Turn, part_by_key};
 use crate::outcome::{Answer, Failure};
 use crate::run::inbox::Sender;
 use crate::run::reject_limit::Limiter;
@@ -36,6 +36,8 @@ struct Edge {
     limit: Option<Limit>,
     grouping: Grouping,
     turn: RefCell<Turn>,
+    /// Of a `partial_key` edge.
+    loads: RefCell<Loads>,
     /// Records that went along it, over all lanes.
     sent: Counter,
     /// By lane.
@@ -79,6 +81,10 @@ impl Router {
                 limit: None,
                 grouping: target.grouping.clone(),
                 turn: RefCell::default(),
+                loads: RefCell::new(Loads::new(match &target.grouping {
+                    Grouping::PartialKey(_) => inboxes.len(),
+                    _ => 0,
+                })),
                 sent: sent.clone(),
                 inboxes: inboxes
                     .iter()
@@ -134,7 +140,11 @@ impl Router {
             // It waits like any record that an outside system does not take.
             return batch.answer(Answer::Failed(Failure::External));
         }
-        edge.sent.add(batch.len() as u64);
+        let copies = match edge.grouping {
+            Grouping::All => edge.inboxes.len(),
+            _ => 1,
+        };
+        edge.sent.add((batch.len() * copies) as u64);
         let batch = if edge.dead_letter {
             batch.dead_letter()
         } else {
@@ -152,11 +162,30 @@ impl Router {
             }
             Grouping::Fields(slot) => {
                 let parts = part_by_key(batch, lanes, |record| slot(record));
-                for (lane, part) in parts.into_iter().enumerate() {
-                    if let Some(part) = part {
-                        edge.inboxes[lane].send(edge.bolt, part).await;
-                    }
+                edge.send_parts(parts).await;
+            }
+            Grouping::PartialKey(slots) => {
+                let parts = edge.loads.borrow_mut().part(batch, |record| slots(record));
+                edge.send_parts(parts).await;
+            }
+            Grouping::All => {
+                let (last, others) = edge.inboxes.split_last().expect("there is a lane");
+                for inbox in others {
+                    inbox.send(edge.bolt, batch.fork()).await;
                 }
+                last.send(edge.bolt, batch).await;
+            }
+            Grouping::Global => edge.inboxes[GLOBAL_LANE].send(edge.bolt, batch).await,
+        }
+    }
+}
+
+impl Edge {
+    /// Sends each lane its part.
+    async fn send_parts(&self, parts: Vec<Option<Batch>>) {
+        for (inbox, part) in self.inboxes.iter().zip(parts) {
+            if let Some(part) = part {
+                inbox.send(self.bolt, part).await;
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Small topologies, run for real on one thread under a paused clock.
 
+mod copies;
 mod kill;
 mod pause;
 
@@ -175,6 +176,8 @@ async fn every_record_is_delivered_once_and_the_run_ends_drained() {
         Grouping::Local,
         Grouping::Shuffle,
         Grouping::Fields(Arc::new(|r| r.offset() as usize)),
+        Grouping::PartialKey(Arc::new(|r| [r.offset() as usize, 1])),
+        Grouping::Global,
     ] {
         let seen = Seen::default();
         let edges = vec![Output::To(vec![target(1, grouping)])];

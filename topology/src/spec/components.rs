@@ -100,6 +100,22 @@ pub enum Grouping {
     Shuffle,
     /// Records with equal values in these fields go to the same lane.
     Fields(Vec<String>),
+    /// Records with equal values in these fields go to one of two lanes, the less loaded one.
+    PartialKey(Vec<String>),
+    /// Every lane gets all of them.
+    All,
+    /// One lane gets all of them.
+    Global,
+}
+
+impl Grouping {
+    /// The fields that decide about the lane.
+    pub fn fields(&self) -> &[String] {
+        match self {
+            Grouping::Fields(fields) | Grouping::PartialKey(fields) => fields,
+            Grouping::Local | Grouping::Shuffle | Grouping::All | Grouping::Global => &[],
+        }
+    }
 }
 
 const TOP_LEVEL: [&str; 8] = [

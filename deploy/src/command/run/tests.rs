@@ -120,6 +120,7 @@ async fn run_graph<F: Future<Output = ()>>(
         nodes: Vec::new(),
         edges: Vec::new(),
         policies: Vec::new(),
+        notes: Vec::new(),
         memory: isobar_topology::MemoryReport::default(),
     };
     let document = PlanDocument::new(plan, &graph);

@@ -91,28 +91,48 @@ fn read_input(node: &Node, path: Path, problems: &mut Problems) -> Option<Input>
     })
 }
 
+/// The groupings that are a word, and those that name fields.
+static WORDS: [(&str, Grouping); 4] = [
+    ("local", Grouping::Local),
+    ("shuffle", Grouping::Shuffle),
+    ("all", Grouping::All),
+    ("global", Grouping::Global),
+];
+const BY_FIELDS: [&str; 2] = ["fields", "partial_key"];
+
 fn read_grouping(node: &Node, path: Path, problems: &mut Problems) -> Option<Grouping> {
-    const EXPECTED: &str = "local, shuffle or {fields: [doc.host]}";
-    match &node.value {
-        Value::String(name) if name == "local" => return Some(Grouping::Local),
-        Value::String(name) if name == "shuffle" => return Some(Grouping::Shuffle),
-        Value::Map(entries) if entries.len() == 1 => {
-            let fields = node.get("fields").map(|fields| match &fields.value {
-                Value::List(items) => items.clone(),
-                _ => vec![fields.clone()],
-            });
-            let texts: Option<Vec<String>> = fields
-                .filter(|fields| !fields.is_empty())
-                .and_then(|fields| fields.iter().map(|f| f.text().map(str::to_owned)).collect());
-            if let Some(texts) = texts {
-                return Some(Grouping::Fields(texts));
-            }
-        }
-        _ => {}
+    const EXPECTED: &str =
+        "local, shuffle, all, global, {fields: [doc.host]} or {partial_key: [doc.host]}";
+    let known = match &node.value {
+        Value::String(name) => WORDS.iter().find(|(word, _)| word == name),
+        _ => None,
+    };
+    if let Some((_, grouping)) = known {
+        return Some(grouping.clone());
     }
+    if let [entry] = node.entries() {
+        let items = match &entry.node.value {
+            Value::List(items) => items.clone(),
+            _ => vec![entry.node.clone()],
+        };
+        let texts = items.iter().map(|item| item.text().map(str::to_owned));
+        let texts: Option<Vec<String>> = texts.collect();
+        match (entry.key.as_str(), texts.filter(|texts| !texts.is_empty())) {
+            ("fields", Some(texts)) => return Some(Grouping::Fields(texts)),
+            ("partial_key", Some(texts)) => return Some(Grouping::PartialKey(texts)),
+            _ => {}
+        }
+    }
+    let written = match node.entries() {
+        [entry] => entry.key.as_str(),
+        _ => node.text().unwrap_or_default(),
+    };
+    let names = WORDS.iter().map(|(word, _)| *word).chain(BY_FIELDS);
+    let is_known = BY_FIELDS.contains(&written);
+    let near = if is_known { "" } else { written };
     let problem = Problem::new(path, format!("found {}", node.described()))
         .expected(EXPECTED)
-        .near(node.text().unwrap_or_default(), ["local", "shuffle"])
+        .near(near, names)
         .at(node.place);
     problems.push(problem);
     None

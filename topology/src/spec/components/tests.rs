@@ -52,6 +52,26 @@ fn a_sound_file_has_no_problems_and_bolts_sort_behind_their_inputs() {
     let spec = Spec::read(&Node::from_json(&file)).expect("sound");
     let order: Vec<&str> = spec.sorted_bolts().iter().map(|b| b.id.as_str()).collect();
     assert_eq!(order, ["first", "route", "last"]);
+    let grouping = |grouping: serde_json::Value| {
+        let mut file = file.clone();
+        file["bolts"]["route"]["inputs"][0]["grouping"] = grouping;
+        let spec = Spec::read(&Node::from_json(&file)).expect("sound");
+        spec.bolts[1].inputs[0].grouping.clone()
+    };
+    let fields = || vec!["doc.a".to_owned()];
+    for (written, expected) in [
+        (json!("local"), Grouping::Local),
+        (json!("shuffle"), Grouping::Shuffle),
+        (json!("all"), Grouping::All),
+        (json!("global"), Grouping::Global),
+        (json!({"fields": "doc.a"}), Grouping::Fields(fields())),
+        (
+            json!({"partial_key": ["doc.a"]}),
+            Grouping::PartialKey(fields()),
+        ),
+    ] {
+        assert_eq!(grouping(written), expected);
+    }
     let route = &spec.bolts[1].inputs[0];
     assert_eq!(
         route.grouping,
@@ -112,7 +132,19 @@ fn problems_of_components_are_found() {
     check(
         json!({"bolts": {"index": {"inputs": [{"from": "parse", "grouping": "shufle"}]}}}),
         &[
-            "bolts.index.inputs[0].grouping: found the string \"shufle\"; expected local, shuffle or {fields: [doc.host]}; did you mean shuffle?",
+            "bolts.index.inputs[0].grouping: found the string \"shufle\"; expected local, shuffle, all, global, {fields: [doc.host]} or {partial_key: [doc.host]}; did you mean shuffle?",
+        ],
+    );
+    check(
+        json!({"bolts": {"index": {"inputs": [{"from": "parse", "grouping": {"partial_kee": ["doc.a"]}}]}}}),
+        &[
+            "bolts.index.inputs[0].grouping: found a mapping; expected local, shuffle, all, global, {fields: [doc.host]} or {partial_key: [doc.host]}; did you mean partial_key?",
+        ],
+    );
+    check(
+        json!({"bolts": {"index": {"inputs": [{"from": "parse", "grouping": {"fields": []}}]}}}),
+        &[
+            "bolts.index.inputs[0].grouping: found a mapping; expected local, shuffle, all, global, {fields: [doc.host]} or {partial_key: [doc.host]}",
         ],
     );
     check(
