@@ -183,6 +183,7 @@ mod tests {
             nodes: nodes.collect(),
             edges: edges.collect(),
             policies: Vec::new(),
+            notes: Vec::new(),
             memory: isobar_topology::MemoryReport::default(),
         }
     }
