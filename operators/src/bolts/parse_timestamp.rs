@@ -213,7 +213,7 @@ mod tests {
             ),
             (
                 r#"{"t":"soon"}"#,
-                "event_time: The event time \"soon\" in the field t is not a time of RFC 3339 such as 2024-01-31T12:00:00Z or a number of ms since 1970",
+                "event_time: The event time \"soon\" in the field t is not a time of RFC 3339 such as 2024-01-31T12:00:00Z or a number of ms since 1970, up to the year 9999",
             ),
         ] {
             assert_eq!(parse(&options("reject"), document), Err(reason.to_owned()));

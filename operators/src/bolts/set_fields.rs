@@ -256,6 +256,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn numbers_are_copied_as_they_are_written() {
+        check(
+            json!({"copy": "{{ doc.n }}", "text": "n={{ doc.n }}", "is": "{{ doc.n == 0 }}"}),
+            r#"{"n":-0}"#,
+            r#"{"n":-0,"copy":-0,"text":"n=-0","is":true}"#,
+        )
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn templates_see_the_document_as_it_came() {
         check(
             json!({"a": "{{ doc.b }}", "b": "{{ doc.a }}"}),

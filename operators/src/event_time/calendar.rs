@@ -25,6 +25,11 @@ pub(crate) struct Date {
     pub(crate) day: u32,
 }
 
+/// Whether a moment in ms since 1970 is in the years 0 to 9999, which dates can say.
+pub(crate) fn has_date(ms: i64) -> bool {
+    (FIRST_DAY..=LAST_DAY).contains(&ms.div_euclid(DAY_MS))
+}
+
 impl Date {
     /// The date of a day since 1970; `None` outside of the years 0 to 9999.
     #[inline]

@@ -84,10 +84,18 @@ impl fmt::Display for TimeFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TimeFormat::Rfc3339 => f.write_str("a time of RFC 3339 such as 2024-01-31T12:00:00Z"),
-            TimeFormat::Unix(Unit::Seconds) => f.write_str("a number of seconds since 1970"),
-            TimeFormat::Unix(Unit::Milliseconds) => f.write_str("a number of ms since 1970"),
-            TimeFormat::Unix(Unit::Microseconds) => f.write_str("a number of µs since 1970"),
-            TimeFormat::Unix(Unit::Nanoseconds) => f.write_str("a number of ns since 1970"),
+            TimeFormat::Unix(Unit::Seconds) => {
+                f.write_str("a number of seconds since 1970, up to the year 9999")
+            }
+            TimeFormat::Unix(Unit::Milliseconds) => {
+                f.write_str("a number of ms since 1970, up to the year 9999")
+            }
+            TimeFormat::Unix(Unit::Microseconds) => {
+                f.write_str("a number of µs since 1970, up to the year 9999")
+            }
+            TimeFormat::Unix(Unit::Nanoseconds) => {
+                f.write_str("a number of ns since 1970, up to the year 9999")
+            }
             TimeFormat::Pattern(pattern) => write!(f, "a time of the form {}", pattern.text),
         }
     }

@@ -1,5 +1,7 @@
 //! Times as a number of seconds or parts of a second since 1970, in decimal.
 
+use super::calendar::has_date;
+
 /// The unit of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
@@ -21,14 +23,16 @@ impl Unit {
     }
 
     /// Reads a number with or without a fraction or an exponent, in ms since 1970; finer parts are
-    /// cut off. `None` for what is no number, or does not fit.
+    /// cut off. `None` for what is no number, or not in the years 0 to 9999: milliseconds that are taken
+    /// for seconds are 50,000 years away.
     pub(super) fn read(self, text: &[u8]) -> Option<i64> {
-        match decimal(text) {
+        let ms = match decimal(text) {
             Some(thousandths) => {
                 i64::try_from(thousandths.div_euclid(10i128.pow(self.power()))).ok()
             }
             None => self.read_double(text),
-        }
+        };
+        ms.filter(|ms| has_date(*ms))
     }
 
     /// For exponents, as some writers put numbers.
@@ -91,6 +95,11 @@ mod tests {
             (Microseconds, "1700000000123999", Some(1_700_000_000_123)),
             (Nanoseconds, "1700000000123999999", Some(1_700_000_000_123)),
             (Nanoseconds, "-1", Some(-1)),
+            (Seconds, "253402300799.999", Some(253_402_300_799_999)),
+            (Seconds, "253402300800", None),
+            (Seconds, "1700000000000", None),
+            (Milliseconds, "-62167219200000", Some(-62_167_219_200_000)),
+            (Milliseconds, "-62167219200001", None),
             (Seconds, "99999999999999999999", None),
             (Seconds, "1e300", None),
             (Seconds, "-1e300", None),

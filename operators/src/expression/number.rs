@@ -29,13 +29,15 @@ pub(super) fn short_integer(raw: &[u8]) -> Option<i64> {
     Some(if negative { -number } else { number })
 }
 
-/// A whole number that fits 64 bits, signed or not; `None` for other numbers.
+/// A whole number that fits 64 bits, signed or not; `None` for other numbers, and for the zero with a
+/// sign, which would lose it.
 #[inline]
 pub(super) fn integer(raw: &[u8]) -> Option<Value<'static>> {
-    if let Some(number) = short_integer(raw) {
-        return Some(Value::Int(number));
+    match short_integer(raw) {
+        Some(0) if raw.len() > 1 => None,
+        Some(number) => Some(Value::Int(number)),
+        None => long_integer(raw).and_then(from_i128),
     }
-    long_integer(raw).and_then(from_i128)
 }
 
 pub(super) fn from_u64(number: u64) -> Value<'static> {

@@ -23,8 +23,8 @@ pub(crate) enum Value<'a> {
     UInt(u64),
     /// A finite number that was computed.
     Float(f64),
-    /// Another number of a document, as it is written there: with a fraction or an exponent, or
-    /// beyond 64 bits. Compares and computes as the nearest double.
+    /// Another number of a document, as it is written there: with a fraction or an exponent,
+    /// beyond 64 bits, or `-0`. Compares and computes as the nearest double.
     Number(&'a [u8]),
     /// Text in UTF-8, escapes resolved.
     Str(Cow<'a, [u8]>),
