@@ -9,6 +9,7 @@ mod elasticsearch;
 mod file;
 mod filter;
 mod kafka;
+mod limit;
 mod lookup;
 mod mask;
 mod parse_access_log;
@@ -54,6 +55,7 @@ pub(crate) fn list() -> Vec<BoltType> {
         filter::TYPE,
         sample::TYPE,
         deduplicate::TYPE,
+        limit::TYPE,
         route::TYPE,
         elasticsearch::TYPE,
         kafka::TYPE,
