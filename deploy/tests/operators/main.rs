@@ -1,6 +1,7 @@
 //! Every operator by its own example: read as YAML, planned, and, where it needs no outside system, run
 //! on the real runtime under a paused clock.
 
+mod corpus;
 mod dead_letters;
 mod examples;
 mod probe;

@@ -1,0 +1,211 @@
+//! What is fuzzed: one function for each thing that reads text of others. A target panics when something
+//! is wrong. The fuzzer gives it what it makes up, and `cargo test` what was found before, in `corpus/`.
+//!
+//! Knows neither the fuzzer nor the corpus.
+
+use std::path::Path;
+
+use isobar::{Outside, TopologyFile};
+use serde_json::json;
+
+use super::against_serde;
+use super::bolt::Bolt;
+
+/// Something that is fuzzed.
+pub struct Target {
+    /// Its name, and that of its directory in `corpus/`.
+    pub name: &'static str,
+    /// Gives it an input; panics when something is wrong.
+    pub run: fn(&[u8]),
+}
+
+/// Everything that is fuzzed.
+pub const TARGETS: [Target; 13] = [
+    target("json", json_parser),
+    target("document", document),
+    target("syslog", syslog),
+    target("access_log", access_log),
+    target("key_value", key_value),
+    target("csv", csv),
+    target("regex", regex),
+    target("grok", grok),
+    target("timestamp", timestamp),
+    target("condition", condition),
+    target("template", template),
+    target("topology", topology),
+    target("settings", settings),
+];
+
+const fn target(name: &'static str, run: fn(&[u8])) -> Target {
+    Target { name, run }
+}
+
+/// `parse_json` takes what serde_json takes, and the document means the same.
+fn json_parser(input: &[u8]) {
+    thread_local!(static BOLT: Bolt = Bolt::new("parse_json", json!({})));
+    BOLT.with(|bolt| against_serde::parsed(input, bolt.raw(input).document()));
+}
+
+/// Documents that were edited mean what the edits make of them.
+fn document(input: &[u8]) {
+    thread_local!(static BOLTS: [Bolt; 3] = [
+        Bolt::new("set_fields", json!({"fields": {
+            "a": "text", "b": {"c": [1, null]}, "copy": "{{ default(doc.c, 'none') }}",
+        }})),
+        Bolt::new("remove_fields", json!({"fields": ["a", "c"]})),
+        Bolt::new("rename_fields", json!({"fields": {"a": "b", "c": "d"}})),
+    ]);
+    let Some(before) = against_serde::object(input) else {
+        return;
+    };
+    let text = std::str::from_utf8(input).expect("JSON is UTF-8");
+    BOLTS.with(|[set, remove, rename]| {
+        against_serde::edited(&before, set.document(text).document(), against_serde::set);
+        against_serde::edited(
+            &before,
+            remove.document(text).document(),
+            against_serde::remove,
+        );
+        against_serde::edited(
+            &before,
+            rename.document(text).document(),
+            against_serde::rename,
+        );
+    });
+}
+
+/// Lines with and without a zone, with what is left of them.
+fn syslog(input: &[u8]) {
+    thread_local!(static BOLT: Bolt = Bolt::new(
+        "parse_syslog",
+        json!({"zone": "Europe/Berlin", "raw_field": "raw"}),
+    ));
+    BOLT.with(|bolt| bolt.raw(input).is_sound());
+}
+
+fn access_log(input: &[u8]) {
+    thread_local!(static BOLT: Bolt = Bolt::new("parse_access_log", json!({"rest_field": "rest"})));
+    BOLT.with(|bolt| bolt.raw(input).is_sound());
+}
+
+fn key_value(input: &[u8]) {
+    thread_local!(static BOLT: Bolt = Bolt::new("parse_key_value", json!({})));
+    BOLT.with(|bolt| bolt.raw(input).is_sound());
+}
+
+fn csv(input: &[u8]) {
+    thread_local!(static BOLT: Bolt = Bolt::new("parse_csv", json!({"columns": ["a", "b", "c"]})));
+    BOLT.with(|bolt| bolt.raw(input).is_sound());
+}
+
+/// The first line is the pattern, the rest the text.
+fn regex(input: &[u8]) {
+    let (pattern, text) = first_line(input);
+    let options = json!({"pattern": pattern});
+    if let Ok(bolt) = Bolt::try_new("parse_regex", &options) {
+        bolt.raw(text).is_sound();
+    }
+}
+
+/// As [`regex`].
+fn grok(input: &[u8]) {
+    let (pattern, text) = first_line(input);
+    let options =
+        json!({"pattern": pattern, "patterns": {"LEVEL": "(?:info|warn)", "ID": "%{LEVEL}-\\d+"}});
+    if let Ok(bolt) = Bolt::try_new("parse_grok", &options) {
+        bolt.raw(text).is_sound();
+    }
+}
+
+/// The first line is the format, the rest the time. What was read and written down is read again as the
+/// same time.
+fn timestamp(input: &[u8]) {
+    thread_local!(static AGAIN: Bolt = Bolt::new("parse_timestamp", json!({"field": "at"})));
+    let (format, text) = first_line(input);
+    let Ok(text) = std::str::from_utf8(text) else {
+        return;
+    };
+    let options = json!({
+        "field": "time", "formats": [format], "zone": "Europe/Berlin", "target": "at",
+    });
+    let Ok(bolt) = Bolt::try_new("parse_timestamp", &options) else {
+        return;
+    };
+    let text = json!({"time": text}).to_string();
+    let read = bolt.document(&text);
+    read.is_sound();
+    if let Some(written) = read.document() {
+        let again = AGAIN.with(|again| again.document(written));
+        assert_eq!(again.event_time(), read.event_time(), "{written}");
+    }
+}
+
+/// A document for expressions: each kind of value once.
+const DOCUMENT: &str = r#"{"s":"text","i":-3,"f":2.5,"t":true,"n":null,"l":[1,"a",{}],"o":{"k":"v"},"at":"2026-01-31T12:00:00Z"}"#;
+
+/// A condition is refused, or decides.
+fn condition(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
+    if let Ok(bolt) = Bolt::try_new("filter", &json!({"keep_when": text})) {
+        bolt.document(DOCUMENT).is_sound();
+    }
+}
+
+/// A template is refused, or gives a value or a reject.
+fn template(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
+    if let Ok(bolt) = Bolt::try_new("set_fields", &json!({"fields": {"made": text}})) {
+        bolt.document(DOCUMENT).is_sound();
+    }
+}
+
+/// A whole topology file is refused with problems, or planned; nothing is contacted.
+fn topology(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
+    plan(text);
+}
+
+/// As [`topology`], with the input in place of a bolt's options: problems of types, not of YAML.
+fn settings(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
+    let mut file = String::from(
+        "isobar: 1\nname: fuzzed\nconnections:\n  kafka: {type: kafka, brokers: localhost:1}\n  search: {type: elasticsearch, hosts: http://localhost:1}\nspouts:\n  in: {type: kafka, connection: kafka, topics: [t], start: earliest}\ndead_letter: {type: blackhole}\nbolts:\n  bolt:\n    inputs: [in]\n",
+    );
+    for line in text.lines() {
+        file.push_str("    ");
+        file.push_str(line);
+        file.push('\n');
+    }
+    plan(&file);
+}
+
+fn plan(text: &str) {
+    // Variables are there, files are not: nothing of this machine must have a say.
+    let outside = Outside {
+        variable: &|name| (!name.contains("NOT")).then(|| format!("value of {name}")),
+        file: &|_| Err(std::io::ErrorKind::NotFound.into()),
+    };
+    let file = TopologyFile::from_text(Path::new("fuzzed.yaml"), text.to_owned(), &outside);
+    match file.plan(&isobar_operators::registry(), 2) {
+        Ok(plan) => assert!(!plan.graph.spouts.is_empty(), "a plan reads something"),
+        Err(refused) => assert!(!refused.to_string().is_empty(), "a refusal says why"),
+    }
+}
+
+/// The first line as text, and what is behind it.
+fn first_line(input: &[u8]) -> (String, &[u8]) {
+    let end = input.iter().position(|byte| *byte == b'\n');
+    let (line, rest) = match end {
+        Some(end) => (&input[..end], &input[end + 1..]),
+        None => (input, &[][..]),
+    };
+    (String::from_utf8_lossy(line).into_owned(), rest)
+}
