@@ -11,6 +11,7 @@ mod pages;
 mod peers;
 mod push;
 mod run;
+mod secrets;
 mod support;
 mod test;
 mod try_out;
