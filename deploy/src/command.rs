@@ -83,7 +83,7 @@ pub enum Command {
     ///
     /// Asks the brokers, so it works whether the topology runs or not, and for any group; or asks a
     /// topology that runs, which knows more.
-    Lag(lag::LagArgs),
+    Lag(Box<lag::LagArgs>),
     /// Shows a topology that runs as it changes: rates, queues, the bottleneck, lag, the account
     ///
     /// The same as the page at the address of its HTTP API, at a terminal. Goes on when the topology is

@@ -99,7 +99,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let key = key.transpose()?.map(Arc::new);
     let path = &component.path;
     let policy = match config.above {
-        Above::Drop => Some(prepare.overload_policy(&format!("{}.above", component.id), path)?),
+        Above::Drop => Some(prepare.policy(&format!("{}.above", component.id), path)?),
         Above::Divert => None,
     };
     let LimitConfig {
@@ -197,10 +197,7 @@ impl Limit {
             key: hasher.finish(),
             window: time.div_euclid(self.window_ms),
             partition: (record.source(), record.partition()),
-            position: (
-                record.offset(),
-                record.ordinal().map_or(0, |ordinal| ordinal + 1),
-            ),
+            position: (record.offset(), record.ordinals()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Durations, byte sizes and secrets as a topology file spells them.
+//! Durations, byte sizes, rates and secrets as a topology file spells them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -148,6 +148,60 @@ impl fmt::Display for Percent {
     }
 }
 
+/// So many records in a time: a whole number from 1 on and `/s`, `/m` or `/h`, such as `1000/s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    records: u32,
+    per: Duration,
+}
+
+impl Rate {
+    /// The records, at least 1.
+    pub const fn records(self) -> u32 {
+        self.records
+    }
+
+    /// The time that they may take.
+    pub const fn per(self) -> std::time::Duration {
+        self.per.get()
+    }
+
+    /// Records in a second.
+    pub fn per_second(self) -> f64 {
+        f64::from(self.records) / self.per.get().as_secs_f64()
+    }
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (number, unit) = split(text);
+        let records = number.parse().ok().filter(|records| *records > 0);
+        let per = match unit.strip_prefix('/').map(str::trim_start) {
+            Some("s") => Some(Duration::secs(1)),
+            Some("m") => Some(Duration::secs(60)),
+            Some("h") => Some(Duration::secs(3_600)),
+            _ => None,
+        };
+        let rate = records.zip(per).map(|(records, per)| Self { records, per });
+        rate.ok_or_else(|| {
+            format!("{text:?} is not a rate: write a whole number from 1 to 4294967295 and /s, /m or /h, such as 1000/s")
+        })
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = match self.per.get().as_secs() {
+            1 => "s",
+            60 => "m",
+            _ => "h",
+        };
+        write!(f, "{}/{unit}", self.records)
+    }
+}
+
 fn split(text: &str) -> (&str, &str) {
     let text = text.trim();
     let end = text
@@ -196,6 +250,32 @@ impl<'de> Deserialize<'de> for ByteSize {
 impl<'de> Deserialize<'de> for Percent {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(FromText(std::marker::PhantomData, "a part such as 5%"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(FromText(std::marker::PhantomData, "a rate such as 1000/s"))
+    }
+}
+
+impl Serialize for Rate {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl JsonSchema for Rate {
+    fn schema_name() -> Cow<'static, str> {
+        "Rate".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "rate", "examples": ["1000/s", "50/m"]})
     }
 }
 
@@ -346,6 +426,24 @@ mod tests {
             assert_eq!(part.to_string(), format!("{percent}%"));
         }
         assert_eq!("5%".parse().map(Percent::get), Ok(0.05));
+        for (text, per_second) in [("1000/s", 1_000.0), ("30/m", 0.5), ("3600 / h", 1.0)] {
+            let rate: Rate = text.parse().expect(text);
+            assert_eq!(rate.per_second(), per_second);
+            assert_eq!(rate.to_string(), text.replace(' ', ""));
+        }
+        for text in [
+            "",
+            "5",
+            "/s",
+            "0/s",
+            "-1/s",
+            "1.5/s",
+            "5/d",
+            "5/ms",
+            "4294967296/s",
+        ] {
+            assert!(text.parse::<Rate>().is_err(), "{text}");
+        }
         for text in ["", "5", "%", "101%", "-1%", "0.5%", "5 s"] {
             assert!(text.parse::<Percent>().is_err(), "{text}");
         }

@@ -3,11 +3,13 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use isobar_topology::Ordinals;
+
 /// A key, as a hash; `None` for those that found no room and share one count.
 type Key = Option<u64>;
 
-/// Where a record stands in its partition: by offset, and by ordinal where a bolt split it.
-pub(super) type Position = (i64, u32);
+/// Where a record stands in its partition: by offset, and by its numbers where it was split.
+pub(super) type Position = (i64, Ordinals);
 
 /// A record, as far as it matters here.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +63,7 @@ struct Place {
     seen: Position,
 }
 
-const NOWHERE: Position = (i64::MIN, 0);
+const NOWHERE: Position = (i64::MIN, Ordinals::NONE);
 
 impl Windows {
     pub(super) fn new(limit: u32, counts_max: usize) -> Self {
@@ -164,7 +166,7 @@ mod tests {
             key,
             window,
             partition: (7, partition),
-            position: (offset, 0),
+            position: (offset, Ordinals::NONE),
         }
     }
 
