@@ -108,6 +108,7 @@ impl<'s> Reader<'s> {
         match schema.get("format").and_then(Value::as_str) {
             Some("duration") => return "duration".to_owned(),
             Some("percent") => return "part such as 5%".to_owned(),
+            Some("rate") => return "rate such as 1000/s".to_owned(),
             Some("byte_size") => return "size".to_owned(),
             Some("secret") => return "secret text".to_owned(),
             _ => {}

@@ -1,3 +1,5 @@
+//! What a record would become, against what is stored.
+
 use serde_json::json;
 
 use super::*;
