@@ -108,7 +108,7 @@ fn one_persons_data_is_deleted(kafka: &Kafka, search: &Search) {
     let text = setup.runbook("delete-one-persons-data.md", LIMIT);
     printed(
         &text.expect("its commands succeed"),
-        &["\"count\":1,", "\"deleted\":1,"],
+        &["\"count\":1,", "\"count\":0,"],
     );
     let query = json!({"term": {"number": 17}});
     let left = search.client().count_where("logs-*", &query);

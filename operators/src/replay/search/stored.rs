@@ -82,7 +82,7 @@ impl Search {
     ) -> Result<Option<String>, OperatorError> {
         // With a `*`, what does not exist is no error.
         if is_data_stream {
-            let path = format!("_data_stream/{name}*");
+            let path = format!("_resolve/index/{name}*");
             let answer = self.ask.any(Method::GET, &path, None).await?;
             return Ok(newest_of_stream(&answer, name));
         }
@@ -92,12 +92,13 @@ impl Search {
     }
 }
 
-/// Of the answer to `GET _data_stream`: its indices are listed in the order of their generations.
+/// Of the answer to `GET _resolve/index`: the indices of a data stream are listed in the order of their
+/// generations.
 fn newest_of_stream(answer: &Value, name: &str) -> Option<String> {
     let mut streams = answer["data_streams"].as_array()?.iter();
     let stream = streams.find(|stream| stream["name"] == name)?;
-    let newest = stream["indices"].as_array()?.last()?;
-    Some(newest["index_name"].as_str()?.to_owned())
+    let newest = stream["backing_indices"].as_array()?.last()?;
+    Some(newest.as_str()?.to_owned())
 }
 
 /// Of the answer to `GET _alias`: an alias of several indices writes to the one that says so.
@@ -139,8 +140,8 @@ mod tests {
     #[test]
     fn a_data_stream_writes_to_its_newest_index() {
         let answer = json!({"data_streams": [
-            {"name": "app-2", "indices": [{"index_name": ".ds-app-2-1"}]},
-            {"name": "app", "indices": [{"index_name": ".ds-app-1"}, {"index_name": ".ds-app-2"}]},
+            {"name": "app-2", "backing_indices": [".ds-app-2-1"]},
+            {"name": "app", "backing_indices": [".ds-app-1", ".ds-app-2"]},
         ]});
         let newest = newest_of_stream(&answer, "app");
         assert_eq!(newest.as_deref(), Some(".ds-app-2"));
