@@ -101,7 +101,10 @@ impl Spout for Lane {
                 ..
             } = self.member.settings;
             if let Some(due) = self.member.pace.due(rate) {
-                self.rest_until(due).await;
+                match self.reader.event() {
+                    Some(event) => self.take(event),
+                    None => self.rest_until(due).await,
+                }
                 continue;
             }
             let mut fill = Fill::new(&self.ours, tombstones, &mut self.header_bytes);
