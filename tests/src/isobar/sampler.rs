@@ -13,7 +13,10 @@ use crate::http;
 /// seldom enough to cost the program nothing.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// A thread that asks for `/accounting` every 200 ms. Dropping it without
+/// The same until the first answer: a run of a few records is over in less than the other interval.
+const FIRST_INTERVAL: Duration = Duration::from_millis(20);
+
+/// A thread that asks for `/accounting` every 200 ms once it is answered. Dropping it without
 /// [`finish`](Self::finish) ends it and forgets what it saw.
 #[derive(Debug)]
 pub struct Sampler {
@@ -47,7 +50,11 @@ impl Sampler {
                         }
                         Err(_) => samples.unanswered += 1,
                     }
-                    match stopped.recv_timeout(INTERVAL) {
+                    let interval = match samples.good {
+                        0 => FIRST_INTERVAL,
+                        _ => INTERVAL,
+                    };
+                    match stopped.recv_timeout(interval) {
                         Err(RecvTimeoutError::Timeout) => {}
                         Ok(()) | Err(RecvTimeoutError::Disconnected) => return Ok(samples),
                     }
