@@ -88,7 +88,9 @@ impl Handle {
     /// Left out are assignments that are no longer ours, and those with a commit that is not answered
     /// yet: librdkafka keeps commits while there is no coordinator, repeats those whose connection
     /// broke, and an old one that is repeated after a newer one was answered takes the group back.
-    /// Every commit is answered, at the latest after its `socket.timeout.ms` or `session.timeout.ms`.
+    /// While the client lives every commit is answered, but perhaps not before the group has a coordinator
+    /// again. A revoke commits all the same: should an older commit be repeated after it, some records are
+    /// read again.
     ///
     /// Results show in [`Self::counts`] and [`Assignment::committed`]. Fails when the request could
     /// not be sent; the next one carries the same or later offsets, so nothing is lost.

@@ -110,7 +110,9 @@ impl<'a> Record<'a> {
         // SAFETY: only record batches of version 2 have a leader epoch. In these the number of headers,
         // one byte or more, follows the value (Kafka protocol, "Record"), and librdkafka hands out
         // values in place, where they were fetched (`rd_kafka_msgset_reader_msg_v2`). Brokers take no
-        // record that ends before that number (`DefaultRecord.readFrom`).
+        // record that ends before that number (`DefaultRecord.readFrom`). A message of an older format
+        // that was fetched behind such a batch is given its epoch: what follows its value is the next
+        // message or the end of the partition's part of the reply, which has a byte from Fetch 12 on.
         unsafe { *raw.payload.cast::<u8>().add(raw.len) == 0 }
     }
 
