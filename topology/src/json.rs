@@ -6,6 +6,8 @@
 //! surrogates in escapes are let through.
 
 mod keys;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod oracle;
 mod scan;
 mod text;
 mod walk;

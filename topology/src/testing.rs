@@ -12,6 +12,7 @@ use crate::batch::Batch;
 use crate::error::OperatorError;
 use crate::graph::BoltContext;
 use crate::health::Health;
+pub use crate::json::oracle::members;
 use crate::operator::{AnyBolt, AnySpout, Bolt, Emitter, Next, SourceBatch, Spout};
 use crate::ordinals::Ordinals;
 use crate::outcome::{Code, Policy, Settled};

@@ -3,13 +3,12 @@
 
 use std::fmt::Write;
 
-use isobar_topology::Latency;
 use metrics_exporter_prometheus::formatting::{
     sanitize_label_value, write_help_line, write_type_line,
 };
 
 use super::Kind;
-use super::families::{Families, Family, Series, Value};
+use super::families::{Families, Family, Series};
 
 /// The text.
 pub(super) fn text(families: &Families) -> String {
@@ -29,27 +28,10 @@ pub(super) fn text(families: &Families) -> String {
 
 fn add(text: &mut String, family: &Family) {
     for Series { labels, value } in &family.series {
-        let mut line = |suffix: &str, bound: Option<&str>, value: f64| {
+        value.each(|suffix, bound, value| {
             sample(text, [&family.name, suffix], labels, bound, value);
-        };
-        match value {
-            Value::Number(value) => line("", None, *value),
-            Value::Histogram(latency) => {
-                for (bound, count) in bounds(latency) {
-                    line("_bucket", Some(&bound), count as f64);
-                }
-                line("_sum", None, latency.sum_ms() as f64 / 1000.0);
-                line("_count", None, latency.count() as f64);
-            }
-        }
+        });
     }
-}
-
-/// The bounds of a histogram in seconds, as text, with how many lie within; the last one takes all.
-pub(super) fn bounds(latency: &Latency) -> impl Iterator<Item = (String, u64)> {
-    let bounds = latency.cumulative();
-    let bounds = bounds.map(|(ms, count)| ((ms as f64 / 1000.0).to_string(), count));
-    bounds.chain([("+Inf".to_owned(), latency.count())])
 }
 
 /// `bound` is that of a bucket.

@@ -35,6 +35,30 @@ pub(super) enum Value {
     Histogram(Box<Latency>),
 }
 
+impl Value {
+    /// Gives each number of it to `sample`, with what Prometheus has behind the name of the series, and with
+    /// the bound of a bucket in seconds.
+    pub(super) fn each(&self, mut sample: impl FnMut(&str, Option<&str>, f64)) {
+        match self {
+            Self::Number(value) => sample("", None, *value),
+            Self::Histogram(latency) => {
+                for (bound, count) in bounds(latency) {
+                    sample("_bucket", Some(&bound), count as f64);
+                }
+                sample("_sum", None, latency.sum_ms() as f64 / 1000.0);
+                sample("_count", None, latency.count() as f64);
+            }
+        }
+    }
+}
+
+/// The bounds of a histogram in seconds, as text, with how many lie within; the last one takes all.
+fn bounds(latency: &Latency) -> impl Iterator<Item = (String, u64)> {
+    let bounds = latency.cumulative();
+    let bounds = bounds.map(|(ms, count)| ((ms as f64 / 1000.0).to_string(), count));
+    bounds.chain([("+Inf".to_owned(), latency.count())])
+}
+
 impl Families {
     /// Adds a sample; the label values in the order of the metric's labels.
     pub(super) fn sample(&mut self, metric: &'static Metric, labels: &[&str], value: f64) {

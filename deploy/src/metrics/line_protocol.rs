@@ -7,8 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::exposition::bounds;
-use super::families::{Families, Series, Value};
+use super::families::{Families, Series};
 
 /// The lines. `at_ms` is the time in ms since 1970, `instance` tells copies of the program apart. What has
 /// no finite value is left out: the format has none.
@@ -21,20 +20,10 @@ pub(crate) fn lines(families: &Families, instance: &str, at_ms: i64) -> String {
             .split_once('_')
             .unwrap_or((&family.name, "value"));
         for Series { labels, value } in &family.series {
-            let mut put = |suffix: &str, bound: Option<&str>, value: f64| {
+            value.each(|suffix, bound, value| {
                 let start = start(measurement, instance, labels, bound);
                 add(lines.entry(start).or_default(), field, suffix, value);
-            };
-            match value {
-                Value::Number(value) => put("", None, *value),
-                Value::Histogram(latency) => {
-                    for (bound, count) in bounds(latency) {
-                        put("_bucket", Some(&bound), count as f64);
-                    }
-                    put("_sum", None, latency.sum_ms() as f64 / 1000.0);
-                    put("_count", None, latency.count() as f64);
-                }
-            }
+            });
         }
     }
     let mut text = String::new();

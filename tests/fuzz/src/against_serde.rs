@@ -1,14 +1,7 @@
-//! What a document means, as serde_json sees it. It checks the grammar alone when it ignores values, so
-//! that numbers of any size and lone surrogates, which are kept as they are written, are no difference.
+//! What a document means, as serde_json sees it.
 
-use std::collections::HashSet;
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use isobar_topology::testing::members;
 use serde_json::{Map, Value};
-
-/// Deepest nesting that is taken; it is documented at `parse_json`.
-const DEPTH_MAX: usize = 128;
 
 /// Asserts that a parser made of a text what it should: nothing when it is no object, repeats a key at
 /// its top level or nests too deep; else a document with the same meaning.
@@ -71,76 +64,5 @@ pub fn object(text: &[u8]) -> Option<Map<String, Value>> {
 
 /// Whether a text is an object, repeats no key at its top level, and does not nest too deep.
 pub fn is_document(text: &[u8]) -> bool {
-    // Keys read as bytes are not searched for control characters, hence the grammar first.
-    let grammar = std::str::from_utf8(text).ok().and_then(|text| {
-        let IgnoredAny = serde_json::from_str(text).ok()?;
-        serde_json::from_str::<Keys>(text).ok()
-    });
-    grammar.is_some_and(|keys| {
-        let different: HashSet<_> = keys.0.iter().collect();
-        different.len() == keys.0.len() && depth(text) <= DEPTH_MAX
-    })
-}
-
-/// Deepest nesting of a valid text.
-fn depth(text: &[u8]) -> usize {
-    let (mut depth, mut deepest, mut quoted, mut escaped) = (0, 0, false, false);
-    for byte in text {
-        match (quoted, byte) {
-            (true, _) if escaped => escaped = false,
-            (true, b'\\') => escaped = true,
-            (_, b'"') => quoted = !quoted,
-            (false, b'{' | b'[') => depth += 1,
-            (false, b'}' | b']') => depth -= 1,
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-    }
-    deepest
-}
-
-/// The keys of an object as bytes, in which lone surrogates stay different.
-struct Keys(Vec<Key>);
-
-#[derive(PartialEq, Eq, Hash)]
-struct Key(Vec<u8>);
-
-impl<'de> Deserialize<'de> for Keys {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Keys;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
-                let mut keys = Vec::new();
-                while let Some((key, IgnoredAny)) = map.next_entry()? {
-                    keys.push(key);
-                }
-                Ok(Keys(keys))
-            }
-        }
-        deserializer.deserialize_map(Object)
-    }
-}
-
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Bytes;
-        impl Visitor<'_> for Bytes {
-            type Value = Key;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Key, E> {
-                Ok(Key(bytes.to_vec()))
-            }
-        }
-        deserializer.deserialize_bytes(Bytes)
-    }
+    members(text).is_ok()
 }

@@ -1,96 +1,17 @@
 //! The scanner against serde_json on random, mutated and senseless text.
-//!
-//! serde_json checks the grammar alone when it ignores values: numbers stay text and surrogates are
-//! let through, as here. What remains different, repeated keys and depth, is worked out separately.
-
-use std::collections::HashSet;
-use std::fmt;
-use std::marker::PhantomData;
 
 use proptest::prelude::*;
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::keys::DUPLICATE;
+use super::oracle::{depth, members};
 use super::tests::scan;
 use super::*;
 
-/// The verdict expected for a text as an object: its number of members.
-fn expected(text: &[u8]) -> Result<usize, &'static str> {
-    let utf8 = std::str::from_utf8(text).map_err(|_| "not UTF-8")?;
-    // Keys read as bytes are not searched for control characters, hence the grammar first.
-    let IgnoredAny = serde_json::from_str(utf8).map_err(|_| "grammar")?;
-    let keys: Keys = serde_json::from_str(utf8).map_err(|_| "grammar")?;
-    if depth(text) > DEPTH_MAX {
-        return Err("depth");
-    }
-    let different: HashSet<_> = keys.0.iter().collect();
-    if different.len() < keys.0.len() {
-        return Err(DUPLICATE);
-    }
-    Ok(keys.0.len())
-}
-
-/// Deepest nesting of a valid text.
-fn depth(text: &[u8]) -> usize {
-    let (mut depth, mut deepest, mut quoted, mut escaped) = (0, 0, false, false);
-    for byte in text {
-        match (quoted, byte) {
-            (true, _) if escaped => escaped = false,
-            (true, b'\\') => escaped = true,
-            (_, b'"') => quoted = !quoted,
-            (false, b'{' | b'[') => depth += 1,
-            (false, b'}' | b']') => depth -= 1,
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-    }
-    deepest
-}
-
-/// The keys of an object as bytes, in which lone surrogates stay different.
-struct Keys(Vec<Vec<u8>>);
-
-/// Reads keys, as the visitor of the object and of each key.
-struct Reader;
-
-impl<'de> Deserialize<'de> for Keys {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Reader)
-    }
-}
-
-impl<'de> Visitor<'de> for Reader {
-    type Value = Keys;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Keys, E> {
-        Ok(Keys(vec![bytes.to_vec()]))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
-        let mut keys = Vec::new();
-        while let Some((key, IgnoredAny)) = map.next_entry_seed(Reader, PhantomData)? {
-            keys.extend(key.0);
-        }
-        Ok(Keys(keys))
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Reader {
-    type Value = Keys;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Keys, D::Error> {
-        deserializer.deserialize_bytes(Reader)
-    }
-}
-
 fn check(text: &[u8]) -> Result<(), TestCaseError> {
     let ours = scan(text);
-    let theirs = expected(text);
+    let theirs = members(text);
     let shown = text.escape_ascii();
     match (&ours, theirs) {
         (Ok(members), Ok(count)) => prop_assert_eq!(members.len(), count, "{}", shown),

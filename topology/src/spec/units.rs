@@ -232,112 +232,49 @@ impl<T: FromStr<Err = String>> Visitor<'_> for FromText<T> {
     }
 }
 
-impl<'de> Deserialize<'de> for Duration {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(FromText(
-            std::marker::PhantomData,
-            "a duration such as 500ms",
-        ))
-    }
+/// A value that is read from, and written as, the text that a file has for it.
+macro_rules! spelled {
+    ($unit:ident, $such_as:literal, $schema:tt) => {
+        impl<'de> Deserialize<'de> for $unit {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                from.deserialize_any(FromText(std::marker::PhantomData, $such_as))
+            }
+        }
+
+        impl Serialize for $unit {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.collect_str(self)
+            }
+        }
+
+        impl JsonSchema for $unit {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($unit).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    };
 }
 
-impl<'de> Deserialize<'de> for ByteSize {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(FromText(std::marker::PhantomData, "a size such as 8MiB"))
-    }
-}
-
-impl<'de> Deserialize<'de> for Percent {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(FromText(std::marker::PhantomData, "a part such as 5%"))
-    }
-}
-
-impl<'de> Deserialize<'de> for Rate {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(FromText(std::marker::PhantomData, "a rate such as 1000/s"))
-    }
-}
-
-impl Serialize for Rate {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
-    }
-}
-
-impl JsonSchema for Rate {
-    fn schema_name() -> Cow<'static, str> {
-        "Rate".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "format": "rate", "examples": ["1000/s", "50/m"]})
-    }
-}
-
-impl Serialize for Percent {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
-    }
-}
-
-impl JsonSchema for Percent {
-    fn schema_name() -> Cow<'static, str> {
-        "Percent".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "format": "percent", "examples": ["5%"]})
-    }
-}
-
-impl Serialize for Duration {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
-    }
-}
-
-impl Serialize for ByteSize {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
-    }
-}
-
-impl JsonSchema for Duration {
-    fn schema_name() -> Cow<'static, str> {
-        "Duration".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "format": "duration", "examples": ["500ms", "2s", "10m"]})
-    }
-}
-
-impl JsonSchema for ByteSize {
-    fn schema_name() -> Cow<'static, str> {
-        "ByteSize".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": ["string", "integer"], "format": "byte_size", "minimum": 0, "examples": ["64KiB", "8MiB"]})
-    }
-}
+spelled!(Duration, "a duration such as 500ms", {
+    "type": "string", "format": "duration", "examples": ["500ms", "2s", "10m"]
+});
+spelled!(ByteSize, "a size such as 8MiB", {
+    "type": ["string", "integer"], "format": "byte_size", "minimum": 0, "examples": ["64KiB", "8MiB"]
+});
+spelled!(Percent, "a part such as 5%", {
+    "type": "string", "format": "percent", "examples": ["5%"]
+});
+spelled!(Rate, "a rate such as 1000/s", {
+    "type": "string", "format": "rate", "examples": ["1000/s", "50/m"]
+});
 
 /// A text that is never shown: not by `Debug`, not when it is written out again.
 #[derive(Clone, PartialEq, Eq)]
