@@ -20,7 +20,7 @@ use crate::connections::kafka_of;
 use crate::elasticsearch::document_id::SourceId;
 use crate::kafka::Fixed;
 use crate::kafka::admin::TopicPartition;
-use crate::spouts::{self, Hold, KafkaConfig, Rate};
+use crate::spouts::{self, Hold, KafkaConfig};
 
 pub use crate::spouts::Gate;
 
@@ -60,7 +60,7 @@ pub fn read_only(spec: &Spec, graph: &mut Graph, id: &str, job: Job) -> Result<(
         topic_ids: job.topic_ids,
     };
     let hold = Hold {
-        rate: job.rate.map(Rate),
+        rate: job.rate,
         gate: job.gate,
     };
     spouts::replay(&config, connection, graph, id, &job.group, fixed, hold);

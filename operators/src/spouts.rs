@@ -5,7 +5,7 @@ mod kafka;
 use isobar_topology::SpoutType;
 
 pub use kafka::Gate;
-pub(crate) use kafka::{Hold, KafkaConfig, Rate, replay, source, tombstone_policy, tombstones};
+pub(crate) use kafka::{Hold, KafkaConfig, replay, source, tombstone_policy, tombstones};
 
 pub(crate) fn list() -> Vec<SpoutType> {
     vec![kafka::TYPE]

@@ -34,7 +34,6 @@ use member::{Member, Settings};
 
 pub(crate) use config::KafkaConfig;
 pub use gate::Gate;
-pub(crate) use pace::Rate;
 pub(crate) use replay::{Hold, replay, tombstones};
 pub(crate) use source::source;
 

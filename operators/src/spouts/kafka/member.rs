@@ -1,5 +1,6 @@
 //! What the lanes of a spout share: the client, what is wrong with it, and who has begun to close.
 
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio::sync::watch;
 
 use super::bounded::Bounded;
 use super::gate::Gate;
-use super::pace::{Pace, Rate};
+use super::pace::Pace;
 use super::tally::Tally;
 use crate::kafka::admin::TopicPartition;
 use crate::kafka::{Assignment, Fixed, Handle, Limits, Subject};
@@ -41,7 +42,7 @@ pub(super) struct Settings {
     pub(super) commit_interval: Duration,
     pub(super) revoke_drain_timeout: Duration,
     /// Records per second at most, over all lanes.
-    pub(super) rate: Option<Rate>,
+    pub(super) rate: Option<NonZeroU32>,
     /// What holds reading back from outside.
     pub(super) gate: Option<Arc<Gate>>,
 }

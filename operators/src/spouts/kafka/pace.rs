@@ -1,13 +1,10 @@
 //! How fast a spout may read, over all its lanes.
 
+use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use isobar_topology::clock::{self, Instant};
-
-/// Records per second at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate(pub std::num::NonZeroU32);
 
 /// When the next batch may be read.
 #[derive(Debug, Default)]
@@ -16,8 +13,8 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Until when reading has to wait; `None` for not at all.
-    pub(super) fn due(&self, rate: Option<Rate>) -> Option<Instant> {
+    /// Until when reading has to wait with so many records per second at most; `None` for not at all.
+    pub(super) fn due(&self, rate: Option<NonZeroU32>) -> Option<Instant> {
         // Without a rate nothing is locked.
         let _ = rate?;
         let due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
@@ -26,8 +23,8 @@ impl Pace {
 
     /// Notes that so many records were read. What was not used before is gone: after a pause there is no
     /// burst.
-    pub(super) fn took(&self, rate: Option<Rate>, records: usize) {
-        let Some(Rate(rate)) = rate else {
+    pub(super) fn took(&self, rate: Option<NonZeroU32>, records: usize) {
+        let Some(rate) = rate else {
             return;
         };
         let cost = Duration::from_secs_f64(records as f64 / f64::from(rate.get()));
@@ -39,13 +36,11 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn lanes_together_keep_the_rate_and_a_pause_earns_no_burst() {
-        let rate = NonZeroU32::new(1_000).map(Rate);
+        let rate = NonZeroU32::new(1_000);
         let pace = Pace::default();
         let start = clock::now();
         assert_eq!(pace.due(rate), None);

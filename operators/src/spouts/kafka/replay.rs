@@ -1,12 +1,12 @@
 //! The spout for a replay: the same lanes over fixed ranges, with a group of its own for its progress.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use isobar_topology::{Graph, Policy};
 
 use super::config::{KafkaConfig, OnTombstone};
 use super::gate::Gate;
-use super::pace::Rate;
 use super::{settings, start, tombstone_policy};
 use crate::kafka::connection::KafkaConnection;
 use crate::kafka::{Fixed, GroupProtocol};
@@ -15,7 +15,7 @@ use crate::kafka::{Fixed, GroupProtocol};
 #[derive(Debug, Default)]
 pub(crate) struct Hold {
     /// Records per second at most.
-    pub(crate) rate: Option<Rate>,
+    pub(crate) rate: Option<NonZeroU32>,
     pub(crate) gate: Option<Arc<Gate>>,
 }
 
