@@ -49,6 +49,20 @@ fn start(kafka: &Kafka, seen: &Seen) -> (Member, Watch) {
     (member, watch.expect("a client"))
 }
 
+/// Rows of so many partitions that were sampled after this call.
+fn fresh_rows(watch: &Watch, partitions: i32) -> Vec<Row> {
+    let from = clock::unix_ms();
+    let fresh = wait::until("a fresh sample", LIMIT, || {
+        let lag = watch.read(Circumstances::default());
+        ensure!(lag.failure.is_none(), "{:?}", lag.failure);
+        ensure!(lag.rows.len() == partitions as usize, "{:?}", lag.rows);
+        let fresh = lag.rows.iter().all(|row| row.sampled_ms >= Some(from));
+        ensure!(fresh, "{:?}", lag.rows);
+        Ok(lag.rows)
+    });
+    fresh.expect("samples go on")
+}
+
 impl Truth {
     fn start() -> Self {
         let kafka = Kafka::start().expect("Kafka starts");
@@ -78,18 +92,8 @@ impl Truth {
         self.sent[partition as usize].extend([ms; 11]);
     }
 
-    /// Rows that were sampled after this call.
     fn rows(&self) -> Vec<Row> {
-        let from = clock::unix_ms();
-        let fresh = wait::until("a fresh sample", LIMIT, || {
-            let lag = self.watch.read(Circumstances::default());
-            ensure!(lag.failure.is_none(), "{:?}", lag.failure);
-            ensure!(lag.rows.len() == PARTITIONS as usize, "{:?}", lag.rows);
-            let fresh = lag.rows.iter().all(|row| row.sampled_ms >= Some(from));
-            ensure!(fresh, "{:?}", lag.rows);
-            Ok(lag.rows)
-        });
-        fresh.expect("samples go on")
+        fresh_rows(&self.watch, PARTITIONS)
     }
 
     /// Checks every figure while nothing is sent and nothing delivered: then each has one true value.

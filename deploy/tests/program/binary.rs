@@ -6,9 +6,9 @@ use std::time::Duration;
 use ::isobar::cli::Cli;
 use clap::CommandFactory;
 use testkit::process::{Launch, Process};
-use testkit::{http, ports, wait};
+use testkit::{http, ports};
 
-use crate::support::File;
+use crate::support::{File, missing_kafka};
 
 fn isobar(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_isobar"));
@@ -259,13 +259,7 @@ fn a_run_without_brokers_says_so_and_stops_when_asked() {
         .arguments([&file.path]);
     let mut process = Process::start(launch).expect("it starts");
     let limit = Duration::from_secs(30);
-    let reasons = wait::until("a reason", limit, || {
-        process.check_running()?;
-        let answer = http::get(&address, "/readyz")?;
-        anyhow::ensure!(answer.text().contains("127.0.0.1:9"), "{}", answer.text());
-        Ok(answer)
-    });
-    let reasons = reasons.expect("Kafka is missed");
+    let reasons = missing_kafka(&mut process, &address);
     assert_eq!(reasons.status, 503);
     assert!(
         reasons.text().starts_with("not ready\nlogs: "),

@@ -6,9 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use testkit::process::{Launch, Process};
-use testkit::{http, ports, wait};
+use testkit::{http, ports};
 
-use crate::support::File;
+use crate::support::{File, missing_kafka};
 
 /// From the environment, from a file, written into the file: each in its place once. None is part of
 /// another, so that a piece of one is found as well.
@@ -213,13 +213,8 @@ fn the_address_and_the_log_of_a_running_topology_show_no_secret() {
     }
     let mut process = Process::start(launch).expect("it starts");
     let limit = Duration::from_secs(30);
-    let reasons = wait::until("a reason", limit, || {
-        process.check_running()?;
-        let answer = http::get(&address, "/readyz")?;
-        anyhow::ensure!(answer.text().contains("127.0.0.1:9"), "{}", answer.text());
-        Ok(answer)
-    });
-    let mut found = shown("/readyz", &reasons.expect("Kafka is missed").text());
+    let reasons = missing_kafka(&mut process, &address);
+    let mut found = shown("/readyz", &reasons.text());
     for path in [
         "/",
         "/metrics",

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use clap::Parser;
 use isobar::cli::Cli;
@@ -22,6 +23,20 @@ use isobar_topology::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
+use testkit::http::{self, Response};
+use testkit::process::Process;
+use testkit::wait;
+
+/// Waits until a program says at `/readyz` that it misses the Kafka at `127.0.0.1:9`, where nobody listens.
+pub fn missing_kafka(process: &mut Process, address: &str) -> Response {
+    let reasons = wait::until("a reason", Duration::from_secs(30), || {
+        process.check_running()?;
+        let answer = http::get(address, "/readyz")?;
+        anyhow::ensure!(answer.text().contains("127.0.0.1:9"), "{}", answer.text());
+        Ok(answer)
+    });
+    reasons.expect("Kafka is missed")
+}
 
 /// Connections aside, everything that a topology needs.
 pub fn registry() -> Registry {

@@ -43,6 +43,21 @@ pub struct Start {
     pub held: Option<Held>,
 }
 
+#[cfg(test)]
+impl Start {
+    /// The first record of a partition of which nothing is committed.
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            offset: 0,
+            from_commit: false,
+            metadata: None,
+            cluster_id: "c".into(),
+            topic_id: None,
+            held: None,
+        }
+    }
+}
+
 /// Why a partition stands still until an operator decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Held {

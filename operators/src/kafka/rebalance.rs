@@ -345,16 +345,8 @@ mod tests {
     #[test]
     fn an_answer_of_either_kind_lets_the_next_commit_go() {
         let shared = Arc::new(Shared::new(ConsumerConfig::for_tests(), 1));
-        let start = Start {
-            offset: 0,
-            from_commit: false,
-            metadata: None,
-            cluster_id: "c".into(),
-            topic_id: None,
-            held: None,
-        };
         let partition = TopicPartition::new("t", 3);
-        let taken = take_over(&shared, vec![(partition, start)]);
+        let taken = take_over(&shared, vec![(partition, Start::for_tests())]);
         let (assignment, _) = &taken[0];
         let context = Context { shared };
         let mut offsets = TopicPartitionList::new();

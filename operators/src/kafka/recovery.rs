@@ -465,14 +465,7 @@ mod tests {
         let failed = partitions.clone().map(|one| (one, "no answer".to_owned()));
         shared.postpone(failed.to_vec());
         assert_eq!(said().len(), 2);
-        let start = Start {
-            offset: 0,
-            from_commit: false,
-            metadata: None,
-            cluster_id: "c".into(),
-            topic_id: None,
-            held: None,
-        };
+        let start = Start::for_tests();
         let [first, other] = partitions;
         let taken = take_over(shared, vec![(first, start.clone())]);
         assert_eq!(said(), ["topic t, partition 3: no answer"]);

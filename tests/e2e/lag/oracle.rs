@@ -16,7 +16,7 @@ use testkit::services::Kafka;
 use testkit::services::kafka::Sent;
 use testkit::wait;
 
-use super::{LIMIT, check_identity};
+use super::{LIMIT, check_identity, fresh_rows};
 use crate::kafka::member::{Member, Options, Seen};
 use crate::support::Steps;
 
@@ -75,18 +75,8 @@ impl Life {
         }
     }
 
-    /// Rows that were sampled after this call.
     fn rows(&self) -> Vec<Row> {
-        let from = clock::unix_ms();
-        let fresh = wait::until("a fresh sample", LIMIT, || {
-            let lag = self.watch.read(Circumstances::default());
-            ensure!(lag.failure.is_none(), "{:?}", lag.failure);
-            ensure!(lag.rows.len() == PARTITIONS as usize, "{:?}", lag.rows);
-            let fresh = lag.rows.iter().all(|row| row.sampled_ms >= Some(from));
-            ensure!(fresh, "{:?}", lag.rows);
-            Ok(lag.rows)
-        });
-        fresh.expect("samples go on")
+        fresh_rows(&self.watch, PARTITIONS)
     }
 
     /// The frontier of each partition, where a record in front of it is in memory.
