@@ -19,5 +19,6 @@ pub(crate) mod lines;
 pub mod outcome;
 pub(crate) mod pending;
 pub(crate) mod reply;
+pub(crate) mod width;
 
 pub(crate) use connection::TYPE as CONNECTION;

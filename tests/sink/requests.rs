@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use serde_json::json;
-use testkit::bulk_server::{ItemFault, Request, RequestFault};
+use testkit::bulk_server::{BulkServer, ItemFault, Options, Request, RequestFault};
 use testkit::ports;
 
 use testkit::sink::{Setup, server};
@@ -207,6 +207,32 @@ fn bodies_shrink_when_none_gets_through_for_want_of_memory() {
     let ran = setup.run();
     ran.assert_exact(&setup, &server);
     assert!(ran.count("requests_busy") >= 4);
+}
+
+/// A cluster whose queues are short is asked less, and refuses little once that is known.
+#[test]
+fn a_cluster_gets_as_many_requests_as_it_takes_at_one_time() {
+    let server = BulkServer::start(Options {
+        keep_documents: true,
+        delay: Duration::from_millis(20),
+        ..Options::default()
+    })
+    .expect("a free port");
+    let is_full = |request: &Request<'_>| request.under_way > 3;
+    server.fail_requests_if(ALWAYS, is_full, RequestFault::too_many_requests());
+    let setup = Setup {
+        records: 4_000,
+        lanes: 1,
+        ..Setup::new("requests-width", &server)
+    }
+    .with(&json!({"body_records": 20, "requests_per_lane": 16}));
+    let ran = setup.run();
+    ran.assert_exact(&setup, &server);
+    // 400 bodies and more; with 16 at a time, most would be refused at first.
+    let (refused, all) = (ran.count("requests_busy"), ran.count("requests"));
+    assert!(refused * 3 < all, "{refused} of {all}");
+    let withdrawn = ran.count("slots_withdrawn") - ran.count("slots_restored");
+    assert!((12..16).contains(&withdrawn), "{withdrawn}");
 }
 
 /// Requests and items fail in every order, again and again.

@@ -11,6 +11,7 @@ mod program;
 mod store;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -83,6 +84,7 @@ impl BulkServer {
             state,
             body_max: options.body_max,
             delay: options.delay,
+            under_way: AtomicUsize::new(0),
         });
         let mut server = Self {
             shared,
@@ -203,6 +205,16 @@ struct Shared {
     state: Mutex<State>,
     body_max: usize,
     delay: Duration,
+    under_way: AtomicUsize,
+}
+
+/// A request from when its body is read until it is answered.
+struct UnderWay<'s>(&'s AtomicUsize);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 struct State {
@@ -211,6 +223,11 @@ struct State {
 }
 
 impl Shared {
+    fn begin(&self) -> UnderWay<'_> {
+        let _ = self.under_way.fetch_add(1, Ordering::Relaxed);
+        UnderWay(&self.under_way)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // A test's own closure that panicked under the lock has failed that test already.
         self.state

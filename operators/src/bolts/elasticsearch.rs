@@ -15,7 +15,6 @@ use isobar_topology::{
     Answer, AnyBolt, Batch, Bolt, BoltContext, BoltType, Emitter, Failure, OperatorError, Part,
     Prepare, PreparedBolt,
 };
-use tokio::sync::Semaphore;
 
 use crate::elasticsearch::access::Access;
 use crate::elasticsearch::body::Body;
@@ -30,6 +29,7 @@ use crate::elasticsearch::identity::identify;
 use crate::elasticsearch::lines::{Index, Lines};
 use crate::elasticsearch::pending::Pending;
 use crate::elasticsearch::reply;
+use crate::elasticsearch::width::Width;
 use crate::embedded;
 
 pub(crate) use config::ElasticsearchConfig;
@@ -135,7 +135,7 @@ impl Bolt for Elasticsearch {
         let delivery = Rc::clone(self.delivery.as_ref().expect("opened before"));
         // Waits while all requests are under way. Only bodies of earlier calls are waited for: those
         // of this call begin when it has returned.
-        drop(delivery.slots.acquire().await);
+        drop(delivery.width.enter().await);
         if !self.shared.hosts.any() {
             batch.answer(Answer::Failed(Failure::External));
             return Ok(());
@@ -238,6 +238,14 @@ impl Elasticsearch {
 
     fn delivery(&self, http: Http) -> Delivery {
         let settings = &self.settings;
+        let request_timeout = settings.connection.request_timeout.get();
+        let counts = Counts::new(&self.context.counters);
+        let width = Width::new(
+            settings.requests_per_lane,
+            request_timeout,
+            counts.slots_withdrawn.clone(),
+            counts.slots_restored.clone(),
+        );
         let urls = self.shared.hosts.urls().iter();
         Delivery {
             exchange: Exchange {
@@ -246,14 +254,14 @@ impl Elasticsearch {
                 urls: urls.map(|url| settings.bulk_url(url)).collect(),
                 operation: settings.addressing.operation.name(),
                 compresses: settings.compression == Compression::Gzip,
-                request_timeout: settings.connection.request_timeout.get(),
+                request_timeout,
                 component: Arc::clone(&self.context.id),
                 health: self.context.health.clone(),
-                counts: Counts::new(&self.context.counters),
+                counts,
             },
             body_size: BodySize::new(self.body_bytes),
             held: Arc::clone(&self.held),
-            slots: Semaphore::new(settings.requests_per_lane),
+            width,
             spare: RefCell::default(),
             spare_until: Cell::new(clock::now()),
             spare_max: settings.requests_per_lane + 1,

@@ -18,6 +18,10 @@ pub(crate) struct Counts {
     pub(crate) request_bytes: Counter,
     /// The same as they go over the network.
     pub(crate) sent_bytes: Counter,
+    /// Requests at one time that the lanes go without.
+    pub(crate) slots_withdrawn: Counter,
+    /// Those that they have again.
+    pub(crate) slots_restored: Counter,
     requests_unanswered: Counter,
     requests_timed_out: Counter,
     requests_unreadable: Counter,
@@ -57,6 +61,14 @@ impl Counts {
             sent_bytes: counter(
                 "sent_bytes",
                 "The same after compression: what went over the network.",
+            ),
+            slots_withdrawn: counter(
+                "slots_withdrawn",
+                "Requests at one time that lanes do without, as the cluster refused for want of room or was slow.",
+            ),
+            slots_restored: counter(
+                "slots_restored",
+                "Those that they have again: slots_withdrawn less this is by how much requests_per_lane is undercut now, over all lanes.",
             ),
             requests_unanswered: counter(
                 "requests_unanswered",

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use isobar_topology::clock::{self, Instant};
 use isobar_topology::{Emitter, Rejection};
-use tokio::sync::Semaphore;
 
 use super::body::{Body, Bulk};
 use super::exchange::{Exchange, Outcome};
@@ -18,6 +17,7 @@ use super::lines::Operation;
 use super::outcome::{Action, Class};
 use super::pending::Settled;
 use super::reply::Item;
+use super::width::{Sign, Width};
 
 /// From so many items on, an index that refuses all of them for one reason is at fault, not they.
 const HELD_FROM: usize = 16;
@@ -97,7 +97,7 @@ pub(crate) struct Delivery {
     pub(crate) body_size: BodySize,
     pub(crate) held: Arc<HeldIndices>,
     /// Requests under way at one time.
-    pub(crate) slots: Semaphore,
+    pub(crate) width: Width,
     /// Emptied bodies.
     pub(crate) spare: RefCell<Vec<Body>>,
     /// Until when they are kept.
@@ -115,8 +115,7 @@ impl Delivery {
     /// rejected.
     pub(crate) async fn deliver(self: Rc<Self>, mut bulk: Bulk, mut out: Emitter) -> Emitter {
         {
-            let slot = self.slots.acquire().await;
-            let _slot = slot.expect("nobody closes it");
+            let _slot = self.width.enter().await;
             self.deliver_parts(&bulk).await;
         }
         bulk.manifest.close(&mut out);
@@ -148,6 +147,7 @@ impl Delivery {
         let mut parts = vec![whole];
         while let Some(part) = parts.pop() {
             let body = bulk.part(&part);
+            let began = clock::now();
             let outcome = self.exchange.send(&body, part.len()).await;
             match outcome {
                 Outcome::AllStored | Outcome::Items(_) => self.body_size.went_well(),
@@ -155,6 +155,7 @@ impl Delivery {
                 Outcome::Busy => self.body_size.busy(body.len()),
                 Outcome::Malformed(_) | Outcome::Failed => {}
             }
+            self.width.learn(began, sign(&outcome));
             match outcome {
                 Outcome::AllStored => {
                     self.exchange.counts.items(Class::Stored, part.len());
@@ -274,6 +275,18 @@ impl Delivery {
         bulk.manifest.settle(item..item + 1, |item| {
             Settled::Rejected(rejection(bulk, item, class, text))
         });
+    }
+}
+
+/// What an outcome says about how much the cluster takes at one time.
+fn sign(outcome: &Outcome) -> Sign {
+    match outcome {
+        Outcome::Items(items) if items.iter().any(|item| item.class == Class::Busy) => {
+            Sign::Refused
+        }
+        Outcome::AllStored | Outcome::Items(_) => Sign::Taken,
+        Outcome::Busy => Sign::Refused,
+        Outcome::TooLarge | Outcome::Malformed(_) | Outcome::Failed | Outcome::Broken => Sign::None,
     }
 }
 

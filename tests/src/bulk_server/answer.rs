@@ -1,6 +1,7 @@
 //! Which path is answered with what. Apart from bulk requests: as much of an Elasticsearch 9.2 as
 //! clients ask before they send anything, and the stand-in's own counts.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use isobar_operators::embedded::bulk::Filter;
@@ -104,7 +105,13 @@ fn answer_bulk(shared: &Shared, index: &str, query: &str, body: &[u8]) -> Answer
     let number = state.store.counted.requests;
     state.store.counted.requests += 1;
     state.store.counted.bytes += body.len() as u64;
-    let fault = state.faults.of_request(&FaultRequest { number, body });
+    let under_way = shared.under_way.load(Ordering::Relaxed);
+    let asked = FaultRequest {
+        number,
+        under_way,
+        body,
+    };
+    let fault = state.faults.of_request(&asked);
     if fault.is_some() {
         state.store.counted.faulted_requests += 1;
     }

@@ -65,6 +65,7 @@ async fn serve_all(stream: TcpStream, shared: &Shared) -> io::Result<()> {
             ),
             Body::Joined { bytes, used } => (&bytes[..], *used),
         };
+        let _under_way = shared.begin();
         let answer = match encoding::decode(&head.encoding, bytes, shared.body_max) {
             Ok(body) => {
                 if matches!(body, Cow::Owned(_)) {

@@ -117,6 +117,8 @@ pub(super) const FAILURE_STORE: &str = "failure_store";
 pub struct Request<'r> {
     /// How many bulk requests came before this one.
     pub number: u64,
+    /// Requests that are under way, this one included.
+    pub under_way: usize,
     /// Its body.
     pub body: &'r [u8],
 }

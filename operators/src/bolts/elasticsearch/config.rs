@@ -47,7 +47,8 @@ use crate::template::Template;
 ///
 /// Metrics: `items_*` by what became of documents, `requests` and `requests_*` by what went wrong with
 /// them, `request_bytes` before compression and `sent_bytes` after it, `bodies_full` and
-/// `bodies_flushed`.
+/// `bodies_flushed`, and `slots_withdrawn` and `slots_restored`, whose difference is how many requests
+/// fewer than allowed are made at one time since the cluster is busy.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ElasticsearchConfig {
@@ -102,7 +103,9 @@ pub struct ElasticsearchConfig {
     /// Default `none`.
     #[serde(default)]
     compression: Compression,
-    /// Requests under way at most in each lane, from 1 to 64. While all are, records wait.
+    /// Requests under way at most in each lane, from 1 to 64. While all are, records wait. When the cluster
+    /// refuses as its queues or memory are full, or takes longer than a quarter of `request_timeout`,
+    /// half as many are, and then one more after each round that went well.
     #[serde(default = "requests_per_lane")]
     #[schemars(range(min = 1, max = 64))]
     requests_per_lane: usize,
