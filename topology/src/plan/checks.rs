@@ -193,41 +193,58 @@ pub(super) fn no_record_arrives_twice(
 ) {
     // Edges lead to later bolts, so one pass from the end knows what each bolt leads to.
     let mut reaches: Vec<BTreeSet<&str>> = vec![BTreeSet::new(); bolts.len()];
+    // And the first bolt, from each one on, of which rejected records become dead letters.
+    let mut writes_letters: Vec<Option<&str>> = vec![None; bolts.len()];
     for number in (0..bolts.len()).rev() {
         let mut targets: BTreeSet<&str> =
             bolts[number].made.writes.as_deref().into_iter().collect();
         let id = bolts[number].component.id.as_str();
-        for edge in edges
+        let (letters, ways): (Vec<&Edge<'_>>, _) = edges
             .iter()
-            .filter(|edge| edge.from == id && !edge.dead_letter)
-        {
+            .filter(|edge| edge.from == id)
+            .partition(|edge| edge.dead_letter);
+        for edge in &ways {
             targets.extend(reaches[edge.to].iter().copied());
         }
         reaches[number] = targets;
+        let behind = ways.iter().find_map(|edge| writes_letters[edge.to]);
+        writes_letters[number] = letters.first().map(|_| id).or(behind);
     }
     let sources = spouts.iter().map(|spout| spout.component);
     for source in sources.chain(bolts.iter().map(|bolt| bolt.component)) {
         let mut by_stream: BTreeMap<Stream, BTreeSet<&str>> = BTreeMap::new();
         for edge in edges.iter().filter(|edge| edge.from == source.id) {
-            let many = match edge.grouping {
-                Grouping::All if edge.dead_letter => Some("dead letters"),
-                Grouping::All => reaches[edge.to].first().copied(),
-                _ => None,
-            };
-            if let Some(target) = many {
-                let component = bolts[edge.to].component;
-                problems.push(
-                    Problem::new(
-                        component.path.key("inputs"),
-                        format!(
-                            "with `grouping: all` every lane has a copy of the records of `{}`, and all copies reach {target}",
-                            source.id
-                        ),
-                    )
-                    .expected("another grouping: `all` is for bolts that lead to no index and no dead letters")
-                    .at(component.place),
-                );
-                continue;
+            if let Grouping::All = edge.grouping {
+                let target = match edge.dead_letter {
+                    true => Some("dead letters"),
+                    false => reaches[edge.to].first().copied(),
+                };
+                let many = match (target, writes_letters[edge.to]) {
+                    (Some(target), _) => Some((
+                        format!("all copies reach {target}"),
+                        "another grouping: `all` is for bolts that lead to no index and no dead letters".to_owned(),
+                    )),
+                    (None, Some(bolt)) => Some((
+                        format!("what `{bolt}` rejects would be one dead letter for each lane"),
+                        format!("another grouping, or `on_rejected: drop` in `{bolt}`"),
+                    )),
+                    (None, None) => None,
+                };
+                if let Some((what, expected)) = many {
+                    let component = bolts[edge.to].component;
+                    problems.push(
+                        Problem::new(
+                            component.path.key("inputs"),
+                            format!(
+                                "with `grouping: all` every lane has a copy of the records of `{}`, and {what}",
+                                source.id
+                            ),
+                        )
+                        .expected(expected)
+                        .at(component.place),
+                    );
+                    continue;
+                }
             }
             let seen = by_stream.entry(edge.stream).or_default();
             let twice = reaches[edge.to]

@@ -229,9 +229,28 @@ fn copies_for_every_lane_reach_nothing_that_takes_a_second_one_for_the_first() {
             ),
         ],
     );
+    // Nor dead letters, be they of the first bolt behind the edge or of one behind that.
+    let copies = |set: Option<&str>| {
+        json!({
+            "parse": {"type": "parse", "inputs": ["in"]},
+            "set": {"type": "set", "inputs": [all("parse")], "on_rejected": set},
+            "end": {"type": "letters", "inputs": ["set"]},
+        })
+    };
+    for (set, bolt) in [(None, "set"), (Some("drop"), "end")] {
+        let mut bolts = copies(set);
+        let options = bolts["set"].as_object_mut().expect("a mapping");
+        options.retain(|_, option| !option.is_null());
+        check(
+            bolts,
+            &[&format!(
+                "bolts.set.inputs: with `grouping: all` every lane has a copy of the records of `parse`, and what `{bolt}` rejects would be one dead letter for each lane; expected another grouping, or `on_rejected: drop` in `{bolt}`"
+            )],
+        );
+    }
     let plan = planned(json!({
         "parse": {"type": "parse", "inputs": ["in"]},
-        "all": {"type": "letters", "inputs": [all("parse")]},
+        "all": {"type": "letters", "inputs": [all("parse")], "on_rejected": "drop"},
         "one": {"type": "letters", "inputs": [{"from": "parse", "grouping": "global"}]},
         "two": {"type": "letters", "inputs": [{"from": "parse", "grouping": {"partial_key": ["doc.a"]}}]},
     }))
