@@ -19,6 +19,7 @@ pub mod options;
 
 mod acceptance;
 mod assignment;
+mod commits;
 mod conditions;
 mod config;
 mod consumer;

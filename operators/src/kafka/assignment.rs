@@ -22,6 +22,8 @@ pub struct Assignment {
     committed: AtomicI64,
     /// A commit was sent and not answered yet.
     committing: AtomicBool,
+    /// Its commits share no request with others.
+    commits_alone: AtomicBool,
     /// Nothing more of it is fetched, although it is ours.
     stopped: AtomicBool,
 }
@@ -119,6 +121,7 @@ impl Assignment {
                 NONE
             }),
             committing: AtomicBool::new(false),
+            commits_alone: AtomicBool::new(false),
             state: AtomicU8::new(OWNED),
             stopped: AtomicBool::new(false),
             start,
@@ -151,6 +154,14 @@ impl Assignment {
 
     pub(crate) fn set_committing(&self, committing: bool) {
         self.committing.store(committing, Ordering::Release);
+    }
+
+    pub(crate) fn commits_alone(&self) -> bool {
+        self.commits_alone.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_commits_alone(&self, alone: bool) {
+        self.commits_alone.store(alone, Ordering::Relaxed);
     }
 
     pub(crate) fn is_owned(&self) -> bool {

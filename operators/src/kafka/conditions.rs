@@ -22,6 +22,8 @@ pub enum Subject {
     Group,
     /// Membership of the consumer group, from when it is lost until the group gives partitions anew.
     Membership,
+    /// Commits of a partition alone: those of others, and reading it, say nothing about them.
+    Commits(TopicPartition),
     /// A topic, by name.
     Topic(String),
     /// A partition alone: what is read of another one says nothing about it.

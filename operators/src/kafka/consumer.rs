@@ -9,6 +9,7 @@ use std::time::Duration;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::assignment::Assignment;
+use super::commits;
 use super::conditions::Condition;
 use super::config::ConsumerConfig;
 use super::error::Error;
@@ -17,7 +18,7 @@ use super::lane::LaneReader;
 use super::log::lock;
 use super::mailbox::{Frontier, Request};
 use super::session;
-use super::shared::{Closed, Counts, Shared, add, commit_list};
+use super::shared::{Closed, Counts, Shared, add};
 
 /// Starts consumers.
 pub struct LanedConsumer;
@@ -101,7 +102,7 @@ impl Handle {
         };
         // Held until the request is sent, so that no commit of a partition starts after its
         // revoke has.
-        let registry = lock(&shared.registry);
+        let _registry = lock(&shared.registry);
         let ours: Vec<Frontier> = frontiers
             .iter()
             .filter(|frontier| {
@@ -109,26 +110,21 @@ impl Handle {
             })
             .cloned()
             .collect();
-        if ours.is_empty() {
-            return Ok(0);
-        }
-        let committing = |is| {
-            let assignments = ours.iter().map(|frontier| &frontier.assignment);
-            assignments.for_each(|assignment| assignment.set_committing(is));
-        };
-        committing(true);
-        let sent = commit::commit(&session.client, &commit_list(&ours));
-        if sent.is_err() {
-            committing(false);
-        }
-        drop(registry);
-        match sent {
-            Ok(()) => Ok(ours.len()),
-            Err(code) => {
-                add(&shared.counters.failed_commits, ours.len() as u64);
-                Err(code)
+        let mut sent = 0;
+        for request in commits::requests(ours) {
+            let committing = |is| {
+                let assignments = request.iter().map(|frontier| &frontier.assignment);
+                assignments.for_each(|assignment| assignment.set_committing(is));
+            };
+            committing(true);
+            if let Err(code) = commit::commit(&session.client, &commits::list(&request)) {
+                committing(false);
+                add(&shared.counters.failed_commits, request.len() as u64);
+                return Err(code);
             }
+            sent += request.len();
         }
+        Ok(sent)
     }
 
     /// Returns what is wrong at the moment; empty when all is well.

@@ -8,23 +8,26 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use isobar_topology::clock;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use rdkafka_sys::RDKafkaRespErr;
 
 use super::admin::TopicPartition;
 use super::assignment::{Assignment, Start, State, same};
+use super::commits::{self, is_of_one_partition, is_rebalancing};
 use super::conditions::{Subject, classify};
 use super::error::code_of;
+use super::ffi::list::Element;
 use super::ffi::{commit, consume, list};
 use super::log::{forward, lock};
 use super::mailbox::{Control, Drain, Event, Frontier, Request};
-use super::shared::{Session, Shared, add, commit_list, is_rebalancing};
+use super::shared::{Session, Shared, add};
 use super::start;
 
-/// How long the commit of a revoke may take. It takes 5 to 14 ms with a healthy coordinator.
+/// How long the commits of a revoke may take together. One takes 5 to 14 ms with a healthy coordinator.
 const COMMIT_WITHIN: Duration = Duration::from_secs(3);
 
 /// What librdkafka calls back into.
@@ -71,44 +74,71 @@ impl ConsumerContext for Context {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        let shared = &self.shared;
-        self.answered(offsets);
-        match result {
-            Ok(()) => {
-                shared.conditions.clear(&Subject::Group);
-                shared.conditions.clear(&Subject::Connection);
-            }
+        let elements = list::elements(offsets);
+        self.answered(&elements);
+        match result.map_err(|error| code_of(&error)) {
+            Ok(()) => self.confirmed(&elements),
             // Nothing to commit is not a failure.
-            Err(error) if code_of(&error) == rdkafka::error::RDKafkaErrorCode::NoOffset => return,
-            Err(error) => {
-                let code = code_of(&error);
-                add(&shared.counters.failed_commits, offsets.count() as u64);
-                if !is_rebalancing(code) {
-                    let text = format!("group {}: commit failed: {code}", shared.config.group);
-                    shared.conditions.raise(Subject::Group, text);
-                }
-                return;
-            }
-        }
-        let registry = lock(&shared.registry);
-        for element in list::elements(offsets) {
-            if element.error.is_some() {
-                add(&shared.counters.failed_commits, 1);
-            } else if let Some(assignment) = registry.get(&element.topic, element.partition) {
-                add(&shared.counters.commits, 1);
-                assignment.set_committed(element.offset);
-            }
+            Err(RDKafkaErrorCode::NoOffset) => {}
+            Err(code) => self.refused(code, &elements),
         }
     }
 }
 
 impl Context {
     /// Lets the next commit of these partitions go.
-    fn answered(&self, offsets: &TopicPartitionList) {
+    fn answered(&self, elements: &[Element]) {
         let registry = lock(&self.shared.registry);
-        for element in list::elements(offsets) {
+        for element in elements {
             if let Some(assignment) = registry.get(&element.topic, element.partition) {
                 assignment.set_committing(false);
+            }
+        }
+    }
+
+    fn confirmed(&self, elements: &[Element]) {
+        let shared = &self.shared;
+        shared.conditions.clear(&Subject::Group);
+        shared.conditions.clear(&Subject::Connection);
+        let registry = lock(&shared.registry);
+        for element in elements {
+            if let Some(assignment) = registry.get(&element.topic, element.partition) {
+                add(&shared.counters.commits, 1);
+                assignment.set_committed(element.offset);
+                assignment.set_commits_alone(false);
+                let subject = Subject::Commits(assignment.partition.clone());
+                shared.conditions.clear(&subject);
+            }
+        }
+    }
+
+    /// Notes that none of these is known to be committed.
+    fn refused(&self, code: RDKafkaErrorCode, elements: &[Element]) {
+        let shared = &self.shared;
+        let group = &shared.config.group;
+        add(&shared.counters.failed_commits, elements.len() as u64);
+        if !is_of_one_partition(code) {
+            if !is_rebalancing(code) {
+                let text = format!("group {group}: commit failed: {code}");
+                shared.conditions.raise(Subject::Group, text);
+            }
+            return;
+        }
+        let registry = lock(&shared.registry);
+        for element in elements {
+            let Element {
+                topic, partition, ..
+            } = element;
+            if let Some(assignment) = registry.get(topic, *partition) {
+                assignment.set_commits_alone(true);
+                // Of several, the next commits will tell which it is.
+                if elements.len() == 1 {
+                    let text = format!(
+                        "group {group}: commits of topic {topic}, partition {partition}, fail: {code}"
+                    );
+                    let subject = Subject::Commits(assignment.partition.clone());
+                    shared.conditions.raise(subject, text);
+                }
             }
         }
     }
@@ -175,20 +205,21 @@ impl Context {
             .filter(|frontier| frontier.assignment.committed() != Some(frontier.offset))
             .cloned()
             .collect();
-        if fresh.is_empty() {
-            return;
-        }
-        match commit::commit_within(client, &commit_list(&fresh), COMMIT_WITHIN) {
-            Ok(()) => {
-                add(&counters.commits, fresh.len() as u64);
-                for frontier in &fresh {
-                    frontier.assignment.set_committed(frontier.offset);
+        let until = clock::now() + COMMIT_WITHIN;
+        for request in commits::requests(fresh) {
+            let within = until.saturating_duration_since(clock::now());
+            match commit::commit_within(client, &commits::list(&request), within) {
+                Ok(()) => {
+                    add(&counters.commits, request.len() as u64);
+                    for frontier in &request {
+                        frontier.assignment.set_committed(frontier.offset);
+                    }
                 }
-            }
-            Err(code) => {
-                add(&counters.failed_commits, fresh.len() as u64);
-                if !is_rebalancing(code) {
-                    tracing::warn!(error = %code, "The commit at a revoke failed");
+                Err(code) => {
+                    add(&counters.failed_commits, request.len() as u64);
+                    if !is_rebalancing(code) {
+                        tracing::warn!(error = %code, "The commit at a revoke failed");
+                    }
                 }
             }
         }
@@ -208,6 +239,7 @@ pub(crate) fn take_over(
         shared.mailboxes[assignment.lane].push(Control::Assign(Arc::clone(&assignment)));
         let conditions = &shared.conditions;
         conditions.clear(&Subject::Partition(partition.clone()));
+        conditions.clear(&Subject::Commits(partition.clone()));
         conditions.clear(&Subject::Topic(partition.topic.to_string()));
         if assignment.start.held.is_none() {
             let offset = assignment.start.offset;
@@ -310,8 +342,10 @@ pub(crate) fn give_up(shared: &Shared, assignments: &[Arc<Assignment>]) {
     let mut registry = lock(&shared.registry);
     for assignment in assignments {
         assignment.set_state(State::Gone);
-        let subject = Subject::Partition(assignment.partition.clone());
-        shared.conditions.clear(&subject);
+        let partition = &assignment.partition;
+        let conditions = &shared.conditions;
+        conditions.clear(&Subject::Partition(partition.clone()));
+        conditions.clear(&Subject::Commits(partition.clone()));
         let current = registry.assignments.get(&assignment.partition);
         if current.is_some_and(|current| same(current, assignment)) {
             let _ = registry.assignments.remove(&assignment.partition);
@@ -337,10 +371,17 @@ pub(crate) fn tell(shared: &Shared, assignment: &Arc<Assignment>, event: Event) 
 
 #[cfg(test)]
 mod tests {
-    use rdkafka::error::RDKafkaErrorCode;
-
     use super::*;
     use crate::kafka::ConsumerConfig;
+
+    fn list_of(offsets: &[(i32, i64)]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in offsets {
+            let added = list.add_partition_offset("t", *partition, Offset::Offset(*offset));
+            added.expect("an offset");
+        }
+        list
+    }
 
     #[test]
     fn an_answer_of_either_kind_lets_the_next_commit_go() {
@@ -349,10 +390,7 @@ mod tests {
         let taken = take_over(&shared, vec![(partition, Start::for_tests())]);
         let (assignment, _) = &taken[0];
         let context = Context { shared };
-        let mut offsets = TopicPartitionList::new();
-        offsets
-            .add_partition_offset("t", 3, Offset::Offset(5))
-            .expect("an offset");
+        let offsets = list_of(&[(3, 5)]);
 
         assignment.set_committing(true);
         let failed = KafkaError::ConsumerCommit(RDKafkaErrorCode::CoordinatorNotAvailable);
@@ -364,5 +402,57 @@ mod tests {
         context.commit_callback(Ok(()), &offsets);
         assert!(!assignment.is_committing());
         assert_eq!(assignment.committed(), Some(5));
+    }
+
+    #[test]
+    fn a_partition_whose_commit_is_refused_does_not_hide_what_is_stored_of_others() {
+        let shared = Arc::new(Shared::new(ConsumerConfig::for_tests(), 1));
+        let starts = [0, 1, 2].map(|number| (TopicPartition::new("t", number), Start::for_tests()));
+        let taken = take_over(&shared, starts.to_vec());
+        let context = Context {
+            shared: Arc::clone(&shared),
+        };
+        let requests = || -> Vec<Vec<i32>> {
+            let frontier = |(assignment, _): &(Arc<Assignment>, i64)| Frontier {
+                assignment: Arc::clone(assignment),
+                offset: 5,
+                metadata: String::new(),
+            };
+            let number = |frontier: &Frontier| frontier.assignment.partition.partition;
+            let requests = commits::requests(taken.iter().map(frontier).collect());
+            let numbers = requests.iter().map(|one| one.iter().map(number).collect());
+            numbers.collect()
+        };
+        let refused = || {
+            let code = RDKafkaErrorCode::TopicAuthorizationFailed;
+            Err(KafkaError::ConsumerCommit(code))
+        };
+        let committed = || -> Vec<Option<i64>> {
+            let committed = taken.iter().map(|(assignment, _)| assignment.committed());
+            committed.collect()
+        };
+        assert_eq!(requests(), [[0, 1, 2]]);
+        context.commit_callback(refused(), &list_of(&[(0, 5), (1, 5), (2, 5)]));
+        assert_eq!(committed(), [None; 3]);
+        assert!(shared.conditions.read().is_empty(), "it is not known which");
+
+        assert_eq!(requests(), [[0], [1], [2]]);
+        context.commit_callback(Ok(()), &list_of(&[(0, 5)]));
+        context.commit_callback(refused(), &list_of(&[(1, 5)]));
+        context.commit_callback(Ok(()), &list_of(&[(2, 5)]));
+        assert_eq!(committed(), [Some(5), None, Some(5)]);
+        let conditions = shared.conditions.read();
+        assert_eq!(conditions.len(), 1);
+        assert!(
+            conditions[0].text.contains("topic t, partition 1, fail"),
+            "{}",
+            conditions[0].text
+        );
+
+        assert_eq!(requests(), [vec![0, 2], vec![1]]);
+        context.commit_callback(Ok(()), &list_of(&[(1, 5)]));
+        assert_eq!(committed(), [Some(5); 3]);
+        assert_eq!(requests(), [[0, 1, 2]]);
+        assert!(shared.conditions.read().is_empty());
     }
 }

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::BaseConsumer;
-use rdkafka::error::RDKafkaErrorCode;
 
 use super::admin::TopicPartition;
 use super::assignment::{Assignment, choose_lanes};
@@ -14,7 +12,7 @@ use super::conditions::Conditions;
 use super::config::ConsumerConfig;
 use super::ffi::consume::LaneQueue;
 use super::log::lock;
-use super::mailbox::{Frontier, Mailbox, Request};
+use super::mailbox::{Mailbox, Request};
 use super::rebalance::Context;
 use super::recovery::Postponed;
 
@@ -134,7 +132,8 @@ pub struct Counts {
     pub rebalances: u64,
     /// Commits that the group's coordinator confirmed, per partition.
     pub commits: u64,
-    /// Commits that failed; the next one carries the same or a later offset.
+    /// Commits that failed, or shared their request with one that did, per partition; the next one
+    /// carries the same or a later offset.
     pub failed_commits: u64,
     /// Times that a lane did not answer a revoke within the drain time-out.
     pub late_revokes: u64,
@@ -199,34 +198,4 @@ impl Shared {
     pub(crate) fn is_closing(&self) -> bool {
         *lock(&self.closing)
     }
-}
-
-/// Writes frontiers as the list of a commit request; those that librdkafka cannot take are left
-/// out.
-pub(crate) fn commit_list(frontiers: &[Frontier]) -> TopicPartitionList {
-    let mut list = TopicPartitionList::with_capacity(frontiers.len());
-    for frontier in frontiers {
-        let partition = &frontier.assignment.partition;
-        let mut element = list.add_partition(&partition.topic, partition.partition);
-        if element
-            .set_offset(rdkafka::Offset::Offset(frontier.offset))
-            .is_ok()
-            && !frontier.metadata.is_empty()
-        {
-            element.set_metadata(&frontier.metadata);
-        }
-    }
-    list
-}
-
-/// Tells whether a commit failed because the group is on the move: the next one goes through.
-pub(crate) fn is_rebalancing(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::RebalanceInProgress
-            | RDKafkaErrorCode::IllegalGeneration
-            | RDKafkaErrorCode::UnknownMemberId
-            | RDKafkaErrorCode::NoOffset
-            | RDKafkaErrorCode::StaleMemberEpoch
-    )
 }

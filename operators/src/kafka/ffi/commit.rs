@@ -85,3 +85,77 @@ fn ok_or(code: RDKafkaRespErr) -> Result<(), RDKafkaErrorCode> {
         code => Err(code.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use rdkafka::error::KafkaResult;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::{ClientConfig, ClientContext, Offset};
+
+    use super::*;
+    use crate::kafka::log::lock;
+
+    type Answer = (bool, Vec<Option<RDKafkaErrorCode>>);
+
+    #[derive(Default)]
+    struct Answers(Mutex<Vec<Answer>>);
+
+    impl ClientContext for Answers {}
+
+    impl ConsumerContext for Answers {
+        fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+            let errors = list::elements(offsets).into_iter();
+            let errors = errors.map(|element| element.error).collect();
+            lock(&self.0).push((result.is_ok(), errors));
+        }
+    }
+
+    /// What `commits.rs` rests on. When this fails, librdkafka says of each partition what became of it:
+    /// then nothing needs to be committed alone any more.
+    #[test]
+    fn one_refused_partition_gives_its_error_to_those_that_were_stored_unless_they_go_alone() {
+        let cluster = MockCluster::new(1).expect("a stand-in cluster");
+        cluster.create_topic("t", 1, 1).expect("it is created");
+        let client: BaseConsumer<Answers> = ClientConfig::new()
+            .set("bootstrap.servers", cluster.bootstrap_servers())
+            .set("group.id", "g")
+            .create_with_context(Answers::default())
+            .expect("a client");
+        let list_of = |partitions: &[i32], offset| {
+            let mut list = TopicPartitionList::new();
+            for partition in partitions {
+                let added = list.add_partition_offset("t", *partition, offset);
+                added.expect("an offset");
+            }
+            list
+        };
+        let answer_to = |partitions: &[i32], offset| {
+            let list = list_of(partitions, Offset::Offset(offset));
+            commit(&client, &list).expect("it is sent");
+            for _ in 0..200 {
+                let _ = client.poll(Duration::from_millis(100));
+                if let Some(answer) = lock(&client.context().0).pop() {
+                    return answer;
+                }
+            }
+            panic!("no answer");
+        };
+        let (there, missing) = (0, 9);
+        let stored = || {
+            let asked = list_of(&[there], Offset::Invalid);
+            let answer = client.committed_offsets(asked, Duration::from_secs(20));
+            answer.expect("an answer").elements()[0].offset()
+        };
+        let unknown = Some(RDKafkaErrorCode::UnknownTopicOrPartition);
+        assert_eq!(
+            answer_to(&[there, missing], 5),
+            (false, vec![unknown, unknown])
+        );
+        assert_eq!(stored(), Offset::Offset(5));
+        assert_eq!(answer_to(&[missing], 6), (false, vec![unknown]));
+        assert_eq!(answer_to(&[there], 6), (true, vec![None]));
+        assert_eq!(stored(), Offset::Offset(6));
+    }
+}

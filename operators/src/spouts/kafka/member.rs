@@ -92,7 +92,12 @@ impl Member {
                 CONNECTION,
                 (|s| matches!(s, Subject::Connection)) as fn(&Subject) -> bool,
             ),
-            (GROUP, |s| matches!(s, Subject::Group | Subject::Membership)),
+            (GROUP, |s| {
+                matches!(
+                    s,
+                    Subject::Group | Subject::Membership | Subject::Commits(_)
+                )
+            }),
             (TOPIC, |s| {
                 matches!(s, Subject::Topic(_) | Subject::Partition(_))
             }),
