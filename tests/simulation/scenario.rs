@@ -224,6 +224,7 @@ impl Scenario {
                 initial: Duration::from_millis(r.within(1..500)),
                 max: Duration::from_millis(r.within(500..20_000)),
                 attempts_max: r.within(1..6) as u32,
+                seed,
             },
             drain_timeout: Duration::from_millis(r.within(0..5_000)),
             queue_batches: r.size(1..5),

@@ -16,6 +16,7 @@ use crate::outcome::Policy;
 use crate::registry::{Prepare, PreparedBolt, PreparedSpout, Registry};
 use crate::rehearsal::Part;
 use crate::retry::RetryPolicy;
+use crate::retry::jitter::Jitter;
 use crate::run::RejectLimit;
 use crate::spec::{
     self, Component, Input, OnRejected, Path, Problem, Problems, Refused, Spec, check_all,
@@ -480,6 +481,7 @@ fn build<'s>(
             initial: settings.retry_initial.get(),
             max: settings.retry_max.get(),
             attempts_max: settings.max_attempts,
+            seed: Jitter::any_seed(),
         },
         reject_limit: settings.reject_limit.map(|limit| RejectLimit {
             ratio: limit.ratio.get(),

@@ -3,21 +3,28 @@
 //!
 //! Only failures that are attributable to a record count. A portion with such a failure is halved
 //! until the record at fault stands alone; an outage of an outside system is waited out.
+//!
+//! Waits are random below a back-off that doubles (`retry/jitter.rs`).
+
+pub(crate) mod jitter;
 
 use std::time::Duration;
 
 use crate::ack::{Completion, Ticket};
 use crate::outcome::Failure;
+use crate::retry::jitter::Jitter;
 
 /// How retries are paced and bounded.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryPolicy {
-    /// First back-off.
+    /// First back-off: a wait is random, from 0 to the back-off.
     pub initial: Duration,
     /// Longest back-off; each one doubles the last.
     pub max: Duration,
     /// Attempts that count before a record is rejected, at least 1.
     pub attempts_max: u32,
+    /// One seed draws the same waits.
+    pub seed: u64,
 }
 
 impl Default for RetryPolicy {
@@ -26,6 +33,7 @@ impl Default for RetryPolicy {
             initial: Duration::from_millis(100),
             max: Duration::from_secs(30),
             attempts_max: 5,
+            seed: 0,
         }
     }
 }
@@ -60,7 +68,11 @@ pub(crate) enum Action {
 }
 
 /// Decides about the failed records of a completed attempt; nothing when all succeeded.
-pub(crate) fn plan(completion: &Completion, policy: &RetryPolicy) -> Vec<Next> {
+pub(crate) fn plan(
+    completion: &Completion,
+    policy: &RetryPolicy,
+    jitter: &mut Jitter,
+) -> Vec<Next> {
     let Ticket {
         attempts, retries, ..
     } = completion.ticket;
@@ -87,7 +99,7 @@ pub(crate) fn plan(completion: &Completion, policy: &RetryPolicy) -> Vec<Next> {
             records: waiting,
             attempts,
             retries: retries + 1,
-            action: Action::Resend(policy.delay(retries)),
+            action: Action::Resend(jitter.within(policy.delay(retries))),
         });
     }
     if let [record] = suspects[..] {
@@ -100,7 +112,7 @@ pub(crate) fn plan(completion: &Completion, policy: &RetryPolicy) -> Vec<Next> {
             action: if over {
                 Action::Reject
             } else {
-                Action::Resend(policy.delay(attempts - 1))
+                Action::Resend(jitter.within(policy.delay(attempts - 1)))
             },
         });
     } else if !suspects.is_empty() {
@@ -150,13 +162,12 @@ mod tests {
     fn external_failures_never_count() {
         let away = code(Failure::External);
         let policy = RetryPolicy::default();
-        let next = plan(
-            &completion(Some(vec![4, 7, 9]), 3, vec![away, OK, away]),
-            &policy,
-        );
+        let failed = completion(Some(vec![4, 7, 9]), 3, vec![away, OK, away]);
+        let next = plan(&failed, &policy, &mut Jitter::default());
         assert_eq!(next.len(), 1);
         assert_eq!((&next[0].records, next[0].attempts), (&vec![4, 9], 3));
-        assert_eq!(next[0].action, Action::Resend(policy.delay(3)));
+        let wait = Jitter::default().within(policy.delay(3));
+        assert_eq!(next[0].action, Action::Resend(wait));
     }
 
     #[test]
@@ -169,7 +180,8 @@ mod tests {
             sends += 1;
             let bad = records.contains(&617);
             let codes = vec![if bad { code(Failure::Poison) } else { OK }; records.len()];
-            for next in plan(&completion(Some(records), attempts, codes), &policy) {
+            let failed = completion(Some(records), attempts, codes);
+            for next in plan(&failed, &policy, &mut Jitter::default()) {
                 match next.action {
                     Action::Resend(_) => portions.push(next.records),
                     Action::Reject => rejected.extend(next.records),
@@ -186,7 +198,8 @@ mod tests {
         let policy = RetryPolicy::default();
         let failed = vec![code(Failure::Attributable)];
         for attempts in 0..policy.attempts_max {
-            let next = plan(&completion(None, attempts, failed.clone()), &policy);
+            let failed = completion(None, attempts, failed.clone());
+            let next = plan(&failed, &policy, &mut Jitter::default());
             let last = attempts + 1 == policy.attempts_max;
             assert_eq!(next[0].action == Action::Reject, last, "{attempts}");
         }
@@ -217,7 +230,8 @@ mod tests {
             let records: Vec<u32> = (0..codes.len() as u32).map(|at| at * step).collect();
             let by_record: Vec<(u32, Code)> = records.iter().copied().zip(codes.clone()).collect();
             let policy = RetryPolicy::default();
-            let next = plan(&completion(Some(records), attempts, codes), &policy);
+            let failed = completion(Some(records), attempts, codes);
+            let next = plan(&failed, &policy, &mut Jitter::default());
 
             let mut going_on: Vec<u32> = next.iter().flat_map(|n| n.records.clone()).collect();
             going_on.sort_unstable();

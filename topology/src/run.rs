@@ -7,6 +7,7 @@ mod inbox;
 mod pause;
 mod pulse;
 mod reject_limit;
+mod retries;
 mod router;
 mod signals;
 mod spout_task;
@@ -36,6 +37,7 @@ use crate::run::pause::Pause;
 use crate::run::pulse::Pulse;
 use crate::run::reject_limit::Limiter;
 pub use crate::run::reject_limit::RejectLimit;
+use crate::run::retries::Retries;
 use crate::run::router::{Inboxes, Router};
 use crate::run::signals::{Flushes, Kills, Phase, Phases, Signals};
 use crate::run::spout_task::SpoutTask;
@@ -399,6 +401,7 @@ impl Shared {
             opened: Arc::clone(&self.spouts[number].opened),
             max_uncommitted: node.max_uncommitted,
             retry: graph.retry,
+            retries: Retries::new(graph.retry, ((number as u64) << 8) | lane as u64),
             signals,
             health: self.health.clone(),
             state: spout_task::State::default(),

@@ -3,17 +3,15 @@
 //! Hands batches to the bolts through a bounded inbox and never waits for them otherwise, so that
 //! answers, retries and revokes go on while a sink is slow.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use tokio::sync::oneshot;
 
-use crate::ack::{Completion, Completions, Note, Ticket};
+use crate::ack::{Completions, Note, Ticket};
 use crate::arena::Arena;
 use crate::batch::Batch;
 use crate::clock::{self, Instant};
@@ -24,10 +22,11 @@ use crate::operator::{ErasedSpout, Next, SourceBatch};
 use crate::outcome::Answer;
 use crate::partition::Partition;
 use crate::rejection::Rejection;
-use crate::retry::{self, Action, RetryPolicy};
+use crate::retry::{Action, RetryPolicy};
 use crate::run::bolt_task::{guarded, sleep_until};
 use crate::run::in_flight::InFlight;
 use crate::run::pause::Pause;
+use crate::run::retries::{Due, Retries};
 use crate::run::router::Router;
 use crate::run::signals::{Phase, Signals};
 use crate::statistics::BoltStatistics;
@@ -50,6 +49,7 @@ pub(crate) struct SpoutTask {
     pub(crate) opened: Arc<AtomicUsize>,
     pub(crate) max_uncommitted: usize,
     pub(crate) retry: RetryPolicy,
+    pub(crate) retries: Retries,
     pub(crate) signals: Signals,
     pub(crate) health: Health,
     pub(crate) state: State,
@@ -63,8 +63,6 @@ pub(crate) struct State {
     ledgers: HashMap<u64, Ledger>,
     /// The ledger of each partition that is assigned.
     assigned: BTreeMap<(Arc<str>, i32), u64>,
-    retries: BinaryHeap<Reverse<Due>>,
-    retries_made: u64,
     /// Batches on their way to the bolts, oldest first.
     leaving: VecDeque<Leaving>,
     revoking: Vec<Revoking>,
@@ -87,33 +85,6 @@ struct Revoking {
 struct Leaving {
     ledger: u64,
     sending: LocalBoxFuture<'static, ()>,
-}
-
-/// A retry and when it is due.
-struct Due {
-    at: Instant,
-    /// Keeps retries of one moment in order.
-    number: u64,
-    ticket: Ticket,
-    action: Action,
-    note: Option<Note>,
-}
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-impl Eq for Due {}
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
-    }
 }
 
 const READING: &str = "reading";
@@ -162,7 +133,9 @@ impl SpoutTask {
         let mut seen_full = false;
         loop {
             self.take_completions();
-            self.take_due_retries();
+            while let Some(due) = self.retries.next(clock::now()) {
+                self.send_again(due);
+            }
             self.finish_revokes();
             let phase = self.signals.phase();
             let draining = match phase {
@@ -190,9 +163,8 @@ impl SpoutTask {
                 Phase::Running => None,
             };
             let state = &mut self.state;
-            let retry = state.retries.peek().map(|Reverse(due)| due.at);
             let revokes = state.revoking.iter().map(|revoking| revoking.deadline);
-            let wake = retry.into_iter().chain(revokes).min();
+            let wake = self.retries.wake().into_iter().chain(revokes).min();
             let resting = state.rest_until.filter(|at| *at > clock::now());
             tokio::select! {
                 biased;
@@ -337,50 +309,11 @@ impl SpoutTask {
             let released = ledger.settle(ticket, &completion.codes);
             self.in_flight.release(released);
             if released.records < completion.codes.len() {
-                self.plan_retries(completion);
+                // A dead letter that cannot be written waits like any other record: there is no place left
+                // to reject it to.
+                let keeps = self.rejected[failing(completion.note.as_ref())].leads_nowhere();
+                self.retries.plan(completion, keeps, clock::now());
             }
-        }
-    }
-
-    fn plan_retries(&mut self, completion: Completion) {
-        let now = clock::now();
-        // A dead letter that cannot be written waits like any other record: there is no place left
-        // to reject it to.
-        let dead_end = self.rejected[failing(completion.note.as_ref())].leads_nowhere();
-        for mut next in retry::plan(&completion, &self.retry) {
-            if next.action == Action::Reject && dead_end {
-                next.action = Action::Resend(self.retry.delay(completion.ticket.retries));
-            }
-            let delay = match next.action {
-                Action::Resend(delay) => delay,
-                Action::Reject => Duration::ZERO,
-            };
-            self.state.retries_made += 1;
-            self.state.retries.push(Reverse(Due {
-                at: now + delay,
-                number: self.state.retries_made,
-                ticket: Ticket {
-                    records: Some(next.records),
-                    attempts: next.attempts,
-                    retries: next.retries,
-                    ..completion.ticket.clone()
-                },
-                action: next.action,
-                note: completion.note.clone(),
-            }));
-        }
-    }
-
-    fn take_due_retries(&mut self) {
-        let now = clock::now();
-        while let Some(Reverse(due)) = self.state.retries.peek() {
-            if due.at > now {
-                return;
-            }
-            let Some(Reverse(due)) = self.state.retries.pop() else {
-                return;
-            };
-            self.send_again(due);
         }
     }
 

@@ -21,10 +21,12 @@ pub struct Settings {
     /// never an outage. Default 5.
     #[schemars(range(min = 1, max = 1000))]
     pub max_attempts: u32,
-    /// First wait before failed records are sent again; doubles each time. From 1ms to 1h. Default
-    /// 100ms.
+    /// First back-off before failed records are sent again; doubles each time. The wait is random, from
+    /// 0 to the back-off, so that what failed at one moment does not come back at one moment. From 1ms to
+    /// 1h. Default 100ms.
     pub retry_initial: Duration,
-    /// Longest wait before failed records are sent again. From `retry_initial` to 1h. Default 30s.
+    /// Longest back-off before failed records are sent again. From `retry_initial` to 1h. Default
+    /// 30s.
     pub retry_max: Duration,
     /// How much of what is read within a time may be dead-lettered, such as `{ratio: 5%, over: 1m}`;
     /// 100 records within it may in any case, and a batch with more than is allowed when nothing else
