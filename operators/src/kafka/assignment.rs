@@ -20,8 +20,6 @@ pub struct Assignment {
     state: AtomicU8,
     next: AtomicI64,
     committed: AtomicI64,
-    /// A commit was sent and not answered yet.
-    committing: AtomicBool,
     /// Its commits share no request with others.
     commits_alone: AtomicBool,
     /// Nothing more of it is fetched, although it is ours.
@@ -120,7 +118,6 @@ impl Assignment {
             } else {
                 NONE
             }),
-            committing: AtomicBool::new(false),
             commits_alone: AtomicBool::new(false),
             state: AtomicU8::new(OWNED),
             stopped: AtomicBool::new(false),
@@ -145,15 +142,6 @@ impl Assignment {
     /// Returns the last offset whose commit was confirmed; `None` when nothing is committed.
     pub fn committed(&self) -> Option<i64> {
         Some(self.committed.load(Ordering::Relaxed)).filter(|offset| *offset != NONE)
-    }
-
-    /// Tells whether a commit is on its way: until it is answered, no other is sent.
-    pub fn is_committing(&self) -> bool {
-        self.committing.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn set_committing(&self, committing: bool) {
-        self.committing.store(committing, Ordering::Release);
     }
 
     pub(crate) fn commits_alone(&self) -> bool {

@@ -86,12 +86,8 @@ impl Drop for Owner {
 impl Handle {
     /// Commits frontiers without waiting; returns how many were sent.
     ///
-    /// Left out are assignments that are no longer ours, and those with a commit that is not answered
-    /// yet: librdkafka keeps commits while there is no coordinator, repeats those whose connection
-    /// broke, and an old one that is repeated after a newer one was answered takes the group back.
-    /// While the client lives every commit is answered, but perhaps not before the group has a coordinator
-    /// again. A revoke commits all the same: should an older commit be repeated after it, some records are
-    /// read again.
+    /// Left out are assignments that are no longer ours, and partitions of which a commit is on its way,
+    /// see [`Self::is_committing`].
     ///
     /// Results show in [`Self::counts`] and [`Assignment::committed`]. Fails when the request could
     /// not be sent; the next one carries the same or later offsets, so nothing is lost.
@@ -102,29 +98,41 @@ impl Handle {
         };
         // Held until the request is sent, so that no commit of a partition starts after its
         // revoke has.
-        let _registry = lock(&shared.registry);
+        let mut registry = lock(&shared.registry);
         let ours: Vec<Frontier> = frontiers
             .iter()
             .filter(|frontier| {
-                frontier.assignment.is_owned() && !frontier.assignment.is_committing()
+                let assignment = &frontier.assignment;
+                assignment.is_owned() && !registry.is_committing(&assignment.partition)
             })
             .cloned()
             .collect();
         let mut sent = 0;
         for request in commits::requests(ours) {
-            let committing = |is| {
-                let assignments = request.iter().map(|frontier| &frontier.assignment);
-                assignments.for_each(|assignment| assignment.set_committing(is));
-            };
-            committing(true);
             if let Err(code) = commit::commit(&session.client, &commits::list(&request)) {
-                committing(false);
                 add(&shared.counters.failed_commits, request.len() as u64);
                 return Err(code);
+            }
+            for frontier in &request {
+                registry.commit_sent(&frontier.assignment);
             }
             sent += request.len();
         }
         Ok(sent)
+    }
+
+    /// Tells whether a commit of this partition was sent by [`Self::commit`] and not answered yet, also for
+    /// an earlier assignment of it. No other is sent meanwhile: librdkafka repeats commits whose connection
+    /// broke, and an old one that is repeated after a newer one was answered takes the group back.
+    ///
+    /// While the client lives every commit is answered, but without a bound in time: one that could not
+    /// be sent is kept until the group has a coordinator again (`rd_kafka_buf_retry`).
+    ///
+    /// A revoke commits all the same, since nobody can later, and does not hear of it when the coordinator
+    /// takes more than 3 s. Should one of the two commits be repeated after that, some records are read
+    /// again, by whoever has the partition then.
+    pub fn is_committing(&self, assignment: &Assignment) -> bool {
+        lock(&self.inner.shared.registry).is_committing(&assignment.partition)
     }
 
     /// Returns what is wrong at the moment; empty when all is well.

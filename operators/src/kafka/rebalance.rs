@@ -75,35 +75,34 @@ impl ConsumerContext for Context {
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
         let elements = list::elements(offsets);
-        self.answered(&elements);
+        let senders = self.answered(&elements);
         match result.map_err(|error| code_of(&error)) {
-            Ok(()) => self.confirmed(&elements),
+            Ok(()) => self.confirmed(&elements, &senders),
             // Nothing to commit is not a failure.
             Err(RDKafkaErrorCode::NoOffset) => {}
-            Err(code) => self.refused(code, &elements),
+            Err(code) => self.refused(code, &senders),
         }
     }
 }
 
 impl Context {
-    /// Lets the next commit of these partitions go.
-    fn answered(&self, elements: &[Element]) {
-        let registry = lock(&self.shared.registry);
-        for element in elements {
-            if let Some(assignment) = registry.get(&element.topic, element.partition) {
-                assignment.set_committing(false);
-            }
-        }
+    /// Lets the next commit of these partitions go. Returns the assignments that sent these; none where
+    /// it is over.
+    fn answered(&self, elements: &[Element]) -> Vec<Option<Arc<Assignment>>> {
+        let mut registry = lock(&self.shared.registry);
+        let elements = elements.iter();
+        elements
+            .map(|element| registry.commit_answered(&element.topic, element.partition))
+            .collect()
     }
 
-    fn confirmed(&self, elements: &[Element]) {
+    fn confirmed(&self, elements: &[Element], senders: &[Option<Arc<Assignment>>]) {
         let shared = &self.shared;
+        add(&shared.counters.commits, elements.len() as u64);
         shared.conditions.clear(&Subject::Group);
         shared.conditions.clear(&Subject::Connection);
-        let registry = lock(&shared.registry);
-        for element in elements {
-            if let Some(assignment) = registry.get(&element.topic, element.partition) {
-                add(&shared.counters.commits, 1);
+        for (element, sender) in elements.iter().zip(senders) {
+            if let Some(assignment) = sender {
                 assignment.set_committed(element.offset);
                 assignment.set_commits_alone(false);
                 let subject = Subject::Commits(assignment.partition.clone());
@@ -113,26 +112,16 @@ impl Context {
     }
 
     /// Notes that none of these is known to be committed.
-    fn refused(&self, code: RDKafkaErrorCode, elements: &[Element]) {
+    fn refused(&self, code: RDKafkaErrorCode, senders: &[Option<Arc<Assignment>>]) {
         let shared = &self.shared;
         let group = &shared.config.group;
-        add(&shared.counters.failed_commits, elements.len() as u64);
-        if !is_of_one_partition(code) {
-            if !is_rebalancing(code) {
-                let text = format!("group {group}: commit failed: {code}");
-                shared.conditions.raise(Subject::Group, text);
-            }
-            return;
-        }
-        let registry = lock(&shared.registry);
-        for element in elements {
-            let Element {
-                topic, partition, ..
-            } = element;
-            if let Some(assignment) = registry.get(topic, *partition) {
+        add(&shared.counters.failed_commits, senders.len() as u64);
+        if is_of_one_partition(code) {
+            for assignment in senders.iter().flatten() {
                 assignment.set_commits_alone(true);
                 // Of several, the next commits will tell which it is.
-                if elements.len() == 1 {
+                if senders.len() == 1 {
+                    let TopicPartition { topic, partition } = &assignment.partition;
                     let text = format!(
                         "group {group}: commits of topic {topic}, partition {partition}, fail: {code}"
                     );
@@ -140,6 +129,9 @@ impl Context {
                     shared.conditions.raise(subject, text);
                 }
             }
+        } else if !is_rebalancing(code) {
+            let text = format!("group {group}: commit failed: {code}");
+            shared.conditions.raise(Subject::Group, text);
         }
     }
 
@@ -387,21 +379,51 @@ mod tests {
     fn an_answer_of_either_kind_lets_the_next_commit_go() {
         let shared = Arc::new(Shared::new(ConsumerConfig::for_tests(), 1));
         let partition = TopicPartition::new("t", 3);
-        let taken = take_over(&shared, vec![(partition, Start::for_tests())]);
+        let taken = take_over(&shared, vec![(partition.clone(), Start::for_tests())]);
         let (assignment, _) = &taken[0];
-        let context = Context { shared };
-        let offsets = list_of(&[(3, 5)]);
+        let context = Context {
+            shared: Arc::clone(&shared),
+        };
+        let is_committing = || lock(&shared.registry).is_committing(&partition);
 
-        assignment.set_committing(true);
+        lock(&shared.registry).commit_sent(assignment);
+        assert!(is_committing());
         let failed = KafkaError::ConsumerCommit(RDKafkaErrorCode::CoordinatorNotAvailable);
-        context.commit_callback(Err(failed), &offsets);
-        assert!(!assignment.is_committing());
+        context.commit_callback(Err(failed), &list_of(&[(3, 5)]));
+        assert!(!is_committing());
         assert_eq!(assignment.committed(), None);
 
-        assignment.set_committing(true);
-        context.commit_callback(Ok(()), &offsets);
-        assert!(!assignment.is_committing());
+        lock(&shared.registry).commit_sent(assignment);
+        context.commit_callback(Ok(()), &list_of(&[(3, 5)]));
+        assert!(!is_committing());
         assert_eq!(assignment.committed(), Some(5));
+    }
+
+    #[test]
+    fn a_commit_of_an_earlier_assignment_holds_back_those_of_the_next_and_confirms_none() {
+        let shared = Arc::new(Shared::new(ConsumerConfig::for_tests(), 1));
+        let partition = TopicPartition::new("t", 3);
+        let assigned = || {
+            let start = vec![(partition.clone(), Start::for_tests())];
+            Arc::clone(&take_over(&shared, start)[0].0)
+        };
+        let context = Context {
+            shared: Arc::clone(&shared),
+        };
+        let is_committing = || lock(&shared.registry).is_committing(&partition);
+
+        let former = assigned();
+        lock(&shared.registry).commit_sent(&former);
+        give_up(&shared, std::slice::from_ref(&former));
+        let current = assigned();
+        assert!(is_committing(), "it may still reach the coordinator");
+        context.commit_callback(Ok(()), &list_of(&[(3, 5)]));
+        assert!(!is_committing());
+        assert_eq!((former.committed(), current.committed()), (None, None));
+
+        lock(&shared.registry).commit_sent(&current);
+        context.commit_callback(Ok(()), &list_of(&[(3, 7)]));
+        assert_eq!(current.committed(), Some(7));
     }
 
     #[test]
@@ -427,19 +449,26 @@ mod tests {
             let code = RDKafkaErrorCode::TopicAuthorizationFailed;
             Err(KafkaError::ConsumerCommit(code))
         };
+        let answer = |result: KafkaResult<()>, numbers: &[usize]| {
+            for number in numbers {
+                lock(&shared.registry).commit_sent(&taken[*number].0);
+            }
+            let offsets: Vec<_> = numbers.iter().map(|number| (*number as i32, 5)).collect();
+            context.commit_callback(result, &list_of(&offsets));
+        };
         let committed = || -> Vec<Option<i64>> {
             let committed = taken.iter().map(|(assignment, _)| assignment.committed());
             committed.collect()
         };
         assert_eq!(requests(), [[0, 1, 2]]);
-        context.commit_callback(refused(), &list_of(&[(0, 5), (1, 5), (2, 5)]));
+        answer(refused(), &[0, 1, 2]);
         assert_eq!(committed(), [None; 3]);
         assert!(shared.conditions.read().is_empty(), "it is not known which");
 
         assert_eq!(requests(), [[0], [1], [2]]);
-        context.commit_callback(Ok(()), &list_of(&[(0, 5)]));
-        context.commit_callback(refused(), &list_of(&[(1, 5)]));
-        context.commit_callback(Ok(()), &list_of(&[(2, 5)]));
+        answer(Ok(()), &[0]);
+        answer(refused(), &[1]);
+        answer(Ok(()), &[2]);
         assert_eq!(committed(), [Some(5), None, Some(5)]);
         let conditions = shared.conditions.read();
         assert_eq!(conditions.len(), 1);
@@ -450,7 +479,7 @@ mod tests {
         );
 
         assert_eq!(requests(), [vec![0, 2], vec![1]]);
-        context.commit_callback(Ok(()), &list_of(&[(1, 5)]));
+        answer(Ok(()), &[1]);
         assert_eq!(committed(), [Some(5); 3]);
         assert_eq!(requests(), [[0, 1, 2]]);
         assert!(shared.conditions.read().is_empty());

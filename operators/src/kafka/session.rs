@@ -174,6 +174,7 @@ fn drop_session(shared: &Shared, session: Session) -> Closed {
         .cloned()
         .collect();
     give_up(shared, &left);
+    lock(&shared.registry).forget_commits();
     lock(&shared.requests).clear();
     let drain = Drain::new(shared.mailboxes.len());
     for mailbox in &shared.mailboxes {

@@ -58,6 +58,9 @@ pub(crate) struct Session {
 pub(crate) struct Registry {
     pub(crate) assignments: BTreeMap<TopicPartition, Arc<Assignment>>,
     epoch: u64,
+    /// Partitions with a commit that is not answered yet, with the epoch of the assignment that sent it:
+    /// it may be over, and another one there.
+    committing: BTreeMap<TopicPartition, u64>,
 }
 
 impl Registry {
@@ -85,9 +88,33 @@ impl Registry {
             .collect()
     }
 
-    /// Returns the current assignment of a partition.
-    pub(crate) fn get(&self, topic: &str, partition: i32) -> Option<&Arc<Assignment>> {
-        self.assignments.get(&TopicPartition::new(topic, partition))
+    /// Tells whether a commit of the partition is on its way, also one of an earlier assignment.
+    pub(crate) fn is_committing(&self, partition: &TopicPartition) -> bool {
+        self.committing.contains_key(partition)
+    }
+
+    /// Notes that a commit of an assignment was sent.
+    pub(crate) fn commit_sent(&mut self, assignment: &Assignment) {
+        let partition = assignment.partition.clone();
+        let _ = self.committing.insert(partition, assignment.epoch);
+    }
+
+    /// Notes that a commit of a partition was answered. Returns the assignment that sent it, unless it is
+    /// over: the answer says nothing about the next one, which starts from what it found committed.
+    pub(crate) fn commit_answered(
+        &mut self,
+        topic: &str,
+        partition: i32,
+    ) -> Option<Arc<Assignment>> {
+        let partition = TopicPartition::new(topic, partition);
+        let sender = self.committing.remove(&partition)?;
+        let current = self.assignments.get(&partition)?;
+        (current.epoch == sender).then(|| Arc::clone(current))
+    }
+
+    /// Forgets commits that nobody will answer: their client is gone.
+    pub(crate) fn forget_commits(&mut self) {
+        self.committing.clear();
     }
 }
 

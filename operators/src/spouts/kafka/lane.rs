@@ -446,9 +446,12 @@ impl Lane {
     }
 
     fn commit(&mut self) {
-        let news: Vec<Frontier> = self.ours.iter_mut().filter_map(Owned::news).collect();
+        let handle = &self.member.handle;
+        let ours = self.ours.iter_mut();
+        let ready = ours.filter(|owned| !handle.is_committing(&owned.assignment));
+        let news: Vec<Frontier> = ready.filter_map(Owned::news).collect();
         if !news.is_empty()
-            && let Err(code) = self.member.handle.commit(&news)
+            && let Err(code) = handle.commit(&news)
         {
             tracing::warn!(spout = %self.member.id, error = %code, "A commit could not be sent; it is repeated");
         }

@@ -64,11 +64,8 @@ impl Owned {
     }
 
     /// The frontier, if a commit of it would tell the group anything new: another offset, or the
-    /// time of the record there, which was not known before. `None` while a commit is not answered.
+    /// time of the record there, which was not known before.
     pub(super) fn news(&mut self) -> Option<Frontier> {
-        if self.assignment.is_committing() {
-            return None;
-        }
         let frontier = self.frontier()?;
         let committed = self.assignment.committed() == Some(frontier.offset);
         if committed && self.text == frontier.metadata {
