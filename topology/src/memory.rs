@@ -8,17 +8,31 @@ use std::sync::OnceLock;
 /// enough that a busy lane, which needs the memory again, notices nothing.
 pub(crate) const BEATS: u64 = 3;
 
-static GIVE_BACK: OnceLock<fn()> = OnceLock::new();
+static GIVE_BACK: OnceLock<GiveBack> = OnceLock::new();
 
-/// Lets every lane call `give_back` on its thread every 3 s, to return to the system what the allocator
-/// keeps for this thread. For programs that choose an allocator, before a topology starts; a second call
+/// How the program's allocators return to the system what was freed and is kept.
+#[derive(Debug)]
+pub struct GiveBack {
+    /// What is kept for the thread that calls this.
+    pub of_thread: fn(),
+    /// What is kept for all threads together.
+    pub of_process: fn(),
+}
+
+/// Lets a topology give memory back every 3 s: every lane what is kept for its thread, and the first one
+/// what is kept for all. For programs that choose an allocator, before a topology starts; a second call
 /// changes nothing.
-pub fn give_back_with(give_back: fn()) {
+pub fn give_back_with(give_back: GiveBack) {
     let _ = GIVE_BACK.set(give_back);
 }
 
-pub(crate) fn give_back() {
-    if let Some(give_back) = GIVE_BACK.get() {
-        give_back();
+/// Gives back what a lane has to, on its thread.
+pub(crate) fn give_back(lane: usize) {
+    let Some(give_back) = GIVE_BACK.get() else {
+        return;
+    };
+    (give_back.of_thread)();
+    if lane == 0 {
+        (give_back.of_process)();
     }
 }

@@ -319,7 +319,7 @@ impl Shared {
                     self.pulses[lane].beat();
                     beats += 1;
                     if beats % memory::BEATS == 0 {
-                        memory::give_back();
+                        memory::give_back(lane);
                     }
                 }
                 () = &mut cut_off => {

@@ -5,7 +5,8 @@ mod kill;
 mod pause;
 mod revoke;
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::*;
@@ -120,10 +121,15 @@ fn sorted(seen: &Seen<i64>) -> Vec<i64> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lanes_that_rest_give_back_memory_too() {
-    static CALLS: AtomicUsize = AtomicUsize::new(0);
-    crate::memory::give_back_with(|| {
-        let _ = CALLS.fetch_add(1, Ordering::Relaxed);
+async fn lanes_that_rest_give_back_memory_too_and_that_of_all_once() {
+    thread_local! {
+        // Of this test alone: its lanes share its thread.
+        static OF_THREAD: Cell<usize> = const { Cell::new(0) };
+        static OF_PROCESS: Cell<usize> = const { Cell::new(0) };
+    }
+    crate::memory::give_back_with(crate::memory::GiveBack {
+        of_thread: || OF_THREAD.set(OF_THREAD.get() + 1),
+        of_process: || OF_PROCESS.set(OF_PROCESS.get() + 1),
     });
     /// Has nothing to read.
     struct Silent;
@@ -143,8 +149,8 @@ async fn lanes_that_rest_give_back_memory_too() {
     local
         .run_until(tokio::time::sleep(Duration::from_secs(10)))
         .await;
-    // Two lanes, three times each; other tests may add to it.
-    assert!(CALLS.load(Ordering::Relaxed) >= 6);
+    // Two lanes, three times.
+    assert_eq!((OF_THREAD.get(), OF_PROCESS.get()), (6, 3));
     running.stop();
     let _ = local.run_until(running.finished()).await;
 }
