@@ -123,6 +123,17 @@ impl Expression {
         self.node.write_text(record, out)
     }
 
+    /// The name, where the expression is nothing but one: `doc.host`, `kafka.key`.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match &self.node {
+            Node::Attribute(attribute) => {
+                let name = self.names.get(usize::from(attribute.name));
+                name.map(String::as_str)
+            }
+            _ => None,
+        }
+    }
+
     /// How long the value stays the same, in ms of the time of the event from each multiple since 1970
     /// on; `None` unless that time alone decides.
     pub(crate) fn period(&self) -> Option<i64> {

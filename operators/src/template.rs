@@ -83,6 +83,15 @@ impl Template {
         }
     }
 
+    /// What it writes as records have it, such as `doc.host`: records with the same text have it in
+    /// common.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Text(_) => None,
+            Piece::Placeholder { expression, .. } => expression.name(),
+        })
+    }
+
     /// How long the text stays the same where nothing but the time of the event decides about it: in ms
     /// of that time, from each multiple since 1970 on.
     pub(crate) fn period(&self) -> Option<i64> {

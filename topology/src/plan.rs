@@ -46,6 +46,9 @@ struct Edge<'s> {
     dead_letter: bool,
 }
 
+/// How groupings write the key that a record has in its source.
+const RECORD_KEY: &str = "kafka.key";
+
 const LOCAL: &spec::Grouping = &spec::Grouping::Local;
 
 /// A component with what its type made of it.
@@ -401,7 +404,7 @@ enum Key {
 }
 
 fn key_of(field: &str, path: &Path, prepare: &mut Prepare<'_>) -> Result<Key, Problem> {
-    if field == "kafka.key" {
+    if field == RECORD_KEY {
         return Ok(Key::RecordKey);
     }
     let mut steps = field

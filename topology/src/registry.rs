@@ -168,8 +168,9 @@ pub enum DocumentUse {
     Needs,
     /// It takes records with or without.
     Any,
-    /// It takes records with or without, and leaves them without: it makes another text of them.
-    Unmakes,
+    /// It takes records with or without, and leaves them without: it makes another text of them, unless
+    /// it has this option.
+    Unmakes(&'static str),
 }
 
 /// What operators share while a topology is prepared.

@@ -46,7 +46,8 @@ above: drop
 /// `message.timestamp.type=LogAppendTime`; one from the future counts as of now.
 ///
 /// Each lane counts its own records, and each replica. Where records of one key are in several partitions,
-/// bring them to one lane with `inputs: [{from: parse, grouping: {fields: [doc.tenant]}}]`.
+/// bring them to one lane with `inputs: [{from: parse, grouping: {fields: [doc.tenant]}}]`; `validate` and
+/// `plan` say where that is missing.
 ///
 /// Dropped records count under the policy `<bolt id>.above` in the accounting. Moves the metrics
 /// `above_records` and `crowded_records`.
@@ -109,6 +110,11 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         Above::Drop => "dropped: lossy",
         Above::Divert => "diverted to the stream above",
     };
+    let names = key.iter().flat_map(|key| key.names());
+    // Groupings have no way to write others.
+    let alike = names
+        .filter(|name| *name == "kafka.key" || name.starts_with("doc.") && !name.contains('['));
+    let alike = alike.map(str::to_owned).collect();
     let of = config.key.as_deref().unwrap_or("all records");
     Ok(PreparedBolt {
         document: DocumentUse::Any,
@@ -117,6 +123,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
             Above::Divert => vec!["above".to_owned()],
         },
         memory_per_lane: Windows::memory(counts_max),
+        alike: Some(alike),
         facts: vec![(
             "rate".to_owned(),
             format!("{rate} of {of} on each lane, the rest is {what}"),
@@ -283,6 +290,17 @@ mod tests {
         let (_, passed, _) = run(json!({"rate": "1/h", "above": "drop"}), &inputs).await;
         // The hour may have changed in between.
         assert!(passed.len() <= 2 && passed[0] == 0, "{passed:?}");
+    }
+
+    #[test]
+    fn records_are_alike_in_what_the_key_copies() {
+        let alike = |key: &str| {
+            let options = json!({"key": key, "rate": "1/s", "above": "drop"});
+            let bolt = PreparedForTest::new(&TYPE, &options).expect("sound");
+            bolt.prepared.alike.expect("it compares records")
+        };
+        let key = "{{ kafka.key }} {{ doc.a.b }} {{ doc['c.d'] }} {{ doc.host.substring(0, 3) }}";
+        assert_eq!(alike(key), ["kafka.key", "doc.a.b"]);
     }
 
     #[test]

@@ -173,7 +173,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     };
     Ok(PreparedBolt {
         document: match becomes {
-            Part::Value => DocumentUse::Unmakes,
+            Part::Value => DocumentUse::Unmakes("field: NAME"),
             _ => DocumentUse::Needs,
         },
         parts_per_lane: ENOUGH + source.parts_max,

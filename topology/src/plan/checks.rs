@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::partial::Unprepared;
-use super::{Edge, Prepared};
+use super::{Edge, Prepared, RECORD_KEY};
 use crate::ordinals::Ordinals;
 use crate::registry::{DocumentUse, PreparedBolt, PreparedSpout};
 use crate::spec::{Component, Grouping, Input, Problem, Problems};
@@ -112,6 +112,8 @@ pub(super) fn documents_are_made(
     problems: &mut Problems,
 ) {
     let mut has_document: BTreeMap<&str, bool> = BTreeMap::new();
+    // The bolt that took the documents away, of those behind it, and the option that leaves them there.
+    let mut unmade: BTreeMap<&str, (&Component, Option<&str>)> = BTreeMap::new();
     let is_bolt = |id: &str| bolts.iter().any(|bolt| bolt.component.id == id);
     for (number, bolt) in bolts.iter().enumerate() {
         let inputs = edges.iter().filter(|edge| edge.to == number);
@@ -125,26 +127,43 @@ pub(super) fn documents_are_made(
                         && of_source.unwrap_or_else(|| is_bolt(edge.from))
                 });
         let only_letters = inputs.clone().all(|edge| edge.dead_letter);
+        let by = inputs
+            .clone()
+            .find_map(|edge| unmade.get(edge.from).copied());
         if bolt.made.document == DocumentUse::Needs && !arrives && !only_letters {
-            problems.push(
-                Problem::new(
-                    bolt.component.path.key("inputs"),
-                    format!(
-                        "`{}` works on documents, and some of its records have none",
-                        bolt.component.id
-                    ),
-                )
-                .expected("a parser such as parse_json on every way to it")
-                .at(bolt.component.place),
-            );
+            problems.push(lacks_documents(bolt.component, by));
         }
-        let leaves = match bolt.made.document {
-            DocumentUse::Makes => true,
-            DocumentUse::Unmakes => false,
-            DocumentUse::Needs | DocumentUse::Any => arrives,
+        let (leaves, by) = match bolt.made.document {
+            DocumentUse::Makes => (true, None),
+            DocumentUse::Unmakes(unless) => {
+                (false, Some((bolt.component, arrives.then_some(unless))))
+            }
+            // Where there are none, that was said, and is not said of what comes behind as well.
+            DocumentUse::Needs => (true, None),
+            DocumentUse::Any => (arrives, by),
         };
-        let _ = has_document.insert(&bolt.component.id, leaves);
+        let id = bolt.component.id.as_str();
+        let _ = has_document.insert(id, leaves);
+        unmade.extend(by.map(|by| (id, by)));
     }
+}
+
+fn lacks_documents(bolt: &Component, unmade: Option<(&Component, Option<&str>)>) -> Problem {
+    let id = &bolt.id;
+    let Some((by, unless)) = unmade else {
+        let what = format!("`{id}` works on documents, and some of its records have none");
+        return Problem::new(bolt.path.key("inputs"), what)
+            .expected("a parser such as parse_json on every way to it")
+            .at(bolt.place);
+    };
+    let what = format!("it makes records of text, and `{id}` works on documents");
+    let parser = format!("a parser such as parse_json between `{}` and `{id}`", by.id);
+    Problem::new(by.path.clone(), what)
+        .expected(match unless {
+            Some(option) => format!("`{option}`, which leaves documents, or {parser}"),
+            None => parser,
+        })
+        .at(by.place)
 }
 
 /// Numbers of parts have room for so many splits one behind the other.
@@ -288,7 +307,7 @@ pub(super) fn apart(
                 false => format!("`grouping: {{fields: [{}]}}` or ", alike.join(", ")),
             };
             notes.push(format!(
-                "`{}` knows what came on its own lane, and records that are alike may come on any of {lanes}: {fields}`grouping: global` brings them to one, unless the key of the records does",
+                "`{}` knows what came on its own lane, and records that are alike may come on any of {lanes} lanes: {fields}`grouping: global` brings them to one, unless the key of the records does",
                 bolt.component.id
             ));
         }
@@ -318,8 +337,11 @@ fn are_together(
         // Where they came together they stay together.
         Grouping::Local => {
             let mut all = bolts.iter();
-            let from = all.position(|bolt| bolt.component.id == edge.from);
-            from.is_some_and(|from| are_together(from, alike, bolts, edges))
+            match all.position(|bolt| bolt.component.id == edge.from) {
+                Some(from) => are_together(from, alike, bolts, edges),
+                // A partition has all records of a key, and is read on one lane.
+                None => alike.iter().any(|field| field == RECORD_KEY),
+            }
         }
         Grouping::Shuffle | Grouping::PartialKey(_) | Grouping::All => false,
     })

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::problem::{Path, Problem, Problems, nearest};
 use super::settings::Settings;
 use super::tree::{Entry, Node, Place, Value};
-use inputs::{input_nodes, read_inputs};
+use inputs::{input_nodes, read_inputs, refuse_grouping_beside};
 
 /// A topology as its file says it.
 #[derive(Clone, Debug, Default)]
@@ -471,8 +471,9 @@ fn component(
     let mut inputs = Vec::new();
     let mut on_rejected = None;
     if with_inputs {
-        own.extend(["inputs", "on_rejected"]);
+        own.extend(["inputs", "grouping", "on_rejected"]);
         inputs = read_inputs(entry, &path, problems);
+        refuse_grouping_beside(&inputs, node, &path, problems);
         on_rejected = read_on_rejected(node, &path, problems);
     }
     let rest = node.entries().iter();

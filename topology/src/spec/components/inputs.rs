@@ -100,40 +100,122 @@ static WORDS: [(&str, Grouping); 4] = [
 ];
 const BY_FIELDS: [&str; 2] = ["fields", "partial_key"];
 
+const EXPECTED: &str =
+    "local, shuffle, all, global, {fields: [doc.host]} or {partial_key: [doc.host]}";
+
 fn read_grouping(node: &Node, path: Path, problems: &mut Problems) -> Option<Grouping> {
-    const EXPECTED: &str =
-        "local, shuffle, all, global, {fields: [doc.host]} or {partial_key: [doc.host]}";
-    let known = match &node.value {
-        Value::String(name) => WORDS.iter().find(|(word, _)| word == name),
-        _ => None,
+    let written = match node.entries() {
+        [] => node.text().unwrap_or_default(),
+        [one] => one.key.as_str(),
+        several => {
+            let names: Vec<String> = several.iter().map(|e| format!("`{}`", e.key)).collect();
+            let message = format!("found {} groupings: {}", names.len(), names.join(", "));
+            problems.push(
+                Problem::new(path, message)
+                    .expected("one of them")
+                    .at(node.place),
+            );
+            return None;
+        }
     };
+    if BY_FIELDS.contains(&written) {
+        let fields = read_fields(node.get(written), node, path.key(written), problems)?;
+        return Some(match written {
+            "fields" => Grouping::Fields(fields),
+            _ => Grouping::PartialKey(fields),
+        });
+    }
+    let known = WORDS.iter().find(|(word, _)| node.text() == Some(*word));
     if let Some((_, grouping)) = known {
         return Some(grouping.clone());
     }
-    if let [entry] = node.entries() {
-        let items = match &entry.node.value {
-            Value::List(items) => items.clone(),
-            _ => vec![entry.node.clone()],
-        };
-        let texts = items.iter().map(|item| item.text().map(str::to_owned));
-        let texts: Option<Vec<String>> = texts.collect();
-        match (entry.key.as_str(), texts.filter(|texts| !texts.is_empty())) {
-            ("fields", Some(texts)) => return Some(Grouping::Fields(texts)),
-            ("partial_key", Some(texts)) => return Some(Grouping::PartialKey(texts)),
-            _ => {}
+    let names = WORDS.iter().map(|(word, _)| *word).chain(BY_FIELDS);
+    problems.push(
+        Problem::new(path, format!("found {}", node.described()))
+            .expected(EXPECTED)
+            .near(written, names)
+            .at(node.place),
+    );
+    None
+}
+
+/// The fields that a grouping names, which may be a single text.
+fn read_fields(
+    fields: Option<&Node>,
+    grouping: &Node,
+    path: Path,
+    problems: &mut Problems,
+) -> Option<Vec<String>> {
+    const FIELDS: &str = "one or more fields such as [doc.host]";
+    let items = match fields.map(|fields| &fields.value) {
+        Some(Value::List(items)) => items.as_slice(),
+        Some(Value::Null) | None => &[],
+        Some(_) => fields.map(std::slice::from_ref).unwrap_or_default(),
+    };
+    if items.is_empty() {
+        let place = fields.unwrap_or(grouping).place;
+        problems.push(
+            Problem::new(path, "no fields are named")
+                .expected(FIELDS)
+                .at(place),
+        );
+        return None;
+    }
+    let mut texts = Vec::new();
+    for item in items {
+        match item.text() {
+            Some(text) => texts.push(text.to_owned()),
+            None => problems.push(
+                Problem::new(path.clone(), format!("found {}", item.described()))
+                    .expected(FIELDS)
+                    .at(item.place),
+            ),
         }
     }
-    let written = match node.entries() {
-        [entry] => entry.key.as_str(),
-        _ => node.text().unwrap_or_default(),
+    (texts.len() == items.len()).then_some(texts)
+}
+
+/// A grouping that stands beside `inputs`, where it would be of all of them: each has its own.
+pub(super) fn refuse_grouping_beside(
+    inputs: &[Input],
+    node: &Node,
+    path: &Path,
+    problems: &mut Problems,
+) {
+    let Some(beside) = node.entry("grouping") else {
+        return;
     };
-    let names = WORDS.iter().map(|(word, _)| *word).chain(BY_FIELDS);
-    let is_known = BY_FIELDS.contains(&written);
-    let near = if is_known { "" } else { written };
-    let problem = Problem::new(path, format!("found {}", node.described()))
-        .expected(EXPECTED)
-        .near(near, names)
-        .at(node.place);
-    problems.push(problem);
-    None
+    let from = inputs
+        .first()
+        .map_or("parse", |input| &input.from.component);
+    let stream = inputs
+        .first()
+        .and_then(|input| input.from.stream.as_deref());
+    let from = [Some(from), stream]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>();
+    let path = path.key("grouping");
+    let grouping = read_grouping(&beside.node, path.clone(), &mut Problems::default());
+    problems.push(
+        Problem::new(path, "a grouping belongs to one input")
+            .expected(format!(
+                "`inputs: [{{from: {}, grouping: {}}}]`",
+                from.join("."),
+                grouping.map_or("shuffle".to_owned(), |grouping| spelled(&grouping))
+            ))
+            .at(beside.key_place),
+    );
+}
+
+/// A grouping as topology files have it.
+fn spelled(grouping: &Grouping) -> String {
+    match grouping {
+        Grouping::Fields(fields) => format!("{{fields: [{}]}}", fields.join(", ")),
+        Grouping::PartialKey(fields) => format!("{{partial_key: [{}]}}", fields.join(", ")),
+        word => {
+            let known = WORDS.iter().find(|(_, grouping)| grouping == word);
+            known.map_or("local", |(word, _)| word).to_owned()
+        }
+    }
 }

@@ -142,16 +142,65 @@ fn problems_of_components_are_found() {
         ],
     );
     check(
-        json!({"bolts": {"index": {"inputs": [{"from": "parse", "grouping": {"fields": []}}]}}}),
-        &[
-            "bolts.index.inputs[0].grouping: found a mapping; expected local, shuffle, all, global, {fields: [doc.host]} or {partial_key: [doc.host]}",
-        ],
-    );
-    check(
         json!({"bolts": {"index": {"on_rejected": "keep"}}}),
         &[
             "bolts.index.on_rejected: found the string \"keep\"; expected drop; to keep rejected records, consume the stream or set dead_letter",
         ],
+    );
+}
+
+#[test]
+fn mistakes_in_a_grouping_are_told_apart() {
+    let of = |grouping: serde_json::Value, at: &str, expected: &str| {
+        check(
+            json!({"bolts": {"index": {"inputs": [{"from": "parse", "grouping": grouping}]}}}),
+            &[&format!("bolts.index.inputs[0].grouping{at}: {expected}")],
+        );
+    };
+    let fields = "expected one or more fields such as [doc.host]";
+    let none = format!("no fields are named; {fields}");
+    of(json!({"fields": []}), ".fields", &none);
+    of(json!({"partial_key": null}), ".partial_key", &none);
+    of(json!("fields"), ".fields", &none);
+    of(
+        json!({"fields": ["doc.a", 7]}),
+        ".fields",
+        &format!("found the number 7; {fields}"),
+    );
+    of(
+        json!({"fields": ["doc.a"], "partial_key": ["doc.b"]}),
+        "",
+        "found 2 groupings: `fields`, `partial_key`; expected one of them",
+    );
+    let known =
+        "expected local, shuffle, all, global, {fields: [doc.host]} or {partial_key: [doc.host]}";
+    of(
+        json!({"shuffle": true}),
+        "",
+        &format!("found a mapping; {known}; did you mean shuffle?"),
+    );
+    let beside = |grouping: serde_json::Value, inputs: serde_json::Value, expected: &str| {
+        check(
+            json!({"bolts": {"index": {"inputs": inputs, "grouping": grouping}}}),
+            &[&format!(
+                "bolts.index.grouping: a grouping belongs to one input; expected `inputs: [{expected}]`"
+            )],
+        );
+    };
+    beside(
+        json!("global"),
+        json!(["parse"]),
+        "{from: parse, grouping: global}",
+    );
+    beside(
+        json!({"fields": "doc.a"}),
+        json!(["parse.slow", "in"]),
+        "{from: parse.slow, grouping: {fields: [doc.a]}}",
+    );
+    beside(
+        json!({"fields": []}),
+        json!("parse"),
+        "{from: parse, grouping: shuffle}",
     );
 }
 
