@@ -291,7 +291,8 @@ fn connect_rejected<'s>(
         |bolt: &Component| (spec.dead_letter.iter()).any(|letter| std::ptr::eq(letter, bolt));
     let letters = bolts.iter().position(|bolt| is_letter(bolt.component));
     // What could not be prepared rejects records too.
-    let components = bolts.iter().map(|bolt| bolt.component);
+    let rejecting = bolts.iter().filter(|bolt| bolt.made.rejects);
+    let components = rejecting.map(|bolt| bolt.component);
     for component in components.chain(unprepared.bolts(spec)) {
         let id = component.id.as_str();
         let consumed = edges

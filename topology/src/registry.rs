@@ -83,6 +83,9 @@ pub struct PreparedBolt {
     pub make: Arc<MakeBolt>,
     /// Whether it emits on `out`; sinks do not, nor do bolts that emit on declared streams only.
     pub emits: bool,
+    /// Whether it may reject records, or fail on them for good. The stream `rejected` of one that cannot
+    /// leads nowhere unless a bolt consumes it; what it fails on all the same is sent again for ever.
+    pub rejects: bool,
     /// Outputs besides `out` and `rejected`, by [`crate::Stream::declared`].
     pub streams: Vec<String>,
     /// What it has to do with documents.
@@ -118,6 +121,7 @@ impl PreparedBolt {
         Self {
             make,
             emits: true,
+            rejects: true,
             streams: Vec::new(),
             document: DocumentUse::Needs,
             parts_per_lane: 0,

@@ -36,6 +36,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let policy = prepare.policy(&component.id, &component.path)?;
     Ok(PreparedBolt {
         emits: false,
+        rejects: false,
         document: DocumentUse::Any,
         rehearsal: Some(Part::Runs),
         ..PreparedBolt::new(Arc::new(move |_| AnyBolt::new(Blackhole { policy })))

@@ -155,6 +155,30 @@ fn rejected_records_are_dead_letters_where_they_end() {
 }
 
 #[test]
+fn what_cannot_reject_has_no_way_for_rejected_records() {
+    let mut registry = registry();
+    registry.bolts.push(bolt_type("hole", |_, _| {
+        Ok(PreparedBolt {
+            emits: false,
+            rejects: false,
+            document: DocumentUse::Any,
+            ..nothing()
+        })
+    }));
+    let spec = Spec::read(&Node::from_json(&json!({
+        "isobar": 1, "name": "t", "spouts": {"in": {"type": "script"}},
+        "bolts": {
+            "parse": {"type": "parse", "inputs": ["in"], "on_rejected": "drop"},
+            "hole": {"type": "hole", "inputs": [{"from": "parse", "grouping": "all"}]},
+        },
+    })));
+    let plan = plan(&spec.expect("sound"), &registry, 2, FilePath::new("."));
+    let edges = plan.expect("no dead letter is missing").report.edges;
+    let edges = edges.iter().map(|edge| edge.from.as_str());
+    assert_eq!(edges.collect::<Vec<_>>(), ["in", "parse"]);
+}
+
+#[test]
 fn shuffled_edges_head_tasks_of_their_own() {
     let plan = planned(json!({
         "parse": {"type": "parse", "inputs": ["in"]},
