@@ -1,13 +1,14 @@
 //! A topology as a picture: where its nodes stand and how its edges run. Drawn by `isobar graph -o svg`,
 //! and by the page of a running topology, which puts figures on it.
 
-mod curve;
+mod line;
 mod order;
+mod way;
 
 use isobar_topology::EdgeReport;
 use serde::Serialize;
 
-use curve::Curve;
+use way::Ways;
 
 /// Sizes of cards and of what is between them, in pixels, and which way the layers go.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -22,6 +23,8 @@ pub(crate) struct Form {
     pub(crate) along: f64,
     /// Between two cards of a layer.
     pub(crate) across: f64,
+    /// For a label, along the way of its edge.
+    pub(crate) room: f64,
     /// Characters of a name that fit on a card.
     pub(crate) letters: usize,
 }
@@ -32,9 +35,8 @@ pub(crate) struct Layout {
     pub(crate) form: Form,
     /// In the order of the plan.
     pub(crate) nodes: Vec<Placed>,
-    /// In the order of the plan.
-    pub(crate) edges: Vec<Way>,
-    /// What is seen: left, top, width, height, with room for marks above cards and edges around them.
+    pub(crate) lines: Vec<Line>,
+    /// What is seen: left, top, width, height, with room for what is around cards.
     pub(crate) view: [f64; 4],
 }
 
@@ -46,25 +48,60 @@ pub(crate) struct Placed {
     pub(crate) y: f64,
 }
 
-/// An edge.
+/// A line, which is an edge, or a part of several that run together.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Way {
-    /// Its line, as the attribute `d` of a path
-    /// (<https://www.w3.org/TR/SVG2/paths.html#PathData>).
+pub(crate) struct Line {
+    /// The attribute `d` of its path.
     pub(crate) d: String,
-    /// The middle of the base line of its label.
-    pub(crate) x: f64,
-    pub(crate) y: f64,
+    /// The edges that it is of, by their numbers in the plan, at least one.
+    pub(crate) edges: Vec<usize>,
+    /// Where the label of these edges goes, on the line with which they begin.
+    pub(crate) label: Option<Label>,
     /// Only rejected records take it.
     pub(crate) rejected: bool,
+    /// It ends at a card, with an arrow.
+    pub(crate) arrives: bool,
+}
+
+/// The base line of a label.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Label {
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+    pub(crate) anchor: Anchor,
+}
+
+/// Which part of a label is at its place, in the words of the attribute `text-anchor`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Anchor {
+    Start,
+    Middle,
+    End,
+}
+
+impl Anchor {
+    /// As the attribute has it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Anchor::Start => "start",
+            Anchor::Middle => "middle",
+            Anchor::End => "end",
+        }
+    }
+}
+
+impl Label {
+    fn new(x: f64, y: f64, anchor: Anchor) -> Self {
+        let (x, y) = (rounded(x), rounded(y));
+        Self { x, y, anchor }
+    }
 }
 
 /// Room for an edge that passes a layer.
 const LANE: f64 = 14.0;
-/// Above all cards, for marks.
-const TOP: f64 = 22.0;
-/// Below all cards. Edges within the last layer need it where layers go down.
-const BOTTOM: f64 = 34.0;
+/// Around all cards.
+const MARGIN: f64 = 10.0;
 
 impl Layout {
     /// Places nodes, which are given in the order of processing. Edges whose ends are no nodes are left
@@ -76,18 +113,19 @@ impl Layout {
     ) -> Self {
         let ids: Vec<&str> = ids.into_iter().collect();
         let number = |id: &str| ids.iter().position(|one| *one == id);
-        let known = edges.iter().filter_map(|edge| {
+        let known = edges.iter().enumerate().filter_map(|(at, edge)| {
             let (from, rejected) = match edge.from.rsplit_once('.') {
                 Some((from, stream)) => (from, stream == "rejected"),
                 None => (edge.from.as_str(), false),
             };
-            Some(order::Edge {
+            let edge = order::Edge {
                 from: number(from)?,
                 to: number(&edge.to)?,
                 rejected,
-            })
+            };
+            Some((at, edge))
         });
-        let known: Vec<order::Edge> = known.collect();
+        let (numbers, known): (Vec<usize>, Vec<order::Edge>) = known.unzip();
         let (size, thick) = match form.down {
             true => (form.width, form.height),
             false => (form.height, form.width),
@@ -95,54 +133,47 @@ impl Layout {
         let ordered = order::Ordered::new(
             ids.len(),
             &known,
-            |is_card| {
-                if is_card { size } else { LANE }
-            },
+            |is_card| if is_card { size } else { LANE },
             form.across,
         );
 
         let step = thick + form.along;
-        let points: Vec<(f64, f64)> = ordered
-            .items
-            .iter()
-            .map(|item| {
-                let along = item.layer as f64 * step + thick / 2.0;
-                match form.down {
-                    true => (item.across, along),
-                    false => (along, item.across),
-                }
-            })
-            .collect();
-        let nodes = ids.iter().zip(&points).map(|(id, (x, y))| Placed {
-            id: (*id).to_owned(),
-            x: rounded(*x),
-            y: rounded(*y),
-        });
-        let edges = known.iter().zip(&ordered.paths).map(|(edge, path)| {
-            let stops = path.iter().map(|item| {
-                let is_card = *item < ids.len();
-                (points[*item], if is_card { thick / 2.0 } else { LANE })
-            });
-            let Curve { d, label } = Curve::through(&stops.collect::<Vec<_>>(), form.down);
-            Way {
-                d,
-                x: rounded(label.0),
-                y: rounded(label.1),
-                rejected: edge.rejected,
+        let nodes = ids.iter().zip(&ordered.items).map(|(id, item)| {
+            let along = item.layer as f64 * step + thick / 2.0;
+            let (x, y) = match form.down {
+                true => (item.across, along),
+                false => (along, item.across),
+            };
+            Placed {
+                id: (*id).to_owned(),
+                x: rounded(x),
+                y: rounded(y),
             }
         });
-        let length = ordered.layers as f64 * step - form.along;
-        let (width, height) = match form.down {
-            true => (ordered.breadth, length),
-            false => (length, ordered.breadth),
+        let ways = Ways {
+            form,
+            ordered: &ordered,
+            edges: &known,
+            nodes: ids.len(),
+            card: (thick, size),
         };
-        // Edges within the last layer need it where layers go to the right.
-        let side = if form.down { 10.0 } else { 25.0 };
+        let all = known.iter().enumerate();
+        let all: Vec<_> = all.map(|(at, edge)| (ways.of(at), edge.rejected)).collect();
+        let mut lines = line::lines(&all, form.down);
+        for edge in lines.iter_mut().flat_map(|line| &mut line.edges) {
+            *edge = numbers[*edge];
+        }
+        let length = ordered.layers as f64 * step - form.along + MARGIN + Ways::margin();
+        let breadth = ordered.breadth + 2.0 * MARGIN;
+        let (width, height) = match form.down {
+            true => (breadth, length),
+            false => (length, breadth),
+        };
         Self {
             form,
             nodes: nodes.collect(),
-            edges: edges.collect(),
-            view: [-side, -TOP, width + 2.0 * side, height + TOP + BOTTOM].map(rounded),
+            lines,
+            view: [-MARGIN, -MARGIN, width, height].map(rounded),
         }
     }
 }
@@ -162,6 +193,7 @@ mod tests {
         height: 40.0,
         along: 50.0,
         across: 20.0,
+        room: 10.0,
         letters: 10,
     };
 
@@ -192,20 +224,92 @@ mod tests {
         let drawn = layout(&ids[..3], &edges[..2], FORM);
         let places: Vec<_> = drawn.nodes.iter().map(|node| (node.x, node.y)).collect();
         assert_eq!(places, [(50.0, 20.0), (200.0, 20.0), (350.0, 20.0)]);
-        assert_eq!(drawn.edges[0].d, "M100 20C125 20 125 20 150 20");
-        assert_eq!(drawn.view, [-25.0, -22.0, 450.0, 96.0]);
+        assert_eq!(drawn.lines[0].d, "M100 20L150 20");
+        assert_eq!(drawn.view, [-10.0, -10.0, 447.0, 60.0]);
 
         let drawn = layout(&ids, &edges, FORM);
         let [index, letters] = [&drawn.nodes[2], &drawn.nodes[3]];
         assert_eq!((index.x, letters.x), (350.0, 350.0));
-        assert_eq!((index.y - letters.y).abs(), 60.0);
-        let rejected: Vec<bool> = drawn.edges.iter().map(|edge| edge.rejected).collect();
-        assert_eq!(rejected, [false, false, true, true]);
+        assert_eq!(letters.y - index.y, 60.0);
+        let lines: Vec<_> = drawn.lines.iter().map(|line| line.d.as_str()).collect();
+        let from_parse = "M250 29L256 29Q264 29 264 37L264 72Q264 80 272 80L300 80";
+        let from_index = "M400 29L406 29Q414 29 414 37L414 72Q414 80 406 80L400 80";
+        assert_eq!(
+            lines,
+            ["M100 20L150 20", "M250 20L300 20", from_parse, from_index]
+        );
 
         let down = layout(&ids, &edges, Form { down: true, ..FORM });
         let [parse, index] = [&down.nodes[1], &down.nodes[2]];
         assert_eq!((parse.y, index.y), (110.0, 200.0));
-        assert_eq!((index.x - down.nodes[3].x).abs(), 120.0);
+        assert_eq!(down.nodes[3].x - index.x, 120.0);
+    }
+
+    #[test]
+    fn edges_that_run_together_are_one_line_with_one_arrow() {
+        let ids = ["in", "route", "a", "b", "end", "letters"];
+        let edges = [
+            ("in", "route"),
+            ("route.slow", "a"),
+            ("route.errors", "a"),
+            ("route.rest", "b"),
+            ("a", "end"),
+            ("route.audit", "end"),
+            ("in", "end"),
+            ("a.rejected", "letters"),
+            ("b.rejected", "letters"),
+            ("route.rejected", "letters"),
+            ("end.rejected", "letters"),
+        ];
+        for down in [false, true] {
+            let drawn = layout(&ids, &edges, Form { down, ..FORM });
+            let mut of: Vec<_> = drawn.lines.iter().map(|line| line.edges.clone()).collect();
+            of.sort();
+            of.dedup();
+            // Both streams to `a`; what goes past it to `end`; and letters, as they come together.
+            for together in [vec![1, 2], vec![5, 6], vec![7, 8], vec![7, 8, 9]] {
+                assert!(of.contains(&together), "{together:?} of {of:?}");
+            }
+            // No stretch is drawn twice, and each edge has one start and one end.
+            for edge in 0..edges.len() {
+                let lines = drawn.lines.iter().filter(|line| line.edges.contains(&edge));
+                let labels = lines.clone().filter(|line| line.label.is_some()).count();
+                let arrows = lines.filter(|line| line.arrives).count();
+                assert_eq!((labels, arrows), (1, 1), "{edge}: {:?}", drawn.lines);
+            }
+        }
+    }
+
+    #[test]
+    fn labels_stand_apart() {
+        let ids = ["in", "route", "a", "b", "c", "end", "letters"];
+        let edges = [
+            ("in", "route"),
+            ("route.a", "a"),
+            ("route.b", "b"),
+            ("route.c", "c"),
+            ("a", "end"),
+            ("b", "end"),
+            ("c", "end"),
+            ("a.rejected", "letters"),
+            ("b.rejected", "letters"),
+        ];
+        let drawn = layout(&ids, &edges, FORM);
+        let labels: Vec<_> = drawn.lines.iter().filter_map(|line| line.label).collect();
+        assert_eq!(labels.len(), edges.len());
+        for (number, one) in labels.iter().enumerate() {
+            for other in &labels[..number] {
+                let apart = (one.x - other.x).abs() >= 40.0 || (one.y - other.y).abs() >= 12.0;
+                assert!(apart, "{one:?} {other:?}");
+            }
+        }
+        // None is on a card.
+        for label in labels {
+            let on = |node: &Placed| {
+                (label.x - node.x).abs() < 50.0 && (label.y - 4.0 - node.y).abs() < 24.0
+            };
+            assert!(!drawn.nodes.iter().any(on), "{label:?}");
+        }
     }
 
     #[test]
@@ -270,7 +374,7 @@ mod tests {
     #[test]
     fn an_edge_to_nobody_and_a_lone_node_are_no_trouble() {
         let drawn = layout(&["a"], &[("a", "gone")], FORM);
-        assert_eq!((drawn.nodes.len(), drawn.edges.len()), (1, 0));
-        assert_eq!(drawn.view, [-25.0, -22.0, 150.0, 96.0]);
+        assert_eq!((drawn.nodes.len(), drawn.lines.len()), (1, 0));
+        assert_eq!(drawn.view, [-10.0, -10.0, 147.0, 60.0]);
     }
 }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use isobar_topology::PlanReport;
 
 use super::{is_end, parts};
-use crate::picture::{Form, Layout, Way};
+use crate::picture::{Form, Layout, Line};
 
 /// Of a card; its width follows from the longest name.
 const HEIGHT: f64 = 52.0;
@@ -17,8 +17,10 @@ const WIDTHS: [f64; 2] = [96.0, 320.0];
 const CHARACTER: [f64; 2] = [9.0, 7.0];
 /// Beside a name.
 const AROUND: f64 = 32.0;
-/// More below the picture.
-const LEGEND: f64 = 6.0;
+/// Between two layers, besides the longest label.
+const ALONG: f64 = 68.0;
+/// Below the picture.
+const LEGEND: f64 = 30.0;
 
 const STYLE: &str = "\
 .isobar{--ground:#fff;--card:#f5f7f8;--ink:#17222b;--quiet:#566572;--rule:#c5ced5;--spout:#0b6b74;--bolt:#2b62b5;--end:#1a7f45;--letters:#97600a;font:12px system-ui,sans-serif}
@@ -28,9 +30,9 @@ const STYLE: &str = "\
 .isobar .spout{fill:var(--spout)}.isobar .bolt{fill:var(--bolt)}.isobar .end{fill:var(--end)}.isobar .letters{fill:var(--letters)}
 .isobar .id{fill:var(--ink);font-weight:650;font-size:14px}
 .isobar .quiet{fill:var(--quiet)}
-.isobar .line{fill:none;stroke:var(--quiet);stroke-width:1.5;marker-end:url(#isobar-arrow)}
+.isobar .line{fill:none;stroke:var(--quiet);stroke-width:1.5}
 .isobar .rejected{stroke-dasharray:5 4;stroke:var(--letters)}
-.isobar .label{text-anchor:middle;paint-order:stroke;stroke:var(--ground);stroke-width:4px}
+.isobar .label{paint-order:stroke;stroke:var(--ground);stroke-width:4px}
 ";
 
 /// The picture: <https://www.w3.org/TR/SVG2/>.
@@ -42,54 +44,64 @@ pub(super) fn svg(report: &PlanReport, spouts: usize) -> String {
     });
     let [least, most] = WIDTHS;
     let width = (names.fold(0.0, f64::max) + AROUND).clamp(least, most);
+    // Streams from one node to another share a line, and a label.
+    let mut labels: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let edges = report.edges.iter();
+    for edge in edges.filter(|edge| !edge.from.ends_with(".rejected")) {
+        let (from, words) = parts(edge);
+        let length = labels.entry((from, &edge.to)).or_default();
+        *length += words.chars().count() + 2;
+    }
+    let longest = labels.into_values().max();
+    let room = plain * longest.unwrap_or_default().saturating_sub(2) as f64;
     let form = Form {
         down: false,
         width,
         height: HEIGHT,
-        along: 72.0,
+        along: ALONG + room,
         across: 26.0,
+        room,
         letters: ((width - AROUND) / bold) as usize,
     };
     let ids = report.nodes.iter().map(|node| node.id.as_str());
     let layout = Layout::new(ids, &report.edges, form);
-    let has_rejected = layout.edges.iter().any(|edge| edge.rejected);
+    let has_rejected = layout.lines.iter().any(|line| line.rejected);
     let [left, top, width, mut height] = layout.view;
     if has_rejected {
         height += LEGEND;
     }
     let name = escaped(&report.topology);
+    let arrow = |id: &str, class: &str| {
+        format!(
+            "<marker id=\"isobar-{id}\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"8\" \
+             markerHeight=\"8\" orient=\"auto\" markerUnits=\"userSpaceOnUse\"><path class=\"{class}\" \
+             d=\"M0 .5 8 4 0 7.5z\"/></marker>"
+        )
+    };
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"isobar\" role=\"img\" width=\"{width}\" \
          height=\"{height}\" viewBox=\"{left} {top} {width} {height}\">\n<title>Topology {name}</title>\n\
-         <style>\n{STYLE}</style>\n\
-         <defs><marker id=\"isobar-arrow\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"8\" \
-         markerHeight=\"8\" orient=\"auto\" markerUnits=\"userSpaceOnUse\"><path class=\"quiet\" \
-         d=\"M0 .5 8 4 0 7.5z\"/></marker></defs>\n\
-         <rect class=\"ground\" x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{height}\"/>\n"
+         <style>\n{STYLE}</style>\n<defs>{}{}</defs>\n\
+         <rect class=\"ground\" x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{height}\"/>\n",
+        arrow("arrow", "quiet"),
+        arrow("letter", "letters"),
     );
-    // Several streams between two nodes are one line.
-    let mut lines: BTreeMap<(bool, &str), (&Way, Vec<String>)> = BTreeMap::new();
-    for (way, edge) in layout.edges.iter().zip(&report.edges) {
-        let line = lines.entry((way.rejected, &way.d));
-        let (_, words) = line.or_insert_with(|| (way, Vec::new()));
-        words.push(parts(edge).1);
+    for line in &layout.lines {
+        text.push_str(&drawn(&line.d, line.rejected, line.arrives));
     }
-    for (way, _) in lines.values() {
-        let class = if way.rejected {
-            "line rejected"
-        } else {
-            "line"
+    // Above all lines. What is rejected needs no word: the dashes say it.
+    for line in layout.lines.iter().filter(|line| !line.rejected) {
+        let words = |line: &Line| {
+            let words = line.edges.iter().map(|edge| parts(&report.edges[*edge]).1);
+            let words: Vec<String> = words.filter(|word| !word.is_empty()).collect();
+            escaped(&words.join(", "))
         };
-        let _ = writeln!(text, "<path class=\"{class}\" d=\"{}\"/>", way.d);
-    }
-    // Above all lines.
-    for (way, words) in lines.values().filter(|(way, _)| !way.rejected) {
-        let words = escaped(&words.join(", "));
-        let (x, y) = (way.x, way.y);
-        if !words.is_empty() {
+        if let Some(label) = line.label.filter(|_| !words(line).is_empty()) {
+            let (x, y, anchor) = (label.x, label.y, label.anchor.word());
             let _ = writeln!(
                 text,
-                "<text class=\"label quiet\" x=\"{x}\" y=\"{y}\">{words}</text>"
+                "<text class=\"label quiet\" x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{}</text>",
+                words(line)
             );
         }
     }
@@ -121,17 +133,30 @@ pub(super) fn svg(report: &PlanReport, spouts: usize) -> String {
     }
     if has_rejected {
         let y = top + height - 16.0;
-        let (end, words) = (left + 52.0, left + 60.0);
-        let start = left + 25.0;
+        let (start, end) = (left + 10.0, left + 42.0);
+        text.push_str(&drawn(&format!("M{start} {y}H{end}"), true, true));
         let _ = writeln!(
             text,
-            "<path class=\"line rejected\" d=\"M{start} {y}H{end}\"/>\
-             <text class=\"quiet\" x=\"{words}\" y=\"{}\">rejected records</text>",
+            "<text class=\"quiet\" x=\"{}\" y=\"{}\">rejected records</text>",
+            end + 8.0,
             y + 4.0
         );
     }
     text.push_str("</svg>\n");
     text
+}
+
+/// A line, with the arrow of its kind where it arrives.
+fn drawn(d: &str, rejected: bool, arrives: bool) -> String {
+    let (class, arrow) = match rejected {
+        true => ("line rejected", "letter"),
+        false => ("line", "arrow"),
+    };
+    let end = match arrives {
+        true => format!(" marker-end=\"url(#isobar-{arrow})\""),
+        false => String::new(),
+    };
+    format!("<path class=\"{class}\" d=\"{d}\"{end}/>\n")
 }
 
 /// As much of a name as there is room for.

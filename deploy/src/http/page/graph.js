@@ -19,7 +19,7 @@ function showGraph(into, { statistics, accounting, diagnostics, layouts }) {
   const names = [...nodes.values()].map((node) => `${node.id} ${rate(node.perSecond)} per second`).join(", ");
   set(image, { "aria-label": `Topology of ${nodes.size} nodes: ${names}` });
   image.querySelectorAll(".node").forEach((card) => updateNode(card, nodes.get(card.dataset.id)));
-  statistics.edges.forEach((edge, number) => updateEdge(image, edge, number, nodes));
+  image.querySelectorAll(".edge").forEach((drawing, number) => updateLine(drawing, layout.lines[number], statistics.edges, nodes));
   const details = part(into, "details", "table");
   write(part(details, "summary", "head"), "As a table");
   table(details, "Nodes of the topology", nodeColumns(), [...nodes.values()], (node) => node.id);
@@ -74,11 +74,12 @@ function nodeColumns() {
   ];
 }
 
-function drawGraph({ form, nodes, edges, view }, scale) {
+function drawGraph({ form, nodes, lines, view }, scale) {
   const { down } = form;
   const short = (text) => (text.length > form.letters ? `${text.slice(0, form.letters - 1)}…` : text);
-  const lines = edges.map((edge, number) => drawn("g", { class: edge.rejected ? "edge letters" : "edge", "data-edge": number },
-    drawn("title"), drawn("path", { class: "line", d: edge.d }), drawn("text", { class: "label", x: edge.x, y: edge.y })));
+  const drawings = lines.map((line) => drawn("g", { class: line.rejected ? "edge letters" : "edge" },
+    drawn("title"), drawn("path", { class: line.arrives ? "line arrives" : "line", d: line.d }),
+    ...(line.label ? [drawn("text", { class: "label", x: line.label.x, y: line.label.y, "text-anchor": line.label.anchor })] : [])));
   const low = form.height;
   const cards = nodes.map((one) => drawn("g",
     { class: "node", "data-id": one.id, transform: `translate(${one.x - form.width / 2} ${one.y - low / 2})` },
@@ -90,40 +91,42 @@ function drawGraph({ form, nodes, edges, view }, scale) {
     drawn("text", { class: "rate", x: 20, y: 62 }),
     drawn("text", down ? { class: "busy", x: 20, y: 80 } : { class: "busy", x: form.width - 12, y: 62, "text-anchor": "end" }),
     drawn("rect", { class: "track", width: form.width - 32, height: 5, x: 20, y: low - 13, rx: 2.5 }),
-    drawn("rect", { class: "fill", width: 0, height: 5, x: 20, y: low - 13, rx: 2.5 }),
-    drawn("text", { class: "mark", x: form.width / 2, y: -7, "text-anchor": "middle" })));
+    drawn("rect", { class: "fill", width: 0, height: 5, x: 20, y: low - 13, rx: 2.5 })));
   const arrow = drawn("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto", markerUnits: "userSpaceOnUse" },
     drawn("path", { d: "M0 0.5 8 4 0 7.5z" }));
   return drawn("svg", { role: "img", width: view[2] * scale, height: view[3] * scale, viewBox: view.join(" ") },
-    drawn("defs", {}, arrow), ...lines, ...cards);
+    drawn("defs", {}, arrow), ...drawings, ...cards);
 }
 
 function updateNode(card, node) {
   if (!node) return;
   set(card, { "data-tone": node.tone ?? "calm", class: node.bottleneck ? "node bottleneck" : "node" });
-  const [title, , , , kind, perSecond, busy, track, fill, mark] = card.children;
+  const [title, , , , kind, perSecond, busy, track, fill] = card.children;
   const lines = [`${node.id} (${node.type})`, `${rate(node.perSecond)} records per second, ${number(node.records)} in all`, node.filled, node.reason, node.bottleneck && `Bottleneck: ${node.bottleneck}`];
   write(title, lines.filter(Boolean).join("\n"));
   const { letters } = layout.form;
-  const said = node.status ?? node.type;
+  const mark = node.status ?? (node.bottleneck ? "bottleneck" : null);
+  const said = mark ?? node.type;
   write(kind, said.length > letters + 2 ? `${said.slice(0, letters + 1)}…` : said);
-  set(kind, { class: node.status ? "status" : "type" });
+  set(kind, { class: mark ? "status" : "type" });
   write(perSecond, `${rate(node.perSecond)} /s`);
   write(busy, node.note ?? "");
-  write(mark, node.bottleneck ? "bottleneck" : "");
   set(track, { visibility: node.fill == null ? "hidden" : null });
   set(fill, { width: track.getAttribute("width") * (node.fill ?? 0), "data-tone": fillTone(node.fill) });
 }
 
-function updateEdge(image, edge, place, nodes) {
-  const line = image.querySelector(`[data-edge="${place}"]`);
-  const to = nodes.get(edge.to);
-  if (!line || !to) return;
-  const [title, path, label] = line.children;
-  const moving = edge.records_per_second > 0;
-  write(title, `${edge.from} to ${edge.to}: ${rate(edge.records_per_second)} records per second, ${number(edge.records)} in all; ${to.filled}`);
-  write(label, moving ? `${rate(edge.records_per_second)} /s` : "");
-  set(line, { "data-moving": moving ? "" : null, "data-tone": fillTone(to.fill) });
+/** Shows what moves along a line, which several edges may take. */
+function updateLine(drawing, line, all, nodes) {
+  const edges = line.edges.map((number) => all[number]);
+  const to = nodes.get(edges[0].to);
+  if (!to) return;
+  const [title, path, label] = drawing.children;
+  const perSecond = edges.reduce((sum, edge) => sum + (edge.records_per_second ?? 0), 0);
+  const said = edges.map((edge) => `${edge.from} to ${edge.to}: ${rate(edge.records_per_second)} records per second, ${number(edge.records)} in all`);
+  write(title, [...said, to.filled].join("\n"));
+  const moving = perSecond > 0;
+  if (label) write(label, moving ? `${rate(perSecond)} /s` : "");
+  set(drawing, { "data-moving": moving ? "" : null, "data-tone": fillTone(to.fill) });
   // From 1.5 to 5, by the order of magnitude.
-  path.style.strokeWidth = moving ? Math.min(5, 1.5 + Math.log10(1 + edge.records_per_second) * 0.6) : 1.5;
+  path.style.strokeWidth = moving ? Math.min(5, 1.5 + Math.log10(1 + perSecond) * 0.6) : 1.5;
 }
