@@ -74,7 +74,11 @@ pub struct GenerateArgs {
     topic: Option<String>,
 
     /// A topology file instead: writes to the first topic that it reads, with its encryption and login.
-    #[arg(long = "for", value_name = "FILE", conflicts_with = "topic")]
+    #[arg(
+        long = "for",
+        value_name = "FILE",
+        conflicts_with_all = ["brokers", "topic", "SecurityArgs"]
+    )]
     topology: Option<PathBuf>,
 
     /// A file of KEY=VALUE lines for `${KEY}` in the topology file.

@@ -32,7 +32,12 @@ use thresholds::Thresholds;
 #[command(after_help = EXAMPLE)]
 pub struct LagArgs {
     /// A topology file, or the address of the HTTP API of one that runs: http://HOST:PORT.
-    #[arg(required_unless_present = "brokers", conflicts_with = "brokers")]
+    // Each of these is named: clap takes no notice of what an option requires where that conflicts with
+    // something given.
+    #[arg(
+        required_unless_present = "brokers",
+        conflicts_with_all = ["brokers", "group", "topic", "SecurityArgs"]
+    )]
     source: Option<String>,
 
     /// A file of KEY=VALUE lines for `${KEY}` in the topology file, as with `run`.

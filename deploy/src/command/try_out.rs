@@ -32,17 +32,12 @@ pub struct TryArgs {
     file: FileArgs,
 
     /// How many records: the newest, or with --from the first in the range.
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        default_value = "10",
-        conflicts_with = "stdin"
-    )]
+    #[arg(long, value_name = "NUMBER", default_value = "10")]
     sample: NonZeroU32,
 
     /// Where to start in each partition: an offset, a time with its zone, a duration before now such as
     /// 2h, or earliest.
-    #[arg(long, value_name = "PLACE", conflicts_with = "stdin")]
+    #[arg(long, value_name = "PLACE")]
     from: Option<Place>,
 
     /// Where to end at the latest.
@@ -50,7 +45,10 @@ pub struct TryArgs {
     to: Place,
 
     /// Takes each line of standard input for a record, in place of those of the topic.
-    #[arg(long)]
+    #[arg(
+        long,
+        conflicts_with_all = ["sample", "from", "to", "SelectionArgs", "timeout"]
+    )]
     stdin: bool,
 
     #[command(flatten)]

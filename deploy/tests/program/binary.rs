@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use ::isobar::cli::Cli;
-use clap::CommandFactory;
+use clap::{CommandFactory, Parser};
 use testkit::process::{Launch, Process};
 use testkit::{http, ports};
 
@@ -118,6 +118,32 @@ fn usage_is_2_with_what_was_meant() {
     assert_eq!(isobar(&[]).status.code(), Some(2));
     let http = isobar(&["run", "x", "--http", "8080"]);
     assert!(text(&http.stderr).contains("write HOST:PORT such as 127.0.0.1:10132, or off"));
+}
+
+#[test]
+fn options_that_would_do_nothing_are_refused_by_name() {
+    for line in [
+        "lag FILE --group",
+        "lag FILE --topic",
+        "lag FILE --tls-ca",
+        "lag FILE --sasl-username",
+        "lag FILE --brokers",
+        "generate --for FILE --brokers",
+        "generate --for FILE --topic",
+        "generate --for FILE --tls-ca",
+        "try FILE --stdin --to",
+        "try FILE --stdin --topic",
+        "try FILE --stdin --sample",
+    ] {
+        let words = line.split(' ').chain(["9"]);
+        let refused = Cli::try_parse_from(["isobar"].into_iter().chain(words));
+        let text = refused.expect_err(line).to_string();
+        let option = line.rsplit(' ').next().expect("the last word");
+        assert!(
+            text.contains("cannot be used with") && text.contains(option),
+            "{line}: {text}"
+        );
+    }
 }
 
 #[test]
