@@ -4,11 +4,13 @@
 pub(crate) mod access;
 pub(crate) mod ask;
 pub(crate) mod body;
+mod connect;
 pub(crate) mod connection;
 pub(crate) mod counts;
 pub(crate) mod deliver;
 pub(crate) mod document_id;
 pub(crate) mod exchange;
+mod frames;
 pub(crate) mod gzip;
 pub(crate) mod held;
 pub(crate) mod hosts;

@@ -212,7 +212,7 @@ mod tests {
         (builder.build(), key)
     }
 
-    /// Answers one request, if the client accepts the certificate: what it said.
+    /// Answers one request, if the client accepts the certificate: its head and body.
     fn serve(shown: &X509Ref, key: &PKeyRef<Private>) -> (u16, JoinHandle<Option<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
@@ -230,9 +230,17 @@ mod tests {
                 stream.read_exact(&mut byte).ok()?;
                 asked.extend(byte);
             }
+            let mut asked = String::from_utf8(asked).expect("text");
+            let length = asked.split("content-length: ").nth(1).map_or(0, |rest| {
+                let digits = rest.split('\r').next();
+                digits.expect("a value").parse().expect("a number")
+            });
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).ok()?;
+            asked.push_str(std::str::from_utf8(&body).expect("text"));
             let reply = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
             stream.write_all(reply).expect("sent");
-            Some(String::from_utf8(asked).expect("text"))
+            Some(asked)
         });
         (port, serving)
     }
@@ -241,11 +249,12 @@ mod tests {
         parse_config(&Node::from_json(options), &Path::root()).expect("sound")
     }
 
-    async fn ask(options: Value) -> Result<Bytes, String> {
+    async fn ask(options: Value, body: &str) -> Result<Bytes, String> {
         let connection = connection(&options);
         let http = Access::load(&connection).expect("readable").http(1);
         let url = connection.urls().remove(0);
-        let asked = http.send(Method::GET, &url, &[], Bytes::new()).await;
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let asked = http.send(Method::POST, &url, &[], body).await;
         let reply = asked.map_err(|none| none.cause)?;
         reply.bytes().await.map_err(|none| none.cause)
     }
@@ -257,18 +266,28 @@ mod tests {
         let ca = directory.path().join("ca.pem");
         std::fs::write(&ca, shown.to_pem().expect("PEM")).expect("written");
 
+        // More than goes in one piece.
+        let body = "0123456789".repeat(100_000);
         let (port, serving) = serve(&shown, &key);
         let hosts = format!("https://localhost:{port}");
         let auth = json!({"basic": {"username": "u", "password": "p"}});
-        let answer = ask(json!({"hosts": hosts, "auth": auth, "tls": {"ca": ca}})).await;
+        let answer = ask(
+            json!({"hosts": hosts, "auth": auth, "tls": {"ca": ca}}),
+            &body,
+        )
+        .await;
         assert_eq!(answer.as_deref(), Ok(&b"{}"[..]));
         let asked = serving.join().expect("it ends").expect("a request");
-        assert!(asked.contains("authorization: Basic dTpw\r\n"), "{asked}");
-        assert!(asked.contains("user-agent: isobar/"), "{asked}");
+        let (head, sent) = asked.split_once("\r\n\r\n").expect("a head");
+        assert!(head.contains("authorization: Basic dTpw\r\n"), "{head}");
+        assert!(head.contains("user-agent: isobar/"), "{head}");
+        assert!(sent == body, "{} bytes", sent.len());
 
         let (port, serving) = serve(&shown, &key);
         let hosts = format!("https://localhost:{port}");
-        let cause = ask(json!({"hosts": hosts})).await.expect_err("not trusted");
+        let cause = ask(json!({"hosts": hosts}), &body)
+            .await
+            .expect_err("not trusted");
         assert!(cause.contains("certificate verify failed"), "{cause}");
         assert_eq!(serving.join().expect("it ends"), None);
     }

@@ -2,35 +2,37 @@
 //! TLS only where a host is asked with it.
 
 use std::error::Error as StdError;
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::HeaderMap;
-use hyper::{Method, Request, Response, Uri};
-use hyper_tls::{HttpsConnector, MaybeHttpsStream};
+use hyper::http::Extensions;
+use hyper::{Method, Request, Response};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use native_tls::TlsConnector;
-use tokio::net::TcpStream;
-use tower_service::Service;
 use url::Url;
 
-/// A silent connection is tested after so long, and again so often; what is on the way may have
-/// forgotten it.
-const KEEPALIVE: Duration = Duration::from_secs(15);
-const KEEPALIVE_RETRIES: u32 = 3;
+use super::connect::{Answered, Connect};
+use super::frames::Frames;
+
+/// How long an idle connection is kept: less than hosts, proxies and load balancers do (60 s in most), so
+/// that few requests meet one that is being closed.
+const IDLE: Duration = Duration::from_secs(20);
+
+/// Largest piece of a body on a TLS connection, and what hyper collects before it writes, in bytes: so a
+/// connection holds at most twice as much of what is sent, see [`Frames`].
+const FRAME_MAX: usize = 64 << 10;
 
 /// Sends requests to the hosts of a connection.
 pub(crate) struct Http {
-    client: Client<Connect, Full<Bytes>>,
+    client: Client<Connect, Frames>,
     /// Sent with every request.
     headers: HeaderMap,
+    /// Most idle connections to a host.
+    idle_max: usize,
 }
 
 /// A reply whose body is yet to come.
@@ -41,6 +43,8 @@ pub(crate) struct Reply(Response<Incoming>);
 pub(crate) struct NoReply {
     /// There was no connection, so the host has seen nothing of the request.
     pub(crate) unconnected: bool,
+    /// The connection had answered before, and was closed without an answer to this.
+    stale: bool,
     /// In a few words.
     pub(crate) cause: String,
 }
@@ -55,29 +59,43 @@ impl Http {
         connect_timeout: Duration,
         idle_max: usize,
     ) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(tls.is_none());
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(KEEPALIVE));
-        tcp.set_keepalive_interval(Some(KEEPALIVE));
-        tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
-        // Shared by the addresses of a name, so that one that is dead leaves time for the next.
-        tcp.set_connect_timeout(Some(connect_timeout));
-        let connect = Connect {
-            tcp,
-            tls,
-            within: connect_timeout,
-        };
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(idle_max)
-            .build(connect);
-        Self { client, headers }
+            .http1_max_buf_size(FRAME_MAX)
+            .build(Connect::new(tls, connect_timeout));
+        Self {
+            client,
+            headers,
+            idle_max,
+        }
     }
 
     /// Sends a request and waits for the head of the reply; the caller bounds how long. Redirects are not
     /// followed: a document must not go to a host that nobody named.
+    ///
+    /// A request whose connection had answered before and closes without an answer is sent again at once:
+    /// hosts, and what is on the way to them, close idle connections whenever they like. Every request may be
+    /// sent twice, since an answer can get lost.
     pub(crate) async fn send(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: &[(&'static str, &'static str)],
+        body: Bytes,
+    ) -> Result<Reply, NoReply> {
+        let mut again = self.idle_max;
+        loop {
+            let asked = self.send_once(method.clone(), url, headers, body.clone());
+            match asked.await {
+                Err(none) if none.stale && again > 0 => again -= 1,
+                asked => return asked,
+            }
+        }
+    }
+
+    async fn send_once(
         &self,
         method: Method,
         url: &Url,
@@ -91,14 +109,23 @@ impl Http {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
+        let frame_max = match url.scheme() {
+            "https" => FRAME_MAX,
+            _ => usize::MAX,
+        };
         let request = request
-            .body(Full::new(body))
+            .body(Frames::new(body, frame_max))
             .map_err(|error| NoReply::broken(&error))?;
         let reply = self.client.request(request).await;
-        reply.map(Reply).map_err(|error| NoReply {
+        let reply = reply.map_err(|error| NoReply {
             unconnected: error.is_connect(),
+            stale: is_stale(&error),
             cause: causes(&error),
-        })
+        })?;
+        if let Some(answered) = reply.extensions().get::<Answered>() {
+            answered.set();
+        }
+        Ok(Reply(reply))
     }
 }
 
@@ -140,54 +167,22 @@ impl NoReply {
     fn broken(error: &(dyn StdError + 'static)) -> Self {
         Self {
             unconnected: false,
+            stale: false,
             cause: causes(error),
         }
     }
 }
 
-/// Opens connections within a time, TLS included.
-#[derive(Clone)]
-struct Connect {
-    tcp: HttpConnector,
-    tls: Option<TlsConnector>,
-    within: Duration,
-}
-
-type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
-type Connecting<T> =
-    Pin<Box<dyn Future<Output = Result<T, Box<dyn StdError + Send + Sync>>> + Send>>;
-
-impl Service<Uri> for Connect {
-    type Response = Stream;
-    type Error = Box<dyn StdError + Send + Sync>;
-    type Future = Connecting<Stream>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.tcp.poll_ready(context).map_err(Into::into)
+/// Tells whether a connection that had answered before was closed without an answer. What cannot be read
+/// is an answer.
+fn is_stale(error: &hyper_util::client::legacy::Error) -> bool {
+    let mut extensions = Extensions::new();
+    if let Some(connection) = error.connect_info() {
+        connection.get_extras(&mut extensions);
     }
-
-    fn call(&mut self, host: Uri) -> Self::Future {
-        let connecting: Connecting<Stream> = match &self.tls {
-            Some(tls) => {
-                let mut https = HttpsConnector::from((self.tcp.clone(), tls.clone().into()));
-                Box::pin(https.call(host))
-            }
-            None => {
-                let tcp = self.tcp.call(host);
-                Box::pin(async { Ok(MaybeHttpsStream::Http(tcp.await?)) })
-            }
-        };
-        let within = self.within;
-        Box::pin(async move {
-            match tokio::time::timeout(within, connecting).await {
-                Ok(connected) => connected,
-                Err(_) => {
-                    let text = format!("no connection within {within:?}");
-                    Err(io::Error::new(io::ErrorKind::TimedOut, text).into())
-                }
-            }
-        })
-    }
+    let is_answer = |error: &hyper::Error| error.is_parse();
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    extensions.get().is_some_and(Answered::get) && !cause.is_some_and(is_answer)
 }
 
 /// The causes of an error, without what tells nothing more.
@@ -206,5 +201,101 @@ fn causes(error: &(dyn StdError + 'static)) -> String {
     match texts.is_empty() {
         true => "the request failed".to_owned(),
         false => texts.join(": "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    use tokio::task::{JoinHandle, spawn_blocking};
+
+    use super::*;
+
+    /// A host that takes one connection for each number, and on each answers so many requests and closes
+    /// it when another one has come, or was closed. Ends with the bodies of all requests.
+    fn host(connections: &'static [usize]) -> (Url, JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let serving = spawn_blocking(move || {
+            let mut bodies = Vec::new();
+            for answers in connections {
+                let (mut stream, _) = listener.accept().expect("a client");
+                for _ in 0..*answers {
+                    bodies.extend(request(&mut stream));
+                    let reply = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+                    stream.write_all(reply).expect("sent");
+                }
+                bodies.extend(request(&mut stream));
+            }
+            bodies
+        });
+        let url = format!("http://{address}/").parse();
+        (url.expect("an address"), serving)
+    }
+
+    /// The body of a request that has one of nine bytes at most; `None` when the client closes.
+    fn request(stream: &mut TcpStream) -> Option<String> {
+        let mut said = Vec::new();
+        let until = |said: &mut Vec<u8>, stream: &mut TcpStream| {
+            let mut byte = [0];
+            let read = stream.read(&mut byte).expect("read");
+            said.extend_from_slice(&byte[..read]);
+            read > 0
+        };
+        while !said.ends_with(b"\r\n\r\n") {
+            if !until(&mut said, stream) {
+                assert!(said.is_empty());
+                return None;
+            }
+        }
+        let head = String::from_utf8_lossy(&said).into_owned();
+        let (_, length) = head.split_once("content-length: ").expect("a length");
+        let mut body = Vec::new();
+        while body.len() < usize::from(length.as_bytes()[0] - b'0') {
+            assert!(until(&mut body, stream));
+        }
+        Some(String::from_utf8(body).expect("text"))
+    }
+
+    fn client() -> Http {
+        Http::new(HeaderMap::new(), None, Duration::from_secs(10), 2)
+    }
+
+    async fn post(http: &Http, host: &Url, body: &'static str) -> Result<Bytes, NoReply> {
+        let body = Bytes::from_static(body.as_bytes());
+        let reply = http.send(Method::POST, host, &[], body).await?;
+        reply.bytes().await
+    }
+
+    #[tokio::test]
+    async fn a_request_that_meets_a_closed_connection_goes_on_another_one() {
+        let (url, serving) = host(&[1, 1]);
+        let http = client();
+        let _ = post(&http, &url, "one").await.expect("answered");
+        let _ = post(&http, &url, "two").await.expect("answered");
+        drop(http);
+        assert_eq!(serving.await.expect("it ends"), ["one", "two", "two"]);
+    }
+
+    #[tokio::test]
+    async fn a_new_connection_that_is_closed_without_an_answer_says_something() {
+        let (url, serving) = host(&[0]);
+        let none = post(&client(), &url, "one").await.expect_err("no answer");
+        assert!(!none.unconnected, "{none:?}");
+        assert_eq!(serving.await.expect("it ends"), ["one"]);
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_is_closed_before_others_close_it() {
+        let (url, serving) = host(&[1, 1]);
+        let http = client();
+        let _ = post(&http, &url, "one").await.expect("answered");
+        tokio::time::pause();
+        tokio::time::advance(IDLE + Duration::from_secs(1)).await;
+        tokio::time::resume();
+        let _ = post(&http, &url, "two").await.expect("answered");
+        drop(http);
+        assert_eq!(serving.await.expect("it ends"), ["one", "two"]);
     }
 }
