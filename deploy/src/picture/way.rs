@@ -14,6 +14,8 @@ const LETTERS_MAX: usize = 2;
 const RADIUS: f64 = 8.0;
 /// From where ordinary lines leave a card to those of rejected records.
 const SHIFT: f64 = 9.0;
+/// From the base line of a label above a line to that of one below it.
+const BELOW: f64 = 21.0;
 /// From a label to the arrow beside it.
 const ARROW: f64 = 11.0;
 
@@ -83,7 +85,15 @@ impl Ways<'_> {
             (true, ..) if self.form.down => self.beside((end.0 - ARROW, end.1), Anchor::Middle),
             (true, ..) => self.beside(middle, Anchor::Middle),
             (_, true, _) => self.beside((start.0 + BESIDE + 4.0, start.1), Anchor::Start),
-            (_, _, true) => self.beside((end.0 - ARROW, end.1), Anchor::End),
+            // On the side where the line does not come from.
+            (_, _, true) => {
+                let below = if start.1 < end.1 && !self.form.down {
+                    BELOW
+                } else {
+                    0.0
+                };
+                self.beside((end.0 - ARROW, end.1 + below), Anchor::End)
+            }
             _ => self.on(middle),
         };
         Hop {
@@ -113,7 +123,7 @@ impl Ways<'_> {
     fn beside(&self, (along, across): Point, anchor: Anchor) -> Label {
         match (self.form.down, anchor) {
             (true, Anchor::Start) => Label::new(across, along + 10.0, Anchor::Middle),
-            (true, _) => Label::new(across, along - 1.0, Anchor::Middle),
+            (true, _) => Label::new(across, along - 6.0, Anchor::Middle),
             (false, anchor) => Label::new(along, across - 6.0, anchor),
         }
     }

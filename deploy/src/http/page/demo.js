@@ -92,7 +92,10 @@ async function find(into, words) {
     const { total, hits } = (await askWithToken(`demo/search?${asked}`, "GET")).hits;
     const count = (total.relation === "gte" ? "more than " : "") + number(total.value);
     nothing(into, `${count} found${hits.length < total.value ? `, the latest ${hits.length} below` : ""}.`);
-    part(into, "ol", "found").replaceChildren(...hits.map((hit) =>
+    const list = part(into, "ol", "found");
+    // It scrolls, by keyboard too.
+    set(list, { tabindex: 0, "aria-label": "Documents that were found" });
+    list.replaceChildren(...hits.map((hit) =>
       element("li", {}, element("p", { class: "quiet" }, `${hit._index} / ${hit._id}`), element("code", {}, JSON.stringify(hit._source)))));
   } catch (error) {
     nothing(into, capital(error.message));

@@ -92,7 +92,7 @@ function drawGraph({ form, nodes, lines, view }, scale) {
     drawn("text", down ? { class: "busy", x: 20, y: 80 } : { class: "busy", x: form.width - 12, y: 62, "text-anchor": "end" }),
     drawn("rect", { class: "track", width: form.width - 32, height: 5, x: 20, y: low - 13, rx: 2.5 }),
     drawn("rect", { class: "fill", width: 0, height: 5, x: 20, y: low - 13, rx: 2.5 })));
-  const arrow = drawn("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto", markerUnits: "userSpaceOnUse" },
+  const arrow = drawn("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 9, markerHeight: 9, orient: "auto", markerUnits: "userSpaceOnUse" },
     drawn("path", { d: "M0 0.5 8 4 0 7.5z" }));
   return drawn("svg", { role: "img", width: view[2] * scale, height: view[3] * scale, viewBox: view.join(" ") },
     drawn("defs", {}, arrow), ...drawings, ...cards);
