@@ -1,6 +1,7 @@
 //! All that can be seen of a running topology: what the HTTP API, the progress line and the final
 //! report take their numbers from.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -30,6 +31,8 @@ pub struct Observer {
     pub configuration: Value,
     /// When it was started, in ms since 1970.
     pub started_ms: i64,
+    /// Tells this start apart from every other one.
+    pub instance: String,
     /// What operators record with the `metrics` crate.
     pub recorder: Recorder,
     /// Samples the lag.
@@ -63,6 +66,8 @@ impl Observer {
             plan,
             configuration,
             started_ms: clock::unix_ms(),
+            // Its keys are random, and others each time.
+            instance: format!("{:016x}", RandomState::new().hash_one(clock::unix_ms())),
             recorder,
             lag,
             metrics: metrics::lag::Options::default(),

@@ -30,6 +30,8 @@ struct Peer {
     api: Api,
     /// What it must run.
     topology: String,
+    /// Who asks.
+    asker: String,
     known: Mutex<Known>,
 }
 
@@ -38,6 +40,8 @@ struct Known {
     answer: Option<(Statistics, Instant)>,
     /// Why the last question was not answered.
     failure: Option<String>,
+    /// It was this process that answered.
+    is_self: bool,
 }
 
 /// All replicas, as `/replicas` writes them.
@@ -67,12 +71,14 @@ pub struct Replica {
 }
 
 impl Peers {
-    /// Those of a topology at these addresses, of whom nobody was asked yet.
-    pub fn at(addresses: &[Api], topology: &str) -> Self {
+    /// The other replicas of this one at these addresses, of whom nobody was asked yet. Its own address is
+    /// left out as soon as that has answered: it may be known under many names.
+    pub fn at(addresses: &[Api], observer: &Observer) -> Self {
         let peers = addresses.iter().map(|api| {
             Arc::new(Peer {
                 api: api.clone(),
-                topology: topology.to_owned(),
+                topology: observer.plan.topology.clone(),
+                asker: observer.instance.clone(),
                 known: Mutex::default(),
             })
         });
@@ -100,8 +106,13 @@ impl Peers {
         if self.0.is_empty() {
             return own;
         }
-        let others: Vec<OfReplica> = self.0.iter().map(|peer| peer.lag()).collect();
+        let others: Vec<OfReplica> = self.others().map(Peer::lag).collect();
         merge(own, &others)
+    }
+
+    fn others(&self) -> impl Iterator<Item = &Peer> {
+        let all = self.0.iter().map(|peer| &**peer);
+        all.filter(|peer| !peer.known().is_self)
     }
 
     /// All of them.
@@ -114,7 +125,7 @@ impl Peers {
             failure: None,
             statistics: Some(own),
         };
-        let others = self.0.iter().map(|peer| peer.replica());
+        let others = self.others().map(Peer::replica);
         ReplicasDocument {
             version: 1,
             topology: observer.plan.topology.clone(),
@@ -128,19 +139,35 @@ impl Peer {
     async fn ask(&self) {
         let answer: Result<Statistics, Failure> =
             self.api.get("/statistics", "its statistics", WITHIN).await;
+        let answer = answer.map_err(|failure| format!("{:#}", failure.error));
+        let answer = answer.and_then(|answer| match answer.topology == self.topology {
+            true => Ok(answer),
+            false => Err(format!("{} runs {}", self.api.address(), answer.topology)),
+        });
+        self.note(answer);
+    }
+
+    /// Keeps an answer or why there is none, and logs when one turns into the other.
+    fn note(&self, answer: Result<Statistics, String>) {
         let mut known = self.known();
+        let replica = self.api.address();
         match answer {
-            Ok(answer) if answer.topology != self.topology => {
-                let other = answer.topology;
-                known.failure = Some(format!("{} runs {other}", self.api.address()));
-            }
             Ok(answer) => {
+                if known.failure.is_some() {
+                    tracing::info!(replica, "A replica answers again");
+                }
                 *known = Known {
+                    is_self: answer.instance == self.asker,
                     answer: Some((answer, clock::now())),
                     failure: None,
                 };
             }
-            Err(failure) => known.failure = Some(format!("{:#}", failure.error)),
+            Err(why) => {
+                if known.failure.is_none() {
+                    tracing::warn!(replica, error = why, "A replica does not answer");
+                }
+                known.failure = Some(why);
+            }
         }
     }
 

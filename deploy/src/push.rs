@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use isobar_topology::spec::units;
 use isobar_topology::{Condition, clock};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -19,6 +19,7 @@ use crate::metrics::{Families, line_protocol, otlp};
 
 /// Where metrics are sent.
 #[derive(Args, Clone, Debug)]
+#[command(group = ArgGroup::new("push_to").args(["push_influx", "push_otlp"]).multiple(true))]
 pub struct PushArgs {
     /// Sends the metrics to this URL as well, in the line protocol of InfluxDB, such as
     /// http://influx:8086/api/v2/write?org=O&bucket=B or http://telegraf:8186/write.
@@ -30,17 +31,25 @@ pub struct PushArgs {
     #[arg(long, value_name = "URL")]
     push_otlp: Option<Endpoint>,
 
-    /// How often metrics are sent, at least every second.
-    #[arg(long, value_name = "TIME", default_value = "10s")]
+    /// The time from one sending of metrics to the next: 1s or more.
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "10s",
+        value_parser = interval,
+        requires = "push_to"
+    )]
     push_every: units::Duration,
 
     /// A file with headers that are sent along, one a line, such as `Authorization: Token SECRET`.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "push_to")]
     push_headers: Option<PathBuf>,
 }
 
 /// A request takes this long at most, and not longer than from one to the next.
 const WITHIN: Duration = Duration::from_secs(10);
+/// Metrics are sent no more often than this.
+const EVERY_MIN: Duration = Duration::from_secs(1);
 /// What is sent when the program ends may hold its end up for so long.
 const LAST_WITHIN: Duration = Duration::from_secs(2);
 
@@ -58,7 +67,7 @@ impl PushArgs {
         if !self.sends() {
             return Ok(Pushes::default());
         }
-        let every = self.push_every.get().max(Duration::from_secs(1));
+        let every = self.push_every.get();
         let headers = match &self.push_headers {
             Some(file) => headers(file)?,
             None => HeaderMap::new(),
@@ -89,10 +98,20 @@ impl PushArgs {
     }
 }
 
+/// As the command line says it.
+fn interval(text: &str) -> Result<units::Duration, String> {
+    let interval: units::Duration = text.parse().map_err(|why| format!("{why}"))?;
+    match interval.get() >= EVERY_MIN {
+        true => Ok(interval),
+        false => Err("metrics are sent once a second at most: write 1s or more".to_owned()),
+    }
+}
+
 fn headers(file: &Path) -> Result<HeaderMap, Failure> {
     let name = file.display();
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Failure::usage(format!("{name}: cannot be read: {error}")))?;
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Failure::usage(format!("--push-headers {name}: cannot be read: {error}"))
+    })?;
     let mut headers = HeaderMap::new();
     for (number, line) in text.lines().enumerate() {
         if line.trim().is_empty() || line.starts_with('#') {
@@ -106,7 +125,7 @@ fn headers(file: &Path) -> Result<HeaderMap, Failure> {
             Some((name, value))
         });
         let Some((header, value)) = header else {
-            let what = format!("{name}:{}: write Name: VALUE", number + 1);
+            let what = format!("--push-headers {name}:{}: write Name: VALUE", number + 1);
             return Err(Failure::usage(what));
         };
         let _ = headers.append(header, value);

@@ -16,6 +16,9 @@ use crate::process::Process;
 pub struct Statistics {
     /// The topology's name.
     pub topology: String,
+    /// Tells this start of the program apart from every other one; empty where it is not said.
+    #[serde(default)]
+    pub instance: String,
     /// By spout, in the order of the topology file.
     pub spouts: Vec<SpoutNumbers>,
     /// By bolt, in the order of processing.
@@ -157,6 +160,7 @@ impl Statistics {
                 records_per_second: recent.map(|recent| recent.edges[number]),
             });
         Self {
+            instance: observer.instance.clone(),
             topology: graph.name.clone(),
             spouts: spouts.collect(),
             bolts: bolts.collect(),

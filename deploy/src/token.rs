@@ -24,17 +24,18 @@ impl Token {
         Ok(Self(text))
     }
 
-    /// The text of a file, without white space around it. Fails when the file cannot be read, and for a text
-    /// that is short or does not fit into a header.
+    /// The text of the file of `--token-file`, without white space around it. Fails when the file cannot be
+    /// read, and for a text that is short or does not fit into a header.
     pub fn read(file: &Path) -> Result<Self, Failure> {
         let name = file.display();
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| Failure::usage(format!("{name}: cannot be read: {error}")))?;
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            Failure::usage(format!("--token-file {name}: cannot be read: {error}"))
+        })?;
         let text = text.trim();
         let fits = text.len() >= CHARACTERS_MIN && text.bytes().all(|byte| byte.is_ascii_graphic());
         if !fits {
             let what = format!(
-                "{name}: a token has {CHARACTERS_MIN} or more letters, digits and signs, and no spaces; openssl rand -hex 16 makes one"
+                "--token-file {name}: a token has {CHARACTERS_MIN} or more letters, digits and signs, and no spaces; openssl rand -hex 16 makes one"
             );
             return Err(Failure::usage(what));
         }
@@ -83,6 +84,10 @@ mod tests {
         assert_eq!(check("0123456789 abcdef"), None);
         std::fs::remove_file(&path).expect("it is there");
         let missing = Token::read(&path).expect_err("it is gone");
-        assert!(missing.error.to_string().contains("cannot be read"));
+        let text = missing.error.to_string();
+        assert!(
+            text.starts_with("--token-file ") && text.contains("cannot be read"),
+            "{text}"
+        );
     }
 }

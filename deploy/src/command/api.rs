@@ -26,7 +26,10 @@ impl FromStr for Api {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match reqwest::Url::parse(text) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(Self(url)),
+            Ok(url) if matches!(url.scheme(), "http" | "https") => match url.path() {
+                "" | "/" if url.query().is_none() => Ok(Self(url)),
+                _ => Err("write http://HOST:PORT with nothing behind it".to_owned()),
+            },
             Ok(_) => Err(format!("{text} is no address; write http://HOST:PORT")),
             Err(error) => Err(format!(
                 "{text} is no address: {error}; write http://HOST:PORT"

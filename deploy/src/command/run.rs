@@ -19,7 +19,7 @@ use super::watch::Run;
 use super::{Context, doctor};
 use crate::certificates::Certificates;
 use crate::cli::{FileArgs, MetricsArgs, OutputArgs};
-use crate::exit::Outcome;
+use crate::exit::{Failure, Outcome};
 use crate::http::{self, Bind, Server};
 use crate::metrics;
 use crate::observer::Observer;
@@ -54,19 +54,20 @@ pub struct RunArgs {
     #[arg(long, value_name = "GROUP")]
     from_group: Option<String>,
 
-    /// Where the HTTP API listens: HOST:PORT, or `off`. Port 0 takes any free one and logs it. The API
-    /// shows no records and has no password: whoever reaches the address sees numbers and
-    /// configuration, and changes nothing.
+    /// Where the HTTP API listens: HOST:PORT, or `off`. Port 0 takes any free one and logs it. Whoever
+    /// reaches the address sees numbers and configuration, but no records and no secrets, and changes
+    /// nothing without the token of --token-file.
     #[arg(long, value_name = "ADDR", default_value = http::DEFAULT)]
     http: Bind,
 
-    /// A file with a token, 16 characters or more. Whoever sends it may change something over the HTTP
-    /// API, as `isobar pause` does. Without it nobody can.
+    /// A file with a token, 16 characters or more. Whoever sends it may pause the reading over the HTTP
+    /// API, as `isobar pause` does, and let it go on. Without this option nobody can.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 
-    /// The HTTP APIs of the other replicas of this topology, http://HOST:PORT separated by commas: the page,
-    /// /lag and /replicas of this one show all of them then, and who does not answer.
+    /// The HTTP APIs of the replicas of this topology, http://HOST:PORT separated by commas: the page, /lag
+    /// and /replicas of this one show all of them then, and who does not answer. Its own address may be
+    /// among them, so that all replicas can have the same list.
     #[arg(long, value_name = "URLS", value_delimiter = ',')]
     peers: Vec<Api>,
 
@@ -91,6 +92,22 @@ While it runs, http://127.0.0.1:10132 in a browser shows it, isobar top does at 
   curl http://127.0.0.1:10132/accounting    what became of every record
   curl http://127.0.0.1:10132/              all that can be asked for";
 
+impl RunArgs {
+    /// Refuses options of the HTTP API without one.
+    fn check(&self) -> Result<(), Failure> {
+        let given = [
+            ("--token-file", self.token_file.is_some()),
+            ("--peers", !self.peers.is_empty()),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            Some((option, _)) if self.http == Bind::Off => Err(Failure::usage(format!(
+                "{option} is for the HTTP API, which --http off turns off: leave one of them out"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
 pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     let (file, plan) = args.file.plan(&mut context.environment, context.registry)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -98,15 +115,18 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         .build()
         .context("cannot make the runtime of the HTTP API")?;
     let lanes = plan.graph.lanes;
+    args.check()?;
     let token = args.token_file.as_deref().map(Token::read).transpose()?;
-    if let Some(other) = &args.from_group {
-        for said in from_group::start_from(file.spec()?, other)? {
-            context.screen.line(&format!("isobar: {said}"));
-        }
-    }
     runtime.block_on(async {
-        // Before anything is started: an address in use stops the run.
+        // Before anything is started or committed: an address in use stops the run, as does a file of headers
+        // that is none.
         let server = Server::bind(&args.http, "--http").await?;
+        let pushes = args.metrics.pushes(server.as_ref().map(Server::address))?;
+        if let Some(other) = &args.from_group {
+            for said in from_group::start_from(file.spec()?, other)? {
+                context.screen.line(&format!("isobar: {said}"));
+            }
+        }
         let signals = Signals::listen()?;
         let Launched {
             mut observer,
@@ -117,8 +137,8 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         observer.metrics = args.metrics.options();
         observer.token = token;
         observer.certificates = Certificates::watch(&spec, lanes);
-        observer.peers = Peers::at(&args.peers, &observer.plan.topology);
-        observer.pushes = args.metrics.pushes(server.as_ref().map(Server::address))?;
+        observer.peers = Peers::at(&args.peers, &observer);
+        observer.pushes = pushes;
         let observer = Arc::new(observer);
         announce(&observer, server.as_ref());
         let run = Run {

@@ -147,6 +147,35 @@ fn options_that_would_do_nothing_are_refused_by_name() {
 }
 
 #[test]
+fn values_and_options_that_would_be_passed_over_are_refused_with_what_to_write() {
+    let push = "run FILE --push-otlp http://a:4318";
+    for (line, expected) in [
+        (
+            "run FILE --push-every 1m",
+            "--push-influx <URL>|--push-otlp",
+        ),
+        (
+            "run FILE --push-headers x",
+            "--push-influx <URL>|--push-otlp",
+        ),
+        (&*format!("{push} --push-every 0s"), "write 1s or more"),
+        (&*format!("{push} --push-every 900ms"), "write 1s or more"),
+        ("run FILE --peers http://a:1/lag", "write http://HOST:PORT"),
+        ("run FILE --peers http://a:1?x=y", "write http://HOST:PORT"),
+    ] {
+        let words = line.split(' ');
+        let refused = Cli::try_parse_from(["isobar"].into_iter().chain(words));
+        let text = refused.expect_err(line).to_string();
+        assert!(text.contains(expected), "{line}: {text}");
+    }
+    for line in [&format!("{push} --push-every 1s"), "lag http://a:1/"] {
+        let words = line.split(' ');
+        let parsed = Cli::try_parse_from(["isobar"].into_iter().chain(words));
+        assert!(parsed.is_ok(), "{line}");
+    }
+}
+
+#[test]
 fn a_missing_file_is_2() {
     let missing = isobar(&["validate", "/no/such/file.yaml"]);
     assert_eq!(missing.status.code(), Some(2));

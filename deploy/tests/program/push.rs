@@ -238,11 +238,9 @@ fn headers_that_are_none_are_refused_without_showing_them() {
     ];
     let done = isobar("push-refused", GOOD, &arguments);
     assert_eq!(done.exit, Exit::Usage);
-    assert!(
-        done.error.ends_with(":1: write Name: VALUE"),
-        "{}",
-        done.error
-    );
+    let error = &done.error;
+    assert!(error.starts_with("--push-headers "), "{error}");
+    assert!(error.ends_with(":1: write Name: VALUE"), "{error}");
 }
 
 #[test]

@@ -57,6 +57,22 @@ fn terms(json: &Value) -> Value {
 }
 
 #[test]
+fn options_of_the_http_api_are_refused_without_one_and_a_bad_token_file_is_named() {
+    for (more, expected) in [
+        (["--token-file", "/t"], "--token-file is for the HTTP API"),
+        (["--peers", "http://a:1"], "--peers is for the HTTP API"),
+    ] {
+        let refused = run("no-api", GOOD, &more);
+        assert_eq!(refused.exit, Exit::Usage);
+        assert!(refused.error.starts_with(expected), "{}", refused.error);
+    }
+    let refused = isobar("no-token", GOOD, &["run", "FILE", "--token-file", "/no/t"]);
+    assert_eq!(refused.exit, Exit::Usage);
+    let expected = "--token-file /no/t: cannot be read";
+    assert!(refused.error.starts_with(expected), "{}", refused.error);
+}
+
+#[test]
 fn a_run_that_catches_up_reports_every_term_and_ends_with_0() {
     let done = run("caught-up", GOOD, &[]);
     assert_eq!((done.exit, done.error.as_str()), (Exit::Done, ""));
