@@ -2,6 +2,7 @@
 //! `deploy/OPERATORS.md` holds.
 
 mod checks;
+mod head;
 mod outcomes;
 mod page;
 mod schema;

@@ -2,18 +2,9 @@
 
 use isobar_topology::Registry;
 
+use super::head::HEAD;
 use super::text::common;
 use super::{Kind, OptionOf, Reference, all};
-
-const HEAD: &str = "\
-<!-- Made by `cargo regenerate` from the operators' own documentation. Do not edit. -->
-
-# Operators
-
-What a topology file can name, with every option. The same text comes from `isobar operators NAME`.
-
-A duration is a whole number with `ms`, `s`, `m`, `h` or `d`, such as `500ms`; a size one with `KiB`, `MiB`, `GiB` (1024) or `kB`, `MB`, `GB` (1000), such as `8MiB`. A list of texts can be one text with commas. Options with a dot in their name stand below the one before the dot.
-";
 
 /// The page.
 pub fn page(registry: &Registry) -> String {

@@ -8,6 +8,7 @@ use ::isobar::{Outside, TopologyFile};
 use isobar_operators::sample::Sampled;
 use isobar_topology::clock;
 
+const OPERATORS: &str = include_str!("../../OPERATORS.md");
 const MIGRATING: &str = include_str!("../../MIGRATING.md");
 const SUPPORT: &str = include_str!("../../SUPPORT.md");
 const SERVICES: &str = include_str!("../../../tests/services.list");
@@ -188,6 +189,27 @@ fn every_block_of_yaml_in_documents_is_one_that_runs() {
         }
     }
     assert!(seen > 30, "{seen}");
+}
+
+#[test]
+fn every_function_of_expressions_is_documented() {
+    let file = "isobar: 1\nname: t\n\
+                connections: {k: {type: kafka, brokers: \"a:1\"}}\n\
+                spouts: {s: {type: kafka, connection: k, topics: [t], start: latest}}\n\
+                bolts:\n  f: {type: filter, inputs: [s], keep_when: \"nosuch(1)\"}\n";
+    let plan = topology(file).plan(&isobar_operators::registry(), 2);
+    let problems = plan.err().expect("no such function").to_string();
+    let (_, functions) = problems.split_once("expected one of ").expect("a list");
+    let functions = functions.lines().next().expect("a line");
+    let functions: Vec<&str> = functions
+        .split_inclusive(')')
+        .map_while(|one| one.trim_start_matches(", ").strip_suffix(')'))
+        .take_while(|one| one.contains('('))
+        .collect();
+    assert!(functions.len() > 10, "{functions:?}");
+    for function in functions {
+        assert!(OPERATORS.contains(&format!("`{function})`")), "{function}");
+    }
 }
 
 #[test]
