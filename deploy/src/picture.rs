@@ -204,6 +204,8 @@ mod tests {
             grouping: "local",
             fused: true,
             ordered: true,
+            throttle: None,
+            on_full: None,
         }
     }
 

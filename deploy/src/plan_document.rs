@@ -29,6 +29,8 @@ pub struct PlanDocument {
     pub bounds: Bounds,
     /// Policies by which records are dropped.
     pub policies: Vec<String>,
+    /// Those among them that drop records since too many come.
+    pub lossy: Vec<String>,
     /// What is allowed and may not be meant, a sentence for each.
     pub notes: Vec<String>,
     /// The most memory that the process takes, in bytes.
@@ -115,6 +117,7 @@ impl PlanDocument {
             edges: report.edges,
             bounds: Bounds::of(graph),
             policies: report.policies,
+            lossy: report.lossy,
             notes: report.notes,
             memory: report.memory,
         }
@@ -158,11 +161,16 @@ impl PlanDocument {
     fn edges_text(&self) -> String {
         let mut table = Table::new(["FROM", "TO", "GROUPING", "QUEUE", "ORDER OF A PARTITION"]);
         for edge in &self.edges {
-            let queue = if edge.fused {
-                "none (fused)"
-            } else {
-                "bounded"
+            let mut queue = match edge.fused {
+                true => "none (fused)".to_owned(),
+                false => "bounded".to_owned(),
             };
+            if let Some(rate) = edge.throttle {
+                queue.push_str(&format!(", at most {rate}"));
+            }
+            if let Some(policy) = &edge.on_full {
+                queue.push_str(&format!(", lossy when full: {policy}"));
+            }
             let order = if edge.ordered {
                 "kept, retries aside"
             } else {
@@ -172,7 +180,7 @@ impl PlanDocument {
                 edge.from.clone(),
                 edge.to.clone(),
                 edge.grouping.to_owned(),
-                queue.to_owned(),
+                queue,
                 order.to_owned(),
             ]);
         }
@@ -180,10 +188,20 @@ impl PlanDocument {
     }
 
     fn policies_text(&self) -> String {
-        match self.policies.as_slice() {
-            [] => String::new(),
-            policies => format!("Policies that drop records: {}\n", policies.join(", ")),
+        let mut text = String::new();
+        if !self.policies.is_empty() {
+            text.push_str(&format!(
+                "Policies that drop records: {}\n",
+                self.policies.join(", ")
+            ));
         }
+        if !self.lossy.is_empty() {
+            text.push_str(&format!(
+                "Lossy, as they drop when too many records come: {}\n",
+                self.lossy.join(", ")
+            ));
+        }
+        text
     }
 }
 

@@ -1,5 +1,6 @@
 //! The list of spouts. A new one is a file in `spouts/`, its `mod` line and its entry here.
 
+mod drops;
 mod kafka;
 
 use isobar_topology::SpoutType;
@@ -8,5 +9,5 @@ pub use kafka::Gate;
 pub(crate) use kafka::{Hold, KafkaConfig, replay, source, tombstone_policy, tombstones};
 
 pub(crate) fn list() -> Vec<SpoutType> {
-    vec![kafka::TYPE]
+    vec![kafka::TYPE, drops::TYPE]
 }

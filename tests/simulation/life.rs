@@ -1,21 +1,22 @@
 //! One life of the process after the other: the topology on one thread, and beside it the group's
 //! coordinator, who moves partitions around and takes commits.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use isobar_topology::grouping::KeyHash;
 use isobar_topology::{
-    BoltNode, Finish, Graph, Grouping, MakeSpout, Output, Partition, Record, Running, SpoutNode,
-    Symbols, Target, clock, start_here, testing,
+    BoltNode, Finish, Graph, Grouping, MakeSpout, OnFull, Output, Overload, Partition, Record,
+    Running, SpoutNode, Symbols, Target, clock, start_here, testing,
 };
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
 use crate::Plant;
 use crate::bolts::Bolted;
-use crate::scenario::{CALM, Edge, Ending, Rejected, Scenario, Way};
+use crate::scenario::{Bound, CALM, Edge, Ending, Full, Rejected, Scenario, Way};
 use crate::spout::{Event, Mailbox, Reader};
 use crate::world::{Life, World};
 
@@ -338,7 +339,8 @@ fn graph(world: &Arc<World>, mailboxes: &[Vec<Arc<Mailbox>>]) -> Graph {
                 });
                 Ok(lanes.collect())
             }),
-            out: targets(&plan.out, plant),
+            out: targets(scenario, &plan.out, plant),
+            overload: overload(plan.overload, scenario.policy_of_spout(number)),
             max_in_flight_records: more(Plant::ReadsTooMuch, scenario.max_in_flight_records),
             max_in_flight_bytes: more(Plant::ReadsTooMuch, scenario.max_in_flight_bytes),
             max_uncommitted: more(Plant::RunsAhead, scenario.max_uncommitted),
@@ -352,6 +354,7 @@ fn graph(world: &Arc<World>, mailboxes: &[Vec<Arc<Mailbox>>]) -> Graph {
                 bolt,
                 grouping: Grouping::Local,
                 dead_letter,
+                overload: Overload::default(),
             }]
         };
         let rejected = match plan.rejected {
@@ -364,9 +367,9 @@ fn graph(world: &Arc<World>, mailboxes: &[Vec<Arc<Mailbox>>]) -> Graph {
             id: format!("bolt-{number}").into(),
             make: Arc::new(move |context| Bolted::any(&world, number, &context)),
             outputs: vec![
-                Output::To(targets(&plan.out, plant)),
+                Output::To(targets(scenario, &plan.out, plant)),
                 rejected,
-                Output::To(targets(&plan.other, plant)),
+                Output::To(targets(scenario, &plan.other, plant)),
             ],
         }
     });
@@ -374,9 +377,10 @@ fn graph(world: &Arc<World>, mailboxes: &[Vec<Arc<Mailbox>>]) -> Graph {
         name: "simulated".to_owned(),
         lanes: scenario.lanes,
         symbols: Arc::new(Symbols::new()),
-        policies: (0..=scenario.bolts.len())
+        policies: (0..scenario.policy_of_spout(scenario.spouts.len()))
             .map(|n| format!("policy-{n}"))
             .collect(),
+        lossy: BTreeSet::new(),
         spouts: spouts.collect(),
         bolts: bolts.collect(),
         retry: scenario.retry,
@@ -390,7 +394,7 @@ fn graph(world: &Arc<World>, mailboxes: &[Vec<Arc<Mailbox>>]) -> Graph {
     }
 }
 
-fn targets(edges: &[Edge], plant: Plant) -> Vec<Target> {
+fn targets(scenario: &Scenario, edges: &[Edge], plant: Plant) -> Vec<Target> {
     let targets = edges.iter().map(|edge| Target {
         bolt: edge.to,
         grouping: match edge.way {
@@ -407,6 +411,14 @@ fn targets(edges: &[Edge], plant: Plant) -> Vec<Target> {
             Way::Global => Grouping::Global,
         },
         dead_letter: false,
+        overload: match plant {
+            Plant::DropsWhatMayWait if !edge.overload.is_lossy() => Overload {
+                throttle: None,
+                on_full: OnFull::DropNewest(testing::policy(scenario.policy_of_bolt(edge.to))),
+            },
+            Plant::DropsByAnotherName => overload(edge.overload, 0),
+            _ => overload(edge.overload, scenario.policy_of_bolt(edge.to)),
+        },
     });
     targets.collect()
 }
@@ -415,4 +427,20 @@ fn hash(record: Record<'_>) -> KeyHash {
     let mut hash = KeyHash::default();
     hash.add(Some(record.key().unwrap_or_default()));
     hash
+}
+
+fn overload(bound: Bound, policy: usize) -> Overload {
+    let policy = testing::policy(policy);
+    Overload {
+        throttle: (bound.throttle).map(|rate| format!("{rate}/s").parse().expect("a rate")),
+        on_full: match bound.full {
+            Full::Wait => OnFull::Block,
+            Full::DropNewest => OnFull::DropNewest(policy),
+            Full::DropOldest => OnFull::DropOldest(policy),
+            Full::Sample(percent) => OnFull::Sample {
+                keep: percent as f64 / 100.0,
+                policy,
+            },
+        },
+    }
 }

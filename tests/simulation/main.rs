@@ -62,6 +62,10 @@ pub enum Plant {
     LosesACopy,
     /// A drain goes on after its time.
     DrainsForLong,
+    /// Edges that must wait drop what finds no room.
+    DropsWhatMayWait,
+    /// Edges that may drop do so by another policy than theirs.
+    DropsByAnotherName,
 }
 
 #[test]
@@ -132,6 +136,8 @@ fn every_rule_of_the_oracle_catches_the_mistake_that_it_is_there_for() {
         (Plant::ScattersKeys, "on too many lanes"),
         (Plant::LosesACopy, "passed record"),
         (Plant::DrainsForLong, "the drain took"),
+        (Plant::DropsWhatMayWait, "passed record"),
+        (Plant::DropsByAnotherName, "passed record"),
     ] {
         let violation = first_violation(plant);
         assert!(violation.contains(told), "{plant:?}: {violation}");

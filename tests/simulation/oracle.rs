@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use isobar_topology::{Account, Batch, Rejection};
+use isobar_topology::{Account, Batch, Rejection, Whereabouts};
 
-use crate::scenario::{Fate, Item, Kind, Scenario, Way};
-use crate::world::{Record, State, World, rejected_by, walk_rejected};
+use crate::scenario::{Edge, Fate, Item, Kind, Rejected, Scenario, Way};
+use crate::world::{Blame, Drops, Record, State, World, rejected_by, walk_rejected};
 
 /// Calls of operators in one life; a run has some thousand.
 const STEPS_MAX: u64 = 2_000_000;
@@ -83,7 +83,11 @@ impl World {
     fn check_in_flight(&self, state: &mut State, spout: usize, open: u64, now: (usize, usize)) {
         let scenario = &self.scenario;
         let (records, bytes) = now;
-        let batches = scenario.lanes * scenario.batch_max;
+        // A spout that drops reads one more, to drop it.
+        let batches = match scenario.spouts[spout].overload.is_lossy() {
+            true => 2 * scenario.lanes * scenario.batch_max,
+            false => scenario.lanes * scenario.batch_max,
+        };
         if records as u64 != open {
             self.violate(state, || {
                 format!("in-{spout}: {records} records in flight, by the accounts {open}")
@@ -110,7 +114,7 @@ impl World {
                 _ => return,
             }
             let id = state.logs[log].first + at;
-            if let Err(missing) = self.is_settled(id, &state.records[id]) {
+            if let Err(missing) = self.is_settled(state, id) {
                 self.violate(state, || {
                     format!("{what} of log {log} is at {offset} and passed record {id}: {missing}")
                 });
@@ -121,24 +125,59 @@ impl World {
     }
 
     /// Says what a record still lacks.
-    fn is_settled(&self, id: usize, record: &Record) -> Result<(), String> {
-        let arrived = |expected: &Option<BTreeSet<_>>| matches!(expected, Some(expected) if expected.is_subset(&record.reached));
-        if record.foreign || arrived(&record.expected) {
+    fn is_settled(&self, state: &State, id: usize) -> Result<(), String> {
+        let record = &state.records[id];
+        if record.foreign || self.has_arrived(id, record, Drops::Nothing) {
             return Ok(());
         }
-        for blame in &record.blame {
-            if self.may_be_given_up(record, blame.bolt) {
-                let mut expected = Some(BTreeSet::new());
-                walk_rejected(&self.scenario, Item::whole(id), blame.bolt, &mut expected);
-                if arrived(&expected) {
-                    return Ok(());
-                }
-            }
+        if self.was_dropped(state, id) && self.has_arrived(id, record, Drops::Everything) {
+            return Ok(());
         }
         Err(format!(
             "it belongs to {:?} and is at {:?}",
             record.expected, record.reached
         ))
+    }
+
+    /// Whether a record is everywhere where it belongs, or in a dead letter for a fault of its own.
+    fn has_arrived(&self, id: usize, record: &Record, drops: Drops) -> bool {
+        let arrived = |expected: &Option<BTreeSet<_>>| matches!(expected, Some(expected) if expected.is_subset(&record.reached));
+        let expected = match drops {
+            Drops::Nothing => &record.expected,
+            Drops::Everything => &record.spared,
+        };
+        let given_up = |blame: &Blame| {
+            let mut expected = Some(BTreeSet::new());
+            walk_rejected(
+                &self.scenario,
+                Item::whole(id),
+                blame.bolt,
+                drops,
+                &mut expected,
+            );
+            self.may_be_given_up(record, blame.bolt) && arrived(&expected)
+        };
+        arrived(expected) || record.blame.iter().any(given_up)
+    }
+
+    /// Whether it is on record that a policy on one of its ways dropped it, a part or a copy of it, since
+    /// too many came. A record that is dead-lettered on another way counts as that.
+    fn was_dropped(&self, state: &State, id: usize) -> bool {
+        let Some(running) = &state.life.running else {
+            return false;
+        };
+        let record = &state.records[id];
+        let log = &state.logs[record.log];
+        let partitions = running.partitions(log.spout);
+        let partition = partitions.open(&format!("in-{}", log.spout), log.number, 7);
+        let policies = self.lossy_policies(state, id);
+        match partition.whereabouts(record.offset) {
+            Whereabouts::Dropped(policy) => policies.contains(&policy.index()),
+            _ => {
+                let is_dead_lettered = record.reached.iter().any(|end| end.rejected_by.is_some());
+                is_dead_lettered && !policies.is_empty()
+            }
+        }
     }
 
     /// Whether the core may reject the record on behalf of this bolt.
@@ -235,7 +274,8 @@ impl World {
         let (mut certain, mut uncertain) = ([0; 3], counted.handed_back + counted.in_flight);
         for (id, times) in &state.life.handed {
             let record = &state.records[*id];
-            if record.expected.is_some() && record.blame.is_empty() {
+            let sure = record.blame.is_empty() && self.lossy_policies(state, *id).is_empty();
+            if sure && record.expected.is_some() {
                 certain[self.class(state, *id) as usize] += times;
             } else {
                 uncertain += times;
@@ -248,6 +288,46 @@ impl World {
             self.violate(state, || {
                 format!("indexed, dropped, dead-lettered are {certain:?} and {uncertain} more, counted was {counted:?}")
             });
+        }
+    }
+
+    /// The policies that may drop a record, or a part or a copy of it, since too many come.
+    fn lossy_policies(&self, state: &State, id: usize) -> BTreeSet<usize> {
+        let number = state.logs[state.records[id].log].spout;
+        let spout = &self.scenario.spouts[number];
+        let mut policies = BTreeSet::new();
+        if spout.overload.is_lossy() {
+            let _ = policies.insert(self.scenario.policy_of_spout(number));
+        }
+        self.lossy_along(Item::whole(id), &spout.out, &mut policies);
+        // What is given up on behalf of a bolt goes where that one rejects to.
+        for blame in &state.records[id].blame {
+            if let Rejected::To(to) = self.scenario.bolts[blame.bolt].rejected {
+                self.lossy_along(Item::whole(id), &[Edge::new(to, Way::Local)], &mut policies);
+            }
+        }
+        policies
+    }
+
+    fn lossy_along(&self, item: Item, edges: &[Edge], policies: &mut BTreeSet<usize>) {
+        for edge in edges {
+            if edge.overload.is_lossy() {
+                let _ = policies.insert(self.scenario.policy_of_bolt(edge.to));
+            }
+            let bolt = &self.scenario.bolts[edge.to];
+            match (self.scenario.fate(edge.to, item), bolt.rejected) {
+                (Fate::Pass, _) if bolt.kind == Kind::Split => {
+                    for part in item.parts(self.scenario.parts(edge.to, item)) {
+                        self.lossy_along(part, &bolt.out, policies);
+                    }
+                }
+                (Fate::Pass, _) => self.lossy_along(item, &bolt.out, policies),
+                (Fate::Other, _) => self.lossy_along(item, &bolt.other, policies),
+                (Fate::Reject, Rejected::To(to)) => {
+                    self.lossy_along(item, &[Edge::new(to, Way::Local)], policies);
+                }
+                _ => {}
+            }
         }
     }
 
@@ -266,9 +346,8 @@ impl World {
     }
 
     fn class_at(&self, item: Item, bolt: usize) -> Class {
-        use crate::scenario::Rejected;
         let plan = &self.scenario.bolts[bolt];
-        let worst = |item: Item, edges: &[crate::scenario::Edge]| {
+        let worst = |item: Item, edges: &[Edge]| {
             let classes = edges.iter().map(|edge| self.class_at(item, edge.to));
             classes.max().expect("streams have consumers")
         };

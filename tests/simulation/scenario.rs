@@ -58,6 +58,7 @@ const SPLITS_MAX: usize = 2;
 pub struct SpoutPlan {
     pub partitions: Vec<LogPlan>,
     pub out: Vec<Edge>,
+    pub overload: Bound,
 }
 
 /// A partition's content.
@@ -110,6 +111,33 @@ impl Kind {
 pub struct Edge {
     pub to: usize,
     pub way: Way,
+    pub overload: Bound,
+}
+
+/// What bounds the records of a spout or an edge.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Bound {
+    /// Records in a second.
+    pub throttle: Option<u64>,
+    pub full: Full,
+}
+
+impl Bound {
+    /// Whether records may be dropped.
+    pub fn is_lossy(self) -> bool {
+        self.full != Full::Wait
+    }
+}
+
+/// What becomes of records for which there is no room.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Full {
+    #[default]
+    Wait,
+    DropNewest,
+    DropOldest,
+    /// With the percentage that is kept.
+    Sample(u64),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,6 +274,7 @@ impl Scenario {
             }
         }
         scenario.connect(r);
+        scenario.overload(r);
         for _ in 0..r.one_of(&[0, 0, 1, 2, 4]) {
             let after = r.within(0..5_000);
             let ending = r.one_of(&[Ending::Crash(after), Ending::Stop(after)]);
@@ -253,6 +282,17 @@ impl Scenario {
         }
         scenario.lives.push(Ending::CaughtUp);
         scenario
+    }
+
+    /// The policy by which the edges to a bolt drop what finds no room; those of bolts come before it, so
+    /// that it counts for a record that a bolt drops as well.
+    pub fn policy_of_bolt(&self, bolt: usize) -> usize {
+        self.bolts.len() + 1 + bolt
+    }
+
+    /// As [`Scenario::policy_of_bolt`], for what a spout reads.
+    pub fn policy_of_spout(&self, spout: usize) -> usize {
+        2 * self.bolts.len() + 1 + spout
     }
 
     /// The bolt that writes the dead letters.
@@ -325,6 +365,25 @@ impl Scenario {
         !ways.is_empty() && ways.iter().all(|(way, _)| *way == Way::All)
     }
 
+    /// Some edges and spouts of some graphs bound their records. Where every lane gets a copy, none is
+    /// dropped: no topology file may say so.
+    fn overload(&mut self, r: &mut Random) {
+        let per_mille = r.one_of(&[0, 0, 200, 500]);
+        let kept = Full::Sample(r.within(0..101));
+        let edges = self.bolts.iter_mut();
+        let edges = edges.flat_map(|bolt| bolt.out.iter_mut().chain(&mut bolt.other));
+        for edge in edges.chain(self.spouts.iter_mut().flat_map(|spout| &mut spout.out)) {
+            let fulls = [Full::DropNewest, Full::DropOldest, kept];
+            edge.overload = Bound::of(r, per_mille, &fulls);
+            if edge.way == Way::All {
+                edge.overload.full = Full::Wait;
+            }
+        }
+        for spout in &mut self.spouts {
+            spout.overload = Bound::of(r, per_mille / 2, &[Full::DropNewest, kept]);
+        }
+    }
+
     /// Every bolt has an input, every stream a consumer.
     fn connect(&mut self, r: &mut Random) {
         let letters = self.letters();
@@ -359,22 +418,19 @@ impl Scenario {
                     }
                 };
                 if edges.iter().all(|edge| edge.to != to) {
-                    edges.push(Edge { to, way });
+                    edges.push(Edge::new(to, way));
                 }
             }
         }
         for spout in &mut self.spouts {
             if spout.out.is_empty() {
                 let (to, way) = (r.size(0..letters), r.one_of(&ways));
-                spout.out.push(Edge { to, way });
+                spout.out.push(Edge::new(to, way));
             }
         }
         for from in 0..letters {
             let kind = self.bolts[from].kind;
-            let later = |r: &mut Random| Edge {
-                to: r.size(from + 1..letters),
-                way: r.one_of(&ways),
-            };
+            let later = |r: &mut Random| Edge::new(r.size(from + 1..letters), r.one_of(&ways));
             let bolt = &mut self.bolts[from];
             if !kind.is_sink() && bolt.out.is_empty() {
                 bolt.out.push(later(r));
@@ -393,6 +449,25 @@ impl Scenario {
     }
 }
 
+impl Edge {
+    pub fn new(to: usize, way: Way) -> Self {
+        let overload = Bound::default();
+        Self { to, way, overload }
+    }
+}
+
+impl Bound {
+    fn of(r: &mut Random, per_mille: u64, fulls: &[Full]) -> Self {
+        Self {
+            throttle: r.chance(per_mille / 2).then(|| r.one_of(&[5, 50, 500])),
+            full: match r.chance(per_mille) {
+                true => r.one_of(fulls),
+                false => Full::Wait,
+            },
+        }
+    }
+}
+
 impl SpoutPlan {
     fn of(r: &mut Random) -> Self {
         let partitions = (0..r.size(1..4)).map(|_| LogPlan {
@@ -403,6 +478,7 @@ impl SpoutPlan {
         Self {
             partitions: partitions.collect(),
             out: Vec::new(),
+            overload: Bound::default(),
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::Plant;
 use crate::random::{Random, fixed};
-use crate::scenario::{Fate, Item, Kind, Rejected, Scenario};
+use crate::scenario::{Edge, Fate, Item, Kind, Rejected, Scenario};
 
 /// What everything in a simulation shares.
 pub struct World {
@@ -57,6 +57,8 @@ pub struct Record {
     pub tombstone: bool,
     /// Where it must arrive; `None` when a bolt cannot survive it.
     pub expected: Option<BTreeSet<Terminal>>,
+    /// The same, if it is dropped wherever that may be since too many come.
+    pub spared: Option<BTreeSet<Terminal>>,
     pub reached: BTreeSet<Terminal>,
     /// Faults of this life for which the record alone may be held responsible.
     pub blame: Vec<Blame>,
@@ -131,6 +133,7 @@ impl World {
                         key: number(1) % 8,
                         tombstone: number(2) % 1000 < 20,
                         expected: None,
+                        spared: None,
                         reached: BTreeSet::new(),
                         blame: Vec::new(),
                         foreign: false,
@@ -152,13 +155,16 @@ impl World {
             }
         }
         for (id, record) in records.iter_mut().enumerate() {
-            let mut expected = Some(BTreeSet::new());
-            if !record.tombstone {
-                for edge in &scenario.spouts[logs[record.log].spout].out {
-                    walk(&scenario, Item::whole(id), edge.to, &mut expected);
+            let (spout, item) = (&scenario.spouts[logs[record.log].spout], Item::whole(id));
+            let arrival = |drops: Drops| {
+                let mut expected = Some(BTreeSet::new());
+                if !record.tombstone && (drops == Drops::Nothing || !spout.overload.is_lossy()) {
+                    walk_along(&scenario, item, &spout.out, drops, &mut expected);
                 }
-            }
-            record.expected = expected;
+                expected
+            };
+            let (expected, spared) = (arrival(Drops::Nothing), arrival(Drops::Everything));
+            (record.expected, record.spared) = (expected, spared);
         }
         let state = State {
             random: Random::new(scenario.seed ^ 0x5eed),
@@ -325,8 +331,36 @@ pub fn rejected_by(rejection: &Rejection) -> usize {
     number_of(&rejection.bolt)
 }
 
+/// What is dropped on the way of a record since too many come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drops {
+    Nothing,
+    /// Wherever that may be.
+    Everything,
+}
+
+fn walk_along(
+    scenario: &Scenario,
+    item: Item,
+    edges: &[Edge],
+    drops: Drops,
+    to: &mut Option<BTreeSet<Terminal>>,
+) {
+    for edge in edges {
+        if drops == Drops::Nothing || !edge.overload.is_lossy() {
+            walk(scenario, item, edge.to, drops, to);
+        }
+    }
+}
+
 /// Adds where a record arrives that is given to a bolt; `None` when some bolt cannot survive it.
-fn walk(scenario: &Scenario, item: Item, bolt: usize, to: &mut Option<BTreeSet<Terminal>>) {
+fn walk(
+    scenario: &Scenario,
+    item: Item,
+    bolt: usize,
+    drops: Drops,
+    to: &mut Option<BTreeSet<Terminal>>,
+) {
     let plan = &scenario.bolts[bolt];
     match scenario.fate(bolt, item) {
         Fate::Pass if plan.kind.is_sink() => {
@@ -345,16 +379,13 @@ fn walk(scenario: &Scenario, item: Item, bolt: usize, to: &mut Option<BTreeSet<T
         }
         Fate::Pass if plan.kind == Kind::Split => {
             for part in item.parts(scenario.parts(bolt, item)) {
-                plan.out.iter().for_each(|e| walk(scenario, part, e.to, to));
+                walk_along(scenario, part, &plan.out, drops, to);
             }
         }
-        Fate::Pass => plan.out.iter().for_each(|e| walk(scenario, item, e.to, to)),
-        Fate::Other => plan
-            .other
-            .iter()
-            .for_each(|e| walk(scenario, item, e.to, to)),
+        Fate::Pass => walk_along(scenario, item, &plan.out, drops, to),
+        Fate::Other => walk_along(scenario, item, &plan.other, drops, to),
         Fate::Drop => {}
-        Fate::Reject => walk_rejected(scenario, item, bolt, to),
+        Fate::Reject => walk_rejected(scenario, item, bolt, drops, to),
         Fate::Poison(_) => *to = None,
     }
 }
@@ -364,11 +395,12 @@ pub fn walk_rejected(
     scenario: &Scenario,
     item: Item,
     bolt: usize,
+    drops: Drops,
     to: &mut Option<BTreeSet<Terminal>>,
 ) {
     match scenario.bolts[bolt].rejected {
         Rejected::Drop => {}
-        Rejected::To(next) => walk(scenario, item, next, to),
+        Rejected::To(next) => walk(scenario, item, next, drops, to),
         Rejected::DeadLetter => {
             if let Some(to) = to {
                 let _ = to.insert(Terminal {

@@ -1,14 +1,18 @@
 //! A topology ready to run: operators to make, edges between them, bounds.
 //!
 //! Every bolt has one copy on each lane. A bolt is *fused* into the task of its inputs when all of
-//! them are `local` edges from one task; else it heads a task of its own with a bounded inbox.
+//! them are `local` edges without bounds from one task; else it heads a task of its own with a bounded inbox.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::dropped::Dropped;
 use crate::error::OperatorError;
 use crate::health::Health;
 use crate::operator::{AnyBolt, AnySpout};
+use crate::outcome::Policy;
+use crate::overload::Overload;
 use crate::partition::Partitions;
 use crate::record::Record;
 use crate::retry::RetryPolicy;
@@ -27,6 +31,8 @@ pub struct Graph {
     pub symbols: Arc<Symbols>,
     /// Names of drop policies, by [`crate::Policy::index`].
     pub policies: Vec<String>,
+    /// Those of them that drop records since too many come.
+    pub lossy: BTreeSet<Policy>,
     /// The spouts.
     pub spouts: Vec<SpoutNode>,
     /// The bolts; edges lead from smaller to larger numbers.
@@ -57,6 +63,8 @@ pub struct SpoutNode {
     pub max_in_flight_bytes: usize,
     /// Most records of one partition between frontier and last read.
     pub max_uncommitted: usize,
+    /// What bounds the records that are read.
+    pub overload: Overload,
 }
 
 /// Makes the lanes of a spout.
@@ -79,6 +87,8 @@ pub struct SpoutContext {
     pub bounded: bool,
     /// Where partitions are opened, so that accounts outlive assignments.
     pub partitions: Arc<Partitions>,
+    /// What policies dropped, of the records of all spouts.
+    pub dropped: Dropped,
     /// Where to say what is wrong.
     pub health: Health,
     /// Where to count what only this type of spout knows.
@@ -146,6 +156,8 @@ pub struct Target {
     pub grouping: Grouping,
     /// Records that arrive here are dead letters: what becomes of them counts as dead-lettered.
     pub dead_letter: bool,
+    /// What bounds the records along the edge. With a bound it has a queue, whatever its grouping.
+    pub overload: Overload,
 }
 
 /// How records are spread over the lanes of a bolt.
@@ -201,7 +213,8 @@ impl Graph {
                     debug_assert!(from < bolt, "edges lead from smaller to larger numbers");
                     // Rejected records come from retries too, from outside the task.
                     let direct = matches!(target.grouping, Grouping::Local)
-                        && stream != Stream::REJECTED.index();
+                        && stream != Stream::REJECTED.index()
+                        && target.overload == Overload::default();
                     fusable &= direct && fused_into.is_none_or(|head| head == heads[from]);
                     fused_into = Some(heads[from]);
                 }

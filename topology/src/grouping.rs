@@ -33,6 +33,11 @@ impl KeyHash {
         hash ^ (hash >> 31)
     }
 
+    /// Where the key stands between 0 and 1, evenly spread: the 53 bits that a double has room for.
+    pub fn share(self) -> f64 {
+        (self.mixed() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
     /// The key's slot, below [`KEY_SLOTS`].
     pub fn slot(self) -> usize {
         // The low bits of FNV-1a alone depend too little on the last byte.

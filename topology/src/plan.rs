@@ -2,10 +2,11 @@
 //! edges, bounds, guarantees, and every problem at once.
 
 mod checks;
+mod overload;
 mod partial;
 mod report;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use crate::spec::{
 use crate::stream::Stream;
 use crate::symbol::{Symbol, Symbols};
 
+use overload::Overloads;
 use partial::Unprepared;
 pub use report::{EdgeReport, MemoryReport, NodeReport, PlanReport};
 
@@ -43,6 +45,7 @@ struct Edge<'s> {
     stream: Stream,
     to: usize,
     grouping: &'s spec::Grouping,
+    overload: spec::Overload,
     dead_letter: bool,
 }
 
@@ -80,6 +83,7 @@ pub fn plan_after(
     let lanes = spec.settings.lanes.unwrap_or(cores).clamp(1, 255);
     let mut symbols = Symbols::new();
     let mut policies = Vec::new();
+    let mut lossy = BTreeSet::new();
     let mut unprepared = Unprepared::of(spec);
     let connections = connections(spec, registry, &mut problems);
     let connections: BTreeMap<&str, &Component> = connections
@@ -91,6 +95,7 @@ pub fn plan_after(
         lanes,
         symbols: &mut symbols,
         policies: &mut policies,
+        lossy: &mut lossy,
         connections: &connections,
         directory,
     };
@@ -114,6 +119,7 @@ pub fn plan_after(
     checks::no_record_comes_round(&spouts, &bolts, &edges, &mut problems);
     checks::no_target_has_two_owners(&bolts, &mut problems);
     let groupings = groupings(&edges, &bolts, &mut prepare, &mut problems);
+    let overloads = Overloads::of(&spouts, &bolts, &edges, &mut prepare, &mut problems);
     problems.or(())?;
 
     let mut memory = MemoryReport::new(&spouts, &bolts, lanes, symbols.len());
@@ -125,7 +131,8 @@ pub fn plan_after(
     let parts = bolts.iter().map(|bolt| bolt.made.part()).collect();
     let notes = checks::apart(&bolts, &edges, lanes);
     let graph = build(
-        spec, lanes, symbols, policies, spouts, bolts, &edges, &groupings, &drops,
+        spec, lanes, symbols, policies, lossy, spouts, bolts, &edges, &groupings, &overloads,
+        &drops,
     );
     memory.edges(&graph);
     let report = PlanReport::new(&graph, &streams, nodes, notes, memory);
@@ -263,6 +270,7 @@ fn connect<'s>(
                     stream,
                     to,
                     grouping: &input.grouping,
+                    overload: input.overload,
                     dead_letter: stream == Stream::REJECTED && bolt.made.is_sink(),
                 }),
                 Some(Err(problem)) => problems.push(problem),
@@ -316,6 +324,7 @@ fn connect_rejected<'s>(
                 stream: Stream::REJECTED,
                 to,
                 grouping: LOCAL,
+                overload: spec::Overload::default(),
                 dead_letter: true,
             }),
             (None, None) if spec.dead_letter.is_some() => {}
@@ -432,10 +441,12 @@ fn build<'s>(
     lanes: usize,
     symbols: Symbols,
     policies: Vec<String>,
+    lossy: BTreeSet<Policy>,
     spouts: Vec<Prepared<'s, PreparedSpout>>,
     bolts: Vec<Prepared<'s, PreparedBolt>>,
     edges: &[Edge<'s>],
     groupings: &[Grouping],
+    overloads: &Overloads,
     drops: &BTreeMap<&str, Policy>,
 ) -> Graph {
     let targets = |from: &str, stream: Stream| -> Vec<Target> {
@@ -446,16 +457,19 @@ fn build<'s>(
                 bolt: edge.to,
                 grouping: groupings[number].clone(),
                 dead_letter: edge.dead_letter,
+                overload: overloads.edges[number],
             })
             .collect()
     };
-    let spouts = spouts.into_iter().map(|spout| SpoutNode {
+    let spouts = spouts.into_iter().zip(&overloads.spouts);
+    let spouts = spouts.map(|(spout, overload)| SpoutNode {
         id: spout.component.id.as_str().into(),
         start: spout.made.start,
         out: targets(&spout.component.id, Stream::OUT),
         max_in_flight_records: spout.made.max_in_flight_records,
         max_in_flight_bytes: spout.made.max_in_flight_bytes,
         max_uncommitted: spout.made.max_uncommitted,
+        overload: *overload,
     });
     let bolts = bolts.into_iter().map(|bolt| {
         let id = bolt.component.id.as_str();
@@ -479,6 +493,7 @@ fn build<'s>(
         lanes,
         symbols: Arc::new(symbols),
         policies,
+        lossy,
         spouts: spouts.collect(),
         bolts: bolts.collect(),
         retry: RetryPolicy {

@@ -1,7 +1,7 @@
 //! The types of connections, spouts and bolts that a program knows, and what they give when a
 //! topology is prepared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
@@ -186,6 +186,8 @@ pub struct Prepare<'a> {
     /// Names of fields; whoever wants to read or set a field interns it here.
     pub symbols: &'a mut Symbols,
     pub(crate) policies: &'a mut Vec<String>,
+    /// Those that drop records since too many come.
+    pub(crate) lossy: &'a mut BTreeSet<Policy>,
     pub(crate) connections: &'a BTreeMap<&'a str, &'a Component>,
     pub(crate) directory: &'a FilePath,
 }
@@ -210,6 +212,14 @@ impl Prepare<'_> {
         if known.is_none() {
             self.policies.push(name.to_owned());
         }
+        Ok(policy)
+    }
+
+    /// As [`Prepare::policy`], for one that drops records since too many come: which ones depends on the
+    /// moment, and a plan says so.
+    pub fn overload_policy(&mut self, name: &str, path: &Path) -> Result<Policy, Problem> {
+        let policy = self.policy(name, path)?;
+        let _ = self.lossy.insert(policy);
         Ok(policy)
     }
 

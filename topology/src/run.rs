@@ -24,10 +24,12 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::clock;
+use crate::dropped::Dropped;
 use crate::error::OperatorError;
 use crate::graph::{BoltContext, Graph, MakeSpout, SpoutContext};
 use crate::health::Health;
 use crate::memory;
+use crate::overload::Throttle;
 use crate::partition::{Account, Partitions};
 use crate::run::bolt_task::{BoltTask, Member};
 use crate::run::edges::Edges;
@@ -115,6 +117,8 @@ struct SpoutState {
     partitions: Arc<Partitions>,
     in_flight: Arc<InFlight>,
     pause: Arc<Pause>,
+    /// Slows down all lanes together.
+    throttle: Option<Arc<Throttle>>,
     counters: Counters,
     /// Copies that there are, one per lane at most.
     copies: usize,
@@ -150,8 +154,12 @@ fn start_at(graph: Graph, bounded: bool, place: &Place<'_>) -> Result<Running, O
     let health = Health::default();
     let mut spouts = Vec::new();
     let mut lanes: Vec<Lane> = (0..graph.lanes).map(|_| Lane::default()).collect();
+    let read: Vec<_> = (graph.spouts.iter())
+        .map(|node| (Arc::clone(&node.id), Arc::<Partitions>::default()))
+        .collect();
+    let dropped = Dropped::new(&graph.policies, &graph.lossy, read.clone());
     for (number, node) in graph.spouts.iter().enumerate() {
-        let partitions = Arc::<Partitions>::default();
+        let partitions = Arc::clone(&read[number].1);
         let counters = Counters::default();
         let context = SpoutContext {
             id: Arc::clone(&node.id),
@@ -159,6 +167,7 @@ fn start_at(graph: Graph, bounded: bool, place: &Place<'_>) -> Result<Running, O
             lanes: graph.lanes,
             bounded,
             partitions: Arc::clone(&partitions),
+            dropped: dropped.clone(),
             health: health.clone(),
             counters: counters.clone(),
         };
@@ -172,6 +181,7 @@ fn start_at(graph: Graph, bounded: bool, place: &Place<'_>) -> Result<Running, O
             partitions,
             in_flight: Arc::new(in_flight),
             pause: Arc::default(),
+            throttle: (node.overload.throttle).map(|rate| Arc::new(Throttle::new(rate))),
             counters,
             copies: count,
             opened: Arc::default(),
@@ -400,6 +410,8 @@ impl Shared {
             pause: Arc::clone(&self.spouts[number].pause),
             opened: Arc::clone(&self.spouts[number].opened),
             max_uncommitted: node.max_uncommitted,
+            on_full: node.overload.on_full,
+            throttle: self.spouts[number].throttle.clone(),
             retry: graph.retry,
             retries: Retries::new(graph.retry, ((number as u64) << 8) | lane as u64),
             signals,

@@ -12,7 +12,7 @@ mod settings;
 mod tree;
 pub mod units;
 
-pub use components::{Component, Grouping, Input, OnRejected, Spec, StreamRef};
+pub use components::{Component, Grouping, Input, OnFull, OnRejected, Overload, Spec, StreamRef};
 pub use config::parse_config;
 pub(crate) use mended::{Refused, check_all};
 pub use problem::{Path, Problem, Problems, Segment, nearest};

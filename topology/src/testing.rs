@@ -2,7 +2,7 @@
 //! closure, a bolt prepared as a topology file says it, and a harness that runs one bolt over records
 //! and says what became of each.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path as FilePath;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,7 +19,7 @@ use crate::outcome::{Code, Policy, Settled};
 use crate::partition::Partition;
 use crate::registry::{BoltType, Prepare, PreparedBolt};
 use crate::rejection::Rejection;
-use crate::spec::{Component, Node, Path, Place, Problems, Value};
+use crate::spec::{Component, Node, Overload, Path, Place, Problems, Value};
 use crate::statistics::Counters;
 use crate::stream::Stream;
 use crate::symbol::Symbols;
@@ -90,6 +90,7 @@ pub fn with_prepare<T>(symbols: &mut Symbols, test: impl FnOnce(&mut Prepare<'_>
         lanes: 1,
         symbols,
         policies: &mut Vec::new(),
+        lossy: &mut BTreeSet::new(),
         connections: &BTreeMap::new(),
         directory: FilePath::new("."),
     })
@@ -139,6 +140,7 @@ impl PreparedForTest {
             lanes: 1,
             symbols: &mut symbols,
             policies: &mut policies,
+            lossy: &mut BTreeSet::new(),
             connections: &connections,
             directory,
         };
@@ -184,6 +186,7 @@ fn component(section: &str, id: &str, options: &Node) -> Component {
             .unwrap_or_default()
             .to_owned(),
         inputs: Vec::new(),
+        overload: Overload::default(),
         on_rejected: None,
         config: Node::new(Value::Map(entries.cloned().collect()), Place::default()),
         place: Place::default(),

@@ -85,14 +85,15 @@ fn leave_out_rejects(report: &mut PlanReport, spouts: usize) {
 }
 
 /// The component of an edge's start, and what is written beside the edge: the stream, unless it is the
-/// only ordinary one, and the grouping, unless it is the ordinary one.
+/// only ordinary one, the grouping, unless it is the ordinary one, and how records are dropped there.
 fn parts(edge: &EdgeReport) -> (&str, String) {
     let (from, stream) = edge.from.split_once('.').unwrap_or((&edge.from, ""));
     let grouping = match edge.grouping {
         "local" => "",
         other => other,
     };
-    let words = [stream, grouping];
+    let dropped = edge.on_full.as_deref().unwrap_or_default();
+    let words = [stream, grouping, dropped];
     let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
     (from, words.join(", "))
 }

@@ -6,7 +6,7 @@ pub(super) const HEAD: &str = r#"<!-- Made by `cargo regenerate` from the operat
 
 What a topology file can name, with every option. The same text comes from `isobar operators NAME`.
 
-A duration is a whole number with `ms`, `s`, `m`, `h` or `d`, such as `500ms`; a size one with `KiB`, `MiB`, `GiB` (1024) or `kB`, `MB`, `GB` (1000), such as `8MiB`. A list of texts can be one text with commas. Options with a dot in their name stand below the one before the dot.
+A duration is a whole number with `ms`, `s`, `m`, `h` or `d`, such as `500ms`; a size one with `KiB`, `MiB`, `GiB` (1024) or `kB`, `MB`, `GB` (1000), such as `8MiB`; a rate a whole number of records with `/s`, `/m` or `/h`, such as `1000/s`. A list of texts can be one text with commas. Options with a dot in their name stand below the one before the dot.
 
 ## A whole topology file
 

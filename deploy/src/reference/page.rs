@@ -22,7 +22,10 @@ pub fn page(registry: &Registry) -> String {
         }
         page.push_str(&format!("\n## {title}\n"));
         if let Some(common) = common(kind) {
-            page.push_str("\nEvery bolt has these options besides its own:\n\n");
+            let word = kind.word();
+            page.push_str(&format!(
+                "\nEvery {word} has these options besides its own:\n\n"
+            ));
             page.push_str("| option | value | what it does |\n|---|---|---|\n");
             for (name, kind, description) in common {
                 page.push_str(&format!("| `{name}` | {kind} | {} |\n", cell(description)));

@@ -35,7 +35,8 @@ pub(super) fn text(reference: &Reference) -> String {
         paragraphs(&option.description, 6, &mut text);
     }
     if let Some(common) = common(reference.kind) {
-        text.push_str("\nOptions of every bolt:\n");
+        let word = reference.kind.word();
+        write(&mut text, &format!("\nOptions of every {word}:\n"));
         for (name, kind, description) in common {
             write(&mut text, &format!("  {name}  ({kind})\n"));
             paragraphs(description, 6, &mut text);
@@ -58,21 +59,53 @@ pub(super) fn text(reference: &Reference) -> String {
     text
 }
 
-/// What a bolt has besides the options of its type: name, kind, description.
-pub(super) fn common(kind: Kind) -> Option<[(&'static str, &'static str, &'static str); 2]> {
-    (kind == Kind::Bolt).then_some([
-        (
-            "inputs",
-            "list of streams; required",
-            "Where its records come from: the id of a spout or bolt, `route.errors` for a named stream, or `{from: parse, grouping: shuffle}`. Groupings: `local` (the default: the same lane, in order); `shuffle` (batches go to the lanes in turn: for bolts that cost much); `{fields: [doc.host]}` (records with equal values go to the same lane: for `deduplicate`, or bolts of your own that compare records); `{partial_key: [doc.host]}` (records with equal values go to one of two lanes, the one that got less: where one value has most of the records, and two lanes may share it); `global` (one lane gets everything); `all` (every lane gets a copy of each record, and the record is settled when all copies are: for bolts of your own that keep something on each lane; it must not lead to an index or to dead letters, so these bolts have `on_rejected: drop`).",
-        ),
-        (
-            "on_rejected",
-            "drop",
-            "Drops and counts what it rejects. Without it rejected records go to the bolt that consumes its stream `rejected`, or to the topology's `dead_letter`.",
-        ),
-    ])
+/// An option that components have whatever their type: name, kind, description.
+type Common = (&'static str, &'static str, &'static str);
+
+/// What a component has besides the options of its type.
+pub(super) fn common(kind: Kind) -> Option<&'static [Common]> {
+    match kind {
+        Kind::Spout => Some(&OF_SPOUTS),
+        Kind::Bolt => Some(&OF_BOLTS),
+        _ => None,
+    }
 }
+
+const OF_SPOUTS: [Common; 2] = [
+    (
+        "throttle",
+        "rate",
+        "Reads at most so many records, `1000/s`, over all lanes; the rest waits at the source. What was not used for up to a second may follow at once. Default: as many as can be taken.",
+    ),
+    (
+        "on_full",
+        "block, drop_newest or {sample: 10%}",
+        "What becomes of records while as many are in flight as may be, or the first queue has no room. `block` lets them wait at the source. `drop_newest` reads on and drops what it reads; `{sample: 10%}` drops all but that part of it, always the same records, and the part waits. What is dropped counts as the policy `<id>.drop_newest` or `<id>.sample`, and its offsets are committed. At `max_uncommitted` reading waits all the same: with a sink that takes nothing at all, no record can be passed. A replay drops nothing by it. Default block.",
+    ),
+];
+
+const OF_BOLTS: [Common; 4] = [
+    (
+        "inputs",
+        "list of streams; required",
+        "Where its records come from: the id of a spout or bolt, `route.errors` for a named stream, or `{from: parse, grouping: shuffle}`. Groupings: `local` (the default: the same lane, in order); `shuffle` (batches go to the lanes in turn: for bolts that cost much); `{fields: [doc.host]}` (records with equal values go to the same lane: for `deduplicate`, or bolts of your own that compare records); `{partial_key: [doc.host]}` (records with equal values go to one of two lanes, the one that got less: where one value has most of the records, and two lanes may share it); `global` (one lane gets everything); `all` (every lane gets a copy of each record, and the record is settled when all copies are: for bolts of your own that keep something on each lane; it must not lead to an index or to dead letters, so these bolts have `on_rejected: drop`).",
+    ),
+    (
+        "inputs.throttle",
+        "rate",
+        "Hands on at most so many records along this input, over all lanes, and the rest waits, in the end at the source: `{from: parse, throttle: 1000/s}`. What was not used for up to a second may follow at once. An input with `throttle` or `on_full` has a queue of its own, of `queue_batches` and `queue_bytes`. Default: as many as can be taken.",
+    ),
+    (
+        "inputs.on_full",
+        "block, drop_newest, drop_oldest or {sample: 10%}",
+        "What becomes of records while the queue of the bolt is full: `{from: parse, on_full: drop_newest}`. `block` lets them wait, and in the end the source; `drop_newest` drops them; `drop_oldest` drops what waits longest of the inputs that say so; `{sample: 10%}` lets that part of them wait, always the same records, and drops the rest. What is dropped counts as the policy `<id of the bolt>.drop_newest` and so on, and so does a record of which a part, or one of several branches, is dropped. Not with `grouping: all`, nor for rejected records. A replay drops nothing by it. Default block.",
+    ),
+    (
+        "on_rejected",
+        "drop",
+        "Drops and counts what it rejects. Without it rejected records go to the bolt that consumes its stream `rejected`, or to the topology's `dead_letter`.",
+    ),
+];
 
 /// Writes Markdown paragraphs and list items, wrapped; code blocks and tables keep their lines.
 fn paragraphs(markdown: &str, indent: usize, text: &mut String) {

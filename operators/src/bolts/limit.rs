@@ -100,7 +100,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let key = key.transpose()?.map(Arc::new);
     let path = &component.path;
     let policy = match config.above {
-        Above::Drop => Some(prepare.policy(&format!("{}.above", component.id), path)?),
+        Above::Drop => Some(prepare.overload_policy(&format!("{}.above", component.id), path)?),
         Above::Divert => None,
     };
     let LimitConfig {

@@ -101,8 +101,7 @@ fn place(record: &Record<'_>, key: Option<Symbol>) -> f64 {
             }
         }
     }
-    // The 53 bits that a double has room for.
-    (hash.mixed() >> 11) as f64 / (1u64 << 53) as f64
+    hash.share()
 }
 
 #[cfg(test)]

@@ -270,7 +270,7 @@ fn yes() -> bool {
 
 #[cfg(test)]
 mod tests {
-    use isobar_topology::spec::{Node, Path, Place};
+    use isobar_topology::spec::{Node, Overload, Path, Place};
     use serde_json::{Value, json};
 
     use super::*;
@@ -280,6 +280,7 @@ mod tests {
             id: "search".to_owned(),
             kind: "elasticsearch".to_owned(),
             inputs: Vec::new(),
+            overload: Overload::default(),
             on_rejected: None,
             config: Node::from_json(options),
             place: Place::default(),

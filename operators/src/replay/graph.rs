@@ -92,6 +92,7 @@ const SIDE_EFFECTS: [&str; 3] = ["kafka", "file", "console"];
 
 /// The part of a topology that records of `spout` go through, its sinks, and the bolts that are left out
 /// since they have effects elsewhere. What would have reached those is dropped, counted under their name.
+/// Records wait where live ones are dropped when too many come.
 ///
 /// Fails with a sentence when the target cannot be.
 pub fn part_for(
@@ -100,6 +101,7 @@ pub fn part_for(
     target: &Target,
 ) -> Result<(Spec, Vec<Sink>, Vec<String>), String> {
     let mut part = spec.clone();
+    part.wait_for_room();
     let reached = reached(spec, spout);
     part.spouts.retain(|one| one.id == spout);
     part.bolts.retain(|bolt| reached.contains(bolt.id.as_str()));
@@ -265,6 +267,7 @@ mod tests {
     use std::path::Path;
 
     use isobar_topology::plan;
+    use isobar_topology::spec::{OnFull, Overload};
     use serde_json::json;
 
     use super::*;
@@ -331,6 +334,26 @@ mod tests {
         );
         let planned = plan(&part, &registry(), 1, Path::new(".")).expect("it can be planned");
         assert_eq!(planned.graph.spouts.len(), 1);
+    }
+
+    #[test]
+    fn a_replay_drops_nothing_for_want_of_room() {
+        let mut live = spec(json!({"index": "logs"}));
+        for input in &mut live.bolts[0].inputs {
+            input.overload.on_full = OnFull::DropOldest;
+        }
+        live.spouts[0].overload = Overload {
+            throttle: "10/s".parse().ok(),
+            on_full: OnFull::DropNewest,
+        };
+        let (part, ..) = part_for(&live, "in", &Target::Missing).expect("it can be");
+        let planned = plan(&part, &registry(), 1, Path::new(".")).expect("it can be planned");
+        assert!(planned.report.lossy.is_empty());
+        assert!(planned.graph.spouts[0].overload.throttle.is_some());
+        assert!(
+            plan(&live, &registry(), 1, Path::new("."))
+                .is_ok_and(|live| live.report.lossy.len() == 2)
+        );
     }
 
     #[test]

@@ -3,9 +3,12 @@
 use serde::Serialize;
 
 use super::Prepared;
-use crate::graph::{Graph, Grouping};
+use crate::graph::{Graph, Grouping, Target};
+use crate::overload::OnFull;
 use crate::record::{Row, Slot};
 use crate::registry::{PreparedBolt, PreparedSpout};
+use crate::spec;
+use crate::spec::units::Rate;
 use crate::stream::Stream;
 
 /// A plan in words and numbers.
@@ -21,6 +24,8 @@ pub struct PlanReport {
     pub edges: Vec<EdgeReport>,
     /// Policies by which records are dropped.
     pub policies: Vec<String>,
+    /// Those among them that drop records since too many come: which ones depends on the moment.
+    pub lossy: Vec<String>,
     /// What is allowed and may not be meant, a sentence for each.
     pub notes: Vec<String>,
     /// The most memory that the process takes, in bytes.
@@ -54,6 +59,12 @@ pub struct EdgeReport {
     pub fused: bool,
     /// Whether records of a partition arrive in the order in which they were read (retries aside).
     pub ordered: bool,
+    /// How fast records may follow each other; others wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throttle: Option<Rate>,
+    /// What becomes of records when the queue is full, where they do not wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_full: Option<String>,
 }
 
 /// The most memory that the process takes, in bytes.
@@ -120,16 +131,20 @@ pub(super) fn nodes(
     streams: &[Vec<String>],
 ) -> Vec<NodeReport> {
     let out = || vec!["out".to_owned()];
-    let spouts = spouts.iter().map(|s| (s.component, &s.made.facts, out()));
+    let spouts = spouts.iter().map(|s| {
+        let mut facts = s.made.facts.clone();
+        facts.extend(overload_facts(s.component.overload));
+        (s.component, facts, out())
+    });
     let bolts = bolts.iter().zip(streams);
-    let bolts = bolts.map(|(b, streams)| (b.component, &b.made.facts, streams.clone()));
+    let bolts = bolts.map(|(b, streams)| (b.component, b.made.facts.clone(), streams.clone()));
     spouts
         .chain(bolts)
         .map(|(component, facts, streams)| NodeReport {
             id: component.id.clone(),
             kind: component.kind.clone(),
             streams,
-            facts: facts.clone(),
+            facts,
         })
         .collect()
 }
@@ -146,13 +161,7 @@ impl PlanReport {
         let mut edges = Vec::new();
         for spout in &graph.spouts {
             for target in &spout.out {
-                edges.push(edge(
-                    spout.id.to_string(),
-                    graph,
-                    target.bolt,
-                    &target.grouping,
-                    false,
-                ));
+                edges.push(edge(spout.id.to_string(), graph, target, false));
             }
         }
         for (number, bolt) in graph.bolts.iter().enumerate() {
@@ -164,7 +173,7 @@ impl PlanReport {
                 let fused = stream != Stream::REJECTED.index()
                     && tasks[target.bolt] == tasks[number]
                     && matches!(target.grouping, Grouping::Local);
-                edges.push(edge(from, graph, target.bolt, &target.grouping, fused));
+                edges.push(edge(from, graph, target, fused));
             }
         }
         Self {
@@ -173,14 +182,17 @@ impl PlanReport {
             nodes,
             edges,
             policies: graph.policies.clone(),
+            lossy: (graph.lossy.iter())
+                .map(|policy| graph.policies[policy.index()].clone())
+                .collect(),
             notes,
             memory,
         }
     }
 }
 
-fn edge(from: String, graph: &Graph, to: usize, grouping: &Grouping, fused: bool) -> EdgeReport {
-    let (grouping, ordered) = match grouping {
+fn edge(from: String, graph: &Graph, target: &Target, fused: bool) -> EdgeReport {
+    let (grouping, ordered) = match target.grouping {
         Grouping::Local => ("local", true),
         Grouping::Shuffle => ("shuffle", false),
         Grouping::Fields(_) => ("fields", true),
@@ -191,9 +203,38 @@ fn edge(from: String, graph: &Graph, to: usize, grouping: &Grouping, fused: bool
     };
     EdgeReport {
         from,
-        to: graph.bolts[to].id.to_string(),
+        to: graph.bolts[target.bolt].id.to_string(),
         grouping,
         fused,
         ordered,
+        throttle: target.overload.throttle,
+        on_full: on_full(target.overload.on_full),
     }
+}
+
+fn on_full(on_full: OnFull) -> Option<String> {
+    Some(match on_full {
+        OnFull::Block => return None,
+        OnFull::DropNewest(_) => "drop_newest".to_owned(),
+        OnFull::DropOldest(_) => "drop_oldest".to_owned(),
+        OnFull::Sample { keep, .. } => format!("sample {:.0}%", keep * 100.0),
+    })
+}
+
+/// What a plan tells of a spout that does not only wait.
+fn overload_facts(overload: spec::Overload) -> Vec<(String, String)> {
+    let throttle = overload.throttle.map(|rate| {
+        let text = format!("reads at most {rate}, the rest waits at the source");
+        ("throttle".to_owned(), text)
+    });
+    let dropped = match overload.on_full {
+        spec::OnFull::Block => None,
+        spec::OnFull::Sample(keep) => Some(format!("keeps {keep} of the records")),
+        spec::OnFull::DropNewest | spec::OnFull::DropOldest => Some("drops records".to_owned()),
+    };
+    let dropped = dropped.map(|what| {
+        let text = format!("{what} that come while there is no room in flight: lossy");
+        ("on_full".to_owned(), text)
+    });
+    throttle.into_iter().chain(dropped).collect()
 }

@@ -190,6 +190,51 @@ fn shuffled_edges_head_tasks_of_their_own() {
 }
 
 #[test]
+fn bounded_edges_have_queues_and_a_plan_says_what_is_dropped() {
+    let file = json!({
+        "isobar": 1, "name": "t",
+        "spouts": {"in": {"type": "script", "throttle": "100/s", "on_full": "drop_newest"}},
+        "bolts": {
+            "parse": {"type": "parse", "inputs": ["in"]},
+            "set": {"type": "set", "inputs": [{"from": "parse", "on_full": {"sample": "25%"}}]},
+            "index": {"type": "index", "inputs": [{"from": "set", "throttle": "10/m"}]},
+        },
+        "dead_letter": {"type": "letters"},
+    });
+    let spec = Spec::read(&Node::from_json(&file)).expect("sound");
+    let plan = plan(&spec, &registry(), 2, FilePath::new(".")).expect("sound");
+    assert_eq!(plan.graph.tasks()[..3], [0, 1, 2]);
+    let report = &plan.report;
+    assert_eq!(report.policies, ["in.drop_newest", "set.sample"]);
+    assert_eq!(report.lossy, report.policies);
+    let edges: Vec<(&str, Option<String>, Option<&str>)> = (report.edges.iter())
+        .filter(|edge| !edge.from.ends_with("rejected"))
+        .map(|edge| {
+            let throttle = edge.throttle.map(|rate| rate.to_string());
+            (edge.to.as_str(), throttle, edge.on_full.as_deref())
+        })
+        .collect();
+    let expected = [
+        ("parse", None, None),
+        ("set", None, Some("sample 25%")),
+        ("index", Some("10/m".to_owned()), None),
+    ];
+    assert_eq!(edges, expected);
+    let facts = &report.nodes[0].facts;
+    let facts: Vec<String> = facts
+        .iter()
+        .map(|(what, value)| format!("{what}: {value}"))
+        .collect();
+    assert_eq!(
+        facts,
+        [
+            "throttle: reads at most 100/s, the rest waits at the source",
+            "on_full: drops records that come while there is no room in flight: lossy",
+        ]
+    );
+}
+
+#[test]
 fn what_leads_nowhere_or_arrives_twice_is_refused() {
     check(
         json!({"parse": {"type": "parse", "inputs": ["in"]}}),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::batch::Verdict;
 use crate::graph::{BoltNode, Grouping, SpoutNode};
+use crate::overload::Overload;
 use crate::partition::Partition;
 use crate::retry::RetryPolicy;
 use crate::symbol::Symbols;
@@ -22,6 +23,7 @@ async fn rehearsal(
             bolt: *bolt,
             grouping: Grouping::Local,
             dead_letter: *bolt == LETTERS,
+            overload: Overload::default(),
         };
         Output::To(bolts.iter().map(target).collect())
     };
@@ -42,6 +44,7 @@ async fn rehearsal(
         lanes: 1,
         symbols: Arc::new(Symbols::new()),
         policies: vec!["odd".to_owned()],
+        lossy: Default::default(),
         spouts: vec![SpoutNode {
             id: "in".into(),
             start: Box::new(|_| panic!("nothing is read")),
@@ -52,6 +55,7 @@ async fn rehearsal(
             max_in_flight_records: 1,
             max_in_flight_bytes: 1,
             max_uncommitted: 1,
+            overload: Overload::default(),
         }],
         bolts: vec![
             node("work", work, vec![to(&[2, 3]), to(&[rejected])]),

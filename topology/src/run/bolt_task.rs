@@ -87,8 +87,7 @@ impl BoltTask {
                     let now = clock::now();
                     self.flush(|bolt| bolt.deadline().is_some_and(|at| at <= now)).await;
                 }
-                Some(delivery) = self.inbox.recv() => {
-                    let Delivery { bolt, batch, .. } = delivery;
+                Delivery { bolt, batch, .. } = self.inbox.recv() => {
                     self.work_off(vec![(self.member(bolt), batch)]).await;
                 }
             }

@@ -1,23 +1,45 @@
-//! How many records went along each edge, over all lanes: updated once per batch.
+//! What the lanes share of each edge: how many records went along it, updated once per batch, and what
+//! slows them down.
 
-use crate::graph::Graph;
+use std::sync::Arc;
+
+use crate::graph::{Graph, Target};
+use crate::overload::Throttle;
 use crate::statistics::Counter;
 
-/// A counter for each edge.
+/// The traffic of each edge.
 pub(crate) struct Edges {
     /// By spout, by target.
-    spouts: Vec<Vec<Counter>>,
+    spouts: Vec<Vec<Traffic>>,
     /// By bolt, by stream, by target.
-    bolts: Vec<Vec<Vec<Counter>>>,
+    bolts: Vec<Vec<Vec<Traffic>>>,
+}
+
+/// The traffic of one edge, over all lanes.
+#[derive(Clone)]
+pub(crate) struct Traffic {
+    /// Records that went along it.
+    pub(crate) records: Counter,
+    pub(crate) throttle: Option<Arc<Throttle>>,
+}
+
+impl Traffic {
+    fn along(target: &Target) -> Self {
+        let throttle = target.overload.throttle.map(Throttle::new);
+        Self {
+            records: Counter::default(),
+            throttle: throttle.map(Arc::new),
+        }
+    }
 }
 
 impl Edges {
     pub(crate) fn new(graph: &Graph) -> Self {
-        let of = |targets: usize| (0..targets).map(|_| Counter::default()).collect();
-        let spouts = graph.spouts.iter().map(|spout| of(spout.out.len()));
+        let of = |targets: &[Target]| targets.iter().map(Traffic::along).collect();
+        let spouts = graph.spouts.iter().map(|spout| of(&spout.out));
         let bolts = graph.bolts.iter().map(|bolt| {
             let streams = bolt.outputs.iter();
-            streams.map(|output| of(output.targets().len())).collect()
+            streams.map(|output| of(output.targets())).collect()
         });
         Self {
             spouts: spouts.collect(),
@@ -26,12 +48,12 @@ impl Edges {
     }
 
     /// Those of a spout.
-    pub(crate) fn of_spout(&self, spout: usize) -> &[Counter] {
+    pub(crate) fn of_spout(&self, spout: usize) -> &[Traffic] {
         &self.spouts[spout]
     }
 
     /// Those of a stream of a bolt.
-    pub(crate) fn of_stream(&self, bolt: usize, stream: usize) -> &[Counter] {
+    pub(crate) fn of_stream(&self, bolt: usize, stream: usize) -> &[Traffic] {
         self.bolts[bolt].get(stream).map_or(&[], Vec::as_slice)
     }
 
@@ -39,6 +61,6 @@ impl Edges {
     pub(crate) fn records(&self) -> Vec<u64> {
         let bolts = self.bolts.iter().flatten();
         let all = self.spouts.iter().chain(bolts).flatten();
-        all.map(Counter::get).collect()
+        all.map(|traffic| traffic.records.get()).collect()
     }
 }

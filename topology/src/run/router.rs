@@ -6,10 +6,11 @@ use std::sync::Arc;
 use crate::batch::Batch;
 use crate::graph::{BoltNode, GLOBAL_LANE, Grouping, Output, Target};
 use crate::grouping::{Loads, Turn, part_by_key};
-use crate::outcome::{Answer, Failure};
+use crate::outcome::{Answer, Failure, Policy};
+use crate::overload::{OnFull, sampled};
+use crate::run::edges::Traffic;
 use crate::run::inbox::Sender;
 use crate::run::reject_limit::Limiter;
-use crate::statistics::Counter;
 
 /// The inboxes of all tasks: by lane and by the bolt that heads the task.
 pub(crate) type Inboxes = Arc<Vec<Vec<Option<Sender>>>>;
@@ -18,7 +19,7 @@ pub(crate) type Inboxes = Arc<Vec<Vec<Option<Sender>>>>;
 pub(crate) struct Router {
     lane: usize,
     edges: Vec<Edge>,
-    drop: Option<crate::Policy>,
+    drop: Option<Policy>,
 }
 
 /// What bounds the dead letters along an edge.
@@ -38,19 +39,19 @@ struct Edge {
     turn: RefCell<Turn>,
     /// Of a `partial_key` edge.
     loads: RefCell<Loads>,
-    /// Records that went along it, over all lanes.
-    sent: Counter,
+    on_full: OnFull,
+    traffic: Traffic,
     /// By lane.
     inboxes: Vec<Sender>,
 }
 
 impl Router {
-    /// The edges from `from` (a bolt's task, or `None` for a spout or a retry), which count in `sent`.
+    /// The edges from `from` (a bolt's task, or `None` for a spout or a retry), with their `traffic`.
     pub(crate) fn new(
         lane: usize,
         from: Option<usize>,
         output: &Output,
-        sent: &[Counter],
+        traffic: &[Traffic],
         heads: &[usize],
         inboxes: &Inboxes,
     ) -> Self {
@@ -60,7 +61,7 @@ impl Router {
                 edges: Vec::new(),
                 drop: Some(*policy),
             },
-            Output::To(targets) => Self::to(lane, from, targets, sent, heads, inboxes),
+            Output::To(targets) => Self::to(lane, from, targets, traffic, heads, inboxes),
         }
     }
 
@@ -68,11 +69,11 @@ impl Router {
         lane: usize,
         from: Option<usize>,
         targets: &[Target],
-        sent: &[Counter],
+        traffic: &[Traffic],
         heads: &[usize],
         inboxes: &Inboxes,
     ) -> Self {
-        let edges = targets.iter().zip(sent).map(|(target, sent)| {
+        let edges = targets.iter().zip(traffic).map(|(target, traffic)| {
             let head = heads[target.bolt];
             Edge {
                 bolt: target.bolt,
@@ -85,7 +86,8 @@ impl Router {
                     Grouping::PartialKey(_) => inboxes.len(),
                     _ => 0,
                 })),
-                sent: sent.clone(),
+                on_full: target.overload.on_full,
+                traffic: traffic.clone(),
                 inboxes: inboxes
                     .iter()
                     .map(|lane| lane[head].clone().expect("each head has an inbox"))
@@ -140,25 +142,24 @@ impl Router {
             // It waits like any record that an outside system does not take.
             return batch.answer(Answer::Failed(Failure::External));
         }
-        let copies = match edge.grouping {
-            Grouping::All => edge.inboxes.len(),
-            _ => 1,
-        };
-        edge.sent.add((batch.len() * copies) as u64);
         let batch = if edge.dead_letter {
             batch.dead_letter()
         } else {
             batch
         };
         if edge.fused {
+            edge.traffic.records.add(batch.len() as u64);
             return fused(edge.bolt, batch);
+        }
+        if let Some(throttle) = &edge.traffic.throttle {
+            throttle.pass(batch.len()).await;
         }
         let lanes = edge.inboxes.len();
         match &edge.grouping {
-            Grouping::Local => edge.inboxes[self.lane].send(edge.bolt, batch).await,
+            Grouping::Local => edge.hand_over(self.lane, batch).await,
             Grouping::Shuffle => {
                 let lane = edge.turn.borrow_mut().next(lanes);
-                edge.inboxes[lane].send(edge.bolt, batch).await;
+                edge.hand_over(lane, batch).await;
             }
             Grouping::Fields(slot) => {
                 let parts = part_by_key(batch, lanes, |record| slot(record));
@@ -169,13 +170,13 @@ impl Router {
                 edge.send_parts(parts).await;
             }
             Grouping::All => {
-                let (last, others) = edge.inboxes.split_last().expect("there is a lane");
-                for inbox in others {
-                    inbox.send(edge.bolt, batch.fork()).await;
+                let last = lanes - 1;
+                for lane in 0..last {
+                    edge.hand_over(lane, batch.fork()).await;
                 }
-                last.send(edge.bolt, batch).await;
+                edge.hand_over(last, batch).await;
             }
-            Grouping::Global => edge.inboxes[GLOBAL_LANE].send(edge.bolt, batch).await,
+            Grouping::Global => edge.hand_over(GLOBAL_LANE, batch).await,
         }
     }
 }
@@ -183,10 +184,64 @@ impl Router {
 impl Edge {
     /// Sends each lane its part.
     async fn send_parts(&self, parts: Vec<Option<Batch>>) {
-        for (inbox, part) in self.inboxes.iter().zip(parts) {
+        for (lane, part) in parts.into_iter().enumerate() {
             if let Some(part) = part {
-                inbox.send(self.bolt, part).await;
+                self.hand_over(lane, part).await;
             }
         }
+    }
+
+    /// Puts a batch into the queue of the bolt on a lane, or does what the policy says when that has no
+    /// room. Counts what went along.
+    async fn hand_over(&self, lane: usize, batch: Batch) {
+        let inbox = &self.inboxes[lane];
+        if inbox.is_closed() {
+            // Nobody takes anything any more: that is no overload, the records are handed back.
+            return;
+        }
+        // A policy that drops never waits; the lane has other tasks.
+        tokio::task::coop::consume_budget().await;
+        let records = batch.len();
+        let refused = match self.on_full {
+            OnFull::Block => Some(batch),
+            OnFull::DropOldest(policy) => inbox.try_send(self.bolt, batch, Some(policy)),
+            OnFull::DropNewest(_) | OnFull::Sample { .. } => inbox.try_send(self.bolt, batch, None),
+        };
+        let Some(batch) = refused else {
+            return self.traffic.records.add(records as u64);
+        };
+        match self.on_full {
+            OnFull::Block => self.wait(inbox, batch).await,
+            OnFull::DropNewest(policy) => batch.answer(Answer::Dropped(policy)),
+            OnFull::DropOldest(policy) => self.make_room(inbox, policy, batch),
+            OnFull::Sample { keep, policy } => {
+                let (kept, others) = sampled(batch, keep);
+                if let Some(others) = others {
+                    others.answer(Answer::Dropped(policy));
+                }
+                if let Some(kept) = kept {
+                    self.wait(inbox, kept).await;
+                }
+            }
+        }
+    }
+
+    async fn wait(&self, inbox: &Sender, batch: Batch) {
+        self.traffic.records.add(batch.len() as u64);
+        inbox.send(self.bolt, batch).await;
+    }
+
+    /// Drops what waits longest until there is room. What others sent stays: where nothing else is left
+    /// to drop, the batch itself is.
+    fn make_room(&self, inbox: &Sender, policy: Policy, mut batch: Batch) {
+        let records = batch.len() as u64;
+        while let Some(oldest) = inbox.take_back(policy) {
+            oldest.answer(Answer::Dropped(policy));
+            match inbox.try_send(self.bolt, batch, Some(policy)) {
+                None => return self.traffic.records.add(records),
+                Some(refused) => batch = refused,
+            }
+        }
+        batch.answer(Answer::Dropped(policy));
     }
 }

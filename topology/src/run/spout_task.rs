@@ -19,12 +19,13 @@ use crate::error::{Domain, OperatorError};
 use crate::health::Health;
 use crate::ledger::Ledger;
 use crate::operator::{ErasedSpout, Next, SourceBatch};
-use crate::outcome::Answer;
+use crate::outcome::{Answer, Policy};
+use crate::overload::{OnFull, Throttle, sampled};
 use crate::partition::Partition;
 use crate::rejection::Rejection;
 use crate::retry::{Action, RetryPolicy};
 use crate::run::bolt_task::{guarded, sleep_until};
-use crate::run::in_flight::InFlight;
+use crate::run::in_flight::{InFlight, Parked};
 use crate::run::pause::Pause;
 use crate::run::retries::{Due, Retries};
 use crate::run::router::Router;
@@ -48,6 +49,9 @@ pub(crate) struct SpoutTask {
     /// Copies of this spout that have been opened.
     pub(crate) opened: Arc<AtomicUsize>,
     pub(crate) max_uncommitted: usize,
+    pub(crate) on_full: OnFull,
+    /// Shared with the copies of this spout on other lanes.
+    pub(crate) throttle: Option<Arc<Throttle>>,
     pub(crate) retry: RetryPolicy,
     pub(crate) retries: Retries,
     pub(crate) signals: Signals,
@@ -65,7 +69,12 @@ pub(crate) struct State {
     assigned: BTreeMap<(Arc<str>, i32), u64>,
     /// Batches on their way to the bolts, oldest first.
     leaving: VecDeque<Leaving>,
+    /// What a policy kept of a batch for which there was no room in flight. Not among those that leave:
+    /// those make the room.
+    parked: Option<Kept>,
     revoking: Vec<Revoking>,
+    /// A batch was taken that a policy may have dropped.
+    dropped: bool,
     ended: bool,
     /// Setbacks of the spout in a row.
     setbacks: u32,
@@ -80,6 +89,12 @@ struct Revoking {
     ledgers: Vec<u64>,
     deadline: Instant,
     done: oneshot::Sender<()>,
+}
+
+struct Kept {
+    ledger: u64,
+    batch: Batch,
+    _until_room: Parked,
 }
 
 struct Leaving {
@@ -145,16 +160,23 @@ impl SpoutTask {
             if draining && self.is_settled() {
                 return;
             }
+            if std::mem::take(&mut self.state.dropped) {
+                // Nothing else makes a spout wait that drops what finds no room; bolts must have a turn.
+                tokio::task::yield_now().await;
+                self.take_completions();
+            }
+            self.send_parked();
             let full = !self.in_flight.has_room();
             if full && !seen_full {
                 self.signals.ask_flush();
             }
             seen_full = full;
             let paused = self.pause.since().is_some();
+            let throttled = self.throttle.as_deref().and_then(Throttle::due);
             let may_read = !draining
                 && !paused
-                && !full
-                && self.state.leaving.is_empty()
+                && throttled.is_none()
+                && self.may_take(full)
                 && self.state.revoking.is_empty()
                 && !self.too_much_uncommitted();
             let give_up = match phase {
@@ -177,6 +199,7 @@ impl SpoutTask {
                     let _ = state.leaving.pop_front();
                 }
                 () = sleep_until(wake), if wake.is_some() => {}
+                () = sleep_until(throttled), if throttled.is_some() => {}
                 () = sleep_until(give_up), if give_up.is_some() => return,
                 () = sleep_until(resting), if resting.is_some() => {
                     state.rest_until = None;
@@ -196,6 +219,19 @@ impl SpoutTask {
                 },
                 () = self.in_flight.room(), if full => {}
             }
+        }
+    }
+
+    /// Whether another batch can be taken: in full, or as far as the policy keeps it.
+    fn may_take(&self, full: bool) -> bool {
+        match self.on_full {
+            OnFull::Block | OnFull::DropOldest(_) => !full && self.state.leaving.is_empty(),
+            OnFull::DropNewest(_) => true,
+            // What is kept of one batch waits before another one is sampled.
+            OnFull::Sample { .. } if full => {
+                self.state.parked.is_none() && self.state.leaving.is_empty()
+            }
+            OnFull::Sample { .. } => self.state.leaving.len() < 2,
         }
     }
 
@@ -251,8 +287,12 @@ impl SpoutTask {
         };
         let id = ledger.id();
         let ticket = ledger.register(Arc::clone(&arena));
+        let full = !self.in_flight.has_room();
         if !cfg!(isobar_unacked) {
             self.in_flight.add(arena.len(), arena.size());
+        }
+        if let Some(throttle) = &self.throttle {
+            throttle.spend(arena.len());
         }
         let mut batch = self.attempt(&arena, ticket);
         if !dropped.is_empty() {
@@ -278,8 +318,58 @@ impl SpoutTask {
                 None => return,
             }
         }
+        self.state.dropped = self.on_full != OnFull::Block;
+        match self.on_full {
+            _ if !full && self.state.leaving.is_empty() => self.send_off(id, batch),
+            OnFull::Block | OnFull::DropOldest(_) => self.send_off(id, batch),
+            OnFull::DropNewest(policy) => batch.answer(Answer::Dropped(policy)),
+            OnFull::Sample { keep, policy } => {
+                self.send_off_share(id, batch, full, (keep, policy));
+            }
+        }
+    }
+
+    fn send_off(&mut self, ledger: u64, batch: Batch) {
         let out = std::rc::Rc::clone(&self.out);
-        self.leave(id, async move { out.send(batch, no_fused).await });
+        self.leave(ledger, async move { out.send(batch, no_fused).await });
+    }
+
+    /// Drops what is not kept; the rest leaves when there is room.
+    fn send_off_share(
+        &mut self,
+        ledger: u64,
+        batch: Batch,
+        full: bool,
+        (keep, policy): (f64, Policy),
+    ) {
+        let (kept, others) = sampled(batch, keep);
+        if let Some(others) = others {
+            others.answer(Answer::Dropped(policy));
+        }
+        match kept {
+            Some(kept) if full => {
+                // What was dropped is settled with the rest.
+                let arena = kept.arena();
+                let _until_room = self.in_flight.park(arena.len(), arena.size());
+                self.state.parked = Some(Kept {
+                    ledger,
+                    batch: kept,
+                    _until_room,
+                });
+            }
+            Some(kept) => self.send_off(ledger, kept),
+            None => {}
+        }
+    }
+
+    /// Sends off what was kept of a batch, when there is room.
+    fn send_parked(&mut self) {
+        if self.state.parked.is_some()
+            && self.in_flight.has_room()
+            && let Some(Kept { ledger, batch, .. }) = self.state.parked.take()
+        {
+            self.send_off(ledger, batch);
+        }
     }
 
     fn attempt(&self, arena: &Arc<Arena>, ticket: Ticket) -> Batch {
@@ -328,8 +418,7 @@ impl SpoutTask {
         match due.action {
             Action::Resend(_) => {
                 arena.partition().lock().retried += batch.len() as u64;
-                let out = std::rc::Rc::clone(&self.out);
-                self.leave(id, async move { out.send(batch, no_fused).await });
+                self.send_off(id, batch);
             }
             Action::Reject => self.reject(id, batch, attempts, due.note),
         }
@@ -394,6 +483,7 @@ impl SpoutTask {
             let id = ledger.id();
             self.state.assigned.retain(|_, assigned| *assigned != id);
             self.state.leaving.retain(|leaving| leaving.ledger != id);
+            let _ = self.state.parked.take_if(|kept| kept.ledger == id);
             self.in_flight.release(ledger.close());
         }
     }
@@ -403,6 +493,7 @@ impl SpoutTask {
         self.take_completions();
         let settled = self.state.ledgers.values().all(Ledger::is_empty);
         self.state.assigned.clear();
+        self.state.parked = None;
         for (_, ledger) in self.state.ledgers.drain() {
             self.in_flight.release(ledger.close());
         }

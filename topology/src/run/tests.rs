@@ -2,10 +2,12 @@
 
 mod copies;
 mod kill;
+mod overload;
 mod pause;
 mod revoke;
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -14,13 +16,14 @@ use crate::graph::{BoltNode, Grouping, Output, SpoutNode, StartSpout, Target};
 use crate::operator::{AnyBolt, AnySpout, Next, Spout};
 use crate::outcome::Answer;
 use crate::testing::{FnBolt, Script, Seen, see, source_batch};
-use crate::{OperatorError, Policy, RetryPolicy, Symbols};
+use crate::{OnFull, OperatorError, Overload, Policy, RetryPolicy, Symbols};
 
 fn target(bolt: usize, grouping: Grouping) -> Target {
     Target {
         bolt,
         grouping,
         dead_letter: false,
+        overload: Overload::default(),
     }
 }
 
@@ -61,6 +64,7 @@ fn graph_with(lanes: usize, start: Box<StartSpout>, bolts: Vec<BoltNode>) -> Gra
         lanes,
         symbols: Arc::new(Symbols::new()),
         policies: vec!["noise".to_owned()],
+        lossy: BTreeSet::new(),
         spouts: vec![SpoutNode {
             id: "in".into(),
             start,
@@ -68,6 +72,7 @@ fn graph_with(lanes: usize, start: Box<StartSpout>, bolts: Vec<BoltNode>) -> Gra
             max_in_flight_records: 50,
             max_in_flight_bytes: 1 << 20,
             max_uncommitted: 1_000,
+            overload: Overload::default(),
         }],
         bolts,
         retry: RetryPolicy::default(),
@@ -291,6 +296,7 @@ async fn a_record_that_detached_work_drops_is_rejected_by_the_bolt_that_detached
             bolt: 2,
             grouping: Grouping::Local,
             dead_letter: true,
+            overload: Overload::default(),
         }]),
     ];
     let bolts = vec![

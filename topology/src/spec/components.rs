@@ -1,6 +1,7 @@
 //! The components of a topology and the edges between them.
 
 mod inputs;
+mod overload;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -9,6 +10,8 @@ use super::problem::{Path, Problem, Problems, nearest};
 use super::settings::Settings;
 use super::tree::{Entry, Node, Place, Value};
 use inputs::{input_nodes, read_inputs, refuse_grouping_beside};
+use overload::{Bounded, OPTIONS as OVERLOAD_OPTIONS, read_overload};
+pub use overload::{OnFull, Overload};
 
 /// A topology as its file says it.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +45,8 @@ pub struct Component {
     pub kind: String,
     /// Where its records come from; bolts only.
     pub inputs: Vec<Input>,
+    /// What becomes of records that come faster than they can be taken; spouts only.
+    pub overload: Overload,
     /// What its `rejected` stream does when nobody consumes it.
     pub on_rejected: Option<OnRejected>,
     /// A mapping of the remaining options.
@@ -76,6 +81,8 @@ pub struct Input {
     pub from: StreamRef,
     /// How its records are spread over lanes.
     pub grouping: Grouping,
+    /// What becomes of records that come faster than they can be taken.
+    pub overload: Overload,
     /// Where it is in the tree.
     pub path: Path,
     /// Where it is in the file.
@@ -169,12 +176,12 @@ impl Spec {
         }
         check_version(root, &mut problems);
         let name = read_name(root, &mut problems);
-        let connections = components(root, "connections", false, &mut problems);
-        let spouts = components(root, "spouts", false, &mut problems);
-        let bolts = components(root, "bolts", true, &mut problems);
+        let connections = components(root, "connections", Part::Other, &mut problems);
+        let spouts = components(root, "spouts", Part::Spout, &mut problems);
+        let bolts = components(root, "bolts", Part::Bolt, &mut problems);
         let dead_letter = root.entry(DEAD_LETTER).and_then(|entry| {
             let path = Path::root().key(DEAD_LETTER);
-            component(entry, path, false, &mut problems)
+            component(entry, path, Part::Other, &mut problems)
         });
         let settings = root.get("settings");
         let settings = settings.and_then(|node| problems.take(Settings::read(node)));
@@ -224,6 +231,17 @@ impl Spec {
             }
             sorted.extend(ready);
             waiting = rest;
+        }
+    }
+
+    /// Lets records wait wherever a policy would drop some when too many come: for a replay, whose source
+    /// can wait.
+    pub fn wait_for_room(&mut self) {
+        let inputs = self.bolts.iter_mut().flat_map(|bolt| &mut bolt.inputs);
+        let inputs = inputs.map(|input| &mut input.overload);
+        let spouts = self.spouts.iter_mut().map(|spout| &mut spout.overload);
+        for overload in inputs.chain(spouts) {
+            overload.on_full = OnFull::Block;
         }
     }
 
@@ -396,12 +414,16 @@ fn is_id(text: &str) -> bool {
             .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
 }
 
-fn components(
-    root: &Node,
-    section: &str,
-    with_inputs: bool,
-    problems: &mut Problems,
-) -> Vec<Component> {
+/// What options a component has besides those of its type.
+#[derive(Clone, Copy)]
+enum Part {
+    Spout,
+    Bolt,
+    /// A connection, or the dead letter.
+    Other,
+}
+
+fn components(root: &Node, section: &str, part: Part, problems: &mut Problems) -> Vec<Component> {
     let Some(node) = root.get(section) else {
         return Vec::new();
     };
@@ -424,17 +446,12 @@ fn components(
                         .at(entry.key_place),
                 );
             }
-            component(entry, path.key(&entry.key), with_inputs, problems)
+            component(entry, path.key(&entry.key), part, problems)
         })
         .collect()
 }
 
-fn component(
-    entry: &Entry,
-    path: Path,
-    with_inputs: bool,
-    problems: &mut Problems,
-) -> Option<Component> {
+fn component(entry: &Entry, path: Path, part: Part, problems: &mut Problems) -> Option<Component> {
     let node = &entry.node;
     if node.value == Value::Unreadable {
         return None;
@@ -470,11 +487,19 @@ fn component(
     let mut own = vec!["type"];
     let mut inputs = Vec::new();
     let mut on_rejected = None;
-    if with_inputs {
-        own.extend(["inputs", "grouping", "on_rejected"]);
-        inputs = read_inputs(entry, &path, problems);
-        refuse_grouping_beside(&inputs, node, &path, problems);
-        on_rejected = read_on_rejected(node, &path, problems);
+    let mut overload = Overload::default();
+    match part {
+        Part::Spout => {
+            own.extend(OVERLOAD_OPTIONS);
+            overload = read_overload(node, Bounded::Spout, &path, problems);
+        }
+        Part::Bolt => {
+            own.extend(["inputs", "grouping", "on_rejected"]);
+            inputs = read_inputs(entry, &path, problems);
+            refuse_grouping_beside(&inputs, node, &path, problems);
+            on_rejected = read_on_rejected(node, &path, problems);
+        }
+        Part::Other => {}
     }
     let rest = node.entries().iter();
     let rest = rest.filter(|entry| !own.contains(&entry.key.as_str()));
@@ -482,6 +507,7 @@ fn component(
         id: entry.key.clone(),
         kind: kind.to_owned(),
         inputs,
+        overload,
         on_rejected,
         config: Node::new(Value::Map(rest.cloned().collect()), entry.key_place),
         place: entry.key_place,

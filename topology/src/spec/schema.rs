@@ -17,7 +17,7 @@ use serde_json::Value as Json;
 
 use super::problem::{Path, Problem, Problems};
 use super::tree::{Entry, Node, Value};
-use super::units::{ByteSize, Duration, Percent};
+use super::units::{ByteSize, Duration, Percent, Rate};
 use coerce::coerce;
 pub(super) use stand_in::{part, stand_in};
 use words::{bounds_of, branches, format, is_a, one_of_names, types};
@@ -120,6 +120,7 @@ impl<'s> Checker<'s> {
             Value::String(text) => {
                 let fits = match format(schema) {
                     Some("duration") => text.parse::<Duration>().is_ok(),
+                    Some("rate") => text.parse::<Rate>().is_ok(),
                     Some("percent") => text.parse::<Percent>().is_ok(),
                     Some("byte_size") => text.parse::<ByteSize>().is_ok(),
                     _ => true,

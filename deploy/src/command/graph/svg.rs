@@ -201,6 +201,8 @@ mod tests {
             grouping: "local",
             fused: true,
             ordered: true,
+            throttle: None,
+            on_full: None,
         });
         PlanReport {
             topology: "a<b".to_owned(),
@@ -208,6 +210,7 @@ mod tests {
             nodes: nodes.collect(),
             edges: edges.collect(),
             policies: Vec::new(),
+            lossy: Vec::new(),
             notes: Vec::new(),
             memory: isobar_topology::MemoryReport::default(),
         }

@@ -1,5 +1,6 @@
 //! Ends of runs under a paused clock: signals, and sinks that never answer.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,8 @@ use clap::Parser;
 use isobar_topology::testing::{FnBolt, source_batch};
 use isobar_topology::{
     Answer, AnyBolt, AnySpout, BoltNode, Graph, Grouping, Health, MakeSpout, Next, OperatorError,
-    Output, Rejection, RetryPolicy, Spout, SpoutContext, SpoutNode, Symbols, Target, clock,
+    Output, Overload, Rejection, RetryPolicy, Spout, SpoutContext, SpoutNode, Symbols, Target,
+    clock,
 };
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
@@ -70,6 +72,7 @@ fn graph() -> Graph {
         lanes: 1,
         symbols: Arc::new(Symbols::new()),
         policies: Vec::new(),
+        lossy: BTreeSet::new(),
         spouts: vec![SpoutNode {
             id: "in".into(),
             start: Box::new(start),
@@ -77,10 +80,12 @@ fn graph() -> Graph {
                 bolt: 0,
                 grouping: Grouping::Local,
                 dead_letter: false,
+                overload: Overload::default(),
             }],
             max_in_flight_records: 100,
             max_in_flight_bytes: 1 << 20,
             max_uncommitted: 100,
+            overload: Overload::default(),
         }],
         bolts: vec![BoltNode {
             id: "sink".into(),
@@ -120,6 +125,7 @@ async fn run_graph<F: Future<Output = ()>>(
         nodes: Vec::new(),
         edges: Vec::new(),
         policies: Vec::new(),
+        lossy: Vec::new(),
         notes: Vec::new(),
         memory: isobar_topology::MemoryReport::default(),
     };
@@ -229,6 +235,7 @@ async fn a_record_whose_dead_letter_is_written_late_was_rejected_once() {
         bolt: 1,
         grouping: Grouping::Local,
         dead_letter: true,
+        overload: Overload::default(),
     };
     let reject = || -> AnyBolt {
         FnBolt::any(|batch, out| {

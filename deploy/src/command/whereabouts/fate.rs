@@ -36,6 +36,9 @@ pub(super) enum Fate {
         /// It is not settled yet: more of its parts, or other branches, may come.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         in_flight: bool,
+        /// The policy that dropped other parts of it, or what went along other branches.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        dropped: Option<String>,
     },
     /// It has no document, and a dead letter that is open.
     DeadLettered {
@@ -79,6 +82,7 @@ impl Fate {
                 documents: documents.to_vec(),
                 letters: letters.to_vec(),
                 in_flight: evidence.tells(|state| matches!(state, State::InFlight { .. })),
+                dropped: evidence.dropped_by(),
             };
         }
         if letters.iter().any(|letter| letter.resolved_by.is_none()) {
@@ -232,12 +236,18 @@ impl Fate {
                 documents,
                 letters,
                 in_flight,
+                dropped,
             } => {
                 for Document { index, id, part } in documents {
                     text.push_str(&format!("  {}{index}/_doc/{id}\n", part_text(*part)));
                 }
                 if *in_flight {
                     text.push_str("It is in flight still: more of it may come\n");
+                }
+                if let Some(policy) = dropped {
+                    text.push_str(&format!(
+                        "The policy {policy} dropped something of it: a part, another branch, or it again\n"
+                    ));
                 }
                 if !letters.is_empty() {
                     text.push_str("There is a dead letter of it, too:\n");
@@ -324,6 +334,14 @@ impl Evidence {
     /// Whether a program that answered says so.
     fn tells(&self, so: impl Fn(&State) -> bool) -> bool {
         self.running.iter().flatten().any(so)
+    }
+
+    /// The policy that dropped the record, or some of it, as a program that answered says.
+    fn dropped_by(&self) -> Option<String> {
+        self.running.iter().flatten().find_map(|state| match state {
+            State::Dropped { policy } => Some(policy.clone()),
+            _ => None,
+        })
     }
 
     /// Whether everybody was asked who can know of the record, and answered.

@@ -2,7 +2,8 @@
 
 use super::super::problem::{Path, Problem, Problems};
 use super::super::tree::{Entry, Node, Value};
-use super::{Grouping, Input, StreamRef};
+use super::overload::{Bounded, OPTIONS as OVERLOAD_OPTIONS, read_overload};
+use super::{Grouping, Input, OnFull, Overload, StreamRef};
 
 pub(super) fn read_inputs(entry: &Entry, path: &Path, problems: &mut Problems) -> Vec<Input> {
     let path = path.key("inputs");
@@ -44,15 +45,16 @@ fn read_input(node: &Node, path: Path, problems: &mut Problems) -> Option<Input>
     if !node.unreadable().is_empty() {
         return None;
     }
-    let (from, grouping) = match &node.value {
-        Value::String(text) => (Some(text.as_str()), Grouping::Local),
+    let (from, grouping, overload) = match &node.value {
+        Value::String(text) => (Some(text.as_str()), None, Overload::default()),
         Value::Map(entries) => {
             for entry in entries {
-                if !["from", "grouping"].contains(&entry.key.as_str()) {
+                let known = ["from", "grouping"].into_iter().chain(OVERLOAD_OPTIONS);
+                if !known.clone().any(|known| known == entry.key) {
                     problems.push(
                         Problem::new(path.key(&entry.key), "unknown option")
-                            .expected("from or grouping")
-                            .near(&entry.key, ["from", "grouping"])
+                            .expected("from, grouping, throttle or on_full")
+                            .near(&entry.key, known)
                             .at(entry.key_place),
                     );
                 }
@@ -61,9 +63,10 @@ fn read_input(node: &Node, path: Path, problems: &mut Problems) -> Option<Input>
                 .get("grouping")
                 .and_then(|grouping| read_grouping(grouping, path.key("grouping"), problems));
             let from = node.get("from").and_then(Node::text);
-            (from, grouping.unwrap_or(Grouping::Local))
+            let overload = read_overload(node, Bounded::Input, &path, problems);
+            (from, grouping, overload)
         }
-        _ => (None, Grouping::Local),
+        _ => (None, None, Overload::default()),
     };
     let Some(from) = from else {
         problems.push(
@@ -80,15 +83,44 @@ fn read_input(node: &Node, path: Path, problems: &mut Problems) -> Option<Input>
         Some((component, "out")) => (component, None),
         Some((component, stream)) => (component, Some(stream.to_owned())),
     };
+    let grouping = grouping.unwrap_or(Grouping::Local);
+    if overload.on_full != OnFull::Block
+        && let Some((message, expected)) = refused_to_drop(stream.as_deref(), &grouping)
+    {
+        let place = node.get("on_full").map_or(node.place, |node| node.place);
+        problems.push(
+            Problem::new(path.key("on_full"), message)
+                .expected(expected)
+                .at(place),
+        );
+    }
     Some(Input {
         from: StreamRef {
             component: component.to_owned(),
             stream,
         },
         grouping,
+        overload,
         path,
         place: node.place,
     })
+}
+
+/// What must not be dropped for want of room: why, and what to write instead.
+fn refused_to_drop(
+    stream: Option<&str>,
+    grouping: &Grouping,
+) -> Option<(&'static str, &'static str)> {
+    if stream == Some("rejected") {
+        return Some((
+            "rejected records are not dropped for want of room",
+            "block, or `on_rejected: drop` at the bolt that rejects them",
+        ));
+    }
+    (*grouping == Grouping::All).then_some((
+        "with `grouping: all` every lane gets each record, and none of these copies is dropped for want of room",
+        "block, or another grouping",
+    ))
 }
 
 /// The groupings that are a word, and those that name fields.

@@ -205,6 +205,57 @@ fn mistakes_in_a_grouping_are_told_apart() {
 }
 
 #[test]
+fn what_bounds_records_is_read_at_spouts_and_inputs() {
+    let file = json!({
+        "isobar": 1, "name": "x",
+        "spouts": {"in": {"type": "kafka", "throttle": "5000/s", "on_full": {"sample": "10%"}}},
+        "bolts": {"last": {"type": "blackhole", "inputs": [
+            {"from": "in", "on_full": "drop_oldest"}, {"from": "in", "throttle": "30/m"},
+        ]}},
+    });
+    let spec = Spec::read(&Node::from_json(&file)).expect("sound");
+    let spout = spec.spouts[0].overload;
+    assert_eq!(spout.throttle.map(|rate| rate.per_second()), Some(5_000.0));
+    assert!(matches!(spout.on_full, OnFull::Sample(keep) if keep.get() == 0.1));
+    let inputs = &spec.bolts[0].inputs;
+    assert_eq!(inputs[0].overload.on_full, OnFull::DropOldest);
+    assert_eq!(inputs[1].overload.throttle, "30/m".parse().ok());
+    assert_eq!(
+        spec.spouts[0].config.entries().len(),
+        0,
+        "no options of its type"
+    );
+
+    check(
+        json!({"spouts": {"in": {"throttle": 5000, "on_full": "drop"}}}),
+        &[
+            "spouts.in.on_full: found the string \"drop\"; expected block, drop_newest or {sample: 10%}, the part that is kept",
+            "spouts.in.throttle: found the number 5000; expected records in a time, such as 1000/s, 50/m or 10/h",
+        ],
+    );
+    check(
+        json!({"spouts": {"in": {"on_full": "drop_oldest"}}}),
+        &[
+            "spouts.in.on_full: the oldest records of a spout are with bolts and cannot be taken back; expected block, drop_newest or {sample: 10%}; drop_oldest is for inputs of bolts: {from: logs, on_full: drop_oldest}",
+        ],
+    );
+    check(
+        json!({"bolts": {"index": {"inputs": [
+            "parse",
+            {"from": "parse.rejected", "on_full": "drop_newest"},
+            {"from": "parse", "on_fill": "block"},
+            {"from": "parse", "grouping": "all", "on_full": {"sample": "10%"}},
+            {"from": "parse", "grouping": "all", "throttle": "10/s", "on_full": "block"},
+        ]}}}),
+        &[
+            "bolts.index.inputs[1].on_full: rejected records are not dropped for want of room; expected block, or `on_rejected: drop` at the bolt that rejects them",
+            "bolts.index.inputs[2].on_fill: unknown option; expected from, grouping, throttle or on_full; did you mean on_full?",
+            "bolts.index.inputs[3].on_full: with `grouping: all` every lane gets each record, and none of these copies is dropped for want of room; expected block, or another grouping",
+        ],
+    );
+}
+
+#[test]
 fn nothing_follows_from_a_name_that_cannot_be_used() {
     for name in [json!("My logs"), json!(""), json!(7)] {
         let (spec, problems) = Spec::read_all(&Node::from_json(&json!({

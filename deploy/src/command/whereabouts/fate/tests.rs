@@ -118,7 +118,19 @@ fn of_a_split_record_each_part_is_told_and_whether_more_may_come() {
     );
     let fate = Fate::of(&place(160), &evidence).json(&place(160));
     assert_eq!(fate["documents"][1]["part"], json!([2, 1]));
-    assert_eq!(fate["in_flight"], true);
+    assert_eq!(
+        (&fate["in_flight"], &fate["dropped"]),
+        (&json!(true), &Value::Null)
+    );
+    let policy = "index.drop_newest".to_owned();
+    evidence.running = vec![Ok(State::Dropped { policy })];
+    check(
+        160,
+        &evidence,
+        "The policy index.drop_newest dropped something of it: a part, another branch, or it again\n",
+    );
+    let fate = Fate::of(&place(160), &evidence).json(&place(160));
+    assert_eq!(fate["dropped"], "index.drop_newest");
 }
 
 #[test]
