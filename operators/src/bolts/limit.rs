@@ -1,5 +1,7 @@
 //! `limit`: lets so many records of each key through in a time, so that one cannot starve the others.
 
+#[cfg(test)]
+mod fairness;
 mod windows;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
