@@ -60,7 +60,9 @@ pub use registry::{
 pub use rehearsal::{Draft, Drafter, End, MakeDrafter, Outcome, Part, Rehearsal, Step, Trace};
 pub use rejection::Rejection;
 pub use retry::RetryPolicy;
-pub use run::{Finish, LaneLife, NotOpen, RejectLimit, Running, start, start_here};
+pub use run::{
+    Finish, LaneLife, NotOpen, RejectLimit, Running, Tap, Tapped, Text, start, start_here,
+};
 pub use statistics::{BoltCounts, BoltStatistics, Counter, Counters};
 pub use stream::Stream;
 pub use symbol::{Symbol, Symbols};

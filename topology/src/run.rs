@@ -11,9 +11,11 @@ mod retries;
 mod router;
 mod signals;
 mod spout_task;
+mod tap;
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,6 +45,7 @@ use crate::run::retries::Retries;
 use crate::run::router::{Inboxes, Router};
 use crate::run::signals::{Flushes, Kills, Phase, Phases, Signals};
 use crate::run::spout_task::SpoutTask;
+pub use crate::run::tap::{Tap, Tapped, Text};
 use crate::statistics::{BoltCounts, BoltStatistics, Counters};
 use crate::stream::Stream;
 
@@ -578,6 +581,14 @@ impl Running {
     /// [`crate::PlanReport::edges`].
     pub fn edge_records(&self) -> Vec<u64> {
         self.shared.edges.records()
+    }
+
+    /// Looks at one in so many records on an edge, by its number in the order of
+    /// [`crate::PlanReport::edges`], until what it returns is dropped; `None` where there is no such edge.
+    /// Data never waits for it. Each holds 4 MiB of copies at most: the caller bounds how many there are.
+    pub fn tap(&self, edge: usize, every: NonZeroU64) -> Option<Tap> {
+        let taps = self.shared.edges.taps(edge)?;
+        Some(taps.open(every))
     }
 
     /// What the bolt's type counts besides: name, help and value, by the bolt's number in the graph.

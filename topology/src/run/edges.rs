@@ -1,10 +1,11 @@
-//! What the lanes share of each edge: how many records went along it, updated once per batch, and what
-//! slows them down.
+//! What the lanes share of each edge: how many records went along it, updated once per batch, what slows
+//! them down, and who looks at them.
 
 use std::sync::Arc;
 
 use crate::graph::{Graph, Target};
 use crate::overload::Throttle;
+use crate::run::tap::Taps;
 use crate::statistics::Counter;
 
 /// The traffic of each edge.
@@ -21,6 +22,7 @@ pub(crate) struct Traffic {
     /// Records that went along it.
     pub(crate) records: Counter,
     pub(crate) throttle: Option<Arc<Throttle>>,
+    pub(crate) taps: Arc<Taps>,
 }
 
 impl Traffic {
@@ -29,6 +31,7 @@ impl Traffic {
         Self {
             records: Counter::default(),
             throttle: throttle.map(Arc::new),
+            taps: Arc::default(),
         }
     }
 }
@@ -59,8 +62,16 @@ impl Edges {
 
     /// All, in the order of [`crate::PlanReport::edges`].
     pub(crate) fn records(&self) -> Vec<u64> {
+        self.all().map(|traffic| traffic.records.get()).collect()
+    }
+
+    /// Where the edge of this number in that order can be tapped.
+    pub(crate) fn taps(&self, edge: usize) -> Option<&Arc<Taps>> {
+        self.all().nth(edge).map(|traffic| &traffic.taps)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Traffic> {
         let bolts = self.bolts.iter().flatten();
-        let all = self.spouts.iter().chain(bolts).flatten();
-        all.map(|traffic| traffic.records.get()).collect()
+        self.spouts.iter().chain(bolts).flatten()
     }
 }

@@ -142,6 +142,7 @@ impl Router {
             // It waits like any record that an outside system does not take.
             return batch.answer(Answer::Failed(Failure::External));
         }
+        edge.traffic.taps.show(&batch);
         let batch = if edge.dead_letter {
             batch.dead_letter()
         } else {
