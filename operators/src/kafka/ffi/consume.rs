@@ -338,6 +338,7 @@ mod tests {
                 woken.await.expect("records come");
                 let _ = inbox.receive(100, |_, record| {
                     assert_eq!(record.error(), None);
+                    assert!(record.is_kept_as_described());
                     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                     let headers = record.headers();
                     read.push(

@@ -7,7 +7,7 @@
     reason = "records are read in place: copying twice would cost a tenth of the budget"
 )]
 
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::marker::PhantomData;
 use std::ptr;
 
@@ -15,8 +15,34 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 use rdkafka_sys::RDKafkaRespErr;
 
-// Before another version is let in: `Record::is_without_headers` rests on how this one keeps records.
-const _: () = assert!(sys::RD_KAFKA_VERSION == 0x020C_01FF);
+// Before another version is let in: `Message` and `Record::is_without_headers` rest on how this one, which
+// is built into the program, keeps records on machines of 64 bits.
+const _: () = assert!(sys::RD_KAFKA_VERSION == 0x020C_01FF && size_of::<usize>() == 8);
+
+/// How librdkafka keeps a record: `rd_kafka_msg_t` of `rdkafka_msg.h` as it is for consumers, whose first
+/// field is what applications see.
+#[repr(C)]
+struct Message {
+    seen: sys::rd_kafka_message_t,
+    link: [*mut c_void; 2],
+    flags: c_int,
+    timestamp_kind: c_int,
+    timestamp: i64,
+    parsed_headers: *mut sys::rd_kafka_headers_t,
+    status: c_int,
+    broker: i32,
+    headers: KafkaBytes,
+    leader_epoch: i32,
+}
+
+/// `rd_kafkap_bytes_t` of `rdkafka_proto.h`.
+#[repr(C)]
+struct KafkaBytes {
+    /// 0 and less: no bytes.
+    len: i32,
+    data: *const u8,
+    inline: [u8; 1],
+}
 
 /// A record, or an error that stands in a partition's queue in place of one.
 #[derive(Clone, Copy)]
@@ -98,22 +124,39 @@ impl<'a> Record<'a> {
     /// Tells that there are no headers, where that is seen at a glance. Asking librdkafka costs as much
     /// as all else that is done to read a record: it makes a buffer to parse the number 0 from.
     fn is_without_headers(&self) -> bool {
-        let raw = self.raw();
-        // An empty value is a constant of librdkafka's, and no part of what was fetched.
-        if raw.payload.is_null() || raw.len == 0 {
-            return false;
-        }
-        // SAFETY: the message is alive during `'a`; the call only reads it.
-        if unsafe { sys::rd_kafka_message_leader_epoch(self.message) } < 0 {
-            return false;
-        }
-        // SAFETY: only record batches of version 2 have a leader epoch. In these the number of headers,
-        // one byte or more, follows the value (Kafka protocol, "Record"), and librdkafka hands out
-        // values in place, where they were fetched (`rd_kafka_msgset_reader_msg_v2`). Brokers take no
-        // record that ends before that number (`DefaultRecord.readFrom`). A message of an older format
-        // that was fetched behind such a batch is given its epoch: what follows its value is the next
-        // message or the end of the partition's part of the reply, which has a byte from Fetch 12 on.
-        unsafe { *raw.payload.cast::<u8>().add(raw.len) == 0 }
+        let headers = &self.whole().headers;
+        // What `rd_kafka_msgset_reader_msg_v2` found behind the value, inside of the record and of what was
+        // fetched; nothing in records of older versions. It begins with the number of headers.
+        // SAFETY: librdkafka has seen that there are `len` bytes at `data`, and keeps what was fetched as
+        // long as the message lives.
+        headers.len <= 0 || unsafe { *headers.data == 0 }
+    }
+
+    /// All that librdkafka keeps of the record.
+    fn whole(&self) -> &Message {
+        // SAFETY: every message of a consumer is the first field of such a struct, by the version that is
+        // asserted above (`rd_kafka_message2msg`); it is alive during `'a`, and not written meanwhile,
+        // except for `parsed_headers`, by a call of this thread that no reference spans.
+        unsafe { &*self.message.cast::<Message>() }
+    }
+
+    /// Tells whether `Message` shows the same as librdkafka does.
+    #[cfg(test)]
+    pub(super) fn is_kept_as_described(&self) -> bool {
+        use sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        let whole = self.whole();
+        let mut kind = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: the message is alive; the calls only read it.
+        let told = unsafe {
+            (
+                sys::rd_kafka_message_leader_epoch(self.message),
+                sys::rd_kafka_message_broker_id(self.message),
+                sys::rd_kafka_message_timestamp(self.message, &raw mut kind),
+            )
+        };
+        told == (whole.leader_epoch, whole.broker, whole.timestamp)
+            && kind as c_int == whole.timestamp_kind
+            && whole.headers.len > 0
     }
 
     /// Returns the error that this stands for, with its text; `None` for a record.
