@@ -256,7 +256,7 @@ mod tests {
         let body = Bytes::copy_from_slice(body.as_bytes());
         let asked = http.send(Method::POST, &url, &[], body).await;
         let reply = asked.map_err(|none| none.cause)?;
-        reply.bytes().await.map_err(|none| none.cause)
+        reply.bytes(10).await.map_err(|none| none.cause)
     }
 
     #[tokio::test]

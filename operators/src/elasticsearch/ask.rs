@@ -17,6 +17,9 @@ use super::http::{Http, NoReply};
 /// Longest part of an answer that an error repeats, in bytes.
 const SAID_MAX: usize = 300;
 
+/// Longest answer, in bytes: some ten times a page of documents or the mappings of a thousand indices.
+const ANSWER_MAX: usize = 64 << 20;
+
 /// Who can be asked, and as whom.
 pub(crate) struct Ask {
     http: Http,
@@ -73,7 +76,7 @@ impl Ask {
         let headers = &[("content-type", "application/json")];
         let asking = async {
             let reply = self.http.send(method, &url, headers, body).await?;
-            Ok((reply.status(), reply.bytes().await?))
+            Ok((reply.status(), reply.bytes(ANSWER_MAX).await?))
         };
         match tokio::time::timeout(self.timeout, asking).await {
             Ok(answer) => answer.map_err(|none: NoReply| none.cause),

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::HeaderMap;
 use hyper::http::Extensions;
@@ -155,11 +155,18 @@ impl Reply {
         Ok(None)
     }
 
-    /// The whole body, from hosts that are trusted not to send without end.
-    pub(crate) async fn bytes(self) -> Result<Bytes, NoReply> {
-        let body = self.0.into_body().collect().await;
-        let body = body.map_err(|error| NoReply::broken(&error))?;
-        Ok(body.to_bytes())
+    /// The whole body. Fails when it is longer than `max` bytes, whatever its length was said to be.
+    pub(crate) async fn bytes(self, max: usize) -> Result<Bytes, NoReply> {
+        let body = Limited::new(self.0.into_body(), max).collect().await;
+        match body {
+            Ok(body) => Ok(body.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(NoReply {
+                unconnected: false,
+                stale: false,
+                cause: format!("the answer is longer than {max} bytes, which no answer to this is"),
+            }),
+            Err(error) => Err(NoReply::broken(&*error)),
+        }
     }
 }
 
@@ -265,7 +272,7 @@ mod tests {
     async fn post(http: &Http, host: &Url, body: &'static str) -> Result<Bytes, NoReply> {
         let body = Bytes::from_static(body.as_bytes());
         let reply = http.send(Method::POST, host, &[], body).await?;
-        reply.bytes().await
+        reply.bytes(10).await
     }
 
     #[tokio::test]
@@ -297,5 +304,23 @@ mod tests {
         let _ = post(&http, &url, "two").await.expect("answered");
         drop(http);
         assert_eq!(serving.await.expect("it ends"), ["one", "two"]);
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_a_length_is_read_up_to_a_bound() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}/", listener.local_addr().expect("an address"));
+        let serving = spawn_blocking(move || {
+            let (mut stream, _) = listener.accept().expect("a client");
+            let _ = request(&mut stream);
+            let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+            stream.write_all(head).expect("sent");
+            // Without end, until the client has enough.
+            while stream.write_all(b"4\r\nmore\r\n").is_ok() {}
+        });
+        let url = url.parse().expect("an address");
+        let none = post(&client(), &url, "one").await.expect_err("too long");
+        assert!(none.cause.contains("longer than 10 bytes"), "{none:?}");
+        serving.await.expect("it ends");
     }
 }

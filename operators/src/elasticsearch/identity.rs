@@ -16,8 +16,8 @@ use super::reply;
 
 /// How long the question may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest answer, in bytes, where its length is told beforehand.
-const ANSWER_MAX: u64 = 1 << 20;
+/// Longest answer, in bytes.
+const ANSWER_MAX: usize = 1 << 20;
 
 /// What a host is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,11 +76,11 @@ async fn ask(http: &Http, host: &Url) -> Result<Identity, String> {
 /// length, but who it is.
 async fn body_of(reply: Reply, trusted: bool) -> Result<Option<Bytes>, String> {
     match reply.content_length() {
-        Some(length) if length > ANSWER_MAX => return Err(FOREIGN.to_owned()),
+        Some(length) if length > ANSWER_MAX as u64 => return Err(FOREIGN.to_owned()),
         None if !trusted => return Ok(None),
         _ => {}
     }
-    let body = reply.bytes().await;
+    let body = reply.bytes(ANSWER_MAX).await;
     body.map(Some).map_err(|none| none.cause)
 }
 

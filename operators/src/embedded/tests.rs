@@ -137,7 +137,7 @@ fn an_index_comes_back_on_its_port_with_what_it_held() {
     };
     let ask = |path: &str| {
         let asked = send(Method::GET, path, "");
-        runtime.block_on(async { asked.await?.bytes().await })
+        runtime.block_on(async { asked.await?.bytes(1 << 20).await })
     };
     let body = "{\"create\":{\"_index\":\"logs\",\"_id\":\"1\"}}\n{\"level\":\"info\"}\n";
     let sent = send(Method::POST, "/_bulk", body);
