@@ -132,7 +132,7 @@ const PATHS: [(&str, &str); 12] = [
     ("/healthz", "200 while the process and its lanes are alive"),
     (
         "/readyz",
-        "200 while it reads as it should, 503 with the reasons otherwise",
+        "200 while it reads as it should or is paused by hand, 503 with the reasons otherwise",
     ),
     (
         "/accounting",

@@ -47,7 +47,7 @@ Examples:
       --token-file /run/secrets/isobar
   isobar resume --spout logs --token-file /run/secrets/isobar
 
-While a spout is paused it stays in its group and keeps its partitions, what it has read is worked off and committed, and its lag grows: `isobar lag`, `top` and the page say PAUSED. Records that are deleted meanwhile are lost, so look at HEADROOM.
+While a spout is paused it stays in its group and keeps its partitions, what it has read is worked off and committed, and its lag grows: `isobar lag`, `top` and the page say PAUSED. /readyz stays 200: the process is alive and in its group. Records that are deleted meanwhile are lost, so look at HEADROOM.
 
 A pause is of one process and ends with it: a topology that is started again reads, and so does another replica that takes its partitions over. To keep a topology from reading for longer, stop it.";
 

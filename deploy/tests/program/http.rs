@@ -531,6 +531,8 @@ fn spouts_are_paused_and_go_on_for_who_has_the_token() {
     let paused = post("/pause?spout=in", Some(token)).json().expect("JSON");
     let since = paused["spouts"][0]["paused_since_ms"].clone();
     assert!(since.is_i64(), "{paused}");
+    // It is alive and in its group: nothing else would read for it.
+    assert_eq!(served.get("/readyz").status, 200);
     assert_eq!(
         served.json("/statistics")["spouts"][0]["paused_since_ms"],
         since
