@@ -71,9 +71,25 @@ const MECHANISMS: [(&str, Mechanism); 3] = [
 ];
 
 impl SecurityArgs {
-    /// The connection to these brokers. Fails when they cannot be any, or when the password is not where
-    /// it is said to be.
+    /// The connection to these brokers. Fails when they cannot be any, when a file cannot be read, or when
+    /// the password is not where it is said to be.
     pub(super) fn connection(
+        &self,
+        brokers: &[String],
+        environment: &Environment,
+    ) -> Result<KafkaConnection, Failure> {
+        for (option, file) in [
+            ("--tls-ca", &self.tls_ca),
+            ("--tls-certificate", &self.tls_certificate),
+            ("--tls-key", &self.tls_key),
+        ] {
+            check_readable(option, file.as_deref())?;
+        }
+        self.described(brokers, environment)
+    }
+
+    /// The same, of files that nobody has looked at.
+    fn described(
         &self,
         brokers: &[String],
         environment: &Environment,
@@ -145,6 +161,20 @@ impl SecurityArgs {
         Some(format!(
             "{{mechanism: {mechanism}, username: {username}, password: {password}}}"
         ))
+    }
+}
+
+/// Refuses a file that cannot be read, by the name of its option.
+pub(super) fn check_readable(option: &str, file: Option<&Path>) -> Result<(), Failure> {
+    let Some(file) = file else {
+        return Ok(());
+    };
+    match std::fs::read(file) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure::usage(format!(
+            "{option} {}: cannot be read: {error}",
+            file.display()
+        ))),
     }
 }
 
@@ -253,7 +283,7 @@ mod tests {
             ),
         ] {
             let line = parsed(options).expect("sound");
-            let connection = line.security.connection(&line.brokers, &environment());
+            let connection = line.security.described(&line.brokers, &environment());
             let connection = connection.unwrap_or_else(|f| panic!("{options}: {:#}", f.error));
             let text = line.security.tls_text().expect("absolute");
             assert_eq!(text.as_deref(), tls, "{options}");

@@ -19,7 +19,7 @@ use isobar_operators::sample::{Sampled, Which, sample};
 use isobar_topology::spec::units::Duration;
 
 use super::Context;
-use super::brokers::{SecurityArgs, quoted, reference, tls_text};
+use super::brokers::{SecurityArgs, check_readable, quoted, reference, tls_text};
 use super::source::asking;
 use crate::environment::Environment;
 use crate::exit::{Exit, Failure, Outcome};
@@ -140,9 +140,17 @@ impl SearchArgs {
 }
 
 pub(super) fn execute(args: &InitArgs, context: Context<'_>) -> Outcome {
+    // Before anybody is asked; that it appears meanwhile is found when it is written.
+    if let Some(path) = args.out.as_deref().filter(|path| path.exists()) {
+        return Err(Failure::usage(format!(
+            "--out {}: there is such a file already; give another name, or remove it",
+            path.display()
+        )));
+    }
     let connection = args
         .security
         .connection(&args.brokers, &context.environment)?;
+    check_readable("--es-ca", args.search.es_ca.as_deref())?;
     let subject = args.subject(&context.environment)?;
     recognise::check(&subject, context.registry)?;
     let source = Source::of_group(connection, "isobar", std::slice::from_ref(&args.topic));

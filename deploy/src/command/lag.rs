@@ -54,7 +54,12 @@ pub struct LagArgs {
     brokers: Vec<String>,
 
     /// The group to ask about, Isobar's or not.
-    #[arg(long, value_name = "GROUP", requires = "brokers")]
+    #[arg(
+        long,
+        value_name = "GROUP",
+        requires = "brokers",
+        value_parser = clap::builder::NonEmptyStringValueParser::new()
+    )]
     group: Option<String>,
 
     /// With --group: a topic, or a pattern that starts with ^. Can be given several times. Default: those

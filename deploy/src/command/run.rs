@@ -51,7 +51,7 @@ pub struct RunArgs {
 
     /// Starts where this consumer group is, where the topology's own group has committed nothing yet: for
     /// a new version beside the old one.
-    #[arg(long, value_name = "GROUP")]
+    #[arg(long, value_name = "GROUP", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     from_group: Option<String>,
 
     /// Where the HTTP API listens: HOST:PORT, or `off`. Port 0 takes any free one and logs it. Whoever

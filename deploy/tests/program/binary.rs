@@ -176,6 +176,46 @@ fn values_and_options_that_would_be_passed_over_are_refused_with_what_to_write()
 }
 
 #[test]
+fn files_of_a_connection_are_read_before_anybody_is_asked() {
+    let brokers = ["--brokers", "127.0.0.1:9"];
+    for (command, option) in [
+        (&["lag", "--group", "g"][..], "--tls-ca"),
+        (&["generate", "--topic", "t"], "--tls-ca"),
+        (&["init", "--topic", "t"], "--tls-ca"),
+        (&["init", "--topic", "t"], "--es-ca"),
+    ] {
+        // The second one is there, and is a directory.
+        for file in ["/no/such.pem", "/"] {
+            let refused = isobar(&[command, &brokers, &[option, file]].concat());
+            let error = text(&refused.stderr);
+            assert_eq!(refused.status.code(), Some(2), "{command:?}: {error}");
+            let expected = format!("{option} {file}: cannot be read: ");
+            assert!(error.starts_with(&expected), "{error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+    }
+    for line in ["run FILE --from-group", "lag --brokers a:1 --group"] {
+        let words = line.split(' ').chain([""]);
+        let refused = Cli::try_parse_from(["isobar"].into_iter().chain(words));
+        let text = refused.expect_err(line).to_string();
+        assert!(text.contains("a value is required for"), "{text}");
+    }
+}
+
+#[test]
+fn a_file_that_is_there_is_not_written_over_and_nobody_is_asked() {
+    let file = File::new("init-out", "mine");
+    let path = file.path.to_str().expect("text");
+    let arguments = ["init", "--brokers", "127.0.0.1:9", "--topic", "t"];
+    let refused = isobar(&[&arguments[..], &["--out", path]].concat());
+    let error = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{error}");
+    assert!(error.starts_with(&format!("--out {path}: ")), "{error}");
+    let kept = std::fs::read_to_string(&file.path).expect("it is there");
+    assert_eq!(kept, "mine");
+}
+
+#[test]
 fn a_missing_file_is_2() {
     let missing = isobar(&["validate", "/no/such/file.yaml"]);
     assert_eq!(missing.status.code(), Some(2));

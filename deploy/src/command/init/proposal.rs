@@ -93,8 +93,7 @@ impl Format {
     fn bolt(&self, time: Option<&Time>) -> String {
         match self {
             Self::Json => {
-                let mut text = "\
-  # Makes a document of each record. What is no JSON object is rejected, with the reason.
+                let mut text = "  # Makes a document of each record. What is no JSON object is rejected, with the reason.
   parse:
     type: parse_json
     inputs: [records]
@@ -107,8 +106,7 @@ impl Format {
                 }
                 text
             }
-            Self::Syslog => "\
-  # RFC 5424 and RFC 3164, told apart line by line; `mode: lenient` takes what is neither as a message.
+            Self::Syslog => "  # RFC 5424 and RFC 3164, told apart line by line; `mode: lenient` takes what is neither as a message.
   parse:
     type: parse_syslog
     inputs: [records]
@@ -117,16 +115,14 @@ impl Format {
     zone: UTC
 "
             .to_owned(),
-            Self::Access => "\
-  # Common, combined and the format `main` of nginx, told line by line. For a format with more behind it,
+            Self::Access => "  # Common, combined and the format `main` of nginx, told line by line. For a format with more behind it,
   # name a field for the rest: `rest_field: rest`.
   parse:
     type: parse_access_log
     inputs: [records]
 "
             .to_owned(),
-            Self::KeyValue => "\
-  # Every value is text; the bolt `convert` makes numbers of some.
+            Self::KeyValue => "  # Every value is text; the bolt `convert` makes numbers of some.
   parse:
     type: parse_key_value
     inputs: [records]
@@ -139,8 +135,7 @@ impl Format {
                 });
                 let names: Vec<String> = names.collect();
                 format!(
-                    "\
-  # Give the columns their names. Every value is text; the bolt `convert` makes numbers of some.
+                    "  # Give the columns their names. Every value is text; the bolt `convert` makes numbers of some.
   parse:
     type: parse_csv
     inputs: [records]

@@ -55,6 +55,10 @@ fn every_good_record_is_parsed_and_exactly_the_garbage_rejected() {
         assert!(garbage.iter().filter(|one| **one).count() > 5, "{lines:?}");
         let found = recognised(&records[..200]).unwrap_or_else(|f| panic!("{:#}", f.error));
         let text = &found.text;
+        let (_, bolts) = text.split_once("\nbolts:\n").expect("bolts");
+        let (bolts, _) = bolts.split_once("\n# Rejected").expect("an end");
+        let outside = bolts.lines().find(|line| line.starts_with(|c| c != ' '));
+        assert_eq!(outside, None, "{text}");
         let mut stage = stage(text);
         for number in 0..records.len() {
             let told = stage.run("records", &records[number], None);
