@@ -1,5 +1,7 @@
 //! Reads the JSON schemas that schemars makes of configuration structs.
 
+use std::ops::Range;
+
 use serde_json::Value;
 
 use super::OptionOf;
@@ -44,12 +46,13 @@ impl<'s> Reader<'s> {
                 "" => description(self.resolve(option)),
                 own => own,
             };
+            let default = default(option);
             options.push(OptionOf {
                 name: path.clone(),
                 kind: self.kind(option),
                 required: required(name) && !is_alternative,
-                default: default(option),
-                description: described.to_owned(),
+                description: without_default(described, default.as_deref()),
+                default,
             });
             if depth < DEPTH_MAX {
                 for (inner, step) in self.structs_below(option) {
@@ -192,18 +195,31 @@ fn default(schema: &Value) -> Option<String> {
         return Some(shown(given));
     }
     // The word of the doc comment, where the schema cannot say it.
-    let text = description(schema).replace('\n', " ");
-    let (_, after) = text
-        .rsplit_once("Default: ")
-        .or_else(|| text.rsplit_once("Default "))?;
-    let end = after.find(". ").unwrap_or(after.len());
-    Some(
-        after[..end]
-            .trim_end_matches('.')
-            .replace('`', "")
-            .trim()
-            .to_owned(),
-    )
+    said_default(&description(schema).replace('\n', " ")).map(|(_, said)| said)
+}
+
+/// Where the sentence of a description stands that says the default, and what it says.
+fn said_default(text: &str) -> Option<(Range<usize>, String)> {
+    let start = text.rfind("Default: ").or_else(|| text.rfind("Default "))?;
+    let said = text[start..]
+        .trim_start_matches("Default")
+        .trim_start_matches([':', ' ']);
+    let length = said.find(". ").map_or(said.len(), |end| end + 2);
+    let end = text.len() - said.len() + length;
+    let said = said[..length].trim_end_matches(['.', ' ']).replace('`', "");
+    Some((start..end, said))
+}
+
+/// The description without a sentence that says the default and nothing else: it has a place of its own.
+fn without_default(text: &str, default: Option<&str>) -> String {
+    let plain = text.replace('\n', " ");
+    match said_default(&plain) {
+        Some((sentence, said)) if Some(said.as_str()) == default => {
+            let (before, after) = (&text[..sentence.start], &text[sentence.end..]);
+            format!("{before}{after}").trim_end().to_owned()
+        }
+        _ => text.to_owned(),
+    }
 }
 
 fn is_empty(value: &Value) -> bool {
@@ -241,6 +257,28 @@ mod tests {
             })
             .collect();
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_default_is_said_once() {
+        for (text, default, expected) in [
+            (
+                "Threads. Default: the number\nof cores. From 1.",
+                "the number of cores",
+                "Threads. From 1.",
+            ),
+            ("How long. Default 5s.", "5s", "How long."),
+            ("How. Default `none`.", "none", "How."),
+            // What says more stays, and so does what is no sentence of its own.
+            (
+                "Safe. Default `false`: it waits.",
+                "false",
+                "Safe. Default `false`: it waits.",
+            ),
+            ("The default is fine.", "x", "The default is fine."),
+        ] {
+            assert_eq!(without_default(text, Some(default)), expected);
+        }
     }
 
     #[test]
