@@ -100,7 +100,7 @@ impl PushArgs {
 
 /// As the command line says it.
 fn interval(text: &str) -> Result<units::Duration, String> {
-    let interval: units::Duration = text.parse().map_err(|why| format!("{why}"))?;
+    let interval: units::Duration = text.parse()?;
     match interval.get() >= EVERY_MIN {
         true => Ok(interval),
         false => Err("metrics are sent once a second at most: write 1s or more".to_owned()),
