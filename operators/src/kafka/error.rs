@@ -24,7 +24,7 @@ pub enum Error {
         source: Box<KafkaError>,
     },
     /// The cluster, or librdkafka on its behalf, answered a request with an error.
-    #[error("{what}: {text}")]
+    #[error("{what}: {}", in_words(*code, text))]
     Refused {
         /// What was asked for, naming topic or group.
         what: String,
@@ -134,6 +134,24 @@ impl Error {
             }
         )
     }
+}
+
+/// What the commonest refusals mean, before the text of librdkafka, which can be searched for.
+fn in_words(code: RDKafkaErrorCode, text: &str) -> String {
+    let meaning = match code {
+        RDKafkaErrorCode::UnknownTopicOrPartition
+        | RDKafkaErrorCode::UnknownTopic
+        | RDKafkaErrorCode::UnknownPartition => {
+            "there is no such topic or partition, or the user may not see it"
+        }
+        RDKafkaErrorCode::TopicAuthorizationFailed => "the user has no right to that topic",
+        RDKafkaErrorCode::GroupAuthorizationFailed => "the user has no right to that group",
+        RDKafkaErrorCode::ClusterAuthorizationFailed => {
+            "the user has no right to that on the cluster"
+        }
+        _ => return text.to_owned(),
+    };
+    format!("{meaning} ({text})")
 }
 
 fn about(files: &[String]) -> String {

@@ -147,6 +147,15 @@ pub(super) fn check(subject: &Subject, registry: &Registry) -> Result<(), Failur
     let Some(refused) = refused else {
         return Ok(());
     };
+    // Others follow from a name that cannot be used.
+    let of_name = |problem: &&Problem| problem.path.to_string() == "name";
+    if let Some(problem) = refused.problems().iter().find(of_name) {
+        let expected = problem.expected.as_deref().unwrap_or_default();
+        let message = &problem.message;
+        return Err(Failure::usage(format!(
+            "--name: {message}; expected {expected}"
+        )));
+    }
     // The lines that they are about are not written yet.
     let problems = refused.problems().iter().map(Problem::to_string);
     Err(Failure::usage(problems.collect::<Vec<_>>().join("\n")))

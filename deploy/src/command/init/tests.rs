@@ -212,7 +212,10 @@ fn what_no_file_can_be_written_for_is_refused_before_anybody_is_asked() {
             "--es-ca /e.pem",
             "connections.search.tls: a host is asked without encryption",
         ),
-        ("--name a/b", "name: "),
+        (
+            "--name a/b",
+            "--name: found the string \"a/b\"; expected a name of lower-case letters, digits, - and _",
+        ),
         ("--es-api-key-from id:hunter2", "not the secret itself"),
         (
             "--es-api-key-from hunter2",
