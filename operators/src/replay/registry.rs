@@ -28,7 +28,7 @@ use crate::kafka::{
     Compression, OutRecord, Producer, ProducerConfig, Tailed, create_topic_with, read_topic, tail,
 };
 use crate::spouts::KafkaConfig;
-use entry::{Entries, Wish, is_lost_to, wish_key};
+use entry::{Entries, Wish, wish_key};
 
 pub use entry::{Entry, Part, State, Wanted};
 
@@ -176,12 +176,13 @@ impl Registry {
                 self.write(&producer, &refused.run, &refused).await?;
                 return Ok(Err(before));
             }
+            entries.take(*told, record.at_ms);
             return Ok(Ok(Claim {
                 entry: Entry {
                     claim: Some(record.offset),
                     ..entry
                 },
-                last_ms: record.at_ms,
+                entries,
                 registry: self,
                 producer,
                 records,
@@ -306,8 +307,8 @@ pub struct Claim {
     producer: Producer,
     records: mpsc::Receiver<Result<Tailed, Error>>,
     entry: Entry,
-    /// When its last entry was written, by the clock of the topic.
-    last_ms: i64,
+    /// Those of the topic so far, its own among them.
+    entries: Entries,
 }
 
 /// What a run has to know.
@@ -354,9 +355,9 @@ impl Claim {
                     return News::Wanted(wish.wanted);
                 }
                 Some(Told::Entry(told)) => {
-                    if told.run == self.entry.run && told.attempt == self.entry.attempt {
-                        self.last_ms = record.at_ms;
-                    } else if is_lost_to(&self.entry, self.last_ms, &told, record.at_ms) {
+                    let is_lost = self.entries.is_lost_to(&self.entry, &told, record.at_ms);
+                    self.entries.take((*told).clone(), record.at_ms);
+                    if is_lost {
                         return News::TakenOver(told);
                     }
                 }

@@ -169,16 +169,17 @@ impl Entries {
         });
         first.map(|(one, told_ms)| (one, one.lease_ms - (at_ms - told_ms)))
     }
-}
 
-/// Whether a run whose last entry was written at `last_ms` has lost its place to a claim written at
-/// `at_ms`: by the same times, whoever claims finds that it was dead.
-pub(super) fn is_lost_to(ours: &Entry, last_ms: i64, claim: &Entry, at_ms: i64) -> bool {
-    claim.claim.is_none()
-        && claim.state.is_active()
-        && !claim.is_same(ours)
-        && claim.overlaps(ours)
-        && ours.is_dead(last_ms, at_ms)
+    /// Whether the run `ours`, which is one of these, has lost its place to `claim`, written at `at_ms`
+    /// after all of these. Whoever claims decides by the same entries whether it may run: one that stands
+    /// back for a third run has taken nothing over.
+    pub(super) fn is_lost_to(&self, ours: &Entry, claim: &Entry, at_ms: i64) -> bool {
+        claim.claim.is_none()
+            && claim.state.is_active()
+            && !claim.is_same(ours)
+            && claim.overlaps(ours)
+            && self.before(claim, at_ms).is_none()
+    }
 }
 
 #[cfg(test)]
@@ -254,14 +255,28 @@ pub(super) mod tests {
             let mut entries = Entries::default();
             entries.take(ours.clone(), 1_000);
             let may_run = entries.before(&other, at_ms).is_none();
-            assert_eq!(is_lost_to(&ours, 1_000, &other, at_ms), may_run, "{at_ms}");
+            let is_lost = entries.is_lost_to(&ours, &other, at_ms);
+            assert_eq!(is_lost, may_run, "{at_ms}");
         }
+        let mut entries = Entries::default();
+        entries.take(ours.clone(), 1_000);
         let beat = Entry {
             claim: Some(7),
             ..other.clone()
         };
-        assert!(!is_lost_to(&ours, 1_000, &beat, 90_000), "no claim");
-        assert!(!is_lost_to(&ours, 1_000, &ours, 90_000));
+        assert!(!entries.is_lost_to(&ours, &beat, 90_000), "no claim");
+        assert!(!entries.is_lost_to(&ours, &ours, 90_000));
+    }
+
+    #[test]
+    fn a_claim_that_was_refused_for_a_third_run_takes_nothing_over() {
+        let ours = entry("a", "1", (0, 100));
+        let mut entries = Entries::default();
+        entries.take(ours.clone(), 1_000);
+        entries.take(entry("c", "1", (100, 200)), 80_000);
+        let both = entry("b", "1", (50, 150));
+        assert!(!entries.is_lost_to(&ours, &both, 90_000), "c is before it");
+        assert!(entries.is_lost_to(&ours, &both, 110_000), "c is dead too");
     }
 
     #[test]
