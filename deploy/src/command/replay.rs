@@ -28,7 +28,7 @@ use attend::YieldTo;
 
 /// What `replay` takes.
 #[derive(Args, Debug)]
-#[command(after_help = PLAN_EXAMPLE)]
+#[command(after_help = EXAMPLE)]
 pub struct ReplayArgs {
     #[command(subcommand)]
     action: Action,
@@ -63,6 +63,22 @@ enum Action {
     #[command(after_help = "Example:\n  isobar replay abort logs.yaml --run 19ab2f3c4d5")]
     Abort(register::RunOfArgs),
 }
+
+const EXAMPLE: &str = "\
+Examples:
+  isobar replay plan logs.yaml --from 120000 --to 180000 --partitions 3 \\
+      --target overwrite --out plan.json
+  isobar replay run plan.json
+  isobar replay verify plan.json
+
+While it runs, from any host:
+  isobar replay list logs.yaml
+  isobar replay status logs.yaml
+  isobar replay pause logs.yaml
+  isobar replay resume logs.yaml
+  isobar replay abort logs.yaml
+
+isobar replay plan --help says what ranges and targets there are.";
 
 const PLAN_EXAMPLE: &str = "\
 Examples:

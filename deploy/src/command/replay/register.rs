@@ -24,6 +24,9 @@ use crate::output::{Format, Table, known, number, time};
 /// Between two looks at whether a run has heard what is wanted of it.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// What is said where no replay was ever run.
+const NONE: &str = "no replay has been run";
+
 /// Whose runs are meant.
 #[derive(Args, Debug)]
 pub(super) struct ListArgs {
@@ -82,7 +85,7 @@ pub(super) fn list(args: &ListArgs, mut context: Context<'_>) -> Outcome {
                 .output
                 .json(&json!({"version": VERSION, "topic": registry.topic(), "runs": runs}))?;
         }
-        Format::Table if runs.is_empty() => context.output.line("no replay was run")?,
+        Format::Table if runs.is_empty() => context.output.line(NONE)?,
         Format::Table => context.output.text(&table(&runs))?,
     }
     Ok(Exit::Done)
@@ -123,7 +126,17 @@ fn ago(ms: i64) -> u64 {
 
 pub(super) fn status(args: &RunOfArgs, mut context: Context<'_>) -> Outcome {
     let (registry, _) = find(&args.of, &mut context)?;
-    let run = choose(&registry, args.run.as_deref())?;
+    let runs = registry.runs().map_err(asking)?;
+    if runs.is_empty() && args.run.is_none() {
+        match args.output.format {
+            Format::Json => context
+                .output
+                .json(&json!({"version": VERSION, "run": null}))?,
+            Format::Table => context.output.line(NONE)?,
+        }
+        return Ok(Exit::Done);
+    }
+    let run = chosen(runs, args.run.as_deref()).map_err(Failure::usage)?;
     show(&run, args, &context)?;
     Ok(Exit::Done)
 }
