@@ -3,6 +3,7 @@
 
 mod attend;
 mod document;
+mod held;
 pub(super) mod make;
 pub(super) mod part;
 mod preview;

@@ -4,19 +4,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::anyhow;
 use isobar_operators::kafka::admin::{Admin, TopicPartition};
 use isobar_operators::lag::{self, Source};
-use isobar_operators::range;
-use isobar_operators::replay::registry::{self, Before, Claim, Entry, Part, Registry, State};
+use isobar_operators::replay::registry::{Registry, State};
 use isobar_operators::replay::{Gate, Job, Search, origin_of, read_only};
-use isobar_topology::clock;
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::RunArgs;
-use super::attend::{Attendance, Attended, Ended, LEASE_MS};
+use super::attend::{Attendance, Attended, Ended};
 use super::document::{PlanFile, ReportFile, ReportedPartition, VERSION, write};
+use super::held::{Progress, check_pins, claim, known_ids, ranges};
 use super::make::undetermined;
 use super::part;
 use super::verify::{Shape, Verdict};
@@ -29,8 +27,6 @@ use crate::command::source::asking;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::observer::Observer;
 use crate::output::{Format, number};
-use crate::process;
-use crate::progress::Screen;
 use crate::topology_file::TopologyFile;
 
 pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
@@ -45,8 +41,8 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     let source = source_of(&plan, &file)?;
     let admin = Admin::of_group(source.connection(), &plan.group, args.timeout.get());
     let admin = admin.map_err(asking)?;
-    let progress = check_pins(&plan, &admin, args.resume)?;
-    let resumed = !progress.is_empty();
+    // What cannot run is refused before anybody is asked; what counts is looked at under the claim.
+    let _ = check_pins(&plan, &admin, args.resume)?;
     if ranges(&plan).is_empty() {
         context
             .screen
@@ -72,7 +68,11 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     let searches = part.searches()?;
     let shape = Shape::of(&part.spec, &searches);
     let runtime = runtime()?;
-    let claim = runtime.block_on(claim(&plan, &file, &progress, args, &context.screen))?;
+    let registry = Registry::of(file.spec()?, &plan.spout, args.timeout.get());
+    let registry = registry.ok_or_else(|| Failure::usage("the spout has no connection"))?;
+    let claimed = claim(&plan, registry, &admin, args.resume, &context.screen);
+    let (claim, progress) = runtime.block_on(claimed)?;
+    let resumed = !progress.is_empty();
     let (stop, told) = mpsc::channel(1);
     let attended = Attended::start(Attendance {
         claim,
@@ -134,73 +134,6 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     })
 }
 
-/// Claims the ranges of the plan in the register; fails when another run reads any of them.
-async fn claim(
-    plan: &PlanFile,
-    file: &TopologyFile,
-    progress: &BTreeMap<TopicPartition, i64>,
-    args: &RunArgs,
-    screen: &Screen,
-) -> Result<Claim, Failure> {
-    let registry = Registry::of(file.spec()?, &plan.spout, args.timeout.get());
-    let registry = registry.ok_or_else(|| Failure::usage("the spout has no connection"))?;
-    let (host, pid, started_ms) = (process::host(), std::process::id(), clock::unix_ms());
-    let parts = ranges(plan)
-        .into_iter()
-        .map(|(partition, (from, to))| Part {
-            next: Some(*progress.get(&partition).unwrap_or(&from)),
-            topic: partition.topic.to_string(),
-            partition: partition.partition,
-            from,
-            to,
-        });
-    let entry = Entry {
-        version: registry::VERSION,
-        run: plan.id.clone(),
-        attempt: format!("{host}-{pid}-{started_ms:x}"),
-        spout: plan.spout.clone(),
-        target: plan.target.clone(),
-        group: plan.group.clone(),
-        host,
-        pid,
-        state: State::Running,
-        why: None,
-        claim: None,
-        started_ms,
-        lease_ms: LEASE_MS,
-        partitions: parts.collect(),
-    };
-    let mut claimed = registry.clone().claim(entry.clone()).await;
-    if let Ok(Err(before)) = &claimed
-        && args.resume
-        && before.entry.run == plan.id
-    {
-        // It may have died a moment ago.
-        let seconds = before.dead_in.as_secs_f32().ceil();
-        screen.line(&format!(
-            "isobar: an earlier run of the plan on {} (process {}) was heard of just now: waiting {seconds} s \
-             whether it still is",
-            before.entry.host, before.entry.pid
-        ));
-        tokio::time::sleep(before.dead_in).await;
-        let attempt = format!("{}-again", entry.attempt);
-        claimed = registry.claim(Entry { attempt, ..entry }).await;
-    }
-    match claimed.map_err(asking)? {
-        Ok(claim) => Ok(claim),
-        Err(Before { entry, .. }) => Err(Failure::new(
-            Exit::Failed,
-            anyhow!(
-                "nothing was replayed: the replay {} on {} (process {}) reads some of these records; let it \
-                 end, or end it with isobar replay abort",
-                entry.run,
-                entry.host,
-                entry.pid
-            ),
-        )),
-    }
-}
-
 fn source_of(plan: &PlanFile, file: &TopologyFile) -> Result<Source, Failure> {
     let sources = lag::sources(file.spec()?);
     let sources = sources.map_err(|problems| Failure::from(file.refuse(problems)))?;
@@ -208,85 +141,8 @@ fn source_of(plan: &PlanFile, file: &TopologyFile) -> Result<Source, Failure> {
     source.ok_or_else(|| Failure::usage(format!("no spout {}", plan.spout)))
 }
 
-fn ranges(plan: &PlanFile) -> BTreeMap<TopicPartition, (i64, i64)> {
-    let some = plan.partitions.iter().filter(|one| one.from < one.to);
-    some.map(|one| (one.name(), (one.from, one.to))).collect()
-}
-
-fn known_ids(plan: &PlanFile) -> BTreeMap<String, String> {
-    let topics = plan.topics.iter();
-    topics
-        .filter_map(|(topic, id)| Some((topic.clone(), id.clone()?)))
-        .collect()
-}
-
-/// Checks that the cluster, the topics and the records are still those of the plan. Returns how far an
-/// earlier run of it has got.
-fn check_pins(
-    plan: &PlanFile,
-    admin: &Admin,
-    resume: bool,
-) -> Result<BTreeMap<TopicPartition, i64>, Failure> {
-    let refuse = |why: String| {
-        Err(Failure::new(
-            Exit::Failed,
-            anyhow!("nothing was replayed: {why}"),
-        ))
-    };
-    let cluster_id = admin.cluster_id().map_err(asking)?;
-    if cluster_id != plan.cluster_id {
-        return refuse(format!(
-            "the plan is about the cluster {}, and the connection leads to {cluster_id}",
-            plan.cluster_id
-        ));
-    }
-    let ids = known_ids(plan);
-    let names: Vec<&str> = ids.keys().map(String::as_str).collect();
-    for (name, topic) in admin.topics(&names).map_err(asking)? {
-        match topic {
-            Ok(topic) if topic.id.as_ref() == ids.get(&name) => {}
-            Ok(_) => return refuse(format!("the topic {name} was deleted and made again")),
-            Err(code) => return refuse(format!("topic {name}: {code}")),
-        }
-    }
-    let ranges = ranges(plan);
-    let partitions: Vec<TopicPartition> = ranges.keys().cloned().collect();
-    let commits = admin.committed(&partitions).map_err(asking)?;
-    let commits: BTreeMap<_, _> = commits
-        .into_iter()
-        .flatten()
-        .map(|commit| (commit.partition, commit.offset))
-        .collect();
-    if !commits.is_empty() && !resume {
-        return Err(Failure::usage(
-            "an earlier run of this plan has begun; --resume goes on where it ended",
-        ));
-    }
-    let logs = range::logs(admin, &partitions).map_err(asking)?;
-    for (partition, (from, to)) in &ranges {
-        let next = commits.get(partition).unwrap_or(from);
-        let log = logs.get(partition);
-        if let Some(log) = log.filter(|log| next < to && (*next < log.start || *to > log.end)) {
-            return refuse(format!(
-                "{}/{}: offsets {next} to {} are to be read, and the log has {} to {} by now; make a new \
-                 plan",
-                partition.topic,
-                partition.partition,
-                to - 1,
-                log.start,
-                log.end - 1
-            ));
-        }
-    }
-    Ok(commits)
-}
-
 /// Deletes the documents of what is to be read. What an earlier run has settled stays.
-async fn purge(
-    plan: &PlanFile,
-    progress: &BTreeMap<TopicPartition, i64>,
-    searches: &[Search],
-) -> Result<u64, Failure> {
+async fn purge(plan: &PlanFile, progress: &Progress, searches: &[Search]) -> Result<u64, Failure> {
     let mut purged = 0;
     for ((partition, (from, to)), search) in ranges(plan)
         .iter()

@@ -1,0 +1,276 @@
+//! What a run needs before it begins: that the plan still fits, and that nobody else reads its records.
+
+use std::collections::BTreeMap;
+
+use anyhow::anyhow;
+use isobar_operators::kafka::admin::{Admin, TopicPartition};
+use isobar_operators::range;
+use isobar_operators::replay::registry::{self, Before, Claim, Entry, Part, Registry, State};
+use isobar_topology::clock;
+
+use super::attend::LEASE_MS;
+use super::document::PlanFile;
+use crate::command::source::asking;
+use crate::exit::{Exit, Failure};
+use crate::process;
+use crate::progress::Screen;
+
+/// How far earlier runs of a plan have got: everything before is settled.
+pub(super) type Progress = BTreeMap<TopicPartition, i64>;
+
+/// Claims the ranges of the plan in the register, and looks once more at the pins and at how far an
+/// earlier run has got: one that still worked off what it had read may have committed until now, and its
+/// documents must stay.
+///
+/// Fails when another run reads any of the ranges, or as [`check_pins`].
+pub(super) async fn claim(
+    plan: &PlanFile,
+    registry: Registry,
+    admin: &Admin,
+    resume: bool,
+    screen: &Screen,
+) -> Result<(Claim, Progress), Failure> {
+    let mut claim = claim_at(plan, registry, resume, screen).await?;
+    let mut parts = claim.entry().partitions.clone();
+    match check_pins(plan, admin, resume) {
+        Ok(progress) => {
+            for part in &mut parts {
+                part.next = Some(*progress.get(&part.name()).unwrap_or(&part.from));
+            }
+            let told = claim.tell(State::Running, None, parts).await;
+            told.map_err(asking)?;
+            Ok((claim, progress))
+        }
+        Err(failure) => {
+            // Without this it would stand in the way until its lease is over.
+            let why = Some("it was not begun".to_owned());
+            if let Err(error) = claim.tell(State::Stopped, why, parts).await {
+                let error = error.to_string();
+                tracing::warn!(
+                    error,
+                    "The register of replays was not told that nothing was begun"
+                );
+            }
+            Err(failure)
+        }
+    }
+}
+
+async fn claim_at(
+    plan: &PlanFile,
+    registry: Registry,
+    resume: bool,
+    screen: &Screen,
+) -> Result<Claim, Failure> {
+    let (host, pid, started_ms) = (process::host(), std::process::id(), clock::unix_ms());
+    let parts = ranges(plan)
+        .into_iter()
+        .map(|(partition, (from, to))| Part {
+            // Not known before nobody else can commit.
+            next: None,
+            topic: partition.topic.to_string(),
+            partition: partition.partition,
+            from,
+            to,
+        });
+    let entry = Entry {
+        version: registry::VERSION,
+        run: plan.id.clone(),
+        attempt: format!("{host}-{pid}-{started_ms:x}"),
+        spout: plan.spout.clone(),
+        target: plan.target.clone(),
+        group: plan.group.clone(),
+        host,
+        pid,
+        state: State::Running,
+        why: None,
+        claim: None,
+        started_ms,
+        lease_ms: LEASE_MS,
+        partitions: parts.collect(),
+    };
+    let mut claimed = registry.clone().claim(entry.clone()).await;
+    if let Ok(Err(before)) = &claimed
+        && resume
+        && before.entry.run == plan.id
+    {
+        // It may have died a moment ago.
+        let seconds = before.dead_in.as_secs_f32().ceil();
+        screen.line(&format!(
+            "isobar: an earlier run of the plan on {} (process {}) was heard of just now: waiting {seconds} s \
+             whether it still is",
+            before.entry.host, before.entry.pid
+        ));
+        tokio::time::sleep(before.dead_in).await;
+        let attempt = format!("{}-again", entry.attempt);
+        claimed = registry.claim(Entry { attempt, ..entry }).await;
+    }
+    match claimed.map_err(asking)? {
+        Ok(claim) => Ok(claim),
+        Err(Before { entry, .. }) => Err(Failure::new(
+            Exit::Failed,
+            anyhow!(
+                "nothing was replayed: the replay {} on {} (process {}) reads some of these records; let it \
+                 end, or end it with isobar replay abort",
+                entry.run,
+                entry.host,
+                entry.pid
+            ),
+        )),
+    }
+}
+
+/// Checks that the cluster, the topics and the records are still those of the plan. Returns how far an
+/// earlier run of it has got.
+pub(super) fn check_pins(
+    plan: &PlanFile,
+    admin: &Admin,
+    resume: bool,
+) -> Result<Progress, Failure> {
+    let refuse = |why: String| {
+        Err(Failure::new(
+            Exit::Failed,
+            anyhow!("nothing was replayed: {why}"),
+        ))
+    };
+    let cluster_id = admin.cluster_id().map_err(asking)?;
+    if cluster_id != plan.cluster_id {
+        return refuse(format!(
+            "the plan is about the cluster {}, and the connection leads to {cluster_id}",
+            plan.cluster_id
+        ));
+    }
+    let ids = known_ids(plan);
+    let names: Vec<&str> = ids.keys().map(String::as_str).collect();
+    for (name, topic) in admin.topics(&names).map_err(asking)? {
+        match topic {
+            Ok(topic) if topic.id.as_ref() == ids.get(&name) => {}
+            Ok(_) => return refuse(format!("the topic {name} was deleted and made again")),
+            Err(code) => return refuse(format!("topic {name}: {code}")),
+        }
+    }
+    let ranges = ranges(plan);
+    let partitions: Vec<TopicPartition> = ranges.keys().cloned().collect();
+    let commits = admin.committed(&partitions).map_err(asking)?;
+    let commits: Progress = commits
+        .into_iter()
+        .flatten()
+        .map(|commit| (commit.partition, commit.offset))
+        .collect();
+    if !commits.is_empty() && !resume {
+        return Err(Failure::usage(
+            "an earlier run of this plan has begun; --resume goes on where it ended",
+        ));
+    }
+    let logs = range::logs(admin, &partitions).map_err(asking)?;
+    for (partition, (from, to)) in &ranges {
+        let next = commits.get(partition).unwrap_or(from);
+        let log = logs.get(partition);
+        if let Some(log) = log.filter(|log| next < to && (*next < log.start || *to > log.end)) {
+            return refuse(format!(
+                "{}/{}: offsets {next} to {} are to be read, and the log has {} to {} by now; make a new \
+                 plan",
+                partition.topic,
+                partition.partition,
+                to - 1,
+                log.start,
+                log.end - 1
+            ));
+        }
+    }
+    Ok(commits)
+}
+
+pub(super) fn ranges(plan: &PlanFile) -> BTreeMap<TopicPartition, (i64, i64)> {
+    let some = plan.partitions.iter().filter(|one| one.from < one.to);
+    some.map(|one| (one.name(), (one.from, one.to))).collect()
+}
+
+pub(super) fn known_ids(plan: &PlanFile) -> BTreeMap<String, String> {
+    let topics = plan.topics.iter();
+    topics
+        .filter_map(|(topic, id)| Some((topic.clone(), id.clone()?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use isobar_operators::embedded::EmbeddedKafka;
+    use isobar_operators::kafka::connection::KafkaConnection;
+    use isobar_operators::lag::Source;
+    use isobar_operators::offsets::{Change, Group};
+    use isobar_topology::spec::Spec;
+    use serde_json::json;
+
+    use super::*;
+    use crate::substitute::Outside;
+    use crate::topology_file::TopologyFile;
+
+    const WITHIN: Duration = Duration::from_secs(10);
+
+    fn plan(cluster_id: &str) -> PlanFile {
+        let plan = json!({
+            "version": 1, "id": "19a", "made_at_ms": 5, "topology": "t", "file": "/t.yaml",
+            "env_files": [], "configuration": "0f", "spout": "in", "group": "t.replay.19a",
+            "cluster_id": cluster_id, "topics": {"logs": null}, "from": "0", "to": "10",
+            "target": "purge", "sinks": [], "left_out": [], "narrowed": false,
+            "partitions": [{"topic": "logs", "partition": 0, "from": 0, "to": 10, "narrowed": [],
+                            "notes": []}],
+        });
+        serde_json::from_value(plan).expect("a plan")
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_run_settles_until_the_claim_is_held_counts() {
+        let kafka = EmbeddedKafka::start().expect("a stand-in cluster");
+        for topic in ["logs", "t.replays"] {
+            kafka.create_topic(topic).expect("it is created");
+        }
+        let connection = KafkaConnection::plain(&[kafka.brokers().to_owned()]);
+        let admin = Admin::of_group(&connection, "t.replay.19a", WITHIN).expect("a client");
+        let plan = plan(&admin.cluster_id().expect("the broker answers"));
+        let file = format!(
+            "isobar: 1\nname: t\nconnections: {{kafka: {{type: kafka, brokers: [\"{}\"]}}}}\nspouts: {{in: {{type: kafka, \
+             connection: kafka, topics: [logs], start: earliest}}}}\nbolts: {{out: {{type: blackhole, inputs: [in]}}}}\n",
+            kafka.brokers()
+        );
+        let outside = Outside {
+            variable: &|_| None,
+            file: &|_| unreachable!("no file is named"),
+        };
+        let file = TopologyFile::from_text(Path::new("t.yaml"), file, &outside);
+        let spec: &Spec = file.spec().expect("a specification");
+        let registry = Registry::of(spec, "in", WITHIN).expect("a connection");
+        let source = Source::of_group(connection.clone(), &plan.group, &["logs".to_owned()]);
+        let group = Group::of(&source, WITHIN).expect("a client");
+        let at = TopicPartition::new("logs", 0);
+        let made = group.change(&[(at.clone(), Change::To(10, String::new()))]);
+        assert!(made.is_ok(), "{made:?}");
+
+        let screen = Screen::to(std::io::sink());
+        let claimed = claim(&plan, registry.clone(), &admin, true, &screen).await;
+        let Ok((mut held, progress)) = claimed else {
+            panic!("nobody else has claimed it");
+        };
+        assert_eq!(progress, Progress::from([(at, 10)]));
+        assert_eq!(held.entry().partitions[0].next, Some(10));
+        let parts = held.entry().partitions.clone();
+        held.tell(State::Stopped, None, parts)
+            .await
+            .expect("written");
+
+        // It has begun meanwhile, and nobody said that it is to go on.
+        let refused = claim(&plan, registry.clone(), &admin, false, &screen).await;
+        let text = refused.err().expect("it has begun").error.to_string();
+        assert!(text.contains("--resume goes on"), "{text}");
+        let runs = registry.runs().expect("the broker answers");
+        assert_eq!(
+            runs[0].entry.state,
+            State::Stopped,
+            "it stands in nobody's way"
+        );
+    }
+}
