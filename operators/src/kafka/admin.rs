@@ -425,16 +425,22 @@ fn list<'a, C: ClientContext>(
     Ok(ffi::list_offsets(client, &list, uncommitted, within)?
         .into_iter()
         .map(|(element, ms)| {
-            let answer = match element.error {
-                Some(code) => Err(code),
-                None => Ok((element.offset, ms)),
-            };
-            (
-                TopicPartition::new(&element.topic, element.partition),
-                answer,
-            )
+            let partition = TopicPartition::new(&element.topic, element.partition);
+            (partition, listed(&element).map(|offset| (offset, ms)))
         })
         .collect())
+}
+
+/// The offset that was listed: −1 where no record has the time that was asked for.
+///
+/// While a partition changes its leader, librdkafka 2.12 may answer for it with its mark of "no offset"
+/// (`RD_KAFKA_OFFSET_INVALID`, −1001) and without an error.
+fn listed(element: &Element) -> Result<i64, RDKafkaErrorCode> {
+    match element.error {
+        Some(code) => Err(code),
+        None if element.offset < -1 => Err(RDKafkaErrorCode::OffsetNotAvailable),
+        None => Ok(element.offset),
+    }
 }
 
 pub(super) fn topics<C: ClientContext>(
@@ -496,5 +502,26 @@ mod tests {
         let partitions = [TopicPartition::new("t", 0)];
         let commits = admin.committed(&partitions).expect("it is there now");
         assert_eq!(commits, Some(Vec::new()));
+    }
+
+    #[test]
+    fn what_has_no_offset_is_no_answer() {
+        let element = |offset, error| Element {
+            topic: "t".to_owned(),
+            partition: 0,
+            offset,
+            metadata: None,
+            error,
+        };
+        let unavailable = RDKafkaErrorCode::OffsetNotAvailable;
+        let fenced = RDKafkaErrorCode::FencedLeaderEpoch;
+        for (offset, error, expected) in [
+            (7, None, Ok(7)),
+            (-1, None, Ok(-1)),
+            (-1001, None, Err(unavailable)),
+            (-1001, Some(fenced), Err(fenced)),
+        ] {
+            assert_eq!(listed(&element(offset, error)), expected);
+        }
     }
 }
