@@ -8,7 +8,6 @@
 mod bolts;
 mod life;
 mod oracle;
-mod random;
 mod scenario;
 mod spout;
 mod world;

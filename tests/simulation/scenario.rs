@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use isobar_topology::{Ordinals, RetryPolicy};
 
-use crate::random::{Random, fixed};
+use testkit::random::{Random, fixed};
 
 /// A whole simulation.
 #[derive(Debug)]

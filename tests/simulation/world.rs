@@ -9,8 +9,8 @@ use isobar_topology::{Batch, Ordinals, Rejection, Running, clock};
 use tokio::sync::Notify;
 
 use crate::Plant;
-use crate::random::{Random, fixed};
 use crate::scenario::{Edge, Fate, Item, Kind, Rejected, Scenario};
+use testkit::random::{Random, fixed};
 
 /// What everything in a simulation shares.
 pub struct World {

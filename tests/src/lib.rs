@@ -11,6 +11,8 @@ pub mod instructions;
 pub mod isobar;
 pub mod ports;
 pub mod process;
+pub mod proxy;
+pub mod random;
 pub mod records;
 pub mod scratch;
 pub mod services;

@@ -1,93 +1,107 @@
-//! A Kafka broker of one's own: a single combined broker and controller on the loopback address.
-//! Topics and records go through `kafka/client.rs`.
+//! A Kafka of one's own on the loopback address: one node, or a cluster of several, each of them a
+//! broker and a controller. Topics and records go through `kafka/client.rs`.
 
 mod client;
+mod load;
+mod node;
 mod secured;
 
-use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{START_LIMIT, STOP_LIMIT, fetched, jdk};
-use crate::process::{Launch, Process};
+use super::{START_LIMIT, STOP_LIMIT, fetched};
+use crate::process::Process;
 use crate::scratch::Scratch;
-use crate::{ports, wait};
+use crate::wait;
+use node::{Ports, Programs};
 
-pub use client::{Received, Sent};
+pub use client::{KafkaClient, Received, Sent};
+pub use load::Load;
 pub use secured::{Secured, USER};
 
 /// Where `tests/run fetch` puts the broker.
 pub const DIRECTORY: &str = "kafka-4.1.0";
 
-/// A running broker. Dropping it kills it and removes its data.
+/// A running cluster, which is asked as its [client](KafkaClient) is. Dropping it kills it and removes its
+/// data.
 #[derive(Debug)]
 pub struct Kafka {
-    // Before the directory, so that the broker is gone when its data goes.
-    process: Process,
-    brokers: String,
+    // Before the directory, so that the nodes are gone when their data goes.
+    nodes: Vec<Process>,
+    client: KafkaClient,
     secured: Option<Secured>,
     _scratch: Scratch,
 }
 
+impl Deref for Kafka {
+    type Target = KafkaClient;
+
+    fn deref(&self) -> &KafkaClient {
+        &self.client
+    }
+}
+
 impl Kafka {
-    /// Starts a broker with the settings of the tests and waits until it answers.
+    /// Starts one node with the settings of the tests and waits until it answers.
     pub fn start() -> Result<Self> {
         Self::start_with(&[])
     }
 
-    /// Starts a broker with these broker settings instead of, or besides, those of the tests.
+    /// Starts one node with these broker settings instead of, or besides, those of the tests.
     pub fn start_with(overrides: &[(&str, &str)]) -> Result<Self> {
-        Self::launch(overrides, false)
+        Self::launch(1, overrides, false)
     }
 
-    /// Starts a broker that takes encrypted connections with a login as well: [`Self::secured`].
+    /// Starts one node that takes encrypted connections with a login as well: [`Self::secured`].
     pub fn start_secured() -> Result<Self> {
-        Self::launch(&[], true)
+        Self::launch(1, &[], true)
     }
 
-    fn launch(overrides: &[(&str, &str)], secure: bool) -> Result<Self> {
-        let home = fetched(DIRECTORY)?;
-        let java = jdk::find(17..=99)?.join("bin/java");
-        let scratch = Scratch::new("kafka")?;
-        let (port, controller) = (ports::free()?, ports::free()?);
-        let brokers = format!("127.0.0.1:{port}");
-        let mut settings = default_settings(port, controller, &scratch);
-        settings.extend(
-            overrides
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-        );
-        let secured = match secure {
-            true => Some(Secured::add_to(&mut settings, &scratch)?),
-            false => None,
-        };
-        let text: String = settings
-            .iter()
-            .map(|(name, value)| format!("{name}={value}\n"))
-            .collect();
-        let configuration = scratch.file("server.properties", &text)?;
-        let logging = scratch.file("log4j2.properties", LOGGING)?;
+    /// Starts a cluster of so many nodes. Every topic has a replica on each node, the internal ones too,
+    /// and a write needs more than half of them.
+    pub fn start_cluster(nodes: usize, overrides: &[(&str, &str)]) -> Result<Self> {
+        Self::launch(nodes, overrides, false)
+    }
 
-        let jvm = |log: &str, class: &str| {
-            Launch::new(&java, &scratch.path().join(log))
-                .arguments(["-Xms256m", "-Xmx512m", "-XX:+ExitOnOutOfMemoryError"])
-                .arguments([format!("-Dlog4j2.configurationFile={}", logging.display())])
-                .arguments([
-                    "-cp".to_owned(),
-                    format!("{}/libs/*", home.display()),
-                    class.to_owned(),
-                ])
-        };
-        let format = jvm("format.log", "kafka.tools.StorageTool")
-            .arguments(["format", "-t", &cluster_id(), "-c"])
-            .arguments([&configuration]);
-        Process::run(format, START_LIMIT)?;
-        let process = Process::start(jvm("broker.log", "kafka.Kafka").arguments([&configuration]))?;
+    fn launch(count: usize, overrides: &[(&str, &str)], secure: bool) -> Result<Self> {
+        let programs = Programs::of(fetched(DIRECTORY)?)?;
+        let scratch = Scratch::new("kafka")?;
+        let ports: Vec<Ports> = (0..count).map(|_| Ports::free()).collect::<Result<_>>()?;
+        let mut secured = None;
+        let mut all_settings = Vec::new();
+        for number in 1..=count {
+            let mut settings = node::settings(number, &ports, &scratch);
+            settings.extend(
+                overrides
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+            );
+            if secure {
+                secured = Some(Secured::add_to(&mut settings, &scratch)?);
+            }
+            all_settings.push(settings);
+        }
+        let cluster = cluster_id();
+        // At once: a node takes seconds, and waits for the others.
+        let nodes = std::thread::scope(|scope| {
+            let starting: Vec<_> = (1..)
+                .zip(&all_settings)
+                .map(|(number, settings)| {
+                    let (programs, scratch, cluster) = (&programs, &scratch, &cluster);
+                    scope.spawn(move || programs.start(scratch, cluster, number, settings))
+                })
+                .collect();
+            let started = starting.into_iter();
+            let started = started.map(|one| one.join().expect("no panic"));
+            started.collect::<Result<Vec<_>>>()
+        })?;
+        let addresses: Vec<String> = ports.iter().map(|node| node.address()).collect();
         let mut kafka = Self {
-            process,
-            brokers,
+            nodes,
+            client: KafkaClient::new(addresses.join(",")),
             secured,
             _scratch: scratch,
         };
@@ -95,9 +109,9 @@ impl Kafka {
         Ok(kafka)
     }
 
-    /// The value for `bootstrap.servers`. Stays the same over restarts.
-    pub fn brokers(&self) -> &str {
-        &self.brokers
+    /// What asks it, to be had apart from what starts and stops its nodes.
+    pub fn client(&self) -> &KafkaClient {
+        &self.client
     }
 
     /// How it is reached with encryption and a login, by [`Self::start_secured`].
@@ -105,100 +119,76 @@ impl Kafka {
         self.secured.as_ref()
     }
 
-    /// The program, for its log, memory and CPU time.
-    pub fn process(&self) -> &Process {
-        &self.process
+    /// How many nodes it has.
+    pub fn nodes(&self) -> usize {
+        self.nodes.len()
     }
 
-    /// Ends the broker in an orderly way and waits for that; its data stays for
+    /// Ends all nodes in an orderly way and waits for that; their data stays for
     /// [`restart`](Self::restart).
     pub fn stop(&mut self) -> Result<()> {
-        // Java ends with 143 after SIGTERM, and an orderly end is in the log only.
-        self.process.stop(STOP_LIMIT).map(drop)
-    }
-
-    /// Kills the broker (SIGKILL).
-    pub fn kill9(&mut self) {
-        self.process.kill9();
-    }
-
-    /// Starts the broker again, on the same port and data, and waits until it answers. It is stopped
-    /// first if it runs.
-    pub fn restart(&mut self) -> Result<()> {
-        if self.process.id().is_some() {
-            self.stop()?;
+        for node in &mut self.nodes {
+            // Java ends with 143 after SIGTERM, and an orderly end is in the log only.
+            let _ = node.stop(STOP_LIMIT)?;
         }
-        self.process.start_again()?;
+        Ok(())
+    }
+
+    /// Kills all nodes (SIGKILL).
+    pub fn kill9(&mut self) {
+        self.nodes.iter_mut().for_each(Process::kill9);
+    }
+
+    /// Kills one node (SIGKILL), counted from 0.
+    pub fn kill9_node(&mut self, node: usize) {
+        self.nodes[node].kill9();
+    }
+
+    /// Starts one node again that was killed, and waits until every partition has all its replicas in
+    /// sync: the next one may be killed then.
+    pub fn start_node_again(&mut self, node: usize) -> Result<()> {
+        self.nodes[node].start_again()?;
         self.wait_until_ready()
     }
 
-    /// Freezes the broker: connections stay open and nothing answers.
-    pub fn pause(&mut self) {
-        self.process.pause();
+    /// Starts all nodes again, on the same ports and data, and waits until they answer. They are stopped
+    /// first if they run.
+    pub fn restart(&mut self) -> Result<()> {
+        for node in &mut self.nodes {
+            if node.id().is_some() {
+                let _ = node.stop(STOP_LIMIT)?;
+            }
+            node.start_again()?;
+        }
+        self.wait_until_ready()
     }
 
-    /// Lets a paused broker go on.
+    /// Freezes all nodes: connections stay open and nothing answers.
+    pub fn pause(&mut self) {
+        self.nodes.iter_mut().for_each(Process::pause);
+    }
+
+    /// Lets paused nodes go on.
     pub fn resume(&mut self) {
-        self.process.resume();
+        self.nodes.iter_mut().for_each(Process::resume);
     }
 
     fn wait_until_ready(&mut self) -> Result<()> {
-        let Self {
-            process, brokers, ..
-        } = self;
+        let Self { nodes, client, .. } = self;
+        let count = nodes.len();
         wait::until("Kafka's first answer", START_LIMIT, || {
-            process.check_running()?;
-            client::check_answers(brokers, Duration::from_secs(2))
+            nodes.iter_mut().try_for_each(Process::check_running)?;
+            // Each itself: the others know of a node that was killed only when its session is over.
+            let mut each = client.brokers().split(',');
+            each.try_for_each(|address| {
+                KafkaClient::new(address.to_owned()).check_answers(count, Duration::from_secs(2))
+            })
         })
-        .map_err(|error| error.context(process.log_tail()))
+        .map_err(|error| {
+            let tails: Vec<String> = nodes.iter().map(Process::log_tail).collect();
+            error.context(tails.join("\n"))
+        })
     }
-}
-
-fn default_settings(port: u16, controller: u16, scratch: &Scratch) -> BTreeMap<String, String> {
-    let data = scratch.path().join("data").display().to_string();
-    [
-        ("process.roles", "broker,controller".to_owned()),
-        ("node.id", "1".to_owned()),
-        (
-            "controller.quorum.voters",
-            format!("1@127.0.0.1:{controller}"),
-        ),
-        ("controller.listener.names", "CONTROLLER".to_owned()),
-        (
-            "listeners",
-            format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"),
-        ),
-        (
-            "advertised.listeners",
-            format!("PLAINTEXT://127.0.0.1:{port}"),
-        ),
-        (
-            "listener.security.protocol.map",
-            "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned(),
-        ),
-        ("log.dirs", data),
-        // A mistyped topic must fail a test, not come into being.
-        ("auto.create.topics.enable", "false".to_owned()),
-        // Records have fixed times in the past; the default of seven days would delete them.
-        ("log.retention.ms", "-1".to_owned()),
-        ("group.initial.rebalance.delay.ms", "0".to_owned()),
-        // A killed broker that starts again waits for its old session to end: 9 s by default.
-        ("broker.session.timeout.ms", "3000".to_owned()),
-        ("broker.heartbeat.interval.ms", "500".to_owned()),
-        ("offsets.topic.num.partitions", "4".to_owned()),
-        ("offsets.topic.replication.factor", "1".to_owned()),
-        ("transaction.state.log.num.partitions", "4".to_owned()),
-        ("transaction.state.log.replication.factor", "1".to_owned()),
-        ("transaction.state.log.min.isr", "1".to_owned()),
-        (
-            "share.coordinator.state.topic.replication.factor",
-            "1".to_owned(),
-        ),
-        ("share.coordinator.state.topic.min.isr", "1".to_owned()),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value))
-    .collect()
 }
 
 /// An identity of its own for each cluster: 16 bytes in URL-safe base64, of which the last character
@@ -208,15 +198,6 @@ fn cluster_id() -> String {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("isobar{:010}{number:05}A", std::process::id())
 }
-
-const LOGGING: &str = "\
-rootLogger.level = INFO
-rootLogger.appenderRef.stdout.ref = stdout
-appender.stdout.name = stdout
-appender.stdout.type = Console
-appender.stdout.layout.type = PatternLayout
-appender.stdout.layout.pattern = %d %p %m (%c)%n
-";
 
 #[cfg(test)]
 mod tests {

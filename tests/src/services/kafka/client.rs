@@ -15,7 +15,6 @@ use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::Kafka;
 use crate::{records, wait};
 
 /// How long one request may take. Local brokers answer in milliseconds; a broker that has just
@@ -24,6 +23,9 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long a producer may take to hand over what it was given: 500,000 records take seconds.
 const FLUSH_LIMIT: Duration = Duration::from_secs(120);
+
+/// The brokers' `default.replication.factor`.
+const BROKERS_CHOICE: TopicReplication<'static> = TopicReplication::Fixed(-1);
 
 /// A record to send. Absent parts are absent in Kafka too: a value of `None` is a tombstone.
 #[derive(Debug, Clone, Default)]
@@ -51,8 +53,23 @@ pub struct Received {
     pub value: Option<Vec<u8>>,
 }
 
-impl Kafka {
-    /// Creates a topic and waits until the broker leads all its partitions. `settings` are the topic's
+/// A client of one cluster. Cheap to clone; every call is a connection of its own.
+#[derive(Debug, Clone)]
+pub struct KafkaClient {
+    brokers: String,
+}
+
+impl KafkaClient {
+    pub(super) fn new(brokers: String) -> Self {
+        Self { brokers }
+    }
+
+    /// The value for `bootstrap.servers`. Stays the same over restarts.
+    pub fn brokers(&self) -> &str {
+        &self.brokers
+    }
+
+    /// Creates a topic, with a replica on each node, and waits until brokers lead all its partitions. `settings` are the topic's
     /// own, such as `("max.message.bytes", "30000000")`.
     pub fn create_topic(
         &self,
@@ -60,8 +77,8 @@ impl Kafka {
         partitions: i32,
         settings: &[(&str, &str)],
     ) -> Result<()> {
-        let admin: AdminClient<DefaultClientContext> = self.client(&[]).create()?;
-        let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        let admin: AdminClient<DefaultClientContext> = self.config(&[]).create()?;
+        let mut new = NewTopic::new(topic, partitions, BROKERS_CHOICE);
         for (name, value) in settings {
             new = new.set(name, value);
         }
@@ -91,7 +108,7 @@ impl Kafka {
 
     /// Deletes a topic.
     pub fn delete_topic(&self, topic: &str) -> Result<()> {
-        let admin: AdminClient<DefaultClientContext> = self.client(&[]).create()?;
+        let admin: AdminClient<DefaultClientContext> = self.config(&[]).create()?;
         let options = AdminOptions::new().operation_timeout(Some(REQUEST_LIMIT));
         for result in blocking(admin.delete_topics(&[topic], &options))?? {
             let _ = result
@@ -130,7 +147,7 @@ impl Kafka {
             ("message.max.bytes", "50000000"),
         ];
         let producer: BaseProducer<Deliveries> = self
-            .client(&settings)
+            .config(&settings)
             .create_with_context(Deliveries::default())?;
         let mut sent = 0;
         for record in records {
@@ -166,7 +183,7 @@ impl Kafka {
     ) -> Result<()> {
         let settings = [("transactional.id", "testkit")];
         let producer: BaseProducer<Deliveries> = self
-            .client(&settings)
+            .config(&settings)
             .create_with_context(Deliveries::default())?;
         producer.init_transactions(REQUEST_LIMIT)?;
         producer.begin_transaction()?;
@@ -185,7 +202,7 @@ impl Kafka {
 
     /// Deletes the records of a partition before an offset.
     pub fn delete_records(&self, topic: &str, partition: i32, before: i64) -> Result<()> {
-        let admin: AdminClient<DefaultClientContext> = self.client(&[]).create()?;
+        let admin: AdminClient<DefaultClientContext> = self.config(&[]).create()?;
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(before))?;
         let options = AdminOptions::new().operation_timeout(Some(REQUEST_LIMIT));
@@ -198,13 +215,13 @@ impl Kafka {
 
     /// The end offset of each partition of a topic, in order of partitions.
     pub fn end_offsets(&self, topic: &str) -> Result<Vec<i64>> {
-        let consumer: BaseConsumer = self.client(&[]).create()?;
+        let consumer: BaseConsumer = self.config(&[]).create()?;
         end_offsets(&consumer, topic)
     }
 
     /// The names of all consumer groups, sorted.
     pub fn groups(&self) -> Result<Vec<String>> {
-        let consumer: BaseConsumer = self.client(&[]).create()?;
+        let consumer: BaseConsumer = self.config(&[]).create()?;
         let list = consumer.fetch_group_list(None, REQUEST_LIMIT)?;
         let mut names: Vec<String> = list.groups().iter().map(|g| g.name().to_owned()).collect();
         names.sort();
@@ -213,7 +230,7 @@ impl Kafka {
 
     /// What a consumer group has committed for each partition of a topic; `None` where nothing is.
     pub fn committed(&self, group: &str, topic: &str) -> Result<Vec<Option<i64>>> {
-        let consumer: BaseConsumer = self.client(&[("group.id", group)]).create()?;
+        let consumer: BaseConsumer = self.config(&[("group.id", group)]).create()?;
         let mut asked = TopicPartitionList::new();
         for partition in 0..end_offsets(&consumer, topic)?.len() {
             let _ = asked.add_partition(topic, i32::try_from(partition)?);
@@ -235,7 +252,7 @@ impl Kafka {
 
     /// The text that a consumer group has stored with its commit for a partition; empty without one.
     pub fn commit_text(&self, group: &str, topic: &str, partition: i32) -> Result<String> {
-        let consumer: BaseConsumer = self.client(&[("group.id", group)]).create()?;
+        let consumer: BaseConsumer = self.config(&[("group.id", group)]).create()?;
         let mut asked = TopicPartitionList::new();
         let _ = asked.add_partition(topic, partition);
         let committed = consumer.committed_offsets(asked, REQUEST_LIMIT)?;
@@ -253,7 +270,7 @@ impl Kafka {
         offset: i64,
         text: &str,
     ) -> Result<()> {
-        let consumer: BaseConsumer = self.client(&[("group.id", group)]).create()?;
+        let consumer: BaseConsumer = self.config(&[("group.id", group)]).create()?;
         let mut list = TopicPartitionList::new();
         let mut element = list.add_partition(topic, partition);
         element.set_offset(Offset::Offset(offset))?;
@@ -270,7 +287,7 @@ impl Kafka {
             ("enable.auto.commit", "false"),
             ("enable.partition.eof", "true"),
         ];
-        let consumer: BaseConsumer = self.client(&settings).create()?;
+        let consumer: BaseConsumer = self.config(&settings).create()?;
         let ends = end_offsets(&consumer, topic)?;
         let mut assigned = TopicPartitionList::new();
         for partition in 0..ends.len() {
@@ -301,23 +318,38 @@ impl Kafka {
         Ok(received)
     }
 
-    fn client(&self, settings: &[(&str, &str)]) -> ClientConfig {
-        let mut config = client_of(self.brokers());
+    /// Fails unless the answer names so many brokers and all their partitions have all replicas in sync.
+    pub(super) fn check_answers(&self, brokers: usize, limit: Duration) -> Result<()> {
+        let consumer: BaseConsumer = self.config(&[]).create()?;
+        let metadata = consumer.fetch_metadata(None, limit)?;
+        let there = metadata.brokers().len();
+        if there != brokers {
+            bail!("the cluster knows {there} of {brokers} brokers");
+        }
+        for topic in metadata.topics() {
+            for partition in topic.partitions() {
+                let (in_sync, all) = (partition.isr().len(), partition.replicas().len());
+                if in_sync != all || partition.leader() < 0 {
+                    let (name, number) = (topic.name(), partition.id());
+                    bail!("{name}/{number}: {in_sync} of {all} replicas are in sync");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn config(&self, settings: &[(&str, &str)]) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        let _ = config
+            .set("bootstrap.servers", &self.brokers)
+            .set("broker.address.family", "v4")
+            // A broker that has just been started again is there within milliseconds, not within 10 s.
+            .set("reconnect.backoff.max.ms", "200");
         for (name, value) in settings {
             let _ = config.set(*name, *value);
         }
         config
     }
-}
-
-/// Fails unless the broker answers a request for metadata.
-pub(super) fn check_answers(brokers: &str, limit: Duration) -> Result<()> {
-    let consumer: BaseConsumer = client_of(brokers).create()?;
-    let metadata = consumer.fetch_metadata(None, limit)?;
-    if metadata.brokers().is_empty() {
-        bail!("the cluster knows no broker yet");
-    }
-    Ok(())
 }
 
 /// Counts what the broker has acknowledged and keeps the first error.
@@ -384,16 +416,6 @@ fn end_offsets(consumer: &BaseConsumer, topic: &str) -> Result<Vec<i64>> {
         )
     };
     partitions.map(end).collect()
-}
-
-fn client_of(brokers: &str) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    let _ = config
-        .set("bootstrap.servers", brokers)
-        .set("broker.address.family", "v4")
-        // A broker that has just been started again is there within milliseconds, not within 10 s.
-        .set("reconnect.backoff.max.ms", "200");
-    config
 }
 
 fn blocking<F: Future>(future: F) -> Result<F::Output> {

@@ -1,0 +1,144 @@
+//! A producer that goes on beside a test, at a steady rate and through faults of the brokers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TryRecvError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use rdkafka::client::ClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+
+use super::KafkaClient;
+use crate::{records, wait};
+
+/// Between two looks at what is due.
+const TICK: Duration = Duration::from_millis(10);
+
+/// How long the brokers may take to acknowledge the last records, one of them just started again.
+const FLUSH_LIMIT: Duration = Duration::from_secs(120);
+
+/// An idempotent producer (`acks=all`) that sends the JSON records of [`records::json`], each number once
+/// and in order, number N to partition N modulo the number of partitions. Dropping it ends it.
+#[derive(Debug)]
+pub struct Load {
+    stop: SyncSender<()>,
+    thread: JoinHandle<Result<u64>>,
+    acknowledged: Acknowledged,
+}
+
+/// How many records of each partition are acknowledged.
+#[derive(Debug, Clone)]
+pub struct Acknowledged(Arc<[AtomicU64]>);
+
+impl Acknowledged {
+    /// How many there are in a partition: records of the offsets below this.
+    pub fn of(&self, partition: usize) -> u64 {
+        self.0[partition].load(Ordering::Acquire)
+    }
+}
+
+impl KafkaClient {
+    /// Starts to send so many records per second to a topic of so many partitions that is empty.
+    pub fn load(&self, topic: &str, partitions: u64, per_second: u64) -> Result<Load> {
+        let counts = (0..partitions).map(|_| AtomicU64::new(0)).collect();
+        let acknowledged = Acknowledged(counts);
+        let settings = [
+            ("acks", "all"),
+            ("enable.idempotence", "true"),
+            ("linger.ms", "20"),
+            // However long an outage of brokers takes: a record that was given up would be nobody's.
+            ("message.timeout.ms", "0"),
+        ];
+        let context = Offsets(acknowledged.clone());
+        let producer: BaseProducer<Offsets> =
+            self.config(&settings).create_with_context(context)?;
+        let topic = topic.to_owned();
+        let (stop, stopped) = sync_channel(1);
+        let thread = std::thread::Builder::new()
+            .name("load".into())
+            .spawn(move || {
+                let (began, mut number) = (wait::now(), 0);
+                while matches!(stopped.try_recv(), Err(TryRecvError::Empty)) {
+                    let due = (began.elapsed().as_secs_f64() * per_second as f64) as u64;
+                    while number < due && send(&producer, &topic, number, partitions)? {
+                        number += 1;
+                    }
+                    producer.poll(TICK);
+                    if let Some((code, why)) = producer.client().fatal_error() {
+                        bail!("the producer has failed for good: {code}: {why}");
+                    }
+                }
+                let flushed = producer.flush(FLUSH_LIMIT);
+                flushed.context("the brokers did not acknowledge all records in time")?;
+                Ok(number)
+            })?;
+        Ok(Load {
+            stop,
+            thread,
+            acknowledged,
+        })
+    }
+}
+
+impl Load {
+    /// What is acknowledged so far; goes on to be true.
+    pub fn acknowledged(&self) -> Acknowledged {
+        self.acknowledged.clone()
+    }
+
+    /// Ends it and returns how many records it has sent, once all of them are acknowledged. Fails when one
+    /// is not, or does not have the offset that follows from its number.
+    pub fn finish(self) -> Result<u64> {
+        drop(self.stop);
+        let sent = self.thread.join().expect("the load does not panic")?;
+        let counts = self.acknowledged.0.iter();
+        let acknowledged: u64 = counts.map(|count| count.load(Ordering::Acquire)).sum();
+        ensure!(
+            acknowledged == sent,
+            "sent {sent} records, {acknowledged} were acknowledged at their offsets"
+        );
+        Ok(sent)
+    }
+}
+
+/// Sends a record, or tells that there is no room for it now.
+fn send(
+    producer: &BaseProducer<Offsets>,
+    topic: &str,
+    number: u64,
+    partitions: u64,
+) -> Result<bool> {
+    let (key, value) = (records::key(number), records::json(number));
+    let record = BaseRecord::to(topic)
+        .partition(i32::try_from(number % partitions)?)
+        .key(&key)
+        .payload(&value)
+        .timestamp(records::time(number));
+    match producer.send(record) {
+        Ok(()) => Ok(true),
+        Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Ok(false),
+        Err((error, _)) => Err(error.into()),
+    }
+}
+
+/// Counts what is acknowledged where it should be: after as many as are before it.
+struct Offsets(Acknowledged);
+
+impl ClientContext for Offsets {}
+
+impl ProducerContext for Offsets {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        let Ok(record) = result else { return };
+        let Acknowledged(counts) = &self.0;
+        let count = &counts[record.partition() as usize];
+        if record.offset() as u64 == count.load(Ordering::Acquire) {
+            let _ = count.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! One node of a cluster: a broker that is a controller too, its settings, and its program.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::ports;
+use crate::process::{Launch, Process};
+use crate::scratch::Scratch;
+use crate::services::{START_LIMIT, jdk};
+
+/// Where a node listens.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ports {
+    broker: u16,
+    controller: u16,
+}
+
+impl Ports {
+    pub(super) fn free() -> Result<Self> {
+        Ok(Self {
+            broker: ports::free()?,
+            controller: ports::free()?,
+        })
+    }
+
+    /// Where its clients find it.
+    pub(super) fn address(self) -> String {
+        format!("127.0.0.1:{}", self.broker)
+    }
+}
+
+/// What runs a node.
+#[derive(Debug)]
+pub(super) struct Programs {
+    java: PathBuf,
+    home: PathBuf,
+}
+
+impl Programs {
+    /// Those of a distribution.
+    pub(super) fn of(home: PathBuf) -> Result<Self> {
+        let java = jdk::find(17..=99)?.join("bin/java");
+        Ok(Self { java, home })
+    }
+
+    /// Formats the directory of a node of this number, from 1, with these settings, and starts it.
+    pub(super) fn start(
+        &self,
+        scratch: &Scratch,
+        cluster: &str,
+        number: usize,
+        settings: &BTreeMap<String, String>,
+    ) -> Result<Process> {
+        let text: String = settings
+            .iter()
+            .map(|(name, value)| format!("{name}={value}\n"))
+            .collect();
+        let configuration = scratch.file(&format!("server-{number}.properties"), &text)?;
+        let logging = scratch.file(&format!("log4j2-{number}.properties"), LOGGING)?;
+        let log = |name: &str| scratch.path().join(format!("{name}-{number}.log"));
+        let format = self
+            .jvm(&logging, &log("format"), "kafka.tools.StorageTool")
+            .arguments(["format", "-t", cluster, "-c"])
+            .arguments([&configuration]);
+        Process::run(format, START_LIMIT)?;
+        let broker = self.jvm(&logging, &log("broker"), "kafka.Kafka");
+        Process::start(broker.arguments([&configuration]))
+    }
+
+    fn jvm(&self, logging: &Path, log: &Path, class: &str) -> Launch {
+        Launch::new(&self.java, log)
+            .arguments(["-Xms256m", "-Xmx512m", "-XX:+ExitOnOutOfMemoryError"])
+            .arguments([format!("-Dlog4j2.configurationFile={}", logging.display())])
+            .arguments([
+                "-cp".to_owned(),
+                format!("{}/libs/*", self.home.display()),
+                class.to_owned(),
+            ])
+    }
+}
+
+/// The settings of the tests for the node of this number, from 1, of a cluster of these.
+pub(super) fn settings(
+    number: usize,
+    nodes: &[Ports],
+    scratch: &Scratch,
+) -> BTreeMap<String, String> {
+    let Ports { broker, controller } = nodes[number - 1];
+    let data = scratch.path().join(format!("data-{number}"));
+    let voters = nodes.iter().zip(1..).map(|(node, number)| {
+        let Ports { controller, .. } = node;
+        format!("{number}@127.0.0.1:{controller}")
+    });
+    let replicas = nodes.len().to_string();
+    // With three, one may be away.
+    let in_sync = nodes.len().div_ceil(2).to_string();
+    [
+        ("process.roles", "broker,controller".to_owned()),
+        ("node.id", number.to_string()),
+        (
+            "controller.quorum.voters",
+            voters.collect::<Vec<_>>().join(","),
+        ),
+        ("controller.listener.names", "CONTROLLER".to_owned()),
+        (
+            "listeners",
+            format!("PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}"),
+        ),
+        (
+            "advertised.listeners",
+            format!("PLAINTEXT://127.0.0.1:{broker}"),
+        ),
+        (
+            "listener.security.protocol.map",
+            "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned(),
+        ),
+        ("log.dirs", data.display().to_string()),
+        // A mistyped topic must fail a test, not come into being.
+        ("auto.create.topics.enable", "false".to_owned()),
+        // Records have fixed times in the past; the default of seven days would delete them.
+        ("log.retention.ms", "-1".to_owned()),
+        ("group.initial.rebalance.delay.ms", "0".to_owned()),
+        // A killed broker that starts again waits for its old session to end: 9 s by default.
+        ("broker.session.timeout.ms", "3000".to_owned()),
+        ("broker.heartbeat.interval.ms", "500".to_owned()),
+        ("default.replication.factor", replicas.clone()),
+        ("min.insync.replicas", in_sync.clone()),
+        ("offsets.topic.num.partitions", "4".to_owned()),
+        ("offsets.topic.replication.factor", replicas.clone()),
+        ("transaction.state.log.num.partitions", "4".to_owned()),
+        ("transaction.state.log.replication.factor", replicas.clone()),
+        ("transaction.state.log.min.isr", in_sync.clone()),
+        ("share.coordinator.state.topic.replication.factor", replicas),
+        ("share.coordinator.state.topic.min.isr", in_sync),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}
+
+const LOGGING: &str = "\
+rootLogger.level = INFO
+rootLogger.appenderRef.stdout.ref = stdout
+appender.stdout.name = stdout
+appender.stdout.type = Console
+appender.stdout.layout.type = PatternLayout
+appender.stdout.layout.pattern = %d %p %m (%c)%n
+";
