@@ -20,6 +20,7 @@ mod replay;
 mod run;
 mod signals;
 mod source;
+mod tap;
 mod test;
 mod top;
 mod try_out;
@@ -89,6 +90,10 @@ pub enum Command {
     /// The same as the page at the address of its HTTP API, at a terminal. Goes on when the topology is
     /// started again.
     Top(top::TopArgs),
+    /// Shows records as they go along an edge of a topology that runs
+    ///
+    /// A sample, bounded in number and time. Data never waits for it.
+    Tap(tap::TapArgs),
     /// Stops the reading of a topology that runs, until `resume`
     ///
     /// What it has read is worked off and committed; it keeps its partitions.
@@ -147,6 +152,7 @@ impl Command {
             Command::Operators(args) => operators::execute(args, context),
             Command::Lag(args) => lag::execute(args, context),
             Command::Top(args) => top::execute(args, context),
+            Command::Tap(args) => tap::execute(args, context),
             Command::Pause(args) => pause::execute(args, pause::Wish::Pause, context),
             Command::Resume(args) => pause::execute(args, pause::Wish::Resume, context),
             Command::Offsets(args) => offsets::execute(args, context),

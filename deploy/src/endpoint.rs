@@ -74,6 +74,15 @@ pub fn client(within: Duration) -> anyhow::Result<reqwest::Client> {
     client.context("cannot make a client for HTTP")
 }
 
+/// A client for answers that go on: connecting may take so long, and so may silence.
+pub fn client_of_streams(connect: Duration, silence: Duration) -> anyhow::Result<reqwest::Client> {
+    let client = reqwest::Client::builder()
+        .connect_timeout(connect)
+        .read_timeout(silence)
+        .build();
+    client.context("cannot make a client for HTTP")
+}
+
 /// What an error says that is at the bottom of another one, where the cause is.
 pub fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut innermost = error;

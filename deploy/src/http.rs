@@ -1,13 +1,13 @@
 //! The HTTP API of a running topology: numbers and facts, for people, probes and Prometheus.
 //!
-//! Nothing here shows data of records, except for a demonstration, and only who has the token changes
-//! anything. It listens on loopback unless told otherwise.
+//! Only who has the token sees data of records or changes anything. It listens on loopback unless told otherwise.
 
 mod demo;
 mod lag;
 mod listener;
 mod page;
 mod pause;
+mod tap;
 mod token;
 mod whereabouts;
 
@@ -34,6 +34,8 @@ use listener::Limited;
 
 pub use lag::LagServer;
 pub use pause::{Pauses, SpoutPause};
+pub(crate) use tap::{COUNTS_EVERY, TAPS_MAX};
+pub use tap::{TapCounts, TapEnd, TapEnded, TapLine, TapRecord, TapRejected, TapStart};
 pub use whereabouts::{State as WhereaboutsState, Whereabouts};
 
 /// Where the API listens.
@@ -123,7 +125,7 @@ impl Server {
 }
 
 /// Paths with what they answer.
-const PATHS: [(&str, &str); 12] = [
+const PATHS: [(&str, &str); 13] = [
     (
         "/",
         "in a browser, a page that shows all of this as it changes",
@@ -163,6 +165,10 @@ const PATHS: [(&str, &str); 12] = [
         "POST with the token stops the reading, POST /resume lets it go on; ?spout=ID for one spout",
     ),
     (
+        "/tap",
+        "with the token, records on an edge: ?edge=EDGE; every=N, limit=N, for=TIME, mask=FIELDS",
+    ),
+    (
         "/diagnostics",
         "facts: version, configuration, plan, lanes, what is wrong",
     ),
@@ -180,6 +186,7 @@ fn router(observer: Arc<Observer>) -> Router {
         .route("/whereabouts", get(whereabouts::answer))
         .route("/pause", post(pause::pause))
         .route("/resume", post(pause::resume))
+        .route("/tap", get(tap::answer))
         .route("/statistics", get(statistics))
         .route("/diagnostics", get(diagnostics))
         .fallback(unknown)

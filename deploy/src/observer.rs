@@ -3,10 +3,11 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use isobar_topology::{Condition, Running, clock};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use crate::accounting::Accounting;
 use crate::certificates::Certificates;
@@ -45,8 +46,10 @@ pub struct Observer {
     pub certificates: Certificates,
     /// The other replicas.
     pub peers: Peers,
-    /// What the HTTP API asks of who changes something; without it nobody can.
+    /// What the HTTP API asks of who changes something or looks at records; without it nobody can.
     pub token: Option<Token>,
+    /// Room for taps.
+    pub taps: Arc<Semaphore>,
     rates: Mutex<Rates>,
     history: Mutex<History>,
     stopping: AtomicBool,
@@ -75,6 +78,7 @@ impl Observer {
             certificates: Certificates::default(),
             peers: Peers::default(),
             token: None,
+            taps: Arc::new(Semaphore::new(crate::http::TAPS_MAX)),
             rates: Mutex::default(),
             history: Mutex::default(),
             stopping: AtomicBool::new(false),

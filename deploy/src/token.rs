@@ -31,15 +31,18 @@ impl Token {
         let text = std::fs::read_to_string(file).map_err(|error| {
             Failure::usage(format!("--token-file {name}: cannot be read: {error}"))
         })?;
-        let text = text.trim();
-        let fits = text.len() >= CHARACTERS_MIN && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if !fits {
+        Self::of(text.trim()).ok_or_else(|| {
             let what = format!(
                 "--token-file {name}: a token has {CHARACTERS_MIN} or more letters, digits and signs, and no spaces; openssl rand -hex 16 makes one"
             );
-            return Err(Failure::usage(what));
-        }
-        Ok(Self(text.to_owned()))
+            Failure::usage(what)
+        })
+    }
+
+    /// A token of this text; `None` for a text that is short or does not fit into a header.
+    pub fn of(text: &str) -> Option<Self> {
+        let fits = text.len() >= CHARACTERS_MIN && text.bytes().all(|byte| byte.is_ascii_graphic());
+        fits.then(|| Self(text.to_owned()))
     }
 
     /// The text, for who may know it.

@@ -1,13 +1,15 @@
 //! The HTTP API of a topology that runs, asked by commands.
 
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::endpoint::{client, innermost};
+use crate::endpoint::{client, client_of_streams, innermost};
 use crate::exit::{Exit, Failure};
+use crate::http::{COUNTS_EVERY, TapLine};
 use crate::token::Token;
 
 /// Where it listens.
@@ -74,6 +76,44 @@ impl Api {
         self.answer(request, what).await
     }
 
+    /// The token in a file, else the one behind the address, as a demo prints it: `#token=…`.
+    pub(crate) fn token(&self, file: Option<&Path>) -> Result<Token, Failure> {
+        if let Some(file) = file {
+            return Token::read(file);
+        }
+        let behind = self
+            .0
+            .fragment()
+            .and_then(|text| text.strip_prefix("token="));
+        behind.and_then(Token::of).ok_or_else(|| {
+            Failure::usage(format!(
+                "{} shows records to who has its token only: name the file that it was started with, --token-file FILE",
+                self.address()
+            ))
+        })
+    }
+
+    /// Asks for lines that come as long as the other side has some. Otherwise as [`Api::post`].
+    pub(crate) async fn lines<'a>(
+        &'a self,
+        path: &str,
+        query: &[(&str, String)],
+        token: &Token,
+        what: &'a str,
+        within: Duration,
+    ) -> Result<Lines<'a>, Failure> {
+        let mut url = self.url(path, what)?;
+        let _ = url.query_pairs_mut().extend_pairs(query);
+        let client = client_of_streams(within, within + COUNTS_EVERY)?;
+        let request = client.get(url).bearer_auth(token.text());
+        Ok(Lines {
+            api: self,
+            what,
+            answer: self.sent(request, what).await?,
+            rest: Vec::new(),
+        })
+    }
+
     fn url(&self, path: &str, what: &str) -> Result<reqwest::Url, Failure> {
         let url = self.0.join(path);
         url.map_err(|error| self.undetermined(what, &error.to_string()))
@@ -84,6 +124,19 @@ impl Api {
         request: reqwest::RequestBuilder,
         what: &str,
     ) -> Result<T, Failure> {
+        let answer = self.sent(request, what).await?;
+        let why = |text: String| self.undetermined(what, &text);
+        let text = answer.text().await;
+        let text = text.map_err(|error| why(innermost(&error.without_url())))?;
+        serde_json::from_str(&text).map_err(|error| self.foreign(what, &error))
+    }
+
+    /// The answer to a request that is not refused.
+    async fn sent(
+        &self,
+        request: reqwest::RequestBuilder,
+        what: &str,
+    ) -> Result<reqwest::Response, Failure> {
         let why = |text: String| self.undetermined(what, &text);
         let answer = request.send().await;
         let answer = answer.map_err(|error| {
@@ -93,23 +146,58 @@ impl Api {
             ))
         })?;
         let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
         let text = answer.text().await;
         let text = text.map_err(|error| why(innermost(&error.without_url())))?;
-        if !status.is_success() {
-            let Ok(Refusal { error }) = serde_json::from_str(&text) else {
-                return Err(why(format!("it answers {status}")));
-            };
-            let error = anyhow::anyhow!("{}: {error}", self.address());
-            return Err(Failure::new(Exit::Failed, error));
-        }
-        serde_json::from_str(&text)
-            .map_err(|error| why(format!("its answer is not that of Isobar ({error})")))
+        let Ok(Refusal { error }) = serde_json::from_str(&text) else {
+            return Err(why(format!("it answers {status}")));
+        };
+        let error = anyhow::anyhow!("{}: {error}", self.address());
+        Err(Failure::new(Exit::Failed, error))
+    }
+
+    fn foreign(&self, what: &str, error: &serde_json::Error) -> Failure {
+        let why = format!("its answer is not that of Isobar ({error})");
+        self.undetermined(what, &why)
     }
 
     /// That the topology does not say something, and why.
     pub(crate) fn undetermined(&self, what: &str, why: &str) -> Failure {
         let error = anyhow::anyhow!("{} does not say {what}: {why}", self.address());
         Failure::new(Exit::Undetermined, error)
+    }
+}
+
+/// An answer line by line.
+pub(crate) struct Lines<'a> {
+    api: &'a Api,
+    what: &'a str,
+    answer: reqwest::Response,
+    /// What came and is not a whole line yet.
+    rest: Vec<u8>,
+}
+
+impl Lines<'_> {
+    /// Waits for the next line; `None` after the last one.
+    pub(crate) async fn next(&mut self) -> Result<Option<TapLine>, Failure> {
+        loop {
+            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.rest.drain(..=end).collect();
+                let line = serde_json::from_slice(&line);
+                return line.map(Some).map_err(|e| self.api.foreign(self.what, &e));
+            }
+            let chunk = self.answer.chunk().await.map_err(|error| {
+                let cause = innermost(&error.without_url());
+                let why = format!("its answer was cut ({cause}); has it ended?");
+                self.api.undetermined(self.what, &why)
+            })?;
+            match chunk {
+                Some(chunk) => self.rest.extend_from_slice(&chunk),
+                None => return Ok(None),
+            }
+        }
     }
 }
 

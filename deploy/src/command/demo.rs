@@ -50,7 +50,8 @@ The address that it prints has a token in it, for whoever asks without a page:
   curl -H \"Authorization: Bearer $TOKEN\" \\
       'http://127.0.0.1:10132/demo/search?q=level:error'
   curl -H \"Authorization: Bearer $TOKEN\" \\
-      -X POST http://127.0.0.1:10132/demo/actions/stop_index";
+      -X POST http://127.0.0.1:10132/demo/actions/stop_index
+  isobar tap http://127.0.0.1:10132/#token=$TOKEN parse";
 
 const FILE: &str = include_str!("../../topologies/demo.yaml");
 /// The topic that the file reads.

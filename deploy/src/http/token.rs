@@ -1,4 +1,4 @@
-//! Who may change something: whoever sends the token of the topology.
+//! Who may change something or see data: whoever sends the token of the topology.
 
 use axum::Json;
 use axum::extract::FromRequestParts;
@@ -11,14 +11,14 @@ use crate::token::Token;
 
 /// What the routes of a server know.
 pub(super) trait Guarded {
-    /// The token; `None` where nobody may change anything.
+    /// The token; `None` where nobody may change anything or see data.
     fn token(&self) -> Option<&Token>;
 }
 
 /// Whoever asks has the token: an argument of every function that changes something or shows data.
 pub(super) struct Permitted;
 
-const NO_TOKEN: &str = "this changes something, and the topology was started without a token: start it with --token-file FILE";
+const NO_TOKEN: &str = "this changes something or shows records, and the topology was started without a token: start it with --token-file FILE";
 const WRONG_TOKEN: &str = "this needs the token that the topology was started with; send it as Authorization: Bearer TOKEN";
 
 impl<S: Guarded + Sync> FromRequestParts<S> for Permitted {

@@ -1,5 +1,7 @@
 //! The built program with embedded services, as somebody uses it who has installed nothing.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -280,6 +282,7 @@ fn the_demo_is_searchable_goes_through_outages_and_accounts_for_everything() {
     // Without the token nothing is shown of records, and nothing done.
     for (method, path) in [
         ("GET", "/demo/search?q=error"),
+        ("GET", "/tap?edge=parse"),
         ("POST", "/demo/actions/kill_lanes"),
     ] {
         for header in ["Bearer wrong", "Basic eDp5"] {
@@ -333,4 +336,100 @@ fn the_demo_is_searchable_goes_through_outages_and_accounts_for_everything() {
 
     let end = shown.program.process.stop(LIMIT).expect("it ends");
     assert_eq!(end.code(), Some(0), "{}", shown.program.printed());
+}
+
+/// What `isobar tap` printed for these arguments behind the address of a demonstration with its token: exit
+/// code, records, and what else it said.
+fn tap(shown: &Shown, arguments: &[&str]) -> (Option<i32>, Vec<Value>, String) {
+    let url = format!("http://{}/#token={}", shown.program.address, shown.token);
+    let mut isobar = Command::new(env!("CARGO_BIN_EXE_isobar"));
+    let done = isobar.args(["tap", "-o", "json", &url]).args(arguments);
+    let done = done.output().expect("it starts");
+    let lines = done.stdout.split(|byte| *byte == b'\n');
+    let records = lines
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).expect("JSON"));
+    let told = String::from_utf8_lossy(&done.stderr).into_owned();
+    (done.status.code(), records.collect(), told)
+}
+
+#[test]
+fn records_on_edges_of_the_demo_are_looked_at_and_all_arrive() {
+    let shown = Shown::start();
+    let (code, parsed, told) = tap(&shown, &["parse -> enrich", "--limit", "5"]);
+    assert_eq!((code, parsed.len()), (Some(0), 5), "{told}");
+    assert!(told.starts_with("5 of "), "{told}");
+    assert!(told.contains("records on parse -> enrich shown."), "{told}");
+    for record in &parsed {
+        assert_eq!(record["topic"], "demo");
+        assert!(record["document"]["level"].is_string(), "{record}");
+        // The bolt behind the edge adds it.
+        assert_eq!(record["document"]["is_slow"], Value::Null, "{record}");
+    }
+    let masked = ["enrich", "--limit", "3", "--every", "10"];
+    let (code, enriched, told) = tap(&shown, &[&masked[..], &["--mask", "host,role"]].concat());
+    assert_eq!((code, enriched.len()), (Some(0), 3), "{told}");
+    for record in &enriched {
+        let document = &record["document"];
+        assert_eq!(
+            (&document["host"], &document["role"]),
+            (&"***".into(), &"***".into())
+        );
+        assert!(document["is_slow"].is_boolean(), "{record}");
+    }
+    let (code, rejected, told) = tap(&shown, &["parse.rejected", "--limit", "1"]);
+    assert_eq!((code, rejected.len()), (Some(0), 1), "{told}");
+    assert_eq!(rejected[0]["rejected"]["class"], "invalid_json");
+    assert_eq!(rejected[0]["rejected"]["by"], "parse");
+    assert!(rejected[0]["value"].is_string(), "{}", rejected[0]);
+
+    let (code, _, told) = tap(&shown, &["parse", "--for", "200ms", "--limit", "1000000"]);
+    assert_eq!(code, Some(0), "{told}");
+    let (code, _, told) = tap(&shown, &["nowhere"]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(
+        told.contains("there is no edge nowhere; there is logs -> parse, "),
+        "{told}"
+    );
+
+    // So many at once, and room again when who looked has gone away.
+    let look = || {
+        let mut connection = TcpStream::connect(&shown.program.address)?;
+        let request = format!(
+            "GET /tap?edge=parse&every=1000000&for=1h HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\r\n",
+            shown.token
+        );
+        connection.write_all(request.as_bytes())?;
+        let mut status = [0; 12];
+        connection.read_exact(&mut status)?;
+        Ok::<_, std::io::Error>((connection, String::from_utf8_lossy(&status).into_owned()))
+    };
+    let mut open = Vec::new();
+    for expected in ["200", "200", "200", "200", "429"] {
+        let (connection, status) = look().expect("it answers");
+        assert_eq!(status, format!("HTTP/1.1 {expected}"));
+        open.push(connection);
+    }
+    drop(open);
+    wait::until("room for a tap", LIMIT, || {
+        let (_, status) = look()?;
+        ensure!(status == "HTTP/1.1 200", "{status}");
+        Ok(())
+    })
+    .expect("those that are gone are closed");
+
+    let _ = shown.act("pause_input");
+    let total = wait::until("everything to be settled", LIMIT, || {
+        let (sum, total) = (shown.sum()?, shown.program.total()?);
+        ensure!(
+            sum["on_the_way"] == 0 && total["in_flight"] == 0,
+            "{sum} {total}"
+        );
+        Ok(total)
+    });
+    let total = total.expect("it settles");
+    assert_eq!(
+        (&total["difference"], &total["lost"]),
+        (&0.into(), &0.into())
+    );
 }

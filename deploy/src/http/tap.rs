@@ -1,0 +1,427 @@
+//! Records as they go along an edge, for who has the token: lines of JSON until a limit, a time, or until
+//! the other side goes away.
+
+use std::convert::Infallible;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures::future::BoxFuture;
+use futures::stream;
+use isobar_topology::spec::units;
+use isobar_topology::{EdgeReport, Finish, Tap, Tapped, Text, clock};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use super::token::{Permitted, refuse};
+use crate::observer::Observer;
+
+/// Taps at once. With 4 MiB of copies each they stay within what a plan allows for the process itself.
+pub(crate) const TAPS_MAX: usize = 4;
+/// Longest time of a tap: nobody reads for longer, and a forgotten one ends.
+const TIME_MAX: Duration = Duration::from_secs(60 * 60);
+/// How often numbers are sent while no record comes, so that each side knows that the other one is there.
+pub(crate) const COUNTS_EVERY: Duration = Duration::from_secs(10);
+/// What stands in place of what is masked.
+const MASKED: &str = "***";
+
+/// What is asked for.
+#[derive(Debug, Deserialize)]
+pub(super) struct Question {
+    edge: String,
+    /// One in so many records.
+    #[serde(default = "all")]
+    every: NonZeroU64,
+    limit: Option<NonZeroU64>,
+    #[serde(rename = "for", default = "minute")]
+    time: units::Duration,
+    /// Fields, with commas between them.
+    #[serde(default)]
+    mask: String,
+}
+
+fn all() -> NonZeroU64 {
+    NonZeroU64::MIN
+}
+
+fn minute() -> units::Duration {
+    units::Duration::millis(60_000)
+}
+
+/// A line of the answer: the start, then records and numbers, then the end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TapLine {
+    /// What is looked at.
+    Start(TapStart),
+    /// A record.
+    Record(Box<TapRecord>),
+    /// The numbers so far, while no record comes.
+    Counts(TapCounts),
+    /// The end: without this line the connection was cut.
+    End(TapEnd),
+}
+
+/// What is looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TapStart {
+    /// Version of the form.
+    pub version: u32,
+    /// The topology.
+    pub topology: String,
+    /// The edge: `parse -> index`.
+    pub edge: String,
+}
+
+/// A record as it went along the edge.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TapRecord {
+    /// The topic that it comes from.
+    pub topic: String,
+    /// The partition's number.
+    pub partition: i32,
+    /// The offset in the partition.
+    pub offset: i64,
+    /// The record's own timestamp in ms since 1970; null when it has none.
+    pub timestamp_ms: Option<i64>,
+    /// The time of the event in ms since 1970.
+    pub event_time_ms: Option<i64>,
+    /// Which part of the record it is, where that was split: a number, or for a part of a part an array.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Value>,
+    /// The record's key.
+    pub key: Option<String>,
+    /// The document with all edits, where a parser made one.
+    pub document: Option<Value>,
+    /// The value as it was read, where there is no document. Bytes that are no UTF-8 are replaced.
+    pub value: Option<String>,
+    /// How long the text is that is not shown as it is too long, in bytes.
+    pub too_long: Option<usize>,
+    /// Why it was rejected, on such an edge.
+    pub rejected: Option<TapRejected>,
+}
+
+/// Why a record was rejected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TapRejected {
+    /// The bolt that said so.
+    pub by: String,
+    /// The kind of reason.
+    pub class: String,
+    /// A sentence.
+    pub reason: String,
+}
+
+/// How many records there were since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TapCounts {
+    /// Records that went along the edge, those sent again included.
+    pub passed: u64,
+    /// Those that were shown.
+    pub shown: u64,
+    /// Those that were to be shown and were not, as they came faster than they are copied.
+    pub not_shown: u64,
+}
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TapEnd {
+    /// Why.
+    pub reason: TapEnded,
+    /// How many records there were.
+    pub counts: TapCounts,
+}
+
+/// Why a tap ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TapEnded {
+    /// As many records as were asked for were shown.
+    Limit,
+    /// Its time is over.
+    Time,
+    /// The topology has ended.
+    Topology,
+}
+
+pub(super) async fn answer(
+    _: Permitted,
+    State(observer): State<Arc<Observer>>,
+    Query(question): Query<Question>,
+) -> Response {
+    let edges = &observer.plan.edges;
+    let Some(edge) = find(edges, &question.edge) else {
+        let known: Vec<String> = edges.iter().map(name).collect();
+        let text = format!(
+            "there is no edge {}; there is {}",
+            question.edge,
+            known.join(", ")
+        );
+        return refuse(StatusCode::NOT_FOUND, &text);
+    };
+    let Ok(permit) = Arc::clone(&observer.taps).try_acquire_owned() else {
+        let text = format!("{TAPS_MAX} taps are open already: end one of them");
+        return refuse(StatusCode::TOO_MANY_REQUESTS, &text);
+    };
+    let tap = observer.running.tap(edge, question.every);
+    let tap = tap.expect("edges of the plan are those that run");
+    let masks = question.mask.split(',').map(str::trim);
+    let showing = Showing {
+        start: Some(TapStart {
+            version: TapStart::VERSION,
+            topology: observer.plan.topology.clone(),
+            edge: name(&edges[edge]),
+        }),
+        tap,
+        masks: masks
+            .filter(|mask| !mask.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        shown: 0,
+        limit: question.limit.map_or(u64::MAX, NonZeroU64::get),
+        until: clock::now() + question.time.get().min(TIME_MAX),
+        finished: Box::pin(observer.running.finished()),
+        ended: false,
+        _permit: permit,
+    };
+    let lines = stream::unfold(showing, async |mut showing| {
+        let line = showing.line().await?;
+        let mut text = serde_json::to_string(&line).expect("lines are plain data");
+        text.push('\n');
+        Some((Ok::<_, Infallible>(text), showing))
+    });
+    let kind = (header::CONTENT_TYPE, "application/x-ndjson");
+    ([kind], Body::from_stream(lines)).into_response()
+}
+
+impl TapStart {
+    /// The version of the form.
+    pub const VERSION: u32 = 1;
+}
+
+/// The number of an edge by its name, `parse -> index`, or by its stream alone: all that a stream's edges
+/// carry is the same.
+fn find(edges: &[EdgeReport], asked: &str) -> Option<usize> {
+    let parted = asked.split_once("->").or_else(|| asked.split_once('→'));
+    let (from, to) = match parted {
+        Some((from, to)) => (from.trim(), Some(to.trim())),
+        None => (asked.trim(), None),
+    };
+    edges
+        .iter()
+        .position(|edge| edge.from == from && to.is_none_or(|to| edge.to == to))
+}
+
+fn name(edge: &EdgeReport) -> String {
+    format!("{} -> {}", edge.from, edge.to)
+}
+
+/// A tap on its way to who looks.
+struct Showing {
+    start: Option<TapStart>,
+    tap: Tap,
+    masks: Vec<String>,
+    shown: u64,
+    limit: u64,
+    until: Instant,
+    finished: BoxFuture<'static, Finish>,
+    ended: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Showing {
+    /// The next line; `None` after the end.
+    async fn line(&mut self) -> Option<TapLine> {
+        if let Some(start) = self.start.take() {
+            return Some(TapLine::Start(start));
+        }
+        if self.ended {
+            return None;
+        }
+        let reason = if self.shown == self.limit {
+            TapEnded::Limit
+        } else {
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(self.until) => TapEnded::Time,
+                copy = tokio::time::timeout(COUNTS_EVERY, self.tap.next()) => {
+                    return Some(match copy {
+                        Ok(copy) => {
+                            self.shown += 1;
+                            TapLine::Record(Box::new(record(copy, &self.masks)))
+                        }
+                        Err(_) => TapLine::Counts(self.counts()),
+                    });
+                }
+                _ = &mut self.finished => TapEnded::Topology,
+            }
+        };
+        self.ended = true;
+        let counts = self.counts();
+        Some(TapLine::End(TapEnd { reason, counts }))
+    }
+
+    fn counts(&self) -> TapCounts {
+        TapCounts {
+            passed: self.tap.passed(),
+            shown: self.shown,
+            not_shown: self.tap.missed(),
+        }
+    }
+}
+
+fn record(copy: Tapped, masks: &[String]) -> TapRecord {
+    let lossy = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let masked = |bytes: &[u8]| {
+        let mut value = serde_json::from_slice(bytes).ok()?;
+        for mask in masks {
+            hide(&mut value, mask);
+        }
+        Some(value)
+    };
+    let (mut document, mut value, mut too_long) = (None, None, None);
+    match copy.text {
+        Text::Document(bytes) => document = masked(&bytes),
+        Text::Value(bytes) if masks.is_empty() => value = Some(lossy(bytes)),
+        // Where the fields are in a text that nobody has parsed is not known, unless it is JSON.
+        Text::Value(bytes) => {
+            let object = masked(&bytes).filter(Value::is_object);
+            value = Some(object.map_or_else(|| MASKED.to_owned(), |object| object.to_string()));
+        }
+        Text::Tombstone => {}
+        Text::TooLong(bytes) => too_long = Some(bytes),
+    }
+    let hides_key = masks.iter().any(|mask| mask == "kafka.key");
+    let key = copy.key.map(|key| match hides_key {
+        true => MASKED.to_owned(),
+        false => lossy(key),
+    });
+    let rejected = copy.rejection.map(|why| TapRejected {
+        by: why.bolt.to_string(),
+        class: why.class.to_owned(),
+        // Which may quote the record.
+        reason: match masks {
+            [] => why.reason.into_owned(),
+            _ => MASKED.to_owned(),
+        },
+    });
+    TapRecord {
+        topic: copy.topic,
+        partition: copy.partition,
+        offset: copy.offset,
+        timestamp_ms: Some(copy.timestamp).filter(|ms| *ms >= 0),
+        event_time_ms: copy.event_time,
+        part: (!copy.part.is_none()).then(|| json!(copy.part)),
+        key,
+        document,
+        value,
+        too_long,
+        rejected,
+    }
+}
+
+/// Masks a field: `user`, or `user.name` for one inside of another, in each element of a list.
+fn hide(value: &mut Value, path: &str) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(field) = fields.get_mut(path) {
+                *field = Value::String(MASKED.to_owned());
+            }
+            if let Some((outer, inner)) = path.split_once('.')
+                && let Some(field) = fields.get_mut(outer)
+            {
+                hide(field, inner);
+            }
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(|element| hide(element, path)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use isobar_topology::Ordinals;
+
+    use super::*;
+
+    fn copy(text: Text) -> Tapped {
+        Tapped {
+            topic: "logs".to_owned(),
+            partition: 0,
+            offset: 17,
+            timestamp: -1,
+            part: Ordinals::default(),
+            event_time: None,
+            key: Some(b"me".to_vec()),
+            text,
+            rejection: None,
+        }
+    }
+
+    fn masks(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn masked_fields_are_not_shown_wherever_they_are() {
+        let document = json!({"user": {"name": "me", "id": 1}, "a.b": 2, "list": [{"x": 1}, 2]});
+        let text = Text::Document(document.to_string().into_bytes());
+        let masks = masks(&["user.name", "a.b", "list.x", "kafka.key", "missing"]);
+        let shown = record(copy(text), &masks);
+        assert_eq!(
+            shown.document,
+            Some(
+                json!({"user": {"name": "***", "id": 1}, "a.b": "***", "list": [{"x": "***"}, 2]})
+            )
+        );
+        assert_eq!(shown.key.as_deref(), Some("***"));
+        assert_eq!(shown.timestamp_ms, None);
+    }
+
+    #[test]
+    fn a_text_in_which_fields_cannot_be_masked_is_not_shown() {
+        let check = |text: &str, names: &[&str], expected: &str| {
+            let shown = record(copy(Text::Value(text.into())), &masks(names));
+            assert_eq!(shown.value.as_deref(), Some(expected));
+        };
+        check("user=me", &[], "user=me");
+        check("user=me", &["user"], "***");
+        check(
+            r#"{"user":"me","n":1}"#,
+            &["user"],
+            r#"{"user":"***","n":1}"#,
+        );
+        check(r#"["me"]"#, &["user"], "***");
+    }
+
+    #[test]
+    fn an_edge_is_found_by_its_name_or_its_stream() {
+        let edge = |from: &str, to: &str| EdgeReport {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            grouping: "local",
+            fused: true,
+            ordered: true,
+        };
+        let edges = [
+            edge("logs", "parse"),
+            edge("parse", "index"),
+            edge("parse", "count"),
+            edge("parse.rejected", "dead_letter"),
+        ];
+        let check =
+            |asked: &str, expected: Option<usize>| assert_eq!(find(&edges, asked), expected);
+        check("parse", Some(1));
+        check("parse -> count", Some(2));
+        check("parse→count", Some(2));
+        check("parse.rejected", Some(3));
+        check("parse -> parse", None);
+        check("index", None);
+    }
+}
