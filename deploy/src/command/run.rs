@@ -60,8 +60,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "ADDR", default_value = http::DEFAULT)]
     http: Bind,
 
-    /// A file with a token, 16 characters or more. Whoever sends it may change something over the HTTP
-    /// API, as `isobar pause` does, and see records, as `isobar tap` does. Without it nobody can.
+    /// A file with a token, 16 characters or more. Whoever sends it may pause the reading over the HTTP
+    /// API, as `isobar pause` does, let it go on, and see records, as `isobar tap` does. Without this
+    /// option nobody can.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 

@@ -408,6 +408,8 @@ mod tests {
             grouping: "local",
             fused: true,
             ordered: true,
+            on_full: None,
+            throttle: None,
         };
         let edges = [
             edge("logs", "parse"),
