@@ -1,8 +1,27 @@
 //! Long forms of other suites. They run when they are named: `tests/run e2e long`.
 
+use std::time::Duration;
+
 use testkit::services::SearchVersion;
 
-use crate::outcomes;
+use crate::{chaos, outcomes};
+
+/// Of each protocol.
+const CHAOS: chaos::Form = chaos::Form {
+    faults_for: Duration::from_secs(600),
+    rate: 1_000,
+    questions: 500,
+};
+
+#[test]
+fn chaos_classic() {
+    chaos::run(&["classic"], &CHAOS);
+}
+
+#[test]
+fn chaos_consumer() {
+    chaos::run(&["consumer"], &CHAOS);
+}
 
 #[test]
 fn elasticsearch_8_answers_as_the_table_says() {

@@ -3,6 +3,7 @@
 
 mod alerts;
 mod bad_input;
+mod chaos;
 mod commands;
 mod demo;
 mod doctor;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-pub use kafka::Kafka;
+pub use kafka::{Kafka, KafkaClient};
 pub use prometheus::Prometheus;
 pub use rsyslog::Rsyslog;
 pub use search::{PASSWORD, Search, SearchVersion, USERS};

@@ -1,0 +1,275 @@
+//! Three replicas, three brokers and Elasticsearch under random faults: nothing is lost, nothing is there
+//! twice, nothing is dead-lettered, whichever protocol the group speaks.
+//!
+//! `ISOBAR_CHAOS_SEED=17` repeats the faults of a seed, which every run prints: what happens, in which
+//! order and for how long; not which records are on their way then. The long form is `tests/run e2e long`,
+//! or `long::chaos_classic` and `long::chaos_consumer`: ten minutes of faults each.
+
+mod commits;
+mod faults;
+mod questions;
+mod trouble;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use testkit::isobar::{Isobar, Sampler, Setup};
+use testkit::proxy::Proxy;
+use testkit::random::Random;
+use testkit::services::{Kafka, KafkaClient, Search, SearchVersion, setting};
+use testkit::wait;
+
+use crate::support::{Steps, Total, check_exactly_once, topology};
+use commits::Commits;
+use faults::Faults;
+use questions::Questions;
+use trouble::Trouble;
+
+/// How long anything may take that comes after a fault, on a machine that builds something.
+const LIMIT: Duration = Duration::from_secs(240);
+const NODES: usize = 3;
+const REPLICAS: usize = 3;
+const PARTITIONS: u64 = 6;
+/// After this time without a heartbeat a member is put out of its group.
+const SESSION: Duration = Duration::from_secs(6);
+
+/// Asked when all is over.
+const CALM_QUESTIONS: u64 = 20;
+
+/// How much of it there is for each protocol.
+pub(crate) struct Form {
+    /// Faults go on for so long, and until each kind has been there.
+    pub(crate) faults_for: Duration,
+    /// Records per second.
+    pub(crate) rate: u64,
+    /// How often it is asked, at least, what became of a record.
+    pub(crate) questions: u64,
+}
+
+#[test]
+fn nothing_is_lost_whatever_is_killed() {
+    let form = Form {
+        faults_for: Duration::from_secs(20),
+        rate: 1_000,
+        questions: 10,
+    };
+    run(&["classic", "consumer"], &form);
+}
+
+pub(crate) fn run(protocols: &[&'static str], form: &Form) {
+    let seed = seed();
+    let mut steps = Steps::new("chaos");
+    let mut kafka = Kafka::start_cluster(
+        NODES,
+        &[
+            ("group.consumer.min.session.timeout.ms", "6000"),
+            ("group.consumer.session.timeout.ms", "6000"),
+            ("group.consumer.min.heartbeat.interval.ms", "500"),
+            ("group.consumer.heartbeat.interval.ms", "500"),
+        ],
+    )
+    .expect("Kafka starts");
+    let mut search = Search::start(SearchVersion::Elasticsearch9).expect("Elasticsearch starts");
+    steps.done(&format!("start, with ISOBAR_CHAOS_SEED={seed}"));
+    for protocol in protocols {
+        kafka
+            .create_topic("logs", PARTITIONS as i32, &[])
+            .expect("the topic is created");
+        let mut round = Round::start(&kafka, &search, protocol);
+        steps.done(&format!("{protocol}: {REPLICAS} replicas"));
+        round.faults(&mut kafka, &mut search, form, seed, &mut steps);
+        round.end(&search, &mut steps);
+        let client = search.client();
+        let deleted = client.delete_index("logs-2026.01.01");
+        deleted.expect("the next round starts empty");
+        kafka.delete_topic("logs").expect("the topic is deleted");
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a seed that nobody chose has to come from somewhere"
+)]
+fn seed() -> u64 {
+    match setting("ISOBAR_CHAOS_SEED") {
+        Some(text) => text.parse().expect("ISOBAR_CHAOS_SEED is a number"),
+        None => std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs()),
+    }
+}
+
+/// One protocol: its replicas, and what lies between them and Elasticsearch.
+struct Round {
+    protocol: &'static str,
+    proxy: Proxy,
+    replicas: Vec<Isobar>,
+    samplers: Vec<Sampler>,
+    sent: u64,
+}
+
+impl Round {
+    fn start(kafka: &KafkaClient, search: &Search, protocol: &'static str) -> Self {
+        let target = search.client().address();
+        let proxy = Proxy::start(target).expect("it listens");
+        let mut round = Self {
+            protocol,
+            replicas: Vec::new(),
+            samplers: Vec::new(),
+            sent: 0,
+            proxy,
+        };
+        for _ in 0..REPLICAS {
+            let setup = round.setup(kafka).arguments(&["-o", "json"]);
+            let isobar = setup.start().expect("it starts");
+            let sampler = isobar.sample_accounting().expect("a thread");
+            round.samplers.push(sampler);
+            round.replicas.push(isobar);
+        }
+        for replica in &mut round.replicas {
+            replica.wait_until_ready(LIMIT).expect("it reads");
+        }
+        round
+    }
+
+    fn setup(&self, kafka: &KafkaClient) -> Setup {
+        let options = match self.protocol {
+            "classic" => {
+                let session = SESSION.as_millis();
+                format!(", options: {{session.timeout.ms: {session}, heartbeat.interval.ms: 500}}")
+            }
+            _ => String::new(),
+        };
+        let protocol = self.protocol;
+        let spout = format!(", group_protocol: {protocol}, commit_interval: 1s{options}");
+        let text = topology(protocol, &spout) + "settings: {drain_timeout: 5s, retry_max: 2s}\n";
+        let setup = Setup::new(&text).expect("a directory");
+        setup
+            .environment("KAFKA", kafka.brokers())
+            .environment("ES", &format!("http://{}", self.proxy.address()))
+    }
+
+    /// Lets faults happen under load, while commits are watched and questions asked.
+    fn faults(
+        &mut self,
+        kafka: &mut Kafka,
+        search: &mut Search,
+        form: &Form,
+        seed: u64,
+        steps: &mut Steps,
+    ) {
+        let client = kafka.client().clone();
+        let load = client
+            .load("logs", PARTITIONS, form.rate)
+            .expect("a producer");
+        let (trouble, over) = (Trouble::default(), AtomicBool::new(false));
+        let commits = Commits {
+            kafka: &client,
+            group: self.protocol,
+        };
+        let addresses = self.replicas.iter().map(|one| one.address().to_owned());
+        let mut questions = Questions {
+            within: "400ms",
+            asking: self.setup(&client),
+            addresses: addresses.collect(),
+            acknowledged: load.acknowledged(),
+            search: search.client().clone(),
+            trouble: &trouble,
+        };
+        let faults = |number| Faults {
+            random: Random::new(seed ^ number),
+            until: wait::now() + form.faults_for,
+            trouble: &trouble,
+        };
+        let (proxy, replicas) = (&self.proxy, &mut self.replicas);
+        let (asked, told) = std::thread::scope(|scope| {
+            let watching = scope.spawn(|| commits.watch(&over));
+            let asking =
+                scope.spawn(|| questions.ask(&mut Random::new(seed), form.questions, &over));
+            let lanes = [
+                scope.spawn(|| faults(1).of_replicas(replicas)),
+                scope.spawn(|| faults(2).of_brokers(kafka)),
+                scope.spawn(|| faults(3).of_search(search, proxy)),
+            ];
+            let told = lanes.map(std::thread::ScopedJoinHandle::join);
+            // Also when a fault could not be done: who waits for this would wait for ever.
+            over.store(true, Ordering::Release);
+            let asked = asking.join().expect("all is right");
+            watching.join().expect("no commit goes back");
+            let told = told.map(|one| one.expect("no panic").expect("each can be done"));
+            (asked, told)
+        });
+        for of in told {
+            steps.done(&format!("{}: {of}", self.protocol));
+        }
+        self.sent = load.finish().expect("all is acknowledged");
+        steps.done(&format!("{}: {} records sent", self.protocol, self.sent));
+        let told = asked.check(search.client()).expect("each was right");
+        steps.done(&format!("{}: {told}", self.protocol));
+        self.wait_until_committed(kafka);
+        steps.done(&format!("{}: all is committed", self.protocol));
+        questions.within = "10s";
+        let told = questions.ask_in_calm(&mut Random::new(seed), CALM_QUESTIONS);
+        let told = told.check(search.client()).expect("each was right");
+        steps.done(&format!("{}: {told}", self.protocol));
+    }
+
+    /// The replicas end, and the index holds each record once.
+    fn end(self, search: &Search, steps: &mut Steps) {
+        let (protocol, sent) = (self.protocol, self.sent);
+        let (mut delivered, mut again) = (0, 0);
+        for mut replica in self.replicas {
+            let status = replica.stop(LIMIT).expect("it ends");
+            assert_eq!(status.code(), Some(0), "{}", replica.process().log_tail());
+            let report = replica.report().expect("it reports");
+            let total = Total::of(&report["accounting"]).expect("an accounting");
+            assert_eq!((total.dead_lettered, total.dropped), (0, 0));
+            delivered += total.delivered;
+            again += total.already_present;
+            // Also of those lives that ended without a report.
+            let letters = replica
+                .setup()
+                .topology()
+                .with_file_name("dead-letters.ndjson");
+            let letters = std::fs::read_to_string(letters).unwrap_or_default();
+            assert_eq!(letters, "", "nothing is rejected");
+        }
+        let samples: Vec<_> = self
+            .samplers
+            .into_iter()
+            .map(|sampler| sampler.finish().expect("every sample adds up").good)
+            .collect();
+        assert!(delivered <= sent, "{delivered} of {sent} were delivered");
+        check_exactly_once(search, PARTITIONS, sent);
+        steps.done(&format!(
+            "{protocol}: each of {sent} once; in their last lives the replicas delivered {delivered} and found {again} already present; {samples:?} samples add up"
+        ));
+    }
+
+    fn wait_until_committed(&mut self, kafka: &KafkaClient) {
+        let caught_up = wait::until("everything to be committed", LIMIT, || {
+            for replica in &mut self.replicas {
+                // One that ended would be the reason.
+                drop(replica.accounting()?);
+            }
+            let committed = kafka.committed(self.protocol, "logs")?;
+            let ends = kafka.end_offsets("logs")?;
+            let ends: Vec<_> = ends.into_iter().map(Some).collect();
+            ensure!(committed == ends, "{committed:?} of {ends:?}");
+            Ok(())
+        });
+        let logs = self.replicas.iter().map(|one| one.process().log_tail());
+        let logs: Vec<String> = logs.collect();
+        caught_up.unwrap_or_else(|error| panic!("{error:#}\n{}", logs.join("\n")));
+    }
+}
+
+/// What the spouts of a replica have counted in its present life.
+fn spout_count(replica: &Isobar, name: &str) -> Result<f64> {
+    let metrics = replica.metrics()?;
+    let family = format!("isobar_spout_{name}_total{{");
+    let lines = metrics.lines().filter(|line| line.starts_with(&family));
+    let numbers = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    numbers.reduce(|a, b| a + b).context(family)
+}

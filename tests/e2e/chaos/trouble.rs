@@ -1,0 +1,58 @@
+//! What is broken right now, or was a moment ago: what may not be known meanwhile, and what must.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use testkit::wait;
+
+/// Until so long after a fault the parts that it touched may still be finding together: sessions run out,
+/// members join, hosts are tried again.
+const AFTERMATH: Duration = Duration::from_secs(20);
+
+/// Where a fault strikes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Replica,
+    Broker,
+    Search,
+}
+
+/// All faults of the moment.
+#[derive(Debug, Default)]
+pub(super) struct Trouble {
+    begun: Mutex<Vec<(Part, Option<Instant>)>>,
+}
+
+/// A fault under way, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Fault<'t> {
+    trouble: &'t Trouble,
+    number: usize,
+}
+
+impl Trouble {
+    /// A fault begins.
+    pub(super) fn begin(&self, part: Part) -> Fault<'_> {
+        let mut begun = self.begun.lock().expect("no holder panics");
+        begun.push((part, None));
+        Fault {
+            trouble: self,
+            number: begun.len() - 1,
+        }
+    }
+
+    /// Whether a fault of one of these parts is under way, or was within the aftermath before `since`.
+    pub(super) fn touches(&self, parts: &[Part], since: Instant) -> bool {
+        let begun = self.begun.lock().expect("no holder panics");
+        begun.iter().any(|(part, over)| {
+            parts.contains(part) && over.is_none_or(|over| over + AFTERMATH >= since)
+        })
+    }
+}
+
+impl Drop for Fault<'_> {
+    fn drop(&mut self) {
+        let mut begun = self.trouble.begun.lock().expect("no holder panics");
+        begun[self.number].1 = Some(wait::now());
+    }
+}
