@@ -25,7 +25,7 @@ use crate::spouts::{self, Hold, KafkaConfig};
 pub use crate::spouts::Gate;
 
 pub use graph::{Guarantee, Sink, Target, forks, live_sinks, part_for, splits, whole};
-pub use search::{DOCUMENTS_MAX, Document, Found, IndexState, Place, Search, Stored};
+pub use search::{DOCUMENTS_MAX, Document, Found, IndexState, Place, Purge, Search, Stored};
 pub(crate) use search::{ordinals_of, pattern as index_pattern};
 pub use tables::{Table, tables};
 

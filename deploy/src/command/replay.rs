@@ -7,6 +7,7 @@ mod held;
 pub(super) mod make;
 pub(super) mod part;
 mod preview;
+mod purge;
 mod register;
 mod run;
 mod sample;

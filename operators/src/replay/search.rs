@@ -1,5 +1,6 @@
 //! What of a range is in the index: asked over the origin fields that every document carries.
 
+mod purge;
 mod stored;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use crate::bolts::ElasticsearchConfig;
 use crate::connections::elasticsearch_of;
 use crate::elasticsearch::ask::Ask;
 
+pub use purge::Purge;
 pub use stored::{Place, Stored};
 
 /// Documents of one answer: the most that an index gives at its default settings.
@@ -163,67 +165,6 @@ impl Search {
                 let part = self.splits.then(|| self.part(hit));
                 finding.add(offset, part, index);
             }
-        }
-    }
-
-    /// Deletes the documents of a partition, from one offset to before another, in whatever index they
-    /// are; of a data stream, in those behind it. Returns how many there were. Refreshes before it looks,
-    /// and looks again until there is none.
-    ///
-    /// Fails when documents carry no origin, or when one cannot be deleted; others are gone then.
-    pub async fn purge(
-        &self,
-        source: &str,
-        partition: i32,
-        (from, to): (i64, i64),
-    ) -> Result<u64, OperatorError> {
-        let range = json!({"range": {"gte": from, "lt": to}});
-        let mut deleted = 0;
-        let mut any_deleted = true;
-        loop {
-            self.refresh().await?;
-            let page = self.page(source, partition, &range, &Value::Null).await?;
-            if page.is_empty() {
-                return Ok(deleted);
-            }
-            if !any_deleted {
-                return Err(OperatorError::external(format!(
-                    "documents in {} are found and cannot be deleted: {}",
-                    self.pattern, page[0]
-                )));
-            }
-            let mut lines = String::new();
-            for hit in &page {
-                let mut action = json!({"_index": hit["_index"], "_id": hit["_id"]});
-                // It decides about the shard.
-                if let Some(routing) = hit.get("_routing") {
-                    action["routing"] = routing.clone();
-                }
-                lines.push_str(&format!("{}\n", json!({ "delete": action })));
-            }
-            let path = "_bulk?filter_path=errors,items.*.status,items.*.error";
-            let answer = self.ask.lines(Method::POST, path, lines).await?;
-            let items = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
-            // One that somebody else has deleted meanwhile is as good.
-            let is_gone =
-                |item: &&Value| matches!(item["delete"]["status"].as_u64(), Some(200 | 404));
-            if let Some(item) = items.iter().find(|item| !is_gone(item)) {
-                return Err(OperatorError::external(format!(
-                    "a document in {} cannot be deleted: {item}",
-                    self.pattern
-                )));
-            }
-            if items.len() != page.len() {
-                return Err(OperatorError::external(format!(
-                    "{} deletions in {} were asked for and {} answered",
-                    page.len(),
-                    self.pattern,
-                    items.len()
-                )));
-            }
-            // What all others have deleted meanwhile is not found again.
-            any_deleted = items.iter().any(|item| item["delete"]["status"] == 200);
-            deleted += page.len() as u64;
         }
     }
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use isobar_operators::kafka::admin::TopicPartition;
 use serde::{Deserialize, Serialize};
 
+use super::purge::PURGE;
 use super::sample::Sample;
 use crate::exit::Failure;
 use crate::output::{Table, number};
@@ -163,7 +164,7 @@ impl PlanFile {
         }
         text.push_str(&table.text());
         text.push_str(&format!("\nOffsets in all: {}\n", number(self.offsets())));
-        if self.target == "purge" {
+        if self.target == PURGE {
             text.push_str(
                 "Purge: the documents of these offsets are deleted first, and missing until they are written\n",
             );

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::attend::BY_OPERATOR;
 use super::document::VERSION;
+use super::purge::PURGE;
 use crate::cli::OutputArgs;
 use crate::command::Context;
 use crate::command::job::runtime;
@@ -196,7 +197,10 @@ pub(super) fn want(args: &RunOfArgs, wanted: Wanted, mut context: Context<'_>) -
             run.entry.why = Some("an operator aborted it while it was not running".to_owned());
             let told = runtime.block_on(registry.tell(&run.entry));
             told.map_err(asking)?;
-            delete_group(&source, &run.entry.group, within)?;
+            // What a purge has deleted is missing until somebody goes on from its progress.
+            if run.entry.target != PURGE {
+                delete_group(&source, &run.entry.group, within)?;
+            }
             run.told_ms = clock::unix_ms();
             run
         }

@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::anyhow;
 use isobar_operators::kafka::admin::{Admin, TopicPartition};
 use isobar_operators::lag::{self, Source};
 use isobar_operators::replay::registry::{Registry, State};
-use isobar_operators::replay::{Gate, Job, Search, origin_of, read_only};
+use isobar_operators::replay::{Gate, Job, read_only};
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::RunArgs;
 use super::attend::{Attendance, Attended, Ended};
 use super::document::{PlanFile, ReportFile, ReportedPartition, VERSION, write};
-use super::held::{Progress, check_pins, claim, known_ids, ranges};
-use super::make::undetermined;
+use super::held::{check_pins, claim, known_ids, ranges};
 use super::part;
+use super::purge::{PURGE, purge};
 use super::verify::{Shape, Verdict};
 use crate::accounting::Accounting;
 use crate::command::Context;
@@ -28,6 +29,10 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::observer::Observer;
 use crate::output::{Format, number};
 use crate::topology_file::TopologyFile;
+
+/// What is to be known of a purge that did not come to its end.
+const REMAINS: &str = "the documents that were deleted are missing until the plan is run to its end with \
+                       --resume";
 
 pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     let plan = PlanFile::read(&args.plan)?;
@@ -76,21 +81,34 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     let (stop, told) = mpsc::channel(1);
     let attended = Attended::start(Attendance {
         claim,
-        gate,
+        gate: Arc::clone(&gate),
         live: source.clone(),
         yield_to: args.yield_to_live,
         stop,
         screen: context.screen.clone(),
     })?;
     runtime.block_on(async {
-        if plan.target == "purge" {
-            let purged = purge(&plan, &progress, &searches).await?;
-            let purged = number(purged);
+        let mut signals = Signals::listen_also(told)?;
+        if plan.target == PURGE {
+            let purged = purge(&plan, &progress, &searches, &gate, &mut signals).await?;
+            let documents = number(purged.documents);
             context.screen.line(&format!(
-                "isobar: {purged} documents of the range are deleted"
+                "isobar: {documents} documents of the range are deleted"
             ));
+            if let Some(by) = purged.stopped_by {
+                let state = match attended.ended() {
+                    Some(_) => State::Aborted,
+                    None => State::Stopped,
+                };
+                let why =
+                    format!("stopped by {by} while it deleted: {documents} documents are gone");
+                attended.end(state, Some(why));
+                return Err(Failure::new(
+                    Exit::Failed,
+                    anyhow!("stopped by {by}: nothing is written anew yet; {REMAINS}"),
+                ));
+            }
         }
-        let signals = Signals::listen_also(told)?;
         let observe = |observer: &Arc<Observer>| attended.observe(observer);
         let run = to_its_end(part.plan, args.give_up_after, signals, &context, observe).await?;
         let report = reported(&plan, &run, resumed);
@@ -125,7 +143,12 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         if let Some(verdict) = &verdict {
             exit = exit.max(verdict.exit());
         }
-        let is_over = (verdict.is_some() && exit == Exit::Done) || ended == Some(Ended::Aborted);
+        let is_given_up = ended == Some(Ended::Aborted);
+        if is_given_up && plan.target == PURGE {
+            context.screen.line(&format!("isobar: {REMAINS}"));
+        }
+        let is_over =
+            (verdict.is_some() && exit == Exit::Done) || (is_given_up && plan.target != PURGE);
         if is_over {
             // Nobody would read it any more, and its lag would grow for ever.
             admin.delete_group().map_err(asking)?;
@@ -139,32 +162,6 @@ fn source_of(plan: &PlanFile, file: &TopologyFile) -> Result<Source, Failure> {
     let sources = sources.map_err(|problems| Failure::from(file.refuse(problems)))?;
     let source = sources.into_iter().find(|one| one.spout == plan.spout);
     source.ok_or_else(|| Failure::usage(format!("no spout {}", plan.spout)))
-}
-
-/// Deletes the documents of what is to be read. What an earlier run has settled stays.
-async fn purge(plan: &PlanFile, progress: &Progress, searches: &[Search]) -> Result<u64, Failure> {
-    let mut purged = 0;
-    for ((partition, (from, to)), search) in ranges(plan)
-        .iter()
-        .flat_map(|range| searches.iter().map(move |search| (range, search)))
-    {
-        let id = plan
-            .topics
-            .get(&*partition.topic)
-            .and_then(Option::as_deref);
-        let source = origin_of(&plan.cluster_id, &partition.topic, id);
-        let from = *progress.get(partition).unwrap_or(from);
-        let deleted = search
-            .purge(&source, partition.partition, (from, *to))
-            .await;
-        purged += deleted.map_err(|error| {
-            let Failure { exit, error } = undetermined(error);
-            let said = "documents of the range are deleted, not all of them, and nothing is written yet; \
-                        run the plan again";
-            Failure::new(exit, error.context(said))
-        })?;
-    }
-    Ok(purged)
 }
 
 /// The report to keep: complete when each partition was settled up to its end.

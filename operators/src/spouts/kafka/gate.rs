@@ -40,7 +40,7 @@ impl Gate {
     }
 
     /// Waits until it is open. Cancel-safe.
-    pub(super) async fn opened(&self) {
+    pub async fn opened(&self) {
         let mut closed = self.closed.subscribe();
         // The sender is this value's own.
         let _ = closed.wait_for(Option::is_none).await;
