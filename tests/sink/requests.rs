@@ -235,6 +235,33 @@ fn a_cluster_gets_as_many_requests_as_it_takes_at_one_time() {
     assert!((12..16).contains(&withdrawn), "{withdrawn}");
 }
 
+/// What answers too late is asked less, too: it still works on what nobody waits for any more. A shard that
+/// is away says nothing of how much the others take.
+#[test]
+fn a_cluster_is_asked_less_when_it_is_slow_and_not_when_a_shard_is_away() {
+    let late = RequestFault::Delay(Duration::from_secs(5));
+    let away = ItemFault::new(503, "unavailable_shards_exception", "[logs][0] not active");
+    for (name, faults, withdrawn) in [
+        ("requests-late", Some(late), true),
+        ("requests-shard", None, false),
+    ] {
+        let server = server();
+        match faults {
+            Some(fault) => server.fail_requests(4, fault),
+            None => server.fail_items(400, |item| item.position == 0, away.clone()),
+        }
+        let setup = Setup {
+            connection: json!({"request_timeout": "1s"}),
+            lanes: 1,
+            ..Setup::new(name, &server)
+        }
+        .with(&json!({"body_records": 20, "requests_per_lane": 8}));
+        let ran = setup.run();
+        ran.assert_exact(&setup, &server);
+        assert_eq!(ran.count("slots_withdrawn") > 0, withdrawn, "{name}");
+    }
+}
+
 /// Requests and items fail in every order, again and again.
 #[test]
 fn every_record_arrives_through_faults_of_every_kind_at_once() {

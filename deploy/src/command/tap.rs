@@ -82,7 +82,7 @@ Examples:
   isobar tap parse.rejected -o json --token-file /run/secrets/isobar
   isobar tap 'http://127.0.0.1:10132/#token=0123456789abcdef' parse
 
-Edges are those of `isobar graph` and `isobar plan`. Data never waits for a tap: it gets copies, 1,000 records and 4 MiB a second at most, and says how many records it left out. Records longer than 64 KiB are shown without their text. A topology has 4 taps at most.
+Edges are those of `isobar graph` and `isobar plan`. Data never waits for a tap: it gets copies, 1,000 records and 4 MiB a second at most, and says how many records it left out. Records longer than 64 KiB are shown without their text. A topology has 4 taps at most. What `on_full` of an edge drops is shown, too: a tap shows what comes to the edge.
 
 What a `mask` bolt has masked is masked in what comes behind it. Rejected records are shown as they were read.";
 

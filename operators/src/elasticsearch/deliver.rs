@@ -147,13 +147,12 @@ impl Delivery {
         let mut parts = vec![whole];
         while let Some(part) = parts.pop() {
             let body = bulk.part(&part);
-            let began = clock::now();
-            let outcome = self.exchange.send(&body, part.len()).await;
+            let (outcome, began) = self.exchange.send(&body, part.len()).await;
             match outcome {
                 Outcome::AllStored | Outcome::Items(_) => self.body_size.went_well(),
                 Outcome::TooLarge | Outcome::Broken => self.body_size.too_large(body.len()),
                 Outcome::Busy => self.body_size.busy(body.len()),
-                Outcome::Malformed(_) | Outcome::Failed => {}
+                Outcome::Malformed(_) | Outcome::Failed | Outcome::TimedOut => {}
             }
             self.width.learn(began, sign(&outcome));
             match outcome {
@@ -169,7 +168,9 @@ impl Delivery {
                     }
                 }
                 Outcome::Items(items) => self.settle(bulk, part, items),
-                Outcome::Busy | Outcome::Failed | Outcome::Broken => self.fail(bulk, part),
+                Outcome::Busy | Outcome::Failed | Outcome::TimedOut | Outcome::Broken => {
+                    self.fail(bulk, part);
+                }
                 Outcome::TooLarge if part.len() > 1 => halve(&mut parts, part),
                 Outcome::TooLarge => {
                     let bytes = body.len();
@@ -281,11 +282,12 @@ impl Delivery {
 /// What an outcome says about how much the cluster takes at one time.
 fn sign(outcome: &Outcome) -> Sign {
     match outcome {
-        Outcome::Items(items) if items.iter().any(|item| item.class == Class::Busy) => {
+        // A shard that is away says nothing of the queues, and is waited for by its own documents alone.
+        Outcome::Items(items) if items.iter().any(|item| item.is_refused_by_full_queue()) => {
             Sign::Refused
         }
         Outcome::AllStored | Outcome::Items(_) => Sign::Taken,
-        Outcome::Busy => Sign::Refused,
+        Outcome::Busy | Outcome::TimedOut => Sign::Refused,
         Outcome::TooLarge | Outcome::Malformed(_) | Outcome::Failed | Outcome::Broken => Sign::None,
     }
 }

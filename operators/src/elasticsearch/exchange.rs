@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::Method;
 use isobar_topology::Health;
+use isobar_topology::clock::{self, Instant};
 use tokio::sync::OnceCell;
 use url::Url;
 
@@ -70,6 +71,8 @@ pub(crate) enum Outcome {
     Busy,
     /// What became of it is unknown, or nothing; it is sent again later.
     Failed,
+    /// The same, and no answer came in time.
+    TimedOut,
     /// The same, and the connection broke off: something on the way may not take so much at once.
     Broken,
 }
@@ -127,8 +130,15 @@ impl Exchange {
         self.health.set(&self.component, REFUSED, text);
     }
 
-    /// Sends a body with so many items until a host has answered, each host at most once.
-    pub(crate) async fn send(&self, body: &Bytes, items: usize) -> Outcome {
+    /// Sends a body with so many items until a host has answered, each host at most once. Returns when
+    /// the last of them was asked, too.
+    pub(crate) async fn send(&self, body: &Bytes, items: usize) -> (Outcome, Instant) {
+        let mut began = clock::now();
+        let outcome = self.send_from(&mut began, body, items).await;
+        (outcome, began)
+    }
+
+    async fn send_from(&self, began: &mut Instant, body: &Bytes, items: usize) -> Outcome {
         let hosts = &self.shared.hosts;
         if !hosts.any() {
             return Outcome::Failed;
@@ -137,6 +147,7 @@ impl Exchange {
         let mut tried = Tried::default();
         let mut outcome = Outcome::Failed;
         while let Some(chosen) = hosts.choose(&mut tried) {
+            *began = clock::now();
             self.counts.requests.add(1);
             self.counts.request_bytes.add(body.len() as u64);
             self.counts.sent_bytes.add(payload.bytes.len() as u64);
@@ -163,7 +174,7 @@ impl Exchange {
                     Class::TimedOut => {
                         self.fail(chosen, Class::TimedOut, cause);
                         // The time of the request is used up; whoever sends it again finds another host.
-                        return Outcome::Failed;
+                        return Outcome::TimedOut;
                     }
                     class => {
                         self.fail(chosen, class, cause);

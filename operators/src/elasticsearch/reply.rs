@@ -41,6 +41,7 @@ pub(crate) enum Items {
 pub(crate) struct Item {
     /// What became of it.
     pub(crate) class: Class,
+    status: u16,
     /// Status, type and reasons for a person, unless all is well.
     pub(crate) text: Option<Box<str>>,
 }
@@ -260,7 +261,16 @@ impl Item {
             (_, None) => Some(status.to_string().into()),
             (_, Some(fault)) => Some(format!("{status} {fault}").into()),
         };
-        Self { class, text }
+        Self {
+            class,
+            status,
+            text,
+        }
+    }
+
+    /// Whether it waits since a queue, or memory, is full.
+    pub(crate) fn is_refused_by_full_queue(&self) -> bool {
+        self.class == Class::Busy && self.status == 429
     }
 }
 

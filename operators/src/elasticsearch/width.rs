@@ -38,7 +38,7 @@ pub(crate) struct Slot<'w> {
 pub(crate) enum Sign {
     /// It was worked off.
     Taken,
-    /// It, or some of its documents, was refused as queues or memory were full.
+    /// It, or some of its documents, was refused as queues or memory were full, or had no answer in time.
     Refused,
     /// Nothing: it failed for other reasons.
     None,

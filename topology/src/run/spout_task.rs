@@ -217,7 +217,7 @@ impl SpoutTask {
                     }
                     Err(fault) => self.set_back(fault.error()),
                 },
-                () = self.in_flight.room(), if full => {}
+                () = self.in_flight.room(), if full || state.parked.is_some() => {}
             }
         }
     }
@@ -227,10 +227,10 @@ impl SpoutTask {
         match self.on_full {
             OnFull::Block | OnFull::DropOldest(_) => !full && self.state.leaving.is_empty(),
             OnFull::DropNewest(_) => true,
-            // What is kept of one batch waits before another one is sampled.
-            OnFull::Sample { .. } if full => {
-                self.state.parked.is_none() && self.state.leaving.is_empty()
-            }
+            // What is kept of one batch waits before another one is sampled; also where other lanes have
+            // made room since it was looked at.
+            OnFull::Sample { .. } if self.state.parked.is_some() => false,
+            OnFull::Sample { .. } if full => self.state.leaving.is_empty(),
             OnFull::Sample { .. } => self.state.leaving.len() < 2,
         }
     }

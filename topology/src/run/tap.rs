@@ -212,7 +212,8 @@ impl Tap {
         copy
     }
 
-    /// Records that went along the edge since it was opened, those sent again included.
+    /// Records that came to the edge since it was opened, those sent again included, and those that a
+    /// policy of the edge drops then.
     pub fn passed(&self) -> u64 {
         self.valve.passed.load(Ordering::Relaxed)
     }
