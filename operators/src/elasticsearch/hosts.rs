@@ -12,8 +12,9 @@ use url::Url;
 /// Most hosts of a connection: one request notes in 64 bits which it has tried.
 pub(crate) const HOSTS_MAX: usize = 64;
 
-/// Probation of a host: doubles from the first to the second.
-const PROBATION: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// Probation of a host: doubles from the first to the second. One request in two seconds is no burden for
+/// whatever is there, and a cluster that is back is soon noticed, also within a drain.
+const PROBATION: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// The kind of the condition while a host is left out.
 const CONNECTING: &str = "connecting";

@@ -14,7 +14,12 @@ pub(crate) struct Retries {
     jitter: Jitter,
     waiting: BinaryHeap<Reverse<Due>>,
     made: u64,
+    /// Longest wait, while the topology drains.
+    hurried: Option<Duration>,
 }
+
+/// Longest wait between attempts in a drain, which has no time for more: what comes back in it is to be met.
+const HURRIED: Duration = Duration::from_millis(250);
 
 /// A retry and when it is due.
 pub(crate) struct Due {
@@ -51,6 +56,7 @@ impl Retries {
             jitter: Jitter::new(policy.seed, task),
             waiting: BinaryHeap::new(),
             made: 0,
+            hurried: None,
         }
     }
 
@@ -62,7 +68,7 @@ impl Retries {
                 next.action = Action::Resend(self.jitter.within(most));
             }
             let delay = match next.action {
-                Action::Resend(delay) => delay,
+                Action::Resend(delay) => delay.min(self.hurried.unwrap_or(delay)),
                 Action::Reject => Duration::ZERO,
             };
             self.made += 1;
@@ -78,6 +84,17 @@ impl Retries {
                 action: next.action,
                 note: completion.note.clone(),
             }));
+        }
+    }
+
+    /// From now on nothing waits for long: the topology drains.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        if self.hurried.replace(HURRIED).is_none() {
+            let mut waiting = std::mem::take(&mut self.waiting).into_vec();
+            for Reverse(due) in &mut waiting {
+                due.at = due.at.min(now + HURRIED);
+            }
+            self.waiting = waiting.into();
         }
     }
 
@@ -130,6 +147,26 @@ mod tests {
         assert!(at > began && at <= began + RetryPolicy::default().initial);
         assert_eq!(first(retries.next(at)), Some(vec![0, 1, 2]));
         assert_eq!(retries.wake(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_a_drain_nothing_waits_for_long() {
+        let slow = Duration::from_secs(60);
+        let policy = RetryPolicy {
+            initial: slow,
+            max: slow,
+            ..RetryPolicy::default()
+        };
+        let mut retries = Retries::new(policy, 0);
+        let began = clock::now();
+        retries.plan(failed(1, Failure::External), false, began);
+        let at = retries.wake().expect("one waits");
+        assert!(at > began + HURRIED);
+        retries.hurry(began);
+        assert_eq!(retries.wake(), Some(began + HURRIED));
+        assert!(retries.next(began + HURRIED).is_some());
+        retries.plan(failed(1, Failure::External), false, began);
+        assert_eq!(retries.wake(), Some(began + HURRIED));
     }
 
     #[tokio::test(start_paused = true)]

@@ -160,6 +160,9 @@ impl SpoutTask {
             if draining && self.is_settled() {
                 return;
             }
+            if matches!(phase, Phase::Draining(_)) {
+                self.retries.hurry(clock::now());
+            }
             if std::mem::take(&mut self.state.dropped) {
                 // Nothing else makes a spout wait that drops what finds no room; bolts must have a turn.
                 tokio::task::yield_now().await;
