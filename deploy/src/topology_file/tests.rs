@@ -98,7 +98,7 @@ t.yaml:4:32: spouts.logs.topics[0]: the variable TOPIC is not set; expected TOPI
 t.yaml:7:3: bolts.parse: the id `parse` is taken by spouts.parse; expected an id of its own: spouts and bolts share their names
     7 |   parse:
       |   ^
-t.yaml:9:14: bolts.parse.inputs[0]: unknown input `lgos`; expected one of logs, parse, parse, a, b, c; did you mean logs?
+t.yaml:9:14: bolts.parse.inputs[0]: unknown input `lgos`; expected one of logs, a, b, c; did you mean logs?
     9 |     inputs: [lgos]
       |              ^
 t.yaml:10:3: bolts.a.inputs: the bolts form a cycle: a → b → a; expected a graph in which records only move forward
@@ -228,7 +228,7 @@ fn what_variables_gave_is_never_shown() {
     check(
         &text,
         &[
-            "t.yaml:8:14: bolts.parse.inputs[0]: unknown input `<hidden>`; expected one of logs, parse, index; did you mean logs?",
+            "t.yaml:8:14: bolts.parse.inputs[0]: unknown input `<hidden>`; expected one of logs, index; did you mean logs?",
             "t.yaml:15:10: settings.lanes: found a string; expected a whole number",
         ],
     );

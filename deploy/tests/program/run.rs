@@ -193,7 +193,7 @@ fn everything_wrong_with_a_file_comes_at_once_and_nothing_is_started() {
             problems,
             [
                 "FILE:4:23: spouts.in.recrods: unknown option; expected one of partitions, password, records, waits; did you mean records?",
-                "FILE:7:31: bolts.sink.inputs[0]: unknown input `cuont`; expected one of in, count, sink; did you mean count?",
+                "FILE:7:31: bolts.sink.inputs[0]: unknown input `cuont`; expected one of in, count; did you mean count?",
             ]
         );
         assert!(!done.error.contains("hunter2"));

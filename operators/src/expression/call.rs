@@ -163,6 +163,9 @@ impl Compiler<'_, '_> {
                     "`matches` is not supported: there are no regular expressions",
                 )
                 .expected("startsWith, endsWith or contains"),
+            "not" => self
+                .problem(expr, "`not` is not expected here")
+                .expected("`!`"),
             "duration" => self
                 .problem(
                     expr,

@@ -155,9 +155,10 @@ impl<'t> Parsed<'t> {
             Expr::Call(call) => {
                 // A function's own place is its bracket.
                 let before = self.place.expression().get(..own).unwrap_or_default();
-                if let (None, Some(before)) =
-                    (&call.target, before.strip_suffix(call.func_name.as_str()))
-                {
+                if let (None, Some(before)) = (
+                    &call.target,
+                    before.trim_end().strip_suffix(call.func_name.as_str()),
+                ) {
                     return before.len();
                 }
                 let first = call.target.as_deref().or(call.args.first());
@@ -222,7 +223,7 @@ fn syntax_problem(place: &TextPlace<'_>, at: (isize, isize), message: &str) -> P
     if message.contains("token recognition error") {
         let rest = &place.expression()[byte.min(place.expression().len())..];
         return match rest.chars().next() {
-            Some('=') => place.problem(byte, "`=` is no operator").expected("`==`"),
+            Some('=') => not_an_operator(place, byte),
             Some('&' | '|') => place
                 .problem(byte, "single `&` and `|` are no operators")
                 .expected("`&&` and `||`"),
@@ -260,6 +261,14 @@ fn syntax_problem(place: &TextPlace<'_>, at: (isize, isize), message: &str) -> P
     .iter()
     .any(|start| message.starts_with(start));
     if is_unexpected {
+        // `not` by itself is the name of a field, and what follows is not expected.
+        let before = place.expression().get(..byte).unwrap_or_default();
+        let word = before.trim_end().strip_suffix("not");
+        if let Some(before) = word.filter(|before| !before.ends_with(is_of_name)) {
+            return place
+                .problem(before.len(), "`not` is not expected here")
+                .expected("`!`");
+        }
         let problem = place.problem(byte, &format!("`{token}` is not expected here"));
         return match token {
             "and" => problem.expected("`&&`"),
@@ -277,4 +286,26 @@ fn syntax_problem(place: &TextPlace<'_>, at: (isize, isize), message: &str) -> P
             .expected("CONDITION ? VALUE : OTHER, with all of its parts");
     }
     place.problem(byte, message)
+}
+
+fn is_of_name(letter: char) -> bool {
+    letter.is_alphanumeric() || matches!(letter, '_' | '.')
+}
+
+/// An operator of other languages, of which the parser takes no `=`: the one at `byte`.
+fn not_an_operator(place: &TextPlace<'_>, byte: usize) -> Problem {
+    let is_of_operator = |letter: char| matches!(letter, '=' | '<' | '>' | '!');
+    let (before, from) = place.expression().split_at(byte);
+    let start = before.trim_end_matches(is_of_operator).len();
+    let end = byte + from.len() - from.trim_start_matches(is_of_operator).len();
+    let written = &place.expression()[start..end];
+    let meant = match written {
+        "=>" | ">==" => ">=",
+        "=<" | "<==" => "<=",
+        "=!" | "!==" => "!=",
+        _ => "==",
+    };
+    place
+        .problem(start, &format!("`{written}` is no operator"))
+        .expected(format!("`{meant}`"))
 }

@@ -429,6 +429,35 @@ fn what_can_never_work_is_a_problem() {
 
 #[test]
 fn bad_syntax_is_said_in_words() {
+    // `=>` divides the lines of the table below.
+    for (text, expected) in [
+        (
+            "doc.a => 1",
+            "character 7 of the expression: `=>` is no operator; expected `>=`",
+        ),
+        (
+            "doc.a >== 1",
+            "character 7 of the expression: `>==` is no operator; expected `>=`",
+        ),
+        (
+            "doc.a =< 1",
+            "character 7 of the expression: `=<` is no operator; expected `<=`",
+        ),
+        (
+            "doc.a<==1",
+            "character 6 of the expression: `<==` is no operator; expected `<=`",
+        ),
+        (
+            "doc.a === 1",
+            "character 7 of the expression: `===` is no operator; expected `==`",
+        ),
+        (
+            "doc.a !== 1",
+            "character 7 of the expression: `!==` is no operator; expected `!=`",
+        ),
+    ] {
+        assert_eq!(problem(text), format!("when: at {expected}"));
+    }
     check_problems(
         r#"
         doc.a = 1 => when: at character 7 of the expression: `=` is no operator; expected `==`
@@ -439,6 +468,10 @@ fn bad_syntax_is_said_in_words() {
         doc.a == 1) => when: at character 11 of the expression: `)` is not expected here; expected an operator or the end of the expression
         doc.a and doc.b => when: at character 7 of the expression: `and` is not expected here; expected `&&`
         doc.a == 1 or doc.b == 2 => when: at character 12 of the expression: `or` is not expected here; expected `||`
+        not doc.a => when: at character 1 of the expression: `not` is not expected here; expected `!`
+        doc.b && not doc.a => when: at character 10 of the expression: `not` is not expected here; expected `!`
+        not (doc.a == 1) => when: at character 1 of the expression: `not` is not expected here; expected `!`
+        doc.a not doc.b => when: at character 7 of the expression: `not` is not expected here; expected `!`
         && doc.a => when: at character 1 of the expression: `&&` is not expected here; expected a value, such as doc.status, 500 or 'text'
         doc.é == 1 => when: at character 5 of the expression: `é` has no meaning here
         for == 1 => when: at character 1 of the expression: `for` is a reserved word; expected doc["NAME"] for a field of this name

@@ -6,7 +6,7 @@ use super::partial::Unprepared;
 use super::{Edge, Prepared, RECORD_KEY};
 use crate::ordinals::Ordinals;
 use crate::registry::{DocumentUse, PreparedBolt, PreparedSpout};
-use crate::spec::{Component, Grouping, Input, Problem, Problems};
+use crate::spec::{Component, Grouping, Input, Problem, Problems, Spec, StreamRef};
 use crate::stream::Stream;
 
 /// The names of a bolt's streams by index; empty where it does not have the stream.
@@ -26,18 +26,65 @@ pub(super) fn stream_of(input: &Input, streams: &[String]) -> Result<Stream, Pro
     }
     let known = streams.iter().map(String::as_str);
     let known: Vec<&str> = known.filter(|stream| !stream.is_empty()).collect();
-    let problem = Problem::new(
-        input.path.clone(),
-        format!("`{name}` has no stream `{wanted}`"),
-    );
-    let expected = match known.is_empty() {
-        true => format!("another input: `{name}` is a sink and emits nothing"),
-        false => format!("one of {}", known.join(", ")),
+    let problem = |message: String| Problem::new(input.path.clone(), message).at(input.place);
+    let (rejected, named): (Vec<&str>, _) = known.iter().partition(|name| **name == "rejected");
+    Err(match (wanted, named.as_slice()) {
+        ("out", []) => problem(format!("`{name}` is a sink: it emits only what it rejects"))
+            .expected(format!("another input, or {name}.rejected")),
+        ("out", _) => {
+            let streams = named.iter().chain(&rejected);
+            let streams: Vec<String> = streams.map(|stream| format!("{name}.{stream}")).collect();
+            problem(format!("`{name}` has only named streams"))
+                .expected(format!("one of {}", streams.join(", ")))
+        }
+        _ => problem(format!("`{name}` has no stream `{wanted}`"))
+            .expected(format!("one of {}", known.join(", ")))
+            .near(wanted, known),
+    })
+}
+
+/// Names, to inputs that do not exist, the streams that do.
+pub(super) fn offer_streams(
+    spec: &Spec,
+    bolts: &[Prepared<'_, PreparedBolt>],
+    problems: &mut Problems,
+) {
+    let spouts = spec.spouts.iter().map(|spout| spout.id.as_str());
+    let components: Vec<&str> = spouts
+        .chain(spec.bolts.iter().map(|bolt| bolt.id.as_str()))
+        .collect();
+    for bolt in &spec.bolts {
+        let inputs = bolt.inputs.iter();
+        let unknown = inputs.filter(|input| !components.contains(&input.from.component.as_str()));
+        for input in unknown {
+            let others = components.iter().filter(|id| **id != bolt.id);
+            let offered: Vec<String> = others.flat_map(|id| emitted(id, bolts)).collect();
+            let StreamRef { component, stream } = &input.from;
+            let written = stream
+                .as_ref()
+                .map_or(component.clone(), |stream| format!("{component}.{stream}"));
+            problems.amend(&input.path, |problem| {
+                let problem = problem.expected(format!("one of {}", offered.join(", ")));
+                problem.near(&written, offered.iter().map(String::as_str))
+            });
+        }
+    }
+}
+
+/// What inputs are called that consume what a component emits, besides what it rejects.
+fn emitted(id: &str, bolts: &[Prepared<'_, PreparedBolt>]) -> Vec<String> {
+    let Some(bolt) = bolts.iter().find(|bolt| bolt.component.id == id) else {
+        // A spout, or a bolt of which the streams are not known.
+        return vec![id.to_owned()];
     };
-    Err(problem
-        .expected(expected)
-        .near(wanted, known)
-        .at(input.place))
+    let streams = stream_names(&bolt.made);
+    let streams = streams.iter().map(String::as_str);
+    let input = |stream: &str| match stream {
+        "" | "rejected" => None,
+        "out" => Some(id.to_owned()),
+        named => Some(format!("{id}.{named}")),
+    };
+    streams.filter_map(input).collect()
 }
 
 pub(super) fn unknown_type(

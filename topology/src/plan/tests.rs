@@ -278,6 +278,68 @@ fn what_leads_nowhere_or_arrives_twice_is_refused() {
 }
 
 #[test]
+fn inputs_that_do_not_exist_are_told_those_that_do() {
+    let bolts = |inputs: Value| {
+        json!({
+            "parse": {"type": "parse", "inputs": ["in"]},
+            "route": {"type": "route", "inputs": ["parse"]},
+            "index": {"type": "index", "inputs": ["route.errors", "route.rest"]},
+            "last": {"type": "set", "inputs": inputs},
+            "end": {"type": "letters", "inputs": ["last"]},
+        })
+    };
+    check(
+        bolts(json!(["route"])),
+        &[
+            "bolts.last.inputs[0]: `route` has only named streams; expected one of route.errors, route.rest, route.rejected",
+        ],
+    );
+    check(
+        bolts(json!(["index"])),
+        &[
+            "bolts.last.inputs[0]: `index` is a sink: it emits only what it rejects; expected another input, or index.rejected",
+        ],
+    );
+    let unknown = |input: &str, nearest: &str| {
+        let file = json!({
+            "isobar": 1, "name": "t", "spouts": {"in": {"type": "script"}},
+            "bolts": bolts(json!([input])), "dead_letter": {"type": "letters"},
+        });
+        let (spec, problems) = Spec::read_all(&Node::from_json(&file));
+        let planned = plan_after(problems, &spec, &registry(), 2, FilePath::new("."));
+        let problems = planned.map(|_| ()).expect_err("unknown").to_string();
+        assert_eq!(
+            problems,
+            format!(
+                "bolts.last.inputs[0]: unknown input `{}`; expected one of in, parse, route.errors, route.rest{nearest}",
+                input.split('.').next().unwrap_or_default()
+            )
+        );
+    };
+    unknown("nobody", "");
+    unknown("prase", "; did you mean parse?");
+    unknown("rotue.rest", "; did you mean route.rest?");
+}
+
+#[test]
+fn nothing_follows_from_a_cycle() {
+    let file = json!({
+        "isobar": 1, "name": "t", "spouts": {"in": {"type": "script"}},
+        "bolts": {
+            "parse": {"type": "parse", "inputs": ["in", "parse"]},
+            "index": {"type": "index", "inputs": ["parse"]},
+        },
+        "dead_letter": {"type": "letters"},
+    });
+    let (spec, problems) = Spec::read_all(&Node::from_json(&file));
+    let planned = plan_after(problems, &spec, &registry(), 2, FilePath::new("."));
+    assert_eq!(
+        planned.map(|_| ()).expect_err("a cycle").to_string(),
+        "bolts.parse.inputs: the bolts form a cycle: parse → parse; expected a graph in which records only move forward"
+    );
+}
+
+#[test]
 fn copies_for_every_lane_reach_nothing_that_takes_a_second_one_for_the_first() {
     let all = |from: &str| json!({"from": from, "grouping": "all"});
     let expected =

@@ -297,10 +297,12 @@ impl Spec {
             for input in &bolt.inputs {
                 let from = input.from.component.as_str();
                 if !known.contains(&from) {
+                    let others = known.iter().copied().filter(|id| *id != bolt.id);
+                    let others: Vec<&str> = others.collect();
                     problems.push(
                         Problem::new(input.path.clone(), format!("unknown input `{from}`"))
-                            .expected(format!("one of {}", known.join(", ")))
-                            .near(from, known.iter().copied())
+                            .expected(format!("one of {}", others.join(", ")))
+                            .near(from, others)
                             .at(input.place),
                     );
                 }

@@ -168,6 +168,13 @@ impl Problems {
         result.map_err(|problems| self.append(problems)).ok()
     }
 
+    /// Says more of those at `path`.
+    pub(crate) fn amend(&mut self, path: &Path, with: impl Fn(Problem) -> Problem) {
+        for problem in self.0.iter_mut().filter(|problem| problem.path == *path) {
+            *problem = with(problem.clone());
+        }
+    }
+
     /// Leaves out what follows from values that could not be read.
     pub(super) fn forget(&mut self, places: &BTreeSet<Place>) {
         self.0

@@ -120,7 +120,7 @@ fn problems_of_components_are_found() {
     check(
         json!({"bolts": {"index": {"inputs": ["parze"]}}}),
         &[
-            "bolts.index.inputs[0]: unknown input `parze`; expected one of in, parse, index; did you mean parse?",
+            "bolts.index.inputs[0]: unknown input `parze`; expected one of in, parse; did you mean parse?",
         ],
     );
     check(
@@ -285,7 +285,7 @@ fn cycles_are_printed() {
     check(
         json!({"bolts": {"parse": {"inputs": ["inn"]}, "more": {"type": "x", "inputs": ["index"]}}}),
         &[
-            "bolts.parse.inputs[0]: unknown input `inn`; expected one of in, parse, index, more; did you mean in?",
+            "bolts.parse.inputs[0]: unknown input `inn`; expected one of in, index, more; did you mean in?",
         ],
     );
     check(
