@@ -20,7 +20,7 @@ use crate::readiness;
 
 pub use figures::{LagDocument, PartitionLag, SpoutLag};
 pub use merge::{OfReplica, merge};
-pub use table::{table, totals};
+pub use table::{table, table_without_failures, totals};
 
 /// How often a running topology's lag is sampled.
 const INTERVAL: Duration = Duration::from_secs(5);

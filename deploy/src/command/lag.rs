@@ -166,9 +166,12 @@ async fn answer(
 ) -> Outcome {
     match (args.output.format, goes_on) {
         (Format::Table, _) => {
-            let table = lag::table(&document.spouts);
-            let totals = lag::totals(&document.spouts);
-            context.output.text(&format!("{table}\n{totals}"))?;
+            context
+                .output
+                .text(&lag::table_without_failures(&document.spouts))?;
+            if let Some(totals) = lag::totals(&document.spouts) {
+                context.output.text(&format!("\n{totals}"))?;
+            }
         }
         (Format::Json, false) => context.output.json(document)?,
         (Format::Json, true) => {

@@ -26,6 +26,26 @@ const COLUMNS: [&str; 15] = [
 /// A row for each partition, one with the sums of each spout of several, and a line or two for each spout
 /// with which something is wrong.
 pub fn table(spouts: &[SpoutLag]) -> String {
+    let wrong = spouts.iter().filter(|spout| spout.status != Status::Ok);
+    let lines = wrong.flat_map(|spout| {
+        let failure = spout.failure.as_ref();
+        let failure = failure.filter(|failure| **failure != spout.reason);
+        let all = [Some(&spout.reason), failure].into_iter().flatten();
+        all.map(|why| format!("{}: {why}\n", spout.spout))
+    });
+    rows(spouts) + &below(lines)
+}
+
+/// The same for who says elsewhere what could not be asked.
+pub fn table_without_failures(spouts: &[SpoutLag]) -> String {
+    let wrong = spouts.iter().filter(|spout| {
+        spout.status != Status::Ok && spout.failure.as_ref() != Some(&spout.reason)
+    });
+    let lines = wrong.map(|spout| format!("{}: {}\n", spout.spout, spout.reason));
+    rows(spouts) + &below(lines)
+}
+
+fn rows(spouts: &[SpoutLag]) -> String {
     let mut table = Table::new(COLUMNS);
     for spout in spouts {
         for partition in &spout.partitions {
@@ -35,35 +55,35 @@ pub fn table(spouts: &[SpoutLag]) -> String {
             table.row(sums(spout));
         }
     }
-    let mut text = table.text();
-    let wrong = spouts.iter().filter(|spout| spout.status != Status::Ok);
-    for (number, spout) in wrong.enumerate() {
-        if number == 0 {
-            text.push('\n');
-        }
-        let failure = spout.failure.as_ref();
-        let failure = failure.filter(|failure| **failure != spout.reason);
-        for why in [Some(&spout.reason), failure].into_iter().flatten() {
-            text.push_str(&format!("{}: {why}\n", spout.spout));
-        }
+    table.text()
+}
+
+/// Lines below a table.
+fn below(lines: impl Iterator<Item = String>) -> String {
+    match lines.collect::<String>() {
+        none if none.is_empty() => none,
+        some => format!("\n{some}"),
     }
-    text
 }
 
 /// The sums over all spouts, in a sentence: partitions, brokers' records, what is read and what is not.
-pub fn totals(spouts: &[SpoutLag]) -> String {
+/// `None` where nothing is known of any.
+pub fn totals(spouts: &[SpoutLag]) -> Option<String> {
     let partitions = spouts.iter().flat_map(|spout| &spout.partitions);
     let sum = |figure: fn(&PartitionLag) -> Option<u64>| -> Option<u64> {
         partitions.clone().map(figure).sum()
     };
     let depth = sum(|one| u64::try_from(one.end? - one.start?).ok());
     let lag = spouts.iter().map(|spout| spout.lag).sum::<Option<u64>>();
-    format!(
-        "{} partitions hold {} records, {} of them are not settled.\n",
-        partitions.clone().count(),
+    let count = partitions.clone().count();
+    if count == 0 && lag.is_none() {
+        return None;
+    }
+    Some(format!(
+        "{count} partitions hold {} records, {} of them are not settled.\n",
         known(depth),
         known(lag)
-    )
+    ))
 }
 
 fn row(spout: &str, partition: &PartitionLag) -> [String; COLUMNS.len()] {

@@ -73,9 +73,12 @@ in: a/1: because
 "
     );
     assert_eq!(
-        totals(&[known]),
-        "2 partitions hold 2,000 records, 10 of them are not settled.\n"
+        totals(&[known]).as_deref(),
+        Some("2 partitions hold 2,000 records, 10 of them are not settled.\n")
     );
+    let source = lag::sources(&spec()).expect("sound").remove(0);
+    let nothing = SpoutLag::unknown(&source, "no answer".to_owned());
+    assert_eq!(totals(&[nothing]), None);
 }
 
 #[test]
@@ -114,11 +117,16 @@ fn what_could_not_be_asked_is_said_and_hides_nothing_worse() {
     };
     let spout = lag_with(vec![of(Status::Ok)], Some(why));
     assert_eq!((spout.status, spout.reason.as_str()), (Status::NoData, why));
-    let said = table(&[spout]);
+    let said = table(std::slice::from_ref(&spout));
     assert!(said.ends_with("\n\nin: no answer from a:1\n"), "{said}");
-    let said = table(&[lag_with(vec![of(Status::Lost)], Some(why))]);
+    let said = table_without_failures(&[spout]);
+    assert!(!said.contains(why), "{said}");
+    let worse = lag_with(vec![of(Status::Lost)], Some(why));
+    let said = table(std::slice::from_ref(&worse));
     let both = "\n\nin: a/0: because\nin: no answer from a:1\n";
     assert!(said.ends_with(both), "{said}");
+    let said = table_without_failures(&[worse]);
+    assert!(said.ends_with("\n\nin: a/0: because\n"), "{said}");
 }
 
 #[test]
