@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use anyhow::Context;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::cli::LogFormat;
@@ -65,12 +66,24 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
         }
         false => level.to_owned(),
     };
-    EnvFilter::try_new(directives).map_err(|error| {
+    let refused = |why: String| {
         format!(
-            "the log level {level:?} is not valid: {error}; expected one of {}, or directives such as info,isobar_operators=debug",
+            "the log level {level:?} is not valid: {why}; expected one of {}, or directives such as info,isobar_operators=debug",
             LEVELS.join(", ")
         )
-    })
+    };
+    if let Some(word) = unknown_word(&directives) {
+        return Err(refused(format!("{word} is no level")));
+    }
+    EnvFilter::try_new(&directives).map_err(|error| refused(error.to_string()))
+}
+
+/// A directive that is a single word and no level. The filter would take it for the name of a crate, and
+/// log all of that and nothing else.
+fn unknown_word(directives: &str) -> Option<&str> {
+    let mut words = directives.split(',').map(str::trim);
+    let is_word = |text: &str| !text.is_empty() && !text.contains(['=', '[', ']']);
+    words.find(|word| is_word(word) && word.parse::<LevelFilter>().is_err())
 }
 
 /// Writes each line to standard error in one piece, above the progress line.
@@ -125,7 +138,12 @@ mod tests {
             filter("rdkafka=trace").expect("a directive").to_string(),
             "rdkafka=trace"
         );
-        let wrong = filter("isobar=loud").expect_err("no such level");
-        assert!(wrong.contains("expected one of off, error"), "{wrong}");
+        for level in ["isobar=loud", "loud", "info,loud", "rdkafka"] {
+            let wrong = filter(level).expect_err("no such level");
+            assert!(wrong.contains("expected one of off, error"), "{wrong}");
+        }
+        for level in ["DEBUG", "off", "info,rdkafka=trace", "[span]=debug"] {
+            let _ = filter(level).expect(level);
+        }
     }
 }

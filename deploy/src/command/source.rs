@@ -4,7 +4,7 @@ use clap::Args;
 use isobar_operators::kafka::error::Error;
 use isobar_operators::lag::{self, Source};
 use isobar_operators::offsets::Group;
-use isobar_operators::range::{PartitionNumbers, Selection};
+use isobar_operators::range::{PartitionNumbers, Place, Selection};
 use isobar_topology::spec::units::Duration;
 
 use super::Context;
@@ -53,6 +53,17 @@ impl OfArgs {
             .map_err(|why| Failure::usage(format!("{}: {why}", self.file.file.display())))?;
         let group = Group::of(&source, self.timeout.get()).map_err(asking)?;
         Ok((file, source, group))
+    }
+}
+
+/// Refuses a range of offsets that ends before it starts, which only the places themselves say before
+/// anybody is asked.
+pub(super) fn check_order(from: Place, to: Place) -> Result<(), Failure> {
+    match (from, to) {
+        (Place::Offset(first), Place::Offset(end)) if first > end => Err(Failure::usage(format!(
+            "--from {from} --to {to}: the range ends before it starts"
+        ))),
+        _ => Ok(()),
     }
 }
 

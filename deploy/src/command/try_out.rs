@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Context;
-use super::source::{SelectionArgs, asking, choose};
+use super::source::{SelectionArgs, asking, check_order, choose};
 use crate::cli::FileArgs;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Output, printable};
@@ -116,6 +116,9 @@ struct Tried<'a> {
 }
 
 pub(super) fn execute(args: &TryArgs, mut context: Context<'_>) -> Outcome {
+    if let Some(from) = args.from {
+        check_order(from, args.to)?;
+    }
     let (file, plan) = args.file.plan(&mut context.environment, context.registry)?;
     let spouts: Vec<String> = plan
         .graph
@@ -168,7 +171,10 @@ pub(super) fn execute(args: &TryArgs, mut context: Context<'_>) -> Outcome {
             }
         }
     }
-    trial.finish()?;
+    trial.finish(match args.stdin {
+        true => "nothing came in",
+        false => "no record: there is none in the range",
+    })?;
     match args.fail_on_reject && trial.counts.rejected > 0 {
         true => Ok(Exit::Threshold),
         false => Ok(Exit::Done),
@@ -223,11 +229,11 @@ impl Trial<'_> {
         Ok(self.output.write(text.as_bytes())?)
     }
 
-    /// Tells the sums, for people.
-    fn finish(&self) -> Result<(), Failure> {
+    /// Tells the sums, for people; `none` is what to say where there was no record.
+    fn finish(&self, none: &str) -> Result<(), Failure> {
         match self.form {
             Form::Json => {}
-            Form::Diff | Form::Table => self.output.text(&self.counts.text())?,
+            Form::Diff | Form::Table => self.output.line(&self.counts.text(none))?,
         }
         Ok(())
     }

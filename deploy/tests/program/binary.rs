@@ -232,13 +232,32 @@ fn a_missing_file_is_2() {
 
 #[test]
 fn a_log_level_that_is_none_is_2() {
-    let wrong = isobar(&["--log-level", "isobar=loud", "validate", "x"]);
-    assert_eq!(wrong.status.code(), Some(2));
-    assert!(
-        text(&wrong.stderr).contains("is not valid"),
-        "{}",
-        text(&wrong.stderr)
-    );
+    for level in ["isobar=loud", "loud"] {
+        let wrong = isobar(&["--log-level", level, "validate", "x"]);
+        assert_eq!(wrong.status.code(), Some(2));
+        let error = text(&wrong.stderr);
+        let list = "expected one of off, error, warn, info, debug, trace";
+        assert!(
+            error.contains("is not valid") && error.contains(list),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn what_a_replay_cannot_be_made_of_is_refused_before_anybody_is_asked() {
+    let file = File::new("no-plan", "isobar: 1\n");
+    let path = file.path.to_str().expect("text");
+    let refused = isobar(&["replay", "run", path]);
+    assert_eq!(refused.status.code(), Some(2));
+    let expected = format!("{path}: is no plan of a replay; `isobar replay plan` makes one\n");
+    assert_eq!(text(&refused.stderr), expected);
+
+    let range = ["--from", "5", "--to", "2", "--target", "missing"];
+    let refused = isobar(&[&["replay", "plan", path], &range[..]].concat());
+    assert_eq!(refused.status.code(), Some(2));
+    let expected = "--from 5 --to 2: the range ends before it starts\n";
+    assert_eq!(text(&refused.stderr), expected);
 }
 
 #[test]

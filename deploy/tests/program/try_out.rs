@@ -165,6 +165,12 @@ fn brokers_that_do_not_answer_are_named() {
     assert!(error.contains("127.0.0.1:9"), "{error}");
     let (code, _, error) = tried("try-wrong", &["--stdin", "--from", "2h"]);
     assert_eq!(code, Some(2), "{error}");
+    let backwards = ["--from", "5", "--to", "2"];
+    let (code, _, error) = tried("try-backwards", &backwards);
+    assert_eq!(code, Some(2), "{error}");
+    assert!(error.contains("ends before it starts"), "{error}");
+    let (code, output, _) = tried_on(TOPOLOGY, "", "try-nothing", &["--stdin"]);
+    assert_eq!((code, output.as_str()), (Some(0), "nothing came in\n"));
     let (_, _, error) = tried("try-place", &["--from", "soon"]);
     assert!(error.contains("no place in a log"), "{error}");
 }

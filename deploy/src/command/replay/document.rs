@@ -139,7 +139,7 @@ impl PlannedPartition {
 
 impl PlanFile {
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
-        read(path, "plan")
+        read(path, PLAN)
     }
 
     pub(super) fn offsets(&self) -> u64 {
@@ -222,7 +222,7 @@ impl ReportFile {
         if !beside.exists() {
             return Ok(None);
         }
-        let report: Self = read(&beside, "report of a replay")?;
+        let report: Self = read(&beside, REPORT)?;
         match report.id == plan.id {
             true => Ok(Some(report)),
             false => Err(Failure::usage(format!(
@@ -235,19 +235,40 @@ impl ReportFile {
     }
 }
 
-fn read<T: serde::de::DeserializeOwned>(path: &Path, what: &str) -> Result<T, Failure> {
+/// A kind of file, and the command that makes one.
+#[derive(Clone, Copy)]
+struct Kind {
+    name: &'static str,
+    maker: &'static str,
+}
+
+const PLAN: Kind = Kind {
+    name: "plan of a replay",
+    maker: "isobar replay plan",
+};
+const REPORT: Kind = Kind {
+    name: "report of a replay",
+    maker: "isobar replay run",
+};
+
+fn read<T: serde::de::DeserializeOwned>(path: &Path, what: Kind) -> Result<T, Failure> {
     let refused = |why: String| Failure::usage(format!("{}: {why}", path.display()));
     let text = std::fs::read_to_string(path)
         .map_err(|error| refused(format!("cannot be read: {error}")))?;
     parse(&text, what).map_err(refused)
 }
 
-fn parse<T: serde::de::DeserializeOwned>(text: &str, what: &str) -> Result<T, String> {
+fn parse<T: serde::de::DeserializeOwned>(text: &str, what: Kind) -> Result<T, String> {
     #[derive(Deserialize)]
     struct Any {
         version: u32,
     }
-    let no_file = |error| format!("is no {what}: {error}");
+    let Kind { name, maker } = what;
+    let no_file = |error| match text.trim_start().starts_with('{') {
+        true => format!("is no {name}: {error}; `{maker}` makes one"),
+        // Such as a topology: where it ceases to be JSON says nothing.
+        false => format!("is no {name}; `{maker}` makes one"),
+    };
     let Any { version } = serde_json::from_str(text).map_err(no_file)?;
     if version != VERSION {
         return Err(format!(
@@ -277,7 +298,7 @@ pub(super) fn write(path: &Path, value: &impl Serialize, new: bool) -> Result<()
 mod tests {
     use super::*;
 
-    const PLAN: &str = r#"{"version": 1, "id": "19a", "made_at_ms": 5, "topology": "logs",
+    const TEXT: &str = r#"{"version": 1, "id": "19a", "made_at_ms": 5, "topology": "logs",
         "file": "/logs.yaml", "env_files": [], "configuration": "0f", "spout": "in",
         "group": "logs.replay.19a", "cluster_id": "c", "topics": {"t": "id", "u": null},
         "from": "earliest", "to": "now", "target": "missing",
@@ -289,9 +310,9 @@ mod tests {
 
     #[test]
     fn the_form_of_version_1_never_changes() {
-        let plan: PlanFile = parse(PLAN, "plan").expect("version 1");
+        let plan: PlanFile = parse(TEXT, PLAN).expect("version 1");
         let again = serde_json::to_value(&plan).expect("JSON");
-        let first: serde_json::Value = serde_json::from_str(PLAN).expect("JSON");
+        let first: serde_json::Value = serde_json::from_str(TEXT).expect("JSON");
         assert_eq!(again, first);
     }
 
@@ -305,8 +326,8 @@ mod tests {
                 {"topic": "t", "partition": 0, "offset": 101, "fate": "dropped", "policy": "few"}],
                 "changed_fields": {"x": 1}, "notes": ["one"]},
             "notes": ["another"], "partitions""#;
-        let text = PLAN.replacen("\"partitions\"", more, 1);
-        let plan: PlanFile = parse(&text, "plan").expect("version 1");
+        let text = TEXT.replacen("\"partitions\"", more, 1);
+        let plan: PlanFile = parse(&text, PLAN).expect("version 1");
         let again = serde_json::to_value(&plan).expect("JSON");
         let first: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(again, first);
@@ -325,18 +346,22 @@ Note: one
     #[test]
     fn another_file_or_version_is_refused() {
         for (text, part) in [
-            ("{}", "is no plan: missing field `version`"),
+            (
+                "isobar: 1",
+                "is no plan of a replay; `isobar replay plan` makes one",
+            ),
+            ("{}", "is no plan of a replay: missing field `version`"),
             (r#"{"version": 2}"#, "is of version 2"),
             (r#"{"version": 1}"#, "missing field `id`"),
         ] {
-            let problem = parse::<PlanFile>(text, "plan").expect_err(text);
+            let problem = parse::<PlanFile>(text, PLAN).expect_err(text);
             assert!(problem.contains(part), "{problem}");
         }
     }
 
     #[test]
     fn everything_that_matters_before_the_run_is_in_the_text() {
-        let plan: PlanFile = parse(PLAN, "plan").expect("version 1");
+        let plan: PlanFile = parse(TEXT, PLAN).expect("version 1");
         assert_eq!(
             plan.text(),
             "\

@@ -13,11 +13,12 @@ use super::document::{PlanFile, PlannedPartition, PlannedSink, VERSION, write};
 use super::part::Part;
 use super::preview::{self, Preview};
 use crate::command::Context;
-use crate::command::source::asking;
+use crate::command::source::{asking, check_order};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Format, number};
 
 pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
+    check_order(args.from, args.to)?;
     let (file, source, group) = args.of.find(&mut context)?;
     let part = Part::of(&file, &source.spout, &args.target, &context)?;
     let positions = group

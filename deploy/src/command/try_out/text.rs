@@ -173,9 +173,10 @@ impl Counts {
         }
     }
 
-    pub(super) fn text(&self) -> String {
+    /// The sums; `none` is what to say where there was no record.
+    pub(super) fn text(&self, none: &str) -> String {
         if self.records == 0 {
-            return "no record: there is none in the range\n".to_owned();
+            return none.to_owned();
         }
         let records = if self.records == 1 {
             "record"
@@ -186,6 +187,6 @@ impl Counts {
         let ends: Vec<String> = ends
             .map(|(what, count)| format!("{} {what}", number(*count)))
             .collect();
-        format!("{} {records}: {}\n", number(self.records), ends.join(", "))
+        format!("{} {records}: {}", number(self.records), ends.join(", "))
     }
 }
