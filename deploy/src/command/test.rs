@@ -14,7 +14,7 @@ use crate::cli::{FileArgs, OutputArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Format, number};
 use crate::rehearsal::Stage;
-use crate::topology_file::TopologyFile;
+use crate::topology_file::{Refused, TopologyFile};
 use file::{Names, Test, Tests};
 use judge::{Misfit, judge};
 
@@ -183,7 +183,7 @@ pub(super) fn check(
     topology: &TopologyFile,
     path: &Path,
     plan: &isobar_topology::Plan,
-) -> Result<(), Failure> {
+) -> Result<(), Refused> {
     let _ = file::inside(topology, path, &Names::of(plan))?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use isobar::exit::Exit;
 use serde_json::{Value, json};
 
-use crate::support::{Done, check_file, isobar};
+use crate::support::{Done, File, check_file, isobar};
 
 const GOOD: &str = "\
 isobar: 1
@@ -207,6 +207,46 @@ fn a_sound_file_is_called_valid() {
         (done.exit, done.output.as_str()),
         (Exit::Done, "FILE: valid\n")
     );
+    let sound = isobar("valid-json", GOOD, &["validate", "FILE", "-o", "json"]);
+    assert_eq!(sound.exit, Exit::Done);
+    let nothing = json!({"version": 1, "valid": true, "problems": [], "notes": []});
+    assert_eq!(sound.json(), nothing);
+}
+
+#[test]
+fn several_files_are_checked_at_once_and_programs_read_what_is_wrong() {
+    let wrong = File::new("second", &GOOD.replace("records: 95", "recrods: 95"));
+    let wrong = wrong.path.to_str().expect("UTF-8");
+    let files = ["validate", wrong, "FILE", "/no/such.yaml"];
+    let done = isobar("several", GOOD, &files);
+    assert_eq!(
+        (done.exit, done.output.as_str()),
+        (Exit::Usage, "FILE: valid\n")
+    );
+    let first = format!("{wrong}:4:23: spouts.in.recrods: unknown option");
+    assert!(done.told.starts_with(&first), "{}", done.told);
+    let last = "/no/such.yaml: cannot be read: ";
+    assert!(done.error.starts_with(last), "{}", done.error);
+
+    let done = isobar(
+        "several-json",
+        GOOD,
+        &[&files[..], &["-o", "json"]].concat(),
+    );
+    assert_eq!((done.exit, done.error.as_str()), (Exit::Usage, ""));
+    let report = done.json();
+    let problems = report["problems"].as_array().expect("a list");
+    assert_eq!((&report["valid"], problems.len()), (&json!(false), 2));
+    assert_eq!(
+        problems[0],
+        json!({
+            "file": wrong, "line": 4, "column": 23, "path": "spouts.in.recrods",
+            "message": "unknown option",
+            "expected": "one of partitions, password, records, waits", "nearest": "records",
+        })
+    );
+    assert_eq!(problems[1]["file"], "/no/such.yaml");
+    assert_eq!(problems[1]["line"], serde_json::Value::Null);
 }
 
 #[test]
