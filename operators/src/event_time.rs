@@ -5,6 +5,7 @@
 
 pub(crate) mod calendar;
 mod format;
+pub(crate) mod joda;
 pub(crate) mod rfc3339;
 mod unix;
 pub(crate) mod zone;
@@ -284,6 +285,13 @@ mod tests {
                 },
                 "bolts.parse.event_time: `a..b` is not a field; expected a name such as timestamp, or event.created for a field inside of another\n\
                  bolts.parse.event_time_format: unknown format `rfc339`; expected rfc3339, unix_s, unix_ms, unix_us, unix_ns, or a pattern of strptime such as %d/%b/%Y:%H:%M:%S %z; did you mean rfc3339?",
+            ),
+            (
+                Written {
+                    format: "yyyy-MM-dd HH:mm:ss",
+                    ..OPTIONS
+                },
+                "bolts.parse.event_time_format: `yyyy-MM-dd HH:mm:ss` has no conversion such as %Y; expected for example %Y-%m-%d %H:%M:%S",
             ),
             (
                 Written {

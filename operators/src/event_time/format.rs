@@ -9,6 +9,7 @@ use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
 
 use super::calendar::Date;
+use super::joda::as_strftime;
 use super::rfc3339;
 use super::unix::Unit;
 use super::zone::{Civil, Zone};
@@ -46,6 +47,12 @@ impl TimeFormat {
         }
         if !format.contains('%') {
             let names = NAMED.map(|(name, _)| name);
+            if let Some(pattern) = as_strftime(format) {
+                let text = format!("`{format}` has no conversion such as %Y");
+                return Err(
+                    Problem::new(path.clone(), text).expected(format!("for example {pattern}"))
+                );
+            }
             let text = format!("unknown format `{format}`");
             return Err(Problem::new(path.clone(), text)
                 .expected(format!(

@@ -9,6 +9,7 @@ use super::kind::Kind;
 use super::node::Node;
 use super::time::TimeFormat;
 use super::value::Value;
+use crate::event_time::joda::as_strftime;
 use crate::event_time::rfc3339;
 
 /// Functions that are more than a function of their arguments.
@@ -144,7 +145,16 @@ impl Compiler<'_, '_> {
                 .problem(pattern, "the pattern of a time is no literal")
                 .expected("text such as '%Y.%m.%d'"));
         };
-        let format = TimeFormat::new(&String::from_utf8_lossy(&text)).map_err(|error| {
+        let text = String::from_utf8_lossy(&text);
+        // It would write the same text for all times, and put all days into one index.
+        if !text.replace("%%", "").contains('%') {
+            let instead = as_strftime(&text).unwrap_or_else(|| "%Y.%m.%d".to_owned());
+            let message = format!("`{text}` has no conversion such as %Y");
+            return Err(self
+                .problem(pattern, &message)
+                .expected(format!("for example {instead}")));
+        }
+        let format = TimeFormat::new(&text).map_err(|error| {
             self.problem(pattern, &error.to_string())
                 .expected("strftime's letters, such as %Y, %m, %d, %H, %G and %V")
         })?;
