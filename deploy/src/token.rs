@@ -16,6 +16,9 @@ const RANDOM_BYTES: usize = 16;
 const CHARACTERS_MIN: usize = 16;
 
 impl Token {
+    /// What can be one.
+    pub const FORM: &str = "a token has 16 or more letters, digits and signs, and no spaces";
+
     /// A new one that nobody knows. Fails when the system has no random numbers.
     pub fn random() -> anyhow::Result<Self> {
         let mut bytes = [0; RANDOM_BYTES];
@@ -33,7 +36,8 @@ impl Token {
         })?;
         Self::of(text.trim()).ok_or_else(|| {
             let what = format!(
-                "--token-file {name}: a token has {CHARACTERS_MIN} or more letters, digits and signs, and no spaces; openssl rand -hex 16 makes one"
+                "--token-file {name}: {}; openssl rand -hex 16 makes one",
+                Self::FORM
             );
             Failure::usage(what)
         })
@@ -72,6 +76,7 @@ mod tests {
         let (one, other) = (one.expect("random"), other.expect("random"));
         assert!(one.is(one.text()) && !one.is(other.text()) && !one.is(""));
         assert!(!format!("{one:?}").contains(one.text()));
+        assert!(Token::FORM.contains(&CHARACTERS_MIN.to_string()));
     }
 
     #[test]

@@ -12,6 +12,9 @@ use crate::exit::{Exit, Failure};
 use crate::http::{COUNTS_EVERY, TapLine};
 use crate::token::Token;
 
+/// Where a topology listens that was not told otherwise.
+pub(crate) const DEFAULT: &str = "http://127.0.0.1:10132";
+
 /// Where it listens.
 #[derive(Clone)]
 pub struct Api(reqwest::Url);
@@ -81,15 +84,16 @@ impl Api {
         if let Some(file) = file {
             return Token::read(file);
         }
-        let behind = self
-            .0
-            .fragment()
-            .and_then(|text| text.strip_prefix("token="));
-        behind.and_then(Token::of).ok_or_else(|| {
-            Failure::usage(format!(
-                "{} shows records to who has its token only: name the file that it was started with, --token-file FILE",
+        let fragment = self.0.fragment();
+        let Some(behind) = fragment.and_then(|text| text.strip_prefix("token=")) else {
+            return Err(Failure::usage(format!(
+                "name the token of {}: the file that it was started with, --token-file FILE, or #token=TOKEN behind the address, as a demo prints it",
                 self.address()
-            ))
+            )));
+        };
+        Token::of(behind).ok_or_else(|| {
+            let what = format!("#token= behind {}: {}", self.address(), Token::FORM);
+            Failure::usage(what)
         })
     }
 

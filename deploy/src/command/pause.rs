@@ -7,7 +7,7 @@ use clap::Args;
 use isobar_topology::spec::units;
 
 use super::Context;
-use super::api::Api;
+use super::api::{Api, DEFAULT};
 use crate::cli::OutputArgs;
 use crate::diagnostics::rfc3339;
 use crate::exit::{Exit, Failure, Outcome};
@@ -19,9 +19,9 @@ use crate::token::Token;
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLE)]
 pub struct PauseArgs {
-    /// The addresses of the HTTP APIs of topologies that run. Each replica reads its own partitions: name
-    /// all of them.
-    #[arg(value_name = "URL", default_value = "http://127.0.0.1:10132")]
+    /// The addresses of the HTTP APIs of topologies that run; that of a demo may have its token behind it.
+    /// Each replica reads its own partitions: name all of them.
+    #[arg(value_name = "URL", default_value = DEFAULT)]
     url: Vec<Api>,
 
     /// One spout. Default: all.
@@ -30,7 +30,7 @@ pub struct PauseArgs {
 
     /// The file with the token that the topology was started with (`isobar run --token-file`).
     #[arg(long, value_name = "FILE")]
-    token_file: PathBuf,
+    token_file: Option<PathBuf>,
 
     /// How long an answer may take.
     #[arg(long, value_name = "TIME", default_value = "10s")]
@@ -46,6 +46,7 @@ Examples:
   isobar pause http://10.0.0.7:10132 http://10.0.0.8:10132 \\
       --token-file /run/secrets/isobar
   isobar resume --spout logs --token-file /run/secrets/isobar
+  isobar pause 'http://127.0.0.1:10132/#token=0123456789abcdef'
 
 While a spout is paused it stays in its group and keeps its partitions, what it has read is worked off and committed, and its lag grows: `isobar lag`, `top` and the page say PAUSED. /readyz stays 200: the process is alive and in its group. Records that are deleted meanwhile are lost, so look at HEADROOM.
 
@@ -59,7 +60,9 @@ pub(super) enum Wish {
 }
 
 pub(super) fn execute(args: &PauseArgs, wish: Wish, context: Context<'_>) -> Outcome {
-    let token = Token::read(&args.token_file)?;
+    let file = args.token_file.as_deref();
+    let tokens = args.url.iter().map(|api| api.token(file));
+    let tokens: Vec<Token> = tokens.collect::<Result<_, _>>()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -71,11 +74,11 @@ pub(super) fn execute(args: &PauseArgs, wish: Wish, context: Context<'_>) -> Out
     let mut answers = Vec::new();
     let mut failures = Vec::new();
     runtime.block_on(async {
-        for api in &args.url {
+        for (api, token) in args.url.iter().zip(&tokens) {
             let query: Vec<_> = args.spout.iter().map(|spout| ("spout", &**spout)).collect();
             let within = args.timeout.get();
             // One that does not answer must not keep the others as they are.
-            match api.post::<Pauses>(path, &query, &token, what, within).await {
+            match api.post::<Pauses>(path, &query, token, what, within).await {
                 Ok(answer) => answers.push((api.address(), answer)),
                 Err(failure) => failures.push(failure),
             }

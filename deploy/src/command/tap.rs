@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use isobar_topology::spec::units;
 
 use super::Context;
-use super::api::{Api, Lines};
+use super::api::{Api, DEFAULT, Lines};
 use super::signals::Signals;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::http::{TapCounts, TapEnded, TapLine, TapRecord, TapStart};
@@ -16,15 +16,17 @@ use crate::output::{number, printable};
 
 /// What `tap` takes.
 #[derive(Args, Debug)]
-#[command(after_help = EXAMPLE, allow_missing_positional = true)]
+#[command(after_help = EXAMPLE, override_usage = "isobar tap [OPTIONS] [URL] <EDGE>")]
 pub struct TapArgs {
     /// The address of the HTTP API of a topology that runs; that of a demo may have its token behind it.
-    #[arg(value_name = "URL", default_value = "http://127.0.0.1:10132")]
-    url: Api,
+    /// Default: http://127.0.0.1:10132.
+    // A single one of the two is the edge. That clap can tell by itself, but not with options between them.
+    #[arg(value_name = "URL")]
+    first: Option<String>,
 
     /// The edge: a stream such as `parse` or `parse.rejected`, or one of its edges, `parse -> index`.
     #[arg(value_name = "EDGE")]
-    edge: String,
+    second: Option<String>,
 
     /// The file with the token that the topology was started with (`isobar run --token-file`).
     #[arg(long, value_name = "FILE")]
@@ -87,13 +89,14 @@ Edges are those of `isobar graph` and `isobar plan`. Data never waits for a tap:
 What a `mask` bolt has masked is masked in what comes behind it. Rejected records are shown as they were read.";
 
 pub(super) fn execute(args: &TapArgs, context: Context<'_>) -> Outcome {
-    let token = args.url.token(args.token_file.as_deref())?;
+    let (api, edge) = args.place()?;
+    let token = api.token(args.token_file.as_deref())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot make the runtime of the command")?;
     let query = [
-        ("edge", args.edge.clone()),
+        ("edge", edge.to_owned()),
         ("every", args.every.to_string()),
         ("limit", args.limit.to_string()),
         ("for", args.time.to_string()),
@@ -102,7 +105,7 @@ pub(super) fn execute(args: &TapArgs, context: Context<'_>) -> Outcome {
     runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let within = args.timeout.get();
-        let lines = args.url.lines("/tap", &query, &token, WHAT, within);
+        let lines = api.lines("/tap", &query, &token, WHAT, within);
         let mut lines = tokio::select! {
             biased;
             _ = signals.next() => return Ok(Exit::Done),
@@ -111,7 +114,7 @@ pub(super) fn execute(args: &TapArgs, context: Context<'_>) -> Outcome {
         tokio::select! {
             biased;
             _ = signals.next() => Ok(Exit::Done),
-            exit = args.show(&mut lines, &context) => exit,
+            exit = args.show(&api, edge, &mut lines, &context) => exit,
         }
     })
 }
@@ -119,18 +122,40 @@ pub(super) fn execute(args: &TapArgs, context: Context<'_>) -> Outcome {
 const WHAT: &str = "what goes along an edge";
 
 impl TapArgs {
-    async fn show(&self, lines: &mut Lines<'_>, context: &Context<'_>) -> Outcome {
-        let mut edge = self.edge.clone();
+    /// Whom to ask, and about which edge.
+    fn place(&self) -> Result<(Api, &str), Failure> {
+        const WHICH: &str =
+            "which edge? Those of `isobar graph`, such as `parse` or `parse -> index`";
+        let (url, edge) = match (&self.first, &self.second) {
+            (Some(url), Some(edge)) => (url.as_str(), edge),
+            (Some(url), None) if url.contains("://") => {
+                // It may have a token behind it.
+                let url: Api = url.parse().map_err(Failure::usage)?;
+                let what = format!("{} is an address; {WHICH}", url.address());
+                return Err(Failure::usage(what));
+            }
+            (Some(edge), None) => (DEFAULT, edge),
+            (None, _) => return Err(Failure::usage(WHICH)),
+        };
+        Ok((url.parse().map_err(Failure::usage)?, edge))
+    }
+
+    async fn show(
+        &self,
+        api: &Api,
+        edge: &str,
+        lines: &mut Lines<'_>,
+        context: &Context<'_>,
+    ) -> Outcome {
+        let mut edge = edge.to_owned();
         loop {
             let Some(line) = lines.next().await? else {
-                return Err(self
-                    .url
-                    .undetermined(WHAT, "its answer was cut; has it ended?"));
+                return Err(api.undetermined(WHAT, "its answer was cut; has it ended?"));
             };
             match line {
                 TapLine::Start(start) if start.version != TapStart::VERSION => {
                     let why = format!("its answer has version {}", start.version);
-                    return Err(self.url.undetermined(WHAT, &why));
+                    return Err(api.undetermined(WHAT, &why));
                 }
                 TapLine::Start(start) => edge = start.edge,
                 TapLine::Counts(_) => {}
@@ -194,7 +219,53 @@ fn summary(edge: &str, counts: TapCounts) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::cli::Cli;
+    use crate::command::Command;
+
+    #[test]
+    fn an_edge_is_told_from_an_address_and_options_stand_anywhere() {
+        let place = |line: &str| {
+            let cli = Cli::try_parse_from(line.split(' ')).expect(line);
+            let Command::Tap(args) = cli.command else {
+                panic!("{line}");
+            };
+            let place = args
+                .place()
+                .map(|(api, edge)| format!("{} {edge}", api.address()));
+            place.map_err(|failure| failure.error.to_string())
+        };
+        for line in [
+            "isobar tap http://a:1 parse",
+            "isobar tap http://a:1 --limit 1 parse",
+            "isobar tap --limit 1 http://a:1 parse --every 5",
+        ] {
+            assert_eq!(place(line).as_deref(), Ok("a:1 parse"), "{line}");
+        }
+        for line in ["isobar tap parse", "isobar tap --limit 1 parse -o json"] {
+            assert_eq!(
+                place(line).as_deref(),
+                Ok("127.0.0.1:10132 parse"),
+                "{line}"
+            );
+        }
+        for (line, expected) in [
+            ("isobar tap", "which edge? "),
+            (
+                "isobar tap http://a:1/#token=secret",
+                "a:1 is an address; which edge? ",
+            ),
+            ("isobar tap parse http://a:1", "parse is no address"),
+        ] {
+            let why = place(line).expect_err(line);
+            assert!(
+                why.starts_with(expected) && !why.contains("secret"),
+                "{why}"
+            );
+        }
+    }
 
     #[test]
     fn what_was_left_out_is_told() {

@@ -8,7 +8,7 @@ use clap::Args;
 use isobar_topology::spec::units;
 
 use super::Context;
-use super::api::Api;
+use super::api::{Api, DEFAULT};
 use super::signals::Signals;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::printable;
@@ -19,7 +19,7 @@ use crate::top::Seen;
 #[command(after_help = EXAMPLE)]
 pub struct TopArgs {
     /// The address of the HTTP API of a topology that runs.
-    #[arg(value_name = "URL", default_value = "http://127.0.0.1:10132")]
+    #[arg(value_name = "URL", default_value = DEFAULT)]
     url: Api,
 
     /// How often it is asked, at least every 100 ms.

@@ -19,7 +19,8 @@ pub(super) trait Guarded {
 pub(super) struct Permitted;
 
 const NO_TOKEN: &str = "this changes something or shows records, and the topology was started without a token: start it with --token-file FILE";
-const WRONG_TOKEN: &str = "this needs the token that the topology was started with; send it as Authorization: Bearer TOKEN";
+const MISSING: &str = "this needs the token that the topology was started with; send it as Authorization: Bearer TOKEN";
+const REFUSED: &str = "the token was refused: that of this topology is in the file that it was started with, --token-file FILE, or behind the address that a demo prints, #token=TOKEN";
 
 impl<S: Guarded + Sync> FromRequestParts<S> for Permitted {
     type Rejection = Response;
@@ -30,9 +31,10 @@ impl<S: Guarded + Sync> FromRequestParts<S> for Permitted {
         };
         let given = parts.headers.get(header::AUTHORIZATION);
         let given = given.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-        match given.is_some_and(|given| token.is(given)) {
-            true => Ok(Self),
-            false => Err(refuse(StatusCode::UNAUTHORIZED, WRONG_TOKEN)),
+        match given {
+            Some(given) if token.is(given) => Ok(Self),
+            Some(_) => Err(refuse(StatusCode::UNAUTHORIZED, REFUSED)),
+            None => Err(refuse(StatusCode::UNAUTHORIZED, MISSING)),
         }
     }
 }

@@ -515,8 +515,14 @@ fn spouts_are_paused_and_go_on_for_who_has_the_token() {
         request_with(&served.address, "POST", path, &headers, SOON).expect("an answer")
     };
     let token = served.observer.token.as_ref().expect("it has one").text();
-    for refused in [None, Some(""), Some("0123456789abcdef0123456789abcdef")] {
-        assert_eq!(post("/pause", refused).status, 401);
+    for (given, word) in [
+        (None, "needs the token"),
+        (Some(""), "needs the token"),
+        (Some("0123456789abcdef0123456789abcdef"), "was refused"),
+    ] {
+        let refused = post("/pause", given);
+        assert_eq!(refused.status, 401);
+        assert!(refused.text().contains(word), "{}", refused.text());
     }
     assert_eq!(served.get("/pause").status, 405);
     let missing = post("/pause?spout=out", Some(token));
@@ -588,7 +594,23 @@ fn pause_and_resume_are_commands() {
     let path = wrong.path.to_str().expect("UTF-8");
     let done = isobar("pause-wrong", "", &["pause", &url, "--token-file", path]);
     assert_eq!(done.exit, Exit::Failed);
-    assert!(done.error.contains("needs the token"), "{}", done.error);
+    let expected = format!("{}: the token was refused", served.address);
+    assert!(done.error.starts_with(&expected), "{}", done.error);
+
+    // As a demonstration prints it, and never without one.
+    let with_token = format!("{url}/#token={token}");
+    let done = isobar("resume-demo", "", &["resume", &with_token]);
+    assert_eq!(done.exit, Exit::Done, "{}", done.error);
+    assert!(done.output.contains("reads"), "{}", done.output);
+    let done = isobar("pause-one", "", &["pause", &with_token, &url]);
+    assert_eq!(done.exit, Exit::Usage);
+    let expected = format!("name the token of {}: ", served.address);
+    assert!(done.error.starts_with(&expected), "{}", done.error);
+    assert_eq!(served.observer.running.paused_since(0), None);
+    let short = format!("{url}/#token=short");
+    let done = isobar("pause-short", "", &["pause", &short]);
+    assert_eq!(done.exit, Exit::Usage);
+    assert!(done.error.contains("16 or more"), "{}", done.error);
 }
 
 #[test]
