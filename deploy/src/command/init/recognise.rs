@@ -120,7 +120,17 @@ pub(super) fn recognise(
     if fitting(&run(subject, &within, records, registry)?) == fits {
         proposal = within;
     }
-    let told = head.clone();
+    let mut told = head.clone();
+    told[0] = format!(
+        "of {all} records of {}, {fits} are {}{}",
+        subject.topic,
+        proposal.format,
+        match all - fits {
+            0 => String::new(),
+            1 => "; the other one would be dead-lettered".to_owned(),
+            others => format!("; the other {others} would be dead-lettered"),
+        }
+    );
     head.extend(
         [
             "",
