@@ -20,7 +20,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
@@ -117,6 +117,7 @@ impl Server {
     }
 
     async fn serve_router(self, router: Router) -> Infallible {
+        let router = router.method_not_allowed_fallback(method_refused);
         let served = axum::serve(Limited::new(self.listener), router);
         // Never ends: errors of the socket are waited out by the library.
         let _ = served.await;
@@ -211,6 +212,18 @@ async fn index() -> String {
 async fn unknown() -> (StatusCode, String) {
     let text = format!("there is nothing here; what there is:\n{}", index().await);
     (StatusCode::NOT_FOUND, text)
+}
+
+/// Each path takes one method.
+async fn method_refused(method: Method) -> Response {
+    let (allowed, text) = match method {
+        Method::GET | Method::HEAD => ("POST", "this is done with POST and the token"),
+        _ => ("GET, HEAD", "this is asked with GET"),
+    };
+    let mut refused = token::refuse(StatusCode::METHOD_NOT_ALLOWED, text);
+    let allowed = HeaderValue::from_static(allowed);
+    let _ = refused.headers_mut().insert(header::ALLOW, allowed);
+    refused
 }
 
 async fn serve_metrics(State(observer): Observed) -> Response {

@@ -293,6 +293,21 @@ fn the_demo_is_searchable_goes_through_outages_and_accounts_for_everything() {
         }
     }
 
+    let got = http::request(
+        &shown.program.address,
+        "GET",
+        "/demo/actions/stop_index",
+        None,
+        LIMIT,
+    );
+    let got = got.expect("an answer");
+    assert_eq!(got.status, 405);
+    assert!(
+        got.text().contains("\"error\":\"this is done with POST"),
+        "{}",
+        got.text()
+    );
+
     let stopped = shown.act("stop_index");
     assert_eq!(stopped["by_hand"][0]["what"], "the index is stopped");
     assert!(stopped["by_hand"][0]["since_ms"].as_i64().is_some());

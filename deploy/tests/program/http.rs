@@ -368,6 +368,8 @@ fn unknown_paths_and_methods_are_refused_in_words() {
     let body = Some(("text/plain", &b"x"[..]));
     let posted = request(&served.address, "POST", "/accounting", body, SOON).expect("an answer");
     assert_eq!(posted.status, 405);
+    assert_eq!(posted.header("allow"), Some("GET, HEAD"));
+    assert_eq!(posted.text(), r#"{"error":"this is asked with GET"}"#);
 }
 
 #[test]
@@ -524,7 +526,14 @@ fn spouts_are_paused_and_go_on_for_who_has_the_token() {
         assert_eq!(refused.status, 401);
         assert!(refused.text().contains(word), "{}", refused.text());
     }
-    assert_eq!(served.get("/pause").status, 405);
+    let refused = served.get("/pause");
+    assert_eq!(refused.status, 405);
+    assert_eq!(refused.header("allow"), Some("POST"));
+    assert!(
+        refused.text().contains("done with POST"),
+        "{}",
+        refused.text()
+    );
     let missing = post("/pause?spout=out", Some(token));
     assert_eq!(missing.status, 404);
     assert!(
