@@ -7,9 +7,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-/// Writes one line of librdkafka's log; its levels below notice become debug lines.
+/// The facility of connections that failed. It is told again and again while a broker is away; the client's
+/// error callback has the same, and conditions and answers say it once.
+const FAIL: &str = "FAIL";
+
+/// Writes one line of librdkafka's log; its levels below notice become debug lines, as do connections that
+/// failed.
 pub(crate) fn forward(level: RDKafkaLogLevel, facility: &str, text: &str) {
     match level {
+        _ if facility == FAIL => tracing::debug!(target: "librdkafka", facility, "{text}"),
         RDKafkaLogLevel::Emerg
         | RDKafkaLogLevel::Alert
         | RDKafkaLogLevel::Critical
