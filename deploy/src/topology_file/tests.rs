@@ -110,7 +110,7 @@ t.yaml:13:3: bolts.b: `type` is missing; expected the name of a type; `isobar op
 t.yaml:15:3: bolts.c.inputs: the bolts form a cycle: c → c; expected a graph in which records only move forward
    15 |   c: {type: filter, inputs: [c]}
       |   ^
-t.yaml:16:19: settings.lanes: found the string \"many\"; expected a whole number
+t.yaml:16:19: settings.lanes: found the string \"many\"; expected a whole number from 1 to 255
    16 | settings: {lanes: many, drian_timeout: 1s, retry_max: soon}
       |                   ^
 t.yaml:16:25: settings.drian_timeout: unknown option; expected one of drain_timeout, lanes, max_attempts, queue_batches, queue_bytes, reject_limit, retry_initial, retry_max; did you mean drain_timeout?
@@ -229,7 +229,7 @@ fn what_variables_gave_is_never_shown() {
         &text,
         &[
             "t.yaml:8:14: bolts.parse.inputs[0]: unknown input `<hidden>`; expected one of logs, index; did you mean logs?",
-            "t.yaml:15:10: settings.lanes: found a string; expected a whole number",
+            "t.yaml:15:10: settings.lanes: found a string; expected a whole number from 1 to 255",
         ],
     );
     check(

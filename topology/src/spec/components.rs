@@ -10,7 +10,7 @@ use super::problem::{Path, Problem, Problems, nearest};
 use super::settings::Settings;
 use super::tree::{Entry, Node, Place, Value};
 use inputs::{input_nodes, read_inputs, refuse_grouping_beside};
-use overload::{Bounded, OPTIONS as OVERLOAD_OPTIONS, read_overload};
+use overload::{Bounded, OPTIONS as OVERLOAD_OPTIONS, read_overload, refuse_overload_beside};
 pub use overload::{OnFull, Overload};
 
 /// A topology as its file says it.
@@ -497,8 +497,10 @@ fn component(entry: &Entry, path: Path, part: Part, problems: &mut Problems) -> 
         }
         Part::Bolt => {
             own.extend(["inputs", "grouping", "on_rejected"]);
+            own.extend(OVERLOAD_OPTIONS);
             inputs = read_inputs(entry, &path, problems);
             refuse_grouping_beside(&inputs, node, &path, problems);
+            refuse_overload_beside(&inputs, node, &path, problems);
             on_rejected = read_on_rejected(node, &path, problems);
         }
         Part::Other => {}

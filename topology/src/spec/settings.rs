@@ -77,7 +77,34 @@ impl Settings {
             let settings: Settings = parse_config(node, &path)?;
             settings.out_of_range(&path).or(settings)
         });
-        read.map_err(|refused| refused.problems)
+        let settings = read.map_err(|refused| refused.problems)?;
+        match settings.longest_is_below_first(node, &path) {
+            Some(problem) => Err(problem.into()),
+            None => Ok(settings),
+        }
+    }
+
+    /// A longest back-off below the first one: said of what the file has, as one of both may be a default.
+    fn longest_is_below_first(&self, node: &Node, path: &Path) -> Option<Problem> {
+        let (first, longest) = (self.retry_initial, self.retry_max);
+        let problem = |option: &str, message: String| Problem::new(path.key(option), message);
+        let default = |option: &str| match node.get(option) {
+            Some(_) => "",
+            None => ", the default",
+        };
+        let (of_first, of_longest) = (default("retry_initial"), default("retry_max"));
+        (longest < first).then(|| match of_first {
+            "" => problem(
+                "retry_initial",
+                format!("{first} is above `retry_max` ({longest}{of_longest})"),
+            )
+            .expected(format!("at most {longest}, or a larger `retry_max`")),
+            _ => problem(
+                "retry_max",
+                format!("{longest} is below `retry_initial` ({first}{of_first})"),
+            )
+            .expected(format!("at least {first}, or a smaller `retry_initial`")),
+        })
     }
 
     /// Values that are not in their range; `path` is where the settings are.
@@ -89,7 +116,7 @@ impl Settings {
         let least = Duration::millis(1);
         problems.extend([
             Problem::out_of_range(at("retry_initial"), first, least, hour),
-            Problem::out_of_range(at("retry_max"), self.retry_max, first.max(least), hour),
+            Problem::out_of_range(at("retry_max"), self.retry_max, least, hour),
             Problem::out_of_range(
                 at("queue_bytes"),
                 self.queue_bytes,

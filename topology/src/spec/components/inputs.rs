@@ -207,6 +207,15 @@ fn read_fields(
     (texts.len() == items.len()).then_some(texts)
 }
 
+/// The stream that an input consumes, as topology files have it.
+pub(super) fn written(input: &Input) -> String {
+    let StreamRef { component, stream } = &input.from;
+    match stream {
+        Some(stream) => format!("{component}.{stream}"),
+        None => component.clone(),
+    }
+}
+
 /// A grouping that stands beside `inputs`, where it would be of all of them: each has its own.
 pub(super) fn refuse_grouping_beside(
     inputs: &[Input],
@@ -217,23 +226,13 @@ pub(super) fn refuse_grouping_beside(
     let Some(beside) = node.entry("grouping") else {
         return;
     };
-    let from = inputs
-        .first()
-        .map_or("parse", |input| &input.from.component);
-    let stream = inputs
-        .first()
-        .and_then(|input| input.from.stream.as_deref());
-    let from = [Some(from), stream]
-        .into_iter()
-        .flatten()
-        .collect::<Vec<_>>();
+    let from = inputs.first().map_or("parse".to_owned(), written);
     let path = path.key("grouping");
     let grouping = read_grouping(&beside.node, path.clone(), &mut Problems::default());
     problems.push(
         Problem::new(path, "a grouping belongs to one input")
             .expected(format!(
-                "`inputs: [{{from: {}, grouping: {}}}]`",
-                from.join("."),
+                "`inputs: [{{from: {from}, grouping: {}}}]`",
                 grouping.map_or("shuffle".to_owned(), |grouping| spelled(&grouping))
             ))
             .at(beside.key_place),

@@ -3,6 +3,8 @@
 use super::super::problem::{Path, Problem, Problems};
 use super::super::tree::{Node, Value};
 use super::super::units::{Percent, Rate};
+use super::Input;
+use super::inputs::written;
 
 /// What becomes of records that come too fast; see [`crate::Overload`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,12 +74,40 @@ pub(super) fn read_overload(
 }
 
 fn read_rate(node: &Node, path: Path) -> Result<Rate, Problem> {
-    let rate = node.text().and_then(|text| text.parse().ok());
-    rate.ok_or_else(|| {
+    let text = node.text().unwrap_or_default();
+    text.parse().map_err(|_| {
+        let expected = match text.split_once('/').map(|(records, _)| records.trim()) {
+            None => "records in a time, such as 1000/s, 50/m or 10/h",
+            Some(records) if !is_whole(records) => {
+                "a whole number of records in a time, such as 1000/s, 50/m or 10/h"
+            }
+            Some(records) => match records.parse::<u32>() {
+                Ok(0) => "at least one record in a time, such as 1/s, 50/m or 10/h",
+                Ok(_) => "records in a second, a minute or an hour, such as 1000/s, 50/m or 10/h",
+                Err(_) => {
+                    "at most 4294967295 records in a second, a minute or an hour, such as 1000/s"
+                }
+            },
+        };
         Problem::new(path, format!("found {}", node.described()))
-            .expected("records in a time, such as 1000/s, 50/m or 10/h")
+            .expected(expected)
             .at(node.place)
     })
+}
+
+fn is_whole(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The part that a sample keeps.
+fn read_part(node: &Node, path: Path) -> Result<Percent, Problem> {
+    node.text()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| {
+            Problem::new(path, format!("found {}", node.described()))
+                .expected("a part in whole percent, from 0% to 100%, such as 10%")
+                .at(node.place)
+        })
 }
 
 fn read_on_full(node: &Node, of: Bounded, path: Path) -> Result<OnFull, Problem> {
@@ -99,12 +129,11 @@ fn read_on_full(node: &Node, of: Bounded, path: Path) -> Result<OnFull, Problem>
         (Some((_, known)), _) => return Ok(*known),
         (None, _) => {}
     }
-    let keep = match &node.value {
-        Value::Map(entries) if entries.len() == 1 => node.get("sample").and_then(Node::text),
-        _ => None,
-    };
-    if let Some(keep) = keep.and_then(|keep| keep.parse().ok()) {
-        return Ok(OnFull::Sample(keep));
+    if let Value::Map(entries) = &node.value
+        && let [entry] = entries.as_slice()
+        && entry.key == "sample"
+    {
+        return read_part(&entry.node, path.key("sample")).map(OnFull::Sample);
     }
     let expected = match of {
         Bounded::Spout => "block, drop_newest or {sample: 10%}, the part that is kept",
@@ -114,4 +143,33 @@ fn read_on_full(node: &Node, of: Bounded, path: Path) -> Result<OnFull, Problem>
         .expected(expected)
         .near(word, WORDS.map(|(word, _)| word))
         .at(node.place))
+}
+
+/// Options that stand beside `inputs`, where they would be of all of them: each has its own.
+pub(super) fn refuse_overload_beside(
+    inputs: &[Input],
+    node: &Node,
+    path: &Path,
+    problems: &mut Problems,
+) {
+    for option in OPTIONS {
+        let Some(beside) = node.entry(option) else {
+            continue;
+        };
+        let from = inputs.first().map_or("orders".to_owned(), written);
+        // What is expected is shown as it is.
+        let shown = |node: &Node| node.text().filter(|_| !node.hidden).map(str::to_owned);
+        let part = beside.node.get("sample").and_then(shown);
+        let value = match (option, shown(&beside.node)) {
+            (_, Some(text)) => text,
+            ("throttle", _) => "1000/s".to_owned(),
+            _ => format!("{{sample: {}}}", part.unwrap_or("10%".to_owned())),
+        };
+        let message = format!("`{option}` belongs to a spout, or to one input of a bolt");
+        problems.push(
+            Problem::new(path.key(option), message)
+                .expected(format!("`inputs: [{{from: {from}, {option}: {value}}}]`"))
+                .at(beside.key_place),
+        );
+    }
 }

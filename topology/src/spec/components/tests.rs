@@ -233,6 +233,51 @@ fn what_bounds_records_is_read_at_spouts_and_inputs() {
             "spouts.in.throttle: found the number 5000; expected records in a time, such as 1000/s, 50/m or 10/h",
         ],
     );
+    let part = "expected a part in whole percent, from 0% to 100%, such as 10%";
+    for (sample, found) in [
+        (json!("110%"), "string \"110%\""),
+        (json!(0.1), "number 0.1"),
+    ] {
+        check(
+            json!({"spouts": {"in": {"on_full": {"sample": sample}}}}),
+            &[&format!(
+                "spouts.in.on_full.sample: found the {found}; {part}"
+            )],
+        );
+    }
+    for (throttle, expected) in [
+        (
+            "0/s",
+            "at least one record in a time, such as 1/s, 50/m or 10/h",
+        ),
+        (
+            "1k/s",
+            "a whole number of records in a time, such as 1000/s, 50/m or 10/h",
+        ),
+        (
+            "4294967296/s",
+            "at most 4294967295 records in a second, a minute or an hour, such as 1000/s",
+        ),
+        (
+            "10/day",
+            "records in a second, a minute or an hour, such as 1000/s, 50/m or 10/h",
+        ),
+        ("fast", "records in a time, such as 1000/s, 50/m or 10/h"),
+    ] {
+        check(
+            json!({"spouts": {"in": {"throttle": throttle}}}),
+            &[&format!(
+                "spouts.in.throttle: found the string \"{throttle}\"; expected {expected}"
+            )],
+        );
+    }
+    check(
+        json!({"bolts": {"index": {"inputs": ["parse.slow"], "throttle": "10/s", "on_full": {"sample": "5%"}}}}),
+        &[
+            "bolts.index.on_full: `on_full` belongs to a spout, or to one input of a bolt; expected `inputs: [{from: parse.slow, on_full: {sample: 5%}}]`",
+            "bolts.index.throttle: `throttle` belongs to a spout, or to one input of a bolt; expected `inputs: [{from: parse.slow, throttle: 10/s}]`",
+        ],
+    );
     check(
         json!({"spouts": {"in": {"on_full": "drop_oldest"}}}),
         &[
@@ -335,6 +380,34 @@ fn waits_and_sizes_have_ranges() {
             "settings.retry_max: 0ms is out of range; expected from 1ms to 1h",
         ]
     );
+}
+
+#[test]
+fn a_first_wait_above_the_longest_one_is_said_where_it_was_written() {
+    let check = |settings: serde_json::Value, expected: &str| {
+        let root = Node::from_json(&json!({
+            "isobar": 1, "name": "x", "spouts": {"in": {"type": "kafka"}},
+            "bolts": {"last": {"type": "blackhole", "inputs": ["in"]}}, "settings": settings,
+        }));
+        assert_eq!(Spec::read_all(&root).1.to_string(), expected);
+    };
+    check(
+        json!({"retry_initial": "1m"}),
+        "settings.retry_initial: 1m is above `retry_max` (30s, the default); expected at most 30s, or a larger `retry_max`",
+    );
+    check(
+        json!({"retry_initial": "2s", "retry_max": "1s"}),
+        "settings.retry_initial: 2s is above `retry_max` (1s); expected at most 1s, or a larger `retry_max`",
+    );
+    check(
+        json!({"retry_max": "50ms"}),
+        "settings.retry_max: 50ms is below `retry_initial` (100ms, the default); expected at least 100ms, or a smaller `retry_initial`",
+    );
+    check(
+        json!({"retry_initial": "1m", "retry_max": "soon"}),
+        "settings.retry_max: found the string \"soon\"; expected a duration such as 500ms, 2s or 10m",
+    );
+    check(json!({"retry_initial": "1s", "retry_max": "1s"}), "");
 }
 
 #[test]

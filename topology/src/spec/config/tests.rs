@@ -176,6 +176,13 @@ fn what_is_wrong_with_a_value_is_said_at_the_value() {
         ],
     );
     check(
+        r#"{"count": "x", "bounded": "lots"}"#,
+        &[
+            "2: o.count: found the string \"x\"; expected a whole number",
+            "3: o.bounded: found the string \"lots\"; expected a whole number from 1 to 10",
+        ],
+    );
+    check(
         r#"{"count": 1.5, "bounded": 11, "ports": [1, 70000, -1]}"#,
         &[
             "2: o.count: found the number 1.5; expected a whole number",

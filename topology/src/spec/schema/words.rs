@@ -17,7 +17,7 @@ impl<'s> Checker<'s> {
             constants.extend(constants_of(branch));
             if constants_of(branch).is_empty() {
                 for name in types(branch).into_iter().filter(|name| *name != "null") {
-                    let words = in_words(name, branch).to_owned();
+                    let words = in_words(name, branch);
                     if !wanted.contains(&words) {
                         wanted.push(words);
                     }
@@ -128,17 +128,27 @@ pub(super) fn one_of_names(names: &BTreeSet<&str>) -> String {
     }
 }
 
-fn in_words<'a>(name: &'a str, schema: &'a Json) -> &'a str {
-    match (name, format(schema)) {
+fn in_words(name: &str, schema: &Json) -> String {
+    let words = match (name, format(schema)) {
         (_, Some("duration")) => "a duration such as 500ms, 2s or 10m",
         (_, Some("percent")) => "a part such as 5%",
         (_, Some("byte_size")) => "a size such as 64KiB or 8MiB",
-        ("integer", _) => "a whole number",
-        ("number", _) => "a number",
+        ("integer", _) => return with_range("a whole number", schema),
+        ("number", _) => return with_range("a number", schema),
         ("string", _) => "a string",
         ("boolean", _) => "true or false",
         ("array", _) => "a list",
         ("object", _) => "a mapping",
         (other, _) => other,
+    };
+    words.to_owned()
+}
+
+/// The words, and the range where the schema has both of its ends.
+fn with_range(words: &str, schema: &Json) -> String {
+    let bound = |name: &str| schema.get(name).and_then(Json::as_f64);
+    match (bound("minimum"), bound("maximum")) {
+        (Some(low), Some(high)) => format!("{words} from {low} to {high}"),
+        _ => words.to_owned(),
     }
 }
