@@ -3,6 +3,7 @@
 //!
 //! Knows nothing of what a topology is made of.
 
+mod indent;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ pub(crate) fn read(text: &str, outside: &Outside<'_>) -> Read {
     let start = Place { line: 1, column: 1 };
     let unreadable = Node::new(Value::Unreadable, start);
     let mut reader = Reader {
+        text,
         parser: Parser::new_from_str(text),
         outside,
         problems: Problems::default(),
@@ -64,6 +66,7 @@ pub(crate) fn read(text: &str, outside: &Outside<'_>) -> Read {
 }
 
 struct Reader<'t, 'o> {
+    text: &'t str,
     parser: Parser<'t, StrInput<'t>>,
     outside: &'o Outside<'o>,
     problems: Problems,
@@ -317,7 +320,7 @@ impl<'t> Reader<'t, '_> {
         match self.parser.next_event() {
             Some(Ok(event)) => Ok(event),
             Some(Err(error)) => {
-                self.problems.push(syntax(&error));
+                self.problems.push(syntax(&error, self.text));
                 Err(Stop)
             }
             None => Ok((Event::StreamEnd, Span::default())),
@@ -347,8 +350,13 @@ fn expansion_problem(path: &Path) -> Problem {
     ))
 }
 
-fn syntax(error: &ScanError) -> Problem {
-    let info = error.info();
+fn syntax(error: &ScanError, text: &str) -> Problem {
+    let (info, at) = (error.info(), *error.marker());
+    if let Some(mistake) = indent::mistake(text, info, at.line(), at.col()) {
+        return Problem::new(Path::root(), format!("not YAML: {mistake}"))
+            .expected("options of one mapping in the same column")
+            .at(place(at));
+    }
     // Texts of the parser that say what it was doing, with what the author has to do.
     let hints = [
         ("found a tab", "spaces instead of tabs"),
@@ -378,8 +386,7 @@ fn syntax(error: &ScanError) -> Problem {
         ),
     ];
     let hint = hints.iter().find(|(part, _)| info.contains(part));
-    let mut problem =
-        Problem::new(Path::root(), format!("not YAML: {info}")).at(place(*error.marker()));
+    let mut problem = Problem::new(Path::root(), format!("not YAML: {info}")).at(place(at));
     problem.expected = hint.map(|(_, hint)| (*hint).to_owned());
     problem
 }

@@ -231,6 +231,40 @@ fn errors_of_syntax_say_what_to_do() {
     );
 }
 
+#[test]
+fn a_line_that_is_indented_wrongly_is_told_so() {
+    let same = "expected options of one mapping in the same column";
+    problems(
+        "bolts:\n  parse:\n    type: parse_json\n\n    # c\n   inputs: [logs]\n",
+        &[&format!(
+            "6:4: not YAML: this line is indented by 3 spaces, its neighbours by 4; {same}"
+        )],
+    );
+    problems(
+        "bolts:\n  parse:\n    type: a\n    fields:\n      b: c\n inputs: [logs]\n",
+        &[&format!(
+            "6:2: not YAML: this line is indented by 1 space, its neighbours by 2; {same}"
+        )],
+    );
+    problems(
+        "parse:\n  type: parse_json\n   inputs: [logs]\n",
+        &[&format!(
+            "3:10: not YAML: this line is indented by 3 spaces, its neighbours by 2; {same}"
+        )],
+    );
+    // Nothing is said of indentation where something else is wrong.
+    problems(
+        "a:\n  b:\n    c: d\n  - e\n",
+        &["4:5: not YAML: while parsing a block mapping, did not find expected key"],
+    );
+    problems(
+        "a:\n  b: c\n  d: e: f\n",
+        &[
+            "3:7: not YAML: mapping values are not allowed in this context; expected quotes around a value with `: ` in it, or the key on a line of its own",
+        ],
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
