@@ -50,7 +50,7 @@ pub enum Command {
     /// SIGTERM or SIGINT (Ctrl-C) stops reading, waits for what is in flight up to the topology's
     /// `drain_timeout`, commits, and prints what became of each record. A second one ends at once.
     Run(run::RunArgs),
-    /// Checks a topology file and says everything that is wrong with it
+    /// Checks topology files and says everything that is wrong with them
     ///
     /// Each problem comes with its line and what was expected. Contacts nobody and starts nothing.
     Validate(validate::ValidateArgs),

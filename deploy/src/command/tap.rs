@@ -128,7 +128,7 @@ impl TapArgs {
             "which edge? Those of `isobar graph`, such as `parse` or `parse -> index`";
         let (url, edge) = match (&self.first, &self.second) {
             (Some(url), Some(edge)) => (url.as_str(), edge),
-            (Some(url), None) if url.contains("://") => {
+            (Some(url), None) if url.contains(':') => {
                 // It may have a token behind it.
                 let url: Api = url.parse().map_err(Failure::usage)?;
                 let what = format!("{} is an address; {WHICH}", url.address());
@@ -258,6 +258,7 @@ mod tests {
                 "a:1 is an address; which edge? ",
             ),
             ("isobar tap parse http://a:1", "parse is no address"),
+            ("isobar tap a:1", "a:1 is no address"),
         ] {
             let why = place(line).expect_err(line);
             assert!(
