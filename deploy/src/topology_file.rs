@@ -79,7 +79,8 @@ impl TopologyFile {
             cores,
             &self.spec.directory,
         )
-        .map_err(|problems| self.refuse(problems))
+        // A plan says more of problems of the file: nothing is to be said twice.
+        .map_err(|problems| self.file.refuse_all(problems))
     }
 
     /// Makes the answer out of the file's problems and `more`, which commands find on their own.

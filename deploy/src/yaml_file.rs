@@ -65,6 +65,13 @@ impl YamlFile {
 
     /// Makes the answer out of the file's problems and `more`, which commands find on their own.
     pub(crate) fn refuse(&self, more: Problems) -> Refused {
+        let mut all = self.problems.clone();
+        all.append(more);
+        self.refuse_all(all)
+    }
+
+    /// Makes the answer out of problems that have those of the file among them.
+    pub(crate) fn refuse_all(&self, all: Problems) -> Refused {
         let unreadable = self.tree.unreadable();
         let follows = |problem: &Problem| {
             // What was said when the file was read is the cause, and says its place too.
@@ -73,8 +80,6 @@ impl YamlFile {
                 .is_some_and(|place| unreadable.contains(&place))
                 && !self.problems.contains(problem)
         };
-        let mut all = self.problems.clone();
-        all.append(more);
         let problems = all.sorted().into_iter();
         let mut problems: Vec<Problem> = problems
             .filter(|problem| !follows(problem))

@@ -64,8 +64,13 @@ pub(super) fn offer_streams(
                 .as_ref()
                 .map_or(component.clone(), |stream| format!("{component}.{stream}"));
             problems.amend(&input.path, |problem| {
-                let problem = problem.expected(format!("one of {}", offered.join(", ")));
-                problem.near(&written, offered.iter().map(String::as_str))
+                let of_component = problem.nearest.clone();
+                let mut problem = problem
+                    .expected(format!("one of {}", offered.join(", ")))
+                    .near(&written, offered.iter().map(String::as_str));
+                let of_component = of_component.filter(|name| offered.contains(name));
+                problem.nearest = problem.nearest.or(of_component);
+                problem
             });
         }
     }

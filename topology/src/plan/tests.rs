@@ -318,6 +318,7 @@ fn inputs_that_do_not_exist_are_told_those_that_do() {
     };
     unknown("nobody", "");
     unknown("prase", "; did you mean parse?");
+    unknown("prase.rejected", "; did you mean parse?");
     unknown("rotue.rest", "; did you mean route.rest?");
 }
 
