@@ -26,7 +26,6 @@ mod readme;
 mod replay;
 mod replicas;
 mod runbooks;
-mod services;
 mod support;
 mod syslog;
 mod whereabouts;
