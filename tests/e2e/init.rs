@@ -38,7 +38,7 @@ struct Case {
 const CASES: [Case; 3] = [
     Case {
         topic: "Shop.Events",
-        found: "2970 are JSON objects (99 %)",
+        found: "2970 are JSON objects; the other 30 would be dead-lettered",
         class: "invalid_json",
         good: json_object,
         garbage: &[
@@ -51,7 +51,7 @@ const CASES: [Case; 3] = [
     },
     Case {
         topic: "syslog-lines",
-        found: "2970 are syslog lines (99 %)",
+        found: "2970 are syslog lines; the other 30 would be dead-lettered",
         class: "invalid_syslog",
         good: syslog_line,
         garbage: &[
@@ -63,7 +63,7 @@ const CASES: [Case; 3] = [
     },
     Case {
         topic: "access",
-        found: "2970 are access lines of a web server (99 %)",
+        found: "2970 are access lines of a web server; the other 30 would be dead-lettered",
         class: "invalid_access_line",
         good: access_line,
         garbage: &[

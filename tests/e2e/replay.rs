@@ -138,7 +138,7 @@ fn trying_it_out_changes_nothing(kafka: &Kafka, search: &Search, setup: &Setup) 
     let expected = "event_time: \"timestamp\"\n    event_time_format: \"rfc3339\"\n";
     assert!(made.stdout.contains(expected), "{}", made.stdout);
     assert!(
-        made.stderr.contains("200 are JSON objects (100 %)"),
+        made.stderr.contains("of 200 records of logs, 200 are JSON objects\n"),
         "{}",
         made.stderr
     );
