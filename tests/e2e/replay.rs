@@ -138,7 +138,8 @@ fn trying_it_out_changes_nothing(kafka: &Kafka, search: &Search, setup: &Setup) 
     let expected = "event_time: \"timestamp\"\n    event_time_format: \"rfc3339\"\n";
     assert!(made.stdout.contains(expected), "{}", made.stdout);
     assert!(
-        made.stderr.contains("of 200 records of logs, 200 are JSON objects\n"),
+        made.stderr
+            .contains("of 200 records of logs, 200 are JSON objects\n"),
         "{}",
         made.stderr
     );
