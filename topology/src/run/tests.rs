@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::*;
 use crate::graph::{BoltNode, Grouping, Output, SpoutNode, StartSpout, Target};
 use crate::operator::{AnyBolt, AnySpout, Next, Spout};
-use crate::outcome::Answer;
+use crate::outcome::{Answer, Failure};
 use crate::testing::{FnBolt, Script, Seen, see, source_batch};
 use crate::{OnFull, OperatorError, Overload, Policy, RetryPolicy, Symbols};
 
@@ -369,6 +369,38 @@ async fn an_outage_that_a_flush_meets_counts_for_no_record() {
     assert_eq!(finish, Finish::Drained);
     assert!(sorted(&letters).is_empty());
     assert_eq!(sorted(&seen), (0..30).collect::<Vec<_>>());
+    assert_eq!(running.account(0).delivered, 30);
+}
+
+/// What waits for up to half an hour is sent again at once, and the drain has 3 s.
+#[tokio::test(start_paused = true)]
+async fn a_drain_soon_after_an_outage_settles_what_failed_in_it() {
+    let is_back = Arc::new(AtomicBool::new(false));
+    let back = Arc::clone(&is_back);
+    let away = move || {
+        let is_back = Arc::clone(&back);
+        FnBolt::any(move |batch, _| {
+            batch.answer(match is_back.load(Ordering::Relaxed) {
+                true => Answer::Delivered,
+                false => Answer::Failed(Failure::External),
+            });
+            Ok(())
+        })
+    };
+    let mut graph = graph(1, 30, 1, vec![bolt("away", vec![], away)]);
+    graph.drain_timeout = Duration::from_secs(3);
+    let half_an_hour = Duration::from_secs(1_800);
+    (graph.retry.initial, graph.retry.max) = (half_an_hour, half_an_hour);
+    let local = LocalSet::new();
+    let running = start_here(graph, false, &local).expect("starts");
+    let finish = local.run_until(async {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        running.stop();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        is_back.store(true, Ordering::Relaxed);
+        running.finished().await
+    });
+    assert_eq!(finish.await, Finish::Drained);
     assert_eq!(running.account(0).delivered, 30);
 }
 
