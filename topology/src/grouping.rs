@@ -18,6 +18,18 @@ impl Default for KeyHash {
     }
 }
 
+/// Mixes bits so that each depends on all: the last step of SplitMix64 (Steele, Lea and Flood, 2014).
+pub(crate) fn mix(bits: u64) -> u64 {
+    let mixed = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
+}
+
+/// Evenly mixed bits as a number from 0 to below 1, by the 53 that a double has room for.
+pub(crate) fn share(bits: u64) -> f64 {
+    (bits >> 11) as f64 / (1u64 << 53) as f64
+}
+
 impl KeyHash {
     /// Adds one field.
     pub fn add(&mut self, raw: Option<&[u8]>) {
@@ -26,16 +38,14 @@ impl KeyHash {
         }
     }
 
-    /// All 64 bits, mixed so that each depends on every byte (the last step of SplitMix64).
+    /// All 64 bits, mixed so that each depends on every byte.
     pub fn mixed(self) -> u64 {
-        let hash = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        hash ^ (hash >> 31)
+        mix(self.0)
     }
 
-    /// Where the key stands between 0 and 1, evenly spread: the 53 bits that a double has room for.
+    /// Where the key stands between 0 and 1, evenly spread.
     pub fn share(self) -> f64 {
-        (self.mixed() >> 11) as f64 / (1u64 << 53) as f64
+        share(self.mixed())
     }
 
     /// The key's slot, below [`KEY_SLOTS`].

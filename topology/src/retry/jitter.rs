@@ -5,6 +5,8 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+use crate::grouping::{mix, share};
+
 /// Draws waits; one seed draws the same ones. SplitMix64 (Steele, Lea and Flood, 2014).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Jitter(u64);
@@ -23,17 +25,12 @@ impl Jitter {
 
     /// A wait from 0 to `most`.
     pub(crate) fn within(&mut self, most: Duration) -> Duration {
-        // 53 bits, as many as a float holds.
-        let part = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
-        most.mul_f64(part)
+        most.mul_f64(share(self.next()))
     }
 
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+        mix(self.0)
     }
 }
 

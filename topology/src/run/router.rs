@@ -200,13 +200,15 @@ impl Edge {
             // Nobody takes anything any more: that is no overload, the records are handed back.
             return;
         }
+        if self.on_full == OnFull::Block {
+            return self.wait(inbox, batch).await;
+        }
         // A policy that drops never waits; the lane has other tasks.
         tokio::task::coop::consume_budget().await;
         let records = batch.len();
         let refused = match self.on_full {
-            OnFull::Block => Some(batch),
             OnFull::DropOldest(policy) => inbox.try_send(self.bolt, batch, Some(policy)),
-            OnFull::DropNewest(_) | OnFull::Sample { .. } => inbox.try_send(self.bolt, batch, None),
+            _ => inbox.try_send(self.bolt, batch, None),
         };
         let Some(batch) = refused else {
             return self.traffic.records.add(records as u64);

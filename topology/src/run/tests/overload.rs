@@ -37,6 +37,13 @@ fn full(on_full: OnFull) -> Overload {
     }
 }
 
+fn sample(keep: f64) -> Overload {
+    full(OnFull::Sample {
+        keep,
+        policy: policy(0),
+    })
+}
+
 /// 20 batches of 10 records, which come as fast as they are taken, over an edge with this bound to a
 /// slow sink with two places in its queue.
 async fn over_an_edge(overload: Overload) -> (Running, Vec<i64>) {
@@ -97,12 +104,6 @@ async fn drop_oldest_keeps_what_came_last() {
 
 #[tokio::test(start_paused = true)]
 async fn sample_keeps_a_share_of_what_finds_no_room() {
-    let sample = |keep| {
-        full(OnFull::Sample {
-            keep,
-            policy: policy(0),
-        })
-    };
     let (running, seen) = over_an_edge(sample(0.3)).await;
     let count = seen.len() as u64;
     // The first three batches find room; of the others about three of ten wait for it.
@@ -302,12 +303,6 @@ async fn a_spout_drops_what_it_reads_while_there_is_no_room_in_flight() {
 
 #[tokio::test(start_paused = true)]
 async fn a_spout_keeps_a_share_of_what_it_reads_while_there_is_no_room_in_flight() {
-    let sample = |keep| {
-        full(OnFull::Sample {
-            keep,
-            policy: policy(0),
-        })
-    };
     for in_flight in [1, 50] {
         let (running, seen) = from_a_spout(sample(0.3), in_flight).await;
         let count = seen.len() as u64;
