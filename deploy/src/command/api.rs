@@ -174,6 +174,10 @@ impl Api {
     }
 }
 
+/// What may come of an answer before a line is whole, in bytes: a record that is shown has at most 64 KiB, of
+/// which JSON makes six times as much at worst, and what comes at once is some lines.
+const LINE_MAX: usize = 4 << 20;
+
 /// An answer line by line.
 pub(crate) struct Lines<'a> {
     api: &'a Api,
@@ -198,6 +202,10 @@ impl Lines<'_> {
                 self.api.undetermined(self.what, &why)
             })?;
             match chunk {
+                Some(chunk) if self.rest.len() + chunk.len() > LINE_MAX => {
+                    let why = format!("its answer has a line of more than {LINE_MAX} bytes");
+                    return Err(self.api.undetermined(self.what, &why));
+                }
                 Some(chunk) => self.rest.extend_from_slice(&chunk),
                 None => return Ok(None),
             }
@@ -209,4 +217,38 @@ impl Lines<'_> {
 #[derive(Deserialize)]
 struct Refusal {
     error: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_never_ends_its_line_is_not_kept() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let endless = tokio::task::spawn_blocking(move || {
+            let (mut stream, _) = listener.accept().expect("a client");
+            let _ = stream.read(&mut [0; 4096]).expect("a request");
+            let head = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
+            stream.write_all(head).expect("sent");
+            // Until the client has enough.
+            while stream.write_all(&[b'x'; 1 << 16]).is_ok() {}
+        });
+        let api: Api = format!("http://{address}").parse().expect("an address");
+        let token = Token::of("0123456789abcdef").expect("a token");
+        let within = Duration::from_secs(10);
+        let lines = api.lines("/tap", &[], &token, "records", within);
+        let Ok(mut lines) = lines.await else {
+            panic!("it answers");
+        };
+        let failure = lines.next().await.expect_err("no line");
+        let text = format!("{:#}", failure.error);
+        assert!(text.contains("a line of more than 4194304 bytes"), "{text}");
+        drop(lines);
+        endless.await.expect("it ends");
+    }
 }

@@ -121,7 +121,7 @@ pub struct TapRejected {
 /// How many records there were since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TapCounts {
-    /// Records that went along the edge, those sent again included.
+    /// Records that came to the edge, those sent again included, and those that its `on_full` dropped.
     pub passed: u64,
     /// Those that were shown.
     pub shown: u64,
