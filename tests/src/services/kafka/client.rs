@@ -235,7 +235,7 @@ impl KafkaClient {
         for partition in 0..end_offsets(&consumer, topic)?.len() {
             let _ = asked.add_partition(topic, i32::try_from(partition)?);
         }
-        let committed = consumer.committed_offsets(asked, REQUEST_LIMIT)?;
+        let committed = commits(&consumer, &asked)?;
         let offset = |offset| {
             if let Offset::Offset(offset) = offset {
                 Some(offset)
@@ -255,7 +255,7 @@ impl KafkaClient {
         let consumer: BaseConsumer = self.config(&[("group.id", group)]).create()?;
         let mut asked = TopicPartitionList::new();
         let _ = asked.add_partition(topic, partition);
-        let committed = consumer.committed_offsets(asked, REQUEST_LIMIT)?;
+        let committed = commits(&consumer, &asked)?;
         let elements = committed.elements();
         let element = elements.first().context("the answer is empty")?;
         Ok(element.metadata().to_owned())
@@ -389,6 +389,30 @@ fn send(producer: &BaseProducer<Deliveries>, topic: &str, record: &Sent) -> Resu
                 next = back;
             }
             Err((error, _)) => return Err(error.into()),
+        }
+    }
+}
+
+/// The commits of the consumer's group. A new group has no coordinator until its partition of
+/// `__consumer_offsets` has a leader: those three answers mean "not yet" (Kafka's protocol calls them
+/// retriable), and librdkafka hands them on.
+fn commits(consumer: &BaseConsumer, partitions: &TopicPartitionList) -> Result<TopicPartitionList> {
+    let end = wait::now() + REQUEST_LIMIT;
+    loop {
+        let answer = consumer.committed_offsets(partitions.clone(), REQUEST_LIMIT);
+        let moving = |error: &KafkaError| {
+            matches!(
+                error.rdkafka_error_code(),
+                Some(
+                    RDKafkaErrorCode::NotCoordinator
+                        | RDKafkaErrorCode::CoordinatorNotAvailable
+                        | RDKafkaErrorCode::CoordinatorLoadInProgress
+                )
+            )
+        };
+        match answer {
+            Err(error) if moving(&error) && wait::now() < end => wait::rest(wait::PROBE_INTERVAL),
+            answer => return Ok(answer?),
         }
     }
 }
