@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use testkit::services::SearchVersion;
 
-use crate::{chaos, outcomes};
+use crate::{chaos, neighbours, outcomes};
 
 /// Of each protocol.
 const CHAOS: chaos::Form = chaos::Form {
@@ -31,4 +31,19 @@ fn elasticsearch_8_answers_as_the_table_says() {
 #[test]
 fn opensearch_2_answers_as_the_table_says() {
     outcomes::check(SearchVersion::OpenSearch2);
+}
+
+#[test]
+fn bad_records_among_good_ones() {
+    neighbours::bad_records();
+}
+
+#[test]
+fn one_index_of_two_is_held() {
+    neighbours::one_index_held();
+}
+
+#[test]
+fn a_tenant_as_loud_as_all_others() {
+    neighbours::a_loud_tenant();
 }

@@ -18,6 +18,7 @@ mod kafka_sink;
 mod kill;
 mod lag;
 mod long;
+mod neighbours;
 mod offsets;
 mod outage;
 mod outcomes;

@@ -1,0 +1,36 @@
+//! What one bad neighbour costs the others, at length and on real services: bad records among good ones,
+//! one index of several that takes nothing, one tenant that sends more than all others.
+
+mod bad_records;
+mod held_index;
+mod loud_tenant;
+
+use std::time::Duration;
+
+use testkit::isobar::Setup;
+use testkit::services::{Kafka, Search};
+
+pub(crate) use bad_records::bad_records;
+pub(crate) use held_index::one_index_held;
+pub(crate) use loud_tenant::a_loud_tenant;
+
+const LIMIT: Duration = Duration::from_secs(240);
+const PARTITIONS: u64 = 4;
+
+/// A topology of this name with these spouts and bolts, which have the connections `kafka` and `search`.
+fn setup(kafka: &Kafka, search: &Search, name: &str, nodes: &str) -> Setup {
+    let topology = format!(
+        "\
+isobar: 1
+name: {name}
+connections:
+  kafka: {{type: kafka, brokers: \"${{KAFKA}}\"}}
+  search: {{type: elasticsearch, hosts: \"${{ES}}\"}}
+{nodes}dead_letter: {{type: file, path: dead-letters.ndjson}}
+"
+    );
+    let setup = Setup::new(&topology).expect("a directory");
+    setup
+        .environment("KAFKA", kafka.brokers())
+        .environment("ES", &search.url())
+}

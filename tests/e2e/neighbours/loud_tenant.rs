@@ -1,0 +1,145 @@
+//! One tenant that sends as much as a hundred others together.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use testkit::services::{Kafka, Search, SearchVersion};
+use testkit::{http, wait};
+
+use super::{LIMIT, PARTITIONS, setup};
+use crate::support::{Steps, Total};
+
+/// Records per second of each of the hundred others, and a hundredth of the loud one's.
+const RATE: u64 = 100;
+const WATCHED: Duration = Duration::from_secs(40);
+/// Before the watch, for the start to be over.
+const SETTLING: Duration = Duration::from_secs(10);
+
+/// The others' latency alone, beside a loud tenant that is limited, and beside one that is not.
+pub(crate) fn a_loud_tenant() {
+    let mut steps = Steps::new("a loud tenant");
+    let kafka = Kafka::start().expect("Kafka starts");
+    let search = Search::start(SearchVersion::Elasticsearch9).expect("Elasticsearch starts");
+    steps.done("start");
+    let alone = watch(&kafka, &search, "alone", "{{ doc.host }}", None);
+    steps.done(&alone);
+    let loud = "{{ doc.number % 2 == 0 ? 'loud' : doc.host }}";
+    for (name, limit) in [("limited", Some(2 * RATE)), ("not-limited", None)] {
+        steps.done(&watch(&kafka, &search, name, loud, limit));
+    }
+}
+
+/// Says how old records were when they were settled.
+fn watch(kafka: &Kafka, search: &Search, name: &str, tenant: &str, limit: Option<u64>) -> String {
+    let settings = [("message.timestamp.type", "LogAppendTime")];
+    kafka
+        .create_topic(name, PARTITIONS as i32, &settings)
+        .expect("the topic is created");
+    let (limit, last) = match limit {
+        Some(rate) => (
+            format!(
+                "  limit: {{type: limit, inputs: [tenant], key: \"{{{{ doc.tenant }}}}\", rate: {rate}/s, above: drop}}\n"
+            ),
+            "limit",
+        ),
+        None => (String::new(), "tenant"),
+    };
+    let nodes = format!(
+        "\
+spouts:
+  logs: {{type: kafka, connection: kafka, topics: [{name}], start: earliest}}
+bolts:
+  parse: {{type: parse_json, inputs: [logs], event_time: timestamp}}
+  tenant: {{type: set_fields, inputs: [parse], fields: {{tenant: \"{tenant}\"}}}}
+{limit}  index: {{type: elasticsearch, connection: search, inputs: [{last}], index: {name}, event_time_bounds: off}}
+"
+    );
+    let mut isobar = setup(kafka, search, name, &nodes)
+        .start()
+        .expect("it starts");
+    isobar.wait_until_ready(LIMIT).expect("it reads");
+    let is_loud = tenant.contains("loud");
+    // Half of the records are the loud tenant's, which is a hundred times what one of the others sends.
+    let per_second = 100 * RATE * if is_loud { 2 } else { 1 };
+    let load = kafka.load(name, PARTITIONS, per_second).expect("it starts");
+    wait::rest(SETTLING);
+    let before = Histogram::of(isobar.address()).expect("a histogram");
+    wait::rest(WATCHED);
+    let watched = Histogram::of(isobar.address())
+        .expect("a histogram")
+        .since(&before);
+    let sent = load.finish().expect("all is acknowledged");
+    let total = isobar
+        .wait_for("everything to be settled", LIMIT, |address| {
+            let total = Total::of(&http::get(address, "/accounting")?.json()?)?;
+            ensure!(total.read == sent && total.in_flight == 0, "{total:?}");
+            Ok(total)
+        })
+        .unwrap_or_else(|error| panic!("{error:#}"));
+    assert_eq!(total.indexed() + total.dropped, sent, "{total:?}");
+    if limit.is_empty() {
+        assert_eq!(total.dropped, 0, "{total:?}");
+    } else {
+        let others = search
+            .client()
+            .refresh(name)
+            .and_then(|()| count_others(search, name));
+        assert_eq!(
+            others.expect("it counts"),
+            sent / 2,
+            "of the others none is dropped"
+        );
+    }
+    assert_eq!(isobar.stop(LIMIT).expect("it ends").code(), Some(0));
+    search.client().delete_index(name).expect("an empty start");
+    // Were all of the others' among the slowest, 1 in 100 of them were 1 in 200 of all.
+    let share = if is_loud { 0.995 } else { 0.99 };
+    format!(
+        "{name}: {per_second} records/s, 99 in 100 of the others settled within {:.2} s; {} dropped",
+        watched.quantile(share),
+        total.dropped
+    )
+}
+
+fn count_others(search: &Search, index: &str) -> Result<u64> {
+    let query = serde_json::json!({"bool": {"must_not": {"term": {"tenant.keyword": "loud"}}}});
+    search.client().count_where(index, &query)
+}
+
+/// Upper bounds in seconds, and how many records were as young as that when they were settled.
+struct Histogram(Vec<(f64, f64)>);
+
+impl Histogram {
+    fn of(address: &str) -> Result<Self> {
+        let text = http::get(address, "/metrics")?.text();
+        let buckets = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("isobar_end_to_end_latency_seconds_bucket{"));
+        let bucket = |line: &str| {
+            let (labels, count) = line.rsplit_once("} ").context("no count")?;
+            let bound = labels.rsplit('"').nth(1).context("no bound")?;
+            Ok((bound.replace("+Inf", "inf").parse()?, count.parse()?))
+        };
+        buckets.map(bucket).collect::<Result<_>>().map(Self)
+    }
+
+    fn since(&self, before: &Self) -> Self {
+        let both = self.0.iter().zip(&before.0);
+        Self(both.map(|(now, then)| (now.0, now.1 - then.1)).collect())
+    }
+
+    /// As Prometheus does it: linear within a bucket.
+    fn quantile(&self, share: f64) -> f64 {
+        let all = self.0.last().map_or(0.0, |last| last.1);
+        let wanted = all * share;
+        let mut below = (0.0, 0.0);
+        for bucket in &self.0 {
+            if bucket.1 >= wanted {
+                let part = (wanted - below.1) / (bucket.1 - below.1);
+                return below.0 + (bucket.0 - below.0) * part;
+            }
+            below = *bucket;
+        }
+        f64::INFINITY
+    }
+}
