@@ -36,7 +36,9 @@ impl Response {
         if !(200..300).contains(&self.status) {
             bail!("status {}: {beginning}", self.status);
         }
-        serde_json::from_slice(&self.body).with_context(|| format!("not JSON: {beginning}"))
+        let parsed = std::str::from_utf8(&self.body).map(str::parse);
+        let value = parsed.with_context(|| format!("not UTF-8: {beginning}"))?;
+        value.with_context(|| format!("not JSON: {beginning}"))
     }
 }
 
