@@ -1,6 +1,7 @@
 //! The program under test, as its users run it: the built binary, a topology file, an HTTP address.
 //! Nothing here reaches into the library crates.
 
+mod runbook;
 mod sampler;
 
 use std::path::{Path, PathBuf};
@@ -140,32 +141,6 @@ impl Setup {
     pub fn begin_alone(&self, command: &[&str]) -> Result<Process> {
         let log = self.scratch.path().join("log");
         Process::start(self.launch(command, &[], &log)?)
-    }
-
-    /// Runs the commands of a runbook of `deploy/runbooks/`, block by block as they are written, in the
-    /// directory of the topology, which `$TOPOLOGY` names. Fails with what was printed when one of them
-    /// does; returns all that was printed otherwise.
-    pub fn runbook(&self, name: &str, limit: Duration) -> Result<String> {
-        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/runbooks");
-        let page = page.join(name);
-        let text = std::fs::read_to_string(&page).with_context(|| format!("no {page:?}"))?;
-        let blocks = text.split("```sh\n").skip(1);
-        let blocks: Vec<&str> = blocks.filter_map(|rest| rest.split("```").next()).collect();
-        let program = binary()?;
-        let directory = program.parent().context("the program is in no directory")?;
-        let script = format!("export PATH={directory:?}:$PATH\n{}", blocks.concat());
-        let log = self.scratch.path().join("runbook.log");
-        let mut launch = Launch::new("bash", &log)
-            .arguments(["-euxo", "pipefail", "-c", &script])
-            .directory(self.scratch.path())
-            .environment("TOPOLOGY", &self.topology);
-        for (name, value) in &self.environment {
-            launch = launch.environment(name, value);
-        }
-        let ended = Process::run(launch, limit);
-        let printed = std::fs::read_to_string(&log).context("nothing was printed")?;
-        ended.with_context(|| printed.clone())?;
-        Ok(printed)
     }
 
     fn launch(&self, command: &[&str], files: &[&PathBuf], log: &Path) -> Result<Launch> {
