@@ -1,4 +1,4 @@
-//! Reads a small topic of one partition from its start, and goes on as it grows, on a thread of its own:
+//! Reads a small topic of one partition from an offset on, and goes on as it grows, on a thread of its own:
 //! for what copies of the program tell each other.
 
 use std::time::Duration;
@@ -41,17 +41,23 @@ impl Tailed {
     }
 }
 
-/// Hands out the records of partition 0 of a topic, first those that are there. Ends when the receiver is
-/// dropped, or after an error that does not pass. Brokers that are away are waited for.
+/// Hands out the records of partition 0 of a topic from the offset `from` on, 0 for all, first those that
+/// are there. Ends when the receiver is dropped, or after an error that does not pass, as when `from` is not
+/// in the topic any more. Brokers that are away are waited for.
 ///
 /// Fails when no client or thread can be made.
 pub(crate) fn tail(
     connection: &KafkaConnection,
     topic: &str,
+    from: i64,
 ) -> Result<mpsc::Receiver<Result<Tailed, Error>>, Error> {
     let client = reader(connection)?;
     let mut list = TopicPartitionList::with_capacity(1);
-    list.add_partition_offset(topic, 0, Offset::Beginning)
+    let from = match from {
+        0 => Offset::Beginning,
+        from => Offset::Offset(from),
+    };
+    list.add_partition_offset(topic, 0, from)
         .and_then(|()| client.assign(&list))
         .map_err(|error| failed(topic, &error))?;
     let (sender, records) = mpsc::channel(WAITING_MAX);

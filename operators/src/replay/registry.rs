@@ -5,13 +5,16 @@
 //! The topic `<topology>.replays` has one partition, is compacted, and takes the brokers' clock for its
 //! timestamps. A run writes what it is about to do and reads up to that: of all that claim the same
 //! records, the first one in the topic runs, and the others see it. While it runs it writes every few
-//! seconds; without a word for longer than its lease it counts as dead. One that was only asleep finds
-//! the claim that took over, and ends.
+//! seconds; without a word for longer than its lease it counts as dead. One that was only asleep stands
+//! still before that, and reads up to a new word of its own: where another claim took over it ends, and
+//! otherwise it goes on.
 //!
 //! A topic that somebody made otherwise serves as well: one that is not compacted grows by an entry for
 //! each few seconds of a run, and one with timestamps of producers judges leases by their clocks.
 
+mod claim;
 mod entry;
+mod lease;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,7 +32,9 @@ use crate::kafka::{
 };
 use crate::spouts::KafkaConfig;
 use entry::{Entries, Wish, wish_key};
+use lease::Lease;
 
+pub use claim::{Claim, News};
 pub use entry::{Entry, Part, State, Wanted};
 
 /// Version of entries.
@@ -142,7 +147,11 @@ impl Registry {
 
     /// Writes an entry for a run that does so no more.
     pub async fn tell(&self, entry: &Entry) -> Result<(), Error> {
-        self.write(&self.producer()?, &entry.run, entry).await
+        let entry = Entry {
+            word: None,
+            ..entry.clone()
+        };
+        self.write(&self.producer()?, &entry.run, &entry).await
     }
 
     /// Claims what an entry says. Makes the topic if it is not there. The inner `Err` has the run that is
@@ -152,7 +161,13 @@ impl Registry {
             self.create().await?;
         }
         let producer = self.producer()?;
-        let mut records = tail(&self.connection, &self.topic)?;
+        let mut records = tail(&self.connection, &self.topic, 0)?;
+        let mut lease = Lease::new(entry.lease_ms, clock::now());
+        let word = lease.send(clock::now());
+        let entry = Entry {
+            word: Some(word),
+            ..entry
+        };
         self.write(&producer, &entry.run, &entry).await?;
         let mut entries = Entries::default();
         loop {
@@ -160,7 +175,7 @@ impl Registry {
             let Some(Told::Entry(told)) = Told::of(&record) else {
                 continue;
             };
-            if (&told.run, &told.attempt) != (&entry.run, &entry.attempt) {
+            if !told.is_same(&entry) {
                 entries.take(*told, record.at_ms);
                 continue;
             }
@@ -177,16 +192,10 @@ impl Registry {
                 return Ok(Err(before));
             }
             entries.take(*told, record.at_ms);
-            return Ok(Ok(Claim {
-                entry: Entry {
-                    claim: Some(record.offset),
-                    ..entry
-                },
-                entries,
-                registry: self,
-                producer,
-                records,
-            }));
+            lease.heard(word);
+            let last = record.offset;
+            let claim = Claim::new(self, producer, entry, entries, lease, records, last);
+            return Ok(Ok(claim));
         }
     }
 
@@ -297,72 +306,6 @@ impl Told {
             false => serde_json::from_slice(value)
                 .ok()
                 .map(|entry| Self::Entry(Box::new(entry))),
-        }
-    }
-}
-
-/// The right of a run to read what it has claimed, as long as it goes on telling of itself.
-pub struct Claim {
-    registry: Registry,
-    producer: Producer,
-    records: mpsc::Receiver<Result<Tailed, Error>>,
-    entry: Entry,
-    /// Those of the topic so far, its own among them.
-    entries: Entries,
-}
-
-/// What a run has to know.
-#[derive(Debug)]
-pub enum News {
-    /// An operator wants something of it.
-    Wanted(Wanted),
-    /// It was silent for too long, and this run reads its records now.
-    TakenOver(Box<Entry>),
-    /// Nothing more will be heard, for this reason.
-    Deaf(String),
-}
-
-impl Claim {
-    /// What was told last.
-    pub fn entry(&self) -> &Entry {
-        &self.entry
-    }
-
-    /// Tells how the run gets on.
-    pub async fn tell(
-        &mut self,
-        state: State,
-        why: Option<String>,
-        partitions: Vec<Part>,
-    ) -> Result<(), Error> {
-        self.entry.state = state;
-        self.entry.why = why;
-        self.entry.partitions = partitions;
-        let (registry, entry) = (&self.registry, &self.entry);
-        registry.write(&self.producer, &entry.run, entry).await
-    }
-
-    /// Waits for what the run has to know. Cancel-safe.
-    pub async fn news(&mut self) -> News {
-        loop {
-            let record = match self.records.recv().await {
-                Some(Ok(record)) => record,
-                Some(Err(error)) => return News::Deaf(error.to_string()),
-                None => return std::future::pending().await,
-            };
-            match Told::of(&record) {
-                Some(Told::Wish(wish)) if wish.run == self.entry.run => {
-                    return News::Wanted(wish.wanted);
-                }
-                Some(Told::Entry(told)) => {
-                    let is_lost = self.entries.is_lost_to(&self.entry, &told, record.at_ms);
-                    self.entries.take((*told).clone(), record.at_ms);
-                    if is_lost {
-                        return News::TakenOver(told);
-                    }
-                }
-                _ => {}
-            }
         }
     }
 }

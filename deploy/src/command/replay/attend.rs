@@ -181,7 +181,7 @@ struct Beside {
     /// Why the live topology comes first just now.
     behind: Option<String>,
     told_idle: bool,
-    /// Nothing more is heard of the register.
+    /// Nothing is heard of the register for a while.
     deaf: bool,
 }
 
@@ -193,7 +193,7 @@ impl Beside {
             let mut to_tell = false;
             tokio::select! {
                 last = &mut ended => return self.last_word(last.ok()).await,
-                news = self.claim.news(), if !self.deaf => self.hear(news),
+                news = self.claim.news() => self.hear(news),
                 _ = looks.tick() => self.look(),
                 _ = tells.tick() => to_tell = true,
             }
@@ -204,7 +204,9 @@ impl Beside {
     }
 
     fn hear(&mut self, news: News) {
+        let was_deaf = std::mem::replace(&mut self.deaf, matches!(news, News::Deaf(_)));
         match news {
+            News::Heard => {}
             News::Wanted(Wanted::Pause) => self.paused = true,
             News::Wanted(Wanted::Resume) => self.paused = false,
             News::Wanted(Wanted::Abort) => self.end("replay abort", Ended::Aborted),
@@ -212,12 +214,9 @@ impl Beside {
                 let by = format!("{} on {}", by.run, by.host);
                 self.end("another replay", Ended::TakenOver(by));
             }
-            News::Deaf(why) => {
-                self.deaf = true;
-                tracing::warn!(
-                    error = why,
-                    "What operators want of this replay is not heard any more"
-                );
+            News::Deaf(_) if was_deaf => {}
+            News::Deaf(error) => {
+                tracing::warn!(error, "The register of replays cannot be read for a while");
             }
         }
     }

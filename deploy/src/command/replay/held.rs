@@ -85,6 +85,7 @@ async fn claim_at(
         state: State::Running,
         why: None,
         claim: None,
+        word: None,
         started_ms,
         lease_ms: LEASE_MS,
         partitions: parts.collect(),

@@ -327,6 +327,7 @@ mod tests {
                 state,
                 why: None,
                 claim: Some(1),
+                word: None,
                 started_ms: 0,
                 lease_ms: 30_000,
                 partitions: vec![part(0, Some(510)), part(1, Some(5_000))],

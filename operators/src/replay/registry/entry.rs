@@ -34,6 +34,10 @@ pub struct Entry {
     pub why: Option<String>,
     /// Where the first entry of the attempt is in the topic; null in that one.
     pub claim: Option<i64>,
+    /// The number of this entry among those that the attempt has written, from 0; none in what somebody
+    /// else writes for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word: Option<u64>,
     /// When the attempt began, in ms since 1970 by its own clock.
     pub started_ms: i64,
     /// After so long without another entry, in ms, it counts as dead.
@@ -139,7 +143,8 @@ impl Entry {
                 .any(|one| other.partitions.iter().any(|other| shared(one, other)))
     }
 
-    fn is_same(&self, other: &Self) -> bool {
+    /// Whether both are of one attempt.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
         self.run == other.run && self.attempt == other.attempt
     }
 
@@ -174,11 +179,12 @@ impl Entries {
     /// after all of these. Whoever claims decides by the same entries whether it may run: one that stands
     /// back for a third run has taken nothing over.
     pub(super) fn is_lost_to(&self, ours: &Entry, claim: &Entry, at_ms: i64) -> bool {
-        claim.claim.is_none()
-            && claim.state.is_active()
-            && !claim.is_same(ours)
-            && claim.overlaps(ours)
-            && self.before(claim, at_ms).is_none()
+        let may_run = match claim.claim {
+            None => self.before(claim, at_ms).is_none(),
+            // It goes on telling, so it was: its claim itself may be compacted away.
+            Some(claim) => ours.claim.is_some_and(|ours| ours < claim),
+        };
+        may_run && claim.state.is_active() && !claim.is_same(ours) && claim.overlaps(ours)
     }
 }
 
@@ -199,6 +205,7 @@ pub(super) mod tests {
             state: State::Running,
             why: None,
             claim: None,
+            word: None,
             started_ms: 0,
             lease_ms: 30_000,
             partitions: vec![Part {
@@ -264,8 +271,17 @@ pub(super) mod tests {
             claim: Some(7),
             ..other.clone()
         };
-        assert!(!entries.is_lost_to(&ours, &beat, 90_000), "no claim");
         assert!(!entries.is_lost_to(&ours, &ours, 90_000));
+        let claimed = |at| Entry {
+            claim: Some(at),
+            ..ours.clone()
+        };
+        assert!(
+            !entries.is_lost_to(&claimed(8), &beat, 90_000),
+            "dead before"
+        );
+        // Its claim may have gone from the topic.
+        assert!(entries.is_lost_to(&claimed(6), &beat, 90_000));
     }
 
     #[test]
@@ -288,6 +304,9 @@ pub(super) mod tests {
         let entry: Entry = serde_json::from_str(text).expect("version 1");
         let first: serde_json::Value = serde_json::from_str(text).expect("JSON");
         assert_eq!(serde_json::to_value(&entry).expect("JSON"), first);
+        let numbered = text.replace("\"claim\"", "\"word\":7,\"claim\"");
+        let entry: Entry = serde_json::from_str(&numbered).expect("version 1");
+        assert_eq!(entry.word, Some(7));
         let wish = Wish {
             version: 1,
             run: "19a".to_owned(),

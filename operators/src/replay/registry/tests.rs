@@ -1,6 +1,8 @@
 //! Against librdkafka's mock cluster: it has no compaction and takes the clock of producers, which is one.
 
+use isobar_topology::clock;
 use rdkafka::mocking::MockCluster;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::entry::tests::entry;
 use super::*;
@@ -79,10 +81,95 @@ async fn a_run_that_was_silent_for_too_long_hears_that_another_took_over() {
     let mut asleep = claim(&registry, short).await.expect("it is alone");
     let next = claim(&registry, entry("b", "1", (0, 100))).await;
     assert!(next.is_ok(), "nobody alive is before it");
-    match tokio::time::timeout(WITHIN, asleep.news()).await {
-        Ok(News::TakenOver(by)) => assert_eq!(by.run, "b"),
+    // It hears so before it hears of a word that came too late.
+    tell(&mut asleep).await.expect("written");
+    match news(&mut asleep).await {
+        News::TakenOver(by) => assert_eq!(by.run, "b"),
         other => panic!("{other:?}"),
     }
+}
+
+async fn news(claim: &mut Claim) -> News {
+    let news = tokio::time::timeout(WITHIN, claim.news()).await;
+    news.expect("the brokers answer")
+}
+
+fn tell(claim: &mut Claim) -> impl Future<Output = Result<(), Error>> + use<> {
+    let partitions = claim.entry().partitions.clone();
+    claim.tell(State::Running, None, partitions)
+}
+
+#[tokio::test]
+async fn a_claim_holds_from_the_sending_of_its_last_word_that_the_topic_has() {
+    let cluster = MockCluster::new(1).expect("a stand-in cluster");
+    let registry = registry(cluster.bootstrap_servers());
+    cluster
+        .create_topic("t.replays", 1, 1)
+        .expect("it is created");
+    let start = clock::now();
+    let mut held = claim(&registry, entry("a", "1", (0, 100)))
+        .await
+        .expect("it is alone");
+    let length = Duration::from_millis(30_000) - lease::MARGIN;
+    let first = held.holds_until();
+    assert!(first >= start + length && first <= clock::now() + length);
+
+    cluster.broker_down(1).expect("it is down");
+    let (before, told) = (clock::now(), tell(&mut held));
+    let after = clock::now();
+    let told = tokio::time::timeout(Duration::from_millis(300), told).await;
+    assert!(told.is_err(), "nobody has it: {told:?}");
+    assert_eq!(held.holds_until(), first);
+    // The client goes on trying, though nobody waits for it any more.
+    cluster.broker_up(1).expect("it is up");
+    assert!(matches!(news(&mut held).await, News::Heard));
+    let second = held.holds_until();
+    assert!(second >= before + length && second <= after + length);
+}
+
+#[tokio::test]
+async fn one_that_hears_nothing_more_listens_again_from_where_it_was() {
+    let cluster = MockCluster::new(1).expect("a stand-in cluster");
+    let registry = registry(cluster.bootstrap_servers());
+    cluster
+        .create_topic("t.replays", 1, 1)
+        .expect("it is created");
+    let mut held = claim(&registry, entry("a", "1", (0, 100)))
+        .await
+        .expect("it is alone");
+    registry.want("a", Wanted::Pause).await.expect("written");
+    let paused = news(&mut held).await;
+    assert!(matches!(paused, News::Wanted(Wanted::Pause)), "{paused:?}");
+    let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+    cluster.request_errors(RDKafkaApiKey::Fetch, &[denied]);
+    let deaf = news(&mut held).await;
+    assert!(
+        matches!(&deaf, News::Deaf(why) if why.contains("t.replays")),
+        "{deaf:?}"
+    );
+    tell(&mut held).await.expect("written");
+    let heard = news(&mut held).await;
+    assert!(matches!(heard, News::Heard), "not the pause: {heard:?}");
+}
+
+#[tokio::test]
+async fn a_run_that_is_given_up_while_it_is_silent_hears_so() {
+    let cluster = MockCluster::new(1).expect("a stand-in cluster");
+    let registry = registry(cluster.bootstrap_servers());
+    cluster
+        .create_topic("t.replays", 1, 1)
+        .expect("it is created");
+    let mut silent = claim(&registry, entry("a", "1", (0, 100)))
+        .await
+        .expect("it is alone");
+    let listed = registry.runs().expect("the brokers answer").remove(0);
+    let aborted = Entry {
+        state: State::Aborted,
+        ..listed.entry
+    };
+    registry.tell(&aborted).await.expect("written");
+    let wanted = news(&mut silent).await;
+    assert!(matches!(wanted, News::Wanted(Wanted::Abort)), "{wanted:?}");
 }
 
 #[test]

@@ -1,0 +1,160 @@
+//! A run in the register: what it tells, what it has to hear, and for how long it may go on.
+
+use std::future::Future;
+use std::time::Duration;
+
+use isobar_topology::clock::{self, Instant};
+use tokio::sync::mpsc;
+
+use super::entry::{Entries, Entry, Part, State, Wanted};
+use super::lease::Lease;
+use super::{Registry, Told};
+use crate::kafka::error::Error;
+use crate::kafka::{Producer, Tailed, tail};
+
+/// Between an end of hearing and another attempt to hear.
+const LISTEN_AGAIN: Duration = Duration::from_secs(2);
+
+/// The right of a run to read what it has claimed, as long as it goes on telling of itself.
+pub struct Claim {
+    registry: Registry,
+    producer: Producer,
+    entry: Entry,
+    /// Those of the topic so far, its own among them.
+    entries: Entries,
+    lease: Lease,
+    records: mpsc::Receiver<Result<Tailed, Error>>,
+    /// The offset of the last one of them.
+    last: i64,
+    /// The earliest moment at which they are asked for once more, should they end.
+    listen_at: Instant,
+}
+
+/// What a run has to know.
+#[derive(Debug)]
+pub enum News {
+    /// The register has a word of this run, and nobody took its records over before it:
+    /// [`Claim::holds_until`] is later now.
+    Heard,
+    /// An operator wants something of it.
+    Wanted(Wanted),
+    /// It was silent for too long, and this run reads its records now.
+    TakenOver(Box<Entry>),
+    /// Nothing is heard for a while, for this reason. It goes on where it ended.
+    Deaf(String),
+}
+
+impl Claim {
+    /// Of an entry that stands in the topic at `last`, after all of `entries`.
+    pub(super) fn new(
+        registry: Registry,
+        producer: Producer,
+        entry: Entry,
+        entries: Entries,
+        lease: Lease,
+        records: mpsc::Receiver<Result<Tailed, Error>>,
+        last: i64,
+    ) -> Self {
+        Self {
+            registry,
+            producer,
+            entry: Entry {
+                claim: Some(last),
+                ..entry
+            },
+            entries,
+            lease,
+            records,
+            last,
+            listen_at: clock::now(),
+        }
+    }
+
+    /// What was told last.
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// Until then nobody else can have taken the records over. Later the run must not begin anything
+    /// before it has heard of a word of its own: see [`News::Heard`]. Only words that are told, and news
+    /// that are waited for, make it later.
+    pub fn holds_until(&self) -> Instant {
+        self.lease.ends()
+    }
+
+    /// Tells how the run gets on. It waits until the brokers have it, at most as long as the registry's
+    /// questions do; whoever drops it takes nothing back.
+    pub fn tell(
+        &mut self,
+        state: State,
+        why: Option<String>,
+        partitions: Vec<Part>,
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        self.entry.word = Some(self.lease.send(clock::now()));
+        self.entry.state = state;
+        self.entry.why = why;
+        self.entry.partitions = partitions;
+        let (registry, producer) = (self.registry.clone(), self.producer.clone());
+        let entry = self.entry.clone();
+        async move { registry.write(&producer, &entry.run, &entry).await }
+    }
+
+    /// Waits for what the run has to know. Cancel-safe.
+    pub async fn news(&mut self) -> News {
+        loop {
+            let record = match self.records.recv().await {
+                Some(Ok(record)) => record,
+                Some(Err(error)) => return self.deaf(&error),
+                None => {
+                    tokio::time::sleep_until(self.listen_at).await;
+                    match tail(
+                        &self.registry.connection,
+                        &self.registry.topic,
+                        self.last + 1,
+                    ) {
+                        Ok(records) => self.records = records,
+                        Err(error) => return self.deaf(&error),
+                    }
+                    continue;
+                }
+            };
+            self.last = record.offset;
+            match Told::of(&record) {
+                Some(Told::Wish(wish)) if wish.run == self.entry.run => {
+                    return News::Wanted(wish.wanted);
+                }
+                Some(Told::Entry(told)) => {
+                    if let Some(news) = self.take(told, record.at_ms) {
+                        return news;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn deaf(&mut self, error: &Error) -> News {
+        self.listen_at = clock::now() + LISTEN_AGAIN;
+        News::Deaf(error.to_string())
+    }
+
+    fn take(&mut self, told: Box<Entry>, at_ms: i64) -> Option<News> {
+        let is_lost = self.entries.is_lost_to(&self.entry, &told, at_ms);
+        self.entries.take((*told).clone(), at_ms);
+        if is_lost {
+            return Some(News::TakenOver(told));
+        }
+        if !told.is_same(&self.entry) {
+            return None;
+        }
+        match told.word {
+            Some(word) => {
+                self.lease.heard(word);
+                Some(News::Heard)
+            }
+            // Somebody gave it up while nothing was heard of it.
+            None if !told.state.is_active() => Some(News::Wanted(Wanted::Abort)),
+            None => None,
+        }
+    }
+}
