@@ -222,6 +222,15 @@ pub fn all() -> Vec<Case> {
             json_es(),
         ));
     }
+    cases.push(search(
+        "compressed-bodies",
+        "json-es with bodies in gzip",
+        json(),
+        json_es().replace(
+            "    type: elasticsearch\n",
+            "    type: elasticsearch\n    compression: gzip\n",
+        ),
+    ));
     cases
 }
 
