@@ -113,6 +113,28 @@ impl Accounting {
         }
     }
 
+    /// The sums over several copies of a topology, by spout; partitions are left out.
+    pub fn sum(topology: &str, all: &[Accounting]) -> Self {
+        let mut sum = Self {
+            topology: topology.to_owned(),
+            total: Terms::default(),
+            spouts: Vec::new(),
+        };
+        for one in all {
+            sum.total.add(&one.total);
+            for spout in &one.spouts {
+                match sum.spouts.iter_mut().find(|own| own.spout == spout.spout) {
+                    Some(own) => own.terms.add(&spout.terms),
+                    None => sum.spouts.push(SpoutAccount {
+                        partitions: Vec::new(),
+                        ..spout.clone()
+                    }),
+                }
+            }
+        }
+        sum
+    }
+
     /// A row for each spout, and one for all when there are several.
     pub fn table(&self) -> String {
         let mut table = Table::new([
@@ -187,6 +209,22 @@ impl Terms {
             retried: account.retried,
             lost: account.lost,
             dropped_by_policy: by_policy.collect(),
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.read += other.read;
+        self.delivered += other.delivered;
+        self.already_present += other.already_present;
+        self.dropped += other.dropped;
+        self.dead_lettered += other.dead_lettered;
+        self.handed_back += other.handed_back;
+        self.in_flight += other.in_flight;
+        self.difference += other.difference;
+        self.retried += other.retried;
+        self.lost += other.lost;
+        for (policy, count) in &other.dropped_by_policy {
+            *self.dropped_by_policy.entry(policy.clone()).or_default() += count;
         }
     }
 

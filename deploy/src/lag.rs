@@ -19,7 +19,8 @@ use crate::diagnostics::rfc3339;
 use crate::readiness;
 
 pub use figures::{LagDocument, PartitionLag, SpoutLag};
-pub use merge::{OfReplica, merge};
+pub use isobar_operators::lag::HERE;
+pub use merge::{OfReplica, merge, merge_all};
 pub use table::{table, table_without_failures, totals};
 
 /// How often a running topology's lag is sampled.

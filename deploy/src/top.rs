@@ -1,24 +1,27 @@
-//! What `isobar top` shows, made of what the HTTP API of a topology answers.
+//! What `isobar top` shows, made of what the HTTP APIs of a topology answer: of one replica, or of several
+//! together.
 
+mod nodes;
+mod replicas;
+
+use isobar_operators::lag::Status;
 use serde::Deserialize;
 
-use crate::accounting::Accounting;
 use crate::lag::table::{age, eta, rate};
 use crate::lag::{PartitionLag, SpoutLag};
 use crate::output::{Table, bytes, known, number, time};
-use crate::statistics::{BoltNumbers, SpoutNumbers, Statistics};
+use crate::peers::{Replica, ReplicasDocument};
+use nodes::Nodes;
 
 /// Partitions that are shown of each spout: those that are furthest behind.
 const PARTITIONS_MAX: usize = 16;
 
 /// A topology as it was seen.
 pub struct Seen {
-    /// `/statistics`.
-    pub statistics: Statistics,
-    /// `/accounting`.
-    pub accounting: Accounting,
-    /// `/diagnostics`.
-    pub facts: Facts,
+    /// `/replicas`, with addresses only.
+    pub replicas: ReplicasDocument,
+    /// `/diagnostics` by address, of those that were asked and answered.
+    pub facts: Vec<(String, Facts)>,
 }
 
 /// What is shown of `/diagnostics`.
@@ -49,114 +52,97 @@ struct Node {
 }
 
 impl Seen {
-    /// The text: a line, what is wrong, the nodes, lag by partition, and what became of each record.
+    /// The text: a line, what is wrong, the replicas where there are several, the nodes, lag by partition,
+    /// and what became of each record.
     pub fn text(&self) -> String {
-        let reasons = self.facts.reasons.iter();
-        let reasons: String = reasons.map(|reason| format!("{reason}\n")).collect();
         let parts = [
             self.line(),
-            reasons,
+            self.reasons(),
+            self.replicas(),
             self.nodes(),
             self.lag(),
-            self.accounting.table(),
+            self.replicas.accounting.table(),
         ];
         let parts = parts.into_iter().filter(|part| !part.is_empty());
         parts.collect::<Vec<_>>().join("\n")
     }
 
+    fn are_several(&self) -> bool {
+        self.replicas.replicas.len() > 1
+    }
+
+    fn answering(&self) -> impl Iterator<Item = &Replica> {
+        let all = self.replicas.replicas.iter();
+        all.filter(|one| one.failure.is_none() && one.statistics.is_some())
+    }
+
     fn line(&self) -> String {
-        let worst = self.statistics.lag.iter().map(|spout| spout.status).max();
-        let status = match (worst, self.facts.reasons.is_empty()) {
-            (Some(status), _) => status.to_string(),
-            (None, true) => "OK".to_owned(),
-            (None, false) => "not ready".to_owned(),
+        let worst = self.replicas.lag.iter().map(|spout| spout.status).max();
+        let is_ready = self.facts.iter().all(|(_, facts)| facts.reasons.is_empty());
+        let all_answer = self.answering().count() == self.replicas.replicas.len();
+        let status = match (worst, is_ready, all_answer) {
+            (Some(status), _, _) => status.to_string(),
+            (None, false, _) => "not ready".to_owned(),
+            (None, true, false) => Status::NoData.to_string(),
+            (None, true, true) => Status::Ok.to_string(),
         };
-        let resident = self.statistics.process.resident_bytes;
+        let size = match self.facts.as_slice() {
+            [(_, facts)] if !self.are_several() => self.size(facts),
+            _ => {
+                let (answer, all) = (self.answering().count(), self.replicas.replicas.len());
+                format!("{answer} of {all} replicas answer")
+            }
+        };
+        format!("{}: {status}, {size}\n", self.replicas.topology)
+    }
+
+    fn size(&self, facts: &Facts) -> String {
+        let mut statistics = self.answering().filter_map(|one| one.statistics.as_ref());
+        let resident = statistics.next().and_then(|one| one.process.resident_bytes);
         let resident = resident.and_then(|bytes| usize::try_from(bytes).ok());
         format!(
-            "{}: {status}, up {}, {} lanes, memory {} of {}\n",
-            self.statistics.topology,
-            time((self.facts.uptime_seconds * 1000.0) as u64),
-            self.facts.plan.lanes,
+            "up {}, {} lanes, memory {} of {}",
+            time((facts.uptime_seconds * 1000.0) as u64),
+            facts.plan.lanes,
             resident.map_or_else(|| "?".to_owned(), bytes),
-            bytes(self.facts.plan.memory.total),
+            bytes(facts.plan.memory.total),
         )
     }
 
+    fn reasons(&self) -> String {
+        let all = self.facts.iter().flat_map(|(address, facts)| {
+            let of = match self.are_several() {
+                true => format!("{address}: "),
+                false => String::new(),
+            };
+            let reasons = facts.reasons.iter();
+            reasons.map(move |reason| format!("{of}{reason}\n"))
+        });
+        all.collect()
+    }
+
+    fn replicas(&self) -> String {
+        match self.are_several() {
+            true => replicas::table(&self.replicas.replicas),
+            false => String::new(),
+        }
+    }
+
     fn nodes(&self) -> String {
-        let mut table = Table::new([
-            "NODE",
-            "TYPE",
-            "RECORDS/S>",
-            "RECORDS>",
-            "BUSY>",
-            "QUEUE>",
-            "REJECTED>",
-            "FAILURES>",
-            "",
-        ]);
-        for spout in &self.statistics.spouts {
-            table.row(self.spout(spout));
-        }
-        for bolt in &self.statistics.bolts {
-            table.row(self.bolt(bolt));
-        }
-        let mut text = table.text();
-        if let Some(bottleneck) = &self.statistics.bottleneck {
-            let reason = &bottleneck.reason;
-            text.push_str(&format!("\nBottleneck: {}: {reason}\n", bottleneck.bolt));
-        }
-        text
-    }
-
-    fn spout(&self, spout: &SpoutNumbers) -> [String; 9] {
-        let accounts = self.accounting.spouts.iter();
-        let read = accounts.filter(|account| account.spout == spout.spout);
-        let records = spout.in_flight_records as f64 / spout.in_flight_records_max as f64;
-        let bytes = spout.in_flight_bytes as f64 / spout.in_flight_bytes_max as f64;
-        [
-            spout.spout.clone(),
-            self.kind(&spout.spout),
-            rate(spout.records_per_second),
-            known(read.map(|account| account.terms.read).next()),
-            String::new(),
-            percent(Some(records.max(bytes))),
-            String::new(),
-            String::new(),
-            match spout.paused_since_ms {
-                Some(_) => "paused".to_owned(),
-                None => String::new(),
-            },
-        ]
-    }
-
-    fn bolt(&self, bolt: &BoltNumbers) -> [String; 9] {
-        let queue = match (bolt.waiting_batches, bolt.waiting_batches_max) {
-            (Some(waiting), Some(most)) => format!("{waiting}/{most}"),
-            _ => "-".to_owned(),
+        let of = self.answering();
+        let nodes = Nodes {
+            of: of
+                .filter_map(|one| Some((&*one.address, one.statistics.as_ref()?)))
+                .collect(),
+            accounting: &self.replicas.accounting,
+            facts: self.facts.first().map(|(_, facts)| facts),
         };
-        let bottleneck = self.statistics.bottleneck.as_ref();
-        let is_bottleneck = bottleneck.is_some_and(|bottleneck| bottleneck.bolt == bolt.bolt);
-        [
-            bolt.bolt.clone(),
-            self.kind(&bolt.bolt),
-            rate(bolt.records_per_second),
-            number(bolt.records),
-            percent(bolt.busy_share),
-            queue,
-            number(bolt.rejected),
-            number(bolt.failures),
-            if is_bottleneck { "<" } else { "" }.to_owned(),
-        ]
-    }
-
-    fn kind(&self, id: &str) -> String {
-        let node = self.facts.plan.nodes.iter().find(|node| node.id == id);
-        node.map(|node| node.kind.clone()).unwrap_or_default()
+        nodes.table()
     }
 
     fn lag(&self) -> String {
-        let mut table = Table::new([
+        let several = self.are_several();
+        let mut columns = vec![
             "PARTITION",
             "LAG>",
             "OLDEST>",
@@ -164,22 +150,17 @@ impl Seen {
             "OUT/S>",
             "ETA>",
             "STATUS",
-        ]);
+        ];
+        columns.extend(several.then_some("OWNER"));
+        let mut table = Table::new(columns);
         let mut hidden = 0;
-        for spout in &self.statistics.lag {
+        for spout in &self.replicas.lag {
             let mut partitions: Vec<&PartitionLag> = spout.partitions.iter().collect();
             partitions.sort_by_key(|one| std::cmp::Reverse((one.status, one.lag)));
             hidden += partitions.len().saturating_sub(PARTITIONS_MAX);
             for one in partitions.into_iter().take(PARTITIONS_MAX) {
-                table.row([
-                    format!("{}/{}", one.topic, one.partition),
-                    known(one.lag),
-                    age(one.oldest_age_seconds, one.oldest_age_exactness),
-                    rate(one.incoming_per_second),
-                    rate(one.outgoing_per_second),
-                    eta(one.eta_seconds),
-                    one.status.to_string(),
-                ]);
+                let owner = one.owner.clone().unwrap_or_else(|| "-".to_owned());
+                table.row(partition(one).into_iter().chain(several.then_some(owner)));
             }
             if spout.partitions.len() != 1 {
                 table.row(sums(spout));
@@ -199,6 +180,18 @@ impl Seen {
     }
 }
 
+fn partition(one: &PartitionLag) -> [String; 7] {
+    [
+        format!("{}/{}", one.topic, one.partition),
+        known(one.lag),
+        age(one.oldest_age_seconds, one.oldest_age_exactness),
+        rate(one.incoming_per_second),
+        rate(one.outgoing_per_second),
+        eta(one.eta_seconds),
+        one.status.to_string(),
+    ]
+}
+
 fn sums(spout: &SpoutLag) -> [String; 7] {
     [
         format!("{}, all", spout.spout),
@@ -209,8 +202,4 @@ fn sums(spout: &SpoutLag) -> [String; 7] {
         eta(spout.eta_seconds),
         spout.status.to_string(),
     ]
-}
-
-fn percent(share: Option<f64>) -> String {
-    share.map_or_else(|| "?".to_owned(), |share| format!("{:.0} %", share * 100.0))
 }

@@ -1,10 +1,12 @@
 //! `isobar top`: a topology that runs, at a terminal, as it changes.
 
+use std::convert::Infallible;
 use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use futures::future::join_all;
 use isobar_topology::spec::units;
 
 use super::Context;
@@ -12,21 +14,23 @@ use super::api::{Api, DEFAULT};
 use super::signals::Signals;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::printable;
+use crate::peers::{Outside, ReplicasDocument};
 use crate::top::Seen;
 
 /// What `top` takes.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLE)]
 pub struct TopArgs {
-    /// The address of the HTTP API of a topology that runs.
+    /// The address of the HTTP API of a topology that runs; it shows the replicas that it was told of with
+    /// --peers, too. Several addresses are those of its replicas.
     #[arg(value_name = "URL", default_value = DEFAULT)]
-    url: Api,
+    urls: Vec<Api>,
 
     /// How often it is asked, at least every 100 ms.
     #[arg(long, value_name = "TIME", default_value = "2s")]
     every: units::Duration,
 
-    /// Answers once and ends; with exit code 4 when the topology does not answer.
+    /// Answers once and ends; with exit code 4 when the topology, or a replica of it, does not answer.
     #[arg(long)]
     once: bool,
 
@@ -39,11 +43,19 @@ const EXAMPLE: &str = "\
 Examples:
   isobar top
   isobar top http://10.0.0.7:10132 --every 5s
+  isobar top http://10.0.0.7:10132 http://10.0.0.8:10132
   isobar top --once
 
 BUSY is the part of the time of all lanes that is spent inside of a bolt, QUEUE what waits for it or, \
 of a spout, what is in flight, of what may. The bottleneck is marked with `<`. `?` stands for what is \
-not known.";
+not known.
+
+Of several replicas records and rates are the sums over those that answer, BUSY and what is in flight \
+are those of the replica where they are highest, and the lag is that of all partitions, with who reads \
+them. While a replica does not answer the sums of lag are not known.";
+
+/// How long the first picture waits for replicas that do not answer.
+const FIRST_WITHIN: Duration = Duration::from_secs(3);
 
 /// Clears the screen (ED of ECMA-48).
 const CLEAR: &str = "\x1b[2J";
@@ -60,17 +72,37 @@ pub(super) fn execute(args: &TopArgs, context: Context<'_>) -> Outcome {
         .build()
         .context("cannot make the runtime of the command")?;
     runtime.block_on(async {
+        let asked = Asked::of(&args.urls);
         if args.once {
-            context.output.text(&ask(args).await?.text())?;
-            return Ok(Exit::Done);
+            return once(args, &context, &asked).await;
         }
-        watch(args, &context).await
+        asked.ask(args.timeout.get().min(FIRST_WITHIN)).await;
+        tokio::select! {
+            end = watch(args, &context, &asked) => end,
+            never = asked.keep_asking(args) => match never {},
+        }
     })
 }
 
-async fn watch(args: &TopArgs, context: &Context<'_>) -> Outcome {
+async fn once(args: &TopArgs, context: &Context<'_>, asked: &Asked<'_>) -> Outcome {
+    let within = args.timeout.get();
+    asked.ask(within).await;
+    let seen = asked.seen(within).await?;
+    context.output.text(&seen.text())?;
+    let mut failures = seen
+        .replicas
+        .replicas
+        .iter()
+        .filter_map(|one| one.failure.as_deref());
+    match failures.next() {
+        None => Ok(Exit::Done),
+        Some(why) => Err(Failure::new(Exit::Undetermined, anyhow::anyhow!("{why}"))),
+    }
+}
+
+async fn watch(args: &TopArgs, context: &Context<'_>, asked: &Asked<'_>) -> Outcome {
     let mut signals = Signals::listen()?;
-    let mut ticks = tokio::time::interval(args.every.get().max(Duration::from_millis(100)));
+    let mut ticks = tokio::time::interval(every(args));
     let redraws = std::io::stdout().is_terminal();
     let mut last = None;
     if redraws {
@@ -79,7 +111,7 @@ async fn watch(args: &TopArgs, context: &Context<'_>) -> Outcome {
     loop {
         let turn = async {
             let _ = ticks.tick().await;
-            ask(args).await
+            asked.seen(args.timeout.get()).await
         };
         let seen = tokio::select! {
             biased;
@@ -102,11 +134,81 @@ async fn watch(args: &TopArgs, context: &Context<'_>) -> Outcome {
     }
 }
 
-async fn ask(args: &TopArgs) -> Result<Seen, Failure> {
-    let (api, within) = (&args.url, args.timeout.get());
-    Ok(Seen {
-        statistics: api.get("/statistics", "its statistics", within).await?,
-        accounting: api.get("/accounting", "its accounting", within).await?,
-        facts: api.get("/diagnostics", "its diagnostics", within).await?,
-    })
+/// Who is asked.
+enum Asked<'a> {
+    /// One that tells of all that it knows of.
+    One(&'a Api),
+    Several(&'a [Api], Outside),
+}
+
+impl<'a> Asked<'a> {
+    fn of(urls: &'a [Api]) -> Self {
+        match urls {
+            [one] => Self::One(one),
+            several => Self::Several(several, Outside::at(several)),
+        }
+    }
+
+    /// Asks several once, so that there is something to be seen of each.
+    async fn ask(&self, within: Duration) {
+        if let Self::Several(_, outside) = self {
+            outside.ask(within).await;
+        }
+    }
+
+    /// Asks several again and again, beside what is shown: one that does not answer holds nothing up.
+    async fn keep_asking(&self, args: &TopArgs) -> Infallible {
+        match self {
+            Self::One(_) => std::future::pending().await,
+            Self::Several(_, outside) => outside.run(every(args), args.timeout.get()).await,
+        }
+    }
+
+    /// What there is to be seen. Fails when nobody answers.
+    async fn seen(&self, within: Duration) -> Result<Seen, Failure> {
+        let replicas = match self {
+            Self::One(api) => {
+                let replicas = api.get("/replicas", "its statistics", within).await;
+                replicas.map(|replicas: ReplicasDocument| replicas.written_at(api.address()))?
+            }
+            Self::Several(_, outside) => outside.document(),
+        };
+        let all = replicas.replicas.iter();
+        let answering = all
+            .clone()
+            .filter(|one| one.failure.is_none() && one.statistics.is_some());
+        let answering: Vec<&str> = answering.map(|one| &*one.address).collect();
+        let asked = self.urls().iter();
+        let asked = asked.filter(|api| answering.contains(&api.address()));
+        let asked = asked.map(async |api| {
+            let facts = api.get("/diagnostics", "its diagnostics", within).await?;
+            Ok::<_, Failure>((api.address().to_owned(), facts))
+        });
+        let (mut facts, mut failure) = (Vec::new(), None);
+        for answer in join_all(asked).await {
+            match answer {
+                Ok(answer) => facts.push(answer),
+                // It has just ended.
+                Err(why) => failure = Some(why),
+            }
+        }
+        if facts.is_empty() {
+            return Err(failure.unwrap_or_else(|| {
+                let why: Vec<&str> = all.filter_map(|one| one.failure.as_deref()).collect();
+                Failure::new(Exit::Undetermined, anyhow::anyhow!("{}", why.join("; ")))
+            }));
+        }
+        Ok(Seen { replicas, facts })
+    }
+
+    fn urls(&self) -> &[Api] {
+        match self {
+            Self::One(one) => std::slice::from_ref(*one),
+            Self::Several(urls, _) => urls,
+        }
+    }
+}
+
+fn every(args: &TopArgs) -> Duration {
+    args.every.get().max(Duration::from_millis(100))
 }

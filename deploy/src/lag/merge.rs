@@ -37,6 +37,15 @@ pub fn merge(own: Vec<SpoutLag>, others: &[OfReplica]) -> Vec<SpoutLag> {
         .collect()
 }
 
+/// Puts the lag of replicas together of which this process is none, by spout in the order in which the first
+/// of them that has answered names them. Otherwise as [`merge`].
+pub fn merge_all(replicas: &[OfReplica]) -> Vec<SpoutLag> {
+    let first = replicas.iter().find(|one| !one.lag.is_empty());
+    let spouts = first.into_iter().flat_map(|first| &first.lag);
+    let none = spouts.map(|of| SpoutLag::sum(of.spout.clone(), of.group.clone(), vec![], None));
+    merge(none.collect(), replicas)
+}
+
 fn of_spout(own: SpoutLag, others: &[OfReplica]) -> SpoutLag {
     let mut claims = BTreeMap::new();
     let mut failures: Vec<String> = own.failure.into_iter().collect();

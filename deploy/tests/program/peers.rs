@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use isobar::exit::Exit;
 use isobar::peers::Peers;
 use serde_json::{Value, json};
 use testkit::process::{Launch, Process};
 use testkit::{http, ports, wait};
 
 use crate::http::{Served, WAITING};
-use crate::support::File;
+use crate::support::{File, isobar};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -62,6 +63,72 @@ fn all_replicas_are_shown_and_one_that_does_not_answer_is_named() {
     // What it said last stays, with its age.
     assert!(there["age_seconds"].as_f64() > Some(0.0), "{there}");
     assert_eq!(there["statistics"]["topology"], "waiting");
+}
+
+#[test]
+fn top_shows_several_replicas_together_and_who_is_gone() {
+    let other = Served::start(WAITING);
+    let api = [format!("http://{}", other.address)
+        .parse()
+        .expect("an address")];
+    let served = Served::start_with(WAITING, |observer| {
+        observer.peers = Peers::at(&api, observer);
+    });
+    let urls = [&served, &other].map(|one| format!("http://{}", one.address));
+    for one in [&served, &other] {
+        let _ = one.settle(190);
+    }
+    let known = wait::until("the other's account", SOON, || {
+        let document = served.json("/replicas");
+        let read = &document["accounting"]["spouts"][0]["read"];
+        anyhow::ensure!(*read == 380, "{document}");
+        Ok(())
+    });
+    known.unwrap_or_else(|error| panic!("{error:#}"));
+    // One that knows the other, or both: twice the same address is one replica.
+    for asked in [vec![&urls[0]], vec![&urls[0], &urls[1], &urls[0]]] {
+        let arguments = ["top", "--once"].into_iter();
+        let arguments: Vec<&str> = arguments
+            .chain(asked.iter().map(|url| url.as_str()))
+            .collect();
+        let done = isobar("top-several", "", &arguments);
+        assert_eq!(done.exit, Exit::Done, "{}", done.error);
+        let words = |start: &str| -> Vec<Vec<&str>> {
+            let lines = done.output.lines().filter(|line| line.starts_with(start));
+            lines
+                .map(|line| line.split_whitespace().collect())
+                .collect()
+        };
+        assert_eq!(
+            words("waiting:")[0][2..],
+            ["2", "of", "2", "replicas", "answer"]
+        );
+        for address in [&served.address, &other.address] {
+            assert_eq!(words(address).len(), 1, "{}", done.output);
+        }
+        assert_eq!(words("in ")[0][..4], ["in", "numbers", "?", "380"]);
+        assert_eq!(words("odd ")[0][3], "380");
+        assert_eq!(words("in ")[1][..2], ["in", "380"]);
+    }
+
+    let address = other.address.clone();
+    drop(other);
+    let gone = isobar("top-gone", "", &["top", "--once", &urls[0], &urls[1]]);
+    assert_eq!(gone.exit, Exit::Undetermined);
+    let failure = format!("{address} does not say its statistics: ");
+    assert!(gone.error.starts_with(&failure), "{}", gone.error);
+    assert!(
+        gone.output.contains(&format!("\n{failure}")),
+        "{}",
+        gone.output
+    );
+    let first = gone.output.lines().next().expect("a line");
+    assert_eq!(first, "waiting: NO_DATA, 1 of 2 replicas answer");
+    assert!(gone.output.contains("\nin      190 "), "{}", gone.output);
+    drop(served);
+    let none = isobar("top-none", "", &["top", "--once", &urls[0], &urls[1]]);
+    assert_eq!((none.exit, &*none.output), (Exit::Undetermined, ""));
+    assert!(none.error.contains(&failure), "{}", none.error);
 }
 
 #[test]

@@ -21,7 +21,7 @@ mod status;
 pub use brokers::{Brokers, Found, Retention, TopicSettings};
 pub use engine::{Circumstances, Engine};
 pub use history::{Eta, Window};
-pub use row::{Exactness, Row};
+pub use row::{Exactness, HERE, Row};
 pub use sample::{Ages, Progress, Sample, Samples, sample};
 pub use sampler::{Live, Sampler, Told};
 pub use status::Status;

@@ -42,11 +42,11 @@ async function update() {
   answeredAt = Date.now();
   // Times are those of the server's clock, which need not be that of the browser.
   const now = Date.parse(diagnostics.started) + diagnostics.uptime_seconds * 1000;
-  // Nodes and their lag are those of this replica; all else is said of the lag of all.
-  const { replicas, lag } = all;
+  // Nodes, with their lag and what they rejected, are those of this replica; all else is said of all.
+  const { replicas, lag, accounting: accountingOfAll } = all;
   const own = replicas[0].statistics;
   const statistics = { ...own, ownLag: own.lag, lag };
-  Object.assign(state, { statistics, replicas, accounting, diagnostics, demo, now, started: diagnostics.started });
+  Object.assign(state, { statistics, replicas, accounting, accountingOfAll, diagnostics, demo, now, started: diagnostics.started });
   remember(state.history, history, now - KEPT_MS);
   show();
 }

@@ -9,8 +9,8 @@ const TERMS = [
   ["in_flight", "In flight", "Read, and not settled yet."],
 ];
 
-function showRecords(into, { accounting }) {
-  const { total, spouts } = accounting;
+function showRecords(into, { accountingOfAll, replicas }) {
+  const { total, spouts } = accountingOfAll;
   const bar = part(into, "div", "share");
   set(bar, { role: "img", "aria-label": TERMS.map(([name, word]) => `${word} ${number(total[name])}`).join(", ") });
   TERMS.forEach(([name, word]) => {
@@ -39,7 +39,12 @@ function showRecords(into, { accounting }) {
   table(into, "What became of each record", columns, rows, (row) => row.name);
   const policies = Object.entries(total.dropped_by_policy);
   const dropped = policies.map(([policy, count]) => `${policy} ${number(count)}`).join(", ");
-  nothing(into, policies.length ? `Dropped by policy: ${dropped}.` : null);
+  const answering = replicas.filter((one) => one.statistics && !one.failure).length;
+  const words = [
+    replicas.length > 1 ? `The sums over ${answering} of ${replicas.length} replicas, those that answer.` : "",
+    policies.length ? `Dropped by policy: ${dropped}.` : "",
+  ];
+  nothing(into, words.filter(Boolean).join(" ") || null);
 }
 
 function showRejects(into, { statistics, accounting }) {

@@ -1,8 +1,8 @@
 // The answer at a glance: does it keep up, and if not, why.
 
 /** Tone and sentence, of the worst that is known. */
-function judge({ statistics, accounting, diagnostics }) {
-  const { difference, lost } = accounting.total;
+function judge({ statistics, accountingOfAll, diagnostics }) {
+  const { difference, lost } = accountingOfAll.total;
   if (difference !== 0) {
     return ["bad", "Not all is accounted for", `${number(difference)} records that were read are in no term of the account. This is a bug: report it.`];
   }

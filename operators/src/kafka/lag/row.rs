@@ -9,6 +9,9 @@ use super::sample::{Progress, Sample, behind};
 use super::status::Status;
 use crate::kafka::admin::TopicPartition;
 
+/// The owner of a partition that this process reads.
+pub const HERE: &str = "here";
+
 /// How a figure is to be taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -131,7 +134,7 @@ impl Row {
         let behind_start = behind(sample.start, next.or(sample.committed));
         Self {
             partition,
-            owner: parts.live.map(|_| "here".to_owned()),
+            owner: parts.live.map(|_| HERE.to_owned()),
             sampled_ms: sample.end.map(|_| sample.sampled_ms),
             start: sample.start,
             end: sample.end,
