@@ -1,0 +1,254 @@
+//! Against a scripted register, with the clock paused.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use isobar_operators::replay::registry::Entry;
+
+use super::*;
+
+/// As long as one of 12 s holds for the run itself.
+const HOLDS: Duration = Duration::from_secs(10);
+
+/// When a word was begun, in ms, and what it said.
+type Told = (u64, State, Option<String>);
+
+/// What a test sees and does.
+#[derive(Clone)]
+struct Script {
+    start: Instant,
+    /// Words are lost, and answered by nobody.
+    is_away: Arc<AtomicBool>,
+    told: Arc<Mutex<Vec<Told>>>,
+    news: mpsc::Sender<(News, Option<Instant>)>,
+}
+
+struct Scripted {
+    script: Script,
+    news: mpsc::Receiver<(News, Option<Instant>)>,
+    holds_until: Instant,
+}
+
+impl Register for Scripted {
+    fn tell(
+        &mut self,
+        state: State,
+        why: Option<String>,
+        _: Vec<Part>,
+    ) -> BoxFuture<'static, Result<(), Error>> {
+        let script = self.script.clone();
+        let now = clock::now();
+        let at_ms = (now - script.start).as_millis() as u64;
+        script.told.lock().expect("sound").push((at_ms, state, why));
+        async move {
+            if script.is_away.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+            let sent = script.news.send((News::Heard, Some(now + HOLDS))).await;
+            sent.expect("the loop goes on");
+            Ok(())
+        }
+        .boxed()
+    }
+
+    async fn news(&mut self) -> News {
+        let (news, holds_until) = self.news.recv().await.expect("the script has one");
+        self.holds_until = holds_until.unwrap_or(self.holds_until);
+        news
+    }
+
+    fn holds_until(&self) -> Instant {
+        self.holds_until
+    }
+
+    fn partitions(&self) -> Vec<Part> {
+        Vec::new()
+    }
+}
+
+/// A run that is attended to on this thread.
+struct Fixture {
+    script: Script,
+    gate: Arc<Gate>,
+    stopped: mpsc::Receiver<&'static str>,
+    shared: Arc<Shared>,
+    screen: Arc<Mutex<Vec<u8>>>,
+}
+
+/// The lines of a screen.
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("sound").extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+type End = oneshot::Sender<(State, Option<String>)>;
+
+fn attended() -> (Fixture, End, impl Future<Output = ()>) {
+    let (news, heard) = mpsc::channel(64);
+    let (stop, stopped) = mpsc::channel(1);
+    let (end, ended) = oneshot::channel();
+    let script = Script {
+        start: clock::now(),
+        is_away: Arc::default(),
+        told: Arc::default(),
+        news,
+    };
+    let fixture = Fixture {
+        script: script.clone(),
+        gate: Arc::default(),
+        stopped,
+        shared: Arc::default(),
+        screen: Arc::default(),
+    };
+    let beside = Beside {
+        register: Scripted {
+            holds_until: clock::now() + HOLDS,
+            script,
+            news: heard,
+        },
+        gate: Arc::clone(&fixture.gate),
+        yielding: Yielding::default(),
+        stop,
+        screen: Screen::to(Lines(Arc::clone(&fixture.screen))),
+        shared: Arc::clone(&fixture.shared),
+        paused: false,
+        deaf: false,
+    };
+    (fixture, end, beside.attend(ended))
+}
+
+impl Fixture {
+    /// Lets time pass until so many ms after the start.
+    async fn pass_to(&self, ms: u64) {
+        tokio::time::sleep_until(self.script.start + Duration::from_millis(ms)).await;
+    }
+
+    async fn says(&self, news: News) {
+        let sent = self.script.news.send((news, None)).await;
+        sent.expect("the loop goes on");
+        // What is ready at this moment goes first.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+
+    fn is_away(&self, is_away: bool) {
+        self.script.is_away.store(is_away, Ordering::Relaxed);
+    }
+
+    fn why(&self) -> Option<String> {
+        self.gate.why()
+    }
+
+    fn told(&self) -> Vec<Told> {
+        self.script.told.lock().expect("sound").clone()
+    }
+
+    fn screen(&self) -> String {
+        String::from_utf8(self.screen.lock().expect("sound").clone()).expect("text")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_stands_still_before_its_lease_is_over_and_goes_on_when_the_register_answers() {
+    let (run, end, attended) = attended();
+    let seen = async {
+        run.pass_to(3_500).await;
+        assert_eq!(run.why(), None);
+        run.is_away(true);
+        // The word of 3 s counts until 13 s; those of 6 s and 12 s are lost.
+        run.pass_to(12_999).await;
+        assert_eq!(run.why(), None);
+        run.pass_to(13_001).await;
+        assert_eq!(run.why().as_deref(), Some(LEASE_OVER));
+        run.pass_to(29_000).await;
+        assert_eq!(run.why().as_deref(), Some(LEASE_OVER));
+        run.is_away(false);
+        run.pass_to(29_999).await;
+        assert_eq!(
+            run.why().as_deref(),
+            Some(LEASE_OVER),
+            "it says nothing by itself"
+        );
+        run.pass_to(30_001).await;
+        assert_eq!(run.why(), None);
+        end.send((State::Done, None)).expect("it listens");
+    };
+    let ((), ()) = tokio::join!(attended, seen);
+    let over = Some(LEASE_OVER.to_owned());
+    let expected = [
+        (0, State::Running, None),
+        (3_000, State::Running, None),
+        (6_000, State::Running, None),
+        (12_000, State::Running, None),
+        (18_000, State::Paused, over.clone()),
+        (24_000, State::Paused, over.clone()),
+        (30_000, State::Paused, over),
+        // That it goes on does not wait for its turn.
+        (30_000, State::Running, None),
+        (30_001, State::Done, None),
+    ];
+    assert_eq!(run.told(), expected);
+    assert_eq!(
+        run.screen(),
+        format!("isobar: paused: {LEASE_OVER}\nisobar: goes on\n")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_word_that_hangs_keeps_no_news_waiting() {
+    let (mut run, _end, attended) = attended();
+    run.is_away(true);
+    let seen = async {
+        run.pass_to(1).await;
+        assert_eq!(run.told().len(), 1, "it is under way");
+        run.says(News::Wanted(Wanted::Pause)).await;
+        assert_eq!(run.why().as_deref(), Some(BY_OPERATOR));
+        // What an operator wants is the reason that counts, also behind the lease.
+        run.pass_to(15_000).await;
+        assert_eq!(run.why().as_deref(), Some(BY_OPERATOR));
+        run.says(News::Wanted(Wanted::Resume)).await;
+        assert_eq!(run.why().as_deref(), Some(LEASE_OVER));
+        assert!(
+            run.screen()
+                .ends_with(&format!("isobar: paused: {LEASE_OVER}\n"))
+        );
+        run.says(News::Wanted(Wanted::Abort)).await;
+        assert_eq!(run.stopped.try_recv(), Ok("replay abort"));
+        assert_eq!(*lock(&run.shared.ended), Some(Ended::Aborted));
+    };
+    tokio::select! {
+        () = attended => unreachable!("nothing ends it"),
+        () = seen => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_whose_records_were_taken_over_reads_nothing_and_says_nothing_more() {
+    let (mut run, end, attended) = attended();
+    let seen = async {
+        run.pass_to(3_500).await;
+        let by = serde_json::json!({
+            "version": 1, "run": "19b", "attempt": "x", "spout": "logs", "target": "missing",
+            "group": "g", "host": "elsewhere", "pid": 7, "state": "running", "why": null, "claim": null,
+            "started_ms": 5, "lease_ms": 12_000, "partitions": [],
+        });
+        let by: Entry = serde_json::from_value(by).expect("an entry");
+        run.says(News::TakenOver(Box::new(by))).await;
+        assert_eq!(run.why().as_deref(), Some(TAKEN_OVER));
+        assert_eq!(run.stopped.try_recv(), Ok("another replay"));
+        let by = Some(Ended::TakenOver("19b on elsewhere".to_owned()));
+        assert_eq!(*lock(&run.shared.ended), by);
+        run.pass_to(60_000).await;
+        end.send((State::Aborted, None)).expect("it listens");
+    };
+    let ((), ()) = tokio::join!(attended, seen);
+    assert_eq!(run.told().len(), 2, "{:?}", run.told());
+}
