@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use testkit::services::SearchVersion;
 
-use crate::{chaos, neighbours, outcomes};
+use crate::{chaos, neighbours, outcomes, replay};
 
 /// Of each protocol.
 const CHAOS: chaos::Form = chaos::Form {
@@ -46,4 +46,14 @@ fn one_index_of_two_is_held() {
 #[test]
 fn a_tenant_as_loud_as_all_others() {
     neighbours::a_loud_tenant();
+}
+
+#[test]
+fn of_a_million_records_a_replay_brings_back_exactly_what_was_deleted() {
+    replay::deleted::ten_thousand_of_a_million();
+}
+
+#[test]
+fn replays_that_are_killed_ten_times_are_exact() {
+    replay::kills::ten_of_each();
 }

@@ -1,6 +1,9 @@
 //! A replay beside a topology: what was deleted comes back and nothing else changes, kills in the middle
 //! leave nothing out, and a plan runs against what it was made for, or not at all.
 
+pub(crate) mod deleted;
+pub(crate) mod kills;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -21,7 +24,7 @@ const PARTITIONS: u64 = 4;
 const RECORDS: u64 = 60_000;
 /// Sent after the plan was made.
 const LATER: u64 = 1_000;
-const KILLS: i64 = 2;
+const KILLS: u64 = 2;
 
 fn plan(setup: &Setup, target: &str, out: &str) -> Value {
     let command = [
@@ -203,25 +206,12 @@ fn what_is_missing_comes_back_and_kills_leave_nothing_out(
     let planned = plan(&setup, "index=again", "again.json");
     let group = planned["group"].as_str().expect("a group").to_owned();
     for kill in 1..=KILLS {
-        let command = [
-            "replay",
-            "run",
-            "again.json",
-            "--yes",
-            "--resume",
-            "--rate",
-            "20000",
-        ];
-        let mut process = setup.begin_alone(&command).expect("it starts");
         let least = kill * 12_000;
-        let got_on = wait::until("progress", LIMIT, || {
-            process.check_running()?;
-            let sum: i64 = committed(kafka, &group).into_iter().flatten().sum();
-            anyhow::ensure!(sum >= least, "{sum} of {least}");
+        kills::kill_when(&setup, "again.json", || {
+            let settled = kills::settled(kafka, &group);
+            ensure!(settled >= least, "{settled} of {least}");
             Ok(())
         });
-        process.kill9();
-        got_on.expect("it gets on");
     }
     refused(
         &run(&setup, &["again.json", "--yes"]),
