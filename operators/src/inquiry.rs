@@ -3,10 +3,16 @@
 //!
 //! What a running program knows of it is asked by whoever knows where that runs.
 
+mod asked;
+mod logged;
+#[cfg(test)]
+mod tests;
+
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use isobar_topology::spec::{Node, Spec};
 use isobar_topology::{OperatorError, Ordinals};
 use serde::Serialize;
@@ -14,14 +20,10 @@ use serde_json::Value;
 
 use crate::dead_letter::{Letter, Resolution};
 use crate::kafka::admin::TopicPartition;
-use crate::kafka::error::Error;
-use crate::kafka::has_record;
-use crate::lag::Source;
 use crate::letters::{Content, DeadLetters};
-use crate::offsets::Group;
-use crate::range::Selection;
-use crate::replay::{Document, Search, live_sinks, ordinals_of, origin_of};
-use crate::spouts;
+use crate::replay::{Document, Search, live_sinks, ordinals_of};
+
+pub use logged::{Logged, logged};
 
 /// A record, named by where it lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,27 +32,6 @@ pub struct Place {
     pub partition: TopicPartition,
     /// The offset in it.
     pub offset: i64,
-}
-
-/// What the brokers say of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Logged {
-    /// The first offset of the partition that still exists.
-    pub start: i64,
-    /// The offset after the last record that can be read.
-    pub end: i64,
-    /// The offset after the last record, open transactions included.
-    pub high: i64,
-    /// What the group has committed.
-    pub committed: Option<i64>,
-    /// Members of the group.
-    pub members: usize,
-    /// Whether there is a record at the offset; `None` where that is not known, as it is deleted.
-    pub exists: Option<bool>,
-    /// The hash of cluster and topic, as it stands in dead letters.
-    pub source: u64,
-    /// The same as it stands in documents.
-    pub origin: String,
 }
 
 /// A dead letter of it.
@@ -83,44 +64,6 @@ pub enum Letters {
     Nowhere(&'static str),
 }
 
-/// Asks the brokers about a record that a spout of `source` reads. Each question waits at most `within`.
-///
-/// Fails when the spout does not read the partition, or nobody answers.
-pub fn logged(source: &Source, place: &Place, within: Duration) -> Result<Logged, Error> {
-    let group = Group::of(source, within)?;
-    let partition = &place.partition;
-    let number = partition.partition.to_string();
-    let selection = Selection {
-        topics: vec![partition.topic.to_string()],
-        partitions: Some(number.parse().map_err(Error::Config)?),
-    };
-    let position = group.positions(&selection)?.into_iter().next();
-    let position = position.ok_or_else(|| {
-        Error::Config(format!(
-            "{}/{number} gives no answer about its offsets",
-            partition.topic
-        ))
-    })?;
-    let id = position.topic_id.as_deref();
-    let cluster = group.cluster_id()?;
-    let log = position.log;
-    let exists = match place.offset {
-        offset if offset < log.start => None,
-        offset if offset >= log.end => Some(false),
-        offset => Some(has_record(source.connection(), partition, offset, within)?),
-    };
-    Ok(Logged {
-        start: log.start,
-        end: log.end,
-        high: log.high,
-        committed: position.committed.map(|committed| committed.offset),
-        members: group.state()?.members,
-        exists,
-        source: spouts::source(&cluster, &partition.topic, id.unwrap_or_default()),
-        origin: origin_of(&cluster, &partition.topic, id),
-    })
-}
-
 /// Clients for the indices that records of a spout reach; none where no record reaches one. Fails with
 /// what is wrong with a connection. Each question waits at most `within`.
 pub fn searches(spec: &Spec, spout: &str, within: Duration) -> Result<Vec<Search>, OperatorError> {
@@ -130,20 +73,23 @@ pub fn searches(spec: &Spec, spout: &str, within: Duration) -> Result<Vec<Search
         .collect()
 }
 
-/// The documents of a record, after a refresh so that none is overlooked. Fails when one of the indices
-/// cannot be searched: then nothing can be said of what was not found.
+/// The documents of a record, after a refresh so that none is overlooked; of several indices at the same
+/// time. Waits at most `within`. Fails when one of them cannot be searched: then nothing can be said of what
+/// was not found.
 pub async fn documents(
     searches: &[Search],
     place: &Place,
     logged: &Logged,
+    within: Duration,
 ) -> Result<Vec<Document>, OperatorError> {
-    let mut found = Vec::new();
-    for search in searches {
+    let (partition, offset) = (place.partition.partition, place.offset);
+    let each = searches.iter().map(|search| async move {
         search.refresh().await?;
-        let (partition, offset) = (place.partition.partition, place.offset);
-        found.extend(search.documents(&logged.origin, partition, offset).await?);
-    }
-    Ok(found)
+        search.documents(&logged.origin, partition, offset).await
+    });
+    let found = tokio::time::timeout(within, try_join_all(each)).await;
+    let late = |_| OperatorError::external(format!("no answer within {within:?}"));
+    Ok(found.map_err(late)??.concat())
 }
 
 impl Letters {
@@ -288,169 +234,4 @@ fn on_line(line: &[u8], place: &Place, logged: &Logged) -> Option<FoundLetter> {
             .map(jiff::Timestamp::as_millisecond),
         resolved_by: None,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::dead_letter::Origin;
-    use crate::scratch::Scratch;
-
-    #[test]
-    fn indices_whose_cluster_makes_the_ids_are_searched_too() {
-        let file = json!({
-            "isobar": 1, "name": "logs",
-            "connections": {
-                "kafka": {"type": "kafka", "brokers": "localhost:1"},
-                "search": {"type": "elasticsearch", "hosts": "http://localhost:1"},
-            },
-            "spouts": {
-                "in": {"type": "kafka", "connection": "kafka", "topics": ["a"], "start": "earliest"},
-                "apart": {"type": "kafka", "connection": "kafka", "topics": ["b"], "start": "earliest"},
-            },
-            "bolts": {
-                "parse": {"type": "parse_json", "inputs": ["in"]},
-                "index": {
-                    "type": "elasticsearch", "connection": "search", "inputs": ["parse"],
-                    "index": "logs", "id": "auto",
-                },
-                "nowhere": {"type": "blackhole", "inputs": ["apart"]},
-            },
-            "dead_letter": {"type": "file", "path": "dead"},
-        });
-        let spec = Spec::read(&Node::from_json(&file)).expect("sound");
-        let count = |spout: &str| {
-            let searches = searches(&spec, spout, Duration::from_secs(1));
-            searches.expect("clients").len()
-        };
-        assert_eq!((count("in"), count("apart")), (1, 0));
-    }
-
-    #[test]
-    fn letters_in_a_topic_are_open_until_a_resolution_of_their_record_and_bolt_settles_them() {
-        let place = Place {
-            partition: TopicPartition::new("logs", 1),
-            offset: 4,
-        };
-        let logged = Logged {
-            start: 0,
-            end: 9,
-            high: 9,
-            committed: None,
-            members: 0,
-            exists: Some(true),
-            source: 7,
-            origin: String::new(),
-        };
-        let origin = |offset: i64, ordinals: Ordinals| Origin {
-            source: 7,
-            topic: "logs".to_owned(),
-            partition: 1,
-            offset,
-            timestamp: None,
-            ordinals,
-        };
-        let letter = |origin: Origin, bolt: &str, redrives: u32| {
-            Content::Letter(Letter {
-                topology: "logs".to_owned(),
-                bolt: bolt.to_owned(),
-                attempts: 1,
-                redrives,
-                class: "mapping".to_owned(),
-                reason: "no".to_owned(),
-                target: None,
-                document_id: None,
-                rejected_at: 1_000,
-                origin,
-                cut: None,
-            })
-        };
-        let resolution = |origin: Origin| {
-            Content::Resolution(Resolution {
-                origin,
-                bolt: "index".to_owned(),
-                redrives: 0,
-                rejected_at: 1_000,
-                run: "run-1".to_owned(),
-            })
-        };
-        let contents = [
-            resolution(origin(4, Ordinals::NONE)),
-            resolution(origin(5, Ordinals::NONE)),
-            letter(origin(4, Ordinals::NONE), "index", 0),
-            letter(origin(4, Ordinals::NONE), "index", 1),
-            letter(origin(4, Ordinals::NONE), "parse", 0),
-            letter(
-                origin(4, Ordinals::NONE.part(2).expect("small")),
-                "index",
-                0,
-            ),
-            letter(origin(5, Ordinals::NONE), "index", 0),
-        ];
-        let mut read = OfRecord::default();
-        for (number, content) in contents.into_iter().enumerate() {
-            read.add(content, number.to_string(), &place, &logged);
-        }
-        let found = read.finish();
-        let found: Vec<(&str, Option<&str>)> = found
-            .iter()
-            .map(|letter| (letter.place.as_str(), letter.resolved_by.as_deref()))
-            .collect();
-        let expected = [("2", Some("run-1")), ("3", None), ("4", None), ("5", None)];
-        assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn letters_in_a_file_are_found_by_the_origin_of_their_record() {
-        let directory = Scratch::new();
-        let letter = |source: &str, offset: i64, reason: &str| {
-            json!({
-                "dead_letter": 1, "bolt": "index", "class": "mapping", "reason": reason,
-                "source": source, "topic": "logs", "partition": 1, "offset": offset,
-                "rejected_at": "1970-01-01T00:00:01Z", "ordinal": 3,
-            })
-        };
-        let lines = [
-            letter("0000000000000007", 5, "another record"),
-            // A topic of that name which was deleted since.
-            letter("0000000000000006", 4, "another topic"),
-            letter("0000000000000007", 4, "this one"),
-        ];
-        let mut text = lines.map(|line| line.to_string()).join("\n");
-        text.push_str("\n{\"cut\n\n");
-        directory.replace("dead.ndjson", text);
-        let place = Place {
-            partition: TopicPartition::new("logs", 1),
-            offset: 4,
-        };
-        let logged = Logged {
-            start: 0,
-            end: 9,
-            high: 9,
-            committed: None,
-            members: 0,
-            exists: Some(true),
-            source: 7,
-            origin: String::new(),
-        };
-        let find = |name: &str| {
-            let letters = Letters::File(directory.path().join(name));
-            letters.find(&place, &logged, Duration::from_secs(1))
-        };
-        let found = find("dead.ndjson").expect("it is read");
-        let path = directory.path().join("dead.ndjson");
-        let expected = FoundLetter {
-            place: format!("{}:3", path.display()),
-            part: Ordinals::NONE.part(3).expect("small"),
-            bolt: "index".to_owned(),
-            class: "mapping".to_owned(),
-            reason: "this one".to_owned(),
-            rejected_at_ms: Some(1_000),
-            resolved_by: None,
-        };
-        assert_eq!(found, [expected]);
-        assert_eq!(find("not there yet"), Ok(Vec::new()));
-    }
 }

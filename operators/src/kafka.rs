@@ -53,6 +53,6 @@ pub use mailbox::{Event, Frontier, Reply};
 pub use producer::{
     Compression, Delivery, DeliveryError, Failures, OutRecord, Producer, ProducerConfig,
 };
-pub(crate) use reading::{has_record, read_ranges, read_topic};
+pub(crate) use reading::{Looking, read_ranges, read_topic};
 pub use shared::{Closed, Counts};
 pub(crate) use tail::{Tailed, tail};

@@ -84,17 +84,7 @@ impl Group {
     ///
     /// Fails when it names what is not there, or when a topic does not exist.
     pub fn positions(&self, selection: &Selection) -> Result<Vec<Position>, Error> {
-        let (all, problems) = self.admin.partitions(&self.topics)?;
-        if let Some(problem) = problems.into_iter().next() {
-            return Err(Error::Config(problem));
-        }
-        let partitions = selection.of(&all).map_err(Error::Config)?;
-        if partitions.is_empty() {
-            return Err(Error::Config(format!(
-                "there is no topic {}",
-                self.topics.join(", ")
-            )));
-        }
+        let partitions = self.selected(&self.topics, selection)?;
         let mut logs = range::logs(&self.admin, &partitions)?;
         let ids = self.topic_ids(&partitions)?;
         let mut commits = self.commits(&partitions)?;
@@ -107,6 +97,23 @@ impl Group {
             })
         });
         Ok(positions.collect())
+    }
+
+    /// Asks for the id of a partition's topic; `None` where the cluster has none.
+    ///
+    /// Fails when the spout does not read that partition.
+    pub fn topic_id(&self, partition: &TopicPartition) -> Result<Option<String>, Error> {
+        let number = partition.partition.to_string();
+        let selection = Selection {
+            topics: vec![partition.topic.to_string()],
+            partitions: Some(number.parse().map_err(Error::Config)?),
+        };
+        // Where it is named, the others need not be asked for.
+        let named = self.topics.iter().find(|name| **name == *partition.topic);
+        let topics = named.map_or(&*self.topics, std::slice::from_ref);
+        let partitions = self.selected(topics, &selection)?;
+        let mut ids = self.topic_ids(&partitions)?;
+        Ok(ids.remove(&*partition.topic).flatten())
     }
 
     /// Asks for the offset of a place in each partition, and why it is not the one that was asked for.
@@ -149,6 +156,26 @@ impl Group {
         let not_made = |changed: usize| move |error| NotMade { changed, error };
         self.admin.commit(&commits).map_err(not_made(0))?;
         self.admin.forget(&none).map_err(not_made(commits.len()))
+    }
+
+    /// Those of the partitions of `topics` that are meant.
+    fn selected(
+        &self,
+        topics: &[String],
+        selection: &Selection,
+    ) -> Result<Vec<TopicPartition>, Error> {
+        let (all, problems) = self.admin.partitions(topics)?;
+        if let Some(problem) = problems.into_iter().next() {
+            return Err(Error::Config(problem));
+        }
+        let partitions = selection.of(&all).map_err(Error::Config)?;
+        match partitions.is_empty() {
+            true => Err(Error::Config(format!(
+                "there is no topic {}",
+                topics.join(", ")
+            ))),
+            false => Ok(partitions),
+        }
     }
 
     fn topic_ids(

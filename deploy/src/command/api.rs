@@ -57,8 +57,18 @@ impl Api {
         what: &str,
         within: Duration,
     ) -> Result<T, Failure> {
-        let url = self.url(path, what)?;
-        let request = client(within)?.get(url);
+        self.get_by(&client(within)?, path, what).await
+    }
+
+    /// The same with a client that others are asked with, too: making one reads the system's authorities,
+    /// which takes longer than an answer.
+    pub(crate) async fn get_by<T: DeserializeOwned>(
+        &self,
+        client: &reqwest::Client,
+        path: &str,
+        what: &str,
+    ) -> Result<T, Failure> {
+        let request = client.get(self.url(path, what)?);
         self.answer(request, what).await
     }
 

@@ -6,10 +6,10 @@
 mod fate;
 
 use std::str::FromStr;
-use std::time::Duration as StdDuration;
 
 use anyhow::Context as _;
 use clap::Args;
+use futures::future::join_all;
 use isobar_operators::inquiry::{self, Letters, Place};
 use isobar_operators::kafka::admin::TopicPartition;
 use isobar_topology::spec::units::Duration;
@@ -18,6 +18,7 @@ use super::Context;
 use super::api::Api;
 use super::source::{asking, choose};
 use crate::cli::{FileArgs, OutputArgs};
+use crate::endpoint::client;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::http::{self, Bind, Whereabouts};
 use crate::output::Format;
@@ -43,7 +44,8 @@ pub struct WhereArgs {
     #[arg(long, value_name = "ADDR", default_value = http::DEFAULT)]
     http: Vec<Bind>,
 
-    /// How long each question may take.
+    /// How long an answer may take. Everybody is asked at the same time: first brokers and programs, then
+    /// indices and dead letters.
     #[arg(long, value_name = "TIME", default_value = "10s")]
     timeout: Duration,
 
@@ -68,7 +70,9 @@ What can have become of it:
   no_record      there is none at this offset: a transaction's marker, or a gap
   unknown        nobody who was asked knows; what they said is shown
 
-The exit code is 4 where it is unknown. Letters in a topic are all read, once.";
+Who gives no answer in time hides nothing that others know; what that leaves
+unknown is not guessed. The exit code is 4 where it is unknown, or where nobody
+says which record it is. Letters in a topic are all read, once.";
 
 /// A record by its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,22 +106,46 @@ pub(super) fn execute(args: &WhereArgs, mut context: Context<'_>) -> Outcome {
     let sources = sources.map_err(|problems| Failure::from(file.refuse(problems)))?;
     let source = choose(sources, args.spout.as_deref())
         .map_err(|why| Failure::usage(format!("{}: {why}", args.file.file.display())))?;
-    let logged = inquiry::logged(&source, place, within).map_err(asking)?;
     let searches =
         inquiry::searches(spec, &source.spout, within).map_err(super::launch::refused)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot make a runtime")?;
-    // The program is asked first: what it settles meanwhile is found after that.
-    let running = runtime.block_on(running(args, &spec.name, &source.spout, place));
-    let documents = match searches.as_slice() {
-        [] => Err(format!("no record of {} reaches an index", source.spout)),
-        searches => runtime
-            .block_on(inquiry::documents(searches, place, &logged))
-            .map_err(|error| format!("the indices could not be asked: {error}")),
+    // Brokers and programs are asked first: what is settled meanwhile is found after that.
+    let (logged, running) = std::thread::scope(|scope| {
+        let logged = scope.spawn(|| inquiry::logged(&source, place, within));
+        let running = client(within).map(|client| {
+            runtime.block_on(running(&client, args, &spec.name, &source.spout, place))
+        });
+        (logged.join(), running)
+    });
+    let running = running?;
+    let logged = match logged.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
+        Ok(logged) => logged,
+        // Which record of which cluster it is, its documents and letters have to be told; programs need not.
+        Err(error) => {
+            return match Fate::told_by(&running) {
+                Some(fate @ (Fate::Dropped { .. } | Fate::InFlight { .. }))
+                    if error.is_transient() =>
+                {
+                    show(&fate, place, args, &mut context)
+                }
+                _ => Err(asking(error)),
+            };
+        }
     };
-    let letters = Letters::of(spec).find(place, &logged, within);
+    let (documents, letters) = std::thread::scope(|scope| {
+        let letters = scope.spawn(|| Letters::of(spec).find(place, &logged, within));
+        let documents = match searches.as_slice() {
+            [] => Err(format!("no record of {} reaches an index", source.spout)),
+            searches => runtime
+                .block_on(inquiry::documents(searches, place, &logged, within))
+                .map_err(|error| format!("the indices could not be asked: {error}")),
+        };
+        (documents, letters.join())
+    });
+    let letters = letters.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     let evidence = Evidence {
         logged,
         documents,
@@ -125,7 +153,10 @@ pub(super) fn execute(args: &WhereArgs, mut context: Context<'_>) -> Outcome {
         running,
         policies: plan.graph.policies,
     };
-    let fate = Fate::of(place, &evidence);
+    show(&Fate::of(place, &evidence), place, args, &mut context)
+}
+
+fn show(fate: &Fate, place: &Place, args: &WhereArgs, context: &mut Context<'_>) -> Outcome {
     match args.output.format {
         Format::Table => context.output.text(&fate.text(place))?,
         Format::Json => context.output.json(&fate.json(place))?,
@@ -138,37 +169,40 @@ pub(super) fn execute(args: &WhereArgs, mut context: Context<'_>) -> Outcome {
 
 /// What running programs say of the record: each its state, or why it said nothing.
 async fn running(
+    client: &reqwest::Client,
     args: &WhereArgs,
     topology: &str,
     spout: &str,
     place: &Place,
 ) -> Vec<Result<http::WhereaboutsState, String>> {
-    let mut answers = Vec::new();
-    for bind in &args.http {
-        let Bind::At(address) = bind else {
-            continue;
-        };
-        let answer = ask(address, place, args.timeout.get()).await;
-        answers.push(answer.and_then(|answer| {
-            if answer.topology != topology {
-                let other = answer.topology;
-                return Err(format!("{address} runs another topology, {other}"));
-            }
-            let mut spouts = answer.spouts.into_iter();
-            let of_spout = spouts.find(|one| one.spout == spout);
-            Ok(of_spout.map_or(http::WhereaboutsState::Elsewhere, |one| one.state))
-        }));
-    }
-    answers
+    let addresses = args.http.iter().filter_map(|bind| match bind {
+        Bind::At(address) => Some(address),
+        Bind::Off => None,
+    });
+    let each = addresses.map(|address| async move {
+        let answer = ask(client, address, place).await?;
+        if answer.topology != topology {
+            let other = answer.topology;
+            return Err(format!("{address} runs another topology, {other}"));
+        }
+        let mut spouts = answer.spouts.into_iter();
+        let of_spout = spouts.find(|one| one.spout == spout);
+        Ok(of_spout.map_or(http::WhereaboutsState::Elsewhere, |one| one.state))
+    });
+    join_all(each).await
 }
 
-async fn ask(address: &str, place: &Place, within: StdDuration) -> Result<Whereabouts, String> {
+async fn ask(
+    client: &reqwest::Client,
+    address: &str,
+    place: &Place,
+) -> Result<Whereabouts, String> {
     let (topic, partition) = (&place.partition.topic, place.partition.partition);
     let offset = place.offset;
     let path = format!("/whereabouts?topic={topic}&partition={partition}&offset={offset}");
     let api: Api = format!("http://{address}").parse()?;
     let answer: Whereabouts = api
-        .get(&path, "where the record is", within)
+        .get_by(client, &path, "where the record is")
         .await
         .map_err(|failure| failure.error.to_string())?;
     match answer.version {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::stream::{FuturesUnordered, StreamExt};
 use hyper::Method;
 use isobar_topology::OperatorError;
 use serde_json::Value;
@@ -25,7 +26,12 @@ pub(crate) struct Ask {
     http: Http,
     urls: Vec<Url>,
     timeout: Duration,
+    /// When the next host is asked besides; `None` while one may still answer.
+    besides_after: Option<Duration>,
 }
+
+/// For whoever waits for a small answer: most hosts have given it by then.
+const BESIDES_AFTER: Duration = Duration::from_millis(200);
 
 impl Ask {
     /// Asks the hosts of a connection; each question takes as long as `timeout` at most. Contacts nobody
@@ -38,12 +44,18 @@ impl Ask {
             http: Access::load(connection)?.http(1),
             urls: connection.urls(),
             timeout,
+            besides_after: None,
         })
     }
 
-    /// Waits for an answer at most so long.
+    /// Waits for an answer of a host at most so long, and asks the next one besides when one takes longer
+    /// than most do. For questions that cost little.
     pub(crate) fn within(self, timeout: Duration) -> Self {
-        Self { timeout, ..self }
+        Self {
+            timeout,
+            besides_after: Some(BESIDES_AFTER),
+            ..self
+        }
     }
 
     /// The hosts, in the order of the file.
@@ -84,7 +96,8 @@ impl Ask {
         }
     }
 
-    /// Asks the hosts, one after the other, until one answers as it should. Fails with what each said.
+    /// Asks the hosts, one after the other, until one answers as it should, and see [`Ask::within`]. Fails
+    /// with what each said.
     pub(crate) async fn any(
         &self,
         method: Method,
@@ -103,24 +116,75 @@ impl Ask {
         body: String,
     ) -> Result<Value, OperatorError> {
         let body = Bytes::from(body);
-        let mut causes = Vec::new();
-        for host in &self.urls {
-            let name = named(host);
-            match self.send(host, method.clone(), path, body.clone()).await {
-                Ok((200, answer)) => {
+        let answer = |host| {
+            let (method, body) = (method.clone(), body.clone());
+            async move {
+                let name = named(host);
+                match self.send(host, method, path, body).await {
+                    Ok((200, answer)) => Ok((name, answer)),
+                    Ok((status, answer)) => Err(format!("{name}: {status} {}", said(&answer))),
+                    Err(cause) => Err(format!("{name}: {cause}")),
+                }
+            }
+        };
+        let mut hosts = self.urls.iter();
+        let (mut asked, mut causes) = (FuturesUnordered::new(), Vec::new());
+        loop {
+            let next = hosts.next();
+            asked.extend(next.map(answer));
+            let besides_after = self.besides_after.filter(|_| next.is_some());
+            let answer = match besides_after {
+                Some(after) => tokio::time::timeout(after, asked.next()).await,
+                None => Ok(asked.next().await),
+            };
+            match answer {
+                Ok(Some(Ok((name, answer)))) => {
                     return serde_json::from_slice(&answer).map_err(|error| {
                         OperatorError::external(format!("{name}: no JSON: {error}"))
                     });
                 }
-                Ok((status, answer)) => causes.push(format!("{name}: {status} {}", said(&answer))),
-                Err(cause) => causes.push(format!("{name}: {cause}")),
+                Ok(Some(Err(cause))) => causes.push(cause),
+                Ok(None) => return Err(OperatorError::external(causes.join("; "))),
+                Err(_too_slow) => {}
             }
         }
-        Err(OperatorError::external(causes.join("; ")))
     }
 }
 
 /// The start of an answer as text.
 pub(crate) fn said(answer: &[u8]) -> String {
     cut(&String::from_utf8_lossy(answer), SAID_MAX).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_that_is_slow_to_answer_is_not_waited_for_while_another_one_answers() {
+        // It takes connections, and never answers.
+        let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let other = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let hosts = [&silent, &other].map(|one| {
+            let address = one.local_addr().expect("an address");
+            format!("http://{address}")
+        });
+        let serving = tokio::task::spawn_blocking(move || {
+            let (mut stream, _) = other.accept().expect("a client");
+            let _ = stream.read(&mut [0; 4096]).expect("a request");
+            let reply = b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n{\"a\": 1}";
+            stream.write_all(reply).expect("sent");
+        });
+        let connection = serde_json::from_value(json!({ "hosts": hosts })).expect("sound");
+        let forever = Duration::from_secs(3_600);
+        let ask = Ask::of(&connection, forever).expect("a client");
+        let answer = ask.within(forever).any(Method::GET, "x", None).await;
+        assert_eq!(answer.expect("an answer"), json!({"a": 1}));
+        serving.await.expect("it ends");
+    }
 }

@@ -259,6 +259,17 @@ impl Admin {
         self.explain(cluster_id(self.client.client(), self.within))
     }
 
+    /// That an answer has not come in time, with the last failure of a connection meanwhile.
+    pub(crate) fn no_answer(&self, what: String) -> Error {
+        let none = Error::TimedOut {
+            what,
+            within: self.within,
+            brokers: None,
+            cause: None,
+        };
+        none.asked(&self.brokers, self.client.context().failure())
+    }
+
     /// Serves what librdkafka reported meanwhile (its queue of log lines and failures has no other
     /// reader), and adds the brokers and the last failure to a question that got no answer.
     fn explain<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use isobar_topology::clock;
+use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
@@ -92,39 +93,59 @@ pub(crate) fn read_ranges(
     Ok(())
 }
 
-/// Whether a partition holds a record at an offset for whoever reads as the connection says: not where
-/// there is a marker of a transaction, an aborted record, or a gap of compaction.
-///
-/// Waits for the brokers; fails when nothing comes for `within`.
-pub(crate) fn has_record(
-    connection: &KafkaConnection,
-    partition: &TopicPartition,
-    offset: i64,
-    within: Duration,
-) -> Result<bool, Error> {
-    let (topic, number) = (&*partition.topic, partition.partition);
-    let client = reader(connection)?;
-    let mut list = TopicPartitionList::with_capacity(1);
-    list.add_partition_offset(topic, number, Offset::Offset(offset))
-        .and_then(|()| client.assign(&list))
-        .map_err(|error| failed(topic, &error))?;
-    let deadline = clock::now() + within;
-    loop {
-        match client.poll(POLL) {
-            Some(Ok(record)) => return Ok(record.offset() == offset),
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(false),
-            Some(Err(error)) if code_of(&error) == RDKafkaErrorCode::AutoOffsetReset => {
-                return Ok(false);
+/// Looks for single records.
+pub(crate) struct Looking {
+    client: BaseConsumer<Asking>,
+    brokers: String,
+}
+
+impl Looking {
+    /// Contacts nobody yet.
+    pub(crate) fn of(connection: &KafkaConnection) -> Result<Self, Error> {
+        let client = reader_of(connection, |config| {
+            // The first one is enough.
+            let _ = config.set("queued.min.messages", "1");
+        })?;
+        Ok(Self {
+            client,
+            brokers: connection.brokers.join(", "),
+        })
+    }
+
+    /// Whether a partition holds a record at an offset for whoever reads as the connection says: not where
+    /// there is a marker of a transaction, an aborted record, or a gap of compaction, and not outside of
+    /// the log as it is at this moment.
+    ///
+    /// Waits for the brokers; fails when nothing comes for `within`.
+    pub(crate) fn has_record(
+        &self,
+        partition: &TopicPartition,
+        offset: i64,
+        within: Duration,
+    ) -> Result<bool, Error> {
+        let (topic, number) = (&*partition.topic, partition.partition);
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition_offset(topic, number, Offset::Offset(offset))
+            .and_then(|()| self.client.assign(&list))
+            .map_err(|error| failed(topic, &error))?;
+        let deadline = clock::now() + within;
+        loop {
+            match self.client.poll(POLL.min(within)) {
+                Some(Ok(record)) => return Ok(record.offset() == offset),
+                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(false),
+                Some(Err(error)) if code_of(&error) == RDKafkaErrorCode::AutoOffsetReset => {
+                    return Ok(false);
+                }
+                _ if clock::now() > deadline => {
+                    return Err(Error::TimedOut {
+                        what: format!("reading {topic}/{number} at {offset}"),
+                        within,
+                        brokers: Some(self.brokers.clone()),
+                        cause: self.client.context().failure(),
+                    });
+                }
+                _ => {}
             }
-            _ if clock::now() > deadline => {
-                return Err(Error::TimedOut {
-                    what: format!("reading {topic}/{number} at {offset}"),
-                    within,
-                    brokers: Some(connection.brokers.join(", ")),
-                    cause: client.context().failure(),
-                });
-            }
-            _ => {}
         }
     }
 }
@@ -143,6 +164,13 @@ pub(super) fn is_passing(error: &KafkaError) -> bool {
 }
 
 pub(super) fn reader(connection: &KafkaConnection) -> Result<BaseConsumer<Asking>, Error> {
+    reader_of(connection, |_| {})
+}
+
+fn reader_of(
+    connection: &KafkaConnection,
+    set: impl FnOnce(&mut ClientConfig),
+) -> Result<BaseConsumer<Asking>, Error> {
     connection.within_reach()?;
     let mut config = connection.client_config();
     let _ = config
@@ -151,6 +179,7 @@ pub(super) fn reader(connection: &KafkaConnection) -> Result<BaseConsumer<Asking
         .set("enable.partition.eof", "true")
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "error");
+    set(&mut config);
     config
         .create_with_context(Asking::default())
         .map_err(|source| Error::client(&config, source))
@@ -199,7 +228,6 @@ pub(super) fn failed(topic: &str, error: &KafkaError) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use rdkafka::ClientConfig;
     use rdkafka::mocking::MockCluster;
     use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
@@ -236,9 +264,11 @@ mod tests {
         read.sort();
         assert_eq!(read.concat(), "0123456789");
 
+        let looking = Looking::of(&connection).expect("a client");
         let has = |partition, offset| {
             let partition = TopicPartition::new("t", partition);
-            has_record(&connection, &partition, offset, Duration::from_secs(10)).expect("asked")
+            let has = looking.has_record(&partition, offset, Duration::from_secs(10));
+            has.expect("asked")
         };
         assert!(has(0, 0) && has(1, 4));
         assert!(!has(0, 5) && !has(2, 0));

@@ -91,32 +91,40 @@ impl Fate {
                 not_asked: evidence.documents.as_ref().err().cloned(),
             };
         }
-        let logged = &evidence.logged;
-        if place.offset >= logged.high {
-            let why = format!("the partition ends at {}", logged.high);
-            return Self::NoRecord { why };
+        if let Ok(log) = &evidence.logged.log {
+            if place.offset >= log.high {
+                let why = format!("the partition ends at {}", log.high);
+                return Self::NoRecord { why };
+            }
+            if place.offset >= log.end {
+                let end = log.end;
+                let why = format!(
+                    "a transaction is open, and nothing from {end} on can be read before it ends"
+                );
+                return Self::NotRead { why };
+            }
         }
-        if place.offset >= logged.end {
-            let end = logged.end;
-            let why = format!(
-                "a transaction is open, and nothing from {end} on can be read before it ends"
-            );
-            return Self::NotRead { why };
-        }
-        if logged.exists == Some(false) {
+        if evidence.logged.exists == Ok(Some(false)) {
             let why =
                 "a marker of a transaction, a record of an aborted one, or a gap of compaction";
             return Self::NoRecord {
                 why: why.to_owned(),
             };
         }
-        let is_deleted = place.offset < logged.start;
-        let told = evidence.running.iter().flatten();
-        let told = told.filter_map(Self::as_told);
-        // What is deleted may have been fetched before, but need not.
-        told.filter(|fate| !is_deleted || !matches!(fate, Self::NotRead { .. }))
-            .min_by_key(|fate| matches!(fate, Self::NotRead { .. }))
+        // What is deleted may have been fetched before, but need not; and who does not know the log does
+        // not know whether it is.
+        let is_there = evidence
+            .log_start()
+            .is_some_and(|start| place.offset >= start);
+        Self::told_by(&evidence.running)
+            .filter(|fate| is_there || !matches!(fate, Self::NotRead { .. }))
             .unwrap_or_else(|| Self::by_offsets(place, evidence))
+    }
+
+    /// What the programs alone can tell.
+    pub(super) fn told_by(running: &[Result<State, String>]) -> Option<Self> {
+        let told = running.iter().flatten().filter_map(Self::as_told);
+        told.min_by_key(|fate| matches!(fate, Self::NotRead { .. }))
     }
 
     /// What a program alone can tell.
@@ -141,10 +149,6 @@ impl Fate {
 
     fn by_offsets(place: &Place, evidence: &Evidence) -> Self {
         let logged = &evidence.logged;
-        let committed = match logged.committed {
-            Some(committed) => format!("the group has committed {committed}"),
-            None => "the group has committed nothing".to_owned(),
-        };
         if evidence.tells(|state| matches!(state, State::Settled { .. })) {
             let first = "the running program has settled it".to_owned();
             let why = Self::passed_and_not_found(place, evidence, first);
@@ -160,43 +164,65 @@ impl Fate {
             why.extend(evidence.found_nothing());
             return Self::Unknown { why };
         }
-        if logged.committed.is_some_and(|next| place.offset < next) {
+        let committed = evidence.committed();
+        if let Ok(Some(next)) = logged.committed
+            && place.offset < next
+        {
             let first = format!(
-                "{committed}, so it has passed the record: settled, lost, or skipped by `start` or a moved offset"
+                "the group has committed {next}, so it has passed the record: settled, lost, or skipped by `start` or a moved offset"
             );
             let why = Self::passed_and_not_found(place, evidence, first);
             return Self::Unknown { why };
         }
-        if place.offset < logged.start {
-            return Self::deleted(evidence, &committed);
+        if let Some(start) = evidence.log_start()
+            && place.offset < start
+        {
+            return Self::deleted(evidence, start);
         }
-        if logged.members == 0 {
-            let why = format!("{committed}, and nobody is reading");
-            return Self::NotRead { why };
+        let mut why = Vec::new();
+        match (committed, &logged.members, &logged.log) {
+            (Some(committed), Ok(0), Ok(_)) => {
+                let why = format!("{committed}, and nobody is reading");
+                return Self::NotRead { why };
+            }
+            (Some(committed), Ok(1..), _) => why.push(format!(
+                "{committed}, and a member of the group reads on: in flight there, or not read yet"
+            )),
+            (committed, ..) => why.extend(committed),
         }
-        let mut why = vec![format!(
-            "{committed}, and a member of the group reads on: in flight there, or not read yet"
-        )];
+        if evidence.tells(|state| *state == State::NotRead) {
+            why.push("the running program has not come to it".to_owned());
+        }
+        why.extend(evidence.found_nothing());
         why.extend(evidence.silent());
         Self::Unknown { why }
     }
 
-    /// Of a record that is deleted and that the group has not passed. It is lost unless it was read
-    /// before, and that only all members and all places together can deny.
-    fn deleted(evidence: &Evidence, committed: &str) -> Self {
-        let start = evidence.logged.start;
-        let deleted = format!("it is deleted: the log begins at {start}, and {committed}");
-        if evidence.is_all_there_is() && !evidence.tells(|state| *state == State::NotRead) {
-            return Self::Lost { why: deleted };
-        }
+    /// Of a record that is deleted and that the group has not passed, as far as is known. It is lost unless
+    /// it was read before, and that only all members and all places together can deny.
+    fn deleted(evidence: &Evidence, start: i64) -> Self {
+        let has_come = !evidence.tells(|state| *state == State::NotRead);
+        let deleted = match evidence.committed() {
+            Some(committed) => {
+                let deleted = format!("it is deleted: the log begins at {start}, and {committed}");
+                if evidence.is_all_there_is() && has_come {
+                    return Self::Lost { why: deleted };
+                }
+                deleted
+            }
+            None => format!("it is deleted: the log begins at {start}"),
+        };
         let mut why = vec![format!("{deleted}: lost, unless it was read before")];
         why.extend(evidence.found_nothing());
-        if evidence.tells(|state| *state == State::NotRead) {
+        if !has_come {
             why.push(
                 "the running program has not come to it, but may have fetched it before".to_owned(),
             );
         }
-        if evidence.running.iter().flatten().count() < evidence.logged.members {
+        let answered = evidence.running.iter().flatten().count();
+        if let Ok(members) = evidence.logged.members
+            && answered < members
+        {
             why.push("not all members of the group have answered".to_owned());
         }
         why.extend(evidence.silent());
@@ -220,7 +246,10 @@ impl Fate {
                 policies.join(" or ")
             ),
         });
-        if place.offset < evidence.logged.start {
+        if evidence
+            .log_start()
+            .is_some_and(|start| place.offset < start)
+        {
             why.push("the record itself is deleted".to_owned());
         }
         why.extend(evidence.silent());
@@ -347,9 +376,10 @@ impl Evidence {
     /// Whether everybody was asked who can know of the record, and answered.
     fn is_all_there_is(&self) -> bool {
         // Each program has one member in the group of a spout.
+        let members = self.logged.members.as_ref();
         self.has_no_trace()
             && self.running.iter().all(Result::is_ok)
-            && self.running.len() >= self.logged.members
+            && members.is_ok_and(|members| self.running.len() >= *members)
     }
 
     /// Whether documents and letters could be looked for, and there are none, not even settled ones.
@@ -377,13 +407,28 @@ impl Evidence {
         found
     }
 
-    /// Why programs said nothing.
+    /// Why brokers and programs said nothing.
     fn silent(&self) -> Vec<String> {
-        let asked = self.running.iter();
-        let silent: Vec<String> = asked.filter_map(|told| told.clone().err()).collect();
-        match self.running.is_empty() {
-            true => vec!["no running program was asked: see --http".to_owned()],
-            false => silent,
+        let mut silent = self.logged.unsaid();
+        let programs = self.running.iter();
+        silent.extend(programs.filter_map(|told| told.clone().err()));
+        if self.running.is_empty() {
+            silent.push("no running program was asked: see --http".to_owned());
+        }
+        silent
+    }
+
+    /// The first offset that still exists, where it is known.
+    fn log_start(&self) -> Option<i64> {
+        self.logged.log.as_ref().ok().map(|log| log.start)
+    }
+
+    /// What the group has committed, in words, where it is known.
+    fn committed(&self) -> Option<String> {
+        match self.logged.committed {
+            Ok(Some(next)) => Some(format!("the group has committed {next}")),
+            Ok(None) => Some("the group has committed nothing".to_owned()),
+            Err(_) => None,
         }
     }
 }

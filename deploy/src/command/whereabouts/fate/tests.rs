@@ -1,6 +1,7 @@
 //! What is concluded of a record from what each of those asked says.
 
 use isobar_operators::kafka::admin::TopicPartition;
+use isobar_operators::range::Log;
 
 use super::*;
 
@@ -18,12 +19,14 @@ fn logged(
     exists: Option<bool>,
 ) -> Logged {
     Logged {
-        start: log.start,
-        end: log.end,
-        high: log.end,
-        committed,
-        members,
-        exists,
+        log: Ok(Log {
+            start: log.start,
+            end: log.end,
+            high: log.end,
+        }),
+        committed: Ok(committed),
+        members: Ok(members),
+        exists: Ok(exists),
         source: 7,
         origin: String::new(),
     }
@@ -176,7 +179,11 @@ fn offsets_alone_tell_what_was_not_read_what_is_lost_and_what_never_was() {
 #[test]
 fn what_an_open_transaction_holds_back_is_not_read_yet() {
     let mut evidence = nothing();
-    evidence.logged.high = 210;
+    evidence.logged.log = Ok(Log {
+        start: 100,
+        end: 200,
+        high: 210,
+    });
     check(
         205,
         &evidence,
@@ -199,7 +206,7 @@ fn what_is_deleted_is_lost_only_where_all_who_can_know_say_nothing() {
     );
     let mut nobody_reads = lost();
     nobody_reads.running.clear();
-    nobody_reads.logged.members = 0;
+    nobody_reads.logged.members = Ok(0);
     check(99, &nobody_reads, "lost: ");
 
     let unknown = "unknown\n  it is deleted: the log begins at 100, and the group has committed 50: lost, unless it was read before\n";
@@ -217,7 +224,7 @@ fn what_is_deleted_is_lost_only_where_all_who_can_know_say_nothing() {
     evidence.running.clear();
     check_unknown(&evidence, "no running program was asked");
     evidence = lost();
-    evidence.logged.members = 2;
+    evidence.logged.members = Ok(2);
     check_unknown(&evidence, "not all members of the group have answered");
     evidence = lost();
     evidence.running.push(Err("refused".to_owned()));
@@ -245,6 +252,59 @@ fn a_program_that_counted_a_record_as_lost_is_believed_where_nothing_can_be_foun
         &evidence,
         "unknown\n  the running program found it deleted before it came to it\n  the indices could",
     );
+}
+
+#[test]
+fn what_brokers_do_not_say_is_not_guessed_and_hides_nothing_that_others_know() {
+    let none = || "no answer".to_owned();
+    let silent = || {
+        let mut evidence = nothing();
+        evidence.logged.log = Err("no answer about the log".to_owned());
+        evidence.logged.exists = Ok(None);
+        evidence.running = vec![Ok(State::Elsewhere)];
+        evidence
+    };
+    let mut evidence = silent();
+    check(160, &evidence, "unknown\n  the group has committed 150\n");
+    check(160, &evidence, "\n  no answer about the log\n");
+    check(120, &evidence, "so it has passed the record");
+    // It may be deleted, or beyond the end.
+    evidence.running = vec![Ok(State::NotRead)];
+    check(160, &evidence, "unknown");
+    check(160, &evidence, "the running program has not come to it\n");
+    evidence.logged = Logged {
+        committed: Err(none()),
+        ..logged(100..200, None, 1, None)
+    };
+    check(160, &evidence, "not read yet: the running program");
+    check(
+        99,
+        &evidence,
+        "unknown\n  it is deleted: the log begins at 100: lost, unless",
+    );
+    evidence.running = vec![Ok(State::Elsewhere)];
+    check(99, &evidence, "unknown");
+    evidence.logged.members = Ok(0);
+    check(
+        160,
+        &evidence,
+        "unknown\n  the indices have no document of it\n",
+    );
+    evidence.logged = Logged {
+        members: Err(none()),
+        ..logged(100..200, Some(50), 0, None)
+    };
+    check(99, &evidence, "unknown");
+    check(160, &evidence, "unknown\n  the group has committed 50\n");
+
+    let policy = "sample.sampled".to_owned();
+    evidence = silent();
+    evidence.running = vec![Err(none()), Ok(State::Dropped { policy })];
+    check(160, &evidence, "dropped by the policy sample.sampled");
+    evidence.letters = Ok(vec![letter()]);
+    check(160, &evidence, "dead-lettered");
+    evidence.documents = Ok(vec![document()]);
+    check(160, &evidence, "indexed");
 }
 
 #[test]
@@ -324,7 +384,7 @@ logs/3@120: unknown
     check(
         160,
         &evidence,
-        "in flight there, or not read yet\n  no running program was asked",
+        "in flight there, or not read yet\n  the indices have no document of it\n  there is no dead letter of it\n  no running program was asked",
     );
     let json = Fate::of(&place(160), &evidence).json(&place(160));
     assert_eq!(

@@ -1,0 +1,76 @@
+//! Questions that are asked at the same time, each on a thread of its own, and waited for up to one moment.
+//! Knows nothing of what is asked.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+
+use isobar_topology::clock::{self, Instant};
+
+use crate::kafka::error::Error;
+
+/// A question under way.
+pub(super) struct Asked<T>(Receiver<Result<T, Error>>);
+
+impl<T: Send + 'static> Asked<T> {
+    /// Asks with a client that is let go afterwards: who waits for the answer does not wait for that, which
+    /// takes long where a broker is away.
+    ///
+    /// Fails when there can be no more threads.
+    pub(super) fn of<C: Send + 'static>(
+        client: C,
+        question: impl FnOnce(&C) -> Result<T, Error> + Send + 'static,
+    ) -> Result<Self, Error> {
+        let (answer, asked) = sync_channel(1);
+        let thread = std::thread::Builder::new().name("question".to_owned());
+        let spawned = thread.spawn(move || {
+            let _ = answer.send(question(&client));
+        });
+        match spawned {
+            Ok(_detached) => Ok(Self(asked)),
+            Err(source) => Err(Error::System {
+                what: "starting a thread that asks the brokers".to_owned(),
+                source,
+            }),
+        }
+    }
+
+    /// Waits for the answer; `late` makes of no answer an error.
+    pub(super) fn by(self, deadline: Instant, late: impl FnOnce() -> Error) -> Result<T, Error> {
+        let left = deadline.saturating_duration_since(clock::now());
+        match self.0.recv_timeout(left) {
+            Ok(answer) => answer,
+            // The question has panicked, which the log says.
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(late()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn questions_go_on_at_the_same_time_and_a_late_answer_is_none() {
+        let (first, second) = (sync_channel(1), sync_channel(1));
+        // Each has its answer only when the other one is under way.
+        let meet = |tell: std::sync::mpsc::SyncSender<()>, hear: Receiver<()>| {
+            Asked::of((), move |()| {
+                let _ = tell.send(());
+                Ok(hear.recv().is_ok())
+            })
+            .expect("a thread")
+        };
+        let both = [meet(first.0, second.1), meet(second.0, first.1)];
+        let deadline = clock::now() + Duration::from_secs(60);
+        let late = || Error::Config("late".to_owned());
+        for one in both {
+            assert!(one.by(deadline, late).expect("an answer"));
+        }
+        let (end, ended) = sync_channel::<()>(0);
+        let never = Asked::of((), move |()| Ok(ended.recv().is_ok())).expect("a thread");
+        let said = never.by(clock::now(), late).expect_err("no answer");
+        assert_eq!(said.to_string(), "late");
+        drop(end);
+    }
+}
