@@ -26,6 +26,13 @@ const PAGE: usize = 10_000;
 /// Offsets of one question: `index.max_terms_count` is 65,536 by default.
 const TERMS_MAX: usize = 10_000;
 
+/// Whether a page says of each document which version of it was found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Versions {
+    LeftOut,
+    Told,
+}
+
 /// The indices of a sink, to be searched.
 pub struct Search {
     ask: Ask,
@@ -152,7 +159,8 @@ impl Search {
     ) -> Result<(), OperatorError> {
         let mut after = Value::Null;
         loop {
-            let page = self.page(source, partition, wanted, &after).await?;
+            let page = self.page(source, partition, wanted, &after, Versions::LeftOut);
+            let page = page.await?;
             let Some(last) = page.last() else {
                 return Ok(());
             };
@@ -176,6 +184,7 @@ impl Search {
         partition: i32,
         wanted: &Value,
         after: &Value,
+        versions: Versions,
     ) -> Result<Vec<Value>, OperatorError> {
         let query = self.of_records(source, partition, wanted)?;
         let offset = format!("{}.o", self.origin.as_deref().unwrap_or_default());
@@ -186,14 +195,15 @@ impl Search {
         };
         let mut body = json!({
             "size": PAGE, "_source": source, "track_total_hits": false,
+            "seq_no_primary_term": versions == Versions::Told,
             "sort": [{offset: {"order": "asc", "unmapped_type": "long"}}, {"_index": "asc"}],
             "query": query,
         });
         if !after.is_null() {
             body["search_after"] = after.clone();
         }
-        let kept =
-            "hits.hits._index,hits.hits._id,hits.hits._routing,hits.hits._source,hits.hits.sort";
+        let kept = "hits.hits._index,hits.hits._id,hits.hits._routing,hits.hits._seq_no,\
+                    hits.hits._primary_term,hits.hits._source,hits.hits.sort";
         let mut answer = self.search(&body, kept).await?;
         match answer["hits"]["hits"].take() {
             Value::Array(hits) => Ok(hits),

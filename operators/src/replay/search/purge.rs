@@ -4,7 +4,7 @@ use hyper::Method;
 use isobar_topology::OperatorError;
 use serde_json::{Value, json};
 
-use super::Search;
+use super::{Search, Versions};
 
 /// The documents of a partition, from one offset to before another, that are to be deleted, in whatever
 /// index they are; of a data stream, in those behind it.
@@ -31,14 +31,20 @@ impl<'s> Purge<'s> {
     }
 
     /// Deletes the next ones, 10,000 at most, and returns how many there were: 0 when none is left.
-    /// Refreshes before it looks.
+    /// Refreshes before it looks. Whatever was written anew since it looked stays.
     ///
     /// Fails when documents carry no origin, or when one cannot be deleted; others are gone then.
     pub async fn page(&mut self) -> Result<u64, OperatorError> {
         let Search { ask, pattern, .. } = self.search;
         self.search.refresh().await?;
         let page = (self.search)
-            .page(&self.source, self.partition, &self.range, &Value::Null)
+            .page(
+                &self.source,
+                self.partition,
+                &self.range,
+                &Value::Null,
+                Versions::Told,
+            )
             .await?;
         if page.is_empty() {
             return Ok(0);
@@ -49,21 +55,10 @@ impl<'s> Purge<'s> {
                 page[0]
             )));
         }
-        let mut lines = String::new();
-        for hit in &page {
-            let mut action = json!({"_index": hit["_index"], "_id": hit["_id"]});
-            // It decides about the shard.
-            if let Some(routing) = hit.get("_routing") {
-                action["routing"] = routing.clone();
-            }
-            lines.push_str(&format!("{}\n", json!({ "delete": action })));
-        }
         let path = "_bulk?filter_path=errors,items.*.status,items.*.error";
-        let answer = ask.lines(Method::POST, path, lines).await?;
+        let answer = ask.lines(Method::POST, path, deletions(&page)).await?;
         let items = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
-        // One that somebody else has deleted meanwhile is as good.
-        let is_gone = |item: &&Value| matches!(item["delete"]["status"].as_u64(), Some(200 | 404));
-        if let Some(item) = items.iter().find(|item| !is_gone(item)) {
+        if let Some(item) = items.iter().find(|item| !is_settled(item)) {
             return Err(OperatorError::external(format!(
                 "a document in {pattern} cannot be deleted: {item}"
             )));
@@ -78,5 +73,66 @@ impl<'s> Purge<'s> {
         // What all others have deleted meanwhile is not found again.
         self.any_deleted = items.iter().any(|item| item["delete"]["status"] == 200);
         Ok(page.len() as u64)
+    }
+}
+
+/// The lines of a bulk request that deletes the documents of a page as they were found: a request that
+/// is slow on its way must not delete what another run has written meanwhile.
+fn deletions(page: &[Value]) -> String {
+    let mut lines = String::new();
+    for hit in page {
+        let mut action = json!({"_index": hit["_index"], "_id": hit["_id"]});
+        let copied = [
+            ("_seq_no", "if_seq_no"),
+            ("_primary_term", "if_primary_term"),
+            // It decides about the shard.
+            ("_routing", "routing"),
+        ];
+        for (found, option) in copied {
+            if let Some(value) = hit.get(found) {
+                action[option] = value.clone();
+            }
+        }
+        lines.push_str(&format!("{}\n", json!({ "delete": action })));
+    }
+    lines
+}
+
+/// Whether a document is deleted, or somebody else has deleted it or written it anew meanwhile. The next
+/// page has those that are still there.
+fn is_settled(item: &Value) -> bool {
+    matches!(item["delete"]["status"].as_u64(), Some(200 | 404 | 409))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_is_deleted_and_no_later_version_of_it() {
+        let page = [
+            json!({"_index": "a", "_id": "1", "_seq_no": 7, "_primary_term": 2, "sort": [0, "a"]}),
+            json!({"_index": "b", "_id": "2", "_routing": "r"}),
+        ];
+        let lines = deletions(&page);
+        let lines: Vec<Value> = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect();
+        let expected = [
+            json!({"delete": {"_index": "a", "_id": "1", "if_seq_no": 7, "if_primary_term": 2}}),
+            json!({"delete": {"_index": "b", "_id": "2", "routing": "r"}}),
+        ];
+        assert_eq!(lines, expected);
+        for (status, settled) in [
+            (200, true),
+            (404, true),
+            (409, true),
+            (403, false),
+            (429, false),
+        ] {
+            let item = json!({"delete": {"status": status}});
+            assert_eq!(is_settled(&item), settled, "{status}");
+        }
     }
 }
