@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use isobar_topology::spec::read_value_file;
+
 use crate::env_file;
 use crate::exit::Failure;
 use crate::substitute::Outside;
-use crate::topology_file::read_value_file;
 
 /// Looks a variable up.
 type Variables = dyn Fn(&str) -> Option<String> + Send + Sync;

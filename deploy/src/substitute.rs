@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 
+use isobar_topology::spec::{VALUE_FILE_MAX, without_line_break};
+
 /// Where values come from: the environment and files, or what stands for them in a test.
 #[derive(Clone, Copy)]
 pub struct Outside<'a> {
@@ -16,9 +18,6 @@ pub struct Outside<'a> {
     pub file: &'a dyn Fn(&Path) -> io::Result<String>,
 }
 
-/// Longest file that `${file:...}` takes: certificates and keys are shorter.
-pub const FILE_BYTES_MAX: u64 = 64 * 1024;
-
 /// A scalar with its values put in.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Substituted<'t> {
@@ -26,6 +25,8 @@ pub(crate) struct Substituted<'t> {
     pub(crate) text: Cow<'t, str>,
     /// What came from variables and files. It may be secret.
     pub(crate) pieces: Vec<String>,
+    /// The file that the whole text is of.
+    pub(crate) file: Option<&'t Path>,
 }
 
 /// Why a value could not be put in. Names the variable or file, never a value.
@@ -45,8 +46,11 @@ pub(crate) fn substitute<'t>(
 ) -> Result<Substituted<'t>, Vec<Wrong>> {
     let mut pieces = Vec::new();
     if !text.contains("${") {
-        let text = text.into();
-        return Ok(Substituted { text, pieces });
+        return Ok(Substituted {
+            text: text.into(),
+            pieces,
+            file: None,
+        });
     }
     let mut wrong = Vec::new();
     let mut out = String::with_capacity(text.len());
@@ -83,7 +87,14 @@ pub(crate) fn substitute<'t>(
     Ok(Substituted {
         text: out.into(),
         pieces,
+        file: whole_file(text),
     })
+}
+
+/// The file of a scalar that is nothing but one.
+fn whole_file(text: &str) -> Option<&Path> {
+    let path = text.strip_prefix("${file:")?.strip_suffix('}')?;
+    (!path.contains('}')).then(|| Path::new(path))
 }
 
 enum Piece<'t> {
@@ -121,22 +132,15 @@ fn file(path: &str, outside: &Outside<'_>) -> Result<String, Wrong> {
         message,
         expected: format!(
             "the absolute path of a readable text file of at most {} KiB",
-            FILE_BYTES_MAX / 1024
+            VALUE_FILE_MAX / 1024
         ),
     };
     if !Path::new(path).is_absolute() {
         return Err(wrong(format!("{path:?} is not an absolute path")));
     }
-    let mut text = (outside.file)(Path::new(path))
+    let text = (outside.file)(Path::new(path))
         .map_err(|error| wrong(format!("cannot read {path}: {error}")))?;
-    // Editors and `echo` end a file with a line break that is no part of a password.
-    if text.ends_with('\n') {
-        let _ = text.pop();
-        if text.ends_with('\r') {
-            let _ = text.pop();
-        }
-    }
-    Ok(text)
+    Ok(without_line_break(text))
 }
 
 /// Says what is right, and not what was found: a password may hold `${` by chance.
@@ -231,6 +235,20 @@ mod tests {
             "${file:pw}",
             Err(&[&format!("\"pw\" is not an absolute path; {FILE}")]),
         );
+    }
+
+    #[test]
+    fn a_text_that_is_all_of_a_file_is_known_as_that() {
+        let file = |text| {
+            outside(|o| {
+                let file = substitute(text, o).expect("sound").file;
+                file.map(|file| file.to_str().expect("text").to_owned())
+            })
+        };
+        assert_eq!(file("${file:/pw}").as_deref(), Some("/pw"));
+        for text in ["id:${file:/pw}", "${file:/pw}${file:/pw}", "${HOST}", "/pw"] {
+            assert_eq!(file(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -9,8 +9,8 @@ use isobar_topology::spec::{Node, Problems, Spec};
 use isobar_topology::{Plan, Registry, plan_after};
 
 use crate::substitute::Outside;
+pub use crate::yaml_file::Refused;
 use crate::yaml_file::YamlFile;
-pub use crate::yaml_file::{Refused, read_value_file};
 
 /// A topology file as far as it could be read.
 #[derive(Debug)]

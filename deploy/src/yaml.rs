@@ -9,6 +9,7 @@ mod scalar;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use isobar_topology::spec::{Entry, Node, Path, Place, Problem, Problems, Value};
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
@@ -277,6 +278,7 @@ impl<'t> Reader<'t, '_> {
             value,
             place,
             hidden,
+            file: substituted.file.map(Arc::from),
             written: is_typed.then(|| text.as_ref().into()),
         }
     }

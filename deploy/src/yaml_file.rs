@@ -8,14 +8,12 @@ mod hide;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path as FilePath, PathBuf};
 
-use isobar_topology::spec::{Node, Path, Place, Problem, Problems, Segment, Value};
+use isobar_topology::spec::{Node, Path, Place, Problem, Problems, Segment, Value, read_text};
 
 use crate::secrets::is_secret;
-use crate::substitute::{FILE_BYTES_MAX, Outside};
+use crate::substitute::Outside;
 use crate::yaml;
 
 /// A YAML file as far as it could be read.
@@ -168,34 +166,3 @@ impl fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
-
-/// Reads a file for `${file:...}`, up to 64 KiB.
-pub fn read_value_file(path: &FilePath) -> io::Result<String> {
-    let text = read_text(path, FILE_BYTES_MAX + 1)?;
-    if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            "file too large",
-        ));
-    }
-    Ok(text)
-}
-
-fn read_text(path: &FilePath, bytes_max: u64) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    let _ = File::open(path)?.take(bytes_max).read_to_end(&mut bytes)?;
-    let too_large = bytes.len() as u64 == bytes_max;
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(text),
-        // The cut may have parted a character; the size is what counts.
-        Err(error) if too_large => Ok(String::from_utf8_lossy(error.as_bytes()).into_owned()),
-        Err(error) => {
-            let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
-            Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("line {line} is not UTF-8"),
-            ))
-        }
-    }
-}

@@ -7,6 +7,7 @@ pub(crate) mod body;
 mod connect;
 pub(crate) mod connection;
 pub(crate) mod counts;
+pub(crate) mod credentials;
 pub(crate) mod deliver;
 pub(crate) mod document_id;
 pub(crate) mod exchange;
@@ -20,6 +21,7 @@ pub(crate) mod index_name;
 pub(crate) mod lines;
 pub mod outcome;
 pub(crate) mod pending;
+pub(crate) mod renewal;
 pub(crate) mod reply;
 pub(crate) mod width;
 

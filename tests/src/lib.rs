@@ -6,6 +6,7 @@
 pub mod browser;
 pub mod bulk_server;
 pub mod figures;
+pub mod gate;
 pub mod http;
 pub mod instructions;
 pub mod isobar;

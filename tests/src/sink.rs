@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::bulk_server::{BulkServer, Options, Stored};
 use crate::wait;
-use isobar_topology::spec::{Node, Spec};
+use isobar_topology::spec::{self, Node, Spec};
 use isobar_topology::testing::{FnBolt, Script};
 use isobar_topology::{
     Account, Answer, ArenaBuilder, BoltType, DocumentUse, Finish, MakeSpout, Next, PreparedBolt,
@@ -132,7 +132,9 @@ impl Setup {
         let mut payloads = PAYLOADS.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = payloads.insert(self.name.to_owned(), self.payload);
         drop(payloads);
-        let spec = Spec::read(&Node::from_json(&file)).expect("a sound file");
+        let mut file = Node::from_json(&file);
+        put_files_in(&mut file);
+        let spec = Spec::read(&file).expect("a sound file");
         let plan = plan(&spec, &registry(), self.lanes, Path::new(".")).expect("sound options");
         Run {
             name: self.name,
@@ -144,6 +146,27 @@ impl Setup {
     /// Runs it to its end, in which everything is settled.
     pub fn run(&self) -> Ran {
         self.start().finish()
+    }
+}
+
+/// Puts what files hold in the place of `${file:...}`, as the program does when it reads a topology file.
+fn put_files_in(node: &mut Node) {
+    match &mut node.value {
+        spec::Value::List(items) => items.iter_mut().for_each(put_files_in),
+        spec::Value::Map(entries) => entries
+            .iter_mut()
+            .for_each(|entry| put_files_in(&mut entry.node)),
+        spec::Value::String(text) => {
+            let inside = text.strip_prefix("${file:");
+            if let Some(path) = inside.and_then(|rest| rest.strip_suffix('}')) {
+                let file: Arc<Path> = Path::new(path).into();
+                let value = spec::read_value_file(&file).expect("a readable file");
+                *text = spec::without_line_break(value);
+                node.file = Some(file);
+                node.hidden = true;
+            }
+        }
+        _ => {}
     }
 }
 

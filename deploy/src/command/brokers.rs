@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use isobar_operators::kafka::connection::{KafkaConnection, Mechanism, Sasl, Tls};
-use isobar_topology::spec::units::Secret;
+use isobar_topology::spec::Secret;
 
 use crate::environment::Environment;
 use crate::exit::Failure;

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path as FilePath;
 
 use isobar_topology::Registry;
-use isobar_topology::spec::{Path, Problem};
+use isobar_topology::spec::{Path, Problem, read_value_file};
 
 use super::*;
 use crate::yaml;

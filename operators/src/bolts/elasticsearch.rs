@@ -16,18 +16,18 @@ use isobar_topology::{
     Prepare, PreparedBolt,
 };
 
-use crate::elasticsearch::access::Access;
 use crate::elasticsearch::body::Body;
 use crate::elasticsearch::counts::Counts;
+use crate::elasticsearch::credentials::{Client, Credentials};
 use crate::elasticsearch::deliver::{BodySize, Delivery};
 use crate::elasticsearch::exchange::{Cluster, Exchange, Shared};
 use crate::elasticsearch::gzip;
 use crate::elasticsearch::held::HeldIndices;
 use crate::elasticsearch::hosts::{Hosts, named};
-use crate::elasticsearch::http::Http;
 use crate::elasticsearch::identity::identify;
 use crate::elasticsearch::lines::{Index, Lines};
 use crate::elasticsearch::pending::Pending;
+use crate::elasticsearch::renewal::{self, Renewal};
 use crate::elasticsearch::reply;
 use crate::elasticsearch::width::Width;
 use crate::embedded;
@@ -126,8 +126,8 @@ impl Bolt for Elasticsearch {
             tracing::warn!(%bolt, body_bytes, body_max, "The hosts take smaller bodies than body_bytes: smaller ones are sent");
             self.body_bytes = body_max as usize;
         }
-        let http = cluster.access.http(self.settings.requests_per_lane);
-        self.delivery = Some(Rc::new(self.delivery(http)));
+        let client = cluster.renewal.client(self.settings.requests_per_lane);
+        self.delivery = Some(Rc::new(self.delivery(client)));
         Ok(())
     }
 
@@ -219,16 +219,17 @@ impl Elasticsearch {
 
     /// Asks the hosts, one after the other, until one says that it is what it should be.
     async fn connect(&self) -> Result<Cluster, OperatorError> {
-        let access = Access::load(&self.settings.connection)?;
-        let http = access.http(1);
+        let credentials = Credentials::load(&self.settings.connection)?;
+        let client = credentials.client(1).now();
         let mut causes = Vec::new();
         let timeout = self.settings.connection.request_timeout.get();
         for url in self.shared.hosts.urls() {
-            match identify(&http, url, timeout).await {
+            match identify(&client.http, url, timeout).await {
                 Ok(identity) => {
                     let bolt = &self.context.id;
                     tracing::info!(%bolt, host = named(url), %identity, "Connected");
-                    return Ok(Cluster { access, identity });
+                    let renewal = Renewal::start(credentials, &self.context, renewal::INTERVAL);
+                    return Ok(Cluster { renewal, identity });
                 }
                 Err(cause) => causes.push(format!("{}: {cause}", named(url))),
             }
@@ -236,7 +237,7 @@ impl Elasticsearch {
         Err(OperatorError::external(causes.join("; ")))
     }
 
-    fn delivery(&self, http: Http) -> Delivery {
+    fn delivery(&self, client: Client) -> Delivery {
         let settings = &self.settings;
         let request_timeout = settings.connection.request_timeout.get();
         let counts = Counts::new(&self.context.counters);
@@ -250,7 +251,7 @@ impl Elasticsearch {
         Delivery {
             exchange: Exchange {
                 shared: Arc::clone(&self.shared),
-                http,
+                client,
                 urls: urls.map(|url| settings.bulk_url(url)).collect(),
                 operation: settings.addressing.operation.name(),
                 compresses: settings.compression == Compression::Gzip,

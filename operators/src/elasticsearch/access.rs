@@ -5,6 +5,7 @@ use std::path::Path;
 
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use isobar_topology::OperatorError;
+use isobar_topology::spec::Secret;
 use openssl::base64;
 use openssl::pkcs12::Pkcs12;
 use openssl::pkey::PKey;
@@ -25,7 +26,7 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// Reads the files that the connection names. Fails, naming the file, when one is not there or is
+    /// Reads the files that the connection names, those of its secrets among them. Fails, naming the file, when one is not there or is
     /// not what it should be, and where an embedded index is named that nobody has started.
     pub(crate) fn load(connection: &ElasticsearchConnection) -> Result<Self, OperatorError> {
         if connection.is_embedded() {
@@ -91,10 +92,11 @@ fn unusable(error: impl std::error::Error + Send + Sync + 'static) -> OperatorEr
 fn authorization(auth: &Auth) -> Result<HeaderValue, OperatorError> {
     let text = match auth {
         Auth::Basic(basic) => {
-            let pair = format!("{}:{}", basic.username, basic.password.reveal());
+            let password = now("auth.basic.password", &basic.password)?;
+            let pair = format!("{}:{}", basic.username, password.reveal());
             format!("Basic {}", base64::encode_block(pair.as_bytes()))
         }
-        Auth::ApiKey(key) => match key.reveal().trim() {
+        Auth::ApiKey(key) => match now("auth.api_key", key)?.reveal().trim() {
             pair if pair.contains(':') => {
                 format!("ApiKey {}", base64::encode_block(pair.as_bytes()))
             }
@@ -111,6 +113,15 @@ fn authorization(auth: &Auth) -> Result<HeaderValue, OperatorError> {
 fn read(option: &str, path: &Path) -> Result<Vec<u8>, OperatorError> {
     std::fs::read(path).map_err(|error| {
         OperatorError::user(format!("{option}: cannot read {}", path.display())).with_source(error)
+    })
+}
+
+/// A secret as its file has it now.
+fn now(option: &str, secret: &Secret) -> Result<Secret, OperatorError> {
+    secret.read_again().map_err(|error| {
+        let file = secret.file().unwrap_or(Path::new(""));
+        OperatorError::user(format!("{option}: {} cannot be used", file.display()))
+            .with_source(error)
     })
 }
 
@@ -135,12 +146,11 @@ fn identity(tls: &Tls) -> Result<Option<Vec<u8>>, OperatorError> {
         })?
         .into_iter();
     let own = chain.next().expect("it is not empty");
-    let password = tls
-        .key_password
-        .as_ref()
-        .map_or("", |secret| secret.reveal());
+    let password = tls.key_password.as_ref();
+    let password = password.map(|secret| now("tls.key_password", secret));
+    let password = password.transpose()?.unwrap_or(Secret::new(""));
     let own_key =
-        PKey::private_key_from_pem_passphrase(&read("tls.key", key)?, password.as_bytes())
+        PKey::private_key_from_pem_passphrase(&read("tls.key", key)?, password.reveal().as_bytes())
             .map_err(|_| {
                 let what = match tls.key_password {
                     Some(_) => "holds no private key in PEM, or `key_password` does not open it",

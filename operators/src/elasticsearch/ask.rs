@@ -10,10 +10,10 @@ use isobar_topology::OperatorError;
 use serde_json::Value;
 use url::Url;
 
-use super::access::Access;
 use super::connection::ElasticsearchConnection;
+use super::credentials::{Client, Credentials};
 use super::hosts::{cut, named};
-use super::http::{Http, NoReply};
+use super::http::NoReply;
 
 /// Longest part of an answer that an error repeats, in bytes.
 const SAID_MAX: usize = 300;
@@ -23,7 +23,7 @@ const ANSWER_MAX: usize = 64 << 20;
 
 /// Who can be asked, and as whom.
 pub(crate) struct Ask {
-    http: Http,
+    client: Client,
     urls: Vec<Url>,
     timeout: Duration,
     /// When the next host is asked besides; `None` while one may still answer.
@@ -41,7 +41,7 @@ impl Ask {
         timeout: Duration,
     ) -> Result<Self, OperatorError> {
         Ok(Self {
-            http: Access::load(connection)?.http(1),
+            client: Credentials::load(connection)?.client(1),
             urls: connection.urls(),
             timeout,
             besides_after: None,
@@ -87,8 +87,15 @@ impl Ask {
             .map_err(|error| format!("{path}: {error}"))?;
         let headers = &[("content-type", "application/json")];
         let asking = async {
-            let reply = self.http.send(method, &url, headers, body).await?;
-            Ok((reply.status(), reply.bytes(ANSWER_MAX).await?))
+            loop {
+                let made = self.client.now();
+                let sent = made.http.send(method.clone(), &url, headers, body.clone());
+                let reply = sent.await?;
+                let is_denied = matches!(reply.status(), 401 | 403);
+                if !is_denied || !self.client.is_renewed_since(made.version).await {
+                    return Ok((reply.status(), reply.bytes(ANSWER_MAX).await?));
+                }
+            }
         };
         match tokio::time::timeout(self.timeout, asking).await {
             Ok(answer) => answer.map_err(|none: NoReply| none.cause),

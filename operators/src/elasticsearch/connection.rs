@@ -4,8 +4,8 @@
 use std::path::{Path as FilePath, PathBuf};
 
 use isobar_topology::ConnectionType;
-use isobar_topology::spec::units::{Duration, Secret};
-use isobar_topology::spec::{Component, Problem, Problems, parse_config};
+use isobar_topology::spec::units::Duration;
+use isobar_topology::spec::{Component, Problem, Problems, Secret, parse_config};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use url::Url;
@@ -35,6 +35,12 @@ pub(crate) const TYPE: ConnectionType = ConnectionType {
 ///     auth: {api_key: "${file:/run/secrets/search}"}
 ///     tls: {ca: search-ca.pem}
 /// ```
+///
+/// The files of `tls`, and a secret that is all of a `${file:...}`, are read again when they change: they
+/// are looked at every 10 s, and at once when a host turns the connection away. The next requests go with
+/// what is new, over new connections, without a restart. A file that cannot be used is refused: what was
+/// read before stays in use, and the health of the topology names the file and the reason. A user's name,
+/// and what comes from a variable, are read at the start only.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ElasticsearchConnection {
@@ -124,6 +130,21 @@ impl ElasticsearchConnection {
             }
         }
         self
+    }
+
+    /// The files that credentials and certificates come from.
+    pub(crate) fn files(&self) -> Vec<&FilePath> {
+        let secret = match &self.auth {
+            Some(Auth::Basic(basic)) => Some(&basic.password),
+            Some(Auth::ApiKey(key)) => Some(key),
+            None => None,
+        };
+        let tls = self.tls.as_ref();
+        let secrets = secret.into_iter();
+        let secrets = secrets.chain(tls.and_then(|tls| tls.key_password.as_ref()));
+        let of_tls = tls.map(|tls| [&tls.ca, &tls.certificate, &tls.key]);
+        let of_tls = of_tls.into_iter().flatten().filter_map(Option::as_deref);
+        secrets.filter_map(Secret::file).chain(of_tls).collect()
     }
 
     /// The hosts as URLs that end in a slash, so that paths can be put behind them.

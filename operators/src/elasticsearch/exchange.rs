@@ -12,13 +12,13 @@ use isobar_topology::clock::{self, Instant};
 use tokio::sync::OnceCell;
 use url::Url;
 
-use super::access::Access;
 use super::counts::Counts;
+use super::credentials::{Client, Made};
 use super::gzip;
 use super::hosts::{CAUSE_MAX, Chosen, HostFailure, Hosts, Tried, cut};
-use super::http::Http;
 use super::identity::Identity;
 use super::outcome::{self, Action, Class, Level};
+use super::renewal::Renewal;
 use super::reply::{self, Fault, Item, Items, ReplyError};
 
 /// What all lanes of a bolt share.
@@ -34,7 +34,7 @@ pub(crate) struct Shared {
 /// A cluster that has said what it is.
 pub(crate) struct Cluster {
     /// What it takes to be let in.
-    pub(crate) access: Access,
+    pub(crate) renewal: Renewal,
     /// What it is.
     pub(crate) identity: Identity,
 }
@@ -42,7 +42,7 @@ pub(crate) struct Cluster {
 /// Sends the requests of one lane.
 pub(crate) struct Exchange {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) http: Http,
+    pub(crate) client: Client,
     /// Where bulk requests go, by host.
     pub(crate) urls: Vec<Url>,
     /// `create` or `index`.
@@ -85,6 +85,19 @@ enum Answer {
     },
     /// What is wrong, as the outcome table calls it, and why.
     None(&'static str, String),
+}
+
+impl Answer {
+    /// Whether other credentials or certificates may lead to another answer.
+    fn turns_away(&self) -> bool {
+        match self {
+            Self::Reply { status, .. } => {
+                let class = outcome::class_of(Level::Request, *status, None);
+                class == Class::Denied
+            }
+            Self::None(kind, _) => *kind == "unconnected",
+        }
+    }
 }
 
 impl Shared {
@@ -147,17 +160,23 @@ impl Exchange {
         let mut tried = Tried::default();
         let mut outcome = Outcome::Failed;
         while let Some(chosen) = hosts.choose(&mut tried) {
-            *began = clock::now();
-            self.counts.requests.add(1);
-            self.counts.request_bytes.add(body.len() as u64);
-            self.counts.sent_bytes.add(payload.bytes.len() as u64);
-            let asking = self.ask(chosen, payload.clone(), reply::size_max(items));
-            let answer = match tokio::time::timeout(self.request_timeout, asking).await {
-                Ok(answer) => answer,
-                Err(_) => Answer::None(
-                    "timed_out",
-                    format!("no answer within {:?}", self.request_timeout),
-                ),
+            let answer = loop {
+                *began = clock::now();
+                self.counts.requests.add(1);
+                self.counts.request_bytes.add(body.len() as u64);
+                self.counts.sent_bytes.add(payload.bytes.len() as u64);
+                let made = self.client.now();
+                let asking = self.ask(&made, chosen, payload.clone(), reply::size_max(items));
+                let answer = match tokio::time::timeout(self.request_timeout, asking).await {
+                    Ok(answer) => answer,
+                    Err(_) => Answer::None(
+                        "timed_out",
+                        format!("no answer within {:?}", self.request_timeout),
+                    ),
+                };
+                if !answer.turns_away() || !self.is_renewed_since(made.version).await {
+                    break answer;
+                }
             };
             match answer {
                 Answer::Reply { status, body } => {
@@ -279,10 +298,18 @@ impl Exchange {
         }
     }
 
-    async fn ask(&self, chosen: Chosen, payload: Payload, reply_max: usize) -> Answer {
+    /// Whether the cluster may let us in now, as our credentials have changed since this version.
+    async fn is_renewed_since(&self, version: u64) -> bool {
+        match self.shared.cluster.get() {
+            Some(cluster) => cluster.renewal.is_renewed_since(version).await,
+            None => false,
+        }
+    }
+
+    async fn ask(&self, made: &Made, chosen: Chosen, payload: Payload, reply_max: usize) -> Answer {
         let url = &self.urls[chosen.host];
         let Payload { bytes, headers } = payload;
-        let asked = self.http.send(Method::POST, url, headers, bytes).await;
+        let asked = made.http.send(Method::POST, url, headers, bytes).await;
         let mut reply = match asked {
             Ok(reply) => reply,
             Err(none) if none.unconnected => return Answer::None("unconnected", none.cause),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use isobar_topology::spec::units::Secret;
+use isobar_topology::spec::Secret;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::BaseConsumer;
 use schemars::JsonSchema;

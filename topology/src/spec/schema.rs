@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 use serde_json::Value as Json;
 
 use super::problem::{Path, Problem, Problems};
+use super::secret;
 use super::tree::{Entry, Node, Value};
 use super::units::{ByteSize, Duration, Percent, Rate};
 use coerce::coerce;
@@ -62,7 +63,12 @@ impl<'s> Checker<'s> {
         if node.value == Value::Unreadable {
             return self.replace(node, schema, path);
         }
-        if format(schema) == Some("secret") && !node.hidden {
+        let is_secret = format(schema) == Some("secret");
+        // With its file already: a configuration that is mended is checked again.
+        if is_secret && node.file.is_some() && matches!(node.value, Value::Map(_)) {
+            return node.clone();
+        }
+        if is_secret && !node.hidden {
             let hidden = Node {
                 hidden: true,
                 ..node.clone()
@@ -129,7 +135,8 @@ impl<'s> Checker<'s> {
                     let expected = self.expected(schema);
                     return self.mismatch(node, schema, expected, path);
                 }
-                node.clone()
+                let with_file = is_secret.then(|| secret::with_file(node)).flatten();
+                with_file.unwrap_or_else(|| node.clone())
             }
             _ => node.clone(),
         }

@@ -1,6 +1,8 @@
 //! A tree of values, each with its place in the text that it came from.
 
 use std::collections::BTreeSet;
+use std::path::Path as FilePath;
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 
@@ -24,6 +26,8 @@ pub struct Node {
     pub place: Place,
     /// The value came from a variable or a file, so texts about problems must not show it.
     pub hidden: bool,
+    /// The file that the whole text came from, so that a secret can be read again when it has changed.
+    pub file: Option<Arc<FilePath>>,
     /// How a number or `true` and `false` was written, for options that want text: `007` and `1.10`
     /// stay what they are.
     pub written: Option<Box<str>>,
@@ -69,6 +73,7 @@ impl Node {
             value,
             place,
             hidden: false,
+            file: None,
             written: None,
         }
     }

@@ -1,11 +1,11 @@
-//! Durations, byte sizes, rates and secrets as a topology file spells them.
+//! Durations, byte sizes and rates as a topology file spells them.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Error as _, Visitor};
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A length of time: a whole number and `ms`, `s`, `m`, `h` or `d`, such as `500ms`.
@@ -276,59 +276,6 @@ spelled!(Rate, "a rate such as 1000/s", {
     "type": "string", "format": "rate", "examples": ["1000/s", "50/m"]
 });
 
-/// A text that is never shown: not by `Debug`, not when it is written out again.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides a text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself: only to hand it to a client.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(HIDDEN)
-    }
-}
-
-const HIDDEN: &str = "<hidden>";
-
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(HIDDEN)
-    }
-}
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from)
-            .map(Self)
-            // The text of serde's own error would show the value.
-            .map_err(|_| D::Error::custom("expected a string"))
-    }
-}
-
-impl JsonSchema for Secret {
-    fn schema_name() -> Cow<'static, str> {
-        "Secret".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "format": "secret"})
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -398,17 +345,6 @@ mod tests {
         for text in ["", "MiB", "-1", "8 mib", "99999999999GiB"] {
             assert!(text.parse::<ByteSize>().is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn secrets_are_not_shown() {
-        let secret: Secret = serde_json::from_str("\"hush\"").expect("a string");
-        assert_eq!(secret.reveal(), "hush");
-        assert_eq!(format!("{secret:?}"), HIDDEN);
-        assert_eq!(
-            serde_json::to_string(&secret).expect("a string"),
-            "\"<hidden>\""
-        );
     }
 
     proptest! {

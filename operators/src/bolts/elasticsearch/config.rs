@@ -48,7 +48,8 @@ use crate::template::Template;
 /// Metrics: `items_*` by what became of documents, `requests` and `requests_*` by what went wrong with
 /// them, `request_bytes` before compression and `sent_bytes` after it, `bodies_full` and
 /// `bodies_flushed`, and `slots_withdrawn` and `slots_restored`, whose difference is how many requests
-/// fewer than allowed are made at one time since the cluster is busy.
+/// fewer than allowed are made at one time since the cluster is busy; `credentials_reloads` and
+/// `credentials_reloads_refused`, how often changed files of the connection were taken over or not.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ElasticsearchConfig {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 
+use super::super::secret::Secret;
 use super::super::tree::{Entry, Place, Value};
-use super::super::units::{ByteSize, Duration, Secret};
+use super::super::units::{ByteSize, Duration};
 use super::*;
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
