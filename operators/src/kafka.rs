@@ -28,6 +28,7 @@ mod ffi;
 mod lane;
 mod log;
 mod mailbox;
+mod password;
 mod pending;
 mod producer;
 mod reading;

@@ -23,6 +23,7 @@ mod offsets;
 mod outage;
 mod outcomes;
 mod page;
+mod password;
 mod readme;
 mod replay;
 mod replicas;

@@ -10,6 +10,7 @@ use testkit::services::{Kafka, Rsyslog, Search, SearchVersion};
 use testkit::wait;
 
 use crate::init::check_init_try_run;
+use crate::password::check_a_password_that_changes;
 use crate::support::{Steps, Total, catch_up};
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -117,6 +118,7 @@ fn lines_of_rsyslog_are_parsed_enriched_and_indexed_and_init_writes_what_runs() 
 
     // Where both services are there already.
     check_init_try_run(&kafka, &search, &mut steps);
+    check_a_password_that_changes(&kafka, &mut steps);
 }
 
 fn check_documents(search: &Search) {

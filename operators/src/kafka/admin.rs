@@ -23,6 +23,7 @@ use super::ffi::list::{Element, elements};
 use super::ffi::pattern::Pattern;
 use super::lag::Found;
 use super::log::Asking;
+use super::password::Follower;
 
 pub use group::{Commit, GroupState};
 pub use layout::{Layout, LayoutPartition, LayoutTopic};
@@ -92,7 +93,8 @@ pub type TopicAnswer = (String, Result<Topic, RDKafkaErrorCode>);
 
 /// A client that only asks.
 pub struct Admin {
-    client: BaseConsumer<Asking>,
+    client: Arc<BaseConsumer<Asking>>,
+    _password: Option<Follower>,
     /// For errors.
     brokers: String,
     group: Option<String>,
@@ -122,8 +124,10 @@ impl Admin {
         group: Option<&str>,
         within: Duration,
     ) -> Result<Self, Error> {
+        let client = Arc::new(connection.asking_client(group)?);
         Ok(Self {
-            client: connection.asking_client(group)?,
+            _password: Follower::of(connection, &client),
+            client,
             brokers: connection.brokers.join(", "),
             group: group.map(str::to_owned),
             uncommitted: connection.reads_uncommitted(),

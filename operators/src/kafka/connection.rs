@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::error::Error;
 use super::log::Asking;
-use super::options;
+use super::{options, password};
 
 /// A Kafka cluster, named once and used by spouts, bolts, lag and replay.
 ///
@@ -28,6 +28,11 @@ use super::options;
 ///     sasl: {mechanism: SCRAM-SHA-512, username: isobar, password: "${file:/run/secrets/kafka}"}
 ///     options: {client.rack: eu-1a}
 /// ```
+///
+/// A password that is all of a `${file:...}` is read again when the file changes: it is looked at every
+/// 10 s, and connections that are made from then on log in with what is new, without a restart. Those that
+/// are open stay. The files of `tls`, the user's name, and what comes from a variable are read at the start
+/// only: after a change start the topology again, one replica after the other.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaConnection {
@@ -196,7 +201,7 @@ impl KafkaConnection {
             let _ = config
                 .set("sasl.mechanism", sasl.mechanism.name())
                 .set("sasl.username", &sasl.username)
-                .set("sasl.password", sasl.password.reveal());
+                .set("sasl.password", password::current(&sasl.password).reveal());
         }
         config
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::assignment::Assignment;
@@ -17,6 +18,7 @@ use super::ffi::commit;
 use super::lane::LaneReader;
 use super::log::lock;
 use super::mailbox::{Frontier, Request};
+use super::password::{self, Follower};
 use super::session;
 use super::shared::{Closed, Counts, Shared, add};
 
@@ -52,7 +54,10 @@ impl LanedConsumer {
             .map(|lane| LaneReader::new(lane, Arc::clone(&shared)))
             .collect();
         let handle = Handle {
-            inner: Arc::new(Owner { shared }),
+            inner: Arc::new(Owner {
+                _password: follow_password(&shared),
+                shared,
+            }),
         };
         (handle, readers)
     }
@@ -75,6 +80,21 @@ pub struct Handle {
 
 struct Owner {
     shared: Arc<Shared>,
+    _password: Option<Follower>,
+}
+
+fn follow_password(shared: &Arc<Shared>) -> Option<Follower> {
+    let connection = &shared.config.connection;
+    let shared = Arc::downgrade(shared);
+    Follower::start(connection, password::INTERVAL, move |sasl| {
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        // Under the lock, so that this thread is never the last one that has the client.
+        if let Some(session) = &*lock(&shared.session) {
+            password::give(session.client.client(), sasl);
+        }
+    })
 }
 
 impl Drop for Owner {

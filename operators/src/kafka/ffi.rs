@@ -11,3 +11,4 @@ pub(super) mod list;
 pub(super) mod mock;
 pub(super) mod pattern;
 pub(super) mod record;
+pub(super) mod sasl;

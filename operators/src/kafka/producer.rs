@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use super::connection::KafkaConnection;
 use super::error::{Error, code_of};
 use super::log::{forward, lock};
 use super::options;
+use super::password::{self, Follower};
 use super::pending::{Enqueuing, Pending};
 
 /// The configuration of a producer.
@@ -210,9 +211,10 @@ pub struct Producer {
 type Client = ThreadedProducer<Context>;
 
 struct Inner {
-    config: ClientConfig,
+    config: ProducerConfig,
     client: Mutex<Current>,
     pending: Arc<Pending>,
+    _password: Option<Follower>,
 }
 
 struct Current {
@@ -229,16 +231,15 @@ impl Producer {
             return Err(Error::Config(problems.join("; ")));
         }
         config.connection.within_reach()?;
-        let client_config = config.client_config();
         let pending = Pending::new();
-        let current = make(&client_config, &pending)?;
-        Ok(Self {
-            inner: Arc::new(Inner {
-                config: client_config,
-                client: Mutex::new(current),
-                pending,
-            }),
-        })
+        let current = make(&config.client_config(), &pending)?;
+        let inner = Arc::new_cyclic(|inner| Inner {
+            config: config.clone(),
+            client: Mutex::new(current),
+            pending,
+            _password: follow_password(&config.connection, inner.clone()),
+        });
+        Ok(Self { inner })
     }
 
     /// Hands a batch to the client; waits only while its queue is full.
@@ -290,7 +291,7 @@ impl Producer {
         let mut current = lock(&inner.client);
         let rested = clock::now().saturating_duration_since(current.made) > RENEW_AT_MOST_EVERY;
         if current.client.context().broken.load(Ordering::Relaxed) && rested {
-            match make(&inner.config, &inner.pending) {
+            match make(&inner.config.client_config(), &inner.pending) {
                 Ok(fresh) => {
                     tracing::warn!("The Kafka producer met a fatal error; a new one takes over");
                     let old = std::mem::replace(&mut *current, fresh);
@@ -336,6 +337,14 @@ fn make(config: &ClientConfig, pending: &Arc<Pending>) -> Result<Current, Error>
     Ok(Current {
         client: Arc::new(client),
         made: clock::now(),
+    })
+}
+
+fn follow_password(connection: &KafkaConnection, inner: Weak<Inner>) -> Option<Follower> {
+    Follower::start(connection, password::INTERVAL, move |sasl| {
+        if let Some(inner) = inner.upgrade() {
+            password::give(lock(&inner.client).client.client(), sasl);
+        }
     })
 }
 

@@ -1,6 +1,7 @@
 //! Reads a small topic of one partition from an offset on, and goes on as it grows, on a thread of its own:
 //! for what copies of the program tell each other.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer;
@@ -10,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::connection::KafkaConnection;
 use super::error::Error;
+use super::password::Follower;
 use super::reading::{failed, is_passing, reader};
 
 /// How long one look for a record takes; so long the thread lives on when nobody takes records any more.
@@ -51,7 +53,8 @@ pub(crate) fn tail(
     topic: &str,
     from: i64,
 ) -> Result<mpsc::Receiver<Result<Tailed, Error>>, Error> {
-    let client = reader(connection)?;
+    let client = Arc::new(reader(connection)?);
+    let password = Follower::of(connection, &client);
     let mut list = TopicPartitionList::with_capacity(1);
     let from = match from {
         0 => Offset::Beginning,
@@ -65,6 +68,7 @@ pub(crate) fn tail(
     let spawned = std::thread::Builder::new()
         .name("kafka-tail".to_owned())
         .spawn(move || {
+            let _password = password;
             while !sender.is_closed() {
                 let told = match client.poll(POLL) {
                     None | Some(Err(KafkaError::PartitionEOF(_))) => continue,
