@@ -498,7 +498,7 @@ pub(super) fn cluster_id<C: ClientContext>(
 
 #[cfg(test)]
 mod tests {
-    use rdkafka::mocking::MockCluster;
+    use rdkafka::mocking::{MockCluster, MockCoordinator};
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
     use super::*;
@@ -517,6 +517,27 @@ mod tests {
         let partitions = [TopicPartition::new("t", 0)];
         let commits = admin.committed(&partitions).expect("it is there now");
         assert_eq!(commits, Some(Vec::new()));
+    }
+
+    #[test]
+    fn a_coordinator_that_comes_after_the_time_for_an_answer_is_no_crash() {
+        let cluster = MockCluster::new(2).expect("a stand-in cluster");
+        let coordinator = MockCoordinator::Group("g".to_owned());
+        cluster.coordinator(coordinator, 2).expect("it has two");
+        cluster.broker_down(2).expect("it has two");
+        let connection = serde_json::json!({ "brokers": cluster.bootstrap_servers() });
+        let connection = serde_json::from_value(connection).expect("well formed");
+        let within = Duration::from_millis(300);
+        let admin = Admin::of_group(&connection, "g", within).expect("a client");
+        let none = admin.group_state().expect_err("it is away");
+        assert!(matches!(none, Error::TimedOut { .. }), "{none}");
+        cluster.broker_up(2).expect("it has two");
+        // The stand-in has no such answer, which is told once the coordinator is there.
+        let deadline = clock::now() + Duration::from_secs(30);
+        let answered = std::iter::repeat_with(|| admin.group_state().expect_err("no answer"))
+            .take_while(|_| clock::now() < deadline)
+            .find(Error::is_unsupported);
+        assert!(answered.is_some());
     }
 
     #[test]

@@ -218,12 +218,37 @@ struct Request<'a> {
     within: Duration,
 }
 
+/// The longest that librdkafka may take for a request (its `request_timeout` of admin requests).
+const LONGEST: Duration = Duration::from_secs(3_600);
+
 impl<'a> Request<'a> {
     fn new<C: ClientContext>(
         client: &Client<C>,
         op: Op,
         what: &'a str,
         within: Duration,
+    ) -> Result<Self, Error> {
+        Self::lasting(client, op, what, within, within)
+    }
+
+    /// A request to the coordinator of a group. It goes on when nobody waits for it any more: when its time
+    /// is up before there is a connection to the coordinator, librdkafka 2.12 aborts the process as soon as
+    /// there is one (its issue 4605).
+    fn to_coordinator<C: ClientContext>(
+        client: &Client<C>,
+        op: Op,
+        what: &'a str,
+        within: Duration,
+    ) -> Result<Self, Error> {
+        Self::lasting(client, op, what, within, LONGEST)
+    }
+
+    fn lasting<C: ClientContext>(
+        client: &Client<C>,
+        op: Op,
+        what: &'a str,
+        within: Duration,
+        lasts: Duration,
     ) -> Result<Self, Error> {
         let mut reason: [c_char; 256] = [0; 256];
         // SAFETY: the client is alive for the borrow; options and queue are destroyed by `Drop`;
@@ -237,7 +262,7 @@ impl<'a> Request<'a> {
             };
             let code = sys::rd_kafka_AdminOptions_set_request_timeout(
                 request.options,
-                millis(within),
+                millis(lasts),
                 reason.as_mut_ptr(),
                 reason.len(),
             );

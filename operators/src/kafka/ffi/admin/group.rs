@@ -45,7 +45,7 @@ pub(in crate::kafka) fn describe<C: ClientContext>(
 ) -> Result<Described, Error> {
     let what = format!("asking for the members of group {group}");
     let op = Op::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
-    let request = Request::new(client, op, &what, within)?;
+    let request = Request::to_coordinator(client, op, &what, within)?;
     let name = c_string(group)?;
     let mut names = [name.as_ptr()];
     // SAFETY: the name lives until after the call, which copies it; client, options and queue are
@@ -107,7 +107,7 @@ pub(in crate::kafka) fn delete_offsets<C: ClientContext>(
 ) -> Result<Vec<Element>, Error> {
     let what = format!("deleting commits of group {group}");
     let op = Op::RD_KAFKA_ADMIN_OP_DELETECONSUMERGROUPOFFSETS;
-    let request = Request::new(client, op, &what, within)?;
+    let request = Request::to_coordinator(client, op, &what, within)?;
     let name = c_string(group)?;
     // SAFETY: name and list live until after the calls, which copy them; client, options and queue
     // are alive; the request object is destroyed once.
@@ -144,7 +144,8 @@ pub(in crate::kafka) fn delete<C: ClientContext>(
     within: Duration,
 ) -> Result<(), Error> {
     let what = format!("deleting group {group}");
-    let request = Request::new(client, Op::RD_KAFKA_ADMIN_OP_DELETEGROUPS, &what, within)?;
+    let request =
+        Request::to_coordinator(client, Op::RD_KAFKA_ADMIN_OP_DELETEGROUPS, &what, within)?;
     let name = c_string(group)?;
     // SAFETY: as in `delete_offsets`.
     unsafe {
