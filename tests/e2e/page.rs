@@ -1,11 +1,13 @@
 //! The page of a running topology in a real browser: its figures are true, move, and survive a restart of
 //! the program; it loads nothing from elsewhere, works by keyboard and fits a phone.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
 use testkit::browser::Browser;
 use testkit::bulk_server::{BulkServer, ItemFault, Options};
+use testkit::isobar::{self, Finished};
 use testkit::services::kafka::Sent;
 
 use crate::support::{Steps, kafka_with_records, setup};
@@ -25,6 +27,12 @@ fn figure(section: &str, column: &str) -> String {
 const POINTS: &str =
     "(document.querySelector('#lag .curve')?.getAttribute('d').match(/[ML]/g) ?? []).length";
 const STATE: &str = "document.getElementById('connection').textContent";
+
+/// What `isobar top` shows of a replica, at the address of its page.
+fn top(url: &str) -> Finished {
+    let url = url.trim_end_matches('/');
+    isobar::finish(&["top", "--once", url], LIMIT).expect("it ends")
+}
 
 #[test]
 fn the_page_shows_a_run_as_it_is() {
@@ -193,9 +201,28 @@ fn the_page_shows_a_run_as_it_is() {
         &mut browser,
         "document.querySelectorAll('#lag tbody tr').length === 3",
     );
+    // So does `isobar top`.
+    let told = top(&url);
+    let owners = |told: &Finished| -> BTreeSet<String> {
+        let lines = told.stdout.lines().filter(|line| line.starts_with("logs/"));
+        let owners = lines.filter_map(|line| line.split_whitespace().last());
+        owners.map(str::to_owned).collect()
+    };
+    let both = [isobar.address(), replica.address()].map(str::to_owned);
+    assert_eq!(owners(&told), BTreeSet::from(both), "{}", told.stdout);
+    assert_eq!(told.status.code(), Some(0), "{}", told.stderr);
     isobar.kill9();
     let gone = format!("{rows}[1].cells[1].dataset.tone === 'bad'");
     wait_for(&mut browser, &gone);
+    let told = top(&url);
+    assert_eq!(told.status.code(), Some(4), "{}", told.stdout);
+    let silent = format!("{} does not say its statistics", isobar.address());
+    assert!(told.stderr.contains(&silent), "{}", told.stderr);
+    assert!(
+        told.stdout.contains("1 of 2 replicas answer"),
+        "{}",
+        told.stdout
+    );
     for (width, dark) in [(1280, false), (390, true)] {
         browser.show(width, dark).expect("shown");
         let fits = format!("document.documentElement.scrollWidth <= {width}");

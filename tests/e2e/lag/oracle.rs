@@ -129,6 +129,50 @@ impl Oracle {
         of_partition.push(None);
     }
 
+    /// Keeps a transaction open until that is told, between two looks: meanwhile nothing behind its start can
+    /// be read, and so nothing is behind. It is told of what has been open for a minute, so it is looked at
+    /// as it will be in a minute.
+    fn open_transaction(&self, partition: i32, commit: bool) {
+        let life = self.life();
+        let ms = clock::unix_ms();
+        let first = self.sent()[partition as usize].len();
+        let records = |numbers: std::ops::Range<usize>| {
+            numbers.map(move |number| record(partition, number, ms, b"{}"))
+        };
+        let open = self
+            .kafka
+            .open_transaction(TOPIC, records(first..first + 10));
+        let open = open.expect("the broker has it");
+        let behind = self.kafka.produce(TOPIC, records(first + 10..first + 15));
+        behind.expect("acknowledged");
+        wait::until("the word", LIMIT, || {
+            let row = in_a_minute(&life).remove(partition as usize);
+            ensure!(row.status == Status::LsoBlocked, "{row:?}");
+            ensure!(
+                row.reason.starts_with("a transaction has been open for "),
+                "{row:?}"
+            );
+            Ok(())
+        })
+        .expect("it is told");
+        let row = life.rows().remove(partition as usize);
+        let first = first as i64;
+        assert_eq!(
+            (row.end, row.frontier),
+            (Some(first), Some(first)),
+            "{row:?}"
+        );
+        assert_eq!((row.lag, row.age_ms), (Some(0), Some(0)), "{row:?}");
+        assert_eq!(row.status, Status::Ok, "{row:?}");
+        assert!((first..first + 15).all(|offset| !life.seen.has(partition, offset)));
+        let mut sent = self.sent();
+        let of_partition = &mut sent[partition as usize];
+        of_partition.extend([commit.then_some(ms); 10]);
+        of_partition.extend([Some(ms); 5]);
+        of_partition.push(None);
+        open.end(commit).expect("it ends");
+    }
+
     /// The first offset of a partition that is not done: the lowest and the highest one that can be
     /// called so, since what is never delivered lies between.
     fn done(&self, life: &Life, partition: i32) -> RangeInclusive<i64> {
@@ -222,6 +266,19 @@ impl Oracle {
         })
         .expect("it looks");
     }
+}
+
+/// The rows as they will be read in a minute, should the brokers say nothing new till then.
+fn in_a_minute(life: &Life) -> Vec<Row> {
+    let clock = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build();
+    clock.expect("a runtime").block_on(async {
+        // What is older than a minute says nothing about now.
+        tokio::time::advance(59 * SECOND).await;
+        life.watch.read(Circumstances::default()).rows
+    })
 }
 
 /// Keys are different, so that nothing but the compacted partition is compacted.
@@ -334,6 +391,12 @@ fn script(oracle: &Oracle, steps: &mut Steps) {
     oracle.wait_until_caught_up();
     oracle.let_look(1);
     steps.done("transactions");
+
+    for commit in [true, false] {
+        oracle.open_transaction(1, commit);
+        oracle.wait_until_caught_up();
+    }
+    steps.done("transactions that stay open");
 
     // Clocks of producers that go wrong: ages are those of the records, and never negative.
     oracle.life().member.close();

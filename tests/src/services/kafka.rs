@@ -18,7 +18,7 @@ use crate::scratch::Scratch;
 use crate::wait;
 use node::{Ports, Programs};
 
-pub use client::{KafkaClient, Received, Sent};
+pub use client::{KafkaClient, Received, Sent, Transaction};
 pub use load::{Acknowledged, Load};
 pub use secured::{Secured, USER};
 

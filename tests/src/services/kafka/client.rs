@@ -181,6 +181,15 @@ impl KafkaClient {
         records: impl IntoIterator<Item = Sent>,
         commit: bool,
     ) -> Result<()> {
+        self.open_transaction(topic, records)?.end(commit)
+    }
+
+    /// Sends records in a transaction that stays open. Returns when the broker has all of them.
+    pub fn open_transaction(
+        &self,
+        topic: &str,
+        records: impl IntoIterator<Item = Sent>,
+    ) -> Result<Transaction> {
         let settings = [("transactional.id", "testkit")];
         let producer: BaseProducer<Deliveries> = self
             .config(&settings)
@@ -192,12 +201,7 @@ impl KafkaClient {
         }
         // An abort would take back what was not sent yet.
         producer.flush(FLUSH_LIMIT)?;
-        if commit {
-            producer.commit_transaction(REQUEST_LIMIT)?;
-        } else {
-            producer.abort_transaction(REQUEST_LIMIT)?;
-        }
-        Ok(())
+        Ok(Transaction(producer))
     }
 
     /// Deletes the records of a partition before an offset.
@@ -372,6 +376,20 @@ impl ProducerContext for Deliveries {
                 let _ = first.get_or_insert_with(|| error.clone());
             }
         }
+    }
+}
+
+/// A transaction that is open. One that is dropped stays open until the broker gives it up, after a minute.
+pub struct Transaction(BaseProducer<Deliveries>);
+
+impl Transaction {
+    /// Commits or aborts it.
+    pub fn end(self, commit: bool) -> Result<()> {
+        match commit {
+            true => self.0.commit_transaction(REQUEST_LIMIT)?,
+            false => self.0.abort_transaction(REQUEST_LIMIT)?,
+        }
+        Ok(())
     }
 }
 
