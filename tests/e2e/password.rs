@@ -87,6 +87,6 @@ pub(crate) fn check_a_password_that_changes(kafka: &Kafka, steps: &mut Steps) {
     for value in ["of-last-year", PASSWORD] {
         assert!(!log.contains(value), "{log}");
     }
-    drop(isobar.stop(LIMIT).expect("it ends"));
+    assert!(isobar.stop(LIMIT).expect("it ends").success());
     steps.done("the right one is taken from its file");
 }
