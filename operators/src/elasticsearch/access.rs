@@ -92,11 +92,11 @@ fn unusable(error: impl std::error::Error + Send + Sync + 'static) -> OperatorEr
 fn authorization(auth: &Auth) -> Result<HeaderValue, OperatorError> {
     let text = match auth {
         Auth::Basic(basic) => {
-            let password = now("auth.basic.password", &basic.password)?;
+            let password = current("auth.basic.password", &basic.password)?;
             let pair = format!("{}:{}", basic.username, password.reveal());
             format!("Basic {}", base64::encode_block(pair.as_bytes()))
         }
-        Auth::ApiKey(key) => match now("auth.api_key", key)?.reveal().trim() {
+        Auth::ApiKey(key) => match current("auth.api_key", key)?.reveal().trim() {
             pair if pair.contains(':') => {
                 format!("ApiKey {}", base64::encode_block(pair.as_bytes()))
             }
@@ -117,7 +117,7 @@ fn read(option: &str, path: &Path) -> Result<Vec<u8>, OperatorError> {
 }
 
 /// A secret as its file has it now.
-fn now(option: &str, secret: &Secret) -> Result<Secret, OperatorError> {
+fn current(option: &str, secret: &Secret) -> Result<Secret, OperatorError> {
     secret.read_again().map_err(|error| {
         let file = secret.file().unwrap_or(Path::new(""));
         OperatorError::user(format!("{option}: {} cannot be used", file.display()))
@@ -147,7 +147,7 @@ fn identity(tls: &Tls) -> Result<Option<Vec<u8>>, OperatorError> {
         .into_iter();
     let own = chain.next().expect("it is not empty");
     let password = tls.key_password.as_ref();
-    let password = password.map(|secret| now("tls.key_password", secret));
+    let password = password.map(|secret| current("tls.key_password", secret));
     let password = password.transpose()?.unwrap_or(Secret::new(""));
     let own_key =
         PKey::private_key_from_pem_passphrase(&read("tls.key", key)?, password.reveal().as_bytes())

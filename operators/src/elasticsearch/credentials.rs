@@ -103,6 +103,21 @@ impl Credentials {
         }
     }
 
+    /// Whether there is something newer than this version, after a look where there was nothing yet.
+    pub(crate) async fn is_renewed_since(
+        self: Arc<Self>,
+        version: u64,
+        look: impl FnOnce(&Self) + Send + 'static,
+    ) -> bool {
+        if self.version() == version && self.may_change() {
+            let looking = Arc::clone(&self);
+            if let Err(error) = tokio::task::spawn_blocking(move || look(&looking)).await {
+                tracing::error!(%error, "Looking at the files of credentials ended by a fault");
+            }
+        }
+        self.version() != version
+    }
+
     /// A client of its own for one lane, with at most so many idle connections to each host.
     pub(crate) fn client(self: &Arc<Self>, idle_max: usize) -> Client {
         Client {
@@ -149,26 +164,9 @@ impl Client {
     /// turned away with it: looks at the files.
     pub(crate) async fn is_renewed_since(&self, version: u64) -> bool {
         let credentials = Arc::clone(&self.credentials);
-        is_renewed_since(credentials, version, |credentials| {
-            drop(credentials.look());
-        })
-        .await
+        let look = |credentials: &Credentials| drop(credentials.look());
+        credentials.is_renewed_since(version, look).await
     }
-}
-
-/// Whether there is something newer than this version, after a look where there was nothing yet.
-pub(crate) async fn is_renewed_since(
-    credentials: Arc<Credentials>,
-    version: u64,
-    look: impl FnOnce(&Credentials) + Send + 'static,
-) -> bool {
-    if credentials.version() == version && credentials.may_change() {
-        let looking = Arc::clone(&credentials);
-        if let Err(error) = tokio::task::spawn_blocking(move || look(&looking)).await {
-            tracing::error!(%error, "Looking at the files of credentials ended by a fault");
-        }
-    }
-    credentials.version() != version
 }
 
 fn contents(connection: &ElasticsearchConnection) -> Contents {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use isobar_topology::{BoltContext, Counter, Health};
 
-use super::credentials::{self, Client, Credentials, Look};
+use super::credentials::{Client, Credentials, Look};
 
 /// Between two looks. Reading a few small files costs nothing, and whoever rotates credentials leaves the
 /// old ones valid for longer.
@@ -73,7 +73,8 @@ impl Renewal {
     pub(crate) async fn is_renewed_since(&self, version: u64) -> bool {
         let reporter = self.reporter.clone();
         let look = move |credentials: &Credentials| reporter.report(credentials.look());
-        credentials::is_renewed_since(Arc::clone(&self.credentials), version, look).await
+        let credentials = Arc::clone(&self.credentials);
+        credentials.is_renewed_since(version, look).await
     }
 }
 
