@@ -89,6 +89,9 @@ pub fn main_with(registry: Registry) -> ExitCode {
 }
 
 fn execute(cli: &Cli, registry: &Registry, screen: &Screen) -> Outcome {
+    // Before librdkafka does, and so that it is not taken down at the end: clients that are being let go then
+    // may use it still.
+    openssl::init();
     let environment = Environment::of_process();
     let level = cli.log_level.as_deref();
     logging::start(

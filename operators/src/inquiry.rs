@@ -3,7 +3,6 @@
 //!
 //! What a running program knows of it is asked by whoever knows where that runs.
 
-mod asked;
 mod logged;
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,7 @@ pub mod lag;
 pub mod options;
 
 mod acceptance;
+mod asked;
 mod assignment;
 mod commits;
 mod conditions;
@@ -40,6 +41,7 @@ mod start;
 mod table;
 mod tail;
 
+pub(crate) use asked::{Asked, let_go};
 pub use assignment::{Assignment, Held, Start, State};
 pub use conditions::{Condition, Subject};
 pub use config::{ConsumerConfig, Fixed, GroupProtocol, StartPolicy};

@@ -6,10 +6,9 @@ use std::time::Duration;
 use isobar_topology::clock::{self, Instant};
 
 use super::Place;
-use super::asked::Asked;
-use crate::kafka::Looking;
 use crate::kafka::admin::{RDKafkaErrorCode, Spec, TopicPartition};
 use crate::kafka::error::Error;
+use crate::kafka::{Asked, Looking, let_go};
 use crate::lag::Source;
 use crate::offsets::Group;
 use crate::range::Log;
@@ -60,8 +59,7 @@ pub fn logged(source: &Source, place: &Place, within: Duration) -> Result<Logged
         deadline: clock::now() + within,
     };
     let logged = brokers.say();
-    // Letting clients go takes long where a broker is away.
-    drop(Asked::of(brokers, |_| Ok(())));
+    let_go(brokers);
     logged
 }
 

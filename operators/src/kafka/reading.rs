@@ -4,9 +4,10 @@
 //! the end of a partition can be seen (`enable.partition.eof` loses data in batches only).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use isobar_topology::clock;
+use isobar_topology::clock::{self, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -14,6 +15,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::admin::{Admin, PartitionAnswer, Spec, TopicPartition};
+use super::asked::{Asked, let_go};
 use super::connection::KafkaConnection;
 use super::error::{Error, code_of};
 use super::log::Asking;
@@ -23,18 +25,21 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// Hands out every record of a topic up to its present end, those of each partition in order.
 ///
-/// Waits for the brokers; fails when nothing comes for `within`, or when the topic does not exist.
+/// Waits for the brokers; fails when nothing comes for `within`, first their word about where the topic
+/// ends, or when the topic does not exist.
 pub(crate) fn read_topic(
     connection: &KafkaConnection,
     topic: &str,
     within: Duration,
     mut each: impl FnMut(&BorrowedMessage<'_>),
 ) -> Result<(), Error> {
+    let began = clock::now();
     let ranges = bounds(connection, topic, within)?;
-    read_ranges(connection, topic, ranges, within, |record| {
+    let each = |record: &BorrowedMessage<'_>| {
         each(record);
         true
-    })
+    };
+    read_since(began, connection, topic, ranges, within, each)
 }
 
 /// Hands out the records of a half-open range of offsets of each partition, those of one partition in
@@ -44,12 +49,48 @@ pub(crate) fn read_topic(
 pub(crate) fn read_ranges(
     connection: &KafkaConnection,
     topic: &str,
+    ranges: BTreeMap<i32, (i64, i64)>,
+    within: Duration,
+    each: impl FnMut(&BorrowedMessage<'_>) -> bool,
+) -> Result<(), Error> {
+    read_since(clock::now(), connection, topic, ranges, within, each)
+}
+
+/// The same, of brokers that are waited for since a moment.
+fn read_since(
+    began: Instant,
+    connection: &KafkaConnection,
+    topic: &str,
     mut open: BTreeMap<i32, (i64, i64)>,
     within: Duration,
-    mut each: impl FnMut(&BorrowedMessage<'_>) -> bool,
+    each: impl FnMut(&BorrowedMessage<'_>) -> bool,
 ) -> Result<(), Error> {
     open.retain(|_, (start, end)| start < end);
+    if open.is_empty() {
+        return Ok(());
+    }
     let client = reader(connection)?;
+    let late = || Error::TimedOut {
+        what: format!("reading topic {topic}"),
+        within,
+        brokers: Some(connection.brokers.join(", ")),
+        cause: client.context().failure(),
+    };
+    let read = read_with(&client, topic, open, began + within, within, each);
+    let read = read.and_then(|whole| whole.then_some(()).ok_or_else(late));
+    let_go(client);
+    read
+}
+
+/// Returns whether all of it came: false when nothing did up to a moment, and later on for `within`.
+fn read_with(
+    client: &BaseConsumer<Asking>,
+    topic: &str,
+    mut open: BTreeMap<i32, (i64, i64)>,
+    mut deadline: Instant,
+    within: Duration,
+    mut each: impl FnMut(&BorrowedMessage<'_>) -> bool,
+) -> Result<bool, Error> {
     let mut list = TopicPartitionList::with_capacity(open.len());
     for (partition, (start, _)) in &open {
         let offset = Offset::Offset(*start);
@@ -59,17 +100,10 @@ pub(crate) fn read_ranges(
     client
         .assign(&list)
         .map_err(|error| failed(topic, &error))?;
-    let mut last = clock::now();
     while !open.is_empty() {
-        match client.poll(POLL) {
-            None if clock::now() > last + within => {
-                return Err(Error::TimedOut {
-                    what: format!("reading topic {topic}"),
-                    within,
-                    brokers: Some(connection.brokers.join(", ")),
-                    cause: client.context().failure(),
-                });
-            }
+        let left = deadline.saturating_duration_since(clock::now());
+        match client.poll(POLL.min(left)) {
+            None if left.is_zero() => return Ok(false),
             None => continue,
             Some(Ok(record)) => {
                 let (partition, next) = (record.partition(), record.offset() + 1);
@@ -88,9 +122,9 @@ pub(crate) fn read_ranges(
             Some(Err(error)) if is_passing(&error) => continue,
             Some(Err(error)) => return Err(failed(topic, &error)),
         }
-        last = clock::now();
+        deadline = clock::now() + within;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Looks for single records.
@@ -191,13 +225,24 @@ fn bounds(
     topic: &str,
     within: Duration,
 ) -> Result<BTreeMap<i32, (i64, i64)>, Error> {
-    let admin = Admin::new(connection, within)?;
-    let (partitions, problems) = admin.partitions(&[topic.to_owned()])?;
+    let deadline = clock::now() + within;
+    let admin = Arc::new(Admin::new(connection, within)?);
+    let late = || admin.no_answer(format!("asking where topic {topic} ends"));
+    let topics = [topic.to_owned()];
+    let partitions = Asked::of(Arc::clone(&admin), move |admin| admin.partitions(&topics))?;
+    let (partitions, problems) = partitions.by(deadline, late)?;
     if let Some(problem) = problems.into_iter().next() {
         return Err(Error::Config(problem));
     }
-    let starts = known(admin.offsets(&partitions, Spec::Earliest)?, topic)?;
-    let ends = known(admin.offsets(&partitions, Spec::Latest)?, topic)?;
+    let asked = [Spec::Earliest, Spec::Latest].map(|spec| {
+        let partitions = partitions.clone();
+        Asked::of(Arc::clone(&admin), move |admin| {
+            admin.offsets(&partitions, spec)
+        })
+    });
+    let [starts, ends] = asked.map(|asked| asked?.by(deadline, late));
+    let (starts, ends) = (known(starts?, topic)?, known(ends?, topic)?);
+    let_go(admin);
     let bounds = starts.into_iter().filter_map(|(partition, start)| {
         let end = ends.get(&partition)?;
         Some((partition, (start, *end)))

@@ -1,21 +1,28 @@
-//! Questions that are asked at the same time, each on a thread of its own, and waited for up to one moment.
-//! Knows nothing of what is asked.
+//! Questions that are asked at the same time, each on a thread of its own, and waited for up to one moment;
+//! and clients that are let go without waiting for that. Knows nothing of what is asked.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 
 use isobar_topology::clock::{self, Instant};
 
-use crate::kafka::error::Error;
+use super::error::Error;
+
+/// Lets a client go on a thread of its own: a consumer closes first, which takes a while, and long where a
+/// broker is away. Where there can be no more threads, waits for it.
+pub(crate) fn let_go<C: Send + 'static>(client: C) {
+    let thread = std::thread::Builder::new().name("let-go".to_owned());
+    // A thread that cannot be started drops the client, too.
+    drop(thread.spawn(move || drop(client)));
+}
 
 /// A question under way.
-pub(super) struct Asked<T>(Receiver<Result<T, Error>>);
+pub(crate) struct Asked<T>(Receiver<Result<T, Error>>);
 
 impl<T: Send + 'static> Asked<T> {
-    /// Asks with a client that is let go afterwards: who waits for the answer does not wait for that, which
-    /// takes long where a broker is away.
+    /// Asks with a client that is let go afterwards; who waits for the answer does not wait for that.
     ///
     /// Fails when there can be no more threads.
-    pub(super) fn of<C: Send + 'static>(
+    pub(crate) fn of<C: Send + 'static>(
         client: C,
         question: impl FnOnce(&C) -> Result<T, Error> + Send + 'static,
     ) -> Result<Self, Error> {
@@ -34,7 +41,7 @@ impl<T: Send + 'static> Asked<T> {
     }
 
     /// Waits for the answer; `late` makes of no answer an error.
-    pub(super) fn by(self, deadline: Instant, late: impl FnOnce() -> Error) -> Result<T, Error> {
+    pub(crate) fn by(self, deadline: Instant, late: impl FnOnce() -> Error) -> Result<T, Error> {
         let left = deadline.saturating_duration_since(clock::now());
         match self.0.recv_timeout(left) {
             Ok(answer) => answer,
