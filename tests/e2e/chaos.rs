@@ -1,5 +1,5 @@
 //! Three replicas, three brokers and Elasticsearch under random faults: nothing is lost, nothing is there
-//! twice, nothing is dead-lettered, whichever protocol the group speaks.
+//! twice, and what is dead-lettered or dropped is what is to be, whichever protocol the group speaks.
 //!
 //! `ISOBAR_CHAOS_SEED=17` plays the faults of another seed than 1: what happens, in which
 //! order and for how long; not which records are on their way then. The long form is `tests/run e2e long`,
@@ -8,8 +8,10 @@
 mod commits;
 mod faults;
 mod questions;
+mod traffic;
 mod trouble;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -17,13 +19,15 @@ use anyhow::{Context, Result, ensure};
 use testkit::isobar::{Isobar, Sampler, Setup};
 use testkit::proxy::Proxy;
 use testkit::random::Random;
+use testkit::services::kafka::Received;
 use testkit::services::{Kafka, KafkaClient, Search, SearchVersion, setting};
 use testkit::wait;
 
-use crate::support::{Steps, Total, check_exactly_once, topology};
+use crate::support::{Steps, Total, check_exactly_those};
 use commits::Commits;
 use faults::Faults;
 use questions::Questions;
+use traffic::{DEAD, EVERY, End};
 use trouble::Trouble;
 
 /// How long anything may take that comes after a fault, on a machine that builds something.
@@ -76,14 +80,19 @@ pub(crate) fn run(protocols: &[&'static str], form: &Form) {
         kafka
             .create_topic("logs", PARTITIONS as i32, &[])
             .expect("the topic is created");
+        kafka
+            .create_topic(DEAD, 1, &[])
+            .expect("the topic is created");
         let mut round = Round::start(&kafka, &search, protocol);
         steps.done(&format!("{protocol}: {REPLICAS} replicas"));
         round.faults(&mut kafka, &mut search, form, seed, &mut steps);
-        round.end(&search, &mut steps);
+        round.end(&kafka, &search, &mut steps);
         let client = search.client();
         let deleted = client.delete_index("logs-2026.01.01");
         deleted.expect("the next round starts empty");
-        kafka.delete_topic("logs").expect("the topic is deleted");
+        for topic in ["logs", DEAD] {
+            kafka.delete_topic(topic).expect("the topic is deleted");
+        }
     }
 }
 
@@ -136,7 +145,7 @@ impl Round {
         };
         let protocol = self.protocol;
         let spout = format!(", group_protocol: {protocol}, commit_interval: 1s{options}");
-        let text = topology(protocol, &spout) + "settings: {drain_timeout: 5s, retry_max: 2s}\n";
+        let text = traffic::topology(protocol, &spout);
         let setup = Setup::new(&text).expect("a directory");
         setup
             .environment("KAFKA", kafka.brokers())
@@ -154,7 +163,7 @@ impl Round {
     ) {
         let client = kafka.client().clone();
         let load = client
-            .load("logs", PARTITIONS, form.rate)
+            .load("logs", PARTITIONS, form.rate, traffic::value)
             .expect("a producer");
         let (trouble, over) = (Trouble::default(), AtomicBool::new(false));
         let commits = Commits {
@@ -163,10 +172,11 @@ impl Round {
         };
         let addresses = self.replicas.iter().map(|one| one.address().to_owned());
         let mut questions = Questions {
-            within: "400ms",
+            within: "300ms",
             asking: self.setup(&client),
             addresses: addresses.collect(),
             acknowledged: load.acknowledged(),
+            schedule: load.schedule(),
             search: search.client().clone(),
             trouble: &trouble,
         };
@@ -196,6 +206,17 @@ impl Round {
         for of in told {
             steps.done(&format!("{}: {of}", self.protocol));
         }
+        // Some come when all is over: of those everything is known.
+        let enough = load.schedule().due_by_now() / PARTITIONS + EVERY;
+        let acknowledged = load.acknowledged();
+        let came = wait::until("more records", LIMIT, || {
+            let least = (0..PARTITIONS as usize)
+                .map(|one| acknowledged.of(one))
+                .min();
+            ensure!(least >= Some(enough), "{least:?} of {enough}");
+            Ok(())
+        });
+        came.expect("they are acknowledged");
         self.sent = load.finish().expect("all is acknowledged");
         steps.done(&format!("{}: {} records sent", self.protocol, self.sent));
         let told = asked.check(search.client()).expect("each was right");
@@ -208,25 +229,21 @@ impl Round {
         steps.done(&format!("{}: {told}", self.protocol));
     }
 
-    /// The replicas end, and the index holds each record once.
-    fn end(self, search: &Search, steps: &mut Steps) {
+    /// The replicas end, and the index holds each record once, but for those that are rejected, of which
+    /// there are dead letters, and those that are dropped.
+    fn end(self, kafka: &KafkaClient, search: &Search, steps: &mut Steps) {
         let (protocol, sent) = (self.protocol, self.sent);
         let (mut delivered, mut again) = (0, 0);
+        let (mut dead_lettered, mut dropped) = (0, 0);
         for mut replica in self.replicas {
             let status = replica.stop(LIMIT).expect("it ends");
             assert_eq!(status.code(), Some(0), "{}", replica.process().log_tail());
             let report = replica.report().expect("it reports");
             let total = Total::of(&report["accounting"]).expect("an accounting");
-            assert_eq!((total.dead_lettered, total.dropped), (0, 0));
             delivered += total.delivered;
             again += total.already_present;
-            // Also of those lives that ended without a report.
-            let letters = replica
-                .setup()
-                .topology()
-                .with_file_name("dead-letters.ndjson");
-            let letters = std::fs::read_to_string(letters).unwrap_or_default();
-            assert_eq!(letters, "", "nothing is rejected");
+            dead_lettered += total.dead_lettered;
+            dropped += total.dropped;
         }
         let samples: Vec<_> = self
             .samplers
@@ -234,9 +251,20 @@ impl Round {
             .map(|sampler| sampler.finish().expect("every sample adds up").good)
             .collect();
         assert!(delivered <= sent, "{delivered} of {sent} were delivered");
-        check_exactly_once(search, PARTITIONS, sent);
+        let is_meant = |end: End| move |number: &u64| End::of_number(*number) == end;
+        check_exactly_those(search, PARTITIONS, sent, |number| {
+            is_meant(End::Indexed)(&number)
+        });
+        let letters = kafka.consume_all(DEAD, LIMIT).expect("they are read");
+        let read = letters.len();
+        let of = |letter: Received| traffic::number_of(&letter.value.unwrap_or_default());
+        let rejected: Option<BTreeSet<u64>> = letters.into_iter().map(of).collect();
+        let expected = (0..sent).filter(is_meant(End::DeadLettered)).collect();
+        assert_eq!(rejected.as_ref(), Some(&expected), "no other and no fewer");
         steps.done(&format!(
-            "{protocol}: each of {sent} once; in their last lives the replicas delivered {delivered} and found {again} already present; {samples:?} samples add up"
+            "{protocol}: {sent} sent: {} dropped, {} dead-lettered by {read} letters, and each of the others once; in their last lives the replicas delivered {delivered}, found {again} already present, dead-lettered {dead_lettered} and dropped {dropped}; {samples:?} samples add up",
+            (0..sent).filter(is_meant(End::Dropped)).count(),
+            expected.len(),
         ));
     }
 

@@ -177,13 +177,30 @@ pub(crate) fn dead_letters(file: &Path) -> Vec<Value> {
 /// by its count, and by a look at each document's number and origin. Record N was sent to partition N
 /// modulo `partitions`, so that its offset follows too.
 pub(crate) fn check_exactly_once(search: &Search, partitions: u64, records: u64) {
-    let client = search.client();
-    client.refresh("logs-*").expect("it refreshes");
-    assert_eq!(client.count("logs-*").expect("it counts"), records);
-    check_each(client, partitions, records).unwrap_or_else(|error| panic!("{error:#}"));
+    check_exactly_those(search, partitions, records, |_| true);
 }
 
-fn check_each(client: &SearchClient, partitions: u64, records: u64) -> Result<()> {
+/// The same of those records whose numbers are meant, and that it holds no other.
+pub(crate) fn check_exactly_those(
+    search: &Search,
+    partitions: u64,
+    records: u64,
+    is_meant: impl Fn(u64) -> bool,
+) {
+    let client = search.client();
+    client.refresh("logs-*").expect("it refreshes");
+    let meant = (0..records).filter(|number| is_meant(*number)).count();
+    assert_eq!(client.count("logs-*").expect("it counts"), meant as u64);
+    let checked = check_each(client, partitions, records, is_meant);
+    checked.unwrap_or_else(|error| panic!("{error:#}"));
+}
+
+fn check_each(
+    client: &SearchClient,
+    partitions: u64,
+    records: u64,
+    is_meant: impl Fn(u64) -> bool,
+) -> Result<()> {
     let mut seen = vec![false; usize::try_from(records)?];
     let fields = [
         "number",
@@ -201,6 +218,7 @@ fn check_each(client: &SearchClient, partitions: u64, records: u64) -> Result<()
         let seen = seen.get_mut(usize::try_from(number)?);
         let seen = seen.with_context(|| format!("record {number} was never sent"))?;
         ensure!(!*seen, "record {number} is there twice");
+        ensure!(is_meant(number), "record {number} should not be there");
         *seen = true;
         let origin = &fields["_isobar"];
         ensure!(
@@ -214,7 +232,9 @@ fn check_each(client: &SearchClient, partitions: u64, records: u64) -> Result<()
             "record {number}: {fields}"
         );
     }
-    let missing = seen.iter().position(|seen| !seen);
+    let mut numbers = (0..records).zip(seen);
+    let missing = numbers.find(|(number, seen)| !seen && is_meant(*number));
+    let missing = missing.map(|(number, _)| number);
     ensure!(missing.is_none(), "record {missing:?} is missing");
     Ok(())
 }

@@ -41,6 +41,13 @@ impl Trouble {
         }
     }
 
+    /// Whether a fault of this part is under way, or was since this moment.
+    pub(super) fn has_struck(&self, part: Part, since: Instant) -> bool {
+        let begun = self.begun.lock().expect("no holder panics");
+        let mut begun = begun.iter();
+        begun.any(|(one, over)| *one == part && over.is_none_or(|over| over >= since))
+    }
+
     /// Whether a fault of one of these parts is under way, or was within the aftermath before `since`.
     pub(super) fn touches(&self, parts: &[Part], since: Instant) -> bool {
         let begun = self.begun.lock().expect("no holder panics");

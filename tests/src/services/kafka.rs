@@ -19,7 +19,7 @@ use crate::wait;
 use node::{Ports, Programs};
 
 pub use client::{KafkaClient, Received, Sent, Transaction};
-pub use load::{Acknowledged, Load};
+pub use load::{Acknowledged, Load, Schedule};
 pub use secured::{Secured, USER};
 
 /// Where `tests/run fetch` puts the broker.

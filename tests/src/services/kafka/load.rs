@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use rdkafka::client::ClientContext;
@@ -21,13 +21,33 @@ const TICK: Duration = Duration::from_millis(10);
 /// How long the brokers may take to acknowledge the last records, one of them just started again.
 const FLUSH_LIMIT: Duration = Duration::from_secs(120);
 
-/// An idempotent producer (`acks=all`) that sends the JSON records of [`records::json`], each number once
-/// and in order, number N to partition N modulo the number of partitions. Dropping it ends it.
+/// An idempotent producer (`acks=all`) that sends records, each number once and in order, number N to
+/// partition N modulo the number of partitions. Dropping it ends it.
 #[derive(Debug)]
 pub struct Load {
     stop: SyncSender<()>,
     thread: JoinHandle<Result<u64>>,
     acknowledged: Acknowledged,
+    schedule: Schedule,
+}
+
+/// When which record is sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Schedule {
+    began: Instant,
+    per_second: f64,
+}
+
+impl Schedule {
+    /// Before this moment a record is not sent.
+    pub fn due(&self, number: u64) -> Instant {
+        self.began + Duration::from_secs_f64(number as f64 / self.per_second)
+    }
+
+    /// How many records are due by now.
+    pub fn due_by_now(&self) -> u64 {
+        (self.began.elapsed().as_secs_f64() * self.per_second) as u64
+    }
 }
 
 /// How many records of each partition are acknowledged.
@@ -42,8 +62,15 @@ impl Acknowledged {
 }
 
 impl KafkaClient {
-    /// Starts to send so many records per second to a topic of so many partitions that is empty.
-    pub fn load(&self, topic: &str, partitions: u64, per_second: u64) -> Result<Load> {
+    /// Starts to send so many records per second to a topic of so many partitions that is empty. Record N
+    /// has the key and the time of [`records`], and the value that `value` makes for it.
+    pub fn load(
+        &self,
+        topic: &str,
+        partitions: u64,
+        per_second: u64,
+        value: fn(u64) -> Vec<u8>,
+    ) -> Result<Load> {
         let counts = (0..partitions).map(|_| AtomicU64::new(0)).collect();
         let acknowledged = Acknowledged(counts);
         let settings = [
@@ -58,13 +85,21 @@ impl KafkaClient {
             self.config(&settings).create_with_context(context)?;
         let topic = topic.to_owned();
         let (stop, stopped) = sync_channel(1);
+        let schedule = Schedule {
+            began: wait::now(),
+            per_second: per_second as f64,
+        };
         let thread = std::thread::Builder::new()
             .name("load".into())
             .spawn(move || {
-                let (began, mut number) = (wait::now(), 0);
+                let mut number = 0;
                 while matches!(stopped.try_recv(), Err(TryRecvError::Empty)) {
-                    let due = (began.elapsed().as_secs_f64() * per_second as f64) as u64;
-                    while number < due && send(&producer, &topic, number, partitions)? {
+                    let due = schedule.due_by_now();
+                    while number < due {
+                        let partition = i32::try_from(number % partitions)?;
+                        if !send(&producer, &topic, partition, number, &value(number))? {
+                            break;
+                        }
                         number += 1;
                     }
                     producer.poll(TICK);
@@ -80,6 +115,7 @@ impl KafkaClient {
             stop,
             thread,
             acknowledged,
+            schedule,
         })
     }
 }
@@ -88,6 +124,11 @@ impl Load {
     /// What is acknowledged so far; goes on to be true.
     pub fn acknowledged(&self) -> Acknowledged {
         self.acknowledged.clone()
+    }
+
+    /// When which record is sent.
+    pub fn schedule(&self) -> Schedule {
+        self.schedule
     }
 
     /// Ends it and returns how many records it has sent, once all of them are acknowledged. Fails when one
@@ -109,14 +150,15 @@ impl Load {
 fn send(
     producer: &BaseProducer<Offsets>,
     topic: &str,
+    partition: i32,
     number: u64,
-    partitions: u64,
+    value: &[u8],
 ) -> Result<bool> {
-    let (key, value) = (records::key(number), records::json(number));
+    let key = records::key(number);
     let record = BaseRecord::to(topic)
-        .partition(i32::try_from(number % partitions)?)
+        .partition(partition)
         .key(&key)
-        .payload(&value)
+        .payload(value)
         .timestamp(records::time(number));
     match producer.send(record) {
         Ok(()) => Ok(true),
