@@ -1,5 +1,7 @@
 //! `mask`: takes personal data out of documents: whole fields, and what patterns find in text.
 
+mod card_number;
+mod ipv6;
 mod patterns;
 mod text;
 
@@ -17,7 +19,6 @@ use patterns::Find;
 use text::Masker;
 
 use crate::field_name;
-use crate::pattern::Pattern;
 
 pub(super) const TYPE: BoltType = BoltType {
     name: "mask",
@@ -44,15 +45,16 @@ patterns: [email, card_number, 'token=\\w+']
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MaskConfig {
-    /// Top-level fields whose values are replaced as a whole.
+    /// Top-level fields whose values are replaced as a whole, by their whole names.
     #[serde(default)]
     fields: Vec<String>,
     /// Top-level fields whose values are searched for `patterns`.
     #[serde(default)]
     search: Vec<String>,
     /// What to look for: `email`, `ipv4`, `ipv6`, `card_number` (13 to 19 digits, with spaces or dashes,
-    /// whose check digit is right), or regular expressions as in `parse_regex`. They are looked for one
-    /// after the other.
+    /// whose check digit is right, whatever stands beside them), or regular expressions as in
+    /// `parse_regex`, such as `token=\w+`; `(?:secret)` finds just this text. They are looked for one after
+    /// the other.
     #[serde(default)]
     patterns: Vec<String>,
     /// What stands in place of what was found. Default `***`.
@@ -102,7 +104,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     json::write_string(&mut replacement, &config.replacement);
     let (finds, plain): (Arc<[Find]>, Arc<str>) = (finds.into(), config.replacement.into());
     Ok(PreparedBolt {
-        memory_per_lane: finds.len() * Pattern::MATCHER_SIZE,
+        memory_per_lane: finds.iter().map(Find::finder_size).sum(),
         memory_shared: finds.iter().map(Find::size).sum(),
         ..PreparedBolt::new(Arc::new(move |context| {
             AnyBolt::new(Mask {
@@ -129,11 +131,26 @@ fn symbols(
     let symbols = names.iter().enumerate().filter_map(|(index, written)| {
         let path = path.index(index);
         let name = field_name::top_level(written, &path);
+        let name = name.and_then(|name| whole_name(name, written, &path));
         let symbol = name.and_then(|name| prepare.symbol(name, &path));
         problems.take(symbol.map_err(Problems::from))
     });
     let symbols = symbols.collect();
     problems.or(symbols)
+}
+
+/// Refuses what is meant for many fields: it would hide none.
+fn whole_name<'n>(name: &'n str, written: &str, path: &Path) -> Result<&'n str, Problem> {
+    if name == written && name.contains('*') {
+        let problem = Problem::new(
+            path.clone(),
+            format!("`{written}` does not stand for many fields"),
+        );
+        return Err(problem.expected(format!(
+            "the name of each field, or [\"{written}\"] for one that has a star in its name"
+        )));
+    }
+    Ok(name)
 }
 
 struct Mask {

@@ -1,73 +1,106 @@
 //! What is looked for: patterns that have a name, and regular expressions.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use isobar_topology::spec::{Path, Problem};
 
-use crate::pattern::Pattern;
+use super::{card_number, ipv6};
+use crate::pattern::{Matcher, Pattern};
 
 /// Patterns that have a name.
-const NAMED: [(&str, &str); 4] = [
-    ("email", r"[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(?:\.[\w-]+)+"),
-    (
-        "ipv4",
-        r"\b(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\b",
-    ),
-    (
-        "ipv6",
-        // Those that end with an address of IPv4 first: nothing of it may stay.
-        r"(?x)
-            (?:[[:xdigit:]]{1,4}:){1,6} (?: :[[:xdigit:]]{1,4}){0,5} :? (?:\d{1,3}\.){3}\d{1,3}
-            | :: (?:[[:xdigit:]]{1,4}:){0,5} (?:\d{1,3}\.){3}\d{1,3}
-            | (?:[[:xdigit:]]{1,4}:){7} [[:xdigit:]]{1,4}
-            | (?:[[:xdigit:]]{1,4}:){1,7} (?: :[[:xdigit:]]{1,4}){1,6}
-            | (?:[[:xdigit:]]{1,4}:){1,7} :
-            | :: (?:[[:xdigit:]]{1,4}:){0,6} [[:xdigit:]]{1,4}",
-    ),
-    ("card_number", r"\b\d(?:[ -]?\d){12,18}\b"),
+const NAMED: [(&str, fn(&Path) -> Result<Find, Problem>); 4] = [
+    ("email", |path| regex(EMAIL, path)),
+    ("ipv4", |path| regex(IPV4, path)),
+    ("ipv6", |_| Ok(Find::Known(ipv6::find))),
+    ("card_number", |_| Ok(Find::Known(card_number::find))),
 ];
+
+const EMAIL: &str = r"[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(?:\.[\w-]+)+";
+const IPV4: &str =
+    r"\b(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\b";
 
 /// Something to look for.
 #[derive(Clone, Debug)]
-pub(super) struct Find {
-    pub(super) pattern: Arc<Pattern>,
-    /// Digits that are found count only with the right check digit.
-    has_check_digit: bool,
+pub(super) enum Find {
+    Regex(Arc<Pattern>),
+    /// Finds the first place in a text from a byte on, in time in proportion to the text.
+    Known(fn(&str, usize) -> Option<Range<usize>>),
 }
 
 impl Find {
+    /// Reads a pattern that an option at `path` holds.
     pub(super) fn new(text: &str, path: &Path) -> Result<Self, Problem> {
-        let named = NAMED.iter().find(|(name, _)| *name == text);
-        let pattern = named.map_or(text, |(_, pattern)| pattern);
-        Ok(Self {
-            pattern: Arc::new(Pattern::compile(pattern, path)?),
-            has_check_digit: text == "card_number",
-        })
+        let names = || NAMED.iter().map(|(name, _)| *name);
+        if let Some((_, find)) = NAMED.iter().find(|(name, _)| *name == text) {
+            return find(path);
+        }
+        let is_of_names = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ' ');
+        if text.chars().all(is_of_names) {
+            // As somebody would write a name who knows it from elsewhere.
+            let name = text.to_lowercase().replace(['-', ' '], "_");
+            let known: Vec<&str> = names().collect();
+            return Err(
+                Problem::new(path.clone(), format!("unknown pattern `{text}`"))
+                    .expected(format!(
+                        "{}, or a regular expression; `(?:{text})` finds just this text",
+                        known.join(", ")
+                    ))
+                    .near(&name, known),
+            );
+        }
+        regex(text, path)
     }
 
+    /// Bytes that it takes, for all lanes together.
     pub(super) fn size(&self) -> usize {
-        self.pattern.size()
+        match self {
+            Self::Regex(pattern) => pattern.size(),
+            Self::Known(_) => 0,
+        }
     }
 
-    /// Whether what the pattern found is what was looked for.
-    pub(super) fn accepts(&self, found: &str) -> bool {
-        !self.has_check_digit || luhn(found)
+    /// Bytes that a [`Finder`] takes at most.
+    pub(super) fn finder_size(&self) -> usize {
+        match self {
+            Self::Regex(_) => Pattern::MATCHER_SIZE,
+            Self::Known(_) => 0,
+        }
+    }
+
+    pub(super) fn finder(&self) -> Finder {
+        match self {
+            Self::Regex(pattern) => Finder::Regex(Matcher::new(Arc::clone(pattern))),
+            Self::Known(find) => Finder::Known(*find),
+        }
     }
 }
 
-/// Whether the digits of a text add up as ISO/IEC 7812-1, annex B, has it.
-fn luhn(text: &str) -> bool {
-    let digits = text.bytes().rev().filter(u8::is_ascii_digit);
-    let sum: u32 = digits
-        .enumerate()
-        .map(|(place, digit)| {
-            let digit = u32::from(digit - b'0');
-            match (place % 2, digit) {
-                (0, digit) => digit,
-                (_, digit @ 0..5) => digit * 2,
-                (_, digit) => digit * 2 - 9,
+fn regex(text: &str, path: &Path) -> Result<Find, Problem> {
+    Ok(Find::Regex(Arc::new(Pattern::compile(text, path)?)))
+}
+
+/// Looks for it; one for each lane.
+pub(super) enum Finder {
+    Regex(Matcher),
+    Known(fn(&str, usize) -> Option<Range<usize>>),
+}
+
+impl Finder {
+    /// The first place from byte `from` on that is not empty.
+    pub(super) fn find(&mut self, text: &str, mut from: usize) -> Option<Range<usize>> {
+        let matcher = match self {
+            Self::Known(find) => return find(text, from),
+            Self::Regex(matcher) => matcher,
+        };
+        while from <= text.len() && matcher.find(text, from) {
+            let (start, end) = matcher.group(0).expect("a match has a place");
+            if end > start {
+                return Some(start..end);
             }
-        })
-        .sum();
-    sum.is_multiple_of(10)
+            let next = text[start..].chars().next();
+            from = start + next.map_or(1, char::len_utf8);
+        }
+        None
+    }
 }

@@ -49,14 +49,21 @@ fn named_patterns_find_what_they_are_called_after() {
             "[***]:80 at 12:30:00, ***",
         ),
         (
+            "ipv6",
+            "Foo::Bar::new, std::vector",
+            "Foo::Bar::new, std::vector",
+        ),
+        (
             "card_number",
             "card 4111 1111 1111 1111 or 4111111111111112",
             "card *** or 4111111111111112",
         ),
         ("card_number", "5500-0000-0000-0004,", "***,"),
+        ("card_number", "4111111111111111 123 x", "*** 123 x"),
+        ("(?:secret)", "a secret", "a ***"),
         ("token=\\w+", "a?token=ab1&b=ä token=", "a?***&b=ä token="),
         ("x*", "axxb", "a***b"),
-        ("ä", "ääb", "******b"),
+        ("[ä]", "ääb", "******b"),
     ] {
         assert_eq!(masked(pattern, text), expected, "{pattern} in {text}");
     }
@@ -120,6 +127,36 @@ fn bad_options_are_problems() {
         &[
             "bolts.bolt.search[0]: `a.b` looks like a field inside of `a`; expected the name of a top-level field, or [\"a.b\"] for one that has dots in its name",
         ],
+    );
+}
+
+#[test]
+fn what_would_hide_nothing_is_refused() {
+    let names = "expected email, ipv4, ipv6, card_number, or a regular expression";
+    for (pattern, near) in [
+        ("card-number", "; did you mean card_number?"),
+        ("IPV4", "; did you mean ipv4?"),
+        ("mail", "; did you mean email?"),
+        ("phone_number", ""),
+        ("", ""),
+    ] {
+        let expected = format!(
+            "bolts.bolt.patterns[0]: unknown pattern `{pattern}`; {names}; `(?:{pattern})` finds just this text{near}"
+        );
+        let options = json!({"search": ["a"], "patterns": [pattern]});
+        check_problems(&TYPE, &options, &[&expected]);
+    }
+    check_problems(
+        &TYPE,
+        &json!({"fields": ["*"]}),
+        &[
+            "bolts.bolt.fields[0]: `*` does not stand for many fields; expected the name of each field, or [\"*\"] for one that has a star in its name",
+        ],
+    );
+    check(
+        json!({"fields": ["[\"*\"]"]}),
+        &json!({"*": 1, "a": 2}),
+        json!({"*": "***", "a": 2}),
     );
 }
 

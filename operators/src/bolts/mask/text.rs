@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use isobar_topology::json;
 
-use super::patterns::Find;
+use super::patterns::{Find, Finder};
 use crate::expression::text_of;
-use crate::pattern::Matcher;
 
 /// Looks for patterns; one for each lane.
 pub(super) struct Masker {
-    finds: Vec<(Find, Matcher)>,
+    finders: Vec<Finder>,
     replacement: Arc<str>,
     /// A text, and the same with what was found replaced.
     text: String,
@@ -19,10 +18,8 @@ pub(super) struct Masker {
 
 impl Masker {
     pub(super) fn new(finds: &[Find], replacement: Arc<str>) -> Self {
-        let finds = finds.iter();
-        let finds = finds.map(|find| (find.clone(), Matcher::new(Arc::clone(&find.pattern))));
         Self {
-            finds: finds.collect(),
+            finders: finds.iter().map(Find::finder).collect(),
             replacement,
             text: String::new(),
             replaced: String::new(),
@@ -63,22 +60,13 @@ impl Masker {
             self.text.push_str(&String::from_utf8_lossy(value));
         }
         let mut is_changed = false;
-        for (find, matcher) in &mut self.finds {
+        for finder in &mut self.finders {
             self.replaced.clear();
-            // Up to where the text was looked at, and up to where it was copied.
-            let (mut at, mut copied) = (0, 0);
-            while at <= self.text.len() && matcher.find(&self.text, at) {
-                let (start, end) = matcher.group(0).expect("a match has a place");
-                if end > start && find.accepts(&self.text[start..end]) {
-                    self.replaced.push_str(&self.text[copied..start]);
-                    self.replaced.push_str(&self.replacement);
-                    copied = end;
-                    at = end;
-                } else {
-                    // On behind its first character.
-                    let next = self.text[start..].chars().next();
-                    at = start + next.map_or(1, char::len_utf8);
-                }
+            let mut copied = 0;
+            while let Some(found) = finder.find(&self.text, copied) {
+                self.replaced.push_str(&self.text[copied..found.start]);
+                self.replaced.push_str(&self.replacement);
+                copied = found.end;
             }
             if copied > 0 {
                 self.replaced.push_str(&self.text[copied..]);
