@@ -39,6 +39,7 @@ rest_field: timing
 ///
 /// The document has those of these fields that the line has; `-` means that it has none:
 ///
+/// - `vhost` and `port`: the host that the request was for, where the line begins with `example.com:443`.
 /// - `client`: the address or name of the client.
 /// - `ident` and `user`: who the client says and who the server knows that it is.
 /// - `timestamp`: the time of the request in the form of RFC 3339, in UTC. It also becomes the event
@@ -55,7 +56,8 @@ rest_field: timing
 pub struct ParseAccessLogConfig {
     /// The format of the lines: `common`, which ends with the size of the reply; `combined`, with
     /// referrer and user agent behind; `nginx`, with the addresses of `X-Forwarded-For` behind those,
-    /// as the format `main` of nginx has them; or `auto`: any of them, line by line. Default `auto`.
+    /// as the format `main` of nginx has them; `vhost_combined`, with name and port of the host before
+    /// the client, as Apache httpd on Debian has it; or `auto`: any of them, line by line. Default `auto`.
     #[serde(default)]
     format: Format,
     /// Name of a field for what stands behind the format, such as times of a format of your own.
@@ -77,6 +79,7 @@ enum Format {
     Common,
     Combined,
     Nginx,
+    VhostCombined,
 }
 
 fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedBolt, Problems> {
@@ -104,6 +107,8 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
 /// The fields of a document.
 #[derive(Clone, Copy)]
 struct Fields {
+    vhost: Symbol,
+    port: Symbol,
     client: Symbol,
     ident: Symbol,
     user: Symbol,
@@ -122,7 +127,9 @@ struct Fields {
 }
 
 /// Their names, in the order of [`Fields`].
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 15] = [
+    "vhost",
+    "port",
     "client",
     "ident",
     "user",
@@ -161,6 +168,8 @@ impl Fields {
         }
         problems.or(())?;
         let [
+            vhost,
+            port,
             client,
             ident,
             user,
@@ -176,6 +185,8 @@ impl Fields {
             forwarded_for,
         ] = NAMES.map(|name| prepare.symbol(name, &component.path));
         Ok(Self {
+            vhost: vhost?,
+            port: port?,
             client: client?,
             ident: ident?,
             user: user?,
@@ -250,6 +261,7 @@ impl Fields {
         plain: &mut Vec<u8>,
     ) {
         for (field, text) in [
+            (self.vhost, line.vhost),
             (self.client, line.client),
             (self.ident, line.ident),
             (self.user, line.user),
@@ -274,7 +286,11 @@ impl Fields {
                 }
             }
         }
-        for (field, digits) in [(self.status, line.status), (self.bytes, line.bytes)] {
+        for (field, digits) in [
+            (self.port, line.port),
+            (self.status, line.status),
+            (self.bytes, line.bytes),
+        ] {
             if let Some(digits) = digits {
                 document.member(field, |out| out.extend_from_slice(digits));
             }

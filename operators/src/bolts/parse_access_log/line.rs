@@ -1,5 +1,5 @@
 //! A line of an access log: `client ident user [time] "request" status bytes`, and, quoted, referrer,
-//! user agent and the addresses of `X-Forwarded-For`.
+//! user agent and the addresses of `X-Forwarded-For`; before it perhaps `host:port` of the server.
 //!
 //! After <https://httpd.apache.org/docs/2.4/mod/mod_log_config.html> and
 //! <https://nginx.org/en/docs/http/ngx_http_log_module.html>.
@@ -14,6 +14,9 @@ use crate::escapes;
 /// What a line says; absent is what it leaves out or says to be `-`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line<'a> {
+    pub(super) vhost: Option<&'a [u8]>,
+    /// Digits without leading zeros.
+    pub(super) port: Option<&'a [u8]>,
     pub(super) client: Option<&'a [u8]>,
     pub(super) ident: Option<&'a [u8]>,
     pub(super) user: Option<&'a [u8]>,
@@ -72,6 +75,7 @@ impl Parser {
     #[inline]
     pub(super) fn line<'a>(&mut self, text: &'a [u8]) -> Result<Line<'a>, LineError> {
         let mut cursor = Cursor { text, at: 0 };
+        let vhost = self.vhost(&mut cursor)?;
         let client = word(&mut cursor, "the address or name of the client")?;
         cursor.expect(b' ', "a space after the client")?;
         let ident = word(&mut cursor, "the identity of the client, or -")?;
@@ -86,6 +90,8 @@ impl Parser {
         cursor.expect(b' ', "a space after the status")?;
         let bytes = bytes(&mut cursor)?;
         let mut line = Line {
+            vhost: vhost.map(|(name, _)| name),
+            port: vhost.map(|(_, port)| port),
             client,
             ident,
             user,
@@ -100,8 +106,10 @@ impl Parser {
         };
         let auto = self.format == Format::Auto;
         let quotes_follow = |cursor: &Cursor<'_>| cursor.rest().starts_with(b" \"");
-        if matches!(self.format, Format::Combined | Format::Nginx)
-            || (auto && quotes_follow(&cursor))
+        if matches!(
+            self.format,
+            Format::Combined | Format::Nginx | Format::VhostCombined
+        ) || (auto && quotes_follow(&cursor))
         {
             cursor.expect(b' ', "a space after the size of the reply")?;
             line.referrer = quoted(&mut cursor, "\" before the referrer")?;
@@ -121,6 +129,48 @@ impl Parser {
         }
         Ok(line)
     }
+
+    /// Reads name and port of the host that a request was for, and the space behind them.
+    #[inline]
+    fn vhost<'a>(
+        &self,
+        cursor: &mut Cursor<'a>,
+    ) -> Result<Option<(&'a [u8], &'a [u8])>, LineError> {
+        let is_required = match self.format {
+            Format::Auto => false,
+            Format::VhostCombined => true,
+            Format::Common | Format::Combined | Format::Nginx => return Ok(None),
+        };
+        let start = *cursor;
+        let vhost = name_and_port(cursor.token());
+        if is_required && vhost.is_none() {
+            return Err(start.wrong("name and port of the host, such as example.com:443"));
+        }
+        if vhost.is_none() || !(is_required || words_before_time(cursor.rest()) > 2) {
+            *cursor = start;
+            return Ok(None);
+        }
+        cursor.expect(b' ', "a space after the host")?;
+        Ok(vhost)
+    }
+}
+
+/// `example.com:443` or `[2001:db8::1]:443` in its parts; not an address of IPv6 alone.
+#[inline]
+fn name_and_port(word: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = memrchr(b':', word)?;
+    let (name, port) = (&word[..colon], &word[colon + 1..]);
+    let is_port = (1..=5).contains(&port.len()) && port.iter().all(u8::is_ascii_digit);
+    let is_name = !name.is_empty() && (name.ends_with(b"]") || !name.contains(&b':'));
+    (is_port && is_name).then(|| (name, without_zeros(port)))
+}
+
+/// How many words there are before the bracket of the time.
+#[cold]
+fn words_before_time(rest: &[u8]) -> usize {
+    let bracket = memchr(b'[', rest).unwrap_or(rest.len());
+    let words = rest[..bracket].split(|byte| *byte == b' ');
+    words.filter(|word| !word.is_empty()).count()
 }
 
 /// Reads up to the next space; `-` is nothing.
@@ -146,8 +196,13 @@ fn user<'a>(cursor: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, LineError> {
         let bracket = from + found;
         let is_before_time = rest.get(bracket + 1).is_some_and(u8::is_ascii_digit);
         if is_before_time && bracket > 1 && rest[bracket - 1] == b' ' {
-            cursor.at += bracket + 1;
             let user = &rest[..bracket - 1];
+            // That is nobody: there is a word too many before it.
+            if user.starts_with(b"- ") {
+                cursor.at += 2;
+                return Err(cursor.wrong("[ before the time"));
+            }
+            cursor.at += bracket + 1;
             return Ok(Some(user).filter(|user| *user != b"-"));
         }
         from = bracket + 1;

@@ -72,6 +72,51 @@ fn each_format_is_read_and_told() {
 }
 
 #[test]
+fn the_host_before_the_client_is_no_client() {
+    let of = |host: &str, port: u16| with(common(), json!({"vhost": host, "port": port}));
+    for (host, expected) in [
+        ("example.com:443", of("example.com", 443)),
+        ("[2001:db8::1]:080", of("[2001:db8::1]", 80)),
+    ] {
+        check(json!({}), format!("{host} {COMMON}"), expected.clone());
+        let combined = json!({"referrer": "http://www.example.com/start.html", "user_agent": "Mozilla/4.08 [en] (Win98; I ;Nav)"});
+        let line = format!("{host} {COMMON}{REST_OF_COMBINED}");
+        let expected = with(expected, combined);
+        check(json!({}), &line, expected.clone());
+        check(json!({"format": "vhost_combined"}), &line, expected);
+    }
+    // A client with a port, and an address that ends like one.
+    let tail = r#"[14/Nov/2023:22:13:20 +0000] "GET / HTTP/1.1" 200 5"#;
+    for (line, user) in [
+        ("192.0.2.7:5000 - ann", "ann"),
+        ("2001:db8::80 - ann b", "ann b"),
+    ] {
+        let (client, _) = line.split_once(' ').expect("a client");
+        let found = run(&TYPE, &json!({}), Input::raw(format!("{line} {tail}")));
+        let (document, _) = found.expect(line);
+        assert_eq!(
+            (&document["client"], &document["user"]),
+            (&json!(client), &json!(user))
+        );
+        assert!(document.get("vhost").is_none(), "{document}");
+    }
+    for (format, line, at) in [
+        ("combined", "example.com:443 192.0.2.7 - -", 28),
+        ("common", "example.com:443 192.0.2.7 - ann", 28),
+        ("auto", "example.com 192.0.2.7 - -", 24),
+    ] {
+        let options = json!({"format": format});
+        check_error(options, format!("{line} {tail}"), at, "[ before the time");
+    }
+    check_error(
+        json!({"format": "vhost_combined"}),
+        format!("192.0.2.7 - - {tail}"),
+        0,
+        "name and port of the host, such as example.com:443",
+    );
+}
+
+#[test]
 fn what_a_line_does_not_say_is_left_out() {
     check(
         json!({}),
@@ -318,7 +363,7 @@ fn a_line_in_a_field_sets_the_others_beside_it() {
 
 #[test]
 fn options_that_do_not_fit_are_said_all_at_once() {
-    let others = "client, ident, user, timestamp, method, path, protocol, request, status, bytes, referrer, user_agent, forwarded_for";
+    let others = "vhost, port, client, ident, user, timestamp, method, path, protocol, request, status, bytes, referrer, user_agent, forwarded_for";
     check_problems(
         &TYPE,
         &json!({"rest_field": "user", "raw_field": "a.b", "field": "c.d"}),
