@@ -3,15 +3,16 @@
 //!
 //! The engine has no backtracking: a match takes time in proportion to the text, whatever the pattern.
 
+mod fit;
+
 use std::sync::Arc;
 
 use isobar_topology::spec::{Path, Problem};
-use regex_automata::hybrid::dfa::{self, DFA};
+use regex_automata::Input;
 use regex_automata::meta::{self, Regex};
-use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::util::primitives::NonMaxUsize;
-use regex_automata::{Anchored, Input};
-use regex_syntax::hir::Hir;
+
+use fit::Fit;
 
 use crate::expression::text_place;
 
@@ -24,8 +25,8 @@ const TABLE_MAX: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Pattern {
     regex: Regex,
-    /// Tells up to where a text fits; without one for patterns that it does not support.
-    walk: Option<DFA>,
+    /// Without one for patterns that are too large for it.
+    fit: Option<Fit>,
 }
 
 impl Pattern {
@@ -48,7 +49,7 @@ impl Pattern {
         })?;
         Ok(Self {
             regex,
-            walk: walk(&hir),
+            fit: Fit::new(&hir, COMPILED_MAX),
         })
     }
 
@@ -61,7 +62,7 @@ impl Pattern {
 
     /// Bytes of the compiled pattern.
     pub(crate) fn size(&self) -> usize {
-        self.regex.memory_usage() + self.walk.as_ref().map_or(0, DFA::memory_usage)
+        self.regex.memory_usage() + self.fit.as_ref().map_or(0, Fit::size)
     }
 
     /// Bytes that a [`Matcher`] takes at most.
@@ -79,31 +80,12 @@ fn fault(error: &regex_syntax::Error) -> (usize, String) {
     }
 }
 
-fn walk(hir: &Hir) -> Option<DFA> {
-    let config = thompson::Config::new()
-        .nfa_size_limit(Some(COMPILED_MAX))
-        .which_captures(WhichCaptures::None);
-    let nfa = thompson::Compiler::new()
-        .configure(config)
-        .build_from_hir(hir)
-        .ok()?;
-    let config = dfa::Config::new()
-        .cache_capacity(TABLE_MAX)
-        .unicode_word_boundary(true);
-    dfa::Builder::new()
-        .configure(config)
-        .build_from_nfa(nfa)
-        .ok()
-}
-
 /// Matches a pattern; one for each lane.
 #[derive(Debug)]
 pub(crate) struct Matcher {
     pattern: Arc<Pattern>,
     cache: meta::Cache,
     slots: Vec<Option<NonMaxUsize>>,
-    /// Of the walk, once it was needed.
-    walk_cache: Option<dfa::Cache>,
 }
 
 impl Matcher {
@@ -112,7 +94,6 @@ impl Matcher {
             cache: pattern.regex.create_cache(),
             slots: vec![None; pattern.regex.group_info().slot_len()],
             pattern,
-            walk_cache: None,
         }
     }
 
@@ -135,23 +116,11 @@ impl Matcher {
     }
 
     /// The byte of a text that does not match, at which no match goes on that starts with it; its length
-    /// if it ends too early. `None` where that cannot be told.
+    /// if it ends too early. `None` where that cannot be told. Behind parts that match anything, such as
+    /// `.*`, it is where what follows them first goes wrong.
     #[cold]
-    pub(crate) fn fits_until(&mut self, text: &str) -> Option<usize> {
-        let walk = self.pattern.walk.as_ref()?;
-        let cache = self.walk_cache.get_or_insert_with(|| walk.create_cache());
-        let input = Input::new(text).anchored(Anchored::Yes);
-        let mut state = walk.start_state_forward(cache, &input).ok()?;
-        for (at, byte) in text.bytes().enumerate() {
-            state = walk.next_state(cache, state, byte).ok()?;
-            if state.is_dead() {
-                return Some(at);
-            }
-            if state.is_quit() {
-                return None;
-            }
-        }
-        Some(text.len())
+    pub(crate) fn fits_until(&self, text: &str) -> Option<usize> {
+        self.pattern.fit.as_ref()?.until(text)
     }
 }
 
@@ -188,12 +157,31 @@ mod tests {
             (r"^(\d+) (\w+)$", "x", Some(0)),
             (r"(\d+) (\w+)$", "12x", Some(2)),
             (r"^.*x", "abc", Some(3)),
-            (r"^ä\bx", "ä", None),
+            (r"^ä\bx", "ä", Some(2)),
+            (r"^ä\bx", "ä x", Some(2)),
+            // What matches anything does not hide what follows it.
+            (r"^(\w+) (.*?) \[(\d+)\] (\d+)$", "a b c [12] x", Some(11)),
+            (
+                r"^(\w+) (.*?) \[(\d+)\] (\d+)$",
+                "a b c [1x] [2] x",
+                Some(15),
+            ),
+            (r"^(\w+) (.*?) \[(\d+)\] (\d+)$", "a b c [1x] 2", Some(8)),
+            (r"^.*=(\d{2}):(\d{2})$", "a=b, c=12:3x", Some(11)),
+            (r"^(?:a|.*b) (\d+)$", "a b x", Some(2)),
         ] {
             let mut matcher = matcher(pattern);
-            assert!(!matcher.find(text, 0), "{pattern}");
+            assert!(!matcher.find(text, 0), "{pattern} in {text}");
             assert_eq!(matcher.fits_until(text), at, "{pattern} in {text}");
         }
+    }
+
+    #[test]
+    fn a_long_text_is_not_read_to_its_end_to_tell_where_it_fits() {
+        let mut matcher = matcher("^(a|b)*c");
+        let text = "ab".repeat(1 << 20);
+        assert!(!matcher.find(&text, 0));
+        assert_eq!(matcher.fits_until(&text), None);
     }
 
     #[test]
