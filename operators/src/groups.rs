@@ -20,14 +20,14 @@ pub(crate) struct Field {
     pub(crate) kind: Kind,
 }
 
-/// A bolt that parses the text of `source`. Of several groups for one field the first that is part of
-/// the match counts.
+/// A bolt that parses the text of `source`. Several groups for one field that are part of the match make
+/// a list, in the order of the pattern.
 pub(crate) fn bolt(
     source: TextSource,
     pattern: Arc<Pattern>,
     mut fields: Vec<Field>,
 ) -> PreparedBolt {
-    // Side by side, so that the others are easily left out.
+    // Those of one field side by side, in the order of the pattern.
     fields.sort_by_key(|field| field.symbol);
     PreparedBolt {
         document: source.document_use(),
@@ -68,19 +68,30 @@ impl ParseGroups {
         if !matcher.find(&text, 0) {
             return Err(no_match(matcher.fits_until(&text)));
         }
-        let mut before = None;
         let mut rejection = None;
+        let mut write = |out: &mut Vec<u8>, (kind, (start, end)): (Kind, (usize, usize))| {
+            if !kind.write(&text.as_bytes()[start..end], out) {
+                out.extend_from_slice(b"null");
+                rejection = Some((kind, start));
+            }
+        };
         text_source::write(record, source, |document| {
-            for field in fields {
-                let group = matcher.group(field.group);
-                let Some((start, end)) = group.filter(|_| before != Some(field.symbol)) else {
+            for fields in fields.chunk_by(|one, next| one.symbol == next.symbol) {
+                let found = |field: &Field| Some((field.kind, matcher.group(field.group)?));
+                let mut values = fields.iter().filter_map(found);
+                let Some(first) = values.next() else {
                     continue;
                 };
-                before = Some(field.symbol);
-                document.member(field.symbol, |out| {
-                    if !field.kind.write(&text.as_bytes()[start..end], out) {
-                        out.extend_from_slice(b"null");
-                        rejection = Some((field.kind, start));
+                document.member(fields[0].symbol, |out| match values.next() {
+                    None => write(out, first),
+                    Some(second) => {
+                        out.push(b'[');
+                        write(out, first);
+                        for value in [second].into_iter().chain(values) {
+                            out.push(b',');
+                            write(out, value);
+                        }
+                        out.push(b']');
                     }
                 });
             }
