@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{BoltType, Prepare, PreparedBolt};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
+use serde_json::Value;
 
 use expand::Expansion;
 
@@ -24,7 +25,7 @@ use crate::text_source::TextSource;
 
 pub(super) const TYPE: BoltType = BoltType {
     name: "parse_grok",
-    schema: || schemars::schema_for!(ParseGrokConfig),
+    schema,
     example: EXAMPLE,
     prepare,
 };
@@ -42,15 +43,16 @@ patterns: {STATUS: '[1-5]\\d\\d'}
 /// `%{NAME:field:int}` and `%{NAME:field:float}` make numbers, and `%{NAME}` no field. What is between
 /// them is a regular expression as in `parse_regex`, in which `(?<field>…)` makes a field, too. All of
 /// it becomes one regular expression, and a match takes time in proportion to the text. The first match
-/// counts, wherever in the text it is: begin with `^` and end with `$` for all of the text.
+/// counts, wherever in the text it is: begin with `^` and end with `$` for all of the text. Where several
+/// references make one field and are part of the match, the field is a list, in their order.
 ///
-/// The usual names are there, among them `INT`, `NUMBER`, `WORD`, `NOTSPACE`, `DATA`, `GREEDYDATA`,
-/// `QUOTEDSTRING`, `UUID`, `MAC`, `IP`, `HOSTNAME`, `IPORHOST`, `PATH`, `URI`, `TIMESTAMP_ISO8601`,
-/// `SYSLOGTIMESTAMP`, `HTTPDATE`, `LOGLEVEL`, `COMMONAPACHELOG` and `COMBINEDAPACHELOG`. Look-around and
-/// back-references, which patterns of other programs may have, are not supported.
+/// Look-around and back-references, which patterns of other programs may have, are not supported.
 ///
 /// Text without a match is rejected as `no_match`, with the position up to which its start fits. Where
 /// lines have several forms, put a second bolt behind the stream `rejected` of the first.
+///
+/// The usual names, of which those of whole lines make the fields that Logstash makes of them without
+/// `ecs_compatibility`:
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ParseGrokConfig {
@@ -63,6 +65,14 @@ pub struct ParseGrokConfig {
     /// A top-level field with the text; the fields are set beside it. Default: the record's value is
     /// parsed.
     field: Option<String>,
+}
+
+fn schema() -> Schema {
+    let mut schema = schemars::schema_for!(ParseGrokConfig);
+    let description = schema.get("description").and_then(Value::as_str);
+    let text = format!("{}\n\n{}", description.unwrap_or_default(), library::list());
+    let _before = schema.insert("description".to_owned(), text.into());
+    schema
 }
 
 fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedBolt, Problems> {

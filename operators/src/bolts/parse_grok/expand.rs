@@ -36,7 +36,7 @@ impl Expansion {
             regex: String::new(),
             fields: Vec::new(),
         };
-        expansion.expand(pattern, own, path, 0)?;
+        expansion.expand(pattern, own, path, false, 0)?;
         Ok(expansion)
     }
 
@@ -52,6 +52,7 @@ impl Expansion {
         pattern: &str,
         own: &BTreeMap<String, String>,
         path: &Path,
+        is_usual: bool,
         depth: usize,
     ) -> Result<(), Problem> {
         if depth > DEPTH_MAX || self.regex.len() > LENGTH_MAX {
@@ -63,7 +64,7 @@ impl Expansion {
         }
         let mut rest = pattern;
         while let Some(start) = rest.find("%{") {
-            self.regex.push_str(&rest[..start]);
+            self.push(&rest[..start], is_usual);
             let inner = &rest[start + 2..];
             let end = inner.find('}').ok_or_else(|| {
                 let text = format!("`%{{{inner}` has no closing brace");
@@ -77,22 +78,44 @@ impl Expansion {
                 let text = format!("unknown pattern `{name}`");
                 let names = own.keys().map(String::as_str).chain(library::names());
                 return Err(Problem::new(path.clone(), text)
-                    .expected("one of the usual names, or one of `patterns`")
+                    .expected(
+                        "a name that `isobar operators parse_grok` lists, or one of `patterns`",
+                    )
                     .near(name, names));
             };
             if field.is_empty() {
                 self.regex.push_str("(?:");
             } else {
                 let (field, kind) = field_and_kind(field, reference, path)?;
-                let number = self.fields.len();
-                self.regex.push_str(&format!("(?<{GROUP}{number}>"));
-                self.fields.push((field.to_owned(), kind));
+                self.open(field, kind);
             }
-            self.expand(known, own, path, depth + 1)?;
+            self.expand(known, own, path, own_pattern.is_none(), depth + 1)?;
             self.regex.push(')');
         }
-        self.regex.push_str(rest);
+        self.push(rest, is_usual);
         Ok(())
+    }
+
+    /// Adds what is a regular expression. In the usual patterns, groups with a name make fields as well;
+    /// a pattern may have one of them several times.
+    fn push(&mut self, text: &str, is_usual: bool) {
+        let mut rest = text;
+        while is_usual
+            && let Some((before, group)) = rest.split_once("(?<")
+            && let Some((field, behind)) = group.split_once('>')
+        {
+            self.regex.push_str(before);
+            self.open(field, Kind::String);
+            rest = behind;
+        }
+        self.regex.push_str(rest);
+    }
+
+    /// Opens the group of a field.
+    fn open(&mut self, field: &str, kind: Kind) {
+        let number = self.fields.len();
+        self.regex.push_str(&format!("(?<{GROUP}{number}>"));
+        self.fields.push((field.to_owned(), kind));
     }
 }
 

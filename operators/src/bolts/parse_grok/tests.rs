@@ -51,6 +51,32 @@ fn lines_of_servers_become_documents() {
 }
 
 #[test]
+fn a_line_that_goes_wrong_is_told_where() {
+    let line = |time: &str, rest: &str| {
+        format!("127.0.0.1 - - [{time}] \"GET / HTTP/1.0\" {rest} \"Mozilla\"")
+    };
+    let time = "10/Oct/2026:13:55:36 -0700";
+    for (line, at) in [
+        (line(time, "2x0 2326 \"-\""), 61),
+        (line(time, "200 23k26 \"-\""), 66),
+        (line(time, "200 2326 http://x/"), 69),
+        (line("10/Okt/2026:13:55:36 -0700", "200 2326 \"-\""), 19),
+    ] {
+        let options = json!({"pattern": "^%{COMBINEDAPACHELOG}$"});
+        let found = run(&TYPE, &options, Input::raw(&line)).map(|found| found.0);
+        let expected = format!(
+            "no_match: The text does not match: its start fits the pattern up to byte {at}"
+        );
+        assert_eq!(found, Err(expected), "{line}");
+    }
+    let options = json!({"pattern": "^%{IPORHOST:client} - %{DATA:user} \\[%{HTTPDATE:time}\\] %{QS:request}"});
+    let line = "192.0.2.7 - frank m [10/Okt/2000:13:55:36 -0700] \"GET / HTTP/1.0\" 200";
+    let found = run(&TYPE, &options, Input::raw(line)).map(|found| found.0);
+    let expected = "no_match: The text does not match: its start fits the pattern up to byte 25";
+    assert_eq!(found, Err(expected.to_owned()));
+}
+
+#[test]
 fn references_become_fields_of_their_types() {
     for (pattern, text, expected) in [
         (
@@ -58,8 +84,18 @@ fn references_become_fields_of_their_types() {
             "a 1.50 xx +7 +7 b",
             Ok(json!({"w": "a", "f": 1.5, "plain": "xx", "i": 7, "s": "+7"})),
         ),
-        // Groups for one field: the one that is part of the match counts.
+        // Groups for one field: those that are part of the match count.
         ("^(?:a=%{INT:n}|b=%{INT:n})$", "b=2", Ok(json!({"n": "2"}))),
+        (
+            "^%{WORD:a} %{INT:b:int} %{WORD:a}(?: %{INT:a:int})?$",
+            "x 1 y 2",
+            Ok(json!({"a": ["x", "y", 2], "b": 1})),
+        ),
+        (
+            "^%{WORD:a} %{INT:b:int} %{WORD:a}(?: %{INT:a:int})?$",
+            "x 1 y",
+            Ok(json!({"a": ["x", "y"], "b": 1})),
+        ),
         // Own patterns go first, and may make fields.
         (
             "^%{OWN:o} %{DATA:d}$",
@@ -206,6 +242,146 @@ fn usual_patterns_take_what_they_are_called_after() {
 }
 
 #[test]
+fn further_names_take_a_line_that_fits_and_refuse_one_that_does_not() {
+    let base = "Oct  1 22:14:15 web-1 CRON[123]:";
+    let old =
+        "[Mon Aug 31 16:27:04 2015] [error] [client 192.0.2.3] Premature end of script headers";
+    let new = "[Mon Aug 31 09:30:48.958285 2015] [proxy_fcgi:error] [pid 28787:tid 140169587934976] (70008)Partial results: [client 192.0.2.166:59307] AH01075: Error dispatching";
+    let common = r#"192.0.2.7 - frank [10/Oct/2000:13:55:36 -0700] "GET /a HTTP/1.0" 200 2326"#;
+    let combined = format!(r#"{common} "-" "Mozilla/4.08""#);
+    let tomcat7 = "Jan 9, 2014 7:13:13 AM org.apache.catalina.core.StandardService startInternal INFO: Starting";
+    let tomcat8 = "31-Jul-2020 16:40:38.578 INFO [main] org.apache.catalina.core.StandardService.startInternal Starting";
+    let haproxy = r#"192.0.2.5:33317 [06/Feb/2026:12:14:14.655] http-in static/srv1 10/0/30/69/109 200 2750 - - ---- 1/1/1/1/0 0/0 {1wt.eu} {} "GET /index.html HTTP/1.1""#;
+    let five = "<174>1 2016-11-14T09:49:23+01:00 192.0.2.6 named 2255 -";
+    let s3 = r#"79a5 bucket [06/Feb/2026:00:00:38 +0000] 192.0.2.3 79a5 3E57427F3 REST.GET.VERSIONING - "GET /bucket?versioning HTTP/1.1" 200 - 113 - 7 - "-" "S3Console/0.4" -"#;
+    for (name, good, bad) in [
+        ("BASE16FLOAT", "0x1f.8", "0x"),
+        ("URN", "urn:isbn:0451450523", "isbn:0451450523"),
+        ("COMMONMAC", "00:1b:44:11:3a:b7", "00-1b-44-11-3a-b7"),
+        ("WINDOWSMAC", "00-1b-44-11-3a-b7", "001b.4411.3ab7"),
+        ("CISCOMAC", "001b.4411.3ab7", "00:1b:44:11:3a:b7"),
+        ("URIQUERY", "a=b&c[]=%20", "a b"),
+        ("URIPARAM", "?a=b", "a=b"),
+        ("DATESTAMP_EVENTLOG", "20260131120000", "2026-01-31"),
+        ("SYSLOGFACILITY", "<1.5>", "<1>"),
+        ("SYSLOGBASE", base, "Oct 1 web-1"),
+        ("SYSLOGBASE2", "2026-01-31T12:00:00Z web-1", "web-1"),
+        (
+            "SYSLOGLINE",
+            "Jun 24 10:32:02 win-host WinFileService Event: read",
+            "Jun 24 win-host",
+        ),
+        ("SYSLOG5424PRINTASCII", "a-1", "a b"),
+        ("SYSLOG5424PRI", "<174>", "174"),
+        ("SYSLOG5424SD", r#"[a@1 b="c \] d"][e]"#, "[]"),
+        ("SYSLOG5424BASE", &format!("{five} -"), five),
+        (
+            "SYSLOG5424LINE",
+            &format!("{five} [a@1 b=\"c\"] info"),
+            "<174>1 info",
+        ),
+        (
+            "SYSLOGPAMSESSION",
+            &format!("{base} pam_unix(cron:session): session opened for user root by (uid=0)"),
+            &format!("{base} session opened"),
+        ),
+        ("CRON_ACTION", "CMD", "cmd"),
+        (
+            "CRONLOG",
+            &format!("{base} (root) CMD (run-parts)"),
+            &format!("{base} root CMD"),
+        ),
+        ("HTTPD_COMMONLOG", common, "192.0.2.7 - - -"),
+        ("HTTPD_COMBINEDLOG", &combined, common),
+        ("COMMONAPACHELOG", common, &combined),
+        ("HTTPDERROR_DATE", "Mon Aug 31 16:27:04 2015", "31 Aug 2015"),
+        ("HTTPD20_ERRORLOG", old, "[error] x"),
+        ("HTTPD24_ERRORLOG", new, old),
+        ("HTTPD_ERRORLOG", old, "error"),
+        (
+            "HTTPD_ERRORLOG",
+            "[Tue Apr 14 14:27:52.605084 2020] [:error] [pid 5688] x",
+            common,
+        ),
+        ("S3_REQUEST_LINE", "GET /a HTTP/1.1", "GET /a \"b\" c"),
+        ("S3_ACCESS_LOG", s3, common),
+        ("HAPROXYTIME", "12:14:14", "12:14"),
+        ("HAPROXYDATE", "06/Feb/2026:12:14:14.655", "06/Feb/2026"),
+        ("HAPROXYHTTPBASE", haproxy, common),
+        (
+            "HAPROXYHTTP",
+            &format!("Feb  6 12:14:14 lb haproxy[14389]: {haproxy}"),
+            haproxy,
+        ),
+        ("JAVACLASS", "hudson.node_monitors.Abstract$1", "1a"),
+        ("JAVAFILE", "Native Method", "a/b"),
+        ("JAVAMETHOD", "<init>", "<x>"),
+        (
+            "JAVASTACKTRACEPART",
+            "  at com.example.A$b.c(A.java:42)",
+            "at com",
+        ),
+        ("JAVATHREAD", "TP-Processor4", "main"),
+        ("CATALINA7_DATESTAMP", "Jan 9, 2014 7:13:13 AM", "Jan 9"),
+        (
+            "CATALINA8_DATESTAMP",
+            "31-Jul-2020 16:40:38.578",
+            "31-Jul-2020",
+        ),
+        ("CATALINA_DATESTAMP", "31-Jul-2020 16:40:38.578", "2020"),
+        ("CATALINA7_LOG", tomcat7, tomcat8),
+        ("CATALINA8_LOG", tomcat8, tomcat7),
+        ("CATALINALOG", tomcat7, "Starting"),
+        (
+            "TOMCAT_DATESTAMP",
+            "2014-01-09 20:03:28,269 -0800",
+            "2014-01-09",
+        ),
+        (
+            "TOMCATLOG",
+            "2014-01-09 20:03:28,269 -0800 | ERROR | com.example.A - wrong",
+            tomcat8,
+        ),
+        (
+            "POSTGRESQL",
+            "31.01.2026 12:00:00 CET app 5af1c 123",
+            "31.01.2026 app",
+        ),
+    ] {
+        assert!(takes(name, good), "{name} takes {good}");
+        assert!(!takes(name, bad), "{name} refuses {bad}");
+    }
+}
+
+#[test]
+fn groups_in_usual_patterns_make_fields() {
+    let of = |pattern: &str, line: &str| {
+        let found = run(&TYPE, &json!({"pattern": pattern}), Input::raw(line));
+        found.map(|found| found.0).expect(line)
+    };
+    let line = "[Mon Aug 31 09:30:48.958285 2015] [proxy_fcgi:error] [pid 28787:tid 140] (70008)Partial results: [client 192.0.2.166:59307] AH01075: Error";
+    let document = of("^%{HTTPD24_ERRORLOG}$", line);
+    assert_eq!(document["errorcode"], "AH01075", "{document}");
+    let line = r#"192.0.2.7 - - [10/Oct/2000:13:55:36 -0700] "\x16\x03" 400 5"#;
+    let document = of("^(?:a%{S3_REQUEST_LINE}|%{HTTPD_COMMONLOG})$", line);
+    assert_eq!(document["rawrequest"], r"\x16\x03", "{document}");
+    let line = "Oct  1 22:14:15 web-1 CRON[123]: pam_unix(cron:session): session opened for user root by (uid=0)";
+    let document = of("^%{SYSLOGPAMSESSION}$", line);
+    let message = "pam_unix(cron:session): session opened for user root by (uid=0)";
+    assert_eq!(document["message"], message, "{document}");
+    assert_eq!(document["pam_caller"], "cron:session", "{document}");
+}
+
+#[test]
+fn every_usual_name_is_in_the_reference() {
+    let schema = (TYPE.schema)();
+    let description = schema.as_value()["description"].as_str().expect("text");
+    for name in library::names() {
+        assert!(description.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
 fn every_usual_pattern_can_be_used() {
     for name in library::names() {
         let path = Path::root();
@@ -225,7 +401,7 @@ fn bad_patterns_are_problems() {
     };
     check(
         "%{HOSTNAM:x}",
-        "bolts.bolt.pattern: unknown pattern `HOSTNAM`; expected one of the usual names, or one of `patterns`; did you mean HOSTNAME?",
+        "bolts.bolt.pattern: unknown pattern `HOSTNAM`; expected a name that `isobar operators parse_grok` lists, or one of `patterns`; did you mean HOSTNAME?",
     );
     check(
         "%{INT:x",
@@ -254,7 +430,7 @@ fn bad_patterns_are_problems() {
             "bolts.bolt.pattern: the pattern has no end; expected patterns that are not made of themselves, 32 deep and 256 KiB in all at most",
             "bolts.bolt.patterns.A: the pattern has no end; expected patterns that are not made of themselves, 32 deep and 256 KiB in all at most",
             "bolts.bolt.patterns.B: the pattern has no end; expected patterns that are not made of themselves, 32 deep and 256 KiB in all at most",
-            "bolts.bolt.patterns.C: unknown pattern `NONE`; expected one of the usual names, or one of `patterns`",
+            "bolts.bolt.patterns.C: unknown pattern `NONE`; expected a name that `isobar operators parse_grok` lists, or one of `patterns`",
         ],
     );
     let doubled: BTreeMap<String, String> = (0..30)
