@@ -109,8 +109,9 @@ impl EventTime {
         for step in &self.steps {
             raw = raw.and_then(|raw| json::member(raw, step));
         }
+        let timestamp = view.timestamp();
         let mut formats = self.formats.iter_mut();
-        match raw.and_then(|raw| formats.find_map(|format| format.read(raw))) {
+        match raw.and_then(|raw| formats.find_map(|format| format.read(raw, timestamp))) {
             Some(ms) => {
                 record.set_event_time(ms);
                 Ok(true)

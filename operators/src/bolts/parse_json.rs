@@ -51,7 +51,8 @@ pub struct ParseJsonConfig {
     event_time: Option<String>,
     /// How the time is written: `rfc3339`, as in 2024-01-31T12:00:00Z; `unix_s`, `unix_ms`, `unix_us`
     /// or `unix_ns`, a number since 1970, as JSON number or text; or a pattern of strptime such as
-    /// `%d/%b/%Y:%H:%M:%S %z`, which takes several times as long to read. Default `rfc3339`.
+    /// `%d/%b/%Y:%H:%M:%S %z`, which takes several times as long to read. A pattern without a year is of
+    /// the latest one in which it is at most a day after the timestamp of the record. Default `rfc3339`.
     #[serde(default = "rfc3339")]
     event_time_format: String,
     /// Time zone of times whose pattern does not say theirs: `Europe/Berlin`, `+02:00` or `UTC`.

@@ -40,8 +40,9 @@ pub struct ParseTimestampConfig {
     field: String,
     /// How times are written; the first format that fits counts. `rfc3339`, as in 2024-01-31T12:00:00Z;
     /// `unix_s`, `unix_ms`, `unix_us` or `unix_ns`, a number since 1970, as JSON number or text; or a
-    /// pattern of strptime such as `%d/%b/%Y:%H:%M:%S %z`, which takes several times as long to read.
-    /// Default `[rfc3339]`.
+    /// pattern of strptime such as `%d/%b/%Y:%H:%M:%S %z`, which takes several times as long to read. A
+    /// pattern without a year, such as `%b %e %H:%M:%S` for the grok pattern `SYSLOGTIMESTAMP`, is of the
+    /// latest year in which it is at most a day after the timestamp of the record. Default `[rfc3339]`.
     #[serde(default = "rfc3339_only")]
     formats: Vec<String>,
     /// Time zone of times whose pattern does not say theirs: `Europe/Berlin`, `+02:00` or `UTC`. Default
@@ -154,7 +155,7 @@ mod tests {
     fn the_first_format_that_fits_counts() {
         let options = json!({
             "field": "t", "zone": "Europe/Berlin", "target": "@timestamp",
-            "formats": ["rfc3339", "%d/%b/%Y:%H:%M:%S %z", "%Y-%m-%d %H:%M:%S", "unix_s", "unix_ms"],
+            "formats": ["rfc3339", "%d/%b/%Y:%H:%M:%S %z", "%Y-%m-%d %H:%M:%S", "%b %e %H:%M:%S", "unix_s", "unix_ms"],
         });
         for (time, ms, written) in [
             (
@@ -171,6 +172,11 @@ mod tests {
                 json!("2023-07-01 14:00:00"),
                 1_688_212_800_000,
                 "2023-07-01T12:00:00Z",
+            ),
+            (
+                json!("Nov  4 10:00:00"),
+                1_699_088_400_000,
+                "2023-11-04T09:00:00Z",
             ),
             (
                 json!("1700000000"),

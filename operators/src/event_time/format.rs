@@ -2,17 +2,19 @@
 
 use std::fmt;
 
+use isobar_topology::clock;
 use isobar_topology::json::Kind;
 use isobar_topology::spec::{Path, Problem};
 use jiff::Timestamp;
-use jiff::fmt::strtime;
+use jiff::civil::DateTime;
+use jiff::fmt::strtime::{self, BrokenDownTime};
 use jiff::tz::TimeZone;
 
 use super::calendar::Date;
 use super::joda::as_strftime;
 use super::rfc3339;
 use super::unix::Unit;
-use super::zone::{Civil, Zone};
+use super::zone::{Civil, Zone, latest_year};
 use crate::expression::text_of;
 
 /// Formats that have a name.
@@ -37,6 +39,7 @@ pub(super) struct Pattern {
     text: String,
     /// For patterns that do not say the zone.
     zone: Option<Zone>,
+    says_year: bool,
 }
 
 impl TimeFormat {
@@ -69,16 +72,17 @@ impl TimeFormat {
         Ok(TimeFormat::Pattern(Box::new(pattern)))
     }
 
-    /// The time of a raw JSON value: text, and for times since 1970 numbers as well.
+    /// The time of a raw JSON value: text, and for times since 1970 numbers as well. `timestamp` is that of
+    /// the record, or negative, for times without a year.
     #[inline]
-    pub(super) fn read(&mut self, raw: &[u8]) -> Option<i64> {
+    pub(super) fn read(&mut self, raw: &[u8], timestamp: i64) -> Option<i64> {
         match (Kind::of(raw), self) {
             (Kind::String, format) => {
                 let text = text_of(raw);
                 match format {
                     TimeFormat::Rfc3339 => rfc3339::parse(&text),
                     TimeFormat::Unix(unit) => unit.read(&text),
-                    TimeFormat::Pattern(pattern) => pattern.read(&text),
+                    TimeFormat::Pattern(pattern) => pattern.read(&text, timestamp),
                 }
             }
             (Kind::Number, TimeFormat::Unix(unit)) => unit.read(raw),
@@ -113,8 +117,12 @@ impl Pattern {
     fn new(text: &str, zone: Zone) -> Result<Self, jiff::Error> {
         let sample = Timestamp::UNIX_EPOCH.to_zoned_datetime(TimeZone::UTC);
         let sample = strtime::format(text, &sample)?;
-        let parsed = strtime::parse(text, &sample)?;
+        let mut parsed = strtime::parse(text, &sample)?;
         let says_zone = parsed.offset().is_some() || parsed.timestamp().is_some();
+        let says_year = says_year(&parsed);
+        if !says_year {
+            parsed.set_year(Some(1970))?;
+        }
         if says_zone {
             let _ = parsed.to_timestamp()?;
         } else {
@@ -123,30 +131,51 @@ impl Pattern {
         Ok(Self {
             text: text.to_owned(),
             zone: (!says_zone).then_some(zone),
+            says_year,
         })
     }
 
-    fn read(&mut self, text: &[u8]) -> Option<i64> {
-        let parsed = strtime::parse(&self.text, text).ok()?;
+    fn read(&mut self, text: &[u8], timestamp: i64) -> Option<i64> {
+        let mut parsed = strtime::parse(&self.text, text).ok()?;
+        if !self.says_year {
+            let now = match timestamp {
+                0.. => timestamp,
+                _ => clock::unix_ms(),
+            };
+            let offset = parsed.offset().map(|offset| i64::from(offset.seconds()));
+            let zone = self.zone.get_or_insert_default();
+            return latest_year(now, offset, zone, |year| {
+                parsed.set_year(Some(i16::try_from(year).ok()?)).ok()?;
+                civil(&parsed.to_datetime().ok()?)
+            });
+        }
         let Some(zone) = &mut self.zone else {
             let ns = parsed.to_timestamp().ok()?.as_nanosecond();
             return i64::try_from(ns.div_euclid(1_000_000)).ok();
         };
-        let time = parsed.to_datetime().ok()?;
-        let civil = Civil {
-            date: Date {
-                year: u32::try_from(time.year()).ok()?,
-                month: u32::try_from(time.month()).ok()?,
-                day: u32::try_from(time.day()).ok()?,
-            },
-            ms_of_day: (u32::try_from(time.hour()).ok()? * 3_600
-                + u32::try_from(time.minute()).ok()? * 60
-                + u32::try_from(time.second()).ok()?)
-                * 1_000
-                + u32::try_from(time.subsec_nanosecond()).ok()? / 1_000_000,
-        };
-        civil.utc_ms(None, zone)
+        civil(&parsed.to_datetime().ok()?)?.utc_ms(None, zone)
     }
+}
+
+/// Whether a time says all that there is to it, and not only month and day.
+fn says_year(parsed: &BrokenDownTime) -> bool {
+    let has_day = parsed.month().is_some() && parsed.day().is_some();
+    parsed.year().is_some() || parsed.timestamp().is_some() || !has_day
+}
+
+fn civil(time: &DateTime) -> Option<Civil> {
+    Some(Civil {
+        date: Date {
+            year: u32::try_from(time.year()).ok()?,
+            month: u32::try_from(time.month()).ok()?,
+            day: u32::try_from(time.day()).ok()?,
+        },
+        ms_of_day: (u32::try_from(time.hour()).ok()? * 3_600
+            + u32::try_from(time.minute()).ok()? * 60
+            + u32::try_from(time.second()).ok()?)
+            * 1_000
+            + u32::try_from(time.subsec_nanosecond()).ok()? / 1_000_000,
+    })
 }
 
 #[cfg(test)]
@@ -157,7 +186,11 @@ mod tests {
         let zone = zone.parse().expect("a good zone");
         let mut format = TimeFormat::new(format, &zone, &Path::root()).expect("a good format");
         for (raw, ms) in cases {
-            assert_eq!(format.read(raw.as_bytes()), *ms, "{raw} as {format}");
+            assert_eq!(
+                format.read(raw.as_bytes(), 1_688_212_800_123),
+                *ms,
+                "{raw} as {format}"
+            );
         }
     }
 
@@ -205,6 +238,19 @@ mod tests {
         check("%Y-%m-%d %H:%M:%S%.f", "Europe/Berlin", &line);
         check("%Y-%m-%d %H:%M:%S%.f", "+02:00", &line[..1]);
         check("%Y-%m-%d", "UTC", &[(r#""1970-01-02""#, Some(86_400_000))]);
+        // 2023-07-01T12:00: the day after may be of a clock that is wrong, and is of this year.
+        let lines = [
+            (r#""Jul  1 12:00:00""#, Some(1_688_212_800_000)),
+            (r#""Jul 02 11:00:00""#, Some(1_688_295_600_000)),
+            (r#""Jul  3 12:00:00""#, Some(1_656_849_600_000)),
+            (r#""Feb 29 00:00:00""#, Some(1_582_934_400_000)),
+            (r#""Feb 30 00:00:00""#, None),
+        ];
+        check("%b %e %H:%M:%S", "UTC", &lines);
+        let line = [(r#""Jul  1 14:00:00""#, Some(1_688_212_800_000))];
+        check("%b %e %H:%M:%S", "Europe/Berlin", &line);
+        let line = [(r#""Jul  1 14:00:00 +0200""#, Some(1_688_212_800_000))];
+        check("%b %e %H:%M:%S %z", "UTC", &line);
         check("%s", "Europe/Berlin", &[(r#""5""#, Some(5_000))]);
     }
 }

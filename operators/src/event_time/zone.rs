@@ -7,6 +7,10 @@ use jiff::tz::TimeZone;
 
 use super::calendar::{DAY_MS, Date};
 
+/// How far a time without a year may be ahead of the record's own timestamp, in ms, before it is taken to
+/// be of an earlier year: clocks and zones of senders are wrong by less than a day.
+const AHEAD_MAX: i64 = DAY_MS;
+
 /// Where senders are whose lines do not say it.
 #[derive(Clone, Debug)]
 pub(crate) struct Zone {
@@ -130,6 +134,30 @@ impl Civil {
         )
         .ok()
     }
+}
+
+/// A time without a year, in ms since 1970: that of the latest year in which it is at most a day after
+/// `reference`, in ms since 1970. `civil` says what it is in a year. `None` where none of the last eight
+/// years has it.
+pub(crate) fn latest_year(
+    reference: i64,
+    offset: Option<i64>,
+    zone: &mut Zone,
+    mut civil: impl FnMut(u32) -> Option<Civil>,
+) -> Option<i64> {
+    let now = Date::year_of(reference);
+    // Leap days are at most eight years apart.
+    let mut years = (now - 8..=now + 1).rev();
+    years.find_map(|year| {
+        let civil = civil(year)?;
+        // Zones are within a day of UTC; asking a zone about years that are not meant costs too much.
+        let nearly = civil.utc_ms(Some(0), zone)?;
+        if nearly - reference > AHEAD_MAX + DAY_MS {
+            return None;
+        }
+        let ms = civil.utc_ms(offset, zone)?;
+        (ms - reference <= AHEAD_MAX).then_some(ms)
+    })
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Times of syslog lines: the ones of RFC 5424, which are RFC 3339, and the older ones without year.
 
 use crate::cursor::{Cursor, LineError, two_digits};
-use crate::event_time::calendar::{DAY_MS, Date, month_named};
-use crate::event_time::zone::{Civil, Zone};
+use crate::event_time::calendar::{Date, month_named};
+use crate::event_time::zone::{Civil, Zone, latest_year};
 
 /// A time that a line carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,10 +12,6 @@ pub(super) struct Stamp<'a> {
     /// The text of the line, where it is a time of RFC 3339 with all its digits.
     pub(super) written: Option<&'a [u8]>,
 }
-
-/// How far a line's time may be ahead of the record's own timestamp, in ms, before the line is taken
-/// to be of an earlier year: clocks and zones of senders are wrong by less than a day.
-const AHEAD_MAX: i64 = DAY_MS;
 
 const SPACE_AFTER: &str = "a space after the time";
 
@@ -124,32 +120,10 @@ pub(super) fn bsd<'a>(
     };
     let ms = match year {
         Some(year) => civil(year).utc_ms(offset, zone),
-        None => latest(civil, reference, offset, zone),
+        None => latest_year(reference, offset, zone, |year| Some(civil(year))),
     };
     let ms = ms.ok_or_else(|| start.wrong("a day that the month has"))?;
     Ok(Stamp { ms, written: None })
-}
-
-/// The time in the latest year in which it is not too far ahead of `reference`.
-fn latest(
-    civil: impl Fn(u32) -> Civil,
-    reference: i64,
-    offset: Option<i64>,
-    zone: &mut Zone,
-) -> Option<i64> {
-    let now = Date::year_of(reference);
-    // Leap days are at most eight years apart.
-    let mut years = (now - 8..=now + 1).rev();
-    years.find_map(|year| {
-        let civil = civil(year);
-        // Zones are within a day of UTC; asking a zone about years that are not meant costs too much.
-        let nearly = civil.utc_ms(Some(0), zone)?;
-        if nearly - reference > AHEAD_MAX + DAY_MS {
-            return None;
-        }
-        let ms = civil.utc_ms(offset, zone)?;
-        (ms - reference <= AHEAD_MAX).then_some(ms)
-    })
 }
 
 #[derive(Clone, Copy)]
