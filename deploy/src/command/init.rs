@@ -5,6 +5,7 @@ mod proposal;
 mod recognise;
 #[cfg(test)]
 mod tests;
+mod times;
 
 use std::fs::OpenOptions;
 use std::io::Write as _;

@@ -23,7 +23,10 @@ pub(super) struct Subject {
 pub(super) enum Format {
     Json,
     Syslog,
-    Access,
+    /// With more behind each line or not.
+    Access {
+        has_rest: bool,
+    },
     KeyValue,
     /// So many columns, with this character between them.
     Csv(usize, char),
@@ -32,9 +35,20 @@ pub(super) enum Format {
 /// Where the time of the event stands, for formats that do not say it themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Time {
+    /// As the option of the bolt says it.
     pub(super) field: String,
     pub(super) format: &'static str,
 }
+
+impl Time {
+    /// Whether its zone is that of the option, since the text does not say it.
+    pub(super) fn needs_zone(&self) -> bool {
+        self.format.contains('%') && !self.format.contains("%z")
+    }
+}
+
+const ZONE: &str =
+    "# The times do not say their zone, such as Europe/Berlin or +02:00: UTC is assumed.";
 
 /// What is written.
 #[derive(Clone, Debug)]
@@ -78,7 +92,10 @@ impl fmt::Display for Format {
         match self {
             Self::Json => f.write_str("JSON objects"),
             Self::Syslog => f.write_str("syslog lines"),
-            Self::Access => f.write_str("access lines of a web server"),
+            Self::Access { has_rest: false } => f.write_str("access lines of a web server"),
+            Self::Access { has_rest: true } => {
+                f.write_str("access lines of a web server with more behind them")
+            }
             Self::KeyValue => f.write_str("keys and values"),
             Self::Csv(columns, '\t') => write!(f, "{columns} values with tabs between them"),
             Self::Csv(columns, delimiter) => {
@@ -99,10 +116,13 @@ impl Format {
     inputs: [records]
 "
                 .to_owned();
-                if let Some(Time { field, format }) = time {
+                if let Some(time) = time {
                     text.push_str("    # Names the index, so that an old event goes where it belongs.\n");
-                    text.push_str(&format!("    event_time: {}\n", quoted(field)));
-                    text.push_str(&format!("    event_time_format: {}\n", quoted(format)));
+                    text.push_str(&format!("    event_time: {}\n", quoted(&time.field)));
+                    text.push_str(&format!("    event_time_format: {}\n", quoted(time.format)));
+                    if time.needs_zone() {
+                        text.push_str(&format!("    {ZONE}\n    event_time_zone: UTC\n"));
+                    }
                 }
                 text
             }
@@ -115,13 +135,25 @@ impl Format {
     zone: UTC
 "
             .to_owned(),
-            Self::Access => "  # Common, combined and the format `main` of nginx, told line by line. For a format with more behind it,
-  # name a field for the rest: `rest_field: rest`.
+            Self::Access { has_rest: false } => {
+                "  # Common, combined, the format `main` of nginx, and combined behind the name of a host, told line by
+  # line. For a format with more behind it, name a field for the rest: `rest_field: rest`.
   parse:
     type: parse_access_log
     inputs: [records]
 "
-            .to_owned(),
+                .to_owned()
+            }
+            Self::Access { has_rest: true } => {
+                "  # What stands behind the format, such as times, is in the field `rest`. A bolt `parse_grok` or
+  # `parse_regex` with `field: rest` makes fields of it.
+  parse:
+    type: parse_access_log
+    inputs: [records]
+    rest_field: rest
+"
+                .to_owned()
+            }
             Self::KeyValue => "  # Every value is text; the bolt `convert` makes numbers of some.
   parse:
     type: parse_key_value
@@ -184,21 +216,27 @@ impl Proposal {
             .collect();
         let parse = self.format.bolt(self.time.as_ref());
         let (time, last) = match &self.time {
-            Some(Time { field, format }) if self.format.needs_time() => (
-                format!(
-                    "
+            Some(time) if self.format.needs_time() => {
+                let zone = match time.needs_zone() {
+                    true => format!("    {ZONE}\n    zone: UTC\n"),
+                    false => String::new(),
+                };
+                (
+                    format!(
+                        "
   # The time of the event names the index, so that an old event goes where it belongs.
   time:
     type: parse_timestamp
     inputs: [parse]
     field: {}
     formats: [{}]
-",
-                    quoted(field),
-                    quoted(format)
-                ),
-                "time",
-            ),
+{zone}",
+                        quoted(&time.field),
+                        quoted(time.format)
+                    ),
+                    "time",
+                )
+            }
             _ => (String::new(), "parse"),
         };
         let bounds = match self.any_time {

@@ -7,9 +7,9 @@ use anyhow::anyhow;
 use isobar_operators::sample::Sampled;
 use isobar_topology::Registry;
 use isobar_topology::spec::Problem;
-use serde_json::Value;
 
-use super::proposal::{Format, Proposal, Subject, Time};
+use super::proposal::{Format, Proposal, Subject};
+use super::times::times;
 use crate::exit::{Exit, Failure};
 use crate::rehearsal::{Stage, Told};
 use crate::substitute::Outside;
@@ -22,24 +22,6 @@ pub(super) struct Recognised {
     /// What to tell, a line each.
     pub(super) told: Vec<String>,
 }
-
-/// Names of fields that usually hold the time of an event, the likeliest first.
-const TIME_FIELDS: [&str; 14] = [
-    "@timestamp",
-    "timestamp",
-    "event_time",
-    "eventTime",
-    "time",
-    "ts",
-    "datetime",
-    "date",
-    "at",
-    "occurred_at",
-    "created_at",
-    "createdAt",
-    "logged_at",
-    "t",
-];
 
 /// Characters that part the values of a line.
 const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
@@ -60,7 +42,8 @@ pub(super) fn recognise(
     let mut formats = vec![
         Format::Json,
         Format::Syslog,
-        Format::Access,
+        Format::Access { has_rest: false },
+        Format::Access { has_rest: true },
         Format::KeyValue,
     ];
     formats.extend(DELIMITERS.into_iter().filter_map(|one| csv(records, one)));
@@ -71,7 +54,12 @@ pub(super) fn recognise(
         let told = run(subject, &proposal, records, registry)?;
         let fits = fitting(&told);
         counts.push(format!("{} {fits}", proposal.format));
-        if best.as_ref().is_none_or(|(most, ..)| fits > *most) {
+        // Some lines with more behind them are garbage.
+        let least = match proposal.format {
+            Format::Access { has_rest: true } => records.len() / 10,
+            _ => 0,
+        };
+        if best.as_ref().is_none_or(|(most, ..)| fits > *most + least) {
             best = Some((fits, proposal, told));
         }
     }
@@ -81,9 +69,13 @@ pub(super) fn recognise(
         return Err(Failure::new(
             Exit::Failed,
             anyhow!(
-                "no format fits more than half of the {all} records that were looked at ({}); write the \
+                "no format fits more than half of the {all} records that were looked at ({}); {}write the \
                  file by hand, with `parse_grok` or `parse_regex` (`isobar operators parse_grok`)",
-                counts.join(", ")
+                counts.join(", "),
+                match has_commas_in_times(records) {
+                    true => "their times, such as 06:00:00,123, are those of Python or log4j; ",
+                    false => "",
+                }
             ),
         ));
     };
@@ -92,25 +84,41 @@ pub(super) fn recognise(
         "Made by `isobar init` for the topic {}: of {all} records, {fits} are {} ({percent} %).",
         subject.topic, proposal.format
     )];
-    let says_it = matches!(proposal.format, Format::Syslog | Format::Access);
-    for time in times(&told) {
+    let says_it = matches!(proposal.format, Format::Syslog | Format::Access { .. });
+    // The most that have a time in a field that some have one in.
+    let mut nearly: Option<(usize, String)> = None;
+    for time in times(&told).into_iter().filter(|_| !says_it) {
+        let field = time.field.clone();
         let with_time = Proposal {
             time: Some(time),
             ..proposal.clone()
         };
-        if !says_it && fitting(&run(subject, &with_time, records, registry)?) == fits {
+        let have_it = fitting(&run(subject, &with_time, records, registry)?);
+        if have_it == fits {
             proposal = with_time;
             break;
         }
+        if nearly.as_ref().is_none_or(|(most, _)| have_it > *most) {
+            nearly = Some((have_it, field));
+        }
     }
-    head.push(match (&proposal.time, says_it) {
-        (_, true) => "The time of the event is that of the line.".to_owned(),
-        (Some(time), _) => format!(
-            "The time of the event is in `{}` ({}).",
-            time.field, time.format
-        ),
-        (None, _) => {
-            "No field holds a time in all of them: that of the record is taken.".to_owned()
+    head.push(match (&proposal.time, nearly) {
+        _ if says_it => "The time of the event is that of the line.".to_owned(),
+        (Some(time), _) => {
+            let zone = match time.needs_zone() {
+                true => "; it does not say its zone, and UTC is assumed",
+                false => "",
+            };
+            format!(
+                "The time of the event is in `{}` ({}){zone}.",
+                time.field, time.format
+            )
+        }
+        (None, Some((some, field))) => {
+            format!("Only {some} of them have a time in `{field}`: that of the record is taken.")
+        }
+        (None, None) => {
+            "No field holds a time of a known format: that of the record is taken.".to_owned()
         }
     });
     let within = Proposal {
@@ -199,8 +207,27 @@ fn fitting(told: &[Told]) -> usize {
     told.iter().filter(|told| !told.is_rejected()).count()
 }
 
+/// Whether most lines have a time such as `06:00:00,123` in them, as Python's logging and log4j write it.
+fn has_commas_in_times(records: &[Sampled]) -> bool {
+    let has_one = |record: &&Sampled| {
+        let payload = record.payload.as_deref().unwrap_or_default();
+        payload.windows("00:00,000".len()).any(|part| {
+            part.iter()
+                .zip(b"00:00,000")
+                .all(|(byte, form)| match form {
+                    b'0' => byte.is_ascii_digit(),
+                    form => byte == form,
+                })
+        })
+    };
+    records.iter().filter(has_one).count() * 2 > records.len()
+}
+
 /// The columns that most lines have, if those are enough to be no accident.
 fn csv(records: &[Sampled], delimiter: char) -> Option<Format> {
+    if delimiter == ',' && has_commas_in_times(records) {
+        return None;
+    }
     let mut counts = std::collections::BTreeMap::new();
     for record in records {
         let payload = record.payload.as_deref().unwrap_or_default();
@@ -213,62 +240,4 @@ fn csv(records: &[Sampled], delimiter: char) -> Option<Format> {
     }
     let (columns, lines) = counts.into_iter().max_by_key(|(_, lines)| *lines)?;
     (columns >= 3 && lines * 2 > records.len()).then_some(Format::Csv(columns, delimiter))
-}
-
-/// Where the time may stand: fields of the first document, those of usual names first.
-fn times(told: &[Told]) -> Vec<Time> {
-    let documents = told.iter().filter(|told| !told.is_rejected());
-    let document = documents
-        .filter_map(|told| told.steps.first()?.document.as_ref()?.as_object())
-        .next();
-    let Some(document) = document else {
-        return Vec::new();
-    };
-    let usual = TIME_FIELDS
-        .iter()
-        .filter_map(|name| document.get_key_value(*name));
-    // Elsewhere numbers are of anything.
-    let texts = document.iter().filter(|(name, value)| {
-        !TIME_FIELDS.contains(&name.as_str()) && value.as_str().is_some_and(|text| text.len() >= 19)
-    });
-    let plain = |name: &str| {
-        let mut letters = name.chars();
-        letters.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '@'))
-    };
-    usual
-        .chain(texts)
-        .filter(|(name, _)| plain(name))
-        .filter_map(|(name, value)| {
-            Some(Time {
-                field: name.clone(),
-                format: format_of(value)?,
-            })
-        })
-        .collect()
-}
-
-/// How a value writes a time, if it is one.
-fn format_of(value: &Value) -> Option<&'static str> {
-    let number = value.as_f64().or_else(|| value.as_str()?.parse().ok());
-    if let Some(number) = number {
-        // From 2001 on, and not after the year 5138, each range is of one unit.
-        return match number {
-            1e9..1e11 => Some("unix_s"),
-            1e12..1e14 => Some("unix_ms"),
-            1e15..1e17 => Some("unix_us"),
-            1e18..1e19 => Some("unix_ns"),
-            _ => None,
-        };
-    }
-    let text = value.as_str()?;
-    if text.parse::<jiff::Timestamp>().is_ok() {
-        return Some("rfc3339");
-    }
-    let patterns = [
-        "%Y-%m-%d %H:%M:%S",
-        "%Y-%m-%dT%H:%M:%S",
-        "%d/%b/%Y:%H:%M:%S %z",
-    ];
-    let fits = |pattern: &&str| jiff::fmt::strtime::parse(pattern, text).is_ok();
-    patterns.into_iter().find(fits)
 }

@@ -117,6 +117,34 @@ fn times_are_found_in_many_forms_and_old_ones_are_taken() {
             r#"{"time": "2016-01-01T00:00:00Z"}"#,
             "event_time_bounds: off",
         ),
+        (
+            r#"{"id": 7, "event": {"created": "2026-01-01T00:00:00Z"}}"#,
+            "event_time: \"event.created\"\n    event_time_format: \"rfc3339\"",
+        ),
+        (
+            r#"{"log.time": "2026-01-01T00:00:00Z"}"#,
+            r#"event_time: "[\"log.time\"]""#,
+        ),
+        (
+            r#"{"event": {"created": "2026-01-01T00:00:00Z"}, "ts": 1767225600}"#,
+            "event_time: \"ts\"",
+        ),
+        (
+            r#"{"t": "2026-01-01 00:00:00.123"}"#,
+            "event_time_format: \"%Y-%m-%d %H:%M:%S%.f\"\n    # The times do not say their zone",
+        ),
+        (
+            r#"{"t": "2026-01-01 00:00:00,123"}"#,
+            "event_time_format: \"%Y-%m-%d %H:%M:%S,%f\"",
+        ),
+        (
+            r#"{"t": "2026-01-01T00:00:00.123"}"#,
+            "event_time_format: \"%Y-%m-%dT%H:%M:%S%.f\"",
+        ),
+        (
+            "x;2026-01-01 00:00:00.5;y",
+            "formats: [\"%Y-%m-%d %H:%M:%S%.f\"]\n    # The times do not say their zone, such as Europe/Berlin or +02:00: UTC is assumed.\n    zone: UTC",
+        ),
         ("a=1 time=1767225600", "formats: [\"unix_s\"]"),
         ("x;2026-01-01T00:00:00Z;\"a;b\"", "field: \"column_2\""),
     ] {
@@ -128,6 +156,68 @@ fn times_are_found_in_many_forms_and_old_ones_are_taken() {
     let text = found.unwrap_or_else(|f| panic!("{:#}", f.error)).text;
     assert!(
         !text.contains("event_time:") && !text.contains("bounds"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_is_said_of_the_time_is_true() {
+    for (lines, expected) in [
+        (
+            [
+                r#"{"t": "2026-01-01 00:00:00"}"#,
+                r#"{"t": "2026-01-01 00:00:00.5"}"#,
+            ],
+            "The time of the event is in `t` (%Y-%m-%d %H:%M:%S%.f); it does not say its zone, and UTC is assumed.",
+        ),
+        (
+            [r#"{"t": "2026-01-01T00:00:00Z"}"#, r#"{"t": "soon"}"#],
+            "Only 1 of them have a time in `t`: that of the record is taken.",
+        ),
+        (
+            [r#"{"t": "soon"}"#, r#"{"t": "late"}"#],
+            "No field holds a time of a known format: that of the record is taken.",
+        ),
+    ] {
+        let found = recognised(&lines.map(|line| sampled(line, 0)));
+        let found = found.unwrap_or_else(|f| panic!("{:#}", f.error));
+        assert_eq!(found.told[1], expected);
+    }
+}
+
+#[test]
+fn access_lines_may_have_more_behind_them() {
+    let tail = "- - [01/Jan/2026:00:00:00 +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"ua\"";
+    for (line, field, value) in [
+        (
+            format!("192.0.2.1 {tail} 0.004 10.0.0.1:80"),
+            "rest",
+            "0.004 10.0.0.1:80",
+        ),
+        (
+            format!("example.com:443 192.0.2.1 {tail}"),
+            "vhost",
+            "example.com",
+        ),
+    ] {
+        let found = recognised(&[sampled(&line, 0)]).unwrap_or_else(|f| panic!("{:#}", f.error));
+        assert!(found.told[0].contains("access lines"), "{:?}", found.told);
+        let told = stage(&found.text).run("records", &sampled(&line, 0), None);
+        let told = told.unwrap_or_else(|f| panic!("{:#}", f.error));
+        let document = told.steps[0].document.as_ref().expect("a document");
+        assert_eq!(document[field], value, "{document}");
+        assert_eq!(document["client"], "192.0.2.1", "{document}");
+    }
+}
+
+#[test]
+fn a_comma_before_milliseconds_is_no_delimiter() {
+    let lines = ["INFO,started", "ERROR,disk full", "WARN,a, b"];
+    let records = lines.map(|rest| sampled(&format!("2026-11-28 06:00:00,123,{rest}"), 0));
+    let failure = recognised(&records).err().expect("no format");
+    let text = format!("{:#}", failure.error);
+    assert!(
+        text.contains("such as 06:00:00,123, are those of Python or log4j"),
         "{text}"
     );
 }

@@ -1,0 +1,115 @@
+//! Finds fields that may hold the time of an event, and how they write it.
+
+use serde_json::{Map, Value};
+
+use super::proposal::Time;
+use crate::rehearsal::Told;
+
+/// Names of fields that usually hold the time of an event, the likeliest first.
+const TIME_FIELDS: [&str; 15] = [
+    "@timestamp",
+    "timestamp",
+    "event_time",
+    "eventTime",
+    "time",
+    "ts",
+    "datetime",
+    "date",
+    "at",
+    "occurred_at",
+    "created",
+    "created_at",
+    "createdAt",
+    "logged_at",
+    "t",
+];
+
+/// How deep objects are looked into.
+const DEPTH_MAX: usize = 3;
+
+/// Patterns of times in text, such as Python, log4j and databases write them. Those with a fraction take
+/// times without one, too, but for the comma.
+const PATTERNS: [&str; 7] = [
+    "%Y-%m-%d %H:%M:%S",
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%d %H:%M:%S,%f",
+    "%Y-%m-%dT%H:%M:%S",
+    "%Y-%m-%dT%H:%M:%S%.f",
+    "%Y-%m-%dT%H:%M:%S,%f",
+    "%d/%b/%Y:%H:%M:%S %z",
+];
+
+/// Where the time may stand, the likeliest first: fields of the first document, those of usual names
+/// before others, and those further out before those in other objects.
+pub(super) fn times(told: &[Told]) -> Vec<Time> {
+    let documents = told.iter().filter(|told| !told.is_rejected());
+    let document = documents
+        .filter_map(|told| told.steps.first()?.document.as_ref()?.as_object())
+        .next();
+    let mut found = Vec::new();
+    if let Some(document) = document {
+        add_fields(document, "", 1, &mut found);
+    }
+    found.sort_by_key(|(likely, _)| *likely);
+    found.into_iter().map(|(_, time)| time).collect()
+}
+
+/// Adds the fields of an object that may hold times, each with its depth and the place of its name.
+fn add_fields(
+    object: &Map<String, Value>,
+    outer: &str,
+    depth: usize,
+    found: &mut Vec<((usize, usize), Time)>,
+) {
+    let is_plain = |name: &str| {
+        let mut letters = name.chars();
+        letters.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '@'))
+    };
+    for (name, value) in object {
+        let field = match is_plain(name) && !name.is_empty() {
+            true => format!("{outer}{name}"),
+            false if depth == 1 && name.split('.').all(is_plain) => format!("[\"{name}\"]"),
+            false => continue,
+        };
+        if let Value::Object(inner) = value {
+            if depth < DEPTH_MAX && !field.starts_with('[') {
+                add_fields(inner, &format!("{field}."), depth + 1, found);
+            }
+            continue;
+        }
+        let usual = TIME_FIELDS.iter().position(|usual| usual == name);
+        // Elsewhere numbers are of anything.
+        let is_long_text = value.as_str().is_some_and(|text| text.len() >= 19);
+        if usual.is_none() && !is_long_text {
+            continue;
+        }
+        let rank = (usual.map_or(DEPTH_MAX, |_| 0) + depth, usual.unwrap_or(0));
+        for format in formats_of(value) {
+            let field = field.clone();
+            found.push((rank, Time { field, format }));
+        }
+    }
+}
+
+/// How a value may write a time, the simplest first; none if it is not one.
+fn formats_of(value: &Value) -> Vec<&'static str> {
+    let number = value.as_f64().or_else(|| value.as_str()?.parse().ok());
+    if let Some(number) = number {
+        // From 2001 on, and not after the year 5138, each range is of one unit.
+        return match number {
+            1e9..1e11 => vec!["unix_s"],
+            1e12..1e14 => vec!["unix_ms"],
+            1e15..1e17 => vec!["unix_us"],
+            1e18..1e19 => vec!["unix_ns"],
+            _ => Vec::new(),
+        };
+    }
+    let Some(text) = value.as_str() else {
+        return Vec::new();
+    };
+    if text.parse::<jiff::Timestamp>().is_ok() {
+        return vec!["rfc3339"];
+    }
+    let fits = |pattern: &&str| jiff::fmt::strtime::parse(pattern, text).is_ok();
+    PATTERNS.into_iter().filter(fits).collect()
+}
