@@ -1,6 +1,8 @@
 //! `isobar completions` and `isobar man`: what a shell completes, and the manual pages, made from the
 //! command line's own definition.
 
+mod manual;
+
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -52,13 +54,13 @@ pub(super) fn man(args: &ManArgs, context: Context<'_>) -> Outcome {
     match &args.to {
         Some(directory) => {
             let pages = std::fs::create_dir_all(directory)
-                .and_then(|()| clap_mangen::generate_to(Cli::command(), directory));
+                .and_then(|()| manual::write_pages(Cli::command(), directory));
             pages.with_context(|| format!("cannot write pages to {}", directory.display()))?;
         }
         None => {
             let mut page = Vec::new();
-            let man = clap_mangen::Man::new(Cli::command());
-            man.render(&mut page).context("cannot make the page")?;
+            let made = manual::page(Cli::command(), &mut page);
+            made.context("cannot make the page")?;
             let _ = context.output.write(&page)?;
         }
     }
