@@ -172,5 +172,12 @@ mod tests {
             json!({"keep_whne": "true"}),
             "bolts.bolt.keep_whne: unknown option; expected one of drop_when, keep_when; did you mean keep_when?",
         );
+        // What every bolt has is meant as well.
+        for (wrong, meant) in [("input", "inputs"), ("on_reject", "on_rejected")] {
+            let expected = format!(
+                "bolts.bolt.{wrong}: unknown option; expected one of drop_when, inputs, keep_when, on_rejected; did you mean {meant}?"
+            );
+            check(json!({"keep_when": "true", (wrong): "parse"}), &expected);
+        }
     }
 }

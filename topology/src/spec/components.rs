@@ -6,7 +6,7 @@ mod overload;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::problem::{Path, Problem, Problems, nearest};
+use super::problem::{Path, Problem, Problems, Segment, nearest};
 use super::settings::Settings;
 use super::tree::{Entry, Node, Place, Value};
 use inputs::{input_nodes, read_inputs, refuse_grouping_beside};
@@ -496,7 +496,8 @@ fn component(entry: &Entry, path: Path, part: Part, problems: &mut Problems) -> 
             overload = read_overload(node, Bounded::Spout, &path, problems);
         }
         Part::Bolt => {
-            own.extend(["inputs", "grouping", "on_rejected"]);
+            own.extend(OF_BOLTS);
+            own.push("grouping");
             own.extend(OVERLOAD_OPTIONS);
             inputs = read_inputs(entry, &path, problems);
             refuse_grouping_beside(&inputs, node, &path, problems);
@@ -517,6 +518,21 @@ fn component(entry: &Entry, path: Path, part: Part, problems: &mut Problems) -> 
         place: entry.key_place,
         path,
     })
+}
+
+/// What every bolt has besides its type and its own options.
+const OF_BOLTS: [&str; 2] = ["inputs", "on_rejected"];
+
+/// The options that a component at `path` has whatever its type.
+pub(super) fn options_of_all(path: &Path) -> &'static [&'static str] {
+    let [Segment::Key(part), Segment::Key(_)] = path.segments() else {
+        return &[];
+    };
+    match part.as_str() {
+        "spouts" => &OVERLOAD_OPTIONS,
+        "bolts" => &OF_BOLTS,
+        _ => &[],
+    }
 }
 
 fn read_on_rejected(node: &Node, path: &Path, problems: &mut Problems) -> Option<OnRejected> {

@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
+use super::components::options_of_all;
 use super::problem::{Path, Problem, Problems};
 use super::secret;
 use super::tree::{Entry, Node, Value};
@@ -155,22 +156,18 @@ impl<'s> Checker<'s> {
                 (None, Some(Json::Bool(false))) => {
                     let known = properties.into_iter().flat_map(|p| p.keys());
                     let known: BTreeSet<&str> = known.map(String::as_str).collect();
-                    let problem = Problem::new(below.clone(), "unknown option")
-                        .expected(one_of_names(&known))
-                        .near(&entry.key, known)
-                        .at(entry.key_place);
+                    let problem = unknown_option(&entry, known, path);
                     let meant = problem.nearest.clone().filter(|name| {
                         let is_read = entries.iter().any(|entry| entry.key == *name);
                         node.get(name).is_none() && !is_read
                     });
                     self.problem(problem);
                     let _ = self.replaced.insert(below);
-                    let Some(meant) = meant else {
+                    let meant = meant.and_then(|name| Some((of_name(&name)?, name)));
+                    let Some((schema, meant)) = meant else {
                         continue;
                     };
-                    if let Some(schema) = of_name(&meant) {
-                        entry.node = self.node(&entry.node, schema, &path.key(&meant));
-                    }
+                    entry.node = self.node(&entry.node, schema, &path.key(&meant));
                     entry.key = meant;
                 }
                 (None, Some(schema @ Json::Object(_))) => {
@@ -286,4 +283,21 @@ fn resolve<'s>(schema: &'s Json, root: &'s Json) -> &'s Json {
         }
     }
     schema
+}
+/// An option that none of the `known` ones is, at `path`. One that every component has may be meant.
+fn unknown_option(entry: &Entry, known: BTreeSet<&str>, path: &Path) -> Problem {
+    let below = path.key(&entry.key);
+    let all = known.iter().chain(options_of_all(path)).copied();
+    let problem = Problem::new(below, "unknown option").near(&entry.key, all.clone());
+    let is_own = problem
+        .nearest
+        .as_deref()
+        .is_none_or(|name| known.contains(name));
+    let expected = match is_own {
+        true => known,
+        false => all.collect(),
+    };
+    problem
+        .expected(one_of_names(&expected))
+        .at(entry.key_place)
 }
