@@ -86,6 +86,13 @@ fn written(told: &Told) -> &Written {
     }
 }
 
+/// `@timestamp`, in seconds since 1970.
+fn time_of(document: &serde_json::Value) -> i64 {
+    let time = document["@timestamp"].as_str().expect("text");
+    let time: jiff::Timestamp = time.parse().expect("a time");
+    time.as_second()
+}
+
 #[test]
 fn topologies_for_those_who_come_from_elsewhere_do_what_they_promise() {
     let shown: Vec<Block> = blocks(MIGRATING)
@@ -110,7 +117,11 @@ fn topologies_for_those_who_come_from_elsewhere_do_what_they_promise() {
         assert!(written.target.starts_with(target), "{written:?}");
         let document = written.document.as_ref().expect("a document");
         match section {
-            "Logstash" => assert_eq!(document["response"], "200", "{document}"),
+            "Logstash" => {
+                assert_eq!(document["response"], "200", "{document}");
+                assert_eq!(document["message"], record.line, "{document}");
+                assert_eq!(time_of(document), record.timestamp / 1_000, "{document}");
+            }
             "Vector" => {
                 assert_eq!(document["env"], "prod", "{document}");
                 let debug = record.line.replace("\"info\"", "\"debug\"");
@@ -120,7 +131,11 @@ fn topologies_for_those_who_come_from_elsewhere_do_what_they_promise() {
                 };
                 assert_eq!(policy, "kept.filtered");
             }
-            "Fluent Bit" => assert_eq!(document["http"]["status"], 200, "{document}"),
+            "Fluent Bit" => {
+                assert_eq!(document["http"]["status"], 200, "{document}");
+                let age = clock::unix_ms() / 1_000 - time_of(document);
+                assert!((0..600).contains(&age), "{document}");
+            }
             _ => assert_eq!(written.id.as_deref(), Some("k"), "{written:?}"),
         }
         assert!(run(&mut stage, spout, "garbage").is_rejected(), "{section}");
