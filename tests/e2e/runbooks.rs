@@ -1,9 +1,14 @@
 //! Runbooks, block by block as they are written, in the services of a suite whose topic `logs` has four
-//! partitions and is indexed by the group `live`.
+//! partitions and is indexed by the group `live`. Those in files below have topics and indices of their own.
+
+mod clusters;
+mod refusals;
+mod rejects;
 
 use std::time::Duration;
 
 use serde_json::json;
+use testkit::isobar::{Isobar, Setup};
 use testkit::services::{Kafka, Search};
 
 use crate::support::{Steps, catch_up, setup, topology};
@@ -15,12 +20,84 @@ const WRONG: u64 = 400;
 
 /// Runs them; `records` are in the topic. Returns how many there are then.
 pub(crate) fn run(kafka: &Kafka, search: &Search, records: u64, steps: &mut Steps) -> u64 {
-    a_window_goes_into_a_new_index(kafka, search);
-    let records = a_release_is_rolled_back(kafka, search, records);
-    a_new_version_starts_beside_the_old_one(kafka, search);
-    one_persons_data_is_deleted(kafka, search);
+    let records = std::thread::scope(|scope| {
+        let apart =
+            APART.map(|tests| scope.spawn(|| tests.iter().for_each(|run| run(kafka, search))));
+        a_window_goes_into_a_new_index(kafka, search);
+        let records = a_release_is_rolled_back(kafka, search, records);
+        a_new_version_starts_beside_the_old_one(kafka, search);
+        one_persons_data_is_deleted(kafka, search);
+        for tests in apart {
+            tests.join().expect("their commands succeed");
+        }
+        records
+    });
     steps.done("runbooks");
     records
+}
+
+/// Those with topics and indices of their own. They go on at once, since they mostly wait.
+const APART: [&[fn(&Kafka, &Search)]; 3] = [
+    &[refusals::an_index_refuses_and_the_process_is_killed],
+    &[
+        rejects::a_mapping_does_not_fit,
+        clusters::hosts_of_two_clusters_share_the_documents,
+    ],
+    &[clusters::another_elasticsearch, clusters::another_kafka],
+];
+
+/// A topology whose name is that of its topic, group and index too; with its topic of so many partitions,
+/// unless that is there already.
+fn small(kafka: &Kafka, url: &str, name: &str, partitions: i32, spout: &str) -> Setup {
+    if partitions > 0 {
+        for (topic, partitions) in [(name, partitions), (&format!("{name}.dead"), 1)] {
+            let made = kafka.create_topic(topic, partitions, &[]);
+            made.expect("the topic is created");
+        }
+    }
+    let file = format!(
+        "\
+isobar: 1
+name: {name}
+connections:
+  kafka: {{type: kafka, brokers: \"${{KAFKA}}\"}}
+  search: {{type: elasticsearch, hosts: \"${{ES}}\"}}
+spouts:
+  logs: {{type: kafka, connection: kafka, topics: [{name}], start: earliest{spout}}}
+bolts:
+  parse: {{type: parse_json, inputs: [logs], event_time: timestamp}}
+  index:
+    type: elasticsearch
+    connection: search
+    inputs: [parse]
+    index: {name}
+    event_time_bounds: off
+dead_letter: {{type: kafka, connection: kafka, topic: {name}.dead}}
+"
+    );
+    let setup = Setup::new(&file).expect("a directory");
+    setup
+        .environment("KAFKA", kafka.brokers())
+        .environment("ES", url)
+}
+
+/// `$STOP` stops the process and waits for its end.
+fn is_stopped_by(setup: Setup, isobar: &Isobar) -> Setup {
+    let id = isobar.process().id().expect("it runs");
+    // One that nobody has waited for is a zombie.
+    let stop = format!(
+        "kill -TERM {id}\nwhile grep -q '^State:.[^Z]' /proc/{id}/status; do sleep 0.1; done\n"
+    );
+    let setup = setup.file("stop.sh", &stop).expect("written");
+    setup.environment("STOP", "bash stop.sh")
+}
+
+/// Runs these pages one after the other.
+fn run_pages(setup: &Setup, pages: &[&str]) {
+    for page in pages {
+        let ran = setup.runbook(page, LIMIT);
+        let _ = ran.unwrap_or_else(|error| panic!("{error:#}"));
+    }
 }
 
 fn printed(printed: &str, expected: &[&str]) {

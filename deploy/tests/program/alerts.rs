@@ -96,6 +96,17 @@ fn every_alert_has_its_page_its_severity_and_its_tests() {
 }
 
 #[test]
+fn every_runbook_is_in_the_index() {
+    let index = text("runbooks/README.md");
+    for page in std::fs::read_dir(shipped("runbooks")).expect("it is shipped") {
+        let name = page.expect("a file").file_name();
+        let name = name.to_str().expect("UTF-8");
+        let listed = index.contains(&format!("]({name})"));
+        assert!(name == "README.md" || listed, "{name}");
+    }
+}
+
+#[test]
 fn inhibition_names_alerts_that_exist() {
     let text = text("alerts/alertmanager.yaml");
     let alerts = alerts();

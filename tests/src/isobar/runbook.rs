@@ -16,8 +16,8 @@ impl Setup {
     /// Runs the commands of a runbook of `deploy/runbooks/`, block by block as they are written, in the
     /// directory of the topology, which `$TOPOLOGY` names.
     ///
-    /// A block `text` behind a block `sh` is what its commands print on standard output: `…` stands for
-    /// anything, white space and empty lines do not count. Fails with all that was printed when a command
+    /// A block `text` behind a block `sh` is what its commands print: `…` stands for anything, white space
+    /// and empty lines do not count. Fails with all that was printed when a command
     /// fails or prints something else; returns it otherwise.
     pub fn runbook(&self, name: &str, limit: Duration) -> Result<String> {
         let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/runbooks");
@@ -27,10 +27,11 @@ impl Setup {
         ensure!(!steps.is_empty(), "{name} has no commands");
         let program = binary()?;
         let directory = program.parent().context("the program is in no directory")?;
-        let mut script = format!("export PATH={directory:?}:$PATH\n");
+        // What is run goes to the log, what is printed elsewhere.
+        let mut script = format!("exec 9>&2\nBASH_XTRACEFD=9\nexport PATH={directory:?}:$PATH\n");
         let output = |number: usize| self.scratch.path().join(format!("block-{number}.out"));
         for (number, step) in steps.iter().enumerate() {
-            script += &format!("exec > {:?}\n{}", output(number), step.commands);
+            script += &format!("exec > {:?} 2>&1\n{}", output(number), step.commands);
         }
         let log = self.scratch.path().join("runbook.log");
         drop(std::fs::remove_file(&log));
