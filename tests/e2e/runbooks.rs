@@ -2,6 +2,9 @@
 //! partitions and is indexed by the group `live`. Those in files below have topics and indices of their own.
 
 mod clusters;
+mod losses;
+mod members;
+mod partitions;
 mod refusals;
 mod rejects;
 
@@ -40,10 +43,16 @@ pub(crate) fn run(kafka: &Kafka, search: &Search, records: u64, steps: &mut Step
 const APART: [&[fn(&Kafka, &Search)]; 3] = [
     &[refusals::an_index_refuses_and_the_process_is_killed],
     &[
+        members::a_replica_is_replaced_and_one_comes_and_goes,
         rejects::a_mapping_does_not_fit,
-        clusters::hosts_of_two_clusters_share_the_documents,
     ],
-    &[clusters::another_elasticsearch, clusters::another_kafka],
+    &[
+        losses::a_topic_loses_records_and_is_made_again,
+        partitions::one_partition_has_it_all,
+        clusters::hosts_of_two_clusters_share_the_documents,
+        clusters::another_elasticsearch,
+        clusters::another_kafka,
+    ],
 ];
 
 /// A topology whose name is that of its topic, group and index too; with its topic of so many partitions,
@@ -81,15 +90,21 @@ dead_letter: {{type: kafka, connection: kafka, topic: {name}.dead}}
         .environment("ES", url)
 }
 
-/// `$STOP` stops the process and waits for its end.
+/// `$STOP` stops the process and waits for its end, `$START` starts one with the topology of the setup.
 fn is_stopped_by(setup: Setup, isobar: &Isobar) -> Setup {
     let id = isobar.process().id().expect("it runs");
     // One that nobody has waited for is a zombie.
     let stop = format!(
         "kill -TERM {id}\nwhile grep -q '^State:.[^Z]' /proc/{id}/status; do sleep 0.1; done\n"
     );
-    let setup = setup.file("stop.sh", &stop).expect("written");
-    setup.environment("STOP", "bash stop.sh")
+    let start = "isobar run \"$TOPOLOGY\" --http off 2> started.log &\n";
+    let setup = setup
+        .file("stop.sh", &stop)
+        .and_then(|setup| setup.file("start.sh", start));
+    let setup = setup.expect("written");
+    setup
+        .environment("STOP", "bash stop.sh")
+        .environment("START", "bash start.sh")
 }
 
 /// Runs these pages one after the other.

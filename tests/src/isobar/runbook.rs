@@ -17,8 +17,8 @@ impl Setup {
     /// directory of the topology, which `$TOPOLOGY` names.
     ///
     /// A block `text` behind a block `sh` is what its commands print: `…` stands for anything, white space
-    /// and empty lines do not count. Fails with all that was printed when a command
-    /// fails or prints something else; returns it otherwise.
+    /// and empty lines do not count. Fails with all that was printed when a command fails or prints
+    /// something else; returns it otherwise.
     pub fn runbook(&self, name: &str, limit: Duration) -> Result<String> {
         let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/runbooks");
         let page = page.join(name);

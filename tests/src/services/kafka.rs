@@ -5,6 +5,7 @@ mod client;
 mod load;
 mod node;
 mod secured;
+mod tools;
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,6 +22,7 @@ use node::{Ports, Programs};
 pub use client::{KafkaClient, Received, Sent, Transaction};
 pub use load::{Acknowledged, Load, Schedule};
 pub use secured::{Secured, USER};
+pub use tools::tools;
 
 /// Where `tests/run fetch` puts the broker.
 pub const DIRECTORY: &str = "kafka-4.1.0";
