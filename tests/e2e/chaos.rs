@@ -163,7 +163,7 @@ impl Round {
     ) {
         let client = kafka.client().clone();
         let load = client
-            .load("logs", PARTITIONS, form.rate, traffic::value)
+            .load_of("logs", PARTITIONS, form.rate, traffic::value)
             .expect("a producer");
         let (trouble, over) = (Trouble::default(), AtomicBool::new(false));
         let commits = Commits {

@@ -62,9 +62,14 @@ impl Acknowledged {
 }
 
 impl KafkaClient {
-    /// Starts to send so many records per second to a topic of so many partitions that is empty. Record N
-    /// has the key and the time of [`records`], and the value that `value` makes for it.
-    pub fn load(
+    /// Starts to send so many JSON records per second, those of [`records::json`], to a topic of so many
+    /// partitions that is empty.
+    pub fn load(&self, topic: &str, partitions: u64, per_second: u64) -> Result<Load> {
+        self.load_of(topic, partitions, per_second, records::json)
+    }
+
+    /// The same of records with the values that `value` makes of their numbers.
+    pub fn load_of(
         &self,
         topic: &str,
         partitions: u64,
