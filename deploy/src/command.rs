@@ -16,7 +16,7 @@ mod offsets;
 mod operators;
 mod pause;
 mod plan;
-mod replay;
+pub(crate) mod replay;
 mod run;
 mod signals;
 mod source;

@@ -7,6 +7,7 @@ mod lag;
 mod listener;
 mod page;
 mod pause;
+mod replays;
 mod tap;
 mod token;
 mod whereabouts;
@@ -34,6 +35,7 @@ use listener::Limited;
 
 pub use lag::LagServer;
 pub use pause::{Pauses, SpoutPause};
+pub use replays::Replays;
 pub(crate) use tap::{COUNTS_EVERY, TAPS_MAX};
 pub use tap::{TapCounts, TapEnd, TapEnded, TapLine, TapRecord, TapRejected, TapStart};
 pub use whereabouts::{State as WhereaboutsState, Whereabouts};
@@ -126,7 +128,7 @@ impl Server {
 }
 
 /// Paths with what they answer.
-const PATHS: [(&str, &str); 13] = [
+const PATHS: [(&str, &str); 14] = [
     (
         "/",
         "in a browser, a page that shows all of this as it changes",
@@ -170,6 +172,10 @@ const PATHS: [(&str, &str); 13] = [
         "with the token, records on an edge: ?edge=EDGE; every=N, limit=N, for=TIME, mask=FIELDS",
     ),
     (
+        "/replays",
+        "with the token, replays and how they get on; POST /replays/plans and POST /replays begin one",
+    ),
+    (
         "/diagnostics",
         "facts: version, configuration, plan, lanes, what is wrong",
     ),
@@ -188,6 +194,7 @@ fn router(observer: Arc<Observer>) -> Router {
         .route("/pause", post(pause::pause))
         .route("/resume", post(pause::resume))
         .route("/tap", get(tap::answer))
+        .merge(replays::routes())
         .route("/statistics", get(statistics))
         .route("/diagnostics", get(diagnostics))
         .fallback(unknown)

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use crate::accounting::Accounting;
 use crate::certificates::Certificates;
 use crate::history::{History, HistoryDocument};
+use crate::http::Replays;
 use crate::lag::{SpoutLag, Watches};
 use crate::metrics::{self, Recorder};
 use crate::peers::Peers;
@@ -50,6 +51,8 @@ pub struct Observer {
     pub token: Option<Token>,
     /// Room for taps.
     pub taps: Arc<Semaphore>,
+    /// What runs replays beside it, where something does.
+    pub replays: Option<Replays>,
     rates: Mutex<Rates>,
     history: Mutex<History>,
     stopping: AtomicBool,
@@ -79,15 +82,19 @@ impl Observer {
             peers: Peers::default(),
             token: None,
             taps: Arc::new(Semaphore::new(crate::http::TAPS_MAX)),
+            replays: None,
             rates: Mutex::default(),
             history: Mutex::default(),
             stopping: AtomicBool::new(false),
         }
     }
 
-    /// Notes that the topology was told to stop.
+    /// Notes that the topology was told to stop, and stops replays beside it.
     pub fn stopping(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+        if let Some(replays) = &self.replays {
+            replays.stop();
+        }
     }
 
     /// Whether the topology was told to stop.

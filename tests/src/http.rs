@@ -67,6 +67,21 @@ pub fn request_with(
         .with_context(|| format!("{method} http://{address}{path}"))
 }
 
+/// As [`request_with`], with a document.
+pub fn send(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    document: &Value,
+    limit: Duration,
+) -> Result<Response> {
+    let text = document.to_string();
+    let body = Some(("application/json", text.as_bytes()));
+    exchange(address, method, path, headers, body, limit)
+        .with_context(|| format!("{method} http://{address}{path}"))
+}
+
 /// Gets a path, within 10 seconds.
 pub fn get(address: &str, path: &str) -> Result<Response> {
     request(address, "GET", path, None, Duration::from_secs(10))

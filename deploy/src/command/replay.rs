@@ -14,7 +14,7 @@ mod sample;
 mod verify;
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use isobar_operators::range::Place;
@@ -25,8 +25,9 @@ use isobar_topology::spec::units::Duration;
 use super::Context;
 use super::source::{OfArgs, SelectionArgs};
 use crate::cli::OutputArgs;
-use crate::exit::Outcome;
+use crate::exit::{Failure, Outcome};
 use attend::YieldTo;
+use document::PlanFile;
 
 /// What `replay` takes.
 #[derive(Args, Debug)]
@@ -187,6 +188,17 @@ struct VerifyArgs {
 
     #[command(flatten)]
     output: OutputArgs,
+}
+
+/// The id of a plan as `replay plan -o json` prints it; `None` for anything else.
+pub(crate) fn id_of_plan(text: &[u8]) -> Option<String> {
+    let plan: PlanFile = serde_json::from_slice(text).ok()?;
+    Some(plan.id)
+}
+
+/// The text for people of the plan in a file.
+pub(crate) fn text_of_plan(file: &Path) -> Result<String, Failure> {
+    Ok(PlanFile::read(file)?.text())
 }
 
 pub(super) fn execute(args: &ReplayArgs, context: Context<'_>) -> Outcome {

@@ -15,12 +15,12 @@ use isobar_topology::spec::units;
 use super::api::Api;
 use super::launch::{Launched, launch};
 use super::signals::Signals;
-use super::watch::Run;
+use super::watch::{End, Run};
 use super::{Context, doctor};
 use crate::certificates::Certificates;
 use crate::cli::{FileArgs, MetricsArgs, OutputArgs};
 use crate::exit::{Failure, Outcome};
-use crate::http::{self, Bind, Server};
+use crate::http::{self, Bind, Replays, Server};
 use crate::metrics;
 use crate::observer::Observer;
 use crate::output::Format;
@@ -61,10 +61,15 @@ pub struct RunArgs {
     http: Bind,
 
     /// A file with a token, 16 characters or more. Whoever sends it may pause the reading over the HTTP
-    /// API, as `isobar pause` does, let it go on, and see records, as `isobar tap` does. Without this
-    /// option nobody can.
+    /// API, as `isobar pause` does, let it go on, see records, as `isobar tap` does, and replay, as `isobar
+    /// replay` does. Without this option nobody can.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+
+    /// A directory for the plans of replays that are asked for over the HTTP API, and for what came of them.
+    /// Without it replays are shown there, paused and aborted, but not begun.
+    #[arg(long, value_name = "DIR")]
+    replay_dir: Option<PathBuf>,
 
     /// The HTTP APIs of the replicas of this topology, http://HOST:PORT separated by commas: the page, /lag
     /// and /replicas of this one show all of them then, and who does not answer. Its own address may be
@@ -98,12 +103,16 @@ impl RunArgs {
     fn check(&self) -> Result<(), Failure> {
         let given = [
             ("--token-file", self.token_file.is_some()),
+            ("--replay-dir", self.replay_dir.is_some()),
             ("--peers", !self.peers.is_empty()),
         ];
         match given.iter().find(|(_, given)| *given) {
             Some((option, _)) if self.http == Bind::Off => Err(Failure::usage(format!(
                 "{option} is for the HTTP API, which --http off turns off: leave one of them out"
             ))),
+            _ if self.replay_dir.is_some() && self.token_file.is_none() => Err(Failure::usage(
+                "--replay-dir needs --token-file: without a token nobody may begin a replay",
+            )),
             _ => Ok(()),
         }
     }
@@ -118,6 +127,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     let lanes = plan.graph.lanes;
     args.check()?;
     let token = args.token_file.as_deref().map(Token::read).transpose()?;
+    let replays = Replays::of(&args.file, args.replay_dir.as_deref())?;
     runtime.block_on(async {
         // Before anything is started or committed: an address in use stops the run, as does a file of headers
         // that is none.
@@ -137,6 +147,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         let checks = doctor::at_start(&spec, lanes);
         observer.metrics = args.metrics.options();
         observer.token = token;
+        observer.replays = Some(replays);
         observer.certificates = Certificates::watch(&spec, lanes);
         observer.peers = Peers::at(&args.peers, &observer);
         observer.pushes = pushes;
@@ -162,6 +173,9 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
             never = pushing => match never {},
             never = observer.peers.run() => match never {},
         };
+        if let Some(replays) = &observer.replays {
+            replays.end(matches!(end, End::CutShort(_))).await;
+        }
         observer.pushes.last(&metrics::of(&observer)).await;
         checks.end();
         context.screen.clear();

@@ -78,11 +78,17 @@ impl Program {
 #[test]
 fn a_shipped_topology_runs_embedded_with_only_its_environment_changed() {
     let letters = Scratch::new("embedded-letters").expect("a directory");
+    let token = letters.file("token", "0123456789abcdef").expect("written");
     let letters = letters.path().join("dead-letters.ndjson");
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("topologies/logs-to-elasticsearch.yaml");
     let mut program = Program::start(
         "embedded-run",
-        &["run", file.to_str().expect("text")],
+        &[
+            "run",
+            file.to_str().expect("text"),
+            "--token-file",
+            token.to_str().expect("text"),
+        ],
         &[
             ("KAFKA", "embedded"),
             ("ES", "embedded"),
@@ -144,6 +150,21 @@ fn a_shipped_topology_runs_embedded_with_only_its_environment_changed() {
         (&"error".into(), &true.into())
     );
     assert_eq!(hit["environment"], "production");
+
+    // A command of its own answers for replays: it has no such cluster, and says so.
+    let replays = |method: &str, path: &str, body: &Value| {
+        let headers = [("authorization", "Bearer 0123456789abcdef")];
+        let answer = http::send(&program.address, method, path, &headers, body, LIMIT);
+        let answer = answer.expect("an answer");
+        (answer.status, answer.text())
+    };
+    let (status, text) = replays("GET", "/replays", &Value::Null);
+    let expected = "embedded is inside the process that runs the topology";
+    assert_eq!((status, text.contains(expected)), (400, true), "{text}");
+    let plan = serde_json::json!({"from": "earliest", "to": "now", "target": "missing"});
+    let (status, text) = replays("POST", "/replays/plans", &plan);
+    let expected = "start the topology with --replay-dir DIR";
+    assert_eq!((status, text.contains(expected)), (403, true), "{text}");
 
     let end = program.process.stop(LIMIT).expect("it ends");
     assert_eq!(end.code(), Some(0), "{}", program.printed());
@@ -283,6 +304,9 @@ fn the_demo_is_searchable_goes_through_outages_and_accounts_for_everything() {
     for (method, path) in [
         ("GET", "/demo/search?q=error"),
         ("GET", "/tap?edge=parse"),
+        ("GET", "/replays"),
+        ("POST", "/replays/plans"),
+        ("POST", "/replays/19a/abort"),
         ("POST", "/demo/actions/kill_lanes"),
     ] {
         for header in ["Bearer wrong", "Basic eDp5"] {
@@ -292,6 +316,9 @@ fn the_demo_is_searchable_goes_through_outages_and_accounts_for_everything() {
             assert_eq!(refused.status, 401, "{}", refused.text());
         }
     }
+
+    let none = shown.ask("GET", "/replays").expect_err("it has none");
+    assert!(none.to_string().contains("status 404"), "{none}");
 
     let got = http::request(
         &shown.program.address,

@@ -1,0 +1,119 @@
+//! The directory of plans: each by its id, and beside it what came of it. It outlives the process.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use axum::http::StatusCode;
+
+use super::program::Refusal;
+
+/// Plans at most. They are some KiB each, and nobody reads so many.
+const PLANS_MAX: usize = 1_000;
+
+/// Most characters of an id: a time in ms in hexadecimal digits.
+const ID_MAX: usize = 16;
+
+/// The directory of `--replay-dir`.
+pub(super) struct Store(PathBuf);
+
+impl Store {
+    /// Makes the directory if it is not there.
+    pub(super) fn at(directory: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(directory)?;
+        std::path::absolute(directory).map(Self)
+    }
+
+    /// The file of a plan that is there.
+    pub(super) fn plan(&self, id: &str) -> Result<PathBuf, Refusal> {
+        match self.file(id).filter(|file| file.exists()) {
+            Some(file) => Ok(file),
+            None => Err(Refusal::new(
+                StatusCode::NOT_FOUND,
+                format!(
+                    "there is no plan {id} in {}; POST /replays/plans makes one",
+                    self.0.display()
+                ),
+            )),
+        }
+    }
+
+    /// The file for what a command about a plan prints.
+    pub(super) fn result(&self, plan: &Path) -> PathBuf {
+        plan.with_extension("result.json")
+    }
+
+    /// Refuses when there is room for no further plan.
+    pub(super) fn check_room(&self) -> Result<(), Refusal> {
+        let plans = std::fs::read_dir(&self.0).map_err(|error| self.failed(&error))?;
+        let names = plans.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let is_plan = |name: &String| name.strip_suffix(".json").is_some_and(is_id);
+        match names.filter(is_plan).count() {
+            ..PLANS_MAX => Ok(()),
+            _ => Err(Refusal::new(
+                StatusCode::CONFLICT,
+                format!(
+                    "{} has {PLANS_MAX} plans: let somebody delete those that nobody needs",
+                    self.0.display()
+                ),
+            )),
+        }
+    }
+
+    /// Keeps a new plan.
+    pub(super) fn keep(&self, id: &str, plan: &[u8]) -> Result<(), Refusal> {
+        let Some(file) = self.file(id) else {
+            let error = io::Error::other(format!("{id} is no id of a plan"));
+            return Err(self.failed(&error));
+        };
+        // Whole or not at all.
+        let unfinished = file.with_extension("new");
+        let kept = std::fs::write(&unfinished, plan)
+            .and_then(|()| std::fs::hard_link(&unfinished, &file))
+            .and_then(|()| std::fs::remove_file(&unfinished));
+        kept.map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &io::Error) -> Refusal {
+        let text = format!("{}: {error}", self.0.display());
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, text)
+    }
+
+    /// `None` for what can be no id, and so names no file outside of the directory.
+    fn file(&self, id: &str) -> Option<PathBuf> {
+        is_id(id).then(|| self.0.join(format!("{id}.json")))
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    (1..=ID_MAX).contains(&text.len()) && text.bytes().all(is_digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plans_are_found_by_id_and_nothing_else_is() {
+        let name = format!("isobar-plans-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        let store = Store::at(&directory).expect("a directory");
+        store.keep("19a", b"{}").expect("written");
+        let again = store.keep("19a", b"[]").expect_err("it is there");
+        assert!(again.text.contains("exists"), "{}", again.text);
+        let file = store.plan("19a").expect("it is there");
+        assert_eq!(std::fs::read(&file).expect("read"), b"{}");
+        std::fs::write(directory.join("19a.result.json"), b"").expect("written");
+        for other in ["19b", "", "../19a", "19a.result", "19A", "/etc/passwd"] {
+            let refused = store.plan(other).expect_err(other);
+            assert_eq!(refused.status, StatusCode::NOT_FOUND);
+        }
+        for number in 1..PLANS_MAX {
+            store.check_room().expect("room");
+            store.keep(&format!("{number:x}a00"), b"").expect("written");
+        }
+        let full = store.check_room().expect_err("no room");
+        assert_eq!(full.status, StatusCode::CONFLICT);
+        std::fs::remove_dir_all(directory).expect("it is there");
+    }
+}
