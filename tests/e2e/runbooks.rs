@@ -39,8 +39,11 @@ pub(crate) fn run(kafka: &Kafka, search: &Search, records: u64, steps: &mut Step
     records
 }
 
+/// Runs one on these services.
+type Runbook = fn(&Kafka, &Search);
+
 /// Those with topics and indices of their own. They go on at once, since they mostly wait.
-const APART: [&[fn(&Kafka, &Search)]; 3] = [
+const APART: [&[Runbook]; 3] = [
     &[refusals::an_index_refuses_and_the_process_is_killed],
     &[
         members::a_replica_is_replaced_and_one_comes_and_goes,

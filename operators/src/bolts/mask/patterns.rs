@@ -8,8 +8,11 @@ use isobar_topology::spec::{Path, Problem};
 use super::{card_number, ipv6};
 use crate::pattern::{Matcher, Pattern};
 
+/// What makes a pattern ready, for the option at a path.
+type Make = fn(&Path) -> Result<Find, Problem>;
+
 /// Patterns that have a name.
-const NAMED: [(&str, fn(&Path) -> Result<Find, Problem>); 4] = [
+const NAMED: [(&str, Make); 4] = [
     ("email", |path| regex(EMAIL, path)),
     ("ipv4", |path| regex(IPV4, path)),
     ("ipv6", |_| Ok(Find::Known(ipv6::find))),
@@ -70,7 +73,7 @@ impl Find {
 
     pub(super) fn finder(&self) -> Finder {
         match self {
-            Self::Regex(pattern) => Finder::Regex(Matcher::new(Arc::clone(pattern))),
+            Self::Regex(pattern) => Finder::Regex(Box::new(Matcher::new(Arc::clone(pattern)))),
             Self::Known(find) => Finder::Known(*find),
         }
     }
@@ -82,7 +85,7 @@ fn regex(text: &str, path: &Path) -> Result<Find, Problem> {
 
 /// Looks for it; one for each lane.
 pub(super) enum Finder {
-    Regex(Matcher),
+    Regex(Box<Matcher>),
     Known(fn(&str, usize) -> Option<Range<usize>>),
 }
 

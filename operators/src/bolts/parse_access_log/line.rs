@@ -132,10 +132,7 @@ impl Parser {
 
     /// Reads name and port of the host that a request was for, and the space behind them.
     #[inline]
-    fn vhost<'a>(
-        &self,
-        cursor: &mut Cursor<'a>,
-    ) -> Result<Option<(&'a [u8], &'a [u8])>, LineError> {
+    fn vhost<'a>(&self, cursor: &mut Cursor<'a>) -> Result<Option<NameAndPort<'a>>, LineError> {
         let is_required = match self.format {
             Format::Auto => false,
             Format::VhostCombined => true,
@@ -155,9 +152,12 @@ impl Parser {
     }
 }
 
+/// The parts of `example.com:443`.
+type NameAndPort<'a> = (&'a [u8], &'a [u8]);
+
 /// `example.com:443` or `[2001:db8::1]:443` in its parts; not an address of IPv6 alone.
 #[inline]
-fn name_and_port(word: &[u8]) -> Option<(&[u8], &[u8])> {
+fn name_and_port(word: &[u8]) -> Option<NameAndPort<'_>> {
     let colon = memrchr(b':', word)?;
     let (name, port) = (&word[..colon], &word[colon + 1..]);
     let is_port = (1..=5).contains(&port.len()) && port.iter().all(u8::is_ascii_digit);
