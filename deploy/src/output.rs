@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
@@ -10,7 +11,10 @@ use serde::Serialize;
 
 /// Where results are written.
 #[derive(Clone)]
-pub struct Output(Arc<Mutex<dyn Write + Send>>);
+pub struct Output {
+    writer: Arc<Mutex<dyn Write + Send>>,
+    is_read: Arc<AtomicBool>,
+}
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -30,7 +34,16 @@ impl Output {
 
     /// Any other place.
     pub fn to(writer: impl Write + Send + 'static) -> Self {
-        Self(Arc::new(Mutex::new(writer)))
+        Self {
+            writer: Arc::new(Mutex::new(writer)),
+            is_read: Arc::new(AtomicBool::new(true)),
+        }
+    }
+
+    /// Whether somebody reads what is written, as far as the last writing told: what writes again and
+    /// again ends when nobody does.
+    pub fn is_read(&self) -> bool {
+        self.is_read.load(Ordering::Relaxed)
     }
 
     /// Writes a text, [`printable`]. That nobody reads any more (`isobar operators | head`) is no
@@ -54,10 +67,13 @@ impl Output {
 
     /// Writes bytes; `false` when nobody reads any more.
     pub fn write(&self, bytes: &[u8]) -> anyhow::Result<bool> {
-        let mut writer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         match writer.write_all(bytes).and_then(|()| writer.flush()) {
             Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.is_read.store(false, Ordering::Relaxed);
+                Ok(false)
+            }
             Err(error) => Err(error).context("cannot write to standard output"),
         }
     }
@@ -210,6 +226,9 @@ mod tests {
                 Ok(())
             }
         }
-        assert!(!Output::to(Gone).write(b"x").expect("no failure"));
+        let output = Output::to(Gone);
+        assert!(output.is_read());
+        output.text("x").expect("no failure");
+        assert!(!output.is_read());
     }
 }

@@ -216,6 +216,9 @@ async fn watch(args: &LagArgs, context: &Context<'_>, asked: Asked, interval: Du
             },
             Err(failure) => said(context, &failure),
         };
+        if !context.output.is_read() {
+            return Ok(exit);
+        }
     }
 }
 

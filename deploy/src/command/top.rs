@@ -130,7 +130,9 @@ async fn watch(args: &TopArgs, context: &Context<'_>, asked: &Asked<'_>) -> Outc
             true => format!("{HOME}{}{REST_OF_SCREEN}", text.replace('\n', REST_OF_LINE)),
             false => format!("{text}\n"),
         };
-        let _ = context.output.write(drawn.as_bytes())?;
+        if !context.output.write(drawn.as_bytes())? {
+            return Ok(Exit::Done);
+        }
     }
 }
 
