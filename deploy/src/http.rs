@@ -137,7 +137,7 @@ const PATHS: [(&str, &str); 14] = [
     ("/healthz", "200 while the process and its lanes are alive"),
     (
         "/readyz",
-        "200 while it reads as it should or is paused by hand, 503 with the reasons otherwise",
+        "200 while it reads as it should or is paused by hand, 503 with the reasons and since when otherwise",
     ),
     (
         "/accounting",
@@ -251,11 +251,9 @@ async fn healthz(State(observer): Observed) -> (StatusCode, String) {
 }
 
 async fn readyz(State(observer): Observed) -> (StatusCode, String) {
-    answer(
-        "ready",
-        StatusCode::SERVICE_UNAVAILABLE,
-        &observer.reasons(),
-    )
+    let reasons = observer.reasons_with_times().into_iter();
+    let reasons: Vec<String> = reasons.map(|reason| reason.to_string()).collect();
+    answer("ready", StatusCode::SERVICE_UNAVAILABLE, &reasons)
 }
 
 fn answer(good: &str, bad: StatusCode, reasons: &[String]) -> (StatusCode, String) {

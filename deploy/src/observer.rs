@@ -19,7 +19,7 @@ use crate::peers::Peers;
 use crate::plan_document::PlanDocument;
 use crate::push::{Push, Pushes};
 use crate::rates::{Rates, Recent};
-use crate::readiness;
+use crate::readiness::{self, Reason};
 use crate::statistics::Statistics;
 use crate::token::Token;
 
@@ -146,13 +146,19 @@ impl Observer {
         conditions
     }
 
-    /// Why it does not read as it should; empty when it does.
-    pub fn reasons(&self) -> Vec<String> {
+    /// Why it does not read as it should, and since when; empty when it does.
+    pub fn reasons_with_times(&self) -> Vec<Reason> {
         let mut reasons = readiness::reasons(&self.running);
         if self.is_stopping() {
-            reasons.insert(0, "the topology is stopping".to_owned());
+            reasons.insert(0, "the topology is stopping".to_owned().into());
         }
         reasons
+    }
+
+    /// Why it does not read as it should; empty when it does.
+    pub fn reasons(&self) -> Vec<String> {
+        let reasons = self.reasons_with_times().into_iter();
+        reasons.map(|reason| reason.text).collect()
     }
 
     /// Lanes that have ended or are blocked, in words. While the topology stops lanes end one by one.

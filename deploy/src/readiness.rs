@@ -1,52 +1,88 @@
 //! Whether a topology reads, and why not, in words.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 use isobar_topology::Running;
+
+use crate::diagnostics::rfc3339;
 
 /// A lane that gave no sign of life for so long counts as stuck. Batches are worked off in
 /// milliseconds; a minute leaves room for a machine that is badly overloaded.
 pub const STUCK_AFTER: Duration = Duration::from_secs(60);
 
 /// Why a topology does not read, or not all that it should: one sentence each. Empty when all is well.
-pub fn reasons(running: &Running) -> Vec<String> {
+pub fn reasons(running: &Running) -> Vec<Reason> {
     let wrong = wrong(running).into_iter();
-    let mut reasons: Vec<String> = wrong
-        .map(|(component, why)| format!("{component}: {why}"))
-        .collect();
-    reasons.extend(stuck(running));
-    reasons
+    let stuck = stuck(running).into_iter().map(Reason::from);
+    let wrong = wrong.map(|wrong| Reason {
+        text: format!("{}: {}", wrong.component, wrong.why),
+        since: wrong.since,
+    });
+    wrong.chain(stuck).collect()
+}
+
+/// A reason.
+pub struct Reason {
+    /// One sentence.
+    pub text: String,
+    /// Since when, in ms since 1970, where that is known.
+    pub since: Option<i64>,
+}
+
+impl From<String> for Reason {
+    fn from(text: String) -> Self {
+        Self { text, since: None }
+    }
+}
+
+/// With the time, where it is known: `logs: connection: no broker answers (since 2026-01-01T00:00:00Z)`.
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        match self.since {
+            Some(since) => write!(f, " (since {})", rfc3339(since)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What is wrong with a spout or bolt, first things first; `None` when it works as it should.
 pub fn reason(running: &Running, component: &str) -> Option<String> {
     let mut wrong = wrong(running).into_iter();
-    let found = wrong.find(|(wrong, _)| wrong == component);
-    found.map(|(_, why)| why)
+    let found = wrong.find(|wrong| wrong.component == component);
+    found.map(|wrong| wrong.why)
+}
+
+struct Wrong {
+    component: String,
+    why: String,
+    since: Option<i64>,
 }
 
 /// Spouts and bolts that do not work as they should, and why.
-fn wrong(running: &Running) -> Vec<(String, String)> {
+fn wrong(running: &Running) -> Vec<Wrong> {
     let conditions = running.health().conditions();
     // What is wrong with a component is why it is not open.
     let said: BTreeSet<String> = conditions.iter().map(|c| c.component.clone()).collect();
     let not_open = running.not_open().into_iter();
     let not_open = not_open
         .filter(|component| !said.contains(&*component.component))
-        .map(|component| {
-            let (open, of) = (component.open, component.of);
-            let why = format!("opening: not connected yet ({open} of {of} lanes)");
-            (component.component.to_string(), why)
+        .map(|component| Wrong {
+            why: format!(
+                "opening: not connected yet ({} of {} lanes)",
+                component.open, component.of
+            ),
+            component: component.component.to_string(),
+            since: None,
         });
-    let conditions = conditions.into_iter();
-    conditions
-        .map(|condition| {
-            let why = format!("{}: {}", condition.kind, condition.text);
-            (condition.component, why)
-        })
-        .chain(not_open)
-        .collect()
+    let conditions = conditions.into_iter().map(|condition| Wrong {
+        why: format!("{}: {}", condition.kind, condition.text),
+        component: condition.component,
+        since: Some(condition.since),
+    });
+    conditions.chain(not_open).collect()
 }
 
 /// Lanes that have ended or that an operator blocks, in words.

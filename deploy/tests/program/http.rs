@@ -186,10 +186,10 @@ fn it_is_ready_while_it_reads_and_alive_while_its_lanes_are() {
         .health()
         .set("in", "connecting", "no broker answers");
     let answer = served.get("/readyz");
-    assert_eq!(
-        (answer.status, answer.text().as_str()),
-        (503, "not ready\nin: connecting: no broker answers\n")
-    );
+    assert_eq!(answer.status, 503);
+    let said = "not ready\nin: connecting: no broker answers (since 20";
+    assert!(answer.text().starts_with(said), "{}", answer.text());
+    assert!(answer.text().ends_with("Z)\n"), "{}", answer.text());
     assert!(
         served
             .get("/metrics")
@@ -214,10 +214,12 @@ fn it_is_ready_while_it_reads_and_alive_while_its_lanes_are() {
 fn what_is_not_open_says_so() {
     let served = Served::start(&WAITING.replace("type: drop", "type: away"));
     let expected =
-        "not ready\ndrop: opening: cannot reach http://127.0.0.1:9: connection refused\n";
+        "not ready\ndrop: opening: cannot reach http://127.0.0.1:9: connection refused (since ";
     wait::until("only the one that fails", SOON, || {
         let answer = served.get("/readyz");
-        anyhow::ensure!(answer.text() == expected, "{}", answer.text());
+        let text = answer.text();
+        let is_alone = text.starts_with(expected) && text.lines().count() == 2;
+        anyhow::ensure!(is_alone, "{text}");
         Ok(answer.status)
     })
     .map(|status| assert_eq!(status, 503))
