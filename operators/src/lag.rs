@@ -44,6 +44,8 @@ pub struct Lag {
     pub rows: Vec<Row>,
     /// What could not be asked, naming broker, topic or group.
     pub failure: Option<String>,
+    /// The brokers do not tell the members of the group: a row without owner may have one.
+    pub owners_unknown: bool,
 }
 
 /// The Kafka spouts of a topology, in the order of the file. Contacts nobody.
@@ -166,7 +168,9 @@ impl Source {
         engine.take(samples, &ages);
         let failure = engine.failure().map(str::to_owned);
         // Without the permission to see the members nobody is known, which hides no lag.
-        let mut owners = admin.owners().unwrap_or_default();
+        let owners = admin.owners();
+        let owners_unknown = owners.is_err();
+        let mut owners = owners.unwrap_or_default();
         let mut rows = engine.rows(None, &Circumstances::default(), clock::unix_ms());
         for row in &mut rows {
             row.owner = owners.remove(&row.partition);
@@ -175,6 +179,7 @@ impl Source {
         Ok(Lag {
             rows,
             failure: (!failures.is_empty()).then(|| failures.join("; ")),
+            owners_unknown,
         })
     }
 }
@@ -238,6 +243,7 @@ impl Watch {
                 .sampler
                 .rows(Some(&progress(&self.partitions)), &circumstances),
             failure: self.sampler.failure(),
+            owners_unknown: false,
         }
     }
 }

@@ -61,6 +61,9 @@ pub struct SpoutLag {
     pub eta_seconds: Eta,
     /// Why something is not known, naming broker, topic or group.
     pub failure: Option<String>,
+    /// Partitions that nobody reads; null where the brokers do not tell the members of the group.
+    #[serde(default)]
+    pub unowned_partitions: Option<usize>,
     /// By topic and partition.
     pub partitions: Vec<PartitionLag>,
 }
@@ -73,7 +76,7 @@ pub struct PartitionLag {
     /// The partition's number.
     pub partition: i32,
     /// The member of the group that reads it: client id and host, `here` for this process; null when
-    /// nobody does.
+    /// nobody does, or when the brokers do not tell.
     pub owner: Option<String>,
     /// How it gets on.
     pub status: Status,
@@ -133,7 +136,11 @@ impl SpoutLag {
         let rows = lag.rows.into_iter();
         let partitions = rows.map(|row| PartitionLag::of(row, now_ms)).collect();
         let (spout, group) = (source.spout.clone(), source.group.clone());
-        Self::sum(spout, group, partitions, lag.failure)
+        let mut sum = Self::sum(spout, group, partitions, lag.failure);
+        if lag.owners_unknown {
+            sum.unowned_partitions = None;
+        }
+        sum
     }
 
     /// Sums partitions up. `failure` is why something is not known.
@@ -150,6 +157,7 @@ impl SpoutLag {
             (worst, _) => worst,
         };
         let (oldest_age_seconds, oldest_age_exactness) = oldest(&partitions);
+        let unowned = partitions.iter().filter(|one| one.owner.is_none());
         Self {
             spout,
             group,
@@ -163,6 +171,7 @@ impl SpoutLag {
             outgoing_per_second: sum(partitions.iter().map(|one| one.outgoing_per_second)),
             eta_seconds: Eta::last(partitions.iter().map(|one| one.eta_seconds)),
             failure,
+            unowned_partitions: Some(unowned.count()),
             partitions,
         }
     }
@@ -181,6 +190,7 @@ impl SpoutLag {
             outgoing_per_second: None,
             eta_seconds: Eta::Unknown,
             failure: Some(failure),
+            unowned_partitions: None,
             partitions: Vec::new(),
         }
     }

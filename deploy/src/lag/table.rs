@@ -49,7 +49,7 @@ fn rows(spouts: &[SpoutLag]) -> String {
     let mut table = Table::new(COLUMNS);
     for spout in spouts {
         for partition in &spout.partitions {
-            table.row(row(&spout.spout, partition));
+            table.row(row(spout, partition));
         }
         if spout.partitions.len() != 1 {
             table.row(sums(spout));
@@ -86,12 +86,16 @@ pub fn totals(spouts: &[SpoutLag]) -> Option<String> {
     ))
 }
 
-fn row(spout: &str, partition: &PartitionLag) -> [String; COLUMNS.len()] {
+fn row(spout: &SpoutLag, partition: &PartitionLag) -> [String; COLUMNS.len()] {
+    let nobody = match spout.unowned_partitions {
+        Some(_) => "-",
+        None => "?",
+    };
     [
-        spout.to_owned(),
+        spout.spout.clone(),
         partition.topic.clone(),
         partition.partition.to_string(),
-        partition.owner.clone().unwrap_or_else(|| "-".to_owned()),
+        partition.owner.clone().unwrap_or_else(|| nobody.to_owned()),
         known(partition.start),
         known(partition.committed),
         known(partition.frontier.or(partition.committed)),

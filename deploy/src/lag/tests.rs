@@ -46,7 +46,12 @@ pub(crate) fn lag(rows: Vec<Row>) -> SpoutLag {
 fn lag_with(rows: Vec<Row>, failure: Option<&str>) -> SpoutLag {
     let source = lag::sources(&spec()).expect("sound").remove(0);
     let failure = failure.map(str::to_owned);
-    SpoutLag::of(&source, Lag { rows, failure })
+    let told = Lag {
+        rows,
+        failure,
+        ..Lag::default()
+    };
+    SpoutLag::of(&source, told)
 }
 
 #[test]
@@ -127,6 +132,27 @@ fn what_could_not_be_asked_is_said_and_hides_nothing_worse() {
     assert!(said.ends_with(both), "{said}");
     let said = table_without_failures(&[worse]);
     assert!(said.ends_with("\n\nin: a/0: because\n"), "{said}");
+}
+
+#[test]
+fn partitions_without_an_owner_are_counted_where_members_are_known() {
+    let source = lag::sources(&spec()).expect("sound").remove(0);
+    let of = |owners_unknown| {
+        let told = Lag {
+            rows: vec![row(0, Some(1), Some(1))],
+            owners_unknown,
+            ..Lag::default()
+        };
+        let spout = SpoutLag::of(&source, told);
+        let owner = table(std::slice::from_ref(&spout));
+        let owner = owner
+            .lines()
+            .nth(1)
+            .and_then(|row| row.split_whitespace().nth(3));
+        (spout.unowned_partitions, owner.map(str::to_owned))
+    };
+    assert_eq!(of(false), (Some(1), Some("-".to_owned())));
+    assert_eq!(of(true), (None, Some("?".to_owned())));
 }
 
 #[test]

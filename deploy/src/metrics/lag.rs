@@ -81,7 +81,7 @@ const PARTITIONS: Metric = gauge(
 const UNOWNED: Metric = gauge(
     "isobar_unowned_partitions",
     SPOUT,
-    "Watched partitions that no member of the group reads.",
+    "Watched partitions that no member of the group reads; absent while the brokers do not tell its members.",
 );
 const LAG: Metric = gauge(
     "isobar_lag_records",
@@ -248,9 +248,10 @@ fn sums(spout: &SpoutLag, labels: [&str; 3], figures: &mut Families) {
     figures.sample(&SPOUT_IS, &status, 1.0);
     let failed = f64::from(u8::from(spout.failure.is_some()));
     figures.sample(&SAMPLE_FAILED, &labels, failed);
-    let unowned = spout.partitions.iter().filter(|one| one.owner.is_none());
     figures.sample(&PARTITIONS, &labels, spout.partitions.len() as f64);
-    figures.sample(&UNOWNED, &labels, unowned.count() as f64);
+    if let Some(unowned) = spout.unowned_partitions {
+        figures.sample(&UNOWNED, &labels, unowned as f64);
+    }
 }
 
 fn of_partition(partition: &PartitionLag, labels: [&str; 5], figures: &mut Families) {
@@ -363,6 +364,7 @@ pub(crate) mod samples {
             outgoing_per_second: None,
             eta_seconds: Eta::Unknown,
             failure: None,
+            unowned_partitions: Some(partitions.iter().filter(|one| one.owner.is_none()).count()),
             partitions,
         }
     }
@@ -381,7 +383,11 @@ mod tests {
     #[test]
     fn what_is_unknown_has_no_series() {
         let options = Options::default();
-        let text = rendered("t", &[spout("in", vec![partition(3)])], &options);
+        let nothing = SpoutLag {
+            unowned_partitions: None,
+            ..spout("in", vec![partition(3)])
+        };
+        let text = rendered("t", &[nothing], &options);
         let series: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         let of_spout = "{topology=\"t\",spout=\"in\",group=\"g\"";
         let of_partition = ",topic=\"a\\\"b\",partition=\"3\",status=\"NO_DATA\"} 1";
@@ -391,7 +397,6 @@ mod tests {
                 format!("isobar_spout_status{of_spout},status=\"SLOW\"}} 1"),
                 format!("isobar_lag_sample_failed{of_spout}}} 0"),
                 format!("isobar_partitions{of_spout}}} 1"),
-                format!("isobar_unowned_partitions{of_spout}}} 1"),
                 format!("isobar_partition_status{of_spout}{of_partition}"),
             ]
         );

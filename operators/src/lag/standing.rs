@@ -18,10 +18,16 @@ pub struct Standing {
 /// What was learnt beside offsets.
 #[derive(Default)]
 struct Found {
-    owners: BTreeMap<TopicPartition, String>,
-    /// No member reads any partition, and the brokers have said so.
-    is_idle: bool,
+    /// Who reads a partition; `None` while the brokers do not tell.
+    owners: Option<BTreeMap<TopicPartition, String>>,
     problems: Vec<String>,
+}
+
+impl Found {
+    /// No member reads any partition, and the brokers have said so.
+    fn is_idle(&self) -> bool {
+        self.owners.as_ref().is_some_and(BTreeMap::is_empty)
+    }
 }
 
 impl Source {
@@ -35,10 +41,8 @@ impl Source {
         let (theirs, source) = (Arc::clone(&found), self.clone());
         let which = move |admin: &Admin| {
             let (partitions, problems) = source.partitions(admin)?;
-            let owners = admin.owners();
             *lock(&theirs) = Found {
-                is_idle: owners.as_ref().is_ok_and(BTreeMap::is_empty),
-                owners: owners.unwrap_or_default(),
+                owners: admin.owners().ok(),
                 problems,
             };
             Ok(partitions)
@@ -68,7 +72,7 @@ impl Standing {
     pub fn oldest(&self) -> Oldest {
         match self.read() {
             None => Oldest::Asked,
-            Some(lag) => oldest(&lag, lock(&self.found).is_idle),
+            Some(lag) => oldest(&lag, lock(&self.found).is_idle()),
         }
     }
 
@@ -80,7 +84,8 @@ impl Standing {
         let mut rows = self.sampler.rows(None, &Circumstances::default());
         let found = lock(&self.found);
         for row in &mut rows {
-            row.owner = found.owners.get(&row.partition).cloned();
+            let owners = found.owners.as_ref();
+            row.owner = owners.and_then(|owners| owners.get(&row.partition).cloned());
         }
         let failures: Vec<String> = found
             .problems
@@ -91,6 +96,7 @@ impl Standing {
         Some(Lag {
             rows,
             failure: (!failures.is_empty()).then(|| failures.join("; ")),
+            owners_unknown: found.owners.is_none(),
         })
     }
 }
@@ -130,6 +136,7 @@ mod tests {
             let lag = Lag {
                 rows: (0..).zip(ages).map(|(n, age)| row(n, *age)).collect(),
                 failure: failure.map(str::to_owned),
+                owners_unknown: false,
             };
             assert_eq!(oldest(&lag, is_idle), expected);
         };
