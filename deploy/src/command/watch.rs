@@ -31,6 +31,19 @@ pub(super) enum End {
     GaveUp { after: String, reasons: Vec<String> },
 }
 
+impl End {
+    /// Whether a run with an end came to it.
+    pub(super) fn is_caught_up(&self) -> bool {
+        matches!(
+            self,
+            Self::Finished {
+                finish: Finish::Drained,
+                stopped_by: None
+            }
+        )
+    }
+}
+
 /// A run under way.
 pub(super) struct Run<'a> {
     /// Ends when nothing was read and nothing settled for so long; `None` for a run without an end.

@@ -4,6 +4,8 @@ use isobar_operators::lag::{Eta, Exactness, Lag, Row, Source, Status};
 use isobar_topology::clock;
 use serde::{Deserialize, Serialize};
 
+use crate::output::number;
+
 /// The lag of a topology, as `isobar lag -o json` and `/lag` write it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LagDocument {
@@ -173,6 +175,36 @@ impl SpoutLag {
             failure,
             unowned_partitions: Some(unowned.count()),
             partitions,
+        }
+    }
+
+    /// The same of a run that has ended, `caught_up` with what was there at its start or not. One look after
+    /// the end says nothing about progress, and there is none any more.
+    #[must_use]
+    pub fn after_the_end(mut self, caught_up: bool) -> Self {
+        // Nothing is known of any: the sums of none would be 0.
+        if self.partitions.is_empty() {
+            return self;
+        }
+        for one in &mut self.partitions {
+            // Otherwise it is not known how many are behind.
+            if let (Status::NoData, Some(behind)) = (one.status, one.lag) {
+                let records = number(behind);
+                (one.status, one.reason) = match caught_up {
+                    true => (
+                        Status::Ok,
+                        format!("it had caught up; {records} records came since"),
+                    ),
+                    false => (
+                        Status::NoData,
+                        format!("the run ended; {records} records are left to read"),
+                    ),
+                };
+            }
+        }
+        Self {
+            unowned_partitions: self.unowned_partitions,
+            ..Self::sum(self.spout, self.group, self.partitions, self.failure)
         }
     }
 

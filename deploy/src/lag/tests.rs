@@ -156,6 +156,33 @@ fn partitions_without_an_owner_are_counted_where_members_are_known() {
 }
 
 #[test]
+fn after_the_end_of_a_run_it_is_said_how_it_ended() {
+    let one_look = |lag| Row {
+        status: Status::NoData,
+        ..row(0, lag, Some(1))
+    };
+    let ended = |row, caught_up| lag(vec![row]).after_the_end(caught_up);
+    let came = ended(one_look(Some(1_000)), true);
+    let why = "it had caught up; 1,000 records came since";
+    assert_eq!((came.status, came.lag), (Status::Ok, Some(1_000)));
+    assert_eq!(came.reason, why);
+    let left = ended(one_look(Some(5)), false);
+    assert_eq!(left.status, Status::NoData);
+    assert_eq!(
+        left.reason,
+        "a/0: the run ended; 5 records are left to read"
+    );
+    let unknown = ended(one_look(None), true);
+    assert_eq!(
+        (unknown.status, &*unknown.reason),
+        (Status::NoData, "a/0: because")
+    );
+    let source = lag::sources(&spec()).expect("sound").remove(0);
+    let nothing = SpoutLag::unknown(&source, "no answer".to_owned()).after_the_end(true);
+    assert_eq!((nothing.lag, &*nothing.reason), (None, "no answer"));
+}
+
+#[test]
 fn a_member_that_was_given_no_partition_has_no_lag() {
     let json = serde_json::to_value(lag(Vec::new())).expect("JSON");
     assert_eq!(

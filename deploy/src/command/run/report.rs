@@ -58,7 +58,11 @@ impl Report {
         let lag = match end {
             // Whoever sends a second signal does not want to wait.
             End::CutShort(_) => Vec::new(),
-            End::Finished { .. } | End::GaveUp { .. } => observer.lag.ask(LAG_WITHIN),
+            End::Finished { .. } | End::GaveUp { .. } => {
+                let caught_up = bounded && end.is_caught_up();
+                let lag = observer.lag.ask(LAG_WITHIN).into_iter();
+                lag.map(|spout| spout.after_the_end(caught_up)).collect()
+            }
         };
         let mut why = Vec::new();
         let stopped_early = match &end {
