@@ -3,6 +3,7 @@
 //! standing.
 
 mod oracle;
+mod pause;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -467,4 +468,7 @@ fn any_group_is_asked_and_watched_from_outside() {
     let status = process.stop(LIMIT).expect("it ends");
     assert_eq!(status.code(), Some(0));
     steps.done("isobar lag --serve");
+
+    pause::is_told_and_loses_nothing(&kafka);
+    steps.done("a pause under load");
 }
