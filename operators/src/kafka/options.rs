@@ -12,6 +12,7 @@ use rdkafka::types::RDKafkaType;
 use rdkafka::{ClientConfig, ClientContext};
 use rdkafka_sys::RDKafkaConfRes;
 
+use super::asked::let_go;
 use super::ffi::conf;
 
 /// Checks a map of librdkafka settings; returns one sentence for each that cannot be used.
@@ -61,7 +62,11 @@ pub(crate) fn check_together(mut config: ClientConfig, kind: RDKafkaType) -> Opt
         .create_native_config()
         .and_then(|native| Client::new(&config, native, kind, Unheard));
     match made {
-        Ok(_) => None,
+        Ok(client) => {
+            // Its threads take longer to end than to begin.
+            let_go(client);
+            None
+        }
         Err(KafkaError::ClientCreation(reason)) => Some(reason),
         Err(error) => Some(error.to_string()),
     }
