@@ -84,8 +84,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens. `None` when the API is off. `option` is what says where, for the error.
-    pub async fn bind(bind: &Bind, option: &str) -> anyhow::Result<Option<Self>> {
+    /// Listens. `None` when the API is off. `instead` is what to write where the address cannot be had,
+    /// for the error.
+    pub async fn bind(bind: &Bind, instead: &str) -> anyhow::Result<Option<Self>> {
         let Bind::At(address) = bind else {
             return Ok(None);
         };
@@ -97,7 +98,7 @@ impl Server {
         match bound.await {
             Ok(server) => Ok(Some(server)),
             Err(error) => anyhow::bail!(
-                "cannot listen on {address}: {error}; choose another address with {option} HOST:PORT, or {option} off"
+                "cannot listen on {address}: {error}; choose another address with {instead}"
             ),
         }
     }

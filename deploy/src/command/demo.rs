@@ -113,12 +113,13 @@ pub(super) fn execute(args: &DemoArgs, context: Context<'_>) -> Outcome {
 
 /// The address that was asked for; else the usual one, or any where that is taken.
 async fn bind(asked: Option<&Bind>) -> Result<Server, Failure> {
+    const INSTEAD: &str = "--http HOST:PORT, or leave --http out";
     const WITHOUT: &str = "the demo is its page: write --http HOST:PORT, or leave --http out";
     let server = match asked {
-        Some(bind) => Server::bind(bind, "--http").await?,
-        None => match Server::bind(&Bind::At(http::DEFAULT.to_owned()), "--http").await {
+        Some(bind) => Server::bind(bind, INSTEAD).await?,
+        None => match Server::bind(&Bind::At(http::DEFAULT.to_owned()), INSTEAD).await {
             Ok(server) => server,
-            Err(_) => Server::bind(&Bind::At("127.0.0.1:0".to_owned()), "--http").await?,
+            Err(_) => Server::bind(&Bind::At("127.0.0.1:0".to_owned()), INSTEAD).await?,
         },
     };
     server.ok_or_else(|| Failure::usage(WITHOUT))

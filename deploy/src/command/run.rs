@@ -131,7 +131,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     runtime.block_on(async {
         // Before anything is started or committed: an address in use stops the run, as does a file of headers
         // that is none.
-        let server = Server::bind(&args.http, "--http").await?;
+        let server = Server::bind(&args.http, "--http HOST:PORT, or --http off").await?;
         let pushes = args.metrics.pushes(server.as_ref().map(Server::address))?;
         if let Some(other) = &args.from_group {
             for said in from_group::start_from(file.spec()?, other)? {
