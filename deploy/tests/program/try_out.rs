@@ -112,7 +112,7 @@ fn the_parts_of_a_split_record_are_told_apart() {
         "  part 2: split.rejected\n      ! not_an_object: ",
         "  → part 0: index: index logs-a\n      id        7\n",
         "  → part 2: dead_letter: a dead letter, rejected by split (not_an_object)\n",
-        "\n1 record: 1 rejected by index (missing_field), 1 rejected by split (not_an_object), 1 to index logs-a\n",
+        "\n1 record with 3 ends, as each part and branch of a record has its own: 1 rejected by index (missing_field), 1 rejected by split (not_an_object), 1 to index logs-a\n",
     ] {
         assert!(text.contains(part), "{text}");
     }

@@ -187,6 +187,17 @@ impl Counts {
         let ends: Vec<String> = ends
             .map(|(what, count)| format!("{} {what}", number(*count)))
             .collect();
-        format!("{} {records}: {}", number(self.records), ends.join(", "))
+        let (records, ends) = (
+            format!("{} {records}", number(self.records)),
+            ends.join(", "),
+        );
+        let total: usize = self.ends.values().sum();
+        if total == self.records {
+            return format!("{records}: {ends}");
+        }
+        let total = number(total);
+        format!(
+            "{records} with {total} ends, as each part and branch of a record has its own: {ends}"
+        )
     }
 }
