@@ -176,6 +176,31 @@ fn what_is_not_as_expected_is_told_member_by_member() {
 }
 
 #[test]
+fn what_differs_is_looked_for_at_the_bolt_that_is_named() {
+    let tests = r#"
+  - name: another id, and a copy of an error
+    records:
+      - {value: {id: 2}}
+      - {value: {id: 7, team: a, level: warn}}
+    expect:
+      - {bolt: index, index: logs-b, id: "8", document: {id: 8, team: b, level: info}}
+      - {bolt: dead_letter, rejected: {by: index}}
+"#;
+    let ran = run("test-nearest", &with(tests), &["test", "FILE"]);
+    assert_eq!(ran.exit, Exit::Failed);
+    assert!(ran.output.contains("found     index"), "{}", ran.output);
+    assert!(!ran.output.contains("- bolt"), "{}", ran.output);
+    let tests = tests.replace("- {bolt: dead_letter, rejected: {by: index}}", "");
+    let ran = run("test-nearest-alone", &with(&tests), &["test", "FILE"]);
+    assert!(!ran.output.contains("- bolt"), "{}", ran.output);
+    assert!(
+        ran.output.contains("+ document.team: \"a\""),
+        "{}",
+        ran.output
+    );
+}
+
+#[test]
 fn a_file_with_mistakes_is_answered_with_all_of_them() {
     let tests = r#"
   - {name: a, record: {value: 1, ofset: 3}, expect: [{bolt: indx}, {dropped: none, document: {}}]}

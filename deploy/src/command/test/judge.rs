@@ -124,7 +124,7 @@ fn compare(test: &Test, told: &[Told]) -> Vec<Misfit> {
         }
         // What is nearest to it among what nobody else expects.
         let near = (0..came.len()).filter(|one| taken[*one].is_none());
-        let near = near.min_by_key(|one| all[number][*one].len());
+        let near = near.min_by_key(|one| distance(&all[number][*one]));
         let words = in_words(expected);
         misfits.push(match near {
             None => Misfit::Missing { expected: words },
@@ -179,6 +179,16 @@ fn find(
         }
     }
     false
+}
+
+/// How far an end is from an expectation: one at the bolt, or of the kind, that is named is nearer than
+/// any other, however much of it differs.
+fn distance(differences: &[Difference]) -> (bool, usize) {
+    let elsewhere = ["bolt", "rejected", "rejected.by"];
+    let elsewhere = differences
+        .iter()
+        .any(|one| elsewhere.contains(&one.path.as_str()));
+    (elsewhere, differences.len())
 }
 
 /// What differs between an expectation and an end.
