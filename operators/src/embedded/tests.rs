@@ -117,9 +117,19 @@ async fn the_limits_of_embedded_kafka_are_those_that_are_told() {
         let by_time = by_time.expect("it answers").remove(0).1;
         assert_eq!(by_time, Ok(None), "no record is found by its time");
         let settings = admin.topic_configurations(&["t"]).map(drop);
-        let _ = settings.expect_err("nothing is told of settings");
+        let settings = settings.expect_err("nothing is told of settings");
+        assert!(settings.is_unsupported());
+        let said = settings.to_string();
+        assert!(said.contains("the embedded Kafka cannot"), "{said}");
+        connection
     });
-    asked.await.expect("as it is told");
+    let connection = asked.await.expect("as it is told");
+    let refused = crate::kafka::create_topic(&connection, "more", 2, SOON).await;
+    let said = refused.expect_err("it makes none on request").to_string();
+    assert!(
+        said.starts_with("creating topic more: the embedded Kafka cannot do this; it has the topics that its topology file names"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -280,11 +280,19 @@ impl Admin {
         for _ in 0..SERVED_PER_CALL {
             let _ = self.client.poll(Duration::ZERO);
         }
+        let unsupported = answer.as_ref().is_err_and(Error::is_unsupported);
         let context = self.client.context();
         if answer.is_ok() {
             context.works();
         }
-        answer.map_err(|error| error.asked(&self.brokers, context.failure()))
+        answer.map_err(|error| match error {
+            Error::Refused { what, .. } | Error::Embedded { what }
+                if unsupported && is_embedded(self.client.client()) =>
+            {
+                Error::Embedded { what }
+            }
+            error => error.asked(&self.brokers, context.failure()),
+        })
     }
 }
 
@@ -495,6 +503,16 @@ pub(super) fn cluster_id<C: ClientContext>(
             cause: None,
         })
 }
+
+/// Whether the brokers are librdkafka's mock cluster, which is what [`crate::embedded`] starts: its id
+/// begins so (`rd_kafka_mock_cluster_new` of librdkafka 2.12.1).
+pub(super) fn is_embedded<C: ClientContext>(client: &Client<C>) -> bool {
+    let id = client.fetch_cluster_id(ID_WITHIN);
+    id.is_some_and(|id| id.starts_with("mockCluster"))
+}
+
+/// How long the id is waited for; who has answered just now has told it.
+const ID_WITHIN: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
 
+use super::admin::is_embedded;
 use super::connection::KafkaConnection;
 use super::error::{Error, code_of};
 use super::log::Asking;
@@ -50,6 +51,10 @@ pub(crate) async fn create_topic_with(
     };
     match code {
         RDKafkaErrorCode::TopicAlreadyExists => Ok(()),
+        // Its broker closes the connection.
+        RDKafkaErrorCode::Fail if is_embedded(client.inner()) => {
+            Err(Error::Embedded { what: what() })
+        }
         RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::BrokerTransportFailure => {
             Err(Error::TimedOut {
                 what: what(),

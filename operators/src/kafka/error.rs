@@ -7,6 +7,8 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use crate::embedded::PARTITIONS;
+
 /// A failed call to a Kafka cluster or to librdkafka.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -44,6 +46,15 @@ pub enum Error {
         brokers: Option<String>,
         /// The last failure of a connection meanwhile, naming the broker.
         cause: Option<String>,
+    },
+    /// The brokers are those of `brokers: embedded`, which know less than others: nothing helps but real ones.
+    #[error(
+        "{what}: the embedded Kafka cannot do this; it has the topics that its topology file names, with {} partitions each, and answers no questions about groups and settings",
+        PARTITIONS
+    )]
+    Embedded {
+        /// What was asked for, naming topic or group.
+        what: String,
     },
     /// The operating system refused something, such as a new thread.
     #[error("{what}: {source}")]
@@ -97,7 +108,7 @@ impl Error {
     /// they are repaired at the cluster while the topology keeps running.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Config(_) | Self::Client { .. } => false,
+            Self::Config(_) | Self::Client { .. } | Self::Embedded { .. } => false,
             Self::TimedOut { .. } | Self::System { .. } => true,
             Self::Refused { code, .. } => !matches!(
                 code,
@@ -126,12 +137,13 @@ impl Error {
     pub fn is_unsupported(&self) -> bool {
         matches!(
             self,
-            Self::Refused {
-                code: RDKafkaErrorCode::UnsupportedFeature
-                    | RDKafkaErrorCode::UnsupportedVersion
-                    | RDKafkaErrorCode::NotImplemented,
-                ..
-            }
+            Self::Embedded { .. }
+                | Self::Refused {
+                    code: RDKafkaErrorCode::UnsupportedFeature
+                        | RDKafkaErrorCode::UnsupportedVersion
+                        | RDKafkaErrorCode::NotImplemented,
+                    ..
+                }
         )
     }
 }
