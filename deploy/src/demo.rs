@@ -19,6 +19,10 @@ pub use feed::Feed;
 /// How long killed lanes stay away: long enough to be seen.
 const KILLED_FOR: Duration = Duration::from_secs(5);
 
+/// How many times as much as comes in the index takes at most: what piled up in an outage of 20 s is
+/// caught up in 5 s, slowly enough to be watched.
+const HEADROOM: u32 = 5;
+
 /// A demonstration under way.
 pub struct Demo {
     kafka: EmbeddedKafka,
@@ -92,6 +96,8 @@ struct IndexDocument {
     url: String,
     is_open: bool,
     refuses: bool,
+    /// How many documents a second it takes.
+    takes_at_most: u32,
     #[serde(flatten)]
     counts: Counts,
 }
@@ -194,8 +200,9 @@ impl Action {
 }
 
 impl Demo {
-    /// A demonstration with these services.
-    pub fn new(kafka: EmbeddedKafka, index: EmbeddedSearch) -> Self {
+    /// A demonstration with these services, for so many records a second.
+    pub fn new(kafka: EmbeddedKafka, index: EmbeddedSearch, rate: u32) -> Self {
+        index.take_at_most(rate * HEADROOM);
         Self {
             kafka,
             index,
@@ -291,6 +298,7 @@ impl Demo {
                 url: self.index.url(),
                 is_open,
                 refuses,
+                takes_at_most: self.index.takes_at_most(),
                 counts,
             },
             kafka: KafkaDocument {

@@ -24,7 +24,7 @@ pub use merge::{OfReplica, merge, merge_all};
 pub use table::{table, table_without_failures, totals};
 
 /// How often a running topology's lag is sampled.
-const INTERVAL: Duration = Duration::from_secs(5);
+pub const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Samples the lag of a running topology.
 #[derive(Default)]
@@ -38,9 +38,9 @@ struct Watched {
 }
 
 impl Watches {
-    /// Starts to sample, on a thread for each Kafka spout. What cannot be sampled says why in
+    /// Starts to sample every `interval`, on a thread for each Kafka spout. What cannot be sampled says why in
     /// [`SpoutLag::failure`].
-    pub fn start(spec: &Spec, running: &Running) -> Self {
+    pub fn start(spec: &Spec, running: &Running, interval: Duration) -> Self {
         // The file was planned, so its options are sound.
         let sources = lag::sources(spec).unwrap_or_default();
         let spouts = &running.graph().spouts;
@@ -48,7 +48,7 @@ impl Watches {
             let spout = spouts.iter().position(|node| *node.id == *source.spout)?;
             let partitions = Arc::clone(running.partitions(spout));
             let watch = source
-                .watch(partitions, running.health().clone(), INTERVAL)
+                .watch(partitions, running.health().clone(), interval)
                 .map_err(|error| error.to_string());
             Some(Watched {
                 source,

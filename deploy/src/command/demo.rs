@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -56,6 +57,8 @@ The address that it prints has a token in it, for whoever asks without a page:
 const FILE: &str = include_str!("../../topologies/demo.yaml");
 /// The topic that the file reads.
 const TOPIC: &str = "demo";
+/// Often, as an outage in a demonstration is short and so is what follows it.
+const LAG_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) fn execute(args: &DemoArgs, context: Context<'_>) -> Outcome {
     let file = TopologyFile::from_text(
@@ -79,14 +82,14 @@ pub(super) fn execute(args: &DemoArgs, context: Context<'_>) -> Outcome {
             mut observer,
             embedded,
             ..
-        } = launch(&file, plan, &context, false)?;
+        } = launch(&file, plan, &context, false, LAG_INTERVAL)?;
         let token = Token::random()?;
         let text = token.text().to_owned();
         observer.token = Some(token);
         let observer = Arc::new(observer);
         let services = embedded.and_then(|services| Some((services.kafka?, services.search?)));
         let (kafka, index) = services.context("the file of the demo names embedded services")?;
-        let demo = Arc::new(Demo::new(kafka, index));
+        let demo = Arc::new(Demo::new(kafka, index, args.rate));
         let feed = Feed::new(demo.brokers(), TOPIC, args.rate).map_err(anyhow::Error::from)?;
         let address = server.address();
         context.output.text(&format!(

@@ -1,5 +1,7 @@
 //! Starts a planned topology, with the embedded services that its file names.
 
+use std::time::Duration;
+
 use isobar_operators::embedded::{Embedded, KAFKA_LIMITS};
 use isobar_topology::spec::Spec;
 use isobar_topology::{Domain, OperatorError, Plan};
@@ -22,12 +24,14 @@ pub(super) struct Launched {
     pub(super) spec: Spec,
 }
 
-/// Starts the topology of a file. `bounded`: read what is there at the start, then end.
+/// Starts the topology of a file. `bounded`: read what is there at the start, then end. Its lag is
+/// sampled every `lag_interval`.
 pub(super) fn launch(
     file: &TopologyFile,
     plan: Plan,
     context: &Context<'_>,
     bounded: bool,
+    lag_interval: Duration,
 ) -> Result<Launched, Failure> {
     let document = PlanDocument::of(&plan);
     let mut spec: Spec = file.spec()?.clone();
@@ -44,7 +48,7 @@ pub(super) fn launch(
         None => plan.graph,
     };
     let running = isobar_topology::start(graph, bounded).map_err(refused)?;
-    let lag = Watches::start(&spec, &running);
+    let lag = Watches::start(&spec, &running, lag_interval);
     let recorder = context.recorder.clone();
     Ok(Launched {
         spec,

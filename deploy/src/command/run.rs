@@ -21,6 +21,7 @@ use crate::certificates::Certificates;
 use crate::cli::{FileArgs, MetricsArgs, OutputArgs};
 use crate::exit::{Failure, Outcome};
 use crate::http::{self, Bind, Replays, Server};
+use crate::lag;
 use crate::metrics;
 use crate::observer::Observer;
 use crate::output::Format;
@@ -143,7 +144,13 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
             mut observer,
             embedded: _services,
             spec,
-        } = launch(&file, plan, &context, args.exit_when_caught_up)?;
+        } = launch(
+            &file,
+            plan,
+            &context,
+            args.exit_when_caught_up,
+            lag::INTERVAL,
+        )?;
         let checks = doctor::at_start(&spec, lanes);
         observer.metrics = args.metrics.options();
         observer.token = token;

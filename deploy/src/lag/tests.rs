@@ -203,7 +203,7 @@ fn a_spout_that_has_not_joined_its_group_has_an_unknown_lag() {
     let plan = isobar_topology::plan(&spec, &isobar_operators::registry(), 1, here);
     let graph = plan.expect("sound").graph;
     let running = isobar_topology::start(graph, false).expect("it starts");
-    let watches = Watches::start(&spec, &running);
+    let watches = Watches::start(&spec, &running, INTERVAL);
     let lag = watches.read(&running).remove(0);
     running.stop_within(Duration::ZERO);
     assert_eq!((lag.lag, lag.status), (None, Status::NoData));

@@ -2,8 +2,10 @@
 //! that the sink reaches it like any other host. For demonstrations, trials and tests.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -12,6 +14,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, he
 use axum::response::{IntoResponse, Response};
 use isobar_topology::OperatorError;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::answers::{self, Asked, BODY_MAX};
 use super::documents::Documents;
@@ -25,11 +28,28 @@ pub const BYTES_MAX: usize = 64 << 20;
 /// An index in this process, on a thread of its own. Dropping it closes it and forgets everything.
 pub struct EmbeddedSearch {
     documents: Shared,
+    pace: Arc<Pace>,
     address: SocketAddr,
     serving: Mutex<Option<Serving>>,
 }
 
 type Shared = Arc<Mutex<Documents>>;
+
+/// What answers need.
+#[derive(Clone)]
+struct Host {
+    documents: Shared,
+    pace: Arc<Pace>,
+}
+
+/// How many documents a second are taken at most.
+#[derive(Default)]
+struct Pace {
+    /// 0 for as many as come.
+    per_second: AtomicU32,
+    /// When all that was sent is taken.
+    busy_until: Mutex<Option<Instant>>,
+}
 
 struct Serving {
     stop: oneshot::Sender<()>,
@@ -45,6 +65,7 @@ impl EmbeddedSearch {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(unusable)?;
         let search = Self {
             documents: Arc::new(Mutex::new(Documents::new(bytes_max))),
+            pace: Arc::default(),
             address: listener.local_addr().map_err(unusable)?,
             serving: Mutex::default(),
         };
@@ -65,6 +86,8 @@ impl EmbeddedSearch {
     /// Closes the port and all connections; what was stored stays. Does nothing when it is closed.
     pub fn close(&self) {
         let serving = lock(&self.serving).take();
+        // Nobody waits any more for what was sent.
+        *lock(&self.pace.busy_until) = None;
         if let Some(Serving { stop, thread }) = serving {
             drop(stop);
             // It ends by itself, and a panic there has been told.
@@ -92,6 +115,17 @@ impl EmbeddedSearch {
         lock(&self.documents).blocked = blocked;
     }
 
+    /// Takes so many documents a second at most from now on, 0 for as many as come. Bulk requests wait
+    /// for their turn.
+    pub fn take_at_most(&self, per_second: u32) {
+        self.pace.per_second.store(per_second, Ordering::Release);
+    }
+
+    /// How many documents a second it takes at most; 0 for as many as come.
+    pub fn takes_at_most(&self) -> u32 {
+        self.pace.per_second.load(Ordering::Acquire)
+    }
+
     /// Whether every write is refused.
     pub fn is_blocked(&self) -> bool {
         lock(&self.documents).blocked
@@ -116,7 +150,10 @@ impl EmbeddedSearch {
             .enable_all()
             .build()
             .map_err(unusable)?;
-        let documents = Arc::clone(&self.documents);
+        let host = Host {
+            documents: Arc::clone(&self.documents),
+            pace: Arc::clone(&self.pace),
+        };
         let (stop, stopped) = oneshot::channel();
         let body = move || {
             runtime.block_on(async {
@@ -126,7 +163,7 @@ impl EmbeddedSearch {
                 let router = Router::new()
                     .fallback(respond)
                     .layer(DefaultBodyLimit::max(BODY_MAX))
-                    .with_state(documents);
+                    .with_state(host);
                 let served = std::future::IntoFuture::into_future(axum::serve(listener, router));
                 tokio::select! {
                     _ = served => {}
@@ -151,8 +188,27 @@ impl Drop for EmbeddedSearch {
     }
 }
 
+impl Pace {
+    /// Waits until so many documents have had their turn.
+    async fn wait(&self, documents: usize) {
+        let per_second = self.per_second.load(Ordering::Acquire);
+        if per_second == 0 || documents == 0 {
+            return;
+        }
+        let takes = Duration::from_secs_f64(documents as f64 / f64::from(per_second));
+        let until = {
+            let mut busy_until = lock(&self.busy_until);
+            let now = Instant::now();
+            let until = busy_until.map_or(now, |busy| busy.max(now)) + takes;
+            *busy_until = Some(until);
+            until
+        };
+        tokio::time::sleep_until(until).await;
+    }
+}
+
 async fn respond(
-    Given(documents): Given<Shared>,
+    Given(Host { documents, pace }): Given<Host>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -166,6 +222,11 @@ async fn respond(
         Err(Unreadable::TooLong) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
         Err(Unreadable::Broken) => return StatusCode::BAD_REQUEST.into_response(),
     };
+    if uri.path().ends_with("/_bulk") {
+        // A line for the action and one for the document.
+        pace.wait(body.iter().filter(|byte| **byte == b'\n').count() / 2)
+            .await;
+    }
     let asked = Asked {
         method,
         path: uri.path(),

@@ -165,4 +165,12 @@ fn an_index_comes_back_on_its_port_with_what_it_held() {
     search.reopen().expect("nothing to do");
     let count = ask("/logs/_count?q=level:info").expect("it answers");
     assert!(count.starts_with(b"{\"count\":1,"), "{count:?}");
+
+    search.take_at_most(4);
+    let began = isobar_topology::clock::now();
+    let _ = runtime
+        .block_on(send(Method::POST, "/_bulk", body))
+        .expect("it answers");
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(250), "{took:?}");
 }

@@ -16,6 +16,8 @@ const SECTIONS = [
 
 /** Between two questions, in ms; at least ten times what an answer takes, so that the page costs little. */
 const INTERVAL = 2000;
+/** The same for a demonstration, in which all happens soon. */
+const INTERVAL_DEMO = 1000;
 const PATIENCE = 10000;
 /** Points of the history that are kept: an hour's. */
 const KEPT_MS = 3600 * 1000;
@@ -107,7 +109,7 @@ async function live() {
       showConnection(error);
     }
     const took = performance.now() - start;
-    const pause = error ? 1000 : Math.max(INTERVAL, 10 * took);
+    const pause = error ? 1000 : Math.max(state.demo ? INTERVAL_DEMO : INTERVAL, 10 * took);
     await new Promise((done) => setTimeout(done, pause));
   }
 }

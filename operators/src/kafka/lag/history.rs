@@ -33,7 +33,8 @@ impl Window {
     }
 }
 
-/// When all of today's lag is settled, at the rates of the last minute.
+/// When all of today's lag is settled, at the rates of the last minute; after a stall, at the rate at
+/// which records have been settled since it ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Eta {
     /// The rates are not known yet.
@@ -124,7 +125,9 @@ pub(super) struct History {
     /// Oldest first, each at least a sixth of a step after the one before, but for the newest.
     points: VecDeque<Point>,
     /// Since when there is lag and nothing was answered.
-    still_since: Option<i64>,
+    still: Option<Point>,
+    /// The stall that it is recovering from.
+    recovery: Option<Recovery>,
     /// How long the last few stretches without progress took, in milliseconds.
     gaps: VecDeque<i64>,
     /// The highest offset that was ever committed: nothing before it is to be done again.
@@ -138,12 +141,23 @@ pub(super) struct History {
     heard_ms: i64,
 }
 
+/// What is settled after a stall.
+#[derive(Clone, Copy, Debug)]
+struct Recovery {
+    /// The first point with progress. What it settled was long in the making and tells no rate.
+    from: Point,
+    /// The lag when the stall began: with no more than that it is over.
+    lag_before: i64,
+}
+
 /// How far back rates are taken, in milliseconds: two points of the window at least.
 const RATE_MS: i64 = 60_000;
 /// Rates that differ by less than this part are level: samples fall between batches.
 const LEVEL: f64 = 0.1;
 /// Work of so many seconds, at the rate of now, is what a pipeline has in hand anyway.
 pub(super) const IN_HAND_SECONDS: f64 = 30.0;
+/// No progress for so many milliseconds is a stall: the rates of before say nothing about what follows.
+const STALL_MS: i64 = 10_000;
 /// Stretches without progress that are remembered, to learn how seldom a group commits.
 const GAPS: usize = 3;
 /// Points per step: rates need more of them than trends.
@@ -154,7 +168,8 @@ impl History {
         Self {
             window,
             points: VecDeque::new(),
-            still_since: None,
+            still: None,
+            recovery: None,
             gaps: VecDeque::new(),
             peak: None,
             blocked_since: None,
@@ -194,24 +209,37 @@ impl History {
 
     fn note_progress(&mut self, before: Option<Point>, point: Point) {
         let Some(before) = before else {
-            self.still_since = (point.lag() > 0).then_some(point.at_ms);
+            self.still = (point.lag() > 0).then_some(point);
             return;
         };
         if point.done < before.done {
             // What was compared with it lies on another path.
             self.points.clear();
+            self.recovery = None;
         }
         let moved = point.done != before.done;
-        if let Some(since) = self.still_since.filter(|_| moved) {
-            self.gaps.push_back(point.at_ms - since);
+        if let Some(still) = self.still.filter(|_| moved) {
+            let gap = point.at_ms - still.at_ms;
+            // Of a group that commits seldom it is no stall.
+            if gap >= STALL_MS && gap > 2 * self.usual_gap_ms() {
+                self.recovery = Some(Recovery {
+                    from: point,
+                    lag_before: still.lag(),
+                });
+            }
+            self.gaps.push_back(gap);
             if self.gaps.len() > GAPS {
                 let _ = self.gaps.pop_front();
             }
         }
-        self.still_since = match self.still_since {
+        self.recovery = self.recovery.filter(|recovery| {
+            let recent = point.at_ms - recovery.from.at_ms < RATE_MS;
+            recent && point.lag() > recovery.lag_before
+        });
+        self.still = match self.still {
             _ if point.lag() == 0 => None,
-            Some(since) if !moved => Some(since),
-            _ => Some(point.at_ms),
+            Some(still) if !moved => Some(still),
+            _ => Some(point),
         };
     }
 
@@ -259,8 +287,8 @@ impl History {
     /// For how long there has been lag and nothing was answered, in milliseconds; 0 without lag.
     pub(super) fn still_ms(&self, now_ms: i64) -> Option<u64> {
         let newest = self.newest()?;
-        let since = self.still_since.filter(|_| newest.lag() > 0);
-        Some(since.map_or(0, |since| u64::try_from(now_ms - since).unwrap_or(0)))
+        let still = self.still.filter(|_| newest.lag() > 0);
+        Some(still.map_or(0, |still| u64::try_from(now_ms - still.at_ms).unwrap_or(0)))
     }
 
     /// For how long a transaction that is open has kept the end where it is, in milliseconds.
@@ -283,11 +311,16 @@ impl History {
     /// How long no progress is no reason to worry, in milliseconds: the window, or twice the time
     /// that this group usually takes between two commits, at most an hour.
     pub(super) fn patience_ms(&self) -> i64 {
-        let usual = match self.gaps.len() {
+        let usual = self.usual_gap_ms();
+        (2 * usual).min(PATIENCE_MAX_MS).max(self.window.ms())
+    }
+
+    /// How long this group usually takes between two commits, in milliseconds; 0 before it is known.
+    fn usual_gap_ms(&self) -> i64 {
+        match self.gaps.len() {
             GAPS => self.gaps.iter().min().copied().unwrap_or(0),
             _ => 0,
-        };
-        (2 * usual).min(PATIENCE_MAX_MS).max(self.window.ms())
+        }
     }
 
     /// Offsets per second that came in and that were answered, over the last minute.
@@ -315,6 +348,7 @@ impl History {
         if lag == 0 {
             return Eta::Seconds(0.0);
         }
+        let outgoing = self.recovering(newest).unwrap_or(outgoing);
         let was_at_end = self.recent(newest).any(|point| point.lag() == 0);
         let level = (incoming - outgoing).abs() <= incoming * LEVEL;
         let in_hand = was_at_end || lag as f64 <= outgoing * IN_HAND_SECONDS;
@@ -325,6 +359,15 @@ impl History {
             false if outgoing == 0.0 && was_at_end => Eta::Unknown,
             false => Eta::Never,
         }
+    }
+
+    /// Offsets per second that were answered since a stall ended. The minute before reaches into the
+    /// stall: by its rates what piled up would never be settled.
+    fn recovering(&self, newest: Point) -> Option<f64> {
+        let Recovery { from, .. } = self.recovery?;
+        let seconds = (newest.at_ms - from.at_ms) as f64 / 1_000.0;
+        let done = newest.done - from.done;
+        (seconds >= 1.0 && done > 0).then(|| done as f64 / seconds)
     }
 
     /// The points that rates are taken from, oldest first.
@@ -409,6 +452,44 @@ mod tests {
         assert_eq!(seldom.eta(), Eta::Steady);
         let first = history([(0, 5, 5), (30, 5, 5), (60, 6, 5)]);
         assert_eq!(first.eta(), Eta::Unknown);
+    }
+
+    /// 100 records/s come; nothing is settled from the 30th second to the 50th, then 600 a second. Looked
+    /// at once a second.
+    fn outage(until: i64) -> History {
+        let done = |n| match n {
+            ..30 => n * 100 - 50,
+            30..50 => 2_950,
+            _ => 2_950 + (n - 49) * 600,
+        };
+        history((0..=until).map(|n| (n, n * 100, done(n).min(n * 100 - 50))))
+    }
+
+    #[test]
+    fn after_a_stall_it_is_caught_up_at_the_rate_since_then() {
+        assert_eq!(outage(45).eta(), Eta::Never);
+        // What the first look saw may have been waiting for its answer only.
+        assert_eq!(outage(50).eta(), Eta::Never);
+        let Eta::Seconds(eta) = outage(51).eta() else {
+            panic!("{:?}", outage(51).eta());
+        };
+        assert!((1.8..2.0).contains(&eta), "{eta}");
+        assert_eq!(outage(56).eta(), Eta::Steady);
+        // As much is settled as comes in, so what piled up stays.
+        let stuck = (0..=70).map(|n| (n, n * 100, if n < 20 { 0 } else { (n - 20) * 100 + 100 }));
+        assert_eq!(history(stuck).eta(), Eta::Steady);
+        let far_behind = (0..=90).map(|n| (n, 90_000 + n * 100, (n - 20).max(0) * 100));
+        assert_eq!(history(far_behind).eta(), Eta::Never);
+    }
+
+    #[test]
+    fn the_long_way_from_commit_to_commit_is_no_stall() {
+        let commits_every_20_s = (0..=120).map(|n| (n, 1_000 + n * 10, n / 20 * 200 + 900));
+        for until in 0..=120 {
+            let history = history(commits_every_20_s.clone().take(until));
+            let finite = matches!(history.eta(), Eta::Seconds(_));
+            assert!(!finite, "{until}: {:?}", history.eta());
+        }
     }
 
     #[test]
