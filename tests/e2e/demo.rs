@@ -15,6 +15,15 @@ use crate::support::Steps;
 const LIMIT: Duration = Duration::from_secs(60);
 /// From the start of the program until documents are found on the page.
 const SEARCHABLE_WITHIN: Duration = Duration::from_secs(10);
+/// How long the index is away.
+const OUTAGE: Duration = Duration::from_secs(20);
+
+/// Notes what the head of the page says, each time that it says something else.
+const WATCH: &str = "window.said = []; \
+    new MutationObserver(() => { \
+      const text = (place) => document.querySelector(place).textContent; \
+      said.push({ verdict: text('#verdict .banner .text'), behind: text('.tile-behind .note') }); \
+    }).observe(document.querySelector('#verdict'), { subtree: true, childList: true, characterData: true })";
 
 struct Page {
     browser: Browser,
@@ -96,6 +105,8 @@ fn the_demo_is_searched_broken_and_mended_on_its_page() {
     page.waits_for("document.querySelector('#rejects').textContent.includes('invalid_json')");
 
     // An outage, and the lanes killed in the middle of it.
+    page.does(WATCH);
+    let stopped = wait::now();
     page.clicks("Stop the index");
     page.waits_for("document.querySelector('#demo .by-hand').textContent.startsWith('The index is stopped, for ')");
     page.waits_for("document.querySelector('#wrong').textContent.includes('records wait until a host answers, nothing is lost')");
@@ -115,12 +126,26 @@ fn the_demo_is_searched_broken_and_mended_on_its_page() {
         assert!(picture.len() > 50_000, "{name}: {}", picture.len());
     }
     page.browser.show(1280, false).expect("shown");
-    page.clicks("Start the index");
     page.waits_for(&format!(
-        "{} < 1000 && /^(caught up|steady)/.test(document.querySelector('.tile-behind .note').textContent)",
+        "parseInt(document.querySelector('#demo .by-hand').textContent.match(/for ([0-9]+) s/)?.[1]) >= {}",
+        OUTAGE.as_secs()
+    ));
+    assert!(stopped.elapsed() >= OUTAGE, "{:?}", stopped.elapsed());
+    page.does("said.length = 0");
+    page.clicks("Start the index");
+    page.waits_for("said.some((one) => /^caught up in [0-9.]+ m?s$/.test(one.behind))");
+    page.waits_for(&format!(
+        "{} < 1000 && /^(caught up|all of the last second|steady)/.test(document.querySelector('.tile-behind .note').textContent)",
         number_in(".tile-behind .value")
     ));
     page.waits_for("document.querySelector('#wrong').hidden");
+    let said = page.browser.value("JSON.stringify(said)").expect("said");
+    page.waits_for("document.querySelector('#verdict h2').textContent === 'It keeps up'");
+    let contradictions = page.browser.value(
+        "JSON.stringify(said.filter((one) => one.verdict.includes('within a second') && /^(never|caught up in)/.test(one.behind)))",
+    );
+    let contradictions = contradictions.expect("a value");
+    assert_eq!(contradictions, "[]", "{said}");
     steps.done("it catches up");
 
     page.clicks("Let the index refuse documents");

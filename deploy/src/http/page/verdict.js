@@ -37,6 +37,17 @@ function staleness(lag) {
   return oldest > 15 ? ` The offsets shown are ${time(oldest)} old.` : "";
 }
 
+/**
+ * Age of the look at the offsets, in seconds, where all that it found behind is settled by now: the oldest record
+ * that is not came later. Null otherwise.
+ */
+function settledSince(lag) {
+  const partitions = lag.flatMap((spout) => spout.partitions).filter((one) => one.lag > 0);
+  const since = partitions.every(({ oldest_age_exactness: exactness, oldest_age_seconds: age, sampled_age_seconds: looked }) =>
+    (exactness === "exact" ? age > 0 && age < looked : age === 0));
+  return partitions.length > 0 && since ? Math.max(...partitions.map((one) => one.sampled_age_seconds)) : null;
+}
+
 function worstSpout(spouts) {
   const order = ["ok", "calm", "warn", "bad"];
   const rank = (spout) => order.indexOf(tone(spout.status)) * 2 + (spout.status === "OK" ? 0 : 1);
@@ -81,7 +92,8 @@ function tiles({ statistics, accounting, diagnostics }) {
     const eta = longest(lag, (one) => one.eta_seconds);
     const behind = sum(lag, (one) => one.lag);
     const ways = { never: "never caught up, at these rates", steady: "steady" };
-    const caughtUp = behind === 0 ? "caught up" : ways[eta] ?? `caught up in ${time(eta)}`;
+    const caughtUp = behind === 0 ? "caught up" : ages < 1 && ages != null ? "all of the last second" : ways[eta] ?? `caught up in ${time(eta)}`;
+    const since = settledSince(lag);
     shown.unshift(
       ["Behind", number(behind), caughtUp],
       ["Oldest", ages == null ? UNKNOWN : age(ages, oldest?.oldest_age_exactness), "age of the oldest record not settled"],
