@@ -22,9 +22,9 @@ struct Look {
     at: Instant,
     /// By spout: records read, and how long settled ones took.
     spouts: Vec<(u64, Latency)>,
-    /// By bolt: records taken, and time inside.
-    bolts: Vec<(u64, Duration)>,
-    /// By edge.
+    /// By bolt: records taken for the first time, records sent again, and time inside.
+    bolts: Vec<(u64, u64, Duration)>,
+    /// By edge, without what was sent again.
     edges: Vec<u64>,
 }
 
@@ -35,12 +35,14 @@ pub struct Recent {
     pub read: Vec<f64>,
     /// How long the records of each spout took that were settled.
     pub latency: Vec<Latency>,
-    /// Records per second that each bolt took.
+    /// Records per second that each bolt took for the first time.
     pub taken: Vec<f64>,
+    /// Records per second that it was sent again after failures.
+    pub again: Vec<f64>,
     /// Time inside of each bolt, as a part of all time of all lanes. A call counts when it ends: where one
     /// ended that took longer than these seconds, the part is not known.
     pub busy: Vec<Option<f64>>,
-    /// Records per second along each edge, in the order of the plan.
+    /// Records per second that went along each edge for the first time, in the order of the plan.
     pub edges: Vec<f64>,
 }
 
@@ -61,13 +63,17 @@ impl Rates {
         });
         let bolts = (0..graph.bolts.len()).map(|bolt| {
             let counts = running.bolt(bolt);
-            (counts.records, counts.busy)
+            (
+                counts.records.saturating_sub(counts.again),
+                counts.again,
+                counts.busy,
+            )
         });
         self.looks.push_back(Look {
             at: now,
             spouts: spouts.collect(),
             bolts: bolts.collect(),
-            edges: running.edge_records(),
+            edges: first_time(running),
         });
     }
 
@@ -89,7 +95,8 @@ impl Rates {
             read: spouts().map(|(l, f)| per_second(l.0, f.0)).collect(),
             latency: spouts().map(|(l, f)| l.1.since(&f.1)).collect(),
             taken: bolts().map(|(l, f)| per_second(l.0, f.0)).collect(),
-            busy: bolts().map(|(l, f)| busy(l.1, f.1)).collect(),
+            again: bolts().map(|(l, f)| per_second(l.1, f.1)).collect(),
+            busy: bolts().map(|(l, f)| busy(l.2, f.2)).collect(),
             edges: last
                 .edges
                 .iter()
@@ -98,4 +105,13 @@ impl Rates {
                 .collect(),
         })
     }
+}
+
+/// Records that went along each edge, without those sent again.
+fn first_time(running: &Running) -> Vec<u64> {
+    // Before all of them: there are never more.
+    let again = running.edge_records_again();
+    let all = running.edge_records().into_iter().zip(again);
+    all.map(|(records, again)| records.saturating_sub(again))
+        .collect()
 }

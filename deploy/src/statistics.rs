@@ -71,8 +71,15 @@ pub struct BoltNumbers {
     pub batches: u64,
     /// Records taken, those sent again included.
     pub records: u64,
-    /// Records per second, over the last ten seconds; null just after the start.
+    /// Those of them that were sent again after a failure.
+    #[serde(default)]
+    pub records_again: u64,
+    /// Records per second that it took for the first time, over the last ten seconds; null just after the
+    /// start.
     pub records_per_second: Option<f64>,
+    /// Records per second that it was sent again, over the same time.
+    #[serde(default)]
+    pub again_per_second: Option<f64>,
     /// Records that it rejected.
     pub rejected: u64,
     /// The same by the class of the reason.
@@ -103,7 +110,8 @@ pub struct EdgeNumbers {
     pub to: String,
     /// Records, those sent again included.
     pub records: u64,
-    /// Records per second, over the last ten seconds; null just after the start.
+    /// Records per second that went along it for the first time, over the last ten seconds; null just
+    /// after the start.
     pub records_per_second: Option<f64>,
 }
 
@@ -138,6 +146,8 @@ impl Statistics {
                 bolt: node.id.to_string(),
                 batches: counts.batches,
                 records: counts.records,
+                records_again: counts.again,
+                again_per_second: recent.map(|recent| recent.again[bolt]),
                 records_per_second: recent.map(|recent| recent.taken[bolt]),
                 rejected: counts.rejected,
                 rejected_by_class: rejected.map(|(class, n)| (class.to_owned(), n)).collect(),

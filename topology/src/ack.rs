@@ -75,6 +75,13 @@ impl Ack {
         }
     }
 
+    /// Whether the records were sent before, and are sent again after a failure.
+    pub(crate) fn is_again(&self) -> bool {
+        self.tracker
+            .as_ref()
+            .is_some_and(|tracker| tracker.is_again)
+    }
+
     /// The attempt that it is of, to be looked at from outside.
     pub(crate) fn attempt(&self) -> Attempt {
         let tracker = self.tracker.as_ref();
@@ -271,6 +278,8 @@ struct Tracker {
     state: Mutex<State>,
     /// The bolt that took the batch, or a part of it, last.
     taken_by: AtomicUsize,
+    /// Whether its records were sent before.
+    is_again: bool,
     completions: Arc<Completions>,
 }
 
@@ -394,8 +403,11 @@ impl Completions {
                 holder: None,
             };
         }
+        // A first attempt has all records of its batch.
+        let is_again = ticket.records.is_some();
         Ack {
             tracker: Some(Arc::new(Tracker {
+                is_again,
                 state: Mutex::new(State {
                     open: vec![1; count],
                     worst: vec![Code::DELIVERED; count],

@@ -248,6 +248,11 @@ impl Batch {
         std::mem::replace(&mut self.ack, ack)
     }
 
+    /// Whether its records were sent before, and are sent again after a failure.
+    pub(crate) fn is_again(&self) -> bool {
+        self.ack.is_again()
+    }
+
     /// Says which bolt takes it.
     pub(crate) fn taken_by(&mut self, bolt: usize) {
         self.ack.taken_by(bolt);

@@ -583,6 +583,11 @@ impl Running {
         self.shared.edges.records()
     }
 
+    /// Those of them that were sent again after a failure.
+    pub fn edge_records_again(&self) -> Vec<u64> {
+        self.shared.edges.again()
+    }
+
     /// Looks at one in so many records on an edge, by its number in the order of
     /// [`crate::PlanReport::edges`], until what it returns is dropped; `None` where there is no such edge.
     /// Data never waits for it. Each holds 4 MiB of copies at most: the caller bounds how many there are.

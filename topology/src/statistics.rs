@@ -11,6 +11,7 @@ use crate::batch::Batch;
 #[derive(Debug, Default)]
 pub struct BoltStatistics {
     batches: AtomicU64,
+    again: AtomicU64,
     records: AtomicU64,
     rejected: Mutex<BTreeMap<&'static str, u64>>,
     failures: AtomicU64,
@@ -28,6 +29,8 @@ pub struct BoltCounts {
     pub batches: u64,
     /// Records taken, those sent again included.
     pub records: u64,
+    /// Those of them that were sent again after a failure.
+    pub again: u64,
     /// Records that left on `rejected`, because the bolt or the runtime gave them up; those sent again
     /// included.
     pub rejected: u64,
@@ -40,9 +43,12 @@ pub struct BoltCounts {
 }
 
 impl BoltStatistics {
-    pub(crate) fn count_call(&self, records: usize, busy: Duration) {
+    pub(crate) fn count_call(&self, records: usize, is_again: bool, busy: Duration) {
         let _ = self.batches.fetch_add(1, Ordering::Relaxed);
         let _ = self.records.fetch_add(records as u64, Ordering::Relaxed);
+        if is_again {
+            let _ = self.again.fetch_add(records as u64, Ordering::Relaxed);
+        }
         let _ = self
             .busy_us
             .fetch_add(busy.as_micros() as u64, Ordering::Relaxed);
@@ -93,6 +99,7 @@ impl BoltStatistics {
     pub fn counts(self: &Arc<Self>) -> BoltCounts {
         BoltCounts {
             batches: self.batches.load(Ordering::Relaxed),
+            again: self.again.load(Ordering::Relaxed),
             records: self.records.load(Ordering::Relaxed),
             rejected: self.rejected_by_class().values().sum(),
             failures: self.failures.load(Ordering::Relaxed),

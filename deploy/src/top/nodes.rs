@@ -119,7 +119,7 @@ impl Nodes<'_> {
             id.to_owned(),
             self.kind(id),
             rate(all.iter().map(|bolt| bolt.records_per_second).sum()),
-            count(|bolt| bolt.records),
+            count(|bolt| bolt.records.saturating_sub(bolt.records_again)),
             percent(busy.reduce(f64::max)),
             queue,
             count(|bolt| bolt.rejected),

@@ -234,9 +234,10 @@ impl Member {
     async fn process(&mut self, mut batch: Batch, out: &mut Emitter) {
         let bolt = self.bolt.as_mut().expect("made ready before");
         batch.taken_by(self.number);
-        let (records, start) = (batch.len(), clock::now());
+        let (records, is_again, start) = (batch.len(), batch.is_again(), clock::now());
         let result = called(bolt.process(batch, out)).await;
-        self.statistics.count_call(records, clock::now() - start);
+        self.statistics
+            .count_call(records, is_again, clock::now() - start);
         self.after_call(result);
     }
 

@@ -20,7 +20,9 @@ pub(crate) struct Edges {
 #[derive(Clone)]
 pub(crate) struct Traffic {
     /// Records that went along it.
-    pub(crate) records: Counter,
+    records: Counter,
+    /// Those of them that were sent again after a failure.
+    again: Counter,
     pub(crate) throttle: Option<Arc<Throttle>>,
     pub(crate) taps: Arc<Taps>,
 }
@@ -30,8 +32,17 @@ impl Traffic {
         let throttle = target.overload.throttle.map(Throttle::new);
         Self {
             records: Counter::default(),
+            again: Counter::default(),
             throttle: throttle.map(Arc::new),
             taps: Arc::default(),
+        }
+    }
+
+    /// Counts what goes along it.
+    pub(crate) fn count(&self, records: usize, is_again: bool) {
+        self.records.add(records as u64);
+        if is_again {
+            self.again.add(records as u64);
         }
     }
 }
@@ -63,6 +74,11 @@ impl Edges {
     /// All, in the order of [`crate::PlanReport::edges`].
     pub(crate) fn records(&self) -> Vec<u64> {
         self.all().map(|traffic| traffic.records.get()).collect()
+    }
+
+    /// Those of them that were sent again after a failure.
+    pub(crate) fn again(&self) -> Vec<u64> {
+        self.all().map(|traffic| traffic.again.get()).collect()
     }
 
     /// Where the edge of this number in that order can be tapped.

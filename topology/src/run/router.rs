@@ -149,7 +149,7 @@ impl Router {
             batch
         };
         if edge.fused {
-            edge.traffic.records.add(batch.len() as u64);
+            edge.traffic.count(batch.len(), batch.is_again());
             return fused(edge.bolt, batch);
         }
         if let Some(throttle) = &edge.traffic.throttle {
@@ -205,13 +205,13 @@ impl Edge {
         }
         // A policy that drops never waits; the lane has other tasks.
         tokio::task::coop::consume_budget().await;
-        let records = batch.len();
+        let (records, is_again) = (batch.len(), batch.is_again());
         let refused = match self.on_full {
             OnFull::DropOldest(policy) => inbox.try_send(self.bolt, batch, Some(policy)),
             _ => inbox.try_send(self.bolt, batch, None),
         };
         let Some(batch) = refused else {
-            return self.traffic.records.add(records as u64);
+            return self.traffic.count(records, is_again);
         };
         match self.on_full {
             OnFull::Block => self.wait(inbox, batch).await,
@@ -230,18 +230,18 @@ impl Edge {
     }
 
     async fn wait(&self, inbox: &Sender, batch: Batch) {
-        self.traffic.records.add(batch.len() as u64);
+        self.traffic.count(batch.len(), batch.is_again());
         inbox.send(self.bolt, batch).await;
     }
 
     /// Drops what waits longest until there is room. What others sent stays: where nothing else is left
     /// to drop, the batch itself is.
     fn make_room(&self, inbox: &Sender, policy: Policy, mut batch: Batch) {
-        let records = batch.len() as u64;
+        let (records, is_again) = (batch.len(), batch.is_again());
         while let Some(oldest) = inbox.take_back(policy) {
             oldest.answer(Answer::Dropped(policy));
             match inbox.try_send(self.bolt, batch, Some(policy)) {
-                None => return self.traffic.records.add(records),
+                None => return self.traffic.count(records, is_again),
                 Some(refused) => batch = refused,
             }
         }

@@ -45,10 +45,11 @@ function figuresOfNodes(statistics, accounting, diagnostics) {
     const queue = bolt.waiting_batches != null;
     const share = queue ? bolt.waiting_batches / bolt.waiting_batches_max : null;
     Object.assign(nodes.get(bolt.bolt) ?? {}, {
-      perSecond: bolt.records_per_second, fill: queue ? share : null, records: bolt.records,
+      perSecond: bolt.records_per_second, fill: queue ? share : null,
+      records: bolt.records - bolt.records_again, again: bolt.records_again,
       rejected: bolt.rejected, failures: bolt.failures, busy: bolt.busy_share,
       filled: queue ? `${number(bolt.waiting_batches)} of ${number(bolt.waiting_batches_max)} batches wait` : "no queue: part of the bolt before it",
-      note: `busy ${percent(bolt.busy_share)}`, tone: "ok",
+      note: bolt.again_per_second > 0 ? `again ${rate(bolt.again_per_second)} /s` : `busy ${percent(bolt.busy_share)}`, tone: "ok",
       bottleneck: statistics.bottleneck?.bolt === bolt.bolt ? statistics.bottleneck.reason : null,
     });
   }
@@ -66,6 +67,7 @@ function nodeColumns() {
     { name: "Status", of: (node) => node.status ?? "OK", tone: (node) => node.tone, why: (node) => node.reason },
     { name: "Records/s", number: true, of: (node) => rate(node.perSecond) },
     { name: "Records", number: true, of: (node) => number(node.records) },
+    { name: "Sent again", number: true, of: (node) => (node.spout ? "" : number(node.again)), title: "Records that it was sent once more after a failure: no part of the two figures before." },
     { name: "Rejected", number: true, of: (node) => (node.spout ? "" : number(node.rejected)) },
     { name: "Failures", number: true, of: (node) => (node.spout ? "" : number(node.failures)), title: "Calls that ended in an error or a panic." },
     { name: "Busy", number: true, of: (node) => (node.spout ? "" : percent(node.busy)), title: "Of the time of all lanes." },

@@ -49,15 +49,17 @@ function showRecords(into, { accountingOfAll, replicas }) {
 
 function showRejects(into, { statistics, accounting }) {
   const rows = statistics.bolts.flatMap((bolt) =>
-    Object.entries(bolt.rejected_by_class).map(([reason, count]) => ({ bolt: bolt.bolt, reason, count, of: bolt.records })));
+    Object.entries(bolt.rejected_by_class).map(([reason, count]) => ({ bolt: bolt.bolt, reason, count })));
   rows.sort((a, b) => b.count - a.count);
   into.querySelector(".scroll")?.toggleAttribute("hidden", rows.length === 0);
   if (rows.length === 0) return nothing(into, "No record was rejected.");
+  const { read } = accounting.total;
+  const lately = (row) => demo?.rejects.find((one) => one.bolt === row.bolt && one.class === row.reason)?.reason;
   const columns = [
     { name: "Bolt", of: (row) => row.bolt },
     { name: "Reason", of: (row) => row.reason },
     { name: "Records", number: true, of: (row) => number(row.count), title: "Those sent again included." },
-    { name: "Of what it took", number: true, of: (row) => (row.of > 0 ? `${((row.count / row.of) * 100).toFixed(2)} %` : UNKNOWN) },
+    { name: "Of what was read", number: true, of: (row) => (read > 0 ? `${((row.count / read) * 100).toFixed(2)} %` : UNKNOWN) },
   ];
   table(into, "Rejected records by bolt and reason", columns, rows, (row) => `${row.bolt} ${row.reason}`);
   nothing(into, "The dead letters have the reasons in full.");

@@ -79,6 +79,9 @@ async fn killed_bolts_are_made_anew_and_what_they_held_is_sent_again_without_cou
     let account = running.account(0);
     assert_eq!((account.delivered, account.difference()), (40, 0));
     assert_eq!(account.retried, 40);
+    let again = running.edge_records_again();
+    assert_eq!((again[0], running.edge_records()[0] - again[0]), (40, 40));
+    assert_eq!(running.bolt(0).again, 40);
     assert_eq!(sorted(&seen), (0..40).collect::<Vec<_>>());
     let restarts = [0, 1].map(|bolt| running.bolt(bolt).restarts);
     assert_eq!(restarts, [2, 2]);
