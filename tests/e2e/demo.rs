@@ -110,6 +110,7 @@ fn the_demo_is_searched_broken_and_mended_on_its_page() {
     page.clicks("Stop the index");
     page.waits_for("document.querySelector('#demo .by-hand').textContent.startsWith('The index is stopped, for ')");
     page.waits_for("document.querySelector('#wrong').textContent.includes('records wait until a host answers, nothing is lost')");
+    page.waits_for("/^Bolts? .*cannot connect, for [0-9.]+ m?s: .*[Cc]onnection refused; .*nothing is lost/.test(document.querySelector('#verdict .banner .text').textContent)");
     page.clicks("Kill the lanes");
     page.waits_for("document.querySelector('#wrong').textContent.includes('killed from outside')");
     page.waits_for(&format!("{} > 2000", number_in(".tile-behind .value")));

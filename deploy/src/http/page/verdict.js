@@ -1,7 +1,7 @@
 // The answer at a glance: does it keep up, and if not, why.
 
 /** Tone and sentence, of the worst that is known. */
-function judge({ statistics, accountingOfAll, diagnostics }) {
+function judge({ statistics, accountingOfAll, diagnostics, now }) {
   const { difference, lost } = accountingOfAll.total;
   if (difference !== 0) {
     return ["bad", "Not all is accounted for", `${number(difference)} records that were read are in no term of the account. This is a bug: report it.`];
@@ -12,11 +12,13 @@ function judge({ statistics, accountingOfAll, diagnostics }) {
   const worst = worstSpout(statistics.lag);
   const { reasons } = diagnostics;
   const of = statistics.lag.length > 1 ? `${worst?.spout}: ` : "";
-  const status = () => [tone(worst.status), capital(said(worst.status)), of + worst.reason];
+  const said_by = trouble(diagnostics.conditions, statistics, now);
+  const why = () => (worst.status === "BACKPRESSURED" && said_by ? said_by : of + worst.reason);
+  const status = () => [tone(worst.status), capital(said(worst.status)), why()];
   if (worst && ["bad", "warn"].includes(tone(worst.status))) return status();
   if (reasons.length > 0) {
     const more = reasons.length > 1 ? ` And ${reasons.length - 1} more, below.` : "";
-    return ["warn", "Not as it should be", reasons[0] + more];
+    return ["warn", "Not as it should be", said_by ?? reasons[0] + more];
   }
   if (worst && worst.status !== "OK") return status();
   if (!worst) return ["ok", "It runs", "Nothing is wrong. No spout reads Kafka, so there is no lag."];
@@ -28,6 +30,30 @@ function judge({ statistics, accountingOfAll, diagnostics }) {
   if (oldest == null) return ["ok", "It keeps up", `${number(behind)} records are on their way.`];
   if (oldest < 1) return ["ok", "It keeps up", "Records are settled within a second."];
   return ["ok", "It keeps up", `${number(behind)} records are on their way, the oldest for ${time(oldest)}.`];
+}
+
+/** What spouts and bolts are kept from, by the word of their condition. */
+const KEPT_FROM = {
+  connecting: "cannot connect", connection: "cannot connect", restarting: "restarting", held: "held up", refused: "refused",
+  writing: "cannot write", reading: "cannot read", failing: "cannot start", uncommitted: "cannot commit",
+};
+
+/** What has been wrong for longest, since when, and with whom: in a sentence. Null while nothing is. */
+function trouble(conditions, { spouts, bolts }, now) {
+  if (conditions.length === 0) return null;
+  const [first, ...others] = [...conditions].sort((a, b) => Date.parse(a.since) - Date.parse(b.since));
+  const same = others.filter((one) => one.kind === first.kind).map((one) => one.component);
+  const names = [first.component, ...same].filter((name, place, all) => all.indexOf(name) === place);
+  const kind = spouts.some((one) => one.spout === first.component) ? "spout" : bolts.some((one) => one.bolt === first.component) ? "bolt" : "";
+  const who = capital(`${kind}${kind && names.length > 1 ? "s" : ""} ${names.join(", ")}`.trim());
+  const lasts = time(Math.max(0, (now - Date.parse(first.since)) / 1000));
+  const more = others.length > same.length ? ` And ${others.length - same.length} more, below.` : "";
+  return `${who} ${KEPT_FROM[first.kind] ?? `(${first.kind})`}, for ${lasts}: ${plain(first.text)}.${more}`;
+}
+
+/** An error without what only programmers read in it. */
+function plain(text) {
+  return text.replaceAll("tcp connect error: ", "").replaceAll(/ \(os error \d+\)/g, "").replaceAll(/ \(\d+ times in a row\)/g, "");
 }
 
 /** How old figures of lag are, where that matters: they are asked for every 5 s. */
@@ -95,7 +121,9 @@ function tiles({ statistics, accounting, diagnostics }) {
     const caughtUp = behind === 0 ? "caught up" : ages < 1 && ages != null ? "all of the last second" : ways[eta] ?? `caught up in ${time(eta)}`;
     const since = settledSince(lag);
     shown.unshift(
-      ["Behind", number(behind), caughtUp],
+      since == null
+        ? ["Behind", number(behind), caughtUp]
+        : ["Behind", number(sum(spouts, (one) => one.in_flight_records)), `in flight; caught up since the look ${time(since)} ago`],
       ["Oldest", ages == null ? UNKNOWN : age(ages, oldest?.oldest_age_exactness), "age of the oldest record not settled"],
     );
   }
