@@ -59,6 +59,11 @@ pub enum Action {
     ResumeInput,
 }
 
+/// The topology file of a demonstration; without variables its services are in the program.
+pub const FILE: &str = include_str!("../topologies/demo.yaml");
+/// What that file says of its brokers, and of its index.
+const EMBEDDED: [&str; 2] = ["${KAFKA:-embedded}", "${ES:-embedded}"];
+
 /// The demonstration as JSON.
 #[derive(Debug, Serialize)]
 pub struct DemoDocument {
@@ -70,6 +75,18 @@ pub struct DemoDocument {
     kafka: KafkaDocument,
     input: InputDocument,
     sum: Sum,
+    /// A reason of each class for which a bolt has rejected records lately.
+    rejects: Vec<Reject>,
+    /// This program, for commands that a person can copy.
+    program: String,
+}
+
+/// Why records were rejected.
+#[derive(Debug, Serialize)]
+struct Reject {
+    bolt: String,
+    class: &'static str,
+    reason: String,
 }
 
 /// Something that was done by hand.
@@ -260,6 +277,13 @@ impl Demo {
         self.index.search(&format!("{query}&default_operator=AND"))
     }
 
+    /// Its topology file, for commands from elsewhere: with the addresses of its services.
+    pub fn file(&self) -> String {
+        let [brokers, index] = EMBEDDED;
+        FILE.replace(brokers, self.kafka.brokers())
+            .replace(index, &self.index.url())
+    }
+
     /// What it has come to.
     pub fn document(&self, observer: &Observer) -> DemoDocument {
         // In the order in which records travel backwards: none is counted in two places.
@@ -316,6 +340,8 @@ impl Demo {
                 lost,
                 on_the_way: written as i64 - settled as i64,
             },
+            rejects: rejects(observer),
+            program: program(),
         }
     }
 
@@ -332,9 +358,35 @@ impl Demo {
     }
 }
 
+fn rejects(observer: &Observer) -> Vec<Reject> {
+    let bolts = observer.running.graph().bolts.iter().enumerate();
+    let all = bolts.flat_map(|(number, node)| {
+        let lately = observer.running.rejected_lately(number).into_iter();
+        lately.map(|(class, reason)| Reject {
+            bolt: node.id.to_string(),
+            class,
+            reason,
+        })
+    });
+    all.collect()
+}
+
+/// Where this program is: who has built it has no `isobar` in PATH.
+fn program() -> String {
+    let path = std::env::current_exe();
+    path.map_or_else(|_| "isobar".to_owned(), |path| path.display().to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_file_names_its_services_as_they_are_replaced() {
+        for embedded in EMBEDDED {
+            assert_eq!(FILE.matches(embedded).count(), 1, "{embedded}");
+        }
+    }
 
     #[test]
     fn actions_are_found_by_their_names() {

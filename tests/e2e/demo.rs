@@ -103,6 +103,9 @@ fn the_demo_is_searched_broken_and_mended_on_its_page() {
     page.searches("status:[400 TO 500]");
     page.waits_for("document.querySelector('#documents .nothing').textContent.includes('does not understand `[`')");
     page.waits_for("document.querySelector('#rejects').textContent.includes('invalid_json')");
+    page.waits_for(
+        "/ (at|in|is) .*byte/.test(document.querySelector('#rejects tbody tr').textContent)",
+    );
 
     // An outage, and the lanes killed in the middle of it.
     page.does(WATCH);

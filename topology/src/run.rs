@@ -577,6 +577,12 @@ impl Running {
         self.shared.bolts[bolt].rejected_by_class()
     }
 
+    /// A reason for which a bolt rejected records lately, by [`crate::Rejection::class`]. It may quote the
+    /// record.
+    pub fn rejected_lately(&self, bolt: usize) -> BTreeMap<&'static str, String> {
+        self.shared.bolts[bolt].rejected_lately()
+    }
+
     /// Records that went along each edge, those sent again included, in the order of
     /// [`crate::PlanReport::edges`].
     pub fn edge_records(&self) -> Vec<u64> {

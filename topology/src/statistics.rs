@@ -1,5 +1,6 @@
 //! Counters of a running topology that are not part of the account: per bolt, updated once per batch.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,13 +14,21 @@ pub struct BoltStatistics {
     batches: AtomicU64,
     again: AtomicU64,
     records: AtomicU64,
-    rejected: Mutex<BTreeMap<&'static str, u64>>,
+    rejected: Mutex<BTreeMap<&'static str, Rejected>>,
     failures: AtomicU64,
     restarts: AtomicU64,
     busy_us: AtomicU64,
     /// Copies that are open.
     open: AtomicUsize,
     own: Counters,
+}
+
+/// Records that were rejected for reasons of one class.
+#[derive(Debug, Default)]
+struct Rejected {
+    count: u64,
+    /// A reason that was given lately.
+    reason: Cow<'static, str>,
 }
 
 /// A copy of [`BoltStatistics`].
@@ -59,14 +68,29 @@ impl BoltStatistics {
         let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
         for row in 0..batch.len() {
             let class = batch.rejection(row).map_or("unknown", |why| why.class);
-            *rejected.entry(class).or_default() += 1;
+            rejected.entry(class).or_default().count += 1;
+        }
+        // One of each batch is enough to show.
+        let last = batch.len().checked_sub(1);
+        if let Some(why) = last.and_then(|row| batch.rejection(row)) {
+            rejected.entry(why.class).or_default().reason = why.reason.clone();
         }
     }
 
     /// Records that left on `rejected`, by the class of the reason.
     pub fn rejected_by_class(&self) -> BTreeMap<&'static str, u64> {
         let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
-        rejected.clone()
+        let rejected = rejected.iter();
+        rejected.map(|(class, of)| (*class, of.count)).collect()
+    }
+
+    /// A reason that was given lately, by its class. It may quote the record.
+    pub fn rejected_lately(&self) -> BTreeMap<&'static str, String> {
+        let rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        let rejected = rejected.iter();
+        rejected
+            .map(|(class, of)| (*class, of.reason.to_string()))
+            .collect()
     }
 
     pub(crate) fn count_failure(&self) {

@@ -12,7 +12,7 @@ use super::launch::{Launched, launch};
 use super::run::report::Report;
 use super::signals::Signals;
 use super::watch::Run;
-use crate::demo::{Demo, Feed};
+use crate::demo::{Demo, FILE, Feed};
 use crate::environment::cores;
 use crate::exit::{Failure, Outcome};
 use crate::http::{self, Bind, Server};
@@ -54,7 +54,6 @@ The address that it prints has a token in it, for whoever asks without a page:
       -X POST http://127.0.0.1:10132/demo/actions/stop_index
   isobar tap http://127.0.0.1:10132/#token=$TOKEN parse";
 
-const FILE: &str = include_str!("../../topologies/demo.yaml");
 /// The topic that the file reads.
 const TOPIC: &str = "demo";
 /// Often, as an outage in a demonstration is short and so is what follows it.

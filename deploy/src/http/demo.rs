@@ -25,6 +25,7 @@ struct Shown {
 pub(super) fn router(demo: Arc<Demo>, observer: Arc<Observer>) -> Router {
     Router::new()
         .route("/demo", get(document))
+        .route("/demo/demo.yaml", get(file))
         .route("/demo/search", get(search))
         .route("/demo/actions/{action}", post(act))
         .with_state(Shown { demo, observer })
@@ -32,6 +33,12 @@ pub(super) fn router(demo: Arc<Demo>, observer: Arc<Observer>) -> Router {
 
 async fn document(State(shown): State<Shown>) -> Response {
     Json(shown.demo.document(&shown.observer)).into_response()
+}
+
+/// Its topology file, so that commands reach what is in this process.
+async fn file(State(shown): State<Shown>) -> Response {
+    let headers = [(header::CONTENT_TYPE, "application/yaml")];
+    (headers, shown.demo.file()).into_response()
 }
 
 async fn search(_: Permitted, State(shown): State<Shown>, RawQuery(query): RawQuery) -> Response {

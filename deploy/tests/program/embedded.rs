@@ -335,6 +335,17 @@ fn the_demo_is_searchable_goes_through_outages_and_accounts_for_everything() {
         got.text()
     );
 
+    dead_letters_are_listed_from_elsewhere(&shown);
+    let busy = Command::new(env!("CARGO_BIN_EXE_isobar"))
+        .args(["demo", "--http", &shown.program.address])
+        .output()
+        .expect("it starts");
+    let why = String::from_utf8_lossy(&busy.stderr);
+    assert!(
+        why.contains("choose another address with --http HOST:PORT, or leave --http out"),
+        "{why}"
+    );
+
     let stopped = shown.act("stop_index");
     assert_eq!(stopped["by_hand"][0]["what"], "the index is stopped");
     assert!(stopped["by_hand"][0]["since_ms"].as_i64().is_some());
@@ -378,6 +389,39 @@ fn the_demo_is_searchable_goes_through_outages_and_accounts_for_everything() {
 
     let end = shown.program.process.stop(LIMIT).expect("it ends");
     assert_eq!(end.code(), Some(0), "{}", shown.program.printed());
+}
+
+/// By the file that the demonstration gives out, and the program that it names.
+fn dead_letters_are_listed_from_elsewhere(shown: &Shown) {
+    let file = http::get(&shown.program.address, "/demo/demo.yaml").expect("an answer");
+    let scratch = Scratch::new("demo-file").expect("a directory");
+    let path = scratch.path().join("demo.yaml");
+    std::fs::write(&path, file.text()).expect("written");
+    let document = shown.program.get("/demo").expect("it answers");
+    let program = document["program"].as_str().expect("a path");
+    let listed = wait::until("a dead letter", LIMIT, || {
+        let listed = Command::new(program)
+            .args(["dlq", "list"])
+            .arg(&path)
+            .output()?;
+        let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+        ensure!(
+            text.contains("invalid_json"),
+            "{text}{}",
+            String::from_utf8_lossy(&listed.stderr)
+        );
+        Ok(text)
+    });
+    let _ = listed.expect("it is listed");
+    let rejects = &shown.program.get("/demo").expect("it answers")["rejects"][0];
+    assert_eq!(
+        (&rejects["bolt"], &rejects["class"]),
+        (&"parse".into(), &"invalid_json".into())
+    );
+    assert!(
+        rejects["reason"].as_str().is_some_and(|why| why.len() > 10),
+        "{rejects}"
+    );
 }
 
 /// What `isobar tap` printed for these arguments behind the address of a demonstration with its token: exit

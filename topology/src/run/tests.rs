@@ -266,6 +266,8 @@ async fn a_panic_makes_the_bolt_anew_and_isolates_the_record_at_fault() {
     // The runtime gave it up on behalf of the bolt.
     let rejected: Vec<_> = running.rejected(0).into_iter().collect();
     assert_eq!(rejected, [("fault", 1)]);
+    let lately = running.rejected_lately(0);
+    assert_ne!(lately["fault"], "");
     assert_eq!(running.edge_records().last(), Some(&1));
     assert!(running.bolt(0).restarts >= 5);
 }

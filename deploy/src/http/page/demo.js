@@ -56,7 +56,8 @@ function showDemo(into, { demo, now }) {
     write(part(pair, "dd", "note"), note);
   });
   const { kafka, index } = demo;
-  write(part(into, "p", "quiet"), `Kafka listens on ${kafka.brokers}, the index on ${index.url}. The dead letters, from a terminal: KAFKA=${kafka.brokers} isobar dlq list deploy/topologies/demo.yaml`);
+  write(part(into, "p", "quiet"), `Kafka listens on ${kafka.brokers}, the index on ${index.url}. It takes ${number(index.takes_at_most)} documents a second at most, so that catching up can be watched. The dead letters, from a terminal:`);
+  write(part(into, "code", "command"), `curl -sO ${location.origin}/demo/demo.yaml && ${demo.program} dlq list demo.yaml`);
 }
 
 async function act(into, button) {

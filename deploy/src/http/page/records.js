@@ -47,7 +47,7 @@ function showRecords(into, { accountingOfAll, replicas }) {
   nothing(into, words.filter(Boolean).join(" ") || null);
 }
 
-function showRejects(into, { statistics, accounting }) {
+function showRejects(into, { statistics, accounting, demo }) {
   const rows = statistics.bolts.flatMap((bolt) =>
     Object.entries(bolt.rejected_by_class).map(([reason, count]) => ({ bolt: bolt.bolt, reason, count })));
   rows.sort((a, b) => b.count - a.count);
@@ -58,6 +58,8 @@ function showRejects(into, { statistics, accounting }) {
   const columns = [
     { name: "Bolt", of: (row) => row.bolt },
     { name: "Reason", of: (row) => row.reason },
+    // Reasons may quote records, so only a demonstration shows them to everybody.
+    ...(demo ? [{ name: "In words, lately", of: (row) => lately(row) ?? "" }] : []),
     { name: "Records", number: true, of: (row) => number(row.count), title: "Those sent again included." },
     { name: "Of what was read", number: true, of: (row) => (read > 0 ? `${((row.count / read) * 100).toFixed(2)} %` : UNKNOWN) },
   ];
