@@ -14,6 +14,8 @@ pub struct Diagnostics<'a> {
     topology: &'a str,
     version: &'static str,
     revision: Option<&'static str>,
+    /// Whether it is `isobar demo`.
+    demo: bool,
     process: u32,
     started: String,
     uptime_seconds: f64,
@@ -64,6 +66,7 @@ impl<'a> Diagnostics<'a> {
             topology: &observer.plan.topology,
             version: env!("CARGO_PKG_VERSION"),
             revision: option_env!("ISOBAR_REVISION"),
+            demo: observer.is_demo,
             process: std::process::id(),
             started: rfc3339(observer.started_ms),
             uptime_seconds: observer.uptime_ms() as f64 / 1000.0,

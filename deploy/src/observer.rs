@@ -49,6 +49,8 @@ pub struct Observer {
     pub peers: Peers,
     /// What the HTTP API asks of who changes something or looks at records; without it nobody can.
     pub token: Option<Token>,
+    /// Whether it is a demonstration, with paths of its own.
+    pub is_demo: bool,
     /// Room for taps.
     pub taps: Arc<Semaphore>,
     /// What runs replays beside it, where something does.
@@ -81,6 +83,7 @@ impl Observer {
             certificates: Certificates::default(),
             peers: Peers::default(),
             token: None,
+            is_demo: false,
             taps: Arc::new(Semaphore::new(crate::http::TAPS_MAX)),
             replays: None,
             rates: Mutex::default(),

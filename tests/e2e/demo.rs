@@ -165,11 +165,16 @@ fn the_demo_is_searched_broken_and_mended_on_its_page() {
          const of = (n) => t.tBodies[0].rows[0].cells[[...t.tHead.rows[0].cells].findIndex((c) => c.textContent === n)].textContent; \
          return of('In flight') === '0' && of('Difference') === '0' && of('Lost') === '0'; })()",
     );
+    // Who has only the bare address is told what the buttons need.
+    page.does("sessionStorage.clear()");
+    let origin = format!("http://{address}/");
+    page.browser.go(&origin).expect("it answers");
+    page.waits_for("document.querySelector('#demo .locked')?.hidden === false");
+    page.waits_for("document.querySelector('#demo .buttons').hidden && document.querySelector('#documents').hidden");
     // The browser itself tells of the search that was refused.
     let errors = page.browser.errors().into_iter();
     let errors: Vec<String> = errors.filter(|e| !e.contains("search?q=status")).collect();
     assert_eq!(errors, Vec::<String>::new());
-    let origin = format!("http://{address}/");
     let asked = page.browser.requests().iter();
     let elsewhere: Vec<_> = asked.filter(|asked| !asked.starts_with(&origin)).collect();
     assert_eq!(elsewhere, Vec::<&String>::new());

@@ -85,6 +85,7 @@ pub(super) fn execute(args: &DemoArgs, context: Context<'_>) -> Outcome {
         let token = Token::random()?;
         let text = token.text().to_owned();
         observer.token = Some(token);
+        observer.is_demo = true;
         let observer = Arc::new(observer);
         let services = embedded.and_then(|services| Some((services.kafka?, services.search?)));
         let (kafka, index) = services.context("the file of the demo names embedded services")?;

@@ -8,9 +8,14 @@ const token = (() => {
   return given ?? sessionStorage.getItem("token");
 })();
 
-/** What the demonstration has come to; null where there is none, or no token. */
-async function askDemo() {
-  if (!token) return null;
+// A token that is put behind the address of a page that is open.
+addEventListener("hashchange", () => {
+  if (new URLSearchParams(location.hash.slice(1)).has("token")) location.reload();
+});
+
+/** What the demonstration has come to; null where there is none. */
+async function askDemo({ demo }) {
+  if (!demo) return null;
   const answer = await fetch("demo", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
   return answer.ok ? answer.json() : null;
 }
@@ -29,6 +34,10 @@ function showDemo(into, { demo, now }) {
   into.hidden = !demo;
   if (!demo) return;
   const buttons = part(into, "div", "buttons");
+  const locked = part(into, "p", "locked");
+  write(locked, "Buttons and the search need the token: open the address that isobar demo has printed, which ends in /#token=…");
+  locked.hidden = Boolean(token);
+  buttons.hidden = !token;
   demo.actions.forEach((offer, place) => {
     const button = part(buttons, "button", `offer-${place}`);
     write(button, offer.label);
@@ -74,8 +83,8 @@ async function act(into, button) {
 }
 
 function showDocuments(into, { demo }) {
-  into.hidden = !demo;
-  if (!demo || into.querySelector("form")) return;
+  into.hidden = !demo || !token;
+  if (into.hidden || into.querySelector("form")) return;
   const words = element("input", { type: "search", name: "q", id: "q", placeholder: "level:error basket*", autocomplete: "off" });
   const label = element("label", { for: "q" }, "Words, field:word, \"a phrase\", word*, -word");
   const form = element("form", { role: "search" }, label, words, element("button", {}, "Search"));

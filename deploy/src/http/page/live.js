@@ -35,7 +35,8 @@ async function ask(path) {
 async function update() {
   const last = state.history.times_ms.at(-1) ?? 0;
   const paths = ["replicas", "accounting", "diagnostics", `history?after_ms=${last}`];
-  const [all, accounting, diagnostics, history, demo] = await Promise.all([...paths.map(ask), askDemo()]);
+  const [all, accounting, diagnostics, history] = await Promise.all(paths.map(ask));
+  const demo = await askDemo(diagnostics);
   const served = `${diagnostics.version} ${diagnostics.revision}`;
   if (build !== null && build !== served) return location.reload();
   build = served;
