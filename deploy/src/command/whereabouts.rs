@@ -70,9 +70,9 @@ What can have become of it:
   no_record      there is none at this offset: a transaction's marker, or a gap
   unknown        nobody who was asked knows; what they said is shown
 
-Who gives no answer in time hides nothing that others know; what that leaves
-unknown is not guessed. The exit code is 4 where it is unknown, or where nobody
-says which record it is. Letters in a topic are all read, once.";
+Who gives no answer in time hides nothing that others know; what that leaves unknown is not guessed. \
+The exit code is 4 where it is unknown, or where nobody says which record it is. \
+Letters in a topic are all read, once.";
 
 /// A record by its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
