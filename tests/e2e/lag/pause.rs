@@ -50,7 +50,7 @@ pub(super) fn is_told_and_loses_nothing(kafka: &Kafka) {
     told(&isobar, "resume");
     let total = isobar.wait_for("everything", LIMIT, |address| {
         let total = http::get(address, "/accounting")?.json()?["total"].clone();
-        ensure!(total["delivered"] == sent, "{total}");
+        ensure!(total["dropped"] == sent, "{total}");
         Ok(total)
     });
     let total = total.expect("it goes on");
