@@ -188,7 +188,11 @@ fn what_differs_is_looked_for_at_the_bolt_that_is_named() {
 "#;
     let ran = run("test-nearest", &with(tests), &["test", "FILE"]);
     assert_eq!(ran.exit, Exit::Failed);
-    assert!(ran.output.contains("found     record 2: index"), "{}", ran.output);
+    assert!(
+        ran.output.contains("found     record 2: index"),
+        "{}",
+        ran.output
+    );
     assert!(!ran.output.contains("- bolt"), "{}", ran.output);
     let tests = tests.replace("- {bolt: dead_letter, rejected: {by: index}}", "");
     let ran = run("test-nearest-alone", &with(&tests), &["test", "FILE"]);

@@ -50,9 +50,11 @@ pub(super) fn a_topic_loses_records_and_is_made_again(kafka: &Kafka, search: &Se
     }
     let mut isobar = setup.start().expect("it starts");
     isobar
-        .wait_for("the word that it is held", LIMIT, |address| {
+        .wait_for("the word that it is held, and its lag", LIMIT, |address| {
             let ready = http::get(address, "/readyz")?.text();
             ensure!(ready.contains("made again"), "{ready}");
+            let lag = http::get(address, "/lag")?.json()?;
+            ensure!(lag["spouts"][0]["lag"].is_u64(), "{lag}");
             Ok(())
         })
         .expect("it is said");
