@@ -7,8 +7,12 @@ mod loud_tenant;
 
 use std::time::Duration;
 
-use testkit::isobar::Setup;
+use anyhow::ensure;
+use testkit::http;
+use testkit::isobar::{Isobar, Setup};
 use testkit::services::{Kafka, Search};
+
+use crate::support::Total;
 
 pub(crate) use bad_records::bad_records;
 pub(crate) use held_index::one_index_held;
@@ -33,4 +37,14 @@ connections:
     setup
         .environment("KAFKA", kafka.brokers())
         .environment("ES", &search.url())
+}
+
+/// Waits until all that was sent is settled.
+fn settled(isobar: &mut Isobar, sent: u64) -> Total {
+    let total = isobar.wait_for("everything to be settled", LIMIT, |address| {
+        let total = Total::of(&http::get(address, "/accounting")?.json()?)?;
+        ensure!(total.read == sent && total.in_flight == 0, "{total:?}");
+        Ok(total)
+    });
+    total.unwrap_or_else(|error| panic!("{error:#}"))
 }

@@ -8,7 +8,7 @@ use testkit::isobar::Isobar;
 use testkit::services::{Kafka, Search, SearchVersion};
 use testkit::{http, wait};
 
-use super::{LIMIT, PARTITIONS, setup};
+use super::{LIMIT, PARTITIONS, settled, setup};
 use crate::support::{Steps, Total};
 
 /// Records per second of the held index's part; the others are nine times as many.
@@ -72,13 +72,7 @@ pub(crate) fn one_index_held() {
         }
         block(&search, false);
         let sent = load.finish().expect("all is acknowledged");
-        let total = isobar
-            .wait_for("everything to be settled", LIMIT, |address| {
-                let total = Total::of(&http::get(address, "/accounting")?.json()?)?;
-                ensure!(total.read == sent && total.in_flight == 0, "{total:?}");
-                Ok(total)
-            })
-            .unwrap_or_else(|error| panic!("{error:#}"));
+        let total = settled(&mut isobar, sent);
         assert_eq!(total.indexed() + total.dead_lettered, sent, "{total:?}");
         assert_eq!(
             documents(&search, "others").expect("it counts"),

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use testkit::services::{Kafka, Search, SearchVersion};
 use testkit::{http, wait};
 
-use super::{LIMIT, PARTITIONS, setup};
-use crate::support::{Steps, Total};
+use super::{LIMIT, PARTITIONS, settled, setup};
+use crate::support::Steps;
 
 /// Records per second of all others together; the loud one sends as many.
 const RATE: u64 = 5_000;
@@ -73,13 +73,7 @@ bolts:
         .expect("a histogram")
         .since(&before);
     let sent = load.finish().expect("all is acknowledged");
-    let total = isobar
-        .wait_for("everything to be settled", LIMIT, |address| {
-            let total = Total::of(&http::get(address, "/accounting")?.json()?)?;
-            ensure!(total.read == sent && total.in_flight == 0, "{total:?}");
-            Ok(total)
-        })
-        .unwrap_or_else(|error| panic!("{error:#}"));
+    let total = settled(&mut isobar, sent);
     assert_eq!(total.indexed() + total.dropped, sent, "{total:?}");
     if limit.is_empty() {
         assert_eq!(total.dropped, 0, "{total:?}");
