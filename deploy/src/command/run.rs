@@ -181,7 +181,11 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
             never = observer.peers.run() => match never {},
         };
         if let Some(replays) = &observer.replays {
-            replays.end(matches!(end, End::CutShort(_))).await;
+            let mut signals = Signals::listen()?;
+            tokio::select! {
+                () = replays.end(matches!(end, End::CutShort(_))) => {}
+                _ = signals.next() => replays.end(true).await,
+            }
         }
         observer.pushes.last(&metrics::of(&observer)).await;
         checks.end();

@@ -137,7 +137,7 @@ impl Replays {
             let text = format!("{JOBS_MAX} replays are under way here: wait for one, or abort it");
             return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, text));
         }
-        let result = store.result(&plan);
+        let result = store.result(&plan, command);
         let mut arguments: Vec<OsString> = ["replay", command].map(Into::into).into();
         arguments.extend(options);
         arguments.extend(["-o".into(), "json".into(), plan.into()]);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -51,14 +51,15 @@ pub(super) struct JobDocument {
 }
 
 impl Job {
-    /// Starts a process that prints to the file `result`, and a thread that hears it.
+    /// Starts a process whose result is kept in the file `result` if it comes to one, and a thread that hears
+    /// it.
     pub(super) fn start(
         id: &str,
         command: &'static str,
         mut process: Command,
         result: PathBuf,
     ) -> io::Result<Arc<Self>> {
-        let mut child = process.stdout(File::create(&result)?).spawn()?;
+        let mut child = process.stdout(File::create(new(&result))?).spawn()?;
         stand_back(child.id());
         let words = child.stderr.take();
         let (over, ended) = watch::channel(None);
@@ -107,6 +108,9 @@ impl Job {
             tracing::warn!(replay = id, %error, "How a replay's command ended is not known");
             ExitStatus::from_raw(i32::from(Exit::Failed.code()) << 8)
         });
+        if let Err(error) = self.keep(status) {
+            tracing::warn!(replay = id, %error, "The result of a replay's command is not kept");
+        }
         tracing::info!(
             replay = id,
             command = self.command,
@@ -114,6 +118,14 @@ impl Job {
             "A replay's command has ended"
         );
         let _ = over.send_replace(Some(status));
+    }
+
+    /// What was refused or failed leaves the result of an earlier one as it is.
+    fn keep(&self, status: ExitStatus) -> io::Result<()> {
+        match has_result(status) {
+            true => std::fs::rename(new(&self.result), &self.result),
+            false => std::fs::remove_file(new(&self.result)),
+        }
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -147,8 +159,8 @@ impl Job {
 
     pub(super) fn document(&self) -> JobDocument {
         let status = *self.ended.borrow();
-        // While it runs it has printed nothing, or a part.
-        let result = status.and_then(|_| std::fs::read(&self.result).ok());
+        let has_result = status.is_some_and(has_result);
+        let result = has_result.then(|| std::fs::read(&self.result).ok());
         JobDocument {
             command: self.command,
             started_ms: self.started_ms,
@@ -156,9 +168,23 @@ impl Job {
             exit: status.and_then(|status| status.code()),
             killed_by: status.and_then(|status| status.signal()),
             said: lock(&self.said).iter().cloned().collect(),
-            result: result.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
+            result: result
+                .flatten()
+                .and_then(|bytes| serde_json::from_slice(&bytes).ok()),
         }
     }
+}
+
+/// Where a result is while it is not whole.
+fn new(result: &Path) -> PathBuf {
+    result.with_added_extension("new")
+}
+
+/// Whether a command that ended so has done what it was asked for.
+fn has_result(status: ExitStatus) -> bool {
+    [Exit::Done, Exit::Threshold]
+        .iter()
+        .any(|exit| status.code() == Some(exit.code().into()))
 }
 
 /// A line, or a part of a long one; `None` at the end.
@@ -203,12 +229,17 @@ mod tests {
         let said: Vec<String> = (11..=30).map(|number: u32| number.to_string()).collect();
         assert_eq!(document.said, said, "the last lines");
         assert_eq!(document.result.expect("it printed")["verdict"], "exact");
+        let (refused, result) = start("says", "echo no; exit 2");
+        refused.ended().await;
+        assert!(refused.document().result.is_none() && !new(&result).exists());
+        let kept = std::fs::read(&result).expect("that of the first one");
+        assert_eq!(kept, b"{\"verdict\": \"exact\"}\n");
         std::fs::remove_file(result).expect("it is there");
     }
 
     #[tokio::test]
     async fn a_job_is_stopped_in_order_and_killed_when_it_does_not_heed_that() {
-        let (job, result) = start("stops", "exec sleep 60");
+        let (job, _) = start("stops", "exec sleep 60");
         assert!(job.is_running() && job.document().exit.is_none());
         job.stop();
         job.ended().await;
@@ -224,6 +255,5 @@ mod tests {
         deaf.kill();
         deaf.ended().await;
         assert_eq!(deaf.document().killed_by, Some(9));
-        std::fs::remove_file(result).expect("it is there");
     }
 }

@@ -117,6 +117,13 @@ impl Program {
         match tokio::time::timeout(WITHIN, ended).await {
             Ok(ended) => {
                 let (output, words, status) = ended.map_err(broken)?;
+                if output.len() as u64 == ANSWER_MAX {
+                    let text = format!(
+                        "the answer has more than {} MiB; the command of the same name gives it whole",
+                        ANSWER_MAX >> 20
+                    );
+                    return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, text));
+                }
                 judge(status, output, &String::from_utf8_lossy(&words))
             }
             Err(_) => {

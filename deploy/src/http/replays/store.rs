@@ -38,8 +38,8 @@ impl Store {
     }
 
     /// The file for what a command about a plan prints.
-    pub(super) fn result(&self, plan: &Path) -> PathBuf {
-        plan.with_extension("result.json")
+    pub(super) fn result(&self, plan: &Path, command: &str) -> PathBuf {
+        plan.with_extension(format!("{command}.json"))
     }
 
     /// Refuses when there is room for no further plan.
@@ -103,8 +103,8 @@ mod tests {
         assert!(again.text.contains("exists"), "{}", again.text);
         let file = store.plan("19a").expect("it is there");
         assert_eq!(std::fs::read(&file).expect("read"), b"{}");
-        std::fs::write(directory.join("19a.result.json"), b"").expect("written");
-        for other in ["19b", "", "../19a", "19a.result", "19A", "/etc/passwd"] {
+        std::fs::write(directory.join("19a.run.json"), b"").expect("written");
+        for other in ["19b", "", "../19a", "19a.run", "19A", "/etc/passwd"] {
             let refused = store.plan(other).expect_err(other);
             assert_eq!(refused.status, StatusCode::NOT_FOUND);
         }
