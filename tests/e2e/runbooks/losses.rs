@@ -61,6 +61,9 @@ pub(super) fn a_topic_loses_records_and_is_made_again(kafka: &Kafka, search: &Se
     let asked = small(kafka, &search.url(), "lost", 0, "");
     let asked =
         is_stopped_by(asked, &isobar).environment("URL", &format!("http://{}", isobar.address()));
+    let asked = asked
+        .environment("TOPIC", "lost")
+        .environment("PARTITIONS", "0-1");
     run_pages(&asked, &["IsobarHeld.md"]);
     client.refresh("lost").expect("it refreshes");
     assert_eq!(client.count("lost").expect("it counts"), 3 * RECORDS - LOST);
