@@ -68,7 +68,9 @@ function staleness(lag) {
  * that is not came later. Null otherwise.
  */
 function settledSince(lag) {
-  const partitions = lag.flatMap((spout) => spout.partitions).filter((one) => one.lag > 0);
+  const all = lag.flatMap((spout) => spout.partitions);
+  if (all.some((one) => one.lag == null)) return null;
+  const partitions = all.filter((one) => one.lag > 0);
   const since = partitions.every(({ oldest_age_exactness: exactness, oldest_age_seconds: age, sampled_age_seconds: looked }) =>
     (exactness === "exact" ? age > 0 && age < looked : age === 0));
   return partitions.length > 0 && since ? Math.max(...partitions.map((one) => one.sampled_age_seconds)) : null;
@@ -123,7 +125,7 @@ function tiles({ statistics, accounting, diagnostics }) {
     shown.unshift(
       since == null
         ? ["Behind", number(behind), caughtUp]
-        : ["Behind", number(sum(spouts, (one) => one.in_flight_records)), `in flight; caught up since the look ${time(since)} ago`],
+        : ["Behind", number(accounting.total.in_flight), `in flight; caught up since the look ${time(since)} ago`],
       ["Oldest", ages == null ? UNKNOWN : age(ages, oldest?.oldest_age_exactness), "age of the oldest record not settled"],
     );
   }
