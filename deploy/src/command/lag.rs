@@ -230,7 +230,7 @@ fn said(context: &Context<'_>, failure: &Failure) -> Exit {
 
 async fn serve(args: &LagArgs, context: &Context<'_>, asked: Asked, bind: &Bind) -> Outcome {
     let mut signals = Signals::listen()?;
-    let Some(server) = Server::bind(bind, "--serve HOST:PORT, or --serve off").await? else {
+    let Some(server) = Server::bind(bind, "--serve HOST:PORT").await? else {
         return Err(Failure::usage("--serve takes HOST:PORT"));
     };
     let pushes = args.metrics.pushes(Some(server.address()))?;
