@@ -17,7 +17,7 @@ use isobar_topology::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use line::{Line, Parser, Request, Text};
+use line::{Line, NameAndPort, Parser, Request, Text};
 
 use crate::field_name;
 use crate::text_source::{self, Members, TextSource};
@@ -252,6 +252,13 @@ impl ParseAccessLog {
 }
 
 impl Fields {
+    // Apart from what every line has, which stays short.
+    #[cold]
+    fn write_vhost(&self, document: &mut Members<'_, '_>, (name, port): NameAndPort<'_>) {
+        document.string(self.vhost, name);
+        document.member(self.port, |out| out.extend_from_slice(port));
+    }
+
     #[inline]
     fn write(
         &self,
@@ -260,8 +267,10 @@ impl Fields {
         line: &Line<'_>,
         plain: &mut Vec<u8>,
     ) {
+        if let Some(vhost) = line.vhost {
+            self.write_vhost(document, vhost);
+        }
         for (field, text) in [
-            (self.vhost, line.vhost),
             (self.client, line.client),
             (self.ident, line.ident),
             (self.user, line.user),
@@ -286,11 +295,7 @@ impl Fields {
                 }
             }
         }
-        for (field, digits) in [
-            (self.port, line.port),
-            (self.status, line.status),
-            (self.bytes, line.bytes),
-        ] {
+        for (field, digits) in [(self.status, line.status), (self.bytes, line.bytes)] {
             if let Some(digits) = digits {
                 document.member(field, |out| out.extend_from_slice(digits));
             }

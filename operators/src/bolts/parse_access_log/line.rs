@@ -14,9 +14,8 @@ use crate::escapes;
 /// What a line says; absent is what it leaves out or says to be `-`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line<'a> {
-    pub(super) vhost: Option<&'a [u8]>,
-    /// Digits without leading zeros.
-    pub(super) port: Option<&'a [u8]>,
+    /// The port as digits without leading zeros.
+    pub(super) vhost: Option<NameAndPort<'a>>,
     pub(super) client: Option<&'a [u8]>,
     pub(super) ident: Option<&'a [u8]>,
     pub(super) user: Option<&'a [u8]>,
@@ -75,8 +74,14 @@ impl Parser {
     #[inline]
     pub(super) fn line<'a>(&mut self, text: &'a [u8]) -> Result<Line<'a>, LineError> {
         let mut cursor = Cursor { text, at: 0 };
-        let vhost = self.vhost(&mut cursor)?;
-        let client = word(&mut cursor, "the address or name of the client")?;
+        let start = cursor;
+        let first = word(&mut cursor, self.first_word())?;
+        let has_port = || first.is_some_and(|word| memchr(b':', word).is_some());
+        let (vhost, client) = match self.format {
+            Format::VhostCombined => self.vhost(start, first, &mut cursor)?,
+            Format::Auto if has_port() => self.vhost(start, first, &mut cursor)?,
+            _ => (None, first),
+        };
         cursor.expect(b' ', "a space after the client")?;
         let ident = word(&mut cursor, "the identity of the client, or -")?;
         cursor.expect(b' ', "a space after the identity")?;
@@ -90,8 +95,7 @@ impl Parser {
         cursor.expect(b' ', "a space after the status")?;
         let bytes = bytes(&mut cursor)?;
         let mut line = Line {
-            vhost: vhost.map(|(name, _)| name),
-            port: vhost.map(|(_, port)| port),
+            vhost,
             client,
             ident,
             user,
@@ -130,33 +134,39 @@ impl Parser {
         Ok(line)
     }
 
-    /// Reads name and port of the host that a request was for, and the space behind them.
-    #[inline]
-    fn vhost<'a>(&self, cursor: &mut Cursor<'a>) -> Result<Option<NameAndPort<'a>>, LineError> {
-        let is_required = match self.format {
-            Format::Auto => false,
-            Format::VhostCombined => true,
-            Format::Common | Format::Combined | Format::Nginx => return Ok(None),
-        };
-        let start = *cursor;
-        let vhost = name_and_port(cursor.token());
+    fn first_word(&self) -> &'static str {
+        match self.format {
+            Format::VhostCombined => "name and port of the host, such as example.com:443",
+            _ => "the address or name of the client",
+        }
+    }
+
+    /// Takes the first word of a line for name and port of the host that the request was for, if it is that,
+    /// and reads the client behind it.
+    #[cold]
+    fn vhost<'a>(
+        &self,
+        start: Cursor<'a>,
+        first: Option<&'a [u8]>,
+        cursor: &mut Cursor<'a>,
+    ) -> Result<(Option<NameAndPort<'a>>, Option<&'a [u8]>), LineError> {
+        let is_required = self.format == Format::VhostCombined;
+        let vhost = first.and_then(name_and_port);
         if is_required && vhost.is_none() {
-            return Err(start.wrong("name and port of the host, such as example.com:443"));
+            return Err(start.wrong(self.first_word()));
         }
         if vhost.is_none() || !(is_required || words_before_time(cursor.rest()) > 2) {
-            *cursor = start;
-            return Ok(None);
+            return Ok((None, first));
         }
         cursor.expect(b' ', "a space after the host")?;
-        Ok(vhost)
+        Ok((vhost, word(cursor, "the address or name of the client")?))
     }
 }
 
 /// The parts of `example.com:443`.
-type NameAndPort<'a> = (&'a [u8], &'a [u8]);
+pub(super) type NameAndPort<'a> = (&'a [u8], &'a [u8]);
 
 /// `example.com:443` or `[2001:db8::1]:443` in its parts; not an address of IPv6 alone.
-#[inline]
 fn name_and_port(word: &[u8]) -> Option<NameAndPort<'_>> {
     let colon = memrchr(b':', word)?;
     let (name, port) = (&word[..colon], &word[colon + 1..]);
@@ -166,7 +176,6 @@ fn name_and_port(word: &[u8]) -> Option<NameAndPort<'_>> {
 }
 
 /// How many words there are before the bracket of the time.
-#[cold]
 fn words_before_time(rest: &[u8]) -> usize {
     let bracket = memchr(b'[', rest).unwrap_or(rest.len());
     let words = rest[..bracket].split(|byte| *byte == b' ');
