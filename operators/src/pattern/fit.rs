@@ -8,8 +8,9 @@ use regex_automata::nfa::thompson::{self, NFA, State, WhichCaptures};
 use regex_automata::util::primitives::StateID;
 use regex_syntax::hir::{Capture, Hir, HirKind, Repetition};
 
-/// Longest text that is looked at, in bytes: the time is the product of text and pattern.
-const TEXT_MAX: usize = 16 << 10;
+/// Longest text that is looked at, in bytes: the time is the product of text and pattern, and after a change
+/// of format each record takes it.
+const TEXT_MAX: usize = 2 << 10;
 
 /// A pattern whose parts can be told apart.
 #[derive(Debug)]
