@@ -219,7 +219,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_job_says_and_prints_is_kept() {
-        let (job, result) = start(
+        let (job, _) = start(
             "says",
             "seq 30 >&2; echo '{\"verdict\": \"exact\"}'; exit 3",
         );
