@@ -91,7 +91,7 @@ pub(in crate::kafka) fn describe_topics<C: ClientContext>(
 ) -> Result<Vec<Described>, Error> {
     const WHAT: &str = "describing topics";
     let request = Request::new(client, Op::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, WHAT, within)?;
-    request.to_who_answers(client, topics);
+    request.avoid_missing_controller(client, topics);
     let names: Vec<CString> = topics
         .iter()
         .map(|topic| c_string(topic))
@@ -163,7 +163,7 @@ pub(in crate::kafka) fn describe_configs<C: ClientContext>(
 ) -> Result<BTreeMap<String, BTreeMap<String, String>>, Error> {
     const WHAT: &str = "describing configurations of topics";
     let request = Request::new(client, Op::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, WHAT, within)?;
-    request.to_who_answers(client, topics);
+    request.avoid_missing_controller(client, topics);
     let names: Vec<CString> = topics
         .iter()
         .map(|topic| c_string(topic))
@@ -277,32 +277,39 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Sends the request to a broker that has just answered, where that is known, and not to the controller,
-    /// to which librdkafka sends it by itself: every broker can answer, and the one that is named as the
-    /// controller may be dead until its session is over (`broker.session.timeout.ms` of Kafka, 9 s), or none
-    /// at all (`controller_id` of librdkafka's mock cluster, `rdkafka_mock.c`, is never set).
-    fn to_who_answers<C: ClientContext>(&self, client: &Client<C>, topics: &[&str]) {
-        // A broker has its number only once its first answer names it.
-        for _ in 0..2 {
-            // Of one topic: all of a large cluster would be too many.
-            let asked = client.fetch_metadata(topics.first().copied(), self.within);
-            let Ok(metadata) = asked else { return };
-            let broker = metadata.orig_broker_id();
-            if broker < 0 {
-                continue;
-            }
+    /// Sends the request to another broker where the controller is none: librdkafka's mock cluster
+    /// names broker 0, which it does not have (`controller_id` of `rdkafka_mock.c` is never set), and
+    /// the client would wait for it until its time is up.
+    fn avoid_missing_controller<C: ClientContext>(&self, client: &Client<C>, topics: &[&str]) {
+        // SAFETY: the client is alive; the call waits for the first metadata, bounded.
+        let controller =
+            unsafe { sys::rd_kafka_controllerid(client.native_ptr(), millis(self.within)) };
+        if controller != 0 {
+            return;
+        }
+        // Of one topic: all of a large cluster would be too many.
+        let asked = client.fetch_metadata(topics.first().copied(), self.within);
+        let Ok(metadata) = asked else { return };
+        let brokers = metadata.brokers();
+        let Some(first) = brokers
+            .iter()
+            .map(rdkafka::metadata::MetadataBroker::id)
+            .min()
+        else {
+            return;
+        };
+        if first != 0 {
             let mut reason: [c_char; 256] = [0; 256];
-            // SAFETY: the options are alive; librdkafka writes at most `reason.len()` bytes. A number that is
-            // no broker's would be refused when the request is sent.
+            // SAFETY: the options are alive; librdkafka writes at most `reason.len()` bytes. A number
+            // that is no broker's would be refused when the request is sent.
             let _ = unsafe {
                 sys::rd_kafka_AdminOptions_set_broker(
                     self.options,
-                    broker,
+                    first,
                     reason.as_mut_ptr(),
                     reason.len(),
                 )
             };
-            return;
         }
     }
 
