@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::error::Error;
 use super::log::Asking;
-use super::{options, password};
+use super::options;
 
 /// A Kafka cluster, named once and used by spouts, bolts, lag and replay.
 ///
@@ -201,7 +201,7 @@ impl KafkaConnection {
             let _ = config
                 .set("sasl.mechanism", sasl.mechanism.name())
                 .set("sasl.username", &sasl.username)
-                .set("sasl.password", password::current(&sasl.password).reveal());
+                .set("sasl.password", sasl.password.now().reveal());
         }
         config
     }

@@ -88,12 +88,12 @@ fn follow_password(shared: &Arc<Shared>) -> Option<Follower> {
     let shared = Arc::downgrade(shared);
     Follower::start(connection, password::INTERVAL, move |sasl| {
         let Some(shared) = shared.upgrade() else {
-            return;
+            return false;
         };
         // Under the lock, so that this thread is never the last one that has the client.
-        if let Some(session) = &*lock(&shared.session) {
-            password::give(session.client.client(), sasl);
-        }
+        let session = lock(&shared.session);
+        let client = session.as_ref().map(|session| session.client.client());
+        client.is_some_and(|client| password::give(client, sasl))
     })
 }
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use isobar_topology::spec::Secret;
 use rdkafka::ClientContext;
 use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
@@ -30,18 +29,18 @@ impl Follower {
     ) -> Option<Self> {
         let client = Arc::downgrade(client);
         Self::start(connection, INTERVAL, move |sasl| {
-            if let Some(client) = client.upgrade() {
-                give(client.client(), sasl);
-            }
+            let client = client.upgrade();
+            client.is_some_and(|client| give(client.client(), sasl))
         })
     }
 
-    /// Looks every `interval`, on a thread of its own, and gives a changed password to `give`; `None` where
-    /// the connection has no password that comes from a file.
+    /// Looks every `interval`, on a thread of its own, and gives a changed password to `give`, which says
+    /// whether a client has taken it: if not, it is given again. `None` where the connection has no password
+    /// that comes from a file.
     pub(crate) fn start(
         connection: &KafkaConnection,
         interval: Duration,
-        give: impl Fn(&Sasl) + Send + 'static,
+        give: impl Fn(&Sasl) -> bool + Send + 'static,
     ) -> Option<Self> {
         let mut sasl = connection.sasl.clone()?;
         let file = sasl.password.file()?.to_owned();
@@ -50,11 +49,17 @@ impl Follower {
             let mut refused = None;
             while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
                 match sasl.password.read_again() {
-                    Ok(password) if password == sasl.password => refused = None,
                     Ok(password) => {
                         refused = None;
-                        sasl.password = password;
-                        give(&sasl);
+                        let is_new = password.reveal() != sasl.password.reveal();
+                        let changed = Sasl {
+                            password,
+                            ..sasl.clone()
+                        };
+                        if !is_new || !give(&changed) {
+                            continue;
+                        }
+                        sasl = changed;
                         let file = file.display();
                         tracing::info!(%file, "A changed password of Kafka was read: connections that are made from now on log in with it");
                     }
@@ -73,11 +78,13 @@ impl Follower {
     }
 }
 
-/// Lets a client log in with this password from its next connection on.
-pub(crate) fn give<C: ClientContext>(client: &Client<C>, sasl: &Sasl) {
-    if let Err(error) = sasl::set_credentials(client, sasl) {
+/// Lets a client log in with this password from its next connection on, and says whether it will.
+pub(crate) fn give<C: ClientContext>(client: &Client<C>, sasl: &Sasl) -> bool {
+    let given = sasl::set_credentials(client, sasl);
+    if let Err(error) = &given {
         tracing::warn!(%error, "A Kafka client does not take its new password");
     }
+    given.is_ok()
 }
 
 /// Says once why a file cannot be used.
@@ -90,13 +97,10 @@ fn tell(file: &Path, refused: &mut Option<String>, why: String) {
     *refused = Some(why);
 }
 
-/// The password for a client that is made now: that of its file, unless it cannot be used.
-pub(crate) fn current(password: &Secret) -> Secret {
-    password.read_again().unwrap_or_else(|_| password.clone())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use serde_json::json;
 
     use super::*;
@@ -112,9 +116,12 @@ mod tests {
         let connection = json!({"brokers": "localhost:9092", "sasl": sasl});
         let connection: KafkaConnection = serde_json::from_value(connection).expect("sound");
         let (give, given) = sync_channel(8);
+        let refuses = AtomicBool::new(true);
         let follower = Follower::start(&connection, Duration::from_millis(1), move |sasl| {
             let login = (sasl.username.clone(), sasl.password.reveal().to_owned());
             give.send(login).expect("the test reads it");
+            // As while there is no client.
+            !refuses.swap(false, Ordering::Relaxed)
         });
         assert!(follower.is_some());
         let config = |name| connection.client_config().get(name).map(str::to_owned);
@@ -122,12 +129,14 @@ mod tests {
 
         scratch.replace("password", "");
         scratch.replace("password", "second");
-        let login = given.recv().expect("it changed");
-        assert_eq!(login, ("isobar".to_owned(), "second".to_owned()));
+        let second = ("isobar".to_owned(), "second".to_owned());
+        for given in given.iter().take(2) {
+            assert_eq!(given, second);
+        }
         assert_eq!(config("sasl.password").as_deref(), Some("second"));
         // As a file is that is being written.
         scratch.replace("password", "");
-        assert_eq!(config("sasl.password").as_deref(), Some("first"));
+        assert_eq!(config("sasl.password").as_deref(), Some("second"));
         drop(follower);
         assert!(given.recv().is_err(), "the thread ends");
     }
@@ -137,6 +146,6 @@ mod tests {
         let sasl = json!({"mechanism": "PLAIN", "username": "isobar", "password": "fixed"});
         let connection = json!({"brokers": "localhost:9092", "sasl": sasl});
         let connection: KafkaConnection = serde_json::from_value(connection).expect("sound");
-        assert!(Follower::start(&connection, INTERVAL, |_| {}).is_none());
+        assert!(Follower::start(&connection, INTERVAL, |_| true).is_none());
     }
 }

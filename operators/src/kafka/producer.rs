@@ -342,9 +342,8 @@ fn make(config: &ClientConfig, pending: &Arc<Pending>) -> Result<Current, Error>
 
 fn follow_password(connection: &KafkaConnection, inner: Weak<Inner>) -> Option<Follower> {
     Follower::start(connection, password::INTERVAL, move |sasl| {
-        if let Some(inner) = inner.upgrade() {
-            password::give(lock(&inner.client).client.client(), sasl);
-        }
+        let inner = inner.upgrade();
+        inner.is_some_and(|inner| password::give(lock(&inner.client).client.client(), sasl))
     })
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
@@ -14,10 +14,24 @@ use super::tree::{Entry, Node, Value};
 use super::value_file::{read_value_file, without_line_break};
 
 /// A text that is never shown: not by `Debug`, not when it is written out again.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Secret {
     text: String,
-    file: Option<Arc<Path>>,
+    file: Option<Arc<Source>>,
+}
+
+/// Where a text comes from. All copies of a secret share it.
+struct Source {
+    path: PathBuf,
+    /// What was read again last; `None` before that.
+    last: Mutex<Option<String>>,
+}
+
+impl Source {
+    fn of(path: PathBuf) -> Arc<Self> {
+        let last = Mutex::default();
+        Arc::new(Self { path, last })
+    }
 }
 
 impl Secret {
@@ -34,7 +48,7 @@ impl Secret {
 
     /// The file that the whole text came from; `None` where it came from somewhere else.
     pub fn file(&self) -> Option<&Path> {
-        self.file.as_deref()
+        self.file.as_ref().map(|file| file.path.as_path())
     }
 
     /// The secret as its file has it now; one without a file stays what it is. Waits for the disk.
@@ -44,14 +58,29 @@ impl Secret {
         let Some(file) = &self.file else {
             return Ok(self.clone());
         };
-        let text = without_line_break(read_value_file(file)?);
+        let text = without_line_break(read_value_file(&file.path)?);
         if text.is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it is empty"));
         }
-        Ok(Self {
-            text,
-            file: Some(Arc::clone(file)),
+        let mut last = file.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some(text.clone());
+        Ok(self.with(text))
+    }
+
+    /// The secret as its file has it now, or, where that cannot be used, as any copy of it has last read it.
+    /// Waits for the disk.
+    pub fn now(&self) -> Self {
+        self.read_again().unwrap_or_else(|_| {
+            let file = self.file.as_ref();
+            let last = file.map(|file| file.last.lock().unwrap_or_else(PoisonError::into_inner));
+            let last = last.and_then(|last| last.clone());
+            last.map_or_else(|| self.clone(), |text| self.with(text))
         })
+    }
+
+    fn with(&self, text: String) -> Self {
+        let file = self.file.clone();
+        Self { text, file }
     }
 }
 
@@ -96,7 +125,7 @@ impl<'de> Deserialize<'de> for Secret {
             Ok(Given::Text(text)) => Ok(Self { text, file: None }),
             Ok(Given::WithFile { text, file }) => Ok(Self {
                 text,
-                file: Some(file.into()),
+                file: Some(Source::of(file)),
             }),
             // The text of serde's own error could show the value.
             Err(_) => Err(D::Error::custom("expected a string")),
@@ -166,9 +195,10 @@ mod tests {
         std::fs::write(&path, "\n").expect("written");
         let empty = secret.read_again().expect_err("nothing is in it");
         assert_eq!(empty.to_string(), "it is empty");
+        assert_eq!(secret.clone().now().reveal(), "second");
         std::fs::remove_file(&path).expect("removed");
         assert!(secret.read_again().is_err());
         let fixed = Secret::new("fixed").read_again().expect("it has no file");
-        assert_eq!(fixed.reveal(), "fixed");
+        assert_eq!((fixed.reveal(), fixed.now().reveal()), ("fixed", "fixed"));
     }
 }
