@@ -1,6 +1,7 @@
 //! A replay beside a topology: what was deleted comes back and nothing else changes, kills in the middle
 //! leave nothing out, and a plan runs against what it was made for, or not at all.
 
+mod api;
 pub(crate) mod deleted;
 pub(crate) mod kills;
 
@@ -91,7 +92,7 @@ fn replays_are_exact_end_by_position_and_refuse_what_has_changed() {
     the_register_keeps_runs_apart_and_hears_operators(&kafka, &search, &mut steps);
     let records = runbooks::run(&kafka, &search, RECORDS + LATER, &mut steps);
     the_runbook_brings_back_a_partition(&kafka, &search, records, &mut steps);
-    a_running_topology_replays_by_its_api(&kafka, &search, records, &mut steps);
+    api::a_running_topology_replays_by_its_api(&kafka, &search, records, &mut steps);
     dead_letters_are_redriven_until_none_is_open(&kafka, &search, &mut steps);
     a_data_stream_is_purged_and_written_anew(&kafka, &search, &mut steps);
     // Documents of the former topic stay in the index, and count for nothing.
@@ -312,105 +313,6 @@ fn the_runbook_brings_back_a_partition(
     }
     assert!(deleted > 0);
     steps.done("the runbook");
-}
-
-/// The API of a running topology: with the token, a plan is made, run, stopped with the topology, resumed
-/// after it, and verified.
-fn a_running_topology_replays_by_its_api(
-    kafka: &Kafka,
-    search: &Search,
-    records: u64,
-    steps: &mut Steps,
-) {
-    let token = "0123456789abcdef";
-    let setup = setup(kafka, &search.url(), "live", "").file("token", token);
-    let arguments = ["--token-file", "token", "--replay-dir", "plans"];
-    let mut isobar = setup.expect("written").arguments(&arguments).start();
-    let isobar = isobar.as_mut().expect("it starts");
-    isobar.wait_until_ready(LIMIT).expect("it reads");
-    let address = isobar.address().to_owned();
-    let bearer = format!("Bearer {token}");
-    let post = |path: &str, body: Value| {
-        let headers = [("authorization", bearer.as_str())];
-        let answer = http::send(&address, "POST", path, &headers, &body, LIMIT);
-        answer.expect("an answer")
-    };
-    let get = |path: &str, accept: &str| {
-        let headers = [("authorization", bearer.as_str()), ("accept", accept)];
-        http::request_with(&address, "GET", path, &headers, LIMIT)
-    };
-
-    let asked = serde_json::json!({"from": "earliest", "to": "now", "target": "index=by-api"});
-    let refused = http::send(&address, "POST", "/replays/plans", &[], &asked, LIMIT);
-    assert_eq!(refused.expect("an answer").status, 401);
-    let mut wrong = asked.clone();
-    wrong["from"] = "yesterday".into();
-    let refused = post("/replays/plans", wrong);
-    assert_eq!(refused.status, 400, "{}", refused.text());
-    assert!(refused.text().contains("--from"), "{}", refused.text());
-    let planned = post("/replays/plans", asked);
-    assert_eq!(planned.status, 201, "{}", planned.text());
-    let plan = planned.json().expect("a plan");
-    let id = plan["id"].as_str().expect("an id");
-    let place = planned.header("location").expect("a place");
-    let text = get(place, "text/plain").expect("an answer").text();
-    let start = format!("Replay {id} of live: spout logs, from earliest to now");
-    assert!(text.starts_with(&start), "{text}");
-
-    let run = serde_json::json!({"plan": id, "rate": 2_000, "yield_to_live": "off"});
-    let started = post("/replays", run.clone());
-    assert_eq!(started.status, 202, "{}", started.text());
-    let place = started.header("location").expect("a place");
-    assert_eq!(post("/replays", run).status, 409, "it is under way");
-    let status = || get(place, "application/json")?.json();
-    wait::until("progress", LIMIT, || {
-        let shown = status()?;
-        let parts = shown["run"]["told"]["partitions"].as_array();
-        let got_on =
-            parts.is_some_and(|parts| parts.iter().any(|part| part["next"] != part["from"]));
-        ensure!(shown["run"]["state"] == "running" && got_on, "{shown}");
-        Ok(())
-    })
-    .expect("it gets on");
-    for (action, state) in [("pause", "paused"), ("resume", "running")] {
-        let answer = post(&format!("{place}/{action}"), Value::Null).json();
-        let shown = answer.expect("it is done");
-        assert_eq!(shown["run"]["state"], state, "{shown}");
-    }
-    let end = isobar.stop(LIMIT).expect("it ends");
-    assert_eq!(end.code(), Some(0));
-    isobar.start_again().expect("it starts");
-    isobar.wait_until_ready(LIMIT).expect("it reads");
-    let shown = status().expect("it is known");
-    assert_eq!(shown["run"]["state"], "stopped", "{shown}");
-
-    let resumed = serde_json::json!({"plan": id, "resume": true, "yield_to_live": "off"});
-    assert_eq!(post("/replays", resumed).status, 202);
-    let ended = |command: &str| {
-        wait::until("the end", LIMIT, || {
-            let shown = status()?;
-            let job = &shown["job"];
-            ensure!(
-                job["command"] == command && job["is_running"] == false,
-                "{shown}"
-            );
-            Ok(shown)
-        })
-        .expect("it ends")
-    };
-    let shown = ended("run");
-    assert_eq!(shown["job"]["exit"], 0, "{shown}");
-    assert_eq!(shown["run"]["state"], "done", "{shown}");
-    let verdict = &shown["job"]["result"]["verification"]["verdict"];
-    assert_eq!(verdict, "exact", "{shown}");
-    let verified = post(&format!("{place}/verify"), Value::Null);
-    assert_eq!(verified.status, 202, "{}", verified.text());
-    let shown = ended("verify");
-    assert_eq!(shown["job"]["result"]["verdict"], "exact", "{shown}");
-    let count = search.client().count("by-api").expect("it counts");
-    assert_eq!(count, records);
-    assert_eq!(isobar.stop(LIMIT).expect("it ends").code(), Some(0));
-    steps.done("plan, run, stop, resume and verify over the API");
 }
 
 /// Records that a mistake in the topology rejects.

@@ -37,8 +37,8 @@ fn indices_whose_cluster_makes_the_ids_are_searched_too() {
     assert_eq!((count("in"), count("apart")), (1, 0));
 }
 
-#[test]
-fn letters_in_a_topic_are_open_until_a_resolution_of_their_record_and_bolt_settles_them() {
+/// A record that is there, and was not committed.
+fn fourth() -> (Place, Logged) {
     let place = Place {
         partition: TopicPartition::new("logs", 1),
         offset: 4,
@@ -55,6 +55,12 @@ fn letters_in_a_topic_are_open_until_a_resolution_of_their_record_and_bolt_settl
         source: 7,
         origin: String::new(),
     };
+    (place, logged)
+}
+
+#[test]
+fn letters_in_a_topic_are_open_until_a_resolution_of_their_record_and_bolt_settles_them() {
+    let (place, logged) = fourth();
     let origin = |offset: i64, ordinals: Ordinals| Origin {
         source: 7,
         topic: "logs".to_owned(),
@@ -132,22 +138,7 @@ fn letters_in_a_file_are_found_by_the_origin_of_their_record() {
     let mut text = lines.map(|line| line.to_string()).join("\n");
     text.push_str("\n{\"cut\n\n");
     directory.replace("dead.ndjson", text);
-    let place = Place {
-        partition: TopicPartition::new("logs", 1),
-        offset: 4,
-    };
-    let logged = Logged {
-        log: Ok(Log {
-            start: 0,
-            end: 9,
-            high: 9,
-        }),
-        committed: Ok(None),
-        members: Ok(0),
-        exists: Ok(Some(true)),
-        source: 7,
-        origin: String::new(),
-    };
+    let (place, logged) = fourth();
     let find = |name: &str| {
         let letters = Letters::File(directory.path().join(name));
         letters.find(&place, &logged, Duration::from_secs(1))
