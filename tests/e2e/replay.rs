@@ -4,6 +4,7 @@
 mod api;
 pub(crate) mod deleted;
 pub(crate) mod kills;
+mod redrive;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -15,10 +16,12 @@ use serde_json::Value;
 use testkit::isobar::{Finished, Setup};
 use testkit::services::kafka::Sent;
 use testkit::services::{Kafka, Search, SearchVersion};
-use testkit::{http, ports, records, wait};
+use testkit::{records, wait};
 
 use crate::runbooks;
 use crate::support::{Steps, catch_up, check_exactly_once, kafka_with_records, setup, topology};
+
+use redrive::REJECTS;
 
 const LIMIT: Duration = Duration::from_secs(180);
 const PARTITIONS: u64 = 4;
@@ -93,7 +96,7 @@ fn replays_are_exact_end_by_position_and_refuse_what_has_changed() {
     let records = runbooks::run(&kafka, &search, RECORDS + LATER, &mut steps);
     the_runbook_brings_back_a_partition(&kafka, &search, records, &mut steps);
     api::a_running_topology_replays_by_its_api(&kafka, &search, records, &mut steps);
-    dead_letters_are_redriven_until_none_is_open(&kafka, &search, &mut steps);
+    redrive::dead_letters_are_redriven_until_none_is_open(&kafka, &search, &mut steps);
     a_data_stream_is_purged_and_written_anew(&kafka, &search, &mut steps);
     // Documents of the former topic stay in the index, and count for nothing.
     kafka.delete_topic("logs").expect("it is deleted");
@@ -315,146 +318,7 @@ fn the_runbook_brings_back_a_partition(
     steps.done("the runbook");
 }
 
-/// Records that a mistake in the topology rejects.
-const REJECTS: u64 = 10_000;
-
-fn dead_letters_are_redriven_until_none_is_open(kafka: &Kafka, search: &Search, steps: &mut Steps) {
-    for topic in ["rejects", "dead"] {
-        kafka.create_topic(topic, 2, &[]).expect("it is created");
-    }
-    kafka
-        .produce_json("rejects", 2, 0..REJECTS)
-        .expect("all is acknowledged");
-    let sound = topology("redriven", "")
-        .replace("topics: [logs]", "topics: [rejects]")
-        .replace("index: \"logs-", "index: \"redriven-")
-        .replace(
-            "{type: file, path: dead-letters.ndjson}",
-            "{type: kafka, connection: kafka, topic: dead}",
-        );
-    let mistaken = sound.replace("event_time: timestamp", "event_time: time");
-    let setup = Setup::new(&mistaken).expect("a directory");
-    let setup = setup
-        .environment("KAFKA", kafka.brokers())
-        .environment("ES", &search.url());
-    assert_eq!(catch_up(&setup, &[]).total().dead_lettered, REJECTS);
-    let live = kafka.committed("redriven", "rejects").expect("it answers");
-    std::fs::write(setup.topology(), &sound).expect("written");
-    steps.done("reject all");
-
-    let printed = setup
-        .runbook("redrive-dead-letters.md", LIMIT)
-        .expect("its commands succeed");
-    for expected in [
-        "10,000 records, by their 10,000 open dead letters in dead",
-        "10 records: 10 in the index, 0 rejected again",
-        "9,990 records: 9,990 in the index, 0 rejected again",
-        "Verified: exact",
-    ] {
-        assert!(printed.contains(expected), "no {expected} in:\n{printed}");
-    }
-    let dlq = |arguments: &[&str], code: i32| {
-        let command: Vec<&str> = ["dlq"].iter().chain(arguments).copied().collect();
-        let finished = setup.finish(&command, LIMIT).expect("it ends");
-        let (text, log) = (&finished.stdout, &finished.stderr);
-        assert_eq!(finished.status.code(), Some(code), "{text}\n{log}");
-        serde_json::from_str::<Value>(text).expect("JSON")
-    };
-    let stats = dlq(&["stats", "-o", "json"], 0);
-    let counts = (&stats["letters"], &stats["resolved"]);
-    assert_eq!(counts, (&0.into(), &REJECTS.into()), "{stats}");
-    let none = dlq(&["list", "-o", "json"], 0);
-    assert_eq!(none["letters"].as_array().map(Vec::len), Some(0));
-    let client = search.client();
-    client.refresh("redriven-*").expect("it refreshes");
-    let fields = ["number", "_isobar.t", "_isobar.p", "_isobar.o"];
-    let documents = client.dump("redriven-*", &fields).expect("it answers");
-    let mut seen = BTreeSet::new();
-    for document in documents {
-        let number = document.fields["number"].as_u64().expect("a number");
-        let origin = serde_json::json!({"t": "rejects", "p": number % 2, "o": number / 2});
-        assert_eq!(document.fields["_isobar"], origin);
-        assert!(seen.insert(number), "{number} is there twice");
-    }
-    assert_eq!(seen.len() as u64, REJECTS);
-    let after = kafka.committed("redriven", "rejects").expect("it answers");
-    assert_eq!(after, live, "the live group is untouched");
-    // A group that reads all from the start finds nothing to do: the ids are those that it gives.
-    let afresh = Setup::new(&sound.replace("name: redriven", "name: afresh"));
-    let afresh = afresh
-        .expect("a directory")
-        .environment("KAFKA", kafka.brokers())
-        .environment("ES", &search.url());
-    assert_eq!(catch_up(&afresh, &[]).total().already_present, REJECTS);
-    steps.done("redrive all");
-
-    // What nobody can repair comes back as often as it may, and no more.
-    let value = |value: &str| Sent {
-        partition: Some(0),
-        key: None,
-        value: Some(value.into()),
-        timestamp: None,
-    };
-    kafka
-        .produce("rejects", ["no JSON", "{"].map(value))
-        .expect("sent");
-    assert_eq!(catch_up(&setup, &[]).total().dead_lettered, 2);
-    let redrive = ["redrive", "--yes", "--redrives-max", "1", "-o", "json"];
-    let ran = dlq(&redrive, 3);
-    let total = &ran["run"]["accounting"]["total"];
-    assert_eq!(
-        (
-            &total["read"],
-            &total["dead_lettered"],
-            &total["difference"]
-        ),
-        (&2.into(), &2.into(), &0.into())
-    );
-    assert_eq!(ran["verification"]["rejected_again"], 2, "{ran}");
-    let list = dlq(&["list", "-o", "json"], 0);
-    let letters = list["letters"].as_array().expect("a list");
-    assert_eq!(letters.len(), 2, "{list}");
-    assert!(letters.iter().all(|letter| letter["redrives"] == 1));
-    check_exported(&setup, letters.len());
-    let left_out = dlq(&redrive, 3);
-    let plan = &left_out["plan"];
-    assert_eq!(
-        (&plan["records"], &plan["left_out"]["redriven_too_often"]),
-        (&0.into(), &2.into())
-    );
-    let offset = REJECTS / 2;
-    let setup = setup
-        .environment("TOPIC", "rejects")
-        .environment("OFFSET", &offset.to_string());
-    let text = setup.runbook("poison-record.md", LIMIT);
-    let text = text.expect("its commands succeed");
-    let record = format!("rejects/0@{offset}\n  no JSON\n");
-    for expected in [record.as_str(), "a dead letter, rejected by parse"] {
-        assert!(text.contains(expected), "no {expected} in:\n{text}");
-    }
-    steps.done("redrive what cannot be repaired");
-}
-
 /// Goes on with the records of the redrive, the last two of which are no JSON.
-/// The standing exporter says how many letters are open, and since when the topic's oldest one is.
-fn check_exported(setup: &Setup, open: usize) {
-    let address = format!("127.0.0.1:{}", ports::free().expect("a free port"));
-    let exporter = setup.begin(&["lag", "--serve", &address]);
-    let mut exporter = exporter.expect("it starts");
-    let labels = "{topology=\"redriven\",topic=\"dead\"}";
-    wait::until("the open letters", LIMIT, || {
-        let text = http::get(&address, "/metrics")?.text();
-        let count = format!("isobar_dead_letters_open{labels} {open}\n");
-        ensure!(text.contains(&count), "{text}");
-        let age = format!("isobar_dead_letters_oldest_open_age_seconds{labels} ");
-        ensure!(text.contains(&age), "{text}");
-        Ok(())
-    })
-    .unwrap_or_else(|error| panic!("{error:#}"));
-    let status = exporter.stop(LIMIT).expect("it ends");
-    assert_eq!(status.code(), Some(0));
-}
-
 fn a_data_stream_is_purged_and_written_anew(kafka: &Kafka, search: &Search, steps: &mut Steps) {
     let client = search.client();
     let template = serde_json::json!({"index_patterns": ["replayed"], "data_stream": {}});
