@@ -20,7 +20,6 @@ use testkit::{records, wait};
 
 use crate::runbooks;
 use crate::support::{Steps, catch_up, check_exactly_once, kafka_with_records, setup, topology};
-
 use redrive::REJECTS;
 
 const LIMIT: Duration = Duration::from_secs(180);
