@@ -26,8 +26,9 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// Reads the files that the connection names, those of its secrets among them. Fails, naming the file, when one is not there or is
-    /// not what it should be, and where an embedded index is named that nobody has started.
+    /// Reads the files that the connection names, those of its secrets among them. Fails, naming the file,
+    /// when one is not there or is not what it should be, and where an embedded index is named that nobody
+    /// has started.
     pub(crate) fn load(connection: &ElasticsearchConnection) -> Result<Self, OperatorError> {
         if connection.is_embedded() {
             return Err(OperatorError::user(

@@ -100,7 +100,7 @@ function longest(of, figure) {
   return seconds.length ? Math.max(...seconds) : null;
 }
 
-function tiles({ statistics, accounting, diagnostics }) {
+function tiles({ statistics, accounting, accountingOfAll, diagnostics }) {
   const { spouts, lag, process, bottleneck } = statistics;
   const oldest = lag.reduce((worst, one) => (one.oldest_age_seconds > (worst?.oldest_age_seconds ?? -1) ? one : worst), null);
   const ages = longest(lag, (one) => one.oldest_age_seconds);
@@ -125,7 +125,7 @@ function tiles({ statistics, accounting, diagnostics }) {
     shown.unshift(
       since == null
         ? ["Behind", number(behind), caughtUp]
-        : ["Behind", number(accounting.total.in_flight), `in flight; caught up since the look ${time(since)} ago`],
+        : ["Behind", number(accountingOfAll.total.in_flight), `in flight; caught up since the look ${time(since)} ago`],
       ["Oldest", ages == null ? UNKNOWN : age(ages, oldest?.oldest_age_exactness), "age of the oldest record not settled"],
     );
   }
