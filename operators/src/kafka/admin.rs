@@ -430,15 +430,53 @@ fn ask<C: ClientContext>(
 }
 
 /// Lists an offset of each partition, with the timestamp of the record there if time was asked for.
+///
+/// A partition whose leader changed is listed once more with what the brokers say of its topic now:
+/// librdkafka 2.12 takes a new leader's number from no answer to this question but
+/// `NOT_LEADER_OR_FOLLOWER` (`rd_kafka_admin_result_err_refresh`), so that a client which does not
+/// read would be refused until `metadata.max.age.ms` (15 min) is over.
 fn list<'a, C: ClientContext>(
     client: &Client<C>,
     specs: impl Iterator<Item = (&'a TopicPartition, Offset)>,
     uncommitted: bool,
     within: Duration,
 ) -> Result<Vec<PartitionAnswer<(i64, i64)>>, Error> {
-    let mut list = TopicPartitionList::with_capacity(specs.size_hint().0);
+    let deadline = clock::now() + within;
+    let specs: BTreeMap<_, _> = specs.collect();
+    let mut answers = list_once(client, &specs, uncommitted, within)?;
+    let is_fenced = |answer: &Result<_, _>| *answer == Err(RDKafkaErrorCode::FencedLeaderEpoch);
+    let fenced = answers.iter().filter(|(_, answer)| is_fenced(answer));
+    let fenced: BTreeSet<_> = fenced.map(|(partition, _)| partition.clone()).collect();
+    let topics: BTreeSet<_> = fenced.iter().map(|partition| &*partition.topic).collect();
+    for topic in topics {
+        let left = deadline.saturating_duration_since(clock::now());
+        let asked = client.fetch_metadata(Some(topic), left);
+        if left.is_zero() || asked.is_err() {
+            return Ok(answers);
+        }
+    }
+    let left = deadline.saturating_duration_since(clock::now());
+    if !fenced.is_empty() && !left.is_zero() {
+        let again = specs.into_iter();
+        let again = again.filter(|(partition, _)| fenced.contains(*partition));
+        let Ok(again) = list_once(client, &again.collect(), uncommitted, left) else {
+            return Ok(answers);
+        };
+        answers.retain(|(_, answer)| !is_fenced(answer));
+        answers.extend(again);
+    }
+    Ok(answers)
+}
+
+fn list_once<C: ClientContext>(
+    client: &Client<C>,
+    specs: &BTreeMap<&TopicPartition, Offset>,
+    uncommitted: bool,
+    within: Duration,
+) -> Result<Vec<PartitionAnswer<(i64, i64)>>, Error> {
+    let mut list = TopicPartitionList::with_capacity(specs.len());
     for (partition, raw) in specs {
-        list.add_partition_offset(&partition.topic, partition.partition, raw)
+        list.add_partition_offset(&partition.topic, partition.partition, *raw)
             .map_err(|error| Error::Refused {
                 what: format!("listing offsets of topic {}", partition.topic),
                 code: code_of(&error),
@@ -535,6 +573,25 @@ mod tests {
         let partitions = [TopicPartition::new("t", 0)];
         let commits = admin.committed(&partitions).expect("it is there now");
         assert_eq!(commits, Some(Vec::new()));
+    }
+
+    #[test]
+    fn a_leader_that_changed_is_asked_again_with_its_new_number() {
+        let cluster = MockCluster::new(1).expect("a stand-in cluster");
+        cluster.create_topic("t", 2, 1).expect("it is created");
+        cluster.request_errors(
+            RDKafkaApiKey::ListOffsets,
+            &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH],
+        );
+        let connection = serde_json::json!({ "brokers": cluster.bootstrap_servers() });
+        let connection = serde_json::from_value(connection).expect("well formed");
+        let admin = Admin::new(&connection, Duration::from_secs(10)).expect("a client");
+        let partitions = [TopicPartition::new("t", 0), TopicPartition::new("t", 1)];
+        let mut ends = admin
+            .offsets(&partitions, Spec::Latest)
+            .expect("they are there");
+        ends.sort_by(|(one, _), (other, _)| one.cmp(other));
+        assert_eq!(ends, partitions.map(|partition| (partition, Ok(0))));
     }
 
     #[test]
