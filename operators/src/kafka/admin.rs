@@ -4,6 +4,7 @@
 
 mod group;
 mod layout;
+mod listing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,9 +25,11 @@ use super::ffi::pattern::Pattern;
 use super::lag::Found;
 use super::log::Asking;
 use super::password::Follower;
+use listing::{AT_END, list};
 
 pub use group::{Commit, GroupState};
 pub use layout::{Layout, LayoutPartition, LayoutTopic};
+pub(super) use listing::offsets;
 pub use rdkafka::error::RDKafkaErrorCode;
 
 /// A partition of a topic.
@@ -380,130 +383,6 @@ fn refused(what: String, within: Duration, error: &KafkaError) -> Error {
     }
 }
 
-pub(super) fn offsets<C: ClientContext>(
-    client: &Client<C>,
-    partitions: &[TopicPartition],
-    spec: Spec,
-    uncommitted: bool,
-    within: Duration,
-) -> Result<Vec<PartitionAnswer<i64>>, Error> {
-    if partitions.is_empty() {
-        return Ok(Vec::new());
-    }
-    let answers = ask(client, partitions, spec, uncommitted, within)?;
-    let beyond: Vec<_> = answers
-        .iter()
-        .filter(|(_, answer)| *answer == Ok(AT_END))
-        .map(|(partition, _)| partition.clone())
-        .collect();
-    if beyond.is_empty() {
-        return Ok(answers);
-    }
-    let ends = ask(client, &beyond, Spec::Latest, uncommitted, within)?;
-    let found = answers
-        .into_iter()
-        .filter(|(_, answer)| *answer != Ok(AT_END));
-    Ok(found.chain(ends).collect())
-}
-
-/// What a broker answers for a timestamp after the last record.
-const AT_END: i64 = -1;
-
-fn ask<C: ClientContext>(
-    client: &Client<C>,
-    partitions: &[TopicPartition],
-    spec: Spec,
-    uncommitted: bool,
-    within: Duration,
-) -> Result<Vec<PartitionAnswer<i64>>, Error> {
-    let raw = match spec {
-        Spec::Earliest => Offset::Beginning,
-        Spec::Latest | Spec::HighWatermark => Offset::End,
-        Spec::Timestamp(ms) => Offset::Offset(ms.max(0)),
-    };
-    let specs = partitions.iter().map(|partition| (partition, raw));
-    let uncommitted = uncommitted || spec == Spec::HighWatermark;
-    let answers = list(client, specs, uncommitted, within)?.into_iter();
-    Ok(answers
-        .map(|(partition, answer)| (partition, answer.map(|(offset, _)| offset)))
-        .collect())
-}
-
-/// Lists an offset of each partition, with the timestamp of the record there if time was asked for.
-///
-/// A partition whose leader changed is listed once more with what the brokers say of its topic now:
-/// librdkafka 2.12 takes a new leader's number from no answer to this question but
-/// `NOT_LEADER_OR_FOLLOWER` (`rd_kafka_admin_result_err_refresh`), so that a client which does not
-/// read would be refused until `metadata.max.age.ms` (15 min) is over.
-fn list<'a, C: ClientContext>(
-    client: &Client<C>,
-    specs: impl Iterator<Item = (&'a TopicPartition, Offset)>,
-    uncommitted: bool,
-    within: Duration,
-) -> Result<Vec<PartitionAnswer<(i64, i64)>>, Error> {
-    let deadline = clock::now() + within;
-    let specs: BTreeMap<_, _> = specs.collect();
-    let mut answers = list_once(client, &specs, uncommitted, within)?;
-    let is_fenced = |answer: &Result<_, _>| *answer == Err(RDKafkaErrorCode::FencedLeaderEpoch);
-    let fenced = answers.iter().filter(|(_, answer)| is_fenced(answer));
-    let fenced: BTreeSet<_> = fenced.map(|(partition, _)| partition.clone()).collect();
-    let topics: BTreeSet<_> = fenced.iter().map(|partition| &*partition.topic).collect();
-    for topic in topics {
-        let left = deadline.saturating_duration_since(clock::now());
-        let asked = client.fetch_metadata(Some(topic), left);
-        if left.is_zero() || asked.is_err() {
-            return Ok(answers);
-        }
-    }
-    let left = deadline.saturating_duration_since(clock::now());
-    if !fenced.is_empty() && !left.is_zero() {
-        let again = specs.into_iter();
-        let again = again.filter(|(partition, _)| fenced.contains(*partition));
-        let Ok(again) = list_once(client, &again.collect(), uncommitted, left) else {
-            return Ok(answers);
-        };
-        answers.retain(|(_, answer)| !is_fenced(answer));
-        answers.extend(again);
-    }
-    Ok(answers)
-}
-
-fn list_once<C: ClientContext>(
-    client: &Client<C>,
-    specs: &BTreeMap<&TopicPartition, Offset>,
-    uncommitted: bool,
-    within: Duration,
-) -> Result<Vec<PartitionAnswer<(i64, i64)>>, Error> {
-    let mut list = TopicPartitionList::with_capacity(specs.len());
-    for (partition, raw) in specs {
-        list.add_partition_offset(&partition.topic, partition.partition, *raw)
-            .map_err(|error| Error::Refused {
-                what: format!("listing offsets of topic {}", partition.topic),
-                code: code_of(&error),
-                text: error.to_string(),
-            })?;
-    }
-    Ok(ffi::list_offsets(client, &list, uncommitted, within)?
-        .into_iter()
-        .map(|(element, ms)| {
-            let partition = TopicPartition::new(&element.topic, element.partition);
-            (partition, listed(&element).map(|offset| (offset, ms)))
-        })
-        .collect())
-}
-
-/// The offset that was listed: −1 where no record has the time that was asked for.
-///
-/// While a partition changes its leader, librdkafka 2.12 may answer for it with its mark of "no offset"
-/// (`RD_KAFKA_OFFSET_INVALID`, −1001) and without an error.
-fn listed(element: &Element) -> Result<i64, RDKafkaErrorCode> {
-    match element.error {
-        Some(code) => Err(code),
-        None if element.offset < -1 => Err(RDKafkaErrorCode::OffsetNotAvailable),
-        None => Ok(element.offset),
-    }
-}
-
 pub(super) fn topics<C: ClientContext>(
     client: &Client<C>,
     names: &[&str],
@@ -576,25 +455,6 @@ mod tests {
     }
 
     #[test]
-    fn a_leader_that_changed_is_asked_again_with_its_new_number() {
-        let cluster = MockCluster::new(1).expect("a stand-in cluster");
-        cluster.create_topic("t", 2, 1).expect("it is created");
-        cluster.request_errors(
-            RDKafkaApiKey::ListOffsets,
-            &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH],
-        );
-        let connection = serde_json::json!({ "brokers": cluster.bootstrap_servers() });
-        let connection = serde_json::from_value(connection).expect("well formed");
-        let admin = Admin::new(&connection, Duration::from_secs(10)).expect("a client");
-        let partitions = [TopicPartition::new("t", 0), TopicPartition::new("t", 1)];
-        let mut ends = admin
-            .offsets(&partitions, Spec::Latest)
-            .expect("they are there");
-        ends.sort_by(|(one, _), (other, _)| one.cmp(other));
-        assert_eq!(ends, partitions.map(|partition| (partition, Ok(0))));
-    }
-
-    #[test]
     fn a_coordinator_that_comes_after_the_time_for_an_answer_is_no_crash() {
         let cluster = MockCluster::new(2).expect("a stand-in cluster");
         let coordinator = MockCoordinator::Group("g".to_owned());
@@ -613,26 +473,5 @@ mod tests {
             .take_while(|_| clock::now() < deadline)
             .find(Error::is_unsupported);
         assert!(answered.is_some());
-    }
-
-    #[test]
-    fn what_has_no_offset_is_no_answer() {
-        let element = |offset, error| Element {
-            topic: "t".to_owned(),
-            partition: 0,
-            offset,
-            metadata: None,
-            error,
-        };
-        let unavailable = RDKafkaErrorCode::OffsetNotAvailable;
-        let fenced = RDKafkaErrorCode::FencedLeaderEpoch;
-        for (offset, error, expected) in [
-            (7, None, Ok(7)),
-            (-1, None, Ok(-1)),
-            (-1001, None, Err(unavailable)),
-            (-1001, Some(fenced), Err(fenced)),
-        ] {
-            assert_eq!(listed(&element(offset, error)), expected);
-        }
     }
 }
