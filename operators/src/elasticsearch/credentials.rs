@@ -4,12 +4,17 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use isobar_topology::OperatorError;
+use isobar_topology::clock::{self, Instant};
 
 use super::access::Access;
 use super::connection::ElasticsearchConnection;
 use super::http::Http;
+
+/// How long a look at the files may hold a request up. Other hosts must not wait for a volume that hangs.
+const LOOK_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a connection is let in with: what its files said when they were last found sound.
 pub(crate) struct Credentials {
@@ -19,6 +24,9 @@ pub(crate) struct Credentials {
     access: Mutex<Arc<Access>>,
     /// Held while files are read, by one at a time.
     seen: Mutex<Seen>,
+    /// When the last look began that requests wait for; held while it goes on. Those that come meanwhile wait
+    /// for it without a thread: where a volume hangs they would pile up.
+    looked: Arc<tokio::sync::Mutex<Option<Instant>>>,
 }
 
 /// Digests of all files, in the order in which the connection names them; `None` for one that cannot be
@@ -59,6 +67,7 @@ impl Credentials {
                 taken,
                 refused: None,
             }),
+            looked: Arc::default(),
         }))
     }
 
@@ -103,19 +112,40 @@ impl Credentials {
         }
     }
 
-    /// Whether there is something newer than this version, after a look where there was nothing yet.
+    /// Whether there is something newer than this version, after a look where there was nothing yet. One
+    /// look goes on at a time, and serves all who asked before it began. `false` after 1 s without an end of
+    /// it: it goes on.
     pub(crate) async fn is_renewed_since(
         self: Arc<Self>,
         version: u64,
         look: impl FnOnce(&Self) + Send + 'static,
     ) -> bool {
         if self.version() == version && self.may_change() {
-            let looking = Arc::clone(&self);
-            if let Err(error) = tokio::task::spawn_blocking(move || look(&looking)).await {
-                tracing::error!(%error, "Looking at the files of credentials ended by a fault");
-            }
+            let looking = Arc::clone(&self).look_in_turn(version, look);
+            let _ = tokio::time::timeout(LOOK_WITHIN, looking).await;
         }
         self.version() != version
+    }
+
+    async fn look_in_turn(
+        self: Arc<Self>,
+        version: u64,
+        look: impl FnOnce(&Self) + Send + 'static,
+    ) {
+        let asked = clock::now();
+        let mut began = Arc::clone(&self.looked).lock_owned().await;
+        if self.version() != version || began.is_some_and(|began| began >= asked) {
+            return;
+        }
+        *began = Some(clock::now());
+        let looking = tokio::task::spawn_blocking(move || {
+            // Until the look ends, also where nobody waits for it any more.
+            let _turn = began;
+            look(&self);
+        });
+        if let Err(error) = looking.await {
+            tracing::error!(%error, "Looking at the files of credentials ended by a fault");
+        }
     }
 
     /// A client of its own for one lane, with at most so many idle connections to each host.
@@ -184,6 +214,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+    use std::task::Poll;
+
     use isobar_topology::spec::{Entry, Node, Path as Place, Value, parse_config};
 
     use super::*;
@@ -261,5 +294,74 @@ mod tests {
         // Another one was turned away with the same, and finds what the first has taken.
         assert!(client.is_renewed_since(version).await);
         assert!(!client.is_renewed_since(client.now().version).await);
+    }
+
+    /// A look that begins at a volume that hangs until `release` is dropped, and counts.
+    struct Hanging {
+        begun: Arc<AtomicU64>,
+        hangs: Arc<Mutex<Receiver<()>>>,
+        release: SyncSender<()>,
+    }
+
+    impl Hanging {
+        fn new() -> Self {
+            let (release, hangs) = sync_channel(0);
+            Self {
+                begun: Arc::default(),
+                hangs: Arc::new(Mutex::new(hangs)),
+                release,
+            }
+        }
+
+        fn look(&self) -> impl FnOnce(&Credentials) + Send + 'static {
+            let (begun, hangs) = (Arc::clone(&self.begun), Arc::clone(&self.hangs));
+            move |_| {
+                let _ = begun.fetch_add(1, Ordering::Relaxed);
+                let _ = lock(&hangs).recv();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn while_a_volume_hangs_one_look_serves_all_who_ask() {
+        let scratch = Scratch::new();
+        scratch.replace("key", "first");
+        let credentials = keyed(&scratch);
+        let hanging = Hanging::new();
+        let ask = || Arc::clone(&credentials).is_renewed_since(0, hanging.look());
+        let mut asked: Vec<_> = (0..20).map(|_| Box::pin(ask())).collect();
+        for one in &mut asked {
+            assert!(futures::poll!(one).is_pending());
+        }
+        // Nobody waits for the look any more, and it goes on all the same.
+        drop(asked.remove(0));
+        let begun = Arc::clone(&hanging.begun);
+        drop(hanging.release);
+        let renewed = futures::future::join_all(asked).await;
+        assert!(!renewed.contains(&true));
+        // The one that hung, and one that began after all had asked.
+        assert!(begun.load(Ordering::Relaxed) <= 2, "{begun:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_holds_a_request_up_for_a_second_at_most() {
+        let scratch = Scratch::new();
+        scratch.replace("key", "first");
+        let credentials = keyed(&scratch);
+        let hanging = Hanging::new();
+        let mut looks = Box::pin(Arc::clone(&credentials).is_renewed_since(0, hanging.look()));
+        let mut waits = Box::pin(Arc::clone(&credentials).is_renewed_since(0, hanging.look()));
+        for (after, ends) in [(0, false), (999, false), (1, true)] {
+            // By hand: time does not go on by itself while a thread is at work.
+            tokio::time::advance(Duration::from_millis(after)).await;
+            for one in [&mut looks, &mut waits] {
+                let answer = match ends {
+                    true => Poll::Ready(false),
+                    false => Poll::Pending,
+                };
+                assert_eq!(futures::poll!(one), answer, "after {after} ms");
+            }
+        }
+        drop(hanging.release);
     }
 }

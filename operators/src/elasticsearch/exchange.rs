@@ -21,9 +21,6 @@ use super::outcome::{self, Action, Class, Level};
 use super::renewal::Renewal;
 use super::reply::{self, Fault, Item, Items, ReplyError};
 
-/// How long a look at the files of credentials may hold a request up.
-const LOOK_WITHIN: Duration = Duration::from_secs(1);
-
 /// What all lanes of a bolt share.
 pub(crate) struct Shared {
     /// The hosts and which of them are used.
@@ -304,12 +301,7 @@ impl Exchange {
     /// Whether the cluster may let us in now, as our credentials have changed since this version.
     async fn is_renewed_since(&self, version: u64) -> bool {
         match self.shared.cluster.get() {
-            Some(cluster) => {
-                let looking = cluster.renewal.is_renewed_since(version);
-                // Other hosts must not wait for a volume that hangs.
-                let looked = tokio::time::timeout(LOOK_WITHIN, looking).await;
-                looked.unwrap_or(false)
-            }
+            Some(cluster) => cluster.renewal.is_renewed_since(version).await,
             None => false,
         }
     }
