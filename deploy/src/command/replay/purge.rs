@@ -52,9 +52,9 @@ pub(super) async fn purge(
     Ok(purged)
 }
 
-/// Deletes pages until one is empty, and none while the run is held back or once it is stopped.
+/// Deletes pages until there is none, and none while the run is held back or once it is stopped.
 async fn pages(
-    mut page: impl AsyncFnMut() -> Result<u64, OperatorError>,
+    mut page: impl AsyncFnMut() -> Result<Option<u64>, OperatorError>,
     gate: &Gate,
     signals: &mut Signals,
     purged: &mut Purged,
@@ -69,8 +69,8 @@ async fn pages(
             return Ok(());
         }
         match page().await? {
-            0 => return Ok(()),
-            documents => purged.documents += documents,
+            None => return Ok(()),
+            Some(documents) => purged.documents += documents,
         }
     }
 }
@@ -104,7 +104,7 @@ mod tests {
                 2 => stop.try_send("replay abort").expect("it has room"),
                 _ => {}
             }
-            Ok(10)
+            Ok(Some(10))
         };
         let opened = async {
             for _ in 0..10 {
@@ -126,11 +126,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_ends_with_the_first_empty_page() {
+    async fn it_ends_when_no_page_is_left() {
         let (_stop, told) = mpsc::channel(1);
         let (mut signals, gate) = (Signals::told(told), Gate::default());
-        let (mut left, mut purged) = (vec![0, 3, 7], Purged::default());
-        let page = async || Ok(left.pop().expect("no page behind an empty one"));
+        let (mut left, mut purged) = (vec![None, Some(3), Some(0), Some(7)], Purged::default());
+        let page = async || Ok(left.pop().expect("no page behind the last one"));
         let ended = pages(page, &gate, &mut signals, &mut purged).await;
         ended.expect("no page failed");
         assert_eq!((purged.documents, purged.stopped_by), (10, None));

@@ -30,11 +30,12 @@ impl<'s> Purge<'s> {
         }
     }
 
-    /// Deletes the next ones, 10,000 at most, and returns how many there were: 0 when none is left.
-    /// Refreshes before it looks. Whatever was written anew since it looked stays.
+    /// Deletes the next ones, 10,000 at most, and returns how many it has deleted: `None` when there was none
+    /// left, 0 when others did, or wrote all of them anew, since it looked; that stays. Refreshes before it
+    /// looks.
     ///
     /// Fails when documents carry no origin, or when one cannot be deleted; others are gone then.
-    pub async fn page(&mut self) -> Result<u64, OperatorError> {
+    pub async fn page(&mut self) -> Result<Option<u64>, OperatorError> {
         let Search { ask, pattern, .. } = self.search;
         self.search.refresh().await?;
         let page = (self.search)
@@ -47,7 +48,7 @@ impl<'s> Purge<'s> {
             )
             .await?;
         if page.is_empty() {
-            return Ok(0);
+            return Ok(None);
         }
         if !self.any_deleted {
             return Err(OperatorError::external(format!(
@@ -70,9 +71,11 @@ impl<'s> Purge<'s> {
                 items.len()
             )));
         }
+        let deleted = items.iter().filter(|item| item["delete"]["status"] == 200);
+        let deleted = deleted.count() as u64;
         // What all others have deleted meanwhile is not found again.
-        self.any_deleted = items.iter().any(|item| item["delete"]["status"] == 200);
-        Ok(page.len() as u64)
+        self.any_deleted = deleted > 0;
+        Ok(Some(deleted))
     }
 }
 
@@ -106,7 +109,68 @@ fn is_settled(item: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
     use super::*;
+    use crate::elasticsearch::ask::Ask;
+
+    /// The indices of a host that gives these answers, one after the other.
+    fn answering(answers: Vec<Value>) -> Search {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let connection = json!({"hosts": [format!("http://{address}")]});
+        let connection = serde_json::from_value(connection).expect("sound");
+        drop(std::thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().expect("a client");
+                let _ = stream.read(&mut [0; 4096]).expect("a request");
+                let body = answer.to_string();
+                let length = body.len();
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+                );
+                stream.write_all((head + &body).as_bytes()).expect("sent");
+            }
+        }));
+        Search {
+            ask: Ask::of(&connection, std::time::Duration::from_secs(10)).expect("a client"),
+            pattern: "logs".to_owned(),
+            origin: Some("_isobar".to_owned()),
+            splits: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_others_deleted_or_wrote_anew_is_not_counted() {
+        let found = |ids: &[&str]| {
+            let hits = ids.iter().map(|id| json!({"_index": "logs", "_id": id}));
+            let hits: Vec<Value> = hits.collect();
+            json!({"_shards": {"failed": 0}, "timed_out": false, "hits": {"hits": hits}})
+        };
+        let answered = |statuses: &[u16]| {
+            let items = statuses
+                .iter()
+                .map(|status| json!({"delete": {"status": status}}));
+            json!({"items": items.collect::<Vec<_>>()})
+        };
+        let search = answering(vec![
+            json!({}),
+            found(&["1", "2", "3", "4"]),
+            answered(&[200, 404, 409, 200]),
+            json!({}),
+            found(&["3"]),
+            answered(&[404]),
+            json!({}),
+            found(&[]),
+        ]);
+        let mut purge = Purge::new(&search, "s".to_owned(), 0, (0, 10));
+        let mut pages = Vec::new();
+        for _ in 0..3 {
+            pages.push(purge.page().await.expect("an answer"));
+        }
+        assert_eq!(pages, [Some(2), Some(0), None]);
+    }
 
     #[test]
     fn what_was_found_is_deleted_and_no_later_version_of_it() {
