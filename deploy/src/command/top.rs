@@ -54,8 +54,8 @@ Of several replicas records and rates are the sums over those that answer, BUSY 
 are those of the replica where they are highest, and the lag is that of all partitions, with who reads \
 them. While a replica does not answer the sums of lag are not known.";
 
-/// How long the first picture waits for replicas that do not answer.
-const FIRST_WITHIN: Duration = Duration::from_secs(3);
+/// How long a picture of several replicas waits for those that do not answer.
+const SEVERAL_WITHIN: Duration = Duration::from_secs(3);
 
 /// Clears the screen (ED of ECMA-48).
 const CLEAR: &str = "\x1b[2J";
@@ -76,7 +76,7 @@ pub(super) fn execute(args: &TopArgs, context: Context<'_>) -> Outcome {
         if args.once {
             return once(args, &context, &asked).await;
         }
-        asked.ask(args.timeout.get().min(FIRST_WITHIN)).await;
+        asked.ask(asked.picture_within(args)).await;
         tokio::select! {
             end = watch(args, &context, &asked) => end,
             never = asked.keep_asking(args) => match never {},
@@ -111,7 +111,7 @@ async fn watch(args: &TopArgs, context: &Context<'_>, asked: &Asked<'_>) -> Outc
     loop {
         let turn = async {
             let _ = ticks.tick().await;
-            asked.seen(args.timeout.get()).await
+            asked.seen(asked.picture_within(args)).await
         };
         let seen = tokio::select! {
             biased;
@@ -151,6 +151,14 @@ impl<'a> Asked<'a> {
         }
     }
 
+    /// How long a picture may wait for an answer.
+    fn picture_within(&self, args: &TopArgs) -> Duration {
+        match self {
+            Self::One(_) => args.timeout.get(),
+            Self::Several(..) => args.timeout.get().min(SEVERAL_WITHIN),
+        }
+    }
+
     /// Asks several once, so that there is something to be seen of each.
     async fn ask(&self, within: Duration) {
         if let Self::Several(_, outside) = self {
@@ -166,39 +174,39 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// What there is to be seen. Fails when nobody answers.
+    /// What there is to be seen; each of two questions may take `within`. Fails when nobody answers.
     async fn seen(&self, within: Duration) -> Result<Seen, Failure> {
-        let replicas = match self {
+        let mut replicas = match self {
             Self::One(api) => {
                 let replicas = api.get("/replicas", "its statistics", within).await;
                 replicas.map(|replicas: ReplicasDocument| replicas.written_at(api.address()))?
             }
             Self::Several(_, outside) => outside.document(),
         };
-        let all = replicas.replicas.iter();
-        let answering = all
-            .clone()
-            .filter(|one| one.failure.is_none() && one.statistics.is_some());
-        let answering: Vec<&str> = answering.map(|one| &*one.address).collect();
-        let asked = self.urls().iter();
-        let asked = asked.filter(|api| answering.contains(&api.address()));
-        let asked = asked.map(async |api| {
-            let facts = api.get("/diagnostics", "its diagnostics", within).await?;
-            Ok::<_, Failure>((api.address().to_owned(), facts))
+        let answering = replicas.replicas.iter_mut();
+        let answering = answering.filter(|one| one.failure.is_none() && one.statistics.is_some());
+        let asked = answering.filter_map(|one| {
+            let mut urls = self.urls().iter();
+            let api = urls.find(|api| api.address() == one.address)?;
+            Some((api, one))
         });
-        let (mut facts, mut failure) = (Vec::new(), None);
-        for answer in join_all(asked).await {
-            match answer {
-                Ok(answer) => facts.push(answer),
-                // It has just ended.
-                Err(why) => failure = Some(why),
+        let asked = asked.map(async |(api, replica)| {
+            match api.get("/diagnostics", "its diagnostics", within).await {
+                Ok(facts) => Some((replica.address.clone(), facts)),
+                // It has just ended, or hangs.
+                Err(why) => {
+                    replica.failure = Some(format!("{:#}", why.error));
+                    None
+                }
             }
-        }
+        });
+        let facts = join_all(asked).await;
+        let facts: Vec<_> = facts.into_iter().flatten().collect();
         if facts.is_empty() {
-            return Err(failure.unwrap_or_else(|| {
-                let why: Vec<&str> = all.filter_map(|one| one.failure.as_deref()).collect();
-                Failure::new(Exit::Undetermined, anyhow::anyhow!("{}", why.join("; ")))
-            }));
+            let all = replicas.replicas.iter();
+            let why: Vec<&str> = all.filter_map(|one| one.failure.as_deref()).collect();
+            let error = anyhow::anyhow!("{}", why.join("; "));
+            return Err(Failure::new(Exit::Undetermined, error));
         }
         Ok(Seen { replicas, facts })
     }

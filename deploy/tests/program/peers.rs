@@ -1,5 +1,7 @@
 //! Replicas that know of each other.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -129,6 +131,55 @@ fn top_shows_several_replicas_together_and_who_is_gone() {
     let none = isobar("top-none", "", &["top", "--once", &urls[0], &urls[1]]);
     assert_eq!((none.exit, &*none.output), (Exit::Undetermined, ""));
     assert!(none.error.contains(&failure), "{}", none.error);
+}
+
+#[test]
+fn top_names_a_replica_whose_diagnostics_hang() {
+    let served = Served::start(WAITING);
+    let address = hanging(&served);
+    let urls = [&served.address, &address].map(|one| format!("http://{one}"));
+    let arguments = ["top", "--once", "--timeout", "500ms", &urls[0], &urls[1]];
+    let done = isobar("top-hangs", "", &arguments);
+    assert_eq!(done.exit, Exit::Undetermined, "{}", done.output);
+    let failure = format!("{address} does not say its diagnostics: ");
+    assert!(done.error.starts_with(&failure), "{}", done.error);
+    let said = done.output.contains(&format!("\n{failure}"));
+    assert!(said, "{}", done.output);
+    let first = done.output.lines().next().expect("a line");
+    assert!(first.ends_with("1 of 2 replicas answer"), "{first}");
+}
+
+/// The address of a replica that answers as `served` would under another name, and never says its
+/// diagnostics. It serves until the test ends.
+fn hanging(served: &Served) -> String {
+    let mut statistics = served.json("/statistics");
+    statistics["instance"] = json!("another");
+    let accounting = served.json("/accounting");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let serve = move || {
+        let mut held = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a client");
+            let mut request = [0; 4096];
+            let length = stream.read(&mut request).expect("a request");
+            let request = String::from_utf8_lossy(&request[..length]);
+            let body = match request.split(' ').nth(1) {
+                Some("/statistics") => statistics.to_string(),
+                Some("/accounting") => accounting.to_string(),
+                _ => {
+                    held.push(stream);
+                    continue;
+                }
+            };
+            let length = body.len();
+            let head =
+                format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+            stream.write_all((head + &body).as_bytes()).expect("sent");
+        }
+    };
+    drop(std::thread::spawn(serve));
+    address
 }
 
 #[test]
