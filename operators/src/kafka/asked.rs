@@ -45,9 +45,18 @@ impl<T: Send + 'static> Asked<T> {
         let left = deadline.saturating_duration_since(clock::now());
         match self.0.recv_timeout(left) {
             Ok(answer) => answer,
-            // The question has panicked, which the log says.
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(late()),
+            Err(RecvTimeoutError::Timeout) => Err(late()),
+            Err(RecvTimeoutError::Disconnected) => Err(panicked()),
         }
+    }
+}
+
+fn panicked() -> Error {
+    Error::System {
+        what: "asking the brokers".to_owned(),
+        source: std::io::Error::other(
+            "the thread of the question has panicked, which is a fault of this program; what it said last is on standard error",
+        ),
     }
 }
 
@@ -79,5 +88,15 @@ mod tests {
         let said = never.by(clock::now(), late).expect_err("no answer");
         assert_eq!(said.to_string(), "late");
         drop(end);
+    }
+
+    #[test]
+    fn a_question_that_panics_is_not_told_as_a_late_one() {
+        let faulty = Asked::of((), |()| -> Result<(), Error> { panic!("on purpose") });
+        let deadline = clock::now() + Duration::from_secs(60);
+        let late = || Error::Config("late".to_owned());
+        let said = faulty.expect("a thread").by(deadline, late);
+        let said = said.expect_err("no answer").to_string();
+        assert!(said.contains("has panicked"), "{said}");
     }
 }
