@@ -32,6 +32,8 @@ pub mod sample;
 #[cfg(test)]
 mod scratch;
 mod spouts;
+#[cfg(test)]
+mod stand_in;
 mod template;
 mod text_source;
 

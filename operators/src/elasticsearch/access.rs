@@ -179,7 +179,6 @@ fn identity(tls: &Tls) -> Result<Option<Vec<u8>>, OperatorError> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
     use std::thread::JoinHandle;
 
@@ -197,6 +196,7 @@ mod tests {
 
     use super::{Access, ElasticsearchConnection, PKey, X509};
     use crate::scratch::Scratch;
+    use crate::stand_in::{answer, request};
 
     fn certificate() -> (X509, PKey<Private>) {
         let key = PKey::from_rsa(Rsa::generate(2048).expect("a key")).expect("a key");
@@ -224,7 +224,10 @@ mod tests {
     }
 
     /// Answers one request, if the client accepts the certificate: its head and body.
-    fn serve(shown: &X509Ref, key: &PKeyRef<Private>) -> (u16, JoinHandle<Option<String>>) {
+    fn serve(
+        shown: &X509Ref,
+        key: &PKeyRef<Private>,
+    ) -> (u16, JoinHandle<Option<(String, String)>>) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let mut acceptor =
@@ -235,22 +238,8 @@ mod tests {
         let serving = std::thread::spawn(move || {
             let (stream, _) = listener.accept().expect("a client");
             let mut stream = acceptor.accept(stream).ok()?;
-            let mut asked = Vec::new();
-            while !asked.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                stream.read_exact(&mut byte).ok()?;
-                asked.extend(byte);
-            }
-            let mut asked = String::from_utf8(asked).expect("text");
-            let length = asked.split("content-length: ").nth(1).map_or(0, |rest| {
-                let digits = rest.split('\r').next();
-                digits.expect("a value").parse().expect("a number")
-            });
-            let mut body = vec![0; length];
-            stream.read_exact(&mut body).ok()?;
-            asked.push_str(std::str::from_utf8(&body).expect("text"));
-            let reply = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
-            stream.write_all(reply).expect("sent");
+            let asked = request(&mut stream)?;
+            answer(&mut stream, "{}");
             Some(asked)
         });
         (port, serving)
@@ -288,8 +277,8 @@ mod tests {
         )
         .await;
         assert_eq!(answer.as_deref(), Ok(&b"{}"[..]));
-        let asked = serving.join().expect("it ends").expect("a request");
-        let (head, sent) = asked.split_once("\r\n\r\n").expect("a head");
+        let asked = serving.join().expect("it ends");
+        let (head, sent) = asked.expect("a request");
         assert!(head.contains("authorization: Basic dTpw\r\n"), "{head}");
         assert!(head.contains("user-agent: isobar/"), "{head}");
         assert!(sent == body, "{} bytes", sent.len());

@@ -165,12 +165,12 @@ pub(crate) fn said(answer: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
 
     use serde_json::json;
 
     use super::*;
+    use crate::stand_in::{answer, request};
 
     #[tokio::test]
     async fn a_host_that_is_slow_to_answer_is_not_waited_for_while_another_one_answers() {
@@ -183,9 +183,8 @@ mod tests {
         });
         let serving = tokio::task::spawn_blocking(move || {
             let (mut stream, _) = other.accept().expect("a client");
-            let _ = stream.read(&mut [0; 4096]).expect("a request");
-            let reply = b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n{\"a\": 1}";
-            stream.write_all(reply).expect("sent");
+            let _ = request(&mut stream).expect("a request");
+            answer(&mut stream, "{\"a\": 1}");
         });
         let connection = serde_json::from_value(json!({ "hosts": hosts })).expect("sound");
         let forever = Duration::from_secs(3_600);

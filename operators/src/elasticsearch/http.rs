@@ -213,11 +213,12 @@ fn causes(error: &(dyn StdError + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read as _, Write as _};
+    use std::io::Write as _;
     use std::net::{TcpListener, TcpStream};
     use tokio::task::{JoinHandle, spawn_blocking};
 
     use super::*;
+    use crate::stand_in::{answer, request};
 
     /// A host that takes one connection for each number, and on each answers so many requests and closes
     /// it when another one has come, or was closed. Ends with the bodies of all requests.
@@ -229,11 +230,10 @@ mod tests {
             for answers in connections {
                 let (mut stream, _) = listener.accept().expect("a client");
                 for _ in 0..*answers {
-                    bodies.extend(request(&mut stream));
-                    let reply = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
-                    stream.write_all(reply).expect("sent");
+                    bodies.extend(body(&mut stream));
+                    answer(&mut stream, "{}");
                 }
-                bodies.extend(request(&mut stream));
+                bodies.extend(body(&mut stream));
             }
             bodies
         });
@@ -241,28 +241,8 @@ mod tests {
         (url.expect("an address"), serving)
     }
 
-    /// The body of a request that has one of nine bytes at most; `None` when the client closes.
-    fn request(stream: &mut TcpStream) -> Option<String> {
-        let mut said = Vec::new();
-        let until = |said: &mut Vec<u8>, stream: &mut TcpStream| {
-            let mut byte = [0];
-            let read = stream.read(&mut byte).expect("read");
-            said.extend_from_slice(&byte[..read]);
-            read > 0
-        };
-        while !said.ends_with(b"\r\n\r\n") {
-            if !until(&mut said, stream) {
-                assert!(said.is_empty());
-                return None;
-            }
-        }
-        let head = String::from_utf8_lossy(&said).into_owned();
-        let (_, length) = head.split_once("content-length: ").expect("a length");
-        let mut body = Vec::new();
-        while body.len() < usize::from(length.as_bytes()[0] - b'0') {
-            assert!(until(&mut body, stream));
-        }
-        Some(String::from_utf8(body).expect("text"))
+    fn body(stream: &mut TcpStream) -> Option<String> {
+        request(stream).map(|(_, body)| body)
     }
 
     fn client() -> Http {

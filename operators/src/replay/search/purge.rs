@@ -109,11 +109,11 @@ fn is_settled(item: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
 
     use super::*;
     use crate::elasticsearch::ask::Ask;
+    use crate::stand_in::{answer, request};
 
     /// The indices of a host that gives these answers, one after the other.
     fn answering(answers: Vec<Value>) -> Search {
@@ -122,15 +122,10 @@ mod tests {
         let connection = json!({"hosts": [format!("http://{address}")]});
         let connection = serde_json::from_value(connection).expect("sound");
         drop(std::thread::spawn(move || {
-            for answer in answers {
-                let (mut stream, _) = listener.accept().expect("a client");
-                let _ = stream.read(&mut [0; 4096]).expect("a request");
-                let body = answer.to_string();
-                let length = body.len();
-                let head = format!(
-                    "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
-                );
-                stream.write_all((head + &body).as_bytes()).expect("sent");
+            let (mut stream, _) = listener.accept().expect("a client");
+            for body in answers {
+                let _ = request(&mut stream).expect("a request");
+                answer(&mut stream, &body.to_string());
             }
         }));
         Search {
