@@ -37,7 +37,7 @@ pub use lag::LagServer;
 pub use pause::{Pauses, SpoutPause};
 pub use replays::Replays;
 pub(crate) use tap::{COUNTS_EVERY, TAPS_MAX};
-pub use tap::{TapCounts, TapEnd, TapEnded, TapLine, TapRecord, TapRejected, TapStart};
+pub use tap::{TapCounts, TapEnd, TapEnded, TapJudged, TapLine, TapRecord, TapRejected, TapStart};
 pub use whereabouts::{State as WhereaboutsState, Whereabouts};
 
 /// Where the API listens.

@@ -63,6 +63,12 @@ impl Condition {
     pub(crate) fn holds(&self, record: Record<'_>) -> Option<bool> {
         self.0.node.truth(record).ok()
     }
+
+    /// As [`Condition::holds`], with the reason why that cannot be evaluated.
+    pub(crate) fn explained(&self, record: Record<'_>) -> std::result::Result<bool, String> {
+        let truth = self.0.node.truth(record);
+        truth.map_err(|undefined| self.0.explain(undefined))
+    }
 }
 
 /// A compiled expression.

@@ -34,6 +34,7 @@ mod scratch;
 mod spouts;
 #[cfg(test)]
 mod stand_in;
+pub mod tap;
 mod template;
 mod text_source;
 

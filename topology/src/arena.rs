@@ -97,6 +97,23 @@ pub struct Headers<'a> {
     rest: &'a [u8],
 }
 
+/// Headers apart from the arena that they were read into.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnedHeaders(Vec<u8>);
+
+impl OwnedHeaders {
+    /// The headers in order.
+    pub fn iter(&self) -> Headers<'_> {
+        Headers { rest: &self.0 }
+    }
+}
+
+impl From<Headers<'_>> for OwnedHeaders {
+    fn from(headers: Headers<'_>) -> Self {
+        Self(headers.rest.to_vec())
+    }
+}
+
 /// Length that stands for a header without a value.
 const NO_VALUE: u32 = u32::MAX;
 
@@ -118,6 +135,11 @@ impl<'a> Iterator for Headers<'a> {
 }
 
 impl<'a> Headers<'a> {
+    /// Bytes of those that are left, with what the bookkeeping of each takes.
+    pub fn size(&self) -> usize {
+        self.rest.len()
+    }
+
     fn take(&mut self, length: usize) -> &'a [u8] {
         let (head, rest) = self.rest.split_at(length);
         self.rest = rest;
@@ -268,6 +290,8 @@ mod tests {
         assert_eq!(arena.key(0), Some(&b"key"[..]));
         assert_eq!(arena.payload(0), Some(&b"value"[..]));
         assert_eq!(arena.headers(0).collect::<Vec<_>>(), headers);
+        let owned = OwnedHeaders::from(arena.headers(0));
+        assert_eq!(owned.iter().collect::<Vec<_>>(), headers);
         assert_eq!((arena.key(1), arena.payload(1)), (None, None));
         assert_eq!(arena.headers(1).count(), 0);
     }

@@ -36,7 +36,7 @@ pub mod testing;
 mod trail;
 
 pub use ack::Ack;
-pub use arena::{Arena, ArenaBuilder, Headers};
+pub use arena::{Arena, ArenaBuilder, Headers, OwnedHeaders};
 pub use batch::{AsRead, Batch, Split, Verdict};
 pub use dropped::{Dropped, DroppedBy};
 pub use error::{Domain, OperatorError, Retry};

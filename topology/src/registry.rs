@@ -193,6 +193,20 @@ pub struct Prepare<'a> {
 }
 
 impl Prepare<'_> {
+    /// Prepares what belongs to no topology, such as a condition on records that somebody looks at: it has
+    /// its own names of fields, and no connections.
+    pub fn alone<T>(symbols: &mut Symbols, prepare: impl FnOnce(&mut Prepare<'_>) -> T) -> T {
+        prepare(&mut Prepare {
+            topology: "",
+            lanes: 1,
+            symbols,
+            policies: &mut Vec::new(),
+            lossy: &mut BTreeSet::new(),
+            connections: &BTreeMap::new(),
+            directory: FilePath::new("."),
+        })
+    }
+
     /// Interns a field name; a problem at `path` when the topology mentions too many.
     pub fn symbol(&mut self, name: &str, path: &Path) -> Result<Symbol, Problem> {
         self.symbols.intern(name).ok_or_else(|| {

@@ -85,15 +85,7 @@ where
 
 /// Lets tests of what operators share use a [`Prepare`] without connections.
 pub fn with_prepare<T>(symbols: &mut Symbols, test: impl FnOnce(&mut Prepare<'_>) -> T) -> T {
-    test(&mut Prepare {
-        topology: "test",
-        lanes: 1,
-        symbols,
-        policies: &mut Vec::new(),
-        lossy: &mut BTreeSet::new(),
-        connections: &BTreeMap::new(),
-        directory: FilePath::new("."),
-    })
+    Prepare::alone(symbols, test)
 }
 
 /// A bolt as its type prepares it from the options in a topology file, and a harness to run it.

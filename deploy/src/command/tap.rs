@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use isobar_topology::spec::units;
+use isobar_operators::tap::TapCondition;
+use isobar_topology::clock;
+use isobar_topology::spec::{Path, units};
+use tokio::time::Instant;
 
 use super::Context;
 use super::api::{Api, DEFAULT, Lines};
@@ -31,6 +34,11 @@ pub struct TapArgs {
     /// The file with the token that the topology was started with (`isobar run --token-file`).
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+
+    /// Shows only records that meet a condition, in the language of topology files, such as
+    /// `doc.status >= 500 && kafka.partition == 3`. It is evaluated on the copies.
+    #[arg(long = "where", value_name = "CONDITION")]
+    condition: Option<String>,
 
     /// Takes one in so many records.
     #[arg(long, value_name = "N", default_value = "1")]
@@ -81,27 +89,34 @@ Examples:
   isobar tap parse --token-file /run/secrets/isobar
   isobar tap http://10.0.0.7:10132 'parse -> index' --every 1000 --for 5m \\
       --limit 100 --mask user,client_ip --token-file /run/secrets/isobar
+  isobar tap parse --where \"doc.level == 'error' && doc.took > 1.5\" \\
+      --token-file /run/secrets/isobar
   isobar tap parse.rejected -o json --token-file /run/secrets/isobar
   isobar tap 'http://127.0.0.1:10132/#token=0123456789abcdef' parse
 
 Edges are those of `isobar graph` and `isobar plan`. Data never waits for a tap: it gets copies, 1,000 records and 4 MiB a second at most, and says how many records it left out. Records longer than 64 KiB are shown without their text. A topology has 4 taps at most. What `on_full` of an edge drops is shown, too: a tap shows what comes to the edge.
 
+A condition may ask for any field, also one that the topology does not mention. Records of which it cannot be told whether they meet it, as a field is missing or of another type, are not shown; how many there were is told at the end. Ask with has(doc.level) where a field may be missing. Fields of documents are there behind a parser.
+
 What a `mask` bolt has masked is masked in what comes behind it. Rejected records are shown as they were read.";
 
 pub(super) fn execute(args: &TapArgs, context: Context<'_>) -> Outcome {
     let (api, edge) = args.place()?;
+    args.check_condition()?;
     let token = api.token(args.token_file.as_deref())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot make the runtime of the command")?;
-    let query = [
+    let mut query = vec![
         ("edge", edge.to_owned()),
         ("every", args.every.to_string()),
         ("limit", args.limit.to_string()),
         ("for", args.time.to_string()),
         ("mask", args.mask.join(",")),
     ];
+    let condition = args.condition.iter();
+    query.extend(condition.map(|condition| ("where", condition.clone())));
     runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let within = args.timeout.get();
@@ -111,10 +126,14 @@ pub(super) fn execute(args: &TapArgs, context: Context<'_>) -> Outcome {
             _ = signals.next() => return Ok(Exit::Done),
             lines = lines => lines?,
         };
+        let mut so_far = SoFar::new(edge);
         tokio::select! {
             biased;
-            _ = signals.next() => Ok(Exit::Done),
-            exit = args.show(&api, edge, &mut lines, &context) => exit,
+            _ = signals.next() => {
+                so_far.tell(&context);
+                Ok(Exit::Done)
+            }
+            exit = args.show(&api, &mut so_far, &mut lines, &context) => exit,
         }
     })
 }
@@ -140,14 +159,25 @@ impl TapArgs {
         Ok((url.parse().map_err(Failure::usage)?, edge))
     }
 
+    /// Refuses a bad condition before anybody is asked.
+    fn check_condition(&self) -> Result<(), Failure> {
+        let Some(text) = &self.condition else {
+            return Ok(());
+        };
+        let compiled = TapCondition::compile(text, &Path::root().key("--where"));
+        match compiled {
+            Ok(_) => Ok(()),
+            Err(problem) => Err(Failure::usage(problem.to_string())),
+        }
+    }
+
     async fn show(
         &self,
         api: &Api,
-        edge: &str,
+        so_far: &mut SoFar,
         lines: &mut Lines<'_>,
         context: &Context<'_>,
     ) -> Outcome {
-        let mut edge = edge.to_owned();
         loop {
             let Some(line) = lines.next().await? else {
                 return Err(api.undetermined(WHAT, "its answer was cut; has it ended?"));
@@ -157,15 +187,19 @@ impl TapArgs {
                     let why = format!("its answer has version {}", start.version);
                     return Err(api.undetermined(WHAT, &why));
                 }
-                TapLine::Start(start) => edge = start.edge,
-                TapLine::Counts(_) => {}
+                TapLine::Start(start) if start.condition != self.condition => {
+                    let why = "it is of an earlier version, which knows no --where";
+                    return Err(api.undetermined(WHAT, why));
+                }
+                TapLine::Start(start) => so_far.edge = start.edge,
+                TapLine::Counts(counts) => so_far.counts = Some((counts, clock::now())),
                 TapLine::Record(record) => {
                     if !self.print(&record, context)? {
                         return Ok(Exit::Done);
                     }
                 }
                 TapLine::End(end) => {
-                    context.screen.line(&summary(&edge, end.counts));
+                    context.screen.line(&summary(&so_far.edge, &end.counts));
                     if end.reason == TapEnded::Topology {
                         context.screen.line("The topology has ended.");
                     }
@@ -202,15 +236,58 @@ fn text(record: &TapRecord) -> String {
     }
 }
 
-fn summary(edge: &str, counts: TapCounts) -> String {
-    let mut text = format!(
-        "{} of {} records on {edge} shown.",
-        number(counts.shown),
-        number(counts.passed)
-    );
+/// What is known when the command is interrupted.
+struct SoFar {
+    edge: String,
+    /// The last numbers that came, and when.
+    counts: Option<(TapCounts, Instant)>,
+}
+
+impl SoFar {
+    fn new(edge: &str) -> Self {
+        Self {
+            edge: edge.to_owned(),
+            counts: None,
+        }
+    }
+
+    /// Numbers come only while nothing is shown: who sees no record is told why.
+    fn tell(&self, context: &Context<'_>) {
+        if let Some((counts, at)) = &self.counts {
+            let ago = (clock::now() - *at).as_secs();
+            let summary = summary(&self.edge, counts);
+            context.screen.line(&format!("{ago} s ago: {summary}"));
+        }
+    }
+}
+
+fn summary(edge: &str, counts: &TapCounts) -> String {
+    let shown = number(counts.shown);
+    let passed = format!("{} records on {edge}", number(counts.passed));
+    let mut text = match &counts.judged {
+        None => format!("{shown} of {passed} shown."),
+        Some(judged) => format!(
+            "{passed}, {} looked at, {shown} met the condition.",
+            number(judged.looked_at)
+        ),
+    };
+    if let Some(judged) = &counts.judged
+        && judged.unknown > 0
+    {
+        let unknown = number(judged.unknown);
+        text.push_str(&format!(" Of {unknown} that cannot be told"));
+        if let Some(why) = &judged.reason {
+            text.push_str(&format!("; of the last one as {why}"));
+        }
+        text.push('.');
+    }
     if counts.not_shown > 0 {
+        let others = match counts.judged {
+            None => "were not shown; --every N takes one in N",
+            Some(_) => "were not looked at: a tap takes 1,000 records and 4 MiB a second",
+        };
         text.push_str(&format!(
-            " {} others came faster than they are copied and were not shown; --every N takes one in N.",
+            " {} others came faster than they are copied and {others}.",
             number(counts.not_shown)
         ));
     }
@@ -224,6 +301,7 @@ mod tests {
     use super::*;
     use crate::cli::Cli;
     use crate::command::Command;
+    use crate::http::TapJudged;
 
     #[test]
     fn an_edge_is_told_from_an_address_and_options_stand_anywhere() {
@@ -274,21 +352,50 @@ mod tests {
             passed: 12_345,
             shown: 10,
             not_shown: 0,
+            judged: None,
         };
-        assert_eq!(
-            summary("parse -> index", counts),
-            "10 of 12,345 records on parse -> index shown."
+        let check = |counts: &TapCounts, expected: &str| {
+            assert_eq!(summary("parse -> index", counts), expected);
+        };
+        check(&counts, "10 of 12,345 records on parse -> index shown.");
+        let counts = TapCounts {
+            not_shown: 1_234,
+            ..counts
+        };
+        check(
+            &counts,
+            "10 of 12,345 records on parse -> index shown. 1,234 others came faster than they are copied and were not shown; --every N takes one in N.",
         );
-        let not_shown = 1_234;
-        assert_eq!(
-            summary(
-                "parse -> index",
-                TapCounts {
-                    not_shown,
-                    ..counts
-                }
-            ),
-            "10 of 12,345 records on parse -> index shown. 1,234 others came faster than they are copied and were not shown; --every N takes one in N."
+    }
+
+    #[test]
+    fn with_a_condition_it_is_told_how_many_were_looked_at() {
+        let counts = |judged: TapJudged| TapCounts {
+            passed: 12_345,
+            shown: 0,
+            not_shown: 0,
+            judged: Some(judged),
+        };
+        let check = |counts: &TapCounts, expected: &str| {
+            assert_eq!(summary("parse -> index", counts), expected);
+        };
+        let mut judged = TapJudged {
+            looked_at: 1_000,
+            ..TapJudged::default()
+        };
+        check(
+            &counts(judged.clone()),
+            "12,345 records on parse -> index, 1,000 looked at, 0 met the condition.",
+        );
+        judged.unknown = 999;
+        judged.reason = Some("doc.status is missing".to_owned());
+        let counts = TapCounts {
+            not_shown: 11_345,
+            ..counts(judged)
+        };
+        check(
+            &counts,
+            "12,345 records on parse -> index, 1,000 looked at, 0 met the condition. Of 999 that cannot be told; of the last one as doc.status is missing. 11,345 others came faster than they are copied and were not looked at: a tap takes 1,000 records and 4 MiB a second.",
         );
     }
 }

@@ -1,6 +1,8 @@
 //! Records as they go along an edge, for who has the token: lines of JSON until a limit, a time, or until
 //! the other side goes away.
 
+mod shown;
+
 use std::convert::Infallible;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -12,13 +14,15 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::future::BoxFuture;
 use futures::stream;
-use isobar_topology::spec::units;
-use isobar_topology::{EdgeReport, Finish, Tap, Tapped, Text, clock};
+use isobar_operators::tap::{Met, TapCondition};
+use isobar_topology::spec::{Path, units};
+use isobar_topology::{EdgeReport, Finish, Tap, Tapped, clock};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use self::shown::record;
 use super::token::{Permitted, refuse};
 use crate::observer::Observer;
 
@@ -28,8 +32,6 @@ pub(crate) const TAPS_MAX: usize = 4;
 const TIME_MAX: Duration = Duration::from_secs(60 * 60);
 /// How often numbers are sent while no record comes, so that each side knows that the other one is there.
 pub(crate) const COUNTS_EVERY: Duration = Duration::from_secs(10);
-/// What stands in place of what is masked.
-const MASKED: &str = "***";
 
 /// What is asked for.
 #[derive(Debug, Deserialize)]
@@ -44,6 +46,9 @@ pub(super) struct Question {
     /// Fields, with commas between them.
     #[serde(default)]
     mask: String,
+    /// The condition that records must meet to be shown.
+    #[serde(rename = "where")]
+    condition: Option<String>,
 }
 
 fn all() -> NonZeroU64 {
@@ -77,6 +82,10 @@ pub struct TapStart {
     pub topology: String,
     /// The edge: `parse -> index`.
     pub edge: String,
+    /// The condition that records must meet to be shown, as it was given. A topology of an earlier version,
+    /// which knows no conditions, leaves it out.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
 }
 
 /// A record as it went along the edge.
@@ -119,14 +128,28 @@ pub struct TapRejected {
 }
 
 /// How many records there were since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TapCounts {
     /// Records that came to the edge, those sent again included, and those that its `on_full` dropped.
     pub passed: u64,
     /// Those that were shown.
     pub shown: u64,
-    /// Those that were to be shown and were not, as they came faster than they are copied.
+    /// Those that were to be looked at and were not, as they came faster than they are copied.
     pub not_shown: u64,
+    /// What the condition says of those that were looked at; none without a condition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<TapJudged>,
+}
+
+/// How many records a condition was evaluated on. Those that met it were shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TapJudged {
+    /// Records that were looked at.
+    pub looked_at: u64,
+    /// Those of which it cannot be told whether they meet it. They are not shown.
+    pub unknown: u64,
+    /// Why, for the last of these.
+    pub reason: Option<String>,
 }
 
 /// How it ended.
@@ -165,6 +188,14 @@ pub(super) async fn answer(
         );
         return refuse(StatusCode::NOT_FOUND, &text);
     };
+    let condition = question.condition.as_deref().map(|text| {
+        let path = Path::root().key("where");
+        TapCondition::compile(text, &path)
+    });
+    let condition = match condition.transpose() {
+        Ok(condition) => condition,
+        Err(problem) => return refuse(StatusCode::BAD_REQUEST, &problem.to_string()),
+    };
     let Ok(permit) = Arc::clone(&observer.taps).try_acquire_owned() else {
         let text = format!("{TAPS_MAX} taps are open already: end one of them");
         return refuse(StatusCode::TOO_MANY_REQUESTS, &text);
@@ -177,12 +208,15 @@ pub(super) async fn answer(
             version: TapStart::VERSION,
             topology: observer.plan.topology.clone(),
             edge: name(&edges[edge]),
+            condition: question.condition,
         }),
         tap,
         masks: masks
             .filter(|mask| !mask.is_empty())
             .map(str::to_owned)
             .collect(),
+        judged: condition.is_some().then(TapJudged::default),
+        condition,
         shown: 0,
         limit: question.limit.map_or(u64::MAX, NonZeroU64::get),
         until: clock::now() + question.time.get().min(TIME_MAX),
@@ -227,6 +261,8 @@ struct Showing {
     start: Option<TapStart>,
     tap: Tap,
     masks: Vec<String>,
+    condition: Option<TapCondition>,
+    judged: Option<TapJudged>,
     shown: u64,
     limit: u64,
     until: Instant,
@@ -244,22 +280,24 @@ impl Showing {
         if self.ended {
             return None;
         }
-        let reason = if self.shown == self.limit {
-            TapEnded::Limit
-        } else {
+        let counts_at = clock::now() + COUNTS_EVERY;
+        let reason = loop {
+            if self.shown == self.limit {
+                break TapEnded::Limit;
+            }
             tokio::select! {
                 biased;
-                () = tokio::time::sleep_until(self.until) => TapEnded::Time,
-                copy = tokio::time::timeout(COUNTS_EVERY, self.tap.next()) => {
-                    return Some(match copy {
-                        Ok(copy) => {
-                            self.shown += 1;
-                            TapLine::Record(Box::new(record(copy, &self.masks)))
-                        }
-                        Err(_) => TapLine::Counts(self.counts()),
-                    });
+                () = tokio::time::sleep_until(self.until) => break TapEnded::Time,
+                () = tokio::time::sleep_until(counts_at) => {
+                    return Some(TapLine::Counts(self.counts()));
                 }
-                _ = &mut self.finished => TapEnded::Topology,
+                copy = self.tap.next() => {
+                    if self.shows(&copy) {
+                        self.shown += 1;
+                        return Some(TapLine::Record(Box::new(record(copy, &self.masks))));
+                    }
+                }
+                _ = &mut self.finished => break TapEnded::Topology,
             }
         };
         self.ended = true;
@@ -267,138 +305,36 @@ impl Showing {
         Some(TapLine::End(TapEnd { reason, counts }))
     }
 
+    /// Whether the copy meets the condition, if there is one, which is counted.
+    fn shows(&mut self, copy: &Tapped) -> bool {
+        let (Some(condition), Some(judged)) = (&self.condition, &mut self.judged) else {
+            return true;
+        };
+        judged.looked_at += 1;
+        match condition.met_by(copy) {
+            Met::Yes => true,
+            Met::No => false,
+            Met::Unknown(why) => {
+                judged.unknown += 1;
+                judged.reason = Some(why);
+                false
+            }
+        }
+    }
+
     fn counts(&self) -> TapCounts {
         TapCounts {
             passed: self.tap.passed(),
             shown: self.shown,
             not_shown: self.tap.missed(),
+            judged: self.judged.clone(),
         }
-    }
-}
-
-fn record(copy: Tapped, masks: &[String]) -> TapRecord {
-    let lossy = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    let masked = |bytes: &[u8]| {
-        let mut value = serde_json::from_slice(bytes).ok()?;
-        for mask in masks {
-            hide(&mut value, mask);
-        }
-        Some(value)
-    };
-    let (mut document, mut value, mut too_long) = (None, None, None);
-    match copy.text {
-        Text::Document(bytes) => document = masked(&bytes),
-        Text::Value(bytes) if masks.is_empty() => value = Some(lossy(bytes)),
-        // Where the fields are in a text that nobody has parsed is not known, unless it is JSON.
-        Text::Value(bytes) => {
-            let object = masked(&bytes).filter(Value::is_object);
-            value = Some(object.map_or_else(|| MASKED.to_owned(), |object| object.to_string()));
-        }
-        Text::Tombstone => {}
-        Text::TooLong(bytes) => too_long = Some(bytes),
-    }
-    let hides_key = masks.iter().any(|mask| mask == "kafka.key");
-    let key = copy.key.map(|key| match hides_key {
-        true => MASKED.to_owned(),
-        false => lossy(key),
-    });
-    let rejected = copy.rejection.map(|why| TapRejected {
-        by: why.bolt.to_string(),
-        class: why.class.to_owned(),
-        // Which may quote the record.
-        reason: match masks {
-            [] => why.reason.into_owned(),
-            _ => MASKED.to_owned(),
-        },
-    });
-    TapRecord {
-        topic: copy.topic,
-        partition: copy.partition,
-        offset: copy.offset,
-        timestamp_ms: Some(copy.timestamp).filter(|ms| *ms >= 0),
-        event_time_ms: copy.event_time,
-        part: (!copy.part.is_none()).then(|| json!(copy.part)),
-        key,
-        document,
-        value,
-        too_long,
-        rejected,
-    }
-}
-
-/// Masks a field: `user`, or `user.name` for one inside of another, in each element of a list.
-fn hide(value: &mut Value, path: &str) {
-    match value {
-        Value::Object(fields) => {
-            if let Some(field) = fields.get_mut(path) {
-                *field = Value::String(MASKED.to_owned());
-            }
-            if let Some((outer, inner)) = path.split_once('.')
-                && let Some(field) = fields.get_mut(outer)
-            {
-                hide(field, inner);
-            }
-        }
-        Value::Array(elements) => elements.iter_mut().for_each(|element| hide(element, path)),
-        _ => {}
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use isobar_topology::Ordinals;
-
     use super::*;
-
-    fn copy(text: Text) -> Tapped {
-        Tapped {
-            topic: "logs".to_owned(),
-            partition: 0,
-            offset: 17,
-            timestamp: -1,
-            part: Ordinals::default(),
-            event_time: None,
-            key: Some(b"me".to_vec()),
-            text,
-            rejection: None,
-        }
-    }
-
-    fn masks(names: &[&str]) -> Vec<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
-    }
-
-    #[test]
-    fn masked_fields_are_not_shown_wherever_they_are() {
-        let document = json!({"user": {"name": "me", "id": 1}, "a.b": 2, "list": [{"x": 1}, 2]});
-        let text = Text::Document(document.to_string().into_bytes());
-        let masks = masks(&["user.name", "a.b", "list.x", "kafka.key", "missing"]);
-        let shown = record(copy(text), &masks);
-        assert_eq!(
-            shown.document,
-            Some(
-                json!({"user": {"name": "***", "id": 1}, "a.b": "***", "list": [{"x": "***"}, 2]})
-            )
-        );
-        assert_eq!(shown.key.as_deref(), Some("***"));
-        assert_eq!(shown.timestamp_ms, None);
-    }
-
-    #[test]
-    fn a_text_in_which_fields_cannot_be_masked_is_not_shown() {
-        let check = |text: &str, names: &[&str], expected: &str| {
-            let shown = record(copy(Text::Value(text.into())), &masks(names));
-            assert_eq!(shown.value.as_deref(), Some(expected));
-        };
-        check("user=me", &[], "user=me");
-        check("user=me", &["user"], "***");
-        check(
-            r#"{"user":"me","n":1}"#,
-            &["user"],
-            r#"{"user":"***","n":1}"#,
-        );
-        check(r#"["me"]"#, &["user"], "***");
-    }
 
     #[test]
     fn an_edge_is_found_by_its_name_or_its_stream() {

@@ -469,6 +469,33 @@ fn records_on_edges_of_the_demo_are_looked_at_and_all_arrive() {
     assert_eq!(rejected[0]["rejected"]["by"], "parse");
     assert!(rejected[0]["value"].is_string(), "{}", rejected[0]);
 
+    // A field that the topology does not mention can be asked for as well.
+    let condition = ["--where", "doc.number % 3 == 1 && kafka.topic == 'demo'"];
+    let (code, met, told) = tap(
+        &shown,
+        &[&condition[..], &["parse", "--limit", "3"]].concat(),
+    );
+    assert_eq!((code, met.len()), (Some(0), 3), "{told}");
+    assert!(told.contains(" looked at, 3 met the condition."), "{told}");
+    for record in &met {
+        let number = record["document"]["number"].as_u64();
+        assert!(number.is_some_and(|number| number % 3 == 1), "{record}");
+    }
+    let never = ["enrich", "--where", "doc.nothing == 1", "--for", "2s"];
+    let (code, none, told) = tap(&shown, &never);
+    assert_eq!((code, none.len()), (Some(0), 0), "{told}");
+    assert!(told.contains(", 0 met the condition. Of "), "{told}");
+    let why = "that cannot be told; of the last one as doc.nothing is missing.";
+    assert!(told.contains(why), "{told}");
+    let (code, _, told) = tap(&shown, &["parse", "--where", "dco.host == 'a'"]);
+    assert_eq!(code, Some(2), "{told}");
+    assert!(
+        told.contains(
+            "--where: at character 1 of the expression: unknown name `dco`; expected doc.NAME"
+        ),
+        "{told}"
+    );
+
     let (code, _, told) = tap(&shown, &["parse", "--for", "200ms", "--limit", "1000000"]);
     assert_eq!(code, Some(0), "{told}");
     let (code, _, told) = tap(&shown, &["nowhere"]);
@@ -477,6 +504,13 @@ fn records_on_edges_of_the_demo_are_looked_at_and_all_arrive() {
         told.contains("there is no edge nowhere; there is logs -> parse, "),
         "{told}"
     );
+
+    // Who asks without the command is told, too, before a tap is opened.
+    let refused = shown.ask("GET", "/tap?edge=parse&where=doc.n%20%2B%201");
+    let refused = refused.expect_err("it is no condition").to_string();
+    assert!(refused.starts_with("status 400"), "{refused}");
+    let why = "where: at character 1 of the expression: the expression is a number";
+    assert!(refused.contains(why), "{refused}");
 
     // So many at once, and room again when who looked has gone away.
     let look = || {

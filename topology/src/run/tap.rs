@@ -9,11 +9,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::arena::{ArenaBuilder, OwnedHeaders};
 use crate::batch::Batch;
 use crate::clock;
 use crate::ordinals::Ordinals;
-use crate::record::Record;
+use crate::partition::Partition;
+use crate::record::{Record, RecordMut, Row, Slot};
 use crate::rejection::Rejection;
+use crate::symbol::Symbols;
 
 /// Copies that wait to be looked at, for each tap. With [`Tapped::TEXT_MAX`] these are 4 MiB.
 const QUEUE: usize = 64;
@@ -41,6 +44,8 @@ pub struct Tapped {
     pub event_time: Option<i64>,
     /// The record's key.
     pub key: Option<Vec<u8>>,
+    /// The record's headers.
+    pub headers: OwnedHeaders,
     /// What the record says.
     pub text: Text,
     /// Why it was rejected, on such a stream.
@@ -56,23 +61,28 @@ pub enum Text {
     Value(Vec<u8>),
     /// Nothing: it is a tombstone.
     Tombstone,
-    /// More than [`Tapped::TEXT_MAX`]: so many bytes of key and value, or of the document.
+    /// More than [`Tapped::TEXT_MAX`]: so many bytes of key, headers and value, or of the document.
     TooLong(usize),
 }
 
 impl Tapped {
-    /// Longest text of which a copy is made, key and value or document, in bytes.
+    /// Longest text of which a copy is made, in bytes: that of key, headers and value together, and that of
+    /// the document.
     pub const TEXT_MAX: usize = 64 << 10;
 
     fn of(batch: &Batch, row: usize) -> Self {
         let record = batch.record(row);
         let read = [record.key(), record.payload()];
-        let read = read.iter().flatten().map(|bytes| bytes.len()).sum();
-        let text = match read {
-            0..=Self::TEXT_MAX => text(record),
-            _ => Text::TooLong(read),
+        let read = read
+            .iter()
+            .flatten()
+            .map(|bytes| bytes.len())
+            .sum::<usize>();
+        let read = read + record.headers().size();
+        let (text, key, headers) = match read {
+            0..=Self::TEXT_MAX => (text(record), record.key(), record.headers().into()),
+            _ => (Text::TooLong(read), None, OwnedHeaders::default()),
         };
-        let key = record.key().filter(|_| read <= Self::TEXT_MAX);
         Self {
             topic: record.topic().to_owned(),
             partition: record.partition(),
@@ -81,9 +91,40 @@ impl Tapped {
             part: record.ordinals(),
             event_time: record.event_time(),
             key: key.map(<[u8]>::to_vec),
+            headers,
             text,
             rejection: batch.rejection(row).cloned(),
         }
+    }
+
+    /// Reads it as a record again, of which these fields can be asked for: what the topology mentions plays
+    /// no part. `None` where the text is too long to be here.
+    pub fn read<T>(&self, symbols: &Symbols, read: impl FnOnce(Record<'_>) -> T) -> Option<T> {
+        let (value, is_document) = match &self.text {
+            Text::Document(text) => (Some(text.as_slice()), true),
+            Text::Value(text) => (Some(text.as_slice()), false),
+            Text::Tombstone => (None, false),
+            Text::TooLong(_) => return None,
+        };
+        let partition = Partition::new(self.topic.as_str().into(), self.partition, 0);
+        let mut arena = ArenaBuilder::new(partition, 1, self.size());
+        let (key, headers) = (self.key.as_deref(), self.headers.iter());
+        arena.push(self.offset, self.timestamp, key, value, headers);
+        let mut record = RecordMut {
+            arena: &arena.finish(),
+            symbols,
+            row: &mut Row::new(0).with(self.part),
+            slots: &mut vec![Slot::default(); symbols.len()],
+            scratch: &mut Vec::new(),
+        };
+        if is_document {
+            // Edits can nest it deeper than what is read; its fields are missing then.
+            let _ = record.adopt_json();
+        }
+        if let Some(time) = self.event_time {
+            record.set_event_time(time);
+        }
+        Some(read(record.view()))
     }
 
     /// Bytes that it holds, about.
@@ -92,7 +133,8 @@ impl Tapped {
             Text::Document(text) | Text::Value(text) => text.len(),
             Text::Tombstone | Text::TooLong(_) => 0,
         };
-        size_of::<Self>() + self.topic.len() + self.key.as_ref().map_or(0, Vec::len) + text
+        let key = self.key.as_ref().map_or(0, Vec::len);
+        size_of::<Self>() + self.topic.len() + key + self.headers.iter().size() + text
     }
 }
 
@@ -236,17 +278,17 @@ impl Drop for Tap {
 mod tests {
     use super::*;
     use crate::ack::{Completions, Ticket};
-    use crate::arena::ArenaBuilder;
-    use crate::partition::Partitions;
-    use crate::symbol::Symbols;
-
     /// A batch of records from this offset on, each with this text.
     fn batch(offsets: std::ops::Range<i64>, text: &[u8]) -> Batch {
-        let partition = Partitions::default().open("logs", 0, 0);
+        let partition = Partition::for_tests("logs", 0);
         let mut arena = ArenaBuilder::new(partition, 1, text.len());
-        for offset in offsets.clone() {
+        for offset in offsets {
             arena.push(offset, 7, Some(b"key"), Some(text), std::iter::empty());
         }
+        of(arena)
+    }
+
+    fn of(arena: ArenaBuilder) -> Batch {
         let ticket = Ticket {
             ledger: 0,
             entry: 0,
@@ -254,8 +296,7 @@ mod tests {
             attempts: 0,
             retries: 0,
         };
-        let count = offsets.count();
-        let ack = Arc::<Completions>::default().start(ticket, count);
+        let ack = Arc::<Completions>::default().start(ticket, arena.len());
         Batch::new(
             Arc::new(arena.finish()),
             Arc::new(Symbols::new()),
@@ -324,6 +365,41 @@ mod tests {
         let copy = tap.next().await;
         assert_eq!(copy.text, Text::TooLong(long.len() + 3));
         assert_eq!(copy.key, None);
+    }
+
+    #[test]
+    fn a_copy_is_read_as_a_record_with_any_fields() {
+        let mut arena = ArenaBuilder::new(Partition::for_tests("logs", 3), 1, 0);
+        let headers: [(&[u8], Option<&[u8]>); 2] = [(b"trace", Some(b"a1")), (b"none", None)];
+        arena.push(17, 7, Some(b"key"), Some(b"{\"a\":1}"), headers.into_iter());
+        let (mut batch, mut symbols) = (of(arena), Symbols::new());
+        let host = symbols.intern("host").expect("room");
+        let copy = Tapped::of(&batch, 0);
+        let has_document = copy.read(&symbols, |record| record.has_document());
+        assert_eq!(has_document, Some(false), "nobody has parsed it");
+
+        batch
+            .record_mut(0)
+            .adopt_object(b"{\"host\":\"web\",\"n\":[1]}")
+            .expect("an object");
+        batch.record_mut(0).set_event_time(99);
+        let copy = Tapped::of(&batch, 0);
+        let read = copy.read(&symbols, |record| {
+            assert_eq!(record.get(host), Some(&b"\"web\""[..]));
+            assert_eq!((record.topic(), record.partition()), ("logs", 3));
+            assert_eq!((record.offset(), record.timestamp()), (17, 7));
+            assert_eq!(
+                (record.key(), record.event_time()),
+                (Some(&b"key"[..]), Some(99))
+            );
+            assert_eq!(record.headers().collect::<Vec<_>>(), headers);
+        });
+        assert_eq!(read, Some(()));
+        let long = Tapped {
+            text: Text::TooLong(1 << 20),
+            ..copy
+        };
+        assert_eq!(long.read(&symbols, |_| ()), None);
     }
 
     #[tokio::test(start_paused = true)]
