@@ -275,17 +275,63 @@ async fn what_is_in_memory_and_what_stands_still_stays_known_while_brokers_are_a
     assert_eq!((row.lag, row.status), (None, Status::NoData));
 }
 
+/// The whole course of a transaction that its producer left open while others go on: 10 records in it, and
+/// 2 more behind it with each look.
 #[tokio::test(start_paused = true)]
 async fn the_end_is_where_open_transactions_begin() {
-    let log = Log::new([1; 18]).committed(10, "").open_transaction_at(10);
-    let mut world = World::new(log);
-    let row = world.sampled();
-    assert_eq!((row.end, row.lag, row.age_ms), (Some(10), Some(0), Some(0)));
-    for _ in 0..13 {
+    let left = |behind: i64, stable: Option<i64>| {
+        let log = Log::new((0..20 + 2 * behind).map(|_| 1));
+        match stable {
+            Some(offset) => log.open_transaction_at(offset),
+            None => log,
+        }
+    };
+    let mut world = World::new(left(0, Some(10)).committed(10, ""));
+    world.progress.set(running(10, 10, None));
+    let mut looks = Vec::new();
+    for look in 0..=15 {
+        world.change(|_| left(look, Some(10)).committed(10, ""));
+        let row = world.sampled();
+        // However much is written behind it, nothing of that can be read, so nothing is behind.
+        assert_eq!((row.end, row.lag, row.age_ms), (Some(10), Some(0), Some(0)));
+        looks.push((look * 5, row.status, row.reason));
         tokio::time::advance(std::time::Duration::from_secs(5)).await;
-        world.round();
     }
-    assert_eq!(world.row().status, Status::LsoBlocked);
+    let (ok, blocked): (Vec<_>, Vec<_>) = looks
+        .iter()
+        .partition(|(_, status, _)| *status == Status::Ok);
+    // A producer has a minute, unless it says another one: one that is open for longer was left.
+    assert_eq!(ok.last().map(|(second, ..)| *second), Some(60));
+    for (second, status, reason) in &blocked {
+        assert_eq!(*status, Status::LsoBlocked);
+        let why = format!("a transaction has been open for {second} s and hides what follows");
+        assert_eq!(*reason, why);
+    }
+    assert_eq!(blocked.len(), 3);
+
+    // It is aborted: what was behind it is behind the group now, and no longer hidden.
+    world.change(|_| left(16, None).committed(10, ""));
+    let row = world.sampled();
+    assert_eq!((row.end, row.lag), (Some(52), Some(42)));
+    assert_eq!(
+        (row.status, row.reason.as_str()),
+        (Status::Ok, "it gets on")
+    );
+    // All of it is settled, and the record that ends a transaction is passed.
+    world.change(|_| left(16, None).committed(52, ""));
+    world.progress.set(running(52, 52, None));
+    tokio::time::advance(std::time::Duration::from_secs(5)).await;
+    let row = world.sampled();
+    assert_eq!((row.lag, row.status), (Some(0), Status::Ok));
+    assert_eq!(row.reason, "nothing is behind");
+
+    // The next one has a minute of its own.
+    world.change(|_| left(17, Some(52)).committed(52, ""));
+    assert_eq!(world.sampled().status, Status::Ok);
+    tokio::time::advance(std::time::Duration::from_secs(60)).await;
+    assert_eq!(world.sampled().status, Status::Ok);
+    tokio::time::advance(std::time::Duration::from_secs(5)).await;
+    assert_eq!(world.sampled().status, Status::LsoBlocked);
 }
 
 proptest! {
