@@ -41,7 +41,7 @@ mod start;
 mod table;
 mod tail;
 
-pub(crate) use asked::{Asked, let_go};
+pub(crate) use asked::{Asked, beside, let_go};
 pub use assignment::{Assignment, Held, Start, State};
 pub use conditions::{Condition, Subject};
 pub use config::{ConsumerConfig, Fixed, GroupProtocol, StartPolicy};

@@ -1,5 +1,5 @@
 //! Questions that are asked at the same time, each on a thread of its own, and waited for up to one moment;
-//! and clients that are let go without waiting for that. Knows nothing of what is asked.
+//! questions that an async task waits for; and clients that are let go without waiting for that. Knows nothing of what is asked.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 
@@ -13,6 +13,14 @@ pub(crate) fn let_go<C: Send + 'static>(client: C) {
     let thread = std::thread::Builder::new().name("let-go".to_owned());
     // A thread that cannot be started drops the client, too.
     drop(thread.spawn(move || drop(client)));
+}
+
+/// Asks on a thread for blocking work, so that the task that waits for the answer holds no other one up.
+pub(crate) async fn beside<T: Send + 'static>(
+    question: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let asked = tokio::task::spawn_blocking(question).await;
+    asked.unwrap_or_else(|_| Err(panicked()))
 }
 
 /// A question under way.

@@ -1,11 +1,13 @@
 //! Creates a topic, where the cluster has none of the name.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::admin::is_embedded;
+use super::asked::beside;
 use super::connection::KafkaConnection;
 use super::error::{Error, code_of};
 use super::log::Asking;
@@ -35,6 +37,7 @@ pub(crate) async fn create_topic_with(
     let client: AdminClient<Asking> = config
         .create_with_context(Asking::default())
         .map_err(|source| Error::client(&config, source))?;
+    let client = Arc::new(client);
     // -1: as many replicas as the cluster's setting `default.replication.factor` says.
     let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
     for (name, value) in settings {
@@ -43,7 +46,14 @@ pub(crate) async fn create_topic_with(
     let options = AdminOptions::new()
         .request_timeout(Some(within))
         .operation_timeout(Some(within));
-    let answer = client.create_topics([&new], &options).await;
+    let asked = Arc::clone(&client);
+    let embedded = beside(move || Ok(is_embedded(asked.inner())));
+    let answer = tokio::select! {
+        biased;
+        // It would not answer before the time is up.
+        Ok(true) = embedded => return Err(Error::Embedded { what: what() }),
+        answer = client.create_topics([&new], &options) => answer,
+    };
     let code = match answer.map(|topics| topics.into_iter().next()) {
         Ok(Some(Err((_, code)))) => code,
         Ok(_) => return Ok(()),
@@ -51,10 +61,6 @@ pub(crate) async fn create_topic_with(
     };
     match code {
         RDKafkaErrorCode::TopicAlreadyExists => Ok(()),
-        // Its broker closes the connection.
-        RDKafkaErrorCode::Fail if is_embedded(client.inner()) => {
-            Err(Error::Embedded { what: what() })
-        }
         RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::BrokerTransportFailure => {
             Err(Error::TimedOut {
                 what: what(),
@@ -68,5 +74,24 @@ pub(crate) async fn create_topic_with(
             code,
             text: code.to_string(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+
+    const WITHIN: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn embedded_brokers_are_told_at_once() {
+        let cluster = MockCluster::new(1).expect("a stand-in cluster");
+        let connection = KafkaConnection::plain(&[cluster.bootstrap_servers()]);
+        let asked = create_topic(&connection, "t", 1, WITHIN);
+        let told = tokio::time::timeout(WITHIN / 2, asked).await;
+        let told = told.expect("an answer").expect_err("it makes none");
+        assert!(matches!(told, Error::Embedded { .. }), "{told}");
     }
 }

@@ -9,6 +9,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Message, Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
+use super::asked::beside;
 use super::connection::KafkaConnection;
 use super::error::Error;
 use super::password::Follower;
@@ -47,10 +48,19 @@ impl Tailed {
 /// are there. Ends when the receiver is dropped, or after an error that does not pass, as when `from` is not
 /// in the topic any more. Brokers that are away are waited for.
 ///
-/// Fails when no client or thread can be made.
-pub(crate) fn tail(
+/// Fails when no client or thread can be made. Making the client reads files.
+pub(crate) async fn tail(
     connection: &KafkaConnection,
     topic: &str,
+    from: i64,
+) -> Result<mpsc::Receiver<Result<Tailed, Error>>, Error> {
+    let (connection, topic) = (connection.clone(), topic.to_owned());
+    beside(move || begin(&connection, topic, from)).await
+}
+
+fn begin(
+    connection: &KafkaConnection,
+    topic: String,
     from: i64,
 ) -> Result<mpsc::Receiver<Result<Tailed, Error>>, Error> {
     let client = Arc::new(reader(connection)?);
@@ -60,11 +70,10 @@ pub(crate) fn tail(
         0 => Offset::Beginning,
         from => Offset::Offset(from),
     };
-    list.add_partition_offset(topic, 0, from)
+    list.add_partition_offset(&topic, 0, from)
         .and_then(|()| client.assign(&list))
-        .map_err(|error| failed(topic, &error))?;
+        .map_err(|error| failed(&topic, &error))?;
     let (sender, records) = mpsc::channel(WAITING_MAX);
-    let topic = topic.to_owned();
     let spawned = std::thread::Builder::new()
         .name("kafka-tail".to_owned())
         .spawn(move || {

@@ -28,7 +28,8 @@ use crate::kafka::admin::{Admin, RDKafkaErrorCode};
 use crate::kafka::connection::KafkaConnection;
 use crate::kafka::error::Error;
 use crate::kafka::{
-    Compression, OutRecord, Producer, ProducerConfig, Tailed, create_topic_with, read_topic, tail,
+    Compression, OutRecord, Producer, ProducerConfig, Tailed, beside, create_topic_with,
+    read_topic, tail,
 };
 use crate::spouts::KafkaConfig;
 use entry::{Entries, Wish, wish_key};
@@ -157,11 +158,12 @@ impl Registry {
     /// Claims what an entry says. Makes the topic if it is not there. The inner `Err` has the run that is
     /// before it: nothing may be done then.
     pub async fn claim(self, entry: Entry) -> Result<Result<Claim, Before>, Error> {
-        if !self.exists()? {
+        let registry = self.clone();
+        if !beside(move || registry.exists()).await? {
             self.create().await?;
         }
         let producer = self.producer()?;
-        let mut records = tail(&self.connection, &self.topic, 0)?;
+        let mut records = tail(&self.connection, &self.topic, 0).await?;
         let mut lease = Lease::new(entry.lease_ms, clock::now());
         let word = lease.send(clock::now());
         let entry = Entry {

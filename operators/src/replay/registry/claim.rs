@@ -107,11 +107,11 @@ impl Claim {
                 Some(Err(error)) => return self.deaf(&error),
                 None => {
                     tokio::time::sleep_until(self.listen_at).await;
-                    match tail(
-                        &self.registry.connection,
-                        &self.registry.topic,
-                        self.last + 1,
-                    ) {
+                    let Registry {
+                        connection, topic, ..
+                    } = &self.registry;
+                    let heard = tail(connection, topic, self.last + 1).await;
+                    match heard {
                         Ok(records) => self.records = records,
                         Err(error) => return self.deaf(&error),
                     }

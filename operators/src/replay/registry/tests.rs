@@ -179,3 +179,27 @@ fn brokers_that_do_not_answer_are_no_empty_register() {
     let error = silent.runs().expect_err("nobody answers");
     assert!(error.is_transient(), "{error}");
 }
+
+#[test]
+fn questions_to_the_brokers_hold_no_task_up() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(1)
+        .enable_all()
+        .build();
+    runtime.expect("a runtime").block_on(async {
+        let cluster = MockCluster::new(1).expect("a stand-in cluster");
+        let registry = registry(cluster.bootstrap_servers());
+        // While the only thread for what blocks is busy, nothing else can be answered.
+        let (end, busy) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || busy.recv());
+        let mut claim = Box::pin(registry.clone().claim(entry("a", "1", (0, 100))));
+        let mut tail = Box::pin(tail(&registry.connection, &registry.topic, 0));
+        assert!(futures::poll!(&mut claim).is_pending());
+        assert!(futures::poll!(&mut tail).is_pending());
+        drop(end);
+        assert!(busy.await.expect("it ends").is_err());
+        assert!(tail.await.is_ok());
+        let told = claim.await.err().expect("embedded brokers make no topics");
+        assert!(matches!(told, Error::Embedded { .. }), "{told}");
+    });
+}
