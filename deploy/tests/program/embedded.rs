@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use isobar_operators::embedded::EmbeddedKafka;
 use serde_json::Value;
 use testkit::process::{Launch, Process};
 use testkit::scratch::Scratch;
@@ -208,6 +209,7 @@ bolts:
         (&["lag"][..], 4),
         (&["offsets", "show"], 2),
         (&["generate", "--for"], 2),
+        (&["replay", "list"], 2),
     ] {
         let (code, said) = told(command, "earliest");
         assert_eq!(code, Some(expected), "{command:?}: {said}");
@@ -216,6 +218,40 @@ bolts:
             "{command:?}: {said}"
         );
     }
+}
+
+#[test]
+fn a_replay_from_the_embedded_brokers_of_another_process_is_refused_at_once() {
+    let kafka = EmbeddedKafka::start().expect("a port");
+    kafka.create_topic("logs").expect("a topic");
+    let file = format!(
+        "\
+isobar: 1
+name: t
+connections:
+  kafka: {{type: kafka, brokers: \"{}\"}}
+  search: {{type: elasticsearch, hosts: [\"http://127.0.0.1:9\"]}}
+spouts:
+  logs: {{type: kafka, connection: kafka, topics: [logs], start: earliest}}
+bolts:
+  parse: {{type: parse_json, inputs: [logs], on_rejected: drop}}
+  index: {{type: elasticsearch, connection: search, inputs: [parse], index: logs, on_rejected: drop}}
+",
+        kafka.brokers()
+    );
+    let scratch = Scratch::new("embedded-replay").expect("a directory");
+    let file = scratch.file("t.yaml", &file).expect("it can be written");
+    let mut isobar = Command::new(env!("CARGO_BIN_EXE_isobar"));
+    let isobar = isobar.args(["replay", "plan"]).arg(file);
+    let range = ["--from", "earliest", "--to", "now", "--target", "missing"];
+    let done = isobar.args(range).output().expect("it starts");
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(2), "{told}");
+    let expected = format!(
+        "the brokers {} are embedded in a process: ",
+        kafka.brokers()
+    );
+    assert!(told.starts_with(&expected), "{told}");
 }
 
 /// A demonstration and the token in the address that it printed.

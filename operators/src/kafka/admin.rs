@@ -261,6 +261,12 @@ impl Admin {
         self.explain(metadata.map_err(|error| refused(what, self.within, &error)))
     }
 
+    /// Whether the brokers are those of `brokers: embedded`, whatever process they are in. Waits for their
+    /// first answer, at most 2 s; `false` without one.
+    pub fn is_embedded(&self) -> bool {
+        is_embedded(self.client.client())
+    }
+
     /// Asks for the cluster's id.
     pub fn cluster_id(&self) -> Result<String, Error> {
         self.explain(cluster_id(self.client.client(), self.within))

@@ -149,7 +149,7 @@ impl KafkaConnection {
         match self.is_embedded() {
             false => Ok(()),
             true => Err(Error::Config(
-                "brokers: embedded is inside the process that runs the topology, begins empty and ends with it: there is nothing of it here; ask a process that runs at its HTTP address, or use the brokers that it logs at its start"
+                "brokers: embedded is inside the process that runs the topology, begins empty and ends with it: there is nothing of it here; ask a process that runs at its HTTP address, or use the brokers that it logs at its start; replays need real brokers"
                     .to_owned(),
             )),
         }

@@ -24,6 +24,14 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
     let positions = group
         .positions(&args.selection.selection())
         .map_err(asking)?;
+    // They have answered just now.
+    if group.admin().is_embedded() {
+        return Err(Failure::usage(format!(
+            "the brokers {} are embedded in a process: they cannot keep the register of replays; for a replay \
+             name real ones in `brokers`",
+            source.connection().brokers.join(", ")
+        )));
+    }
     let partitions: Vec<_> = positions.iter().map(|one| one.partition.clone()).collect();
     let mut ranges =
         range::ranges(group.admin(), &partitions, args.from, args.to).map_err(asking)?;
