@@ -296,6 +296,13 @@ mod tests {
             ),
             (
                 Written {
+                    format: "%Y-%m-%d HH:mm:ss",
+                    ..OPTIONS
+                },
+                "bolts.parse.event_time_format: `%Y-%m-%d HH:mm:ss` mixes conversions such as %Y with letters of Java such as MM, which stand for themselves; expected for example %Y-%m-%d %H:%M:%S",
+            ),
+            (
+                Written {
                     format: "%H:%M",
                     ..OPTIONS
                 },

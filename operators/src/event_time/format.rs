@@ -11,7 +11,7 @@ use jiff::fmt::strtime::{self, BrokenDownTime};
 use jiff::tz::TimeZone;
 
 use super::calendar::Date;
-use super::joda::as_strftime;
+use super::joda::{as_strftime, mixed};
 use super::rfc3339;
 use super::unix::Unit;
 use super::zone::{Civil, Zone, latest_year};
@@ -48,14 +48,15 @@ impl TimeFormat {
         if let Some((_, format)) = NAMED.iter().find(|(name, _)| *name == format) {
             return Ok(format.clone());
         }
+        if let Some(pattern) = as_strftime(format) {
+            let text = match format.contains('%') {
+                true => mixed(format),
+                false => format!("`{format}` has no conversion such as %Y"),
+            };
+            return Err(Problem::new(path.clone(), text).expected(format!("for example {pattern}")));
+        }
         if !format.contains('%') {
             let names = NAMED.map(|(name, _)| name);
-            if let Some(pattern) = as_strftime(format) {
-                let text = format!("`{format}` has no conversion such as %Y");
-                return Err(
-                    Problem::new(path.clone(), text).expected(format!("for example {pattern}"))
-                );
-            }
             let text = format!("unknown format `{format}`");
             return Err(Problem::new(path.clone(), text)
                 .expected(format!(

@@ -1,33 +1,72 @@
 //! Patterns of times as Joda and Java have them, in files written for Logstash or Elasticsearch.
 
-/// The pattern of `strftime` for one such as `yyyy.MM.dd`; `None` where the text is nothing but that is not
-/// beyond doubt: all of its letters must be those of years, months, days, hours, minutes and seconds.
+/// The pattern of `strftime` for one such as `yyyy.MM.dd`, or for one that has both, such as `%Y.MM.dd`; `None`
+/// where the text is nothing but that is not beyond doubt: all of its letters outside of conversions must be
+/// those of years, months, days, hours, minutes and seconds, and beside conversions none stands alone, as the
+/// `h` of `%Hh%M` does.
 ///
 /// Letters after Joda-Time's `DateTimeFormat`, in either case: other programs write `YYYY` and `DD`.
 pub(crate) fn as_strftime(text: &str) -> Option<String> {
+    let is_mixed = text.contains('%');
     // Minutes need an hour: without one, `mm` is a month in lower case.
-    let has_month = text.contains('M');
+    let has_month = text.contains('M') || text.contains("%m");
     let has_hour = text.contains(['H', 'h']);
     let mut pattern = String::new();
+    let mut has_letters = false;
     let mut rest = text;
     while let Some(letter) = rest.chars().next() {
-        let length = rest.len() - rest.trim_start_matches(letter).len();
-        pattern.push_str(match (letter, length / letter.len_utf8()) {
-            ('y' | 'Y', 4) => "%Y",
-            ('y' | 'Y', 2) => "%y",
-            ('M', 3) => "%b",
-            ('M', 1 | 2) => "%m",
-            ('m', 1 | 2) if !has_month && !has_hour => "%m",
-            ('m', 1 | 2) => "%M",
-            ('d' | 'D', 1 | 2) => "%d",
-            ('H' | 'h', 1 | 2) => "%H",
-            ('s' | 'S', 1 | 2) => "%S",
-            (separator, _) if !separator.is_alphanumeric() => &rest[..length],
-            _ => return None,
-        });
+        let same = rest.len() - rest.trim_start_matches(letter).len();
+        let (length, translated) = match (letter, same / letter.len_utf8()) {
+            ('%', _) => {
+                let length = conversion(rest)?;
+                (length, &rest[..length])
+            }
+            (separator, _) if !separator.is_alphanumeric() => (same, &rest[..same]),
+            (_, 1) if is_mixed => return None,
+            (letter, count) => {
+                has_letters = true;
+                (same, conversion_of(letter, count, has_month, has_hour)?)
+            }
+        };
+        pattern.push_str(translated);
         rest = &rest[length..];
     }
-    pattern.contains('%').then_some(pattern)
+    has_letters.then_some(pattern)
+}
+
+/// What is wrong with a pattern that has both.
+pub(crate) fn mixed(text: &str) -> String {
+    format!(
+        "`{text}` mixes conversions such as %Y with letters of Java such as MM, which stand for themselves"
+    )
+}
+
+/// What stands for so many of a letter.
+fn conversion_of(
+    letter: char,
+    count: usize,
+    has_month: bool,
+    has_hour: bool,
+) -> Option<&'static str> {
+    Some(match (letter, count) {
+        ('y' | 'Y', 4) => "%Y",
+        ('y' | 'Y', 2) => "%y",
+        ('M', 3) => "%b",
+        ('M', 1 | 2) => "%m",
+        ('m', 1 | 2) if !has_month && !has_hour => "%m",
+        ('m', 1 | 2) => "%M",
+        ('d' | 'D', 1 | 2) => "%d",
+        ('H' | 'h', 1 | 2) => "%H",
+        ('s' | 'S', 1 | 2) => "%S",
+        _ => return None,
+    })
+}
+
+/// The length of a conversion of `strftime`, such as `%Y`, `%-d` or `%.3f`, in bytes.
+fn conversion(text: &str) -> Option<usize> {
+    let is_end = |c: char| c == '%' || c.is_alphabetic();
+    let (at, end) = text.char_indices().skip(1).find(|(_, c)| is_end(*c))?;
+    Some(at + end.len_utf8())
 }
 
 #[cfg(test)]
@@ -49,6 +88,17 @@ mod tests {
             ("orders", None),
             ("yyyyy", None),
             ("yyyy-MM-dd'T'HH", None),
+            ("%Y.MM.dd", Some("%Y.%m.%d")),
+            ("%Y.mm.dd", Some("%Y.%m.%d")),
+            ("%F HH:mm", Some("%F %H:%M")),
+            ("%Y-%m-%d %H:mm:ss", Some("%Y-%m-%d %H:%M:%S")),
+            ("%Y.MM.%-d", Some("%Y.%m.%-d")),
+            ("%Y.%m.%d", None),
+            ("%-d.%m. %.3f%%", None),
+            ("%Hh%Mm%Ss", None),
+            ("logs-%Y.%m", None),
+            ("%Y-w%V", None),
+            ("%", None),
         ] {
             assert_eq!(as_strftime(text).as_deref(), expected, "{text}");
         }

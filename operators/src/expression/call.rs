@@ -9,7 +9,7 @@ use super::kind::Kind;
 use super::node::Node;
 use super::time::TimeFormat;
 use super::value::Value;
-use crate::event_time::joda::as_strftime;
+use crate::event_time::joda::{as_strftime, mixed};
 use crate::event_time::rfc3339;
 
 /// Functions that are more than a function of their arguments.
@@ -146,10 +146,15 @@ impl Compiler<'_, '_> {
                 .expected("text such as '%Y.%m.%d'"));
         };
         let text = String::from_utf8_lossy(&text);
-        // It would write the same text for all times, and put all days into one index.
-        if !text.replace("%%", "").contains('%') {
-            let instead = as_strftime(&text).unwrap_or_else(|| "%Y.%m.%d".to_owned());
-            let message = format!("`{text}` has no conversion such as %Y");
+        // It would write the same text for all times, or all of a year, and put all days into one index.
+        let instead = as_strftime(&text);
+        let has_conversion = text.replace("%%", "").contains('%');
+        if instead.is_some() || !has_conversion {
+            let message = match has_conversion {
+                true => mixed(&text),
+                false => format!("`{text}` has no conversion such as %Y"),
+            };
+            let instead = instead.unwrap_or_else(|| "%Y.%m.%d".to_owned());
             return Err(self
                 .problem(pattern, &message)
                 .expected(format!("for example {instead}")));

@@ -401,6 +401,7 @@ fn what_is_not_supported_is_a_problem_with_its_place() {
         event_time.format('%E') == '1' => when: at character 19 of the expression: strftime formatting failed: found unrecognized specifier directive `E`; expected strftime's letters, such as %Y, %m, %d, %H, %G and %V
         event_time.format('yyyy.mm.dd') == '1' => when: at character 19 of the expression: `yyyy.mm.dd` has no conversion such as %Y; expected for example %Y.%m.%d
         event_time.format('YYYY-MM-dd_HH:mm') == '1' => when: at character 19 of the expression: `YYYY-MM-dd_HH:mm` has no conversion such as %Y; expected for example %Y-%m-%d_%H:%M
+        event_time.format('%Y.MM.dd') == '1' => when: at character 19 of the expression: `%Y.MM.dd` mixes conversions such as %Y with letters of Java such as MM, which stand for themselves; expected for example %Y.%m.%d
         event_time.format('100%%') == '1' => when: at character 19 of the expression: `100%%` has no conversion such as %Y; expected for example %Y.%m.%d
         event_time.format(doc.p) == '1' => when: at character 19 of the expression: the pattern of a time is no literal; expected text such as '%Y.%m.%d'
         "#,
