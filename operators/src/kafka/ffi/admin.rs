@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char};
 use std::time::Duration;
 
+use isobar_topology::clock::{self, Instant};
 use rdkafka::TopicPartitionList;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode;
@@ -91,7 +92,7 @@ pub(in crate::kafka) fn describe_topics<C: ClientContext>(
 ) -> Result<Vec<Described>, Error> {
     const WHAT: &str = "describing topics";
     let request = Request::new(client, Op::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, WHAT, within)?;
-    request.avoid_missing_controller(client, topics);
+    request.avoid_missing_controller(client, topics)?;
     let names: Vec<CString> = topics
         .iter()
         .map(|topic| c_string(topic))
@@ -163,7 +164,7 @@ pub(in crate::kafka) fn describe_configs<C: ClientContext>(
 ) -> Result<BTreeMap<String, BTreeMap<String, String>>, Error> {
     const WHAT: &str = "describing configurations of topics";
     let request = Request::new(client, Op::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, WHAT, within)?;
-    request.avoid_missing_controller(client, topics);
+    request.avoid_missing_controller(client, topics)?;
     let names: Vec<CString> = topics
         .iter()
         .map(|topic| c_string(topic))
@@ -216,6 +217,8 @@ struct Request<'a> {
     queue: *mut sys::rd_kafka_queue_t,
     what: &'a str,
     within: Duration,
+    /// Of all that is asked for it.
+    deadline: Instant,
 }
 
 /// The longest that librdkafka may take for a request (its `request_timeout` of admin requests).
@@ -250,45 +253,66 @@ impl<'a> Request<'a> {
         within: Duration,
         lasts: Duration,
     ) -> Result<Self, Error> {
-        let mut reason: [c_char; 256] = [0; 256];
-        // SAFETY: the client is alive for the borrow; options and queue are destroyed by `Drop`;
-        // librdkafka writes at most `reason.len()` bytes, zero-terminated.
-        unsafe {
-            let request = Self {
+        // SAFETY: the client is alive for the borrow; options and queue are destroyed by `Drop`.
+        let request = unsafe {
+            Self {
                 options: sys::rd_kafka_AdminOptions_new(client.native_ptr(), op),
                 queue: sys::rd_kafka_queue_new(client.native_ptr()),
                 what,
                 within,
-            };
+                deadline: clock::now() + within,
+            }
+        };
+        request.last(lasts)?;
+        Ok(request)
+    }
+
+    /// Lets librdkafka take so long for it at most.
+    fn last(&self, lasts: Duration) -> Result<(), Error> {
+        let mut reason: [c_char; 256] = [0; 256];
+        // SAFETY: the options are alive; librdkafka writes at most `reason.len()` bytes, zero-terminated.
+        unsafe {
             let code = sys::rd_kafka_AdminOptions_set_request_timeout(
-                request.options,
+                self.options,
                 millis(lasts),
                 reason.as_mut_ptr(),
                 reason.len(),
             );
-            if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-                return Err(Error::Refused {
-                    what: what.to_owned(),
+            match code {
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+                code => Err(Error::Refused {
+                    what: self.what.to_owned(),
                     code: code.into(),
                     text: text(reason.as_ptr()),
-                });
+                }),
             }
-            Ok(request)
         }
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(clock::now())
     }
 
     /// Sends the request to another broker where the controller is none: librdkafka's mock cluster
     /// names broker 0, which it does not have (`controller_id` of `rdkafka_mock.c` is never set), and
-    /// the client would wait for it until its time is up.
-    fn avoid_missing_controller<C: ClientContext>(&self, client: &Client<C>, topics: &[&str]) {
+    /// the client would wait for it until its time is up. What this takes is gone of the request's time.
+    fn avoid_missing_controller<C: ClientContext>(
+        &self,
+        client: &Client<C>,
+        topics: &[&str],
+    ) -> Result<(), Error> {
         // SAFETY: the client is alive; the call waits for the first metadata, bounded.
         let controller =
-            unsafe { sys::rd_kafka_controllerid(client.native_ptr(), millis(self.within)) };
-        if controller != 0 {
-            return;
+            unsafe { sys::rd_kafka_controllerid(client.native_ptr(), millis(self.left())) };
+        if controller == 0 {
+            self.avoid_controller(client, topics);
         }
+        self.last(self.left())
+    }
+
+    fn avoid_controller<C: ClientContext>(&self, client: &Client<C>, topics: &[&str]) {
         // Of one topic: all of a large cluster would be too many.
-        let asked = client.fetch_metadata(topics.first().copied(), self.within);
+        let asked = client.fetch_metadata(topics.first().copied(), self.left());
         let Ok(metadata) = asked else { return };
         let brokers = metadata.brokers();
         let Some(first) = brokers
@@ -317,7 +341,7 @@ impl<'a> Request<'a> {
     fn wait(&self) -> Result<Answer, Error> {
         // librdkafka answers by itself when its time is up; the margin lets that answer, which
         // says more, come first.
-        let patience = millis(self.within).saturating_add(500);
+        let patience = millis(self.left()).saturating_add(500);
         // SAFETY: the queue is alive; the event is owned by `Answer`; its texts are copied.
         unsafe {
             let event = sys::rd_kafka_queue_poll(self.queue, patience);
@@ -426,4 +450,27 @@ fn millis(duration: Duration) -> i32 {
     i32::try_from(duration.as_millis())
         .unwrap_or(i32::MAX)
         .max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::ClientConfig;
+    use rdkafka::consumer::{BaseConsumer, Consumer as _};
+
+    use super::*;
+
+    #[test]
+    fn one_deadline_counts_for_all_that_a_description_asks() {
+        // Nobody listens there.
+        let client: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", "127.0.0.1:9")
+            .create()
+            .expect("a client");
+        let within = Duration::from_secs(2);
+        let began = clock::now();
+        let none = describe_topics(client.client(), &["t"], within).expect_err("nobody answers");
+        let took = clock::now() - began;
+        assert!(matches!(none, Error::TimedOut { .. }), "{none}");
+        assert!(took < within * 2, "{took:?}");
+    }
 }
