@@ -1,6 +1,7 @@
 //! The directory of plans: each by its id, and beside it what came of it. It outlives the process.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use axum::http::StatusCode;
@@ -65,12 +66,7 @@ impl Store {
             let error = io::Error::other(format!("{id} is no id of a plan"));
             return Err(self.failed(&error));
         };
-        // Whole or not at all.
-        let unfinished = file.with_extension("new");
-        let kept = std::fs::write(&unfinished, plan)
-            .and_then(|()| std::fs::hard_link(&unfinished, &file))
-            .and_then(|()| std::fs::remove_file(&unfinished));
-        kept.map_err(|error| self.failed(&error))
+        write_new(&file, plan).map_err(|error| self.failed(&error))
     }
 
     fn failed(&self, error: &io::Error) -> Refusal {
@@ -84,6 +80,29 @@ impl Store {
     }
 }
 
+/// Writes a file that must not be there yet, whole or not at all. Without hard links: not every file system
+/// has them.
+fn write_new(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let unfinished = file.with_extension("new");
+    // Only who has made it may give it the file's name, and looks whether another one has before.
+    let mut open = File::create_new(&unfinished)?;
+    let written = match file.try_exists() {
+        Ok(false) => open
+            .write_all(bytes)
+            .and_then(|()| std::fs::rename(&unfinished, file)),
+        Ok(true) => Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "the plan exists",
+        )),
+        Err(error) => Err(error),
+    };
+    if written.is_err() {
+        // What is wrong is said by the first error.
+        let _ = std::fs::remove_file(&unfinished);
+    }
+    written
+}
+
 fn is_id(text: &str) -> bool {
     let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     (1..=ID_MAX).contains(&text.len()) && text.bytes().all(is_digit)
@@ -94,6 +113,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn of_two_that_keep_one_plan_at_the_same_time_the_later_changes_nothing() {
+        let name = format!("isobar-plans-twice-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        let store = Store::at(&directory).expect("a directory");
+        // The first one has not ended.
+        let unfinished = directory.join("19a.new");
+        std::fs::write(&unfinished, b"first").expect("written");
+        let refused = store.keep("19a", b"second").expect_err("it is being kept");
+        assert!(refused.text.contains("exists"), "{}", refused.text);
+        assert_eq!(std::fs::read(&unfinished).expect("read"), b"first");
+        assert!(store.plan("19a").is_err());
+        std::fs::remove_dir_all(directory).expect("it is there");
+    }
+
+    #[test]
     fn plans_are_found_by_id_and_nothing_else_is() {
         let name = format!("isobar-plans-{}", std::process::id());
         let directory = std::env::temp_dir().join(name);
@@ -102,6 +136,7 @@ mod tests {
         let again = store.keep("19a", b"[]").expect_err("it is there");
         assert!(again.text.contains("exists"), "{}", again.text);
         let file = store.plan("19a").expect("it is there");
+        assert!(!file.with_extension("new").exists());
         assert_eq!(std::fs::read(&file).expect("read"), b"{}");
         std::fs::write(directory.join("19a.run.json"), b"").expect("written");
         for other in ["19b", "", "../19a", "19a.run", "19A", "/etc/passwd"] {
