@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Problems, parse_config};
 use isobar_topology::{
-    AnyBolt, Batch, Bolt, BoltType, DocumentUse, Emitter, OperatorError, Policy, Prepare,
+    AnyBolt, Batch, Bolt, BoltType, DocumentUse, Emitter, Example, OperatorError, Policy, Prepare,
     PreparedBolt, Verdict,
 };
 use schemars::JsonSchema;
@@ -25,7 +25,10 @@ fn main() -> ExitCode {
 const SAMPLE: BoltType = BoltType {
     name: "sample",
     schema: || schemars::schema_for!(SampleConfig),
-    example: "type: sample\ninputs: [parse]\none_in: 100\n",
+    example: Example::of(
+        "type: sample\ninputs: [parse]\none_in: 100\n",
+        &[r#"{"n":1}"#, r#"{"n":2}"#],
+    ),
     prepare,
 };
 
@@ -93,6 +96,19 @@ mod tests {
         let fates = bolt.harness.fates().expect("all are answered");
         let dropped = Fate::Dropped(0);
         assert_eq!(fates, [Fate::Delivered, dropped, dropped, Fate::Delivered]);
+    }
+
+    #[test]
+    fn users_are_shown_what_becomes_of_records() {
+        let mut registry = isobar_operators::registry();
+        registry.bolts = vec![SAMPLE];
+        let mut all = isobar::reference::all(&registry);
+        let sample = all.iter_mut().find(|one| one.name == "sample");
+        let sample = sample.expect("is registered");
+        sample.show().expect("the example runs");
+        let text = sample.text();
+        let end = "  {\"n\":1}\n    → as it is\n  {\"n\":2}\n    → dropped by sample.sampled\n";
+        assert!(text.ends_with(end), "{text}");
     }
 
     #[test]

@@ -6,10 +6,13 @@ mod head;
 mod outcomes;
 mod page;
 mod schema;
+mod shown;
 mod text;
 
-use isobar_topology::Registry;
+use std::collections::BTreeMap;
+
 use isobar_topology::spec::Settings;
+use isobar_topology::{BoltType, Registry};
 use schemars::Schema;
 use serde::Serialize;
 use serde_json::Value;
@@ -17,6 +20,7 @@ use serde_json::Value;
 pub use checks::checks;
 pub use outcomes::outcomes;
 pub use page::page;
+pub use shown::Shown;
 
 /// What there is to know about a type of operator.
 #[derive(Clone, Debug, Serialize)]
@@ -31,8 +35,16 @@ pub struct Reference {
     pub options: Vec<OptionOf>,
     /// The component as it stands under its id; empty where there is none.
     pub example: String,
+    /// Files that the example reads: names and contents.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
+    /// What becomes of records at the example, once [`Reference::show`] ran them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shown: Vec<Shown>,
     /// The options as a JSON schema.
     pub schema: Value,
+    #[serde(skip)]
+    bolt: Option<BoltType>,
 }
 
 /// Where a type stands in a topology file.
@@ -80,22 +92,17 @@ impl Kind {
 /// Everything that a topology file can name, in the order of the registry, then its settings.
 pub fn all(registry: &Registry) -> Vec<Reference> {
     let connections = registry.connections.iter();
-    let connections = connections.map(|of| (Kind::Connection, of.name, (of.schema)(), ""));
+    let connections =
+        connections.map(|of| Reference::new(Kind::Connection, of.name, &(of.schema)(), ""));
     let spouts = registry.spouts.iter();
-    let spouts = spouts.map(|of| (Kind::Spout, of.name, (of.schema)(), of.example));
-    let bolts = registry.bolts.iter();
-    let bolts = bolts.map(|of| (Kind::Bolt, of.name, (of.schema)(), of.example));
-    let settings = (
-        Kind::Settings,
-        "settings",
-        schemars::schema_for!(Settings),
-        "",
-    );
+    let spouts = spouts.map(|of| Reference::new(Kind::Spout, of.name, &(of.schema)(), of.example));
+    let bolts = registry.bolts.iter().map(Reference::of_bolt);
+    let settings = schemars::schema_for!(Settings);
+    let settings = Reference::new(Kind::Settings, "settings", &settings, "");
     connections
         .chain(spouts)
         .chain(bolts)
         .chain([settings])
-        .map(|(kind, name, schema, example)| Reference::new(kind, name, &schema, example))
         .collect()
 }
 
@@ -108,8 +115,38 @@ impl Reference {
             description: schema::description(schema).to_owned(),
             options: schema::options(schema),
             example: example.to_owned(),
+            files: BTreeMap::new(),
+            shown: Vec::new(),
             schema: schema.clone(),
+            bolt: None,
         }
+    }
+
+    fn of_bolt(kind: &BoltType) -> Self {
+        let files = kind.example.files.iter();
+        Self {
+            files: files
+                .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+                .collect(),
+            bolt: Some(*kind),
+            ..Self::new(Kind::Bolt, kind.name, &(kind.schema)(), kind.example.yaml)
+        }
+    }
+
+    /// Runs the records of its example, for [`Reference::shown`]. Contacts nobody.
+    ///
+    /// Fails when the example is wrong, or a file that it reads cannot be written for it.
+    pub fn show(&mut self) -> anyhow::Result<()> {
+        if let Some(bolt) = &self.bolt {
+            self.shown = shown::shown(bolt)?;
+        }
+        Ok(())
+    }
+
+    /// What becomes of the records, for people; empty before [`Reference::show`].
+    fn shown_text(&self) -> String {
+        let all = self.shown.iter().map(|one| shown::text(one, &self.name));
+        all.collect()
     }
 
     /// The first sentence of the description, without its full stop.

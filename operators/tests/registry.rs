@@ -30,7 +30,7 @@ fn operators() -> Vec<Operator> {
     let bolts = registry.bolts.iter().map(|kind| Operator {
         name: kind.name,
         schema: (kind.schema)(),
-        example: Some(kind.example),
+        example: Some(kind.example.yaml),
     });
     connections.chain(spouts).chain(bolts).collect()
 }
@@ -74,7 +74,11 @@ fn no_two_types_of_a_kind_share_a_name() {
 #[test]
 fn examples_name_their_type_and_inputs() {
     // By example, since a spout and a bolt may have one name.
-    let bolts: Vec<&str> = registry().bolts.iter().map(|kind| kind.example).collect();
+    let bolts: Vec<&str> = registry()
+        .bolts
+        .iter()
+        .map(|kind| kind.example.yaml)
+        .collect();
     for operator in operators() {
         let Some(example) = operator.example else {
             continue;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Problems, parse_config};
 use isobar_topology::{
-    AnyBolt, AnySpout, ArenaBuilder, Batch, Bolt, BoltType, DocumentUse, Emitter, MakeSpout, Next,
-    OperatorError, Partition, Prepare, PreparedBolt, PreparedSpout, SourceBatch, Spout,
-    SpoutContext, SpoutType,
+    AnyBolt, AnySpout, ArenaBuilder, Batch, Bolt, BoltType, DocumentUse, Emitter, Example,
+    MakeSpout, Next, OperatorError, Partition, Prepare, PreparedBolt, PreparedSpout, SourceBatch,
+    Spout, SpoutContext, SpoutType,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -22,7 +22,7 @@ pub const CONSTANT: SpoutType = SpoutType {
 pub const IDENTITY: BoltType = BoltType {
     name: "identity",
     schema: || schemars::schema_for!(IdentityConfig),
-    example: "type: identity\ninputs: [constant]\n",
+    example: Example::of("type: identity\ninputs: [constant]\n", &[]),
     prepare: prepare_identity,
 };
 

@@ -11,8 +11,9 @@ use crate::wait;
 use isobar_topology::spec::{self, Node, Spec};
 use isobar_topology::testing::{FnBolt, Script};
 use isobar_topology::{
-    Account, Answer, ArenaBuilder, BoltType, DocumentUse, Finish, MakeSpout, Next, PreparedBolt,
-    PreparedSpout, Registry, Rejection, Running, SourceBatch, SpoutType, Verdict, plan, start,
+    Account, Answer, ArenaBuilder, BoltType, DocumentUse, Example, Finish, MakeSpout, Next,
+    PreparedBolt, PreparedSpout, Registry, Rejection, Running, SourceBatch, SpoutType, Verdict,
+    plan, start,
 };
 use serde_json::{Value, json};
 
@@ -374,7 +375,7 @@ fn registry() -> Registry {
     registry.bolts.push(BoltType {
         name: "parse",
         schema: || schemars::schema_for!(()),
-        example: "",
+        example: Example::of("", &[]),
         prepare: |_, _| {
             Ok(PreparedBolt {
                 document: DocumentUse::Makes,
@@ -395,7 +396,7 @@ fn registry() -> Registry {
     registry.bolts.push(BoltType {
         name: "letters",
         schema: || schemars::schema_for!(()),
-        example: "",
+        example: Example::of("", &[]),
         prepare: |_, prepare| {
             let topology = prepare.topology.to_owned();
             Ok(PreparedBolt {

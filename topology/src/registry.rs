@@ -48,15 +48,45 @@ pub struct SpoutType {
 }
 
 /// A type of bolt.
+#[derive(Clone, Copy, Debug)]
 pub struct BoltType {
     /// Its name in `type:`.
     pub name: &'static str,
     /// The options as a JSON schema; the description is the user's documentation.
     pub schema: fn() -> Schema,
-    /// A bolt of this type as it stands in a topology file.
-    pub example: &'static str,
+    /// A bolt of this type, and what it is shown at work with.
+    pub example: Example,
     /// Checks the options and makes ready.
     pub prepare: fn(&Component, &mut Prepare<'_>) -> Result<PreparedBolt, Problems>,
+}
+
+/// A bolt as users are shown it: how it stands in a topology file, and what goes through it.
+#[derive(Clone, Copy, Debug)]
+pub struct Example {
+    /// The bolt as it stands under its id. One that reads `logs` gets records as a topic has them, any
+    /// other what a `parse_json` made of them.
+    pub yaml: &'static str,
+    /// Values of records to run through it, in this order. What becomes of them is never written down:
+    /// the reference of the operator runs them.
+    pub records: &'static [&'static str],
+    /// Files that it reads: names, relative to the topology file, and contents.
+    pub files: &'static [(&'static str, &'static str)],
+}
+
+impl Example {
+    /// An example that reads no file. Without records it is not shown at work.
+    pub const fn of(yaml: &'static str, records: &'static [&'static str]) -> Self {
+        Self {
+            yaml,
+            records,
+            files: &[],
+        }
+    }
+
+    /// With files that it reads.
+    pub const fn with_files(self, files: &'static [(&'static str, &'static str)]) -> Self {
+        Self { files, ..self }
+    }
 }
 
 /// A spout that can be started.

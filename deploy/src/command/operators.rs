@@ -40,6 +40,14 @@ pub(super) fn execute(args: &OperatorsArgs, context: Context<'_>) -> Outcome {
             )));
         }
     }
+    if args.name.is_some() {
+        for reference in &mut references {
+            if let Err(error) = reference.show() {
+                let text = format!("isobar: the example cannot be shown at work: {error:#}");
+                context.screen.line(&text);
+            }
+        }
+    }
     match (args.output.format, &args.name) {
         (Format::Json, _) => context.output.json(&references)?,
         (Format::Table, None) => context.output.text(&list(&references))?,

@@ -1,14 +1,27 @@
 //! All references as one page of Markdown: a paragraph is a line.
 
+use anyhow::Context as _;
 use isobar_topology::Registry;
 
 use super::head::HEAD;
 use super::text::common;
 use super::{Kind, OptionOf, Reference, all};
 
+/// What stands above the bolts.
+const BOLTS: &str = "\
+Below the example of each stands what becomes of records there: they are run through it when this page is made, as `isobar try` runs records, at 2026-01-31T12:00:00Z. A record of an example with `inputs: [logs]` comes as a topic has it, any other from a `parse_json`. The id of the bolt is its type: `filter.filtered` is a policy of `filter`. Bolts that write to an outside system say what they would write.
+";
+
 /// The page.
-pub fn page(registry: &Registry) -> String {
-    let references = all(registry);
+///
+/// Fails when the example of a bolt cannot be run.
+pub fn page(registry: &Registry) -> anyhow::Result<String> {
+    let mut references = all(registry);
+    for reference in &mut references {
+        reference
+            .show()
+            .with_context(|| format!("the example of {}", reference.name))?;
+    }
     let mut page = HEAD.to_owned();
     for (kind, title) in [
         (Kind::Connection, "Connections"),
@@ -21,6 +34,9 @@ pub fn page(registry: &Registry) -> String {
             continue;
         }
         page.push_str(&format!("\n## {title}\n"));
+        if kind == Kind::Bolt {
+            page.push_str(&format!("\n{BOLTS}"));
+        }
         if let Some(common) = common(kind) {
             let word = kind.word();
             page.push_str(&format!(
@@ -35,7 +51,7 @@ pub fn page(registry: &Registry) -> String {
             page.push_str(&section(reference));
         }
     }
-    page
+    Ok(page)
 }
 
 fn section(reference: &Reference) -> String {
@@ -56,6 +72,14 @@ fn section(reference: &Reference) -> String {
             "\n```yaml\n{}\n```\n",
             reference.example.trim_end()
         ));
+    }
+    for (name, text) in &reference.files {
+        section.push_str(&format!("\nWith this `{name}`:\n"));
+        section.push_str(&format!("\n```text\n{}\n```\n", text.trim_end()));
+    }
+    if !reference.shown.is_empty() {
+        let shown = reference.shown_text();
+        section.push_str(&format!("\n```text\n{shown}```\n"));
     }
     section
 }

@@ -44,17 +44,19 @@ pub(super) fn text(reference: &Reference) -> String {
     }
     if !reference.example.is_empty() {
         text.push_str("\nExample:\n");
-        write(
-            &mut text,
-            &format!(
-                "  {}s:\n    my-{}:\n",
-                reference.kind.word(),
-                reference.kind.word()
-            ),
-        );
+        let (word, name) = (reference.kind.word(), &reference.name);
+        write(&mut text, &format!("  {word}s:\n    {name}:\n"));
         for line in reference.example.lines() {
             write(&mut text, &format!("      {line}\n"));
         }
+    }
+    for (name, content) in &reference.files {
+        write(&mut text, &format!("\nWith this {name}:\n"));
+        indented(content, &mut text);
+    }
+    if !reference.shown.is_empty() {
+        text.push_str("\nWhat becomes of records there:\n");
+        indented(&reference.shown_text(), &mut text);
     }
     text
 }
@@ -162,6 +164,12 @@ fn wrap(words: &[&str], pad: &str, text: &mut String) {
     }
     if !line.is_empty() {
         write(text, &format!("{start}{line}\n"));
+    }
+}
+
+fn indented(lines: &str, text: &mut String) {
+    for line in lines.lines() {
+        write(text, &format!("  {line}\n"));
     }
 }
 

@@ -43,8 +43,8 @@ fn an_example_with_a_wrong_option_would_be_found() {
         .into_iter()
         .find(|kind| kind.name == "blackhole");
     let bolt = bolt.as_mut().expect("is registered");
-    bolt.example = "type: blackhole\ninputs: [parse]\nwrong: 1\n";
-    let topology = Subject::around(bolt.example, true, &[]);
+    bolt.example.yaml = "type: blackhole\ninputs: [parse]\nwrong: 1\n";
+    let topology = Subject::around(bolt.example.yaml, true, &[]);
     let refused = world
         .plan(&topology)
         .err()

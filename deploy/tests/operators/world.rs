@@ -9,8 +9,8 @@ use isobar::{Outside, TopologyFile};
 use isobar_topology::spec::{Component, Node, Problems, parse_config};
 use isobar_topology::testing::{FnBolt, PreparedForTest};
 use isobar_topology::{
-    BoltType, DocumentUse, Plan, Prepare, PreparedBolt, PreparedSpout, Registry, Rejection,
-    SpoutType, Stream, Verdict,
+    BoltType, DocumentUse, Example, Plan, Prepare, PreparedBolt, PreparedSpout, Registry,
+    Rejection, SpoutType, Stream, Verdict,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -21,12 +21,6 @@ use testkit::scratch::Scratch;
 pub struct World {
     scratch: Scratch,
 }
-
-/// Files that examples read, by name.
-const FILES: [(&str, &str); 1] = [(
-    "hosts.csv",
-    "host,zone,owner\nweb-1,eu-west,search\nweb-2,eu-north,\n",
-)];
 
 /// Connections that examples name: name, type, options.
 const CONNECTIONS: [(&str, &str, &str); 2] = [
@@ -41,7 +35,8 @@ const CONNECTIONS: [(&str, &str, &str); 2] = [
 impl World {
     pub fn new() -> Self {
         let scratch = Scratch::new("operators").expect("temporary files can be written");
-        for (name, text) in FILES {
+        let bolts = isobar_operators::registry().bolts;
+        for (name, text) in bolts.iter().flat_map(|kind| kind.example.files) {
             let _path = scratch
                 .file(name, text)
                 .expect("temporary files can be written");
@@ -80,7 +75,7 @@ pub struct Subject {
 
 impl Subject {
     pub fn bolt(world: &World, kind: &BoltType) -> Self {
-        let example = read(Path::new("example.yaml"), kind.example);
+        let example = read(Path::new("example.yaml"), kind.example.yaml);
         let is_connected = example.tree().get("connection").is_some();
         let connections: serde_json::Map<String, Value> = connections()
             .map(|(name, kind, options)| {
@@ -100,7 +95,7 @@ impl Subject {
         // What is wrong with it is told when it is planned.
         let (emits, streams) = prepared.unwrap_or((true, Vec::new()));
         Self {
-            topology: Self::around(kind.example, emits, &streams),
+            topology: Self::around(kind.example.yaml, emits, &streams),
             is_connected,
         }
     }
@@ -224,7 +219,7 @@ pub fn registry() -> Registry {
         registry.bolts.push(BoltType {
             name,
             schema: || schemars::schema_for!(Nothing),
-            example: "",
+            example: Example::of("", &[]),
             prepare,
         });
     }

@@ -168,7 +168,7 @@ fn documents() -> Vec<PathBuf> {
 fn every_block_of_yaml_in_documents_is_one_that_runs() {
     let registry = isobar_operators::registry();
     let examples: Vec<&str> = (registry.spouts.iter().map(|kind| kind.example))
-        .chain(registry.bolts.iter().map(|kind| kind.example))
+        .chain(registry.bolts.iter().map(|kind| kind.example.yaml))
         .collect();
     let mut seen = 0;
     for document in documents() {

@@ -16,9 +16,9 @@ use isobar::progress::Screen;
 use isobar_topology::spec::{Component, Problems, parse_config};
 use isobar_topology::testing::{FnBolt, source_batch};
 use isobar_topology::{
-    Answer, AnyBolt, AnySpout, Batch, Bolt, BoltType, DocumentUse, Emitter, MakeSpout, Next,
-    OperatorError, Partition, Prepare, PreparedBolt, PreparedSpout, Registry, Rejection, Spout,
-    SpoutContext, SpoutType, Verdict,
+    Answer, AnyBolt, AnySpout, Batch, Bolt, BoltType, DocumentUse, Emitter, Example, MakeSpout,
+    Next, OperatorError, Partition, Prepare, PreparedBolt, PreparedSpout, Registry, Rejection,
+    Spout, SpoutContext, SpoutType, Verdict,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -96,7 +96,7 @@ fn bolt_type(
     BoltType {
         name,
         schema: || schemars::schema_for!(NothingConfig),
-        example: "",
+        example: Example::of("", &[]),
         prepare,
     }
 }

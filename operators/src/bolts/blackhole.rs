@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Problems, parse_config};
 use isobar_topology::{
-    Answer, AnyBolt, Batch, Bolt, BoltType, DocumentUse, Emitter, OperatorError, Part, Policy,
-    Prepare, PreparedBolt,
+    Answer, AnyBolt, Batch, Bolt, BoltType, DocumentUse, Emitter, Example, OperatorError, Part,
+    Policy, Prepare, PreparedBolt,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -17,10 +17,13 @@ pub(super) const TYPE: BoltType = BoltType {
     prepare,
 };
 
-const EXAMPLE: &str = "\
+const EXAMPLE: Example = Example::of(
+    "\
 type: blackhole
 inputs: [route.debug]
-";
+",
+    &[r#"{"level":"debug"}"#],
+);
 
 /// Drops every record that reaches it.
 ///

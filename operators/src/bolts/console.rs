@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Problems, parse_config};
-use isobar_topology::{AnyBolt, BoltType, DocumentUse, Prepare, PreparedBolt};
+use isobar_topology::{AnyBolt, BoltType, DocumentUse, Example, Prepare, PreparedBolt};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -17,11 +17,14 @@ pub(super) const TYPE: BoltType = BoltType {
     prepare,
 };
 
-const EXAMPLE: &str = "\
+const EXAMPLE: Example = Example::of(
+    "\
 type: console
 inputs: [parse]
 format: document
-";
+",
+    &[r#"{"level":"warn","message":"slow"}"#],
+);
 
 /// Writes every record to standard output, one per line.
 ///

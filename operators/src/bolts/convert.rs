@@ -6,8 +6,8 @@ use std::sync::Arc;
 use isobar_topology::json::Kind as JsonKind;
 use isobar_topology::spec::{Component, Path, Problem, Problems, parse_config};
 use isobar_topology::{
-    AnyBolt, Batch, Bolt, BoltType, Counter, Emitter, OperatorError, Prepare, PreparedBolt,
-    RecordMut, Rejection, Symbol, Verdict,
+    AnyBolt, Batch, Bolt, BoltType, Counter, Emitter, Example, OperatorError, Prepare,
+    PreparedBolt, RecordMut, Rejection, Symbol, Verdict,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -24,12 +24,18 @@ pub(super) const TYPE: BoltType = BoltType {
     prepare,
 };
 
-const EXAMPLE: &str = "\
+const EXAMPLE: Example = Example::of(
+    "\
 type: convert
 inputs: [parse]
 fields: {status: integer, took: float, cached: boolean}
 on_invalid: remove
-";
+",
+    &[
+        r#"{"status":"200","took":"0.042","cached":"yes"}"#,
+        r#"{"status":"n/a","took":"2e-3"}"#,
+    ],
+);
 
 /// Gives top-level fields of documents other types, such as numbers for text that `parse_regex` found.
 ///

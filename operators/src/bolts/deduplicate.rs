@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{
-    AnyBolt, Batch, Bolt, BoltType, Counter, Emitter, OperatorError, Policy, Prepare, PreparedBolt,
-    Symbol, Verdict,
+    AnyBolt, Batch, Bolt, BoltType, Counter, Emitter, Example, OperatorError, Policy, Prepare,
+    PreparedBolt, Symbol, Verdict,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -23,11 +23,18 @@ pub(super) const TYPE: BoltType = BoltType {
     prepare,
 };
 
-const EXAMPLE: &str = "\
+const EXAMPLE: Example = Example::of(
+    "\
 type: deduplicate
 inputs: [parse]
 fields: [host, message]
-";
+",
+    &[
+        r#"{"host":"web-1","message":"disk full","n":1}"#,
+        r#"{"host":"web-1","message":"disk full","n":2}"#,
+        r#"{"host":"web-2","message":"disk full","n":3}"#,
+    ],
+);
 
 /// Drops records whose fields have the values of a record that came not long before.
 ///

@@ -12,8 +12,8 @@ use std::time::Duration;
 use isobar_topology::clock::{self, Instant};
 use isobar_topology::spec::{Component, Problems};
 use isobar_topology::{
-    Answer, AnyBolt, Batch, Bolt, BoltContext, BoltType, Emitter, Failure, OperatorError, Part,
-    Prepare, PreparedBolt,
+    Answer, AnyBolt, Batch, Bolt, BoltContext, BoltType, Emitter, Example, Failure, OperatorError,
+    Part, Prepare, PreparedBolt,
 };
 
 use crate::elasticsearch::body::Body;
@@ -42,12 +42,15 @@ pub(super) const TYPE: BoltType = BoltType {
     prepare,
 };
 
-const EXAMPLE: &str = "\
+const EXAMPLE: Example = Example::of(
+    "\
 type: elasticsearch
 connection: search
 inputs: [enrich]
 index: \"logs-{{ event_time.format('%Y.%m.%d') }}\"
-";
+",
+    &[r#"{"level":"warn","message":"slow"}"#],
+);
 
 /// Room in a body for the record that fills it, in bytes: without it the last record of most bodies
 /// would have the whole body copied to twice its room.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
-use isobar_topology::{AnyBolt, BoltType, Prepare, PreparedBolt};
+use isobar_topology::{AnyBolt, BoltType, Example, Prepare, PreparedBolt};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -21,13 +21,16 @@ pub(super) const TYPE: BoltType = BoltType {
     prepare,
 };
 
-const EXAMPLE: &str = "\
+const EXAMPLE: Example = Example::of(
+    "\
 type: file
 inputs: [parse]
 path: out/records.ndjson
 format: document
 sync: true
-";
+",
+    &[r#"{"level":"warn","message":"slow"}"#],
+);
 
 /// Appends every record to a file, one per line.
 ///

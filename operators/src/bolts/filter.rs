@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{
-    AnyBolt, Batch, Bolt, BoltType, Counter, DocumentUse, Emitter, OperatorError, Policy, Prepare,
-    PreparedBolt, Verdict,
+    AnyBolt, Batch, Bolt, BoltType, Counter, DocumentUse, Emitter, Example, OperatorError, Policy,
+    Prepare, PreparedBolt, Verdict,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -19,11 +19,18 @@ pub(super) const TYPE: BoltType = BoltType {
     prepare,
 };
 
-const EXAMPLE: &str = "\
+const EXAMPLE: Example = Example::of(
+    "\
 type: filter
 inputs: [parse]
 drop_when: \"doc.level == 'debug'\"
-";
+",
+    &[
+        r#"{"level":"error"}"#,
+        r#"{"level":"debug"}"#,
+        r#"{"message":"no level"}"#,
+    ],
+);
 
 /// Keeps records that meet a condition, or drops those that do.
 ///

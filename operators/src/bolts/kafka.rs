@@ -14,8 +14,8 @@ use std::sync::Arc;
 use isobar_topology::spec::units::ByteSize;
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{
-    Answer, AnyBolt, Batch, Bolt, BoltContext, BoltType, Counter, DocumentUse, Emitter, Failure,
-    OperatorError, Part, Prepare, PreparedBolt, Rejection, Topic,
+    Answer, AnyBolt, Batch, Bolt, BoltContext, BoltType, Counter, DocumentUse, Emitter, Example,
+    Failure, OperatorError, Part, Prepare, PreparedBolt, Rejection, Topic,
 };
 
 use crate::connections::problems_of;
@@ -35,14 +35,17 @@ pub(super) const TYPE: BoltType = BoltType {
     prepare,
 };
 
-const EXAMPLE: &str = "\
+const EXAMPLE: Example = Example::of(
+    "\
 type: kafka
 inputs: [route.errors]
 connection: kafka
 topic: errors
 key: \"{{ doc.host }}\"
 compression: zstd
-";
+",
+    &[r#"{"host":"web-1","level":"error"}"#],
+);
 
 fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedBolt, Problems> {
     let config: KafkaConfig = parse_config(&component.config, &component.path)?;

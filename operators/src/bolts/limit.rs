@@ -10,8 +10,8 @@ use std::sync::Arc;
 use isobar_topology::spec::units::Rate;
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{
-    AnyBolt, Batch, Bolt, BoltType, Counter, DocumentUse, Emitter, OperatorError, Policy, Prepare,
-    PreparedBolt, Record, Stream, Verdict, clock,
+    AnyBolt, Batch, Bolt, BoltType, Counter, DocumentUse, Emitter, Example, OperatorError, Policy,
+    Prepare, PreparedBolt, Record, Stream, Verdict, clock,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -27,13 +27,16 @@ pub(super) const TYPE: BoltType = BoltType {
     prepare,
 };
 
-const EXAMPLE: &str = "\
+const EXAMPLE: Example = Example::of(
+    "\
 type: limit
 inputs: [parse]
 key: \"{{ doc.tenant }}\"
 rate: 1000/s
 above: drop
-";
+",
+    &[r#"{"tenant":"shop"}"#],
+);
 
 /// Lets so many records of each key through in each second, minute or hour, so that one tenant cannot
 /// starve the others. What is above is dropped, or leaves on the stream `above`; nothing ever waits, for

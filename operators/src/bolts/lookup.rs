@@ -16,7 +16,7 @@ use isobar_topology::clock::Instant;
 use isobar_topology::spec::units::{ByteSize, Duration};
 use isobar_topology::spec::{Component, Problems, parse_config};
 use isobar_topology::{
-    AnyBolt, Batch, Bolt, BoltContext, BoltType, Counter, Emitter, OperatorError, Prepare,
+    AnyBolt, Batch, Bolt, BoltContext, BoltType, Counter, Emitter, Example, OperatorError, Prepare,
     PreparedBolt, Record, RecordMut, Rejection, Shared, Symbol, Verdict,
 };
 use schemars::JsonSchema;
@@ -35,7 +35,8 @@ pub(super) const TYPE: BoltType = BoltType {
     prepare,
 };
 
-const EXAMPLE: &str = "\
+const EXAMPLE: Example = Example::of(
+    "\
 type: lookup
 inputs: [parse]
 file: hosts.csv
@@ -43,7 +44,13 @@ key: host
 from: doc.host
 fields: {zone: zone, team: owner}
 default: {team: unknown}
-";
+",
+    &[r#"{"host":"web-1"}"#, r#"{"host":"db-1"}"#],
+)
+.with_files(&[(
+    "hosts.csv",
+    "host,zone,owner\nweb-1,eu-west,search\nweb-2,eu-north,\n",
+)]);
 
 /// Adds fields from a table: the row whose key equals a value of the record gives the fields.
 ///

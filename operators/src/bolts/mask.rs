@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Path, Problem, Problems, parse_config};
 use isobar_topology::{
-    AnyBolt, Batch, Bolt, BoltType, Counter, Emitter, OperatorError, Prepare, PreparedBolt,
-    RecordMut, Rejection, Symbol, Verdict, json,
+    AnyBolt, Batch, Bolt, BoltType, Counter, Emitter, Example, OperatorError, Prepare,
+    PreparedBolt, RecordMut, Rejection, Symbol, Verdict, json,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -27,13 +27,16 @@ pub(super) const TYPE: BoltType = BoltType {
     prepare,
 };
 
-const EXAMPLE: &str = "\
+const EXAMPLE: Example = Example::of(
+    "\
 type: mask
 inputs: [parse]
 fields: [secret, password]
 search: [message, user]
 patterns: [email, card_number, 'token=\\w+']
-";
+",
+    &[r#"{"user":"frank","secret":"x","message":"mail to frank@example.com, token=abc1"}"#],
+);
 
 /// Takes personal data out of documents before they are stored.
 ///

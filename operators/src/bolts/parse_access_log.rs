@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Path, Problem, Problems, parse_config};
 use isobar_topology::{
-    AnyBolt, Batch, Bolt, BoltType, Emitter, OperatorError, Prepare, PreparedBolt, RecordMut,
-    Rejection, Symbol, Verdict, json,
+    AnyBolt, Batch, Bolt, BoltType, Emitter, Example, OperatorError, Prepare, PreparedBolt,
+    RecordMut, Rejection, Symbol, Verdict, json,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -29,11 +29,17 @@ pub(super) const TYPE: BoltType = BoltType {
     prepare,
 };
 
-const EXAMPLE: &str = "\
+const EXAMPLE: Example = Example::of(
+    "\
 type: parse_access_log
 inputs: [logs]
 rest_field: timing
-";
+",
+    &[
+        r#"192.0.2.7 - frank [31/Jan/2026:06:00:00 +0000] "GET /search?q=a HTTP/1.1" 200 512 "-" "curl/8.5.0" 0.042"#,
+        r#"192.0.2.7 - frank [31/Jan/2026:06:00:00 +0000] "GET / HTTP/1.1" ok 512"#,
+    ],
+);
 
 /// Makes a document of a line in the access log of a web server, such as Apache httpd and nginx write.
 ///

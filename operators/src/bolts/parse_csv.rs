@@ -9,8 +9,8 @@ use std::sync::Arc;
 use isobar_topology::json;
 use isobar_topology::spec::{Component, Path, Problem, Problems, parse_config};
 use isobar_topology::{
-    AnyBolt, Batch, Bolt, BoltType, Emitter, OperatorError, Prepare, PreparedBolt, RecordMut,
-    Rejection, Symbol, Verdict,
+    AnyBolt, Batch, Bolt, BoltType, Emitter, Example, OperatorError, Prepare, PreparedBolt,
+    RecordMut, Rejection, Symbol, Verdict,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -27,11 +27,17 @@ pub(super) const TYPE: BoltType = BoltType {
     prepare,
 };
 
-const EXAMPLE: &str = "\
+const EXAMPLE: Example = Example::of(
+    "\
 type: parse_csv
 inputs: [logs]
 columns: [time, host, status, message]
-";
+",
+    &[
+        r#"2026-01-31T06:00:00Z,web-1,200,"all, well""#,
+        "2026-01-31T06:00:00Z,web-1",
+    ],
+);
 
 /// Makes a document of a line of CSV (RFC 4180), whose columns it knows.
 ///

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
-use isobar_topology::{BoltType, Prepare, PreparedBolt};
+use isobar_topology::{BoltType, Example, Prepare, PreparedBolt};
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 use serde_json::Value;
@@ -30,12 +30,15 @@ pub(super) const TYPE: BoltType = BoltType {
     prepare,
 };
 
-const EXAMPLE: &str = "\
+const EXAMPLE: Example = Example::of(
+    "\
 type: parse_grok
 inputs: [logs]
 pattern: '^%{IPORHOST:client} - %{DATA:user} \\[%{HTTPDATE:time}\\] %{QS:request} %{STATUS:status:int}'
 patterns: {STATUS: '[1-5]\\d\\d'}
-";
+",
+    &[r#"192.0.2.7 - frank [31/Jan/2026:06:00:00 +0000] "GET / HTTP/1.1" 200"#, r#"192.0.2.7 - frank [31/Jan/2026:06:00:00 +0000] "GET / HTTP/1.1" 999"#],
+);
 
 /// Makes a document of text by a pattern of grok, as Logstash knows them.
 ///

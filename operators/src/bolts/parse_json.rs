@@ -6,7 +6,7 @@ use std::sync::Arc;
 use isobar_topology::json::{self, JsonError, Kind};
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{
-    AnyBolt, Batch, Bolt, BoltType, Counter, DocumentUse, Emitter, OperatorError, Prepare,
+    AnyBolt, Batch, Bolt, BoltType, Counter, DocumentUse, Emitter, Example, OperatorError, Prepare,
     PreparedBolt, RecordMut, Rejection, Symbol,
 };
 use schemars::JsonSchema;
@@ -23,11 +23,18 @@ pub(super) const TYPE: BoltType = BoltType {
     prepare,
 };
 
-const EXAMPLE: &str = "\
+const EXAMPLE: Example = Example::of(
+    "\
 type: parse_json
 inputs: [logs]
 event_time: timestamp
-";
+",
+    &[
+        r#"{"timestamp":"2026-01-31T06:00:00Z","level":"warn","message":"slow"}"#,
+        r#"{"timestamp":"yesterday","level":"info"}"#,
+        "all well",
+    ],
+);
 
 /// Makes a document of a record whose value is a JSON object.
 ///

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use isobar_topology::json;
 use isobar_topology::spec::{Component, Path, Problem, Problems, parse_config};
 use isobar_topology::{
-    AnyBolt, Batch, Bolt, BoltType, Emitter, OperatorError, Prepare, PreparedBolt, RecordMut,
-    Rejection, Verdict,
+    AnyBolt, Batch, Bolt, BoltType, Emitter, Example, OperatorError, Prepare, PreparedBolt,
+    RecordMut, Rejection, Verdict,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -26,11 +26,17 @@ pub(super) const TYPE: BoltType = BoltType {
     prepare,
 };
 
-const EXAMPLE: &str = "\
+const EXAMPLE: Example = Example::of(
+    "\
 type: parse_key_value
 inputs: [logs]
 bare_words: ignore
-";
+",
+    &[
+        r#"level=info retrying msg="all well" took=5ms"#,
+        r#"level=info ="no key""#,
+    ],
+);
 
 /// Makes a document of a line of keys and values, such as `level=info msg="all well" took=5ms` (known
 /// as logfmt).

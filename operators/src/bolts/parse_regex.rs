@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Path, Problem, Problems, parse_config};
-use isobar_topology::{BoltType, Prepare, PreparedBolt, Symbol};
+use isobar_topology::{BoltType, Example, Prepare, PreparedBolt, Symbol};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -20,11 +20,17 @@ pub(super) const TYPE: BoltType = BoltType {
     prepare,
 };
 
-const EXAMPLE: &str = "\
+const EXAMPLE: Example = Example::of(
+    "\
 type: parse_regex
 inputs: [logs]
 pattern: '^(?<client>\\S+) \\S+ (?<user>\\S+) \\[(?<time>[^\\]]+)\\]'
-";
+",
+    &[
+        r#"192.0.2.7 - frank [31/Jan/2026:06:00:00 +0000] "GET / HTTP/1.1" 200"#,
+        "192.0.2.7 - frank 31/Jan/2026",
+    ],
+);
 
 /// Makes a document of text by a regular expression: each named group is a field.
 ///

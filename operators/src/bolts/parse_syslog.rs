@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{
-    AnyBolt, Batch, Bolt, BoltType, DocumentUse, DocumentWriter, Emitter, OperatorError, Prepare,
-    PreparedBolt, RecordMut, Symbol, Verdict, clock, json,
+    AnyBolt, Batch, Bolt, BoltType, DocumentUse, DocumentWriter, Emitter, Example, OperatorError,
+    Prepare, PreparedBolt, RecordMut, Symbol, Verdict, clock, json,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -34,12 +34,18 @@ pub(super) const TYPE: BoltType = BoltType {
     prepare,
 };
 
-const EXAMPLE: &str = "\
+const EXAMPLE: Example = Example::of(
+    "\
 type: parse_syslog
 inputs: [logs]
 zone: Europe/Berlin
 raw_field: raw
-";
+",
+    &[
+        "<34>Jan 31 07:00:00 web-1 su[4711]: authentication failure",
+        "<34>1 2026-01-31T06:00:00Z web-1",
+    ],
+);
 
 /// Makes a document of a line of syslog, in the format of RFC 5424 or of RFC 3164 (BSD).
 ///

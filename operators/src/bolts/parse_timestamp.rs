@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{
-    AnyBolt, Batch, Bolt, BoltType, Counter, Emitter, OperatorError, Prepare, PreparedBolt,
-    RecordMut, Rejection, Symbol,
+    AnyBolt, Batch, Bolt, BoltType, Counter, Emitter, Example, OperatorError, Prepare,
+    PreparedBolt, RecordMut, Rejection, Symbol,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -20,13 +20,20 @@ pub(super) const TYPE: BoltType = BoltType {
     prepare,
 };
 
-const EXAMPLE: &str = "\
+const EXAMPLE: Example = Example::of(
+    "\
 type: parse_timestamp
 inputs: [parse]
 field: timestamp
 formats: [rfc3339, unix_ms, '%d/%b/%Y:%H:%M:%S %z']
 target: \"@timestamp\"
-";
+",
+    &[
+        r#"{"timestamp":"31/Jan/2026:07:00:00 +0100"}"#,
+        r#"{"timestamp":1769839200000}"#,
+        r#"{"timestamp":"soon"}"#,
+    ],
+);
 
 /// Reads the time of the event from a field of a document, and sets the event time, which names indices.
 ///

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{
-    AnyBolt, Batch, Bolt, BoltType, Emitter, OperatorError, Prepare, PreparedBolt, Symbol, Verdict,
+    AnyBolt, Batch, Bolt, BoltType, Emitter, Example, OperatorError, Prepare, PreparedBolt, Symbol,
+    Verdict,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -18,11 +19,14 @@ pub(super) const TYPE: BoltType = BoltType {
     prepare,
 };
 
-const EXAMPLE: &str = "\
+const EXAMPLE: Example = Example::of(
+    "\
 type: remove_fields
 inputs: [parse]
 fields: [password, session_id]
-";
+",
+    &[r#"{"user":"frank","password":"x","session_id":7}"#],
+);
 
 /// Removes top-level fields from documents. Documents without them pass as they are.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Path, Problem, Problems, parse_config};
 use isobar_topology::{
-    AnyBolt, Batch, Bolt, BoltType, Emitter, OperatorError, Prepare, PreparedBolt, Symbol, Verdict,
+    AnyBolt, Batch, Bolt, BoltType, Emitter, Example, OperatorError, Prepare, PreparedBolt, Symbol,
+    Verdict,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -19,13 +20,16 @@ pub(super) const TYPE: BoltType = BoltType {
     prepare,
 };
 
-const EXAMPLE: &str = "\
+const EXAMPLE: Example = Example::of(
+    "\
 type: rename_fields
 inputs: [parse]
 fields:
   ts: \"@timestamp\"
   msg: message
-";
+",
+    &[r#"{"ts":"2026-01-31T06:00:00Z","msg":"all well"}"#],
+);
 
 /// Gives top-level fields of documents other names.
 ///

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Path, Problem, Problems, parse_config};
 use isobar_topology::{
-    AnyBolt, Batch, Bolt, BoltType, Counter, DocumentUse, Emitter, OperatorError, Prepare,
+    AnyBolt, Batch, Bolt, BoltType, Counter, DocumentUse, Emitter, Example, OperatorError, Prepare,
     PreparedBolt, Record, Stream, Verdict,
 };
 use schemars::JsonSchema;
@@ -20,14 +20,22 @@ pub(super) const TYPE: BoltType = BoltType {
     prepare,
 };
 
-const EXAMPLE: &str = "\
+const EXAMPLE: Example = Example::of(
+    "\
 type: route
 inputs: [parse]
 routes:
   errors: \"doc.level == 'error' || doc.status >= 500\"
   debug: \"doc.level == 'debug'\"
 default: rest
-";
+",
+    &[
+        r#"{"level":"error"}"#,
+        r#"{"level":"info","status":503}"#,
+        r#"{"level":"debug"}"#,
+        r#"{"level":"info"}"#,
+    ],
+);
 
 /// Most routes of one bolt: each record tries their conditions one after the other.
 const ROUTES_MAX: usize = 100;

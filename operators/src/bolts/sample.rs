@@ -5,7 +5,7 @@ use std::sync::Arc;
 use isobar_topology::grouping::KeyHash;
 use isobar_topology::spec::{Component, Problems, parse_config};
 use isobar_topology::{
-    AnyBolt, Batch, Bolt, BoltType, DocumentUse, Emitter, OperatorError, Policy, Prepare,
+    AnyBolt, Batch, Bolt, BoltType, DocumentUse, Emitter, Example, OperatorError, Policy, Prepare,
     PreparedBolt, Record, Symbol, Verdict,
 };
 use schemars::JsonSchema;
@@ -20,12 +20,19 @@ pub(super) const TYPE: BoltType = BoltType {
     prepare,
 };
 
-const EXAMPLE: &str = "\
+const EXAMPLE: Example = Example::of(
+    "\
 type: sample
 inputs: [parse]
 keep: 0.1
 key: trace
-";
+",
+    &[
+        r#"{"trace":"t16","span":1}"#,
+        r#"{"trace":"t16","span":2}"#,
+        r#"{"trace":"t17","span":1}"#,
+    ],
+);
 
 /// Keeps a share of the records and drops the others.
 ///

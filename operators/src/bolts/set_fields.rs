@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Path, Problem, Problems, parse_config};
 use isobar_topology::{
-    AnyBolt, Batch, Bolt, BoltType, Emitter, OperatorError, Prepare, PreparedBolt, RecordMut,
-    Rejection, Shared, Symbol, Verdict,
+    AnyBolt, Batch, Bolt, BoltType, Emitter, Example, OperatorError, Prepare, PreparedBolt,
+    RecordMut, Rejection, Shared, Symbol, Verdict,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -21,7 +21,8 @@ pub(super) const TYPE: BoltType = BoltType {
     prepare,
 };
 
-const EXAMPLE: &str = "\
+const EXAMPLE: Example = Example::of(
+    "\
 type: set_fields
 inputs: [parse]
 fields:
@@ -29,7 +30,9 @@ fields:
   zone: \"{{ doc.host.substring(0, 5) }}\"
   is_error: \"{{ doc.status >= 500 }}\"
   labels: {team: search, tier: 1}
-";
+",
+    &[r#"{"host":"web-1","status":503}"#, r#"{"status":200}"#],
+);
 
 /// Sets top-level fields of documents, replacing fields of the same names.
 ///

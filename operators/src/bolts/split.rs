@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{
-    AnyBolt, Batch, Bolt, BoltType, Counter, DocumentUse, Emitter, OperatorError, Ordinals, Policy,
-    Prepare, PreparedBolt, Rejection, Symbol, Verdict, clock,
+    AnyBolt, Batch, Bolt, BoltType, Counter, DocumentUse, Emitter, Example, OperatorError,
+    Ordinals, Policy, Prepare, PreparedBolt, Rejection, Symbol, Verdict, clock,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -25,12 +25,18 @@ pub(super) const TYPE: BoltType = BoltType {
     prepare,
 };
 
-const EXAMPLE: &str = "\
+const EXAMPLE: Example = Example::of(
+    "\
 type: split
 inputs: [parse]
 field: events
 as: document
-";
+",
+    &[
+        r#"{"sender":"web-1","events":[{"a":1},{"a":2},3]}"#,
+        r#"{"sender":"web-1","events":[]}"#,
+    ],
+);
 
 /// Parts that are made at a time, before those behind it have taken them: what bounds the memory. One
 /// record is always split as a whole.

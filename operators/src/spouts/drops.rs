@@ -192,7 +192,7 @@ mod tests {
 
     use isobar_topology::spec::{Node, Spec};
     use isobar_topology::testing::{FnBolt, Script, source_batch};
-    use isobar_topology::{Answer, BoltType, DocumentUse, PreparedBolt, plan, start_here};
+    use isobar_topology::{Answer, BoltType, DocumentUse, Example, PreparedBolt, plan, start_here};
     use serde_json::Value;
     use tokio::task::LocalSet;
 
@@ -241,7 +241,7 @@ mod tests {
     const SINK: BoltType = BoltType {
         name: "sink",
         schema: || schemars::schema_for!(serde_json::Map<String, Value>),
-        example: "",
+        example: Example::of("", &[]),
         prepare: |_, _| {
             Ok(PreparedBolt {
                 emits: false,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::operator::{AnyBolt, Next};
-use crate::registry::{BoltType, DocumentUse, SpoutType, Topic};
+use crate::registry::{BoltType, DocumentUse, Example, SpoutType, Topic};
 use crate::spec::Node;
 use crate::testing::{FnBolt, Script};
 
@@ -21,7 +21,7 @@ fn bolt_type(
     BoltType {
         name,
         schema: || schemars::schema_for!(serde_json::Map<String, Value>),
-        example: "",
+        example: Example::of("", &[]),
         prepare,
     }
 }

@@ -232,6 +232,10 @@ async fn a_bolt_that_cannot_connect_says_where_and_why() {
 fn the_example_is_sound() {
     // As it stands in a file, without what belongs to every bolt.
     let options = json!({"index": "logs-{{ event_time.format('%Y.%m.%d') }}"});
-    assert!(EXAMPLE.contains(options["index"].as_str().expect("a text")));
+    assert!(
+        EXAMPLE
+            .yaml
+            .contains(options["index"].as_str().expect("a text"))
+    );
     assert_eq!(problems(&options), Vec::<String>::new());
 }

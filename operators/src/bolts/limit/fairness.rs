@@ -133,7 +133,7 @@ async fn p99(loud: u64, rate: &str) -> i64 {
     registry.bolts.push(BoltType {
         name: "index",
         schema: || schemars::schema_for!(serde_json::Map<String, serde_json::Value>),
-        example: "",
+        example: Example::of("", &[]),
         prepare: prepare_index,
     });
     let file = json!({
