@@ -190,7 +190,7 @@ fn questions_to_the_brokers_hold_no_task_up() {
         let cluster = MockCluster::new(1).expect("a stand-in cluster");
         let registry = registry(cluster.bootstrap_servers());
         // While the only thread for what blocks is busy, nothing else can be answered.
-        let (end, busy) = std::sync::mpsc::channel::<()>();
+        let (end, busy) = std::sync::mpsc::sync_channel::<()>(0);
         let busy = tokio::task::spawn_blocking(move || busy.recv());
         let mut claim = Box::pin(registry.clone().claim(entry("a", "1", (0, 100))));
         let mut tail = Box::pin(tail(&registry.connection, &registry.topic, 0));
