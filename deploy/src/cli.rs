@@ -182,10 +182,11 @@ mod tests {
             for line in text.lines().filter_map(|line| line.strip_prefix("  ")) {
                 // What it does stands behind, and where its output goes.
                 let line = line.split("   ").next().unwrap_or_default();
-                let lines = line.split(" | ").flat_map(|line| line.split(" && "));
-                for line in lines.map(|line| line.split(" > ").next().unwrap_or_default()) {
-                    if line.starts_with("isobar ") {
-                        if let Err(error) = Cli::try_parse_from(words(line)) {
+                let words = words(line);
+                for words in words.split(|word| ["|", "&&"].contains(&&**word)) {
+                    let words = words.split(|word| word == ">").next().unwrap_or_default();
+                    if words.first().is_some_and(|first| first == "isobar") {
+                        if let Err(error) = Cli::try_parse_from(words) {
                             panic!("{line}\n{error}");
                         }
                         seen += 1;
@@ -196,18 +197,16 @@ mod tests {
         assert!(seen > 40, "{seen}");
     }
 
-    /// As a shell parts them, where there are single quotes at most.
+    /// As a shell parts them, where nothing is escaped.
     fn words(line: &str) -> Vec<String> {
-        let mut words = vec![String::new()];
-        for (number, part) in line.split('\'').enumerate() {
-            let mut pieces = match number % 2 {
-                0 => part.split(' ').collect(),
-                _ => vec![part],
+        let (mut words, mut quote) = (vec![String::new()], None);
+        for letter in line.chars() {
+            match quote {
+                Some(end) if letter == end => quote = None,
+                None if matches!(letter, '\'' | '"') => quote = Some(letter),
+                None if letter == ' ' => words.push(String::new()),
+                _ => words.last_mut().expect("one is there").push(letter),
             }
-            .into_iter();
-            let word = words.last_mut().expect("one is there");
-            word.push_str(pieces.next().unwrap_or_default());
-            words.extend(pieces.map(str::to_owned));
         }
         words.retain(|word| !word.is_empty());
         words
