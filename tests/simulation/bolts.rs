@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use isobar_topology::{
-    Answer, AnyBolt, Batch, Bolt, BoltContext, Domain, Emitter, Failure, OperatorError, Rejection,
-    Stream, Verdict, clock, testing,
+    Answer, AnyBolt, Batch, Bolt, BoltContext, Domain, Emitter, Failure, OperatorError, Recoveries,
+    Rejection, Stream, Verdict, clock, testing,
 };
 
 use crate::Plant;
-use crate::scenario::{Fate, Item, Kind, Poison};
+use crate::scenario::{Away, Fate, Item, Kind, Poison};
 use crate::world::World;
 
 /// Requests that a bulk sink has under way at most.
@@ -26,6 +26,9 @@ pub struct Bolted {
     kind: Kind,
     held: Vec<Batch>,
     held_until: Option<clock::Instant>,
+    /// It has answered that it is away, and not yet that it is back.
+    is_away: bool,
+    recoveries: Recoveries,
     under_way: Rc<Cell<usize>>,
     freed: Rc<tokio::sync::Notify>,
 }
@@ -47,6 +50,8 @@ impl Bolted {
             kind: world.scenario.bolts[number].kind,
             held: Vec::new(),
             held_until: None,
+            is_away: false,
+            recoveries: context.recoveries.clone(),
             under_way: Rc::default(),
             freed: Rc::default(),
         })
@@ -77,6 +82,11 @@ impl Bolt for Bolted {
             return Ok(());
         }
         self.pause().await;
+        if self.is_away_and_holds() {
+            self.note("holds", &records);
+            batch.answer(Answer::Failed(Failure::Held));
+            return Ok(());
+        }
         if self.kind != Kind::BulkSink
             && let Err(result) = self.survive(&records)
         {
@@ -195,21 +205,38 @@ impl Bolted {
                 match Failure::from(&error) {
                     Failure::Poison => blame(true),
                     Failure::Attributable => blame(false),
-                    Failure::External | Failure::Bystander => {}
+                    Failure::External | Failure::Held | Failure::Bystander => {}
                 }
                 Err(Err(error))
             }
         }
     }
 
+    /// Whether its outage is now.
+    fn is_away(&self) -> bool {
+        let outage = self.world.scenario.bolts[self.number].outage;
+        let elapsed = self.world.elapsed();
+        let away = outage.is_some_and(|(from, until)| (from..until).contains(&elapsed));
+        away && !self.world.calm()
+    }
+
+    /// Whether a sink holds what it gets; tells, if it does that, when it holds nothing any more.
+    fn is_away_and_holds(&mut self) -> bool {
+        let away = self.world.scenario.bolts[self.number].away;
+        let holds = self.kind.is_sink() && away != Away::Fails && self.is_away();
+        let is_back = std::mem::replace(&mut self.is_away, holds) && !holds;
+        if is_back && away == Away::HoldsAndTells {
+            self.recoveries.tell();
+        }
+        holds
+    }
+
     fn trouble(&self) -> Trouble {
         let (world, scenario) = (&self.world, &self.world.scenario);
-        let elapsed = world.elapsed();
         if world.calm() {
             return Trouble::None;
         }
-        let outage = scenario.bolts[self.number].outage;
-        let away = outage.is_some_and(|(from, until)| (from..until).contains(&elapsed));
+        let away = self.is_away();
         let troubles = &scenario.troubles;
         if away || world.chance(troubles.external) {
             Trouble::Error(OperatorError::external)

@@ -83,6 +83,18 @@ pub struct BoltPlan {
     pub poisons: u64,
     /// Away from, until, in ms of each life.
     pub outage: Option<(u64, u64)>,
+    /// What a sink does with records while it is away.
+    pub away: Away,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Away {
+    /// Fails on them.
+    Fails,
+    /// Holds them.
+    Holds,
+    /// Holds them, and tells when it is back.
+    HoldsAndTells,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -515,6 +527,12 @@ fn bolts(r: &mut Random) -> Vec<BoltPlan> {
             rejects: if letters { 0 } else { faults },
             poisons: if letters { 0 } else { poisons },
             outage: r.chance(outages).then(|| (from, from + r.within(0..CALM))),
+            away: r.one_of(&[
+                Away::Fails,
+                Away::Holds,
+                Away::HoldsAndTells,
+                Away::HoldsAndTells,
+            ]),
         }
     };
     let mut bolts: Vec<BoltPlan> = (0..=count).map(|number| bolt(number, r)).collect();

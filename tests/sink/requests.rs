@@ -94,6 +94,50 @@ fn an_outage_under_load_dead_letters_nothing() {
     run.finish().assert_exact(&setup, &server);
 }
 
+/// By its back-off alone, what is held would come back within the hour.
+#[test]
+fn what_is_held_is_sent_as_soon_as_a_host_answers_again() {
+    let mut server = server();
+    let is_too_much = |request: &Request<'_>| request.under_way > 4;
+    server.fail_requests_if(ALWAYS, is_too_much, RequestFault::too_many_requests());
+    let setup = Setup {
+        max_in_flight: 2_000,
+        records: 10_000,
+        settings: json!({"retry_initial": "1h", "retry_max": "1h"}),
+        ..Setup::new("requests-held", &server)
+    }
+    .with(&json!({"requests_per_lane": 2}));
+    let run = setup.start();
+    let in_flight = |sound: fn(u64) -> bool| {
+        testkit::wait::until("so many in flight", testkit::sink::LIMIT, || {
+            let account = run.account();
+            anyhow::ensure!(sound(account.in_flight), "{account:?}");
+            Ok(account.read)
+        })
+        .expect("they are")
+    };
+    // Nothing is under way when the host goes away, so that all is held and none of it fails.
+    let _ = in_flight(|records| records > 0);
+    run.pause();
+    assert!(in_flight(|records| records == 0) < 20_000);
+    server.close();
+    run.resume();
+    let _ = run.condition("connecting");
+    let _ = in_flight(|records| records >= 2_000);
+    server.reopen().expect("its port is free");
+    let began = testkit::wait::now();
+    let ran = run.finish();
+    assert!(
+        began.elapsed() < Duration::from_secs(60),
+        "{:?}",
+        began.elapsed()
+    );
+    ran.assert_exact(&setup, &server);
+    assert!(ran.account.retried >= 2_000, "{:?}", ran.account);
+    // No more at one time than ever.
+    assert_eq!(server.statistics().faulted_requests, 0);
+}
+
 #[test]
 fn a_stop_while_the_cluster_is_away_hands_back_what_is_open() {
     let server = server();

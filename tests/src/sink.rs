@@ -243,6 +243,16 @@ impl Run {
         conditions.into_iter().map(|c| c.text).collect()
     }
 
+    /// Stops reading until [`Run::resume`]; what is in flight is worked off.
+    pub fn pause(&self) {
+        let _ = self.running.pause(0);
+    }
+
+    /// Reads on.
+    pub fn resume(&self) {
+        let _ = self.running.resume(0);
+    }
+
     /// What has become of the records so far.
     pub fn account(&self) -> Account {
         self.running.account(0)

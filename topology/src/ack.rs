@@ -366,8 +366,12 @@ pub(crate) struct Ticket {
     pub(crate) records: Option<Vec<u32>>,
     /// Attempts that counted so far.
     pub(crate) attempts: u32,
-    /// Retries so far, for the back-off.
+    /// Retries so far after failures, for the back-off.
     pub(crate) retries: u32,
+    /// Retries so far of what was held, for its own back-off: nobody was asked for these.
+    pub(crate) holds: u32,
+    /// The last recovery before the attempt began, by its number.
+    pub(crate) recoveries: u64,
 }
 
 /// All acks of an attempt are answered.
@@ -458,6 +462,8 @@ mod tests {
             records: None,
             attempts: 0,
             retries: 0,
+            holds: 0,
+            recoveries: 0,
         };
         let ack = completions.start(ticket, count);
         (completions, ack)

@@ -16,7 +16,7 @@ use crate::overload::Overload;
 use crate::partition::Partitions;
 use crate::record::Record;
 use crate::retry::RetryPolicy;
-use crate::run::RejectLimit;
+use crate::run::{Recoveries, RejectLimit};
 use crate::statistics::Counters;
 use crate::stream::Stream;
 use crate::symbol::Symbols;
@@ -110,6 +110,8 @@ pub struct BoltContext {
     pub health: Health,
     /// Where to count what only this type of bolt knows.
     pub counters: Counters,
+    /// Where to tell that what was held may go on.
+    pub recoveries: Recoveries,
 }
 
 /// A bolt of a [`Graph`].

@@ -103,6 +103,8 @@ impl Ledger {
             records: None,
             attempts: 0,
             retries: 0,
+            holds: 0,
+            recoveries: 0,
         }
     }
 

@@ -61,7 +61,8 @@ pub use rehearsal::{Draft, Drafter, End, MakeDrafter, Outcome, Part, Rehearsal, 
 pub use rejection::Rejection;
 pub use retry::RetryPolicy;
 pub use run::{
-    Finish, LaneLife, NotOpen, RejectLimit, Running, Tap, Tapped, Text, start, start_here,
+    Finish, LaneLife, NotOpen, Recoveries, RejectLimit, Running, Tap, Tapped, Text, start,
+    start_here,
 };
 pub use statistics::{BoltCounts, BoltStatistics, Counter, Counters};
 pub use stream::Stream;

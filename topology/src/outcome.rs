@@ -40,6 +40,9 @@ pub enum Answer {
 pub enum Failure {
     /// Only queued beside something that failed: retried, never counted.
     Bystander,
+    /// Not sent, as the outside system takes nothing now: as `External`, and sent again at once when a
+    /// bolt tells of a recovery ([`crate::Recoveries`]).
+    Held,
     /// The outside system is at fault: retried with back-off for ever, never counted.
     External,
     /// Attributable to the record: counted; isolated by bisection.
@@ -68,11 +71,12 @@ impl Code {
     const FIRST_POLICY: u8 = 2;
     pub(crate) const DEAD_LETTERED: Code = Code(128);
     const BYSTANDER: Code = Code(200);
-    const EXTERNAL: Code = Code(201);
-    const ATTRIBUTABLE: Code = Code(202);
-    const POISON: Code = Code(203);
+    const HELD: Code = Code(201);
+    const EXTERNAL: Code = Code(202);
+    const ATTRIBUTABLE: Code = Code(203);
+    const POISON: Code = Code(204);
     /// The ack was dropped.
-    pub(crate) const UNANSWERED: Code = Code(204);
+    pub(crate) const UNANSWERED: Code = Code(205);
     /// Not settled yet; only in a ledger.
     pub(crate) const OPEN: Code = Code(255);
 
@@ -88,6 +92,7 @@ impl Code {
     pub(crate) fn failed(failure: Failure) -> Code {
         match failure {
             Failure::Bystander => Code::BYSTANDER,
+            Failure::Held => Code::HELD,
             Failure::External => Code::EXTERNAL,
             Failure::Attributable => Code::ATTRIBUTABLE,
             Failure::Poison => Code::POISON,
@@ -98,6 +103,7 @@ impl Code {
     pub(crate) fn failure(self) -> Option<Failure> {
         match self {
             Code::BYSTANDER => Some(Failure::Bystander),
+            Code::HELD => Some(Failure::Held),
             Code::EXTERNAL => Some(Failure::External),
             Code::ATTRIBUTABLE | Code::UNANSWERED => Some(Failure::Attributable),
             Code::POISON => Some(Failure::Poison),
@@ -150,6 +156,7 @@ mod tests {
             Code::of(Answer::Dropped(policy)),
             Code::DEAD_LETTERED,
             Code::failed(Failure::Bystander),
+            Code::failed(Failure::Held),
             Code::failed(Failure::External),
             Code::failed(Failure::Attributable),
             Code::failed(Failure::Poison),

@@ -22,6 +22,7 @@ use crate::ordinals::Ordinals;
 use crate::outcome::{Answer, Failure, Policy, Settled};
 use crate::plan::{NodeReport, Plan};
 use crate::rejection::Rejection;
+use crate::run::Recoveries;
 use crate::run::bolt_task::{Fault, called, guarded};
 use crate::statistics::Counters;
 use crate::stream::Stream;
@@ -164,6 +165,7 @@ impl Rehearsal {
                 lanes: 1,
                 health: Health::default(),
                 counters: Counters::default(),
+                recoveries: Recoveries::default(),
             };
             let role = match part {
                 Part::Runs => Role::Bolt(opened(&node.make, &context).await?),
@@ -361,6 +363,8 @@ impl Rehearsal {
             records: None,
             attempts: 0,
             retries: 0,
+            holds: 0,
+            recoveries: 0,
         };
         self.completions.start(ticket, 1)
     }

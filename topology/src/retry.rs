@@ -2,7 +2,8 @@
 //! portions, and when they are rejected.
 //!
 //! Only failures that are attributable to a record count. A portion with such a failure is halved
-//! until the record at fault stands alone; an outage of an outside system is waited out.
+//! until the record at fault stands alone; an outage of an outside system is waited out. What was not
+//! sent, as its system takes nothing, is held: it has a back-off of its own, which a recovery ends.
 //!
 //! Waits are random below a back-off that doubles (`retry/jitter.rs`).
 
@@ -54,8 +55,9 @@ pub(crate) struct Next {
     pub(crate) records: Vec<u32>,
     /// Attempts that counted so far.
     pub(crate) attempts: u32,
-    /// Retries so far.
+    /// Retries so far after failures, and of what was held.
     pub(crate) retries: u32,
+    pub(crate) holds: u32,
     pub(crate) action: Action,
 }
 
@@ -63,6 +65,8 @@ pub(crate) struct Next {
 pub(crate) enum Action {
     /// Send again after this time.
     Resend(Duration),
+    /// Send again after a recovery, and after this time in any case.
+    Hold(Duration),
     /// It can never succeed, or was tried often enough.
     Reject,
 }
@@ -74,9 +78,13 @@ pub(crate) fn plan(
     jitter: &mut Jitter,
 ) -> Vec<Next> {
     let Ticket {
-        attempts, retries, ..
+        attempts,
+        retries,
+        holds,
+        ..
     } = completion.ticket;
     let mut waiting = Vec::new();
+    let mut held = Vec::new();
     let mut suspects = Vec::new();
     let mut poison = true;
     for (position, code) in completion.codes.iter().enumerate() {
@@ -87,6 +95,7 @@ pub(crate) fn plan(
         match code.failure() {
             None => {}
             Some(Failure::Bystander | Failure::External) => waiting.push(record),
+            Some(Failure::Held) => held.push(record),
             Some(failure) => {
                 poison &= failure == Failure::Poison;
                 suspects.push(record);
@@ -99,7 +108,17 @@ pub(crate) fn plan(
             records: waiting,
             attempts,
             retries: retries + 1,
+            holds,
             action: Action::Resend(jitter.within(policy.delay(retries))),
+        });
+    }
+    if !held.is_empty() {
+        next.push(Next {
+            records: held,
+            attempts,
+            retries,
+            holds: holds + 1,
+            action: Action::Hold(jitter.within(policy.delay(holds))),
         });
     }
     if let [record] = suspects[..] {
@@ -109,6 +128,7 @@ pub(crate) fn plan(
             records: vec![record],
             attempts,
             retries: retries + 1,
+            holds,
             action: if over {
                 Action::Reject
             } else {
@@ -123,6 +143,7 @@ pub(crate) fn plan(
                 records,
                 attempts,
                 retries,
+                holds,
                 action: Action::Resend(Duration::ZERO),
             });
         }
@@ -144,6 +165,8 @@ mod tests {
             records,
             attempts,
             retries: attempts,
+            holds: 0,
+            recoveries: 0,
         };
         Completion {
             ticket,
@@ -171,6 +194,26 @@ mod tests {
     }
 
     #[test]
+    fn what_was_held_waits_apart_and_counts_for_no_other_back_off() {
+        let (held, away) = (code(Failure::Held), code(Failure::External));
+        let policy = RetryPolicy::default();
+        let mut failed = completion(None, 0, vec![held, away, OK, held]);
+        (failed.ticket.retries, failed.ticket.holds) = (2, 9);
+        let mut jitter = Jitter::default();
+        let next = plan(&failed, &policy, &mut jitter.clone());
+        let counted = next.iter().map(|n| (n.records.clone(), n.retries, n.holds));
+        let expected = [(vec![1], 3, 9), (vec![0, 3], 2, 10)];
+        assert_eq!(counted.collect::<Vec<_>>(), expected);
+        let sent = jitter.within(policy.delay(2));
+        let held = jitter.within(policy.delay(9));
+        let actions = next.iter().map(|next| next.action);
+        assert_eq!(
+            actions.collect::<Vec<_>>(),
+            [Action::Resend(sent), Action::Hold(held)]
+        );
+    }
+
+    #[test]
     fn suspects_are_halved_until_one_stands_alone() {
         let policy = RetryPolicy::default();
         let mut portions = vec![(0..1000u32).collect::<Vec<_>>()];
@@ -183,7 +226,7 @@ mod tests {
             let failed = completion(Some(records), attempts, codes);
             for next in plan(&failed, &policy, &mut Jitter::default()) {
                 match next.action {
-                    Action::Resend(_) => portions.push(next.records),
+                    Action::Resend(_) | Action::Hold(_) => portions.push(next.records),
                     Action::Reject => rejected.extend(next.records),
                 }
                 attempts = next.attempts;
@@ -212,6 +255,7 @@ mod tests {
             Code::DEAD_LETTERED,
             Code::UNANSWERED,
             code(Failure::Bystander),
+            code(Failure::Held),
             code(Failure::External),
             code(Failure::Attributable),
             code(Failure::Poison),
@@ -240,7 +284,7 @@ mod tests {
             for next in next {
                 let failures = by_record.iter().filter(|(record, _)| next.records.contains(record));
                 let mut failures = failures.filter_map(|(_, code)| code.failure());
-                let waits = failures.any(|f| matches!(f, Failure::Bystander | Failure::External));
+                let waits = failures.any(|f| matches!(f, Failure::Bystander | Failure::Held | Failure::External));
                 prop_assert!(next.attempts == attempts || (!waits && next.records.len() == 1));
                 if next.action == Action::Reject {
                     prop_assert!(next.attempts == attempts + 1);

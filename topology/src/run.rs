@@ -6,6 +6,7 @@ mod in_flight;
 mod inbox;
 mod pause;
 mod pulse;
+mod recoveries;
 mod reject_limit;
 mod retries;
 mod router;
@@ -39,6 +40,7 @@ use crate::run::in_flight::InFlight;
 use crate::run::inbox::{Receiver, inbox};
 use crate::run::pause::Pause;
 use crate::run::pulse::Pulse;
+pub use crate::run::recoveries::Recoveries;
 use crate::run::reject_limit::Limiter;
 pub use crate::run::reject_limit::RejectLimit;
 use crate::run::retries::Retries;
@@ -99,6 +101,7 @@ struct Shared {
     phases: Arc<Phases>,
     flushes: Arc<Flushes>,
     kills: Arc<Kills>,
+    recoveries: Recoveries,
     health: Health,
     spouts: Vec<SpoutState>,
     bolts: Vec<Arc<BoltStatistics>>,
@@ -212,6 +215,7 @@ fn start_at(graph: Graph, bounded: bool, place: &Place<'_>) -> Result<Running, O
         phases: Arc::default(),
         flushes: Arc::default(),
         kills: Arc::default(),
+        recoveries: Recoveries::default(),
         health,
         spouts,
         bolts: graph.bolts.iter().map(|_| Arc::default()).collect(),
@@ -362,6 +366,7 @@ impl Shared {
                     lanes: graph.lanes,
                     health: self.health.clone(),
                     counters: self.bolts[number].own().clone(),
+                    recoveries: self.recoveries.clone(),
                 },
                 make: Arc::clone(&node.make),
                 bolt: None,
@@ -416,7 +421,11 @@ impl Shared {
             on_full: node.overload.on_full,
             throttle: self.spouts[number].throttle.clone(),
             retry: graph.retry,
-            retries: Retries::new(graph.retry, ((number as u64) << 8) | lane as u64),
+            retries: Retries::new(
+                graph.retry,
+                ((number as u64) << 8) | lane as u64,
+                self.recoveries.clone(),
+            ),
             signals,
             health: self.health.clone(),
             state: spout_task::State::default(),

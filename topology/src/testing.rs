@@ -19,6 +19,7 @@ use crate::outcome::{Code, Policy, Settled};
 use crate::partition::Partition;
 use crate::registry::{BoltType, Prepare, PreparedBolt};
 use crate::rejection::Rejection;
+use crate::run::Recoveries;
 use crate::spec::{Component, Node, Overload, Path, Place, Problems, Value};
 use crate::statistics::Counters;
 use crate::stream::Stream;
@@ -156,6 +157,7 @@ impl PreparedForTest {
             lanes: 1,
             health: self.health.clone(),
             counters: self.counters.clone(),
+            recoveries: Recoveries::default(),
         })
     }
 
@@ -289,6 +291,8 @@ impl Harness {
             records: None,
             attempts: 0,
             retries: 0,
+            holds: 0,
+            recoveries: 0,
         };
         self.batches += 1;
         let ack = self.completions.start(ticket, inputs.len());

@@ -23,7 +23,7 @@ use crate::elasticsearch::deliver::{BodySize, Delivery};
 use crate::elasticsearch::exchange::{Cluster, Exchange, Shared};
 use crate::elasticsearch::gzip;
 use crate::elasticsearch::held::HeldIndices;
-use crate::elasticsearch::hosts::{Hosts, named};
+use crate::elasticsearch::hosts::{Hosts, Standing, named};
 use crate::elasticsearch::identity::identify;
 use crate::elasticsearch::lines::{Index, Lines};
 use crate::elasticsearch::pending::Pending;
@@ -139,8 +139,9 @@ impl Bolt for Elasticsearch {
         // Waits while all requests are under way. Only bodies of earlier calls are waited for: those
         // of this call begin when it has returned.
         drop(delivery.width.enter().await);
-        if !self.shared.hosts.any() {
-            batch.answer(Answer::Failed(Failure::External));
+        let standing = self.shared.hosts.standing();
+        if standing == Standing::Away {
+            batch.answer(Answer::Failed(Failure::Held));
             return Ok(());
         }
         if self.body.is_without_room() {
@@ -163,6 +164,10 @@ impl Bolt for Elasticsearch {
             self.since = Some(clock::now());
         }
         pending.written(batch, out);
+        // All that is held waits for what becomes of this.
+        if standing == Standing::ToBeTried {
+            let _ = self.send_what_there_is(&delivery, out);
+        }
         Ok(())
     }
 
@@ -178,10 +183,7 @@ impl Bolt for Elasticsearch {
             return Ok(());
         };
         let spare_is_kept = delivery.keeps_spare();
-        if !self.body.is_empty() {
-            delivery.exchange.counts.bodies_flushed.add(1);
-            self.send(&delivery, Body::default(), out);
-        } else if !spare_is_kept {
+        if !self.send_what_there_is(&delivery, out) && !spare_is_kept {
             self.body = Body::default();
         }
         Ok(())
@@ -205,6 +207,16 @@ impl Elasticsearch {
         delivery.exchange.counts.bodies_full.add(1);
         delivery.spare_until.set(clock::now() + SPARE_FOR);
         self.send(delivery, next, out);
+    }
+
+    /// Sends the body as full as it is; says whether anything was in it.
+    fn send_what_there_is(&mut self, delivery: &Rc<Delivery>, out: &mut Emitter) -> bool {
+        if self.body.is_empty() {
+            return false;
+        }
+        delivery.exchange.counts.bodies_flushed.add(1);
+        self.send(delivery, Body::default(), out);
+        true
     }
 
     /// Lets the body go on its way and puts `next` in its place.
@@ -261,6 +273,7 @@ impl Elasticsearch {
                 request_timeout,
                 component: Arc::clone(&self.context.id),
                 health: self.context.health.clone(),
+                recoveries: self.context.recoveries.clone(),
                 counts,
             },
             body_size: BodySize::new(self.body_bytes),

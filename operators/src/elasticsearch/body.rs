@@ -91,7 +91,7 @@ impl Body {
                 Admission::Send => {}
                 Admission::Wait => {
                     self.bytes.truncate(start);
-                    return Err(Settled::Failed);
+                    return Err(Settled::Held);
                 }
                 Admission::GiveUp(reason) => {
                     let id = id_of(&self.bytes[start..]);

@@ -152,22 +152,21 @@ impl Delivery {
                 Outcome::AllStored | Outcome::Items(_) => self.body_size.went_well(),
                 Outcome::TooLarge | Outcome::Broken => self.body_size.too_large(body.len()),
                 Outcome::Busy => self.body_size.busy(body.len()),
-                Outcome::Malformed(_) | Outcome::Failed | Outcome::TimedOut => {}
+                Outcome::Malformed(_) | Outcome::Held | Outcome::Failed | Outcome::TimedOut => {}
             }
             self.width.learn(began, sign(&outcome));
             match outcome {
                 Outcome::AllStored => {
                     self.exchange.counts.items(Class::Stored, part.len());
-                    let (manifest, exchange) = (&bulk.manifest, &self.exchange);
-                    let (component, health) = (&exchange.component, &exchange.health);
+                    let manifest = &bulk.manifest;
                     if part.len() == bulk.len() {
-                        self.held.accepted(manifest.targets(), component, health);
+                        self.accepted(manifest.targets());
                     } else {
-                        let targets = part.map(|item| manifest.target_of(item));
-                        self.held.accepted(targets, component, health);
+                        self.accepted(part.map(|item| manifest.target_of(item)));
                     }
                 }
                 Outcome::Items(items) => self.settle(bulk, part, items),
+                Outcome::Held => bulk.manifest.settle(part, |_| Settled::Held),
                 Outcome::Busy | Outcome::Failed | Outcome::TimedOut | Outcome::Broken => {
                     self.fail(bulk, part);
                 }
@@ -217,8 +216,7 @@ impl Delivery {
         }
         let index = |target: &usize| &bulk.manifest.targets()[*target];
         let (component, health) = (&exchange.component, &exchange.health);
-        self.held
-            .accepted(accepted.iter().map(index), component, health);
+        self.accepted(accepted.iter().map(index));
         // Targets whose records have waited enough, and why.
         let mut given_up: Vec<(usize, String)> = Vec::new();
         for (target, item) in &refused {
@@ -246,6 +244,14 @@ impl Delivery {
                 _ => Settled::Failed,
             }
         });
+    }
+
+    /// These indices have taken documents. What waits for one of them goes on.
+    fn accepted<'i>(&self, indices: impl IntoIterator<Item = &'i Arc<str>>) {
+        let exchange = &self.exchange;
+        if (self.held).accepted(indices, &exchange.component, &exchange.health) {
+            exchange.recoveries.tell();
+        }
     }
 
     /// Corrects classes that mean something else for this bolt.
@@ -288,7 +294,11 @@ fn sign(outcome: &Outcome) -> Sign {
         }
         Outcome::AllStored | Outcome::Items(_) => Sign::Taken,
         Outcome::Busy | Outcome::TimedOut => Sign::Refused,
-        Outcome::TooLarge | Outcome::Malformed(_) | Outcome::Failed | Outcome::Broken => Sign::None,
+        Outcome::TooLarge
+        | Outcome::Malformed(_)
+        | Outcome::Held
+        | Outcome::Failed
+        | Outcome::Broken => Sign::None,
     }
 }
 

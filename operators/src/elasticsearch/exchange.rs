@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Method;
-use isobar_topology::Health;
 use isobar_topology::clock::{self, Instant};
+use isobar_topology::{Health, Recoveries};
 use tokio::sync::OnceCell;
 use url::Url;
 
 use super::counts::Counts;
 use super::credentials::{Client, Made};
 use super::gzip;
-use super::hosts::{CAUSE_MAX, Chosen, HostFailure, Hosts, Tried, cut};
+use super::hosts::{CAUSE_MAX, Chosen, HostFailure, Hosts, Standing, Tried, cut};
 use super::identity::Identity;
 use super::outcome::{self, Action, Class, Level};
 use super::renewal::Renewal;
@@ -53,6 +53,7 @@ pub(crate) struct Exchange {
     /// The bolt's name.
     pub(crate) component: Arc<str>,
     pub(crate) health: Health,
+    pub(crate) recoveries: Recoveries,
     pub(crate) counts: Counts,
 }
 
@@ -69,6 +70,8 @@ pub(crate) enum Outcome {
     Malformed(String),
     /// Queues or memory are full; it is sent again later.
     Busy,
+    /// It was not sent: no host may be asked now, or can be connected to. It waits until one answers.
+    Held,
     /// What became of it is unknown, or nothing; it is sent again later.
     Failed,
     /// The same, and no answer came in time.
@@ -153,12 +156,12 @@ impl Exchange {
 
     async fn send_from(&self, began: &mut Instant, body: &Bytes, items: usize) -> Outcome {
         let hosts = &self.shared.hosts;
-        if !hosts.any() {
-            return Outcome::Failed;
+        if hosts.standing() == Standing::Away {
+            return Outcome::Held;
         }
         let payload = self.payload(body).await;
         let mut tried = Tried::default();
-        let mut outcome = Outcome::Failed;
+        let mut outcome = Outcome::Held;
         while let Some(chosen) = hosts.choose(&mut tried) {
             let answer = loop {
                 *began = clock::now();
@@ -166,7 +169,7 @@ impl Exchange {
                 self.counts.request_bytes.add(body.len() as u64);
                 self.counts.sent_bytes.add(payload.bytes.len() as u64);
                 let made = self.client.now();
-                let asking = self.ask(&made, chosen, payload.clone(), reply::size_max(items));
+                let asking = self.ask(&made, chosen.host, payload.clone(), reply::size_max(items));
                 let answer = match tokio::time::timeout(self.request_timeout, asking).await {
                     Ok(answer) => answer,
                     Err(_) => Answer::None(
@@ -183,6 +186,7 @@ impl Exchange {
                     if let Some(outcome) = self.read(chosen, status, &body, items) {
                         return outcome;
                     }
+                    outcome = Outcome::Failed;
                 }
                 Answer::None(kind, cause) => match self.class_without_answer(kind, items) {
                     Class::TooLarge => {
@@ -197,8 +201,10 @@ impl Exchange {
                     }
                     class => {
                         self.fail(chosen, class, cause);
-                        if class == Class::Broken {
-                            outcome = Outcome::Broken;
+                        match class {
+                            Class::Unconnected => {}
+                            Class::Broken => outcome = Outcome::Broken,
+                            _ => outcome = Outcome::Failed,
                         }
                     }
                 },
@@ -238,7 +244,7 @@ impl Exchange {
     }
 
     /// What a reply means; `None` when another host is to be asked.
-    fn read(&self, chosen: Chosen, status: u16, body: &[u8], items: usize) -> Option<Outcome> {
+    fn read(&self, chosen: Chosen<'_>, status: u16, body: &[u8], items: usize) -> Option<Outcome> {
         let said = match status {
             200 => None,
             _ => reply::fault_of_request(body),
@@ -273,7 +279,7 @@ impl Exchange {
         Some(outcome)
     }
 
-    fn read_items(&self, chosen: Chosen, body: &[u8], items: usize) -> Option<Outcome> {
+    fn read_items(&self, chosen: Chosen<'_>, body: &[u8], items: usize) -> Option<Outcome> {
         match reply::read(body, self.operation, items) {
             Ok(read) => {
                 if !self.shared.understood.swap(true, Ordering::Relaxed) {
@@ -306,8 +312,8 @@ impl Exchange {
         }
     }
 
-    async fn ask(&self, made: &Made, chosen: Chosen, payload: Payload, reply_max: usize) -> Answer {
-        let url = &self.urls[chosen.host];
+    async fn ask(&self, made: &Made, host: usize, payload: Payload, reply_max: usize) -> Answer {
+        let url = &self.urls[host];
         let Payload { bytes, headers } = payload;
         let asked = made.http.send(Method::POST, url, headers, bytes).await;
         let mut reply = match asked {
@@ -335,12 +341,14 @@ impl Exchange {
         }
     }
 
-    fn succeed(&self, chosen: Chosen) {
+    fn succeed(&self, chosen: Chosen<'_>) {
         let hosts = &self.shared.hosts;
-        hosts.answered(chosen, &self.component, &self.health);
+        if hosts.answered(chosen, &self.component, &self.health) {
+            self.recoveries.tell();
+        }
     }
 
-    fn fail(&self, chosen: Chosen, class: Class, cause: String) {
+    fn fail(&self, chosen: Chosen<'_>, class: Class, cause: String) {
         self.counts.request(class);
         let failure = HostFailure {
             cause,

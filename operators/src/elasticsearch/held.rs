@@ -131,15 +131,16 @@ impl HeldIndices {
         verdict
     }
 
-    /// These indices have taken documents. Costs next to nothing while none is held.
+    /// These indices have taken documents. Says whether one of them was held, or one is not held any more
+    /// that nobody wrote to. Costs next to nothing while none is held.
     pub(crate) fn accepted<'i>(
         &self,
         indices: impl IntoIterator<Item = &'i Arc<str>>,
         component: &str,
         health: &Health,
-    ) {
+    ) -> bool {
         if !self.any() {
-            return;
+            return false;
         }
         let mut known = self.lock();
         let before = known.len();
@@ -148,9 +149,11 @@ impl HeldIndices {
         }
         let now = clock::now();
         known.retain(|_, hold| now - hold.last_refusal < FORGET_AFTER);
-        if known.len() < before {
+        let fewer = known.len() < before;
+        if fewer {
             self.tell(&known, component, health);
         }
+        fewer
     }
 
     fn verdict(&self, hold: &Hold, now: Instant) -> Option<String> {
@@ -224,10 +227,11 @@ mod tests {
             let _ = refuse(&held, name, &health);
         }
         assert!(told().expect("four").contains("and 1 more indices"));
-        held.accepted(&names[..3], "index", &health);
+        assert!(held.accepted(&names[..3], "index", &health));
+        assert!(!held.accepted(&names[..3], "index", &health));
         assert!(told().expect("one").starts_with("index `d`"));
         tokio::time::advance(FORGET_AFTER).await;
-        held.accepted([], "index", &health);
+        assert!(held.accepted([], "index", &health));
         assert_eq!(told(), None);
         assert!(!held.any());
     }
@@ -257,7 +261,7 @@ mod tests {
         // 0.1 s, 0.2 s, 0.4 s, … until every 10 s.
         assert!((6..=10).contains(&waited.len()), "{waited:?}");
         assert_eq!(waited[0], PROBE.0);
-        held.accepted([&index], "index", &health);
+        assert!(held.accepted([&index], "index", &health));
         assert_eq!(held.admit(&index), Admission::Send);
     }
 

@@ -1,5 +1,6 @@
 //! Which host is asked next. Hosts are taken in turn; one that fails is on probation: left out for a
-//! time that doubles with each failure, then tried by one request. All lanes share what is known.
+//! time that doubles with each failure, then tried by one request until that has told. All lanes share
+//! what is known.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -39,6 +40,8 @@ struct State {
     failures: u32,
     /// When the host may be tried again; `None` while it is used.
     away_until: Option<Instant>,
+    /// A request tries it.
+    is_tried: bool,
     cause: String,
 }
 
@@ -46,13 +49,37 @@ struct State {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tried(u64);
 
-/// A host that is to be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Chosen {
+/// A host that is to be asked. Dropped before it was said what became of that, it may be tried by another
+/// request.
+#[derive(Debug)]
+pub(crate) struct Chosen<'h> {
     /// Its number.
     pub(crate) host: usize,
     /// Its failures in a row when it was chosen: of several requests that one outage ends, one counts.
     failures: u32,
+    /// Where it was on probation until now.
+    tries: Option<&'h Hosts>,
+}
+
+impl Drop for Chosen<'_> {
+    fn drop(&mut self) {
+        if let Some(hosts) = self.tries {
+            let state = &mut hosts.lock()[self.host];
+            // Where it was said, this is of another request.
+            state.is_tried &= state.failures != self.failures;
+        }
+    }
+}
+
+/// Whether requests can be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Some host is used.
+    Used,
+    /// None is, and one may be tried.
+    ToBeTried,
+    /// None may be asked now.
+    Away,
 }
 
 /// Why a host is left out.
@@ -83,47 +110,52 @@ impl Hosts {
 
     /// The next host that this request has not tried and that may be asked now. A host whose probation
     /// is over is given to one request; the others go on without it until that one has told.
-    pub(crate) fn choose(&self, tried: &mut Tried) -> Option<Chosen> {
+    pub(crate) fn choose(&self, tried: &mut Tried) -> Option<Chosen<'_>> {
         let count = self.urls.len().min(HOSTS_MAX);
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         let mut states = self.lock();
         let now = clock::now();
         let chosen = (0..count)
             .map(|step| first.wrapping_add(step) % count)
-            .find(|host| {
-                tried.0 & (1 << host) == 0 && states[*host].away_until.is_none_or(|at| at <= now)
-            })?;
+            .find(|host| tried.0 & (1 << host) == 0 && states[*host].may_be_asked(now))?;
         tried.0 |= 1 << chosen;
         let state = &mut states[chosen];
-        if state.away_until.is_some() {
-            state.away_until = Some(now + probation(state.failures));
-        }
+        state.is_tried = state.away_until.is_some();
         Some(Chosen {
             host: chosen,
             failures: state.failures,
+            tries: state.is_tried.then_some(self),
         })
     }
 
-    /// Whether any host may be asked now.
-    pub(crate) fn any(&self) -> bool {
+    /// Whether requests can be made now.
+    pub(crate) fn standing(&self) -> Standing {
         let states = self.lock();
+        if states.iter().any(|state| state.away_until.is_none()) {
+            return Standing::Used;
+        }
         let now = clock::now();
-        (states.iter()).any(|state| state.away_until.is_none_or(|at| at <= now))
+        match states.iter().any(|state| state.may_be_asked(now)) {
+            true => Standing::ToBeTried,
+            false => Standing::Away,
+        }
     }
 
-    /// The host has answered as it should.
-    pub(crate) fn answered(&self, chosen: Chosen, component: &str, health: &Health) {
+    /// The host has answered as it should. Says whether that ends an outage: no host was used before.
+    pub(crate) fn answered(&self, chosen: Chosen<'_>, component: &str, health: &Health) -> bool {
         let mut states = self.lock();
+        let ends_outage = states.iter().all(|state| state.away_until.is_some());
         if states[chosen.host].away_until.is_some() {
             states[chosen.host] = State::default();
             self.tell(&states, component, health);
         }
+        ends_outage
     }
 
     /// The host did not do its work.
     pub(crate) fn failed(
         &self,
-        chosen: Chosen,
+        chosen: Chosen<'_>,
         failure: &HostFailure,
         component: &str,
         health: &Health,
@@ -135,6 +167,7 @@ impl Hosts {
             return;
         }
         state.failures = state.failures.saturating_add(1);
+        state.is_tried = false;
         let mut wait = probation(state.failures);
         if failure.timed_out && others {
             wait = wait.max(self.after_timeout);
@@ -173,6 +206,15 @@ impl Hosts {
     fn lock(&self) -> MutexGuard<'_, Vec<State>> {
         // Nothing panics while holding this lock.
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn may_be_asked(&self, now: Instant) -> bool {
+        match self.away_until {
+            None => true,
+            Some(at) => at <= now && !self.is_tried,
+        }
     }
 }
 
@@ -216,6 +258,13 @@ mod tests {
         Some(hosts.choose(&mut Tried::default())?.host)
     }
 
+    fn answer(hosts: &Hosts, health: &Health) -> bool {
+        let chosen = hosts
+            .choose(&mut Tried::default())
+            .expect("one may be asked");
+        hosts.answered(chosen, "index", health)
+    }
+
     fn fail(hosts: &Hosts, health: &Health, failure: &HostFailure) {
         let chosen = hosts.choose(&mut Tried::default()).expect("one is left");
         hosts.failed(chosen, failure, "index", health);
@@ -229,7 +278,7 @@ mod tests {
         let mut asked = [0; 3].map(|_| hosts.choose(&mut tried).expect("not tried yet").host);
         asked.sort_unstable();
         assert_eq!(asked, [0, 1, 2]);
-        assert_eq!(hosts.choose(&mut tried), None);
+        assert!(hosts.choose(&mut tried).is_none());
     }
 
     #[tokio::test(start_paused = true)]
@@ -246,10 +295,15 @@ mod tests {
 
         tokio::time::advance(PROBATION.0).await;
         let asked = [0; 4].map(|_| hosts.choose(&mut Tried::default()));
-        let again: Vec<&Chosen> = asked.iter().flatten().filter(|c| c.host == 0).collect();
-        assert_eq!(again.len(), 1, "{asked:?}");
+        let mut again: Vec<Chosen<'_>> = asked.into_iter().flatten().collect();
+        again.retain(|chosen| chosen.host == 0);
+        assert_eq!(again.len(), 1, "{again:?}");
+        // However long that one takes.
+        tokio::time::advance(Duration::from_secs(3_600)).await;
+        assert_eq!([0; 3].map(|_| next(&hosts)), [1, 1, 1].map(Some));
 
-        hosts.answered(*again[0], "index", &health);
+        let ends_outage = hosts.answered(again.remove(0), "index", &health);
+        assert!(!ends_outage, "the other one was there all the time");
         assert!(health.conditions().is_empty());
         assert!([0; 2].map(|_| next(&hosts)).contains(&Some(0)));
     }
@@ -259,16 +313,36 @@ mod tests {
         let hosts = hosts(&["http://a"]);
         let health = Health::default();
         for failures in 1..=9 {
-            assert!(hosts.any());
+            assert_ne!(hosts.standing(), Standing::Away);
             fail(&hosts, &health, &refused());
-            assert!(!hosts.any());
+            assert_eq!(hosts.standing(), Standing::Away);
             assert_eq!(next(&hosts), None);
             tokio::time::advance(probation(failures)).await;
+            assert_eq!(hosts.standing(), Standing::ToBeTried);
         }
         assert_eq!(probation(9), PROBATION.1);
         let text = &health.conditions()[0].text;
         assert!(text.contains("(9 times in a row)"), "{text}");
         assert!(text.contains("records wait"), "{text}");
+        assert!(answer(&hosts, &health), "it ends the outage");
+        assert!(!answer(&hosts, &health), "there is none");
+        assert_eq!(hosts.standing(), Standing::Used);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_tries_a_host_and_is_let_go_leaves_that_to_another() {
+        let hosts = hosts(&["http://a"]);
+        let health = Health::default();
+        fail(&hosts, &health, &refused());
+        tokio::time::advance(PROBATION.0).await;
+        let tries = hosts.choose(&mut Tried::default());
+        assert!(tries.is_some());
+        assert_eq!((hosts.standing(), next(&hosts)), (Standing::Away, None));
+        drop(tries);
+        assert_eq!(hosts.standing(), Standing::ToBeTried);
+        // One that says what became of it lets go nothing of the next.
+        fail(&hosts, &health, &refused());
+        assert_eq!(hosts.standing(), Standing::Away);
     }
 
     #[tokio::test(start_paused = true)]

@@ -28,6 +28,7 @@ struct State {
 enum Outcome {
     Delivered,
     AlreadyPresent,
+    Held,
     Failed,
     Counted,
     Rejected,
@@ -40,6 +41,8 @@ pub(crate) enum Settled {
     Delivered,
     /// It was there already.
     AlreadyPresent,
+    /// It was not sent, and waits until its host or index takes documents.
+    Held,
     /// It is sent again, as often as it takes.
     Failed,
     /// It is sent again a bounded number of times, for this reason.
@@ -76,6 +79,7 @@ impl Pending {
             Settled::Delivered if state.outcomes.is_empty() => return,
             Settled::Delivered => Outcome::Delivered,
             Settled::AlreadyPresent => Outcome::AlreadyPresent,
+            Settled::Held => Outcome::Held,
             Settled::Failed => Outcome::Failed,
             Settled::Counted(text) => {
                 state.fault = Some(text);
@@ -137,6 +141,7 @@ fn answer(state: State, out: Option<&mut Emitter>) {
         part.into_ack().answer_each(|_| match settled.next() {
             Some((Outcome::Delivered, _)) => Answer::Delivered,
             Some((Outcome::AlreadyPresent, _)) => Answer::AlreadyPresent,
+            Some((Outcome::Held, _)) => Answer::Failed(Failure::Held),
             _ => Answer::Failed(Failure::External),
         });
     }

@@ -161,7 +161,7 @@ proptest! {
             builder.push(offset, 0, None, Some(payload.as_bytes()), std::iter::empty());
         }
         let completions = Arc::new(Completions::default());
-        let ticket = Ticket { ledger: 0, entry: 0, records: None, attempts: 0, retries: 0 };
+        let ticket = Ticket { ledger: 0, entry: 0, records: None, attempts: 0, retries: 0, holds: 0, recoveries: 0 };
         let ack = completions.start(ticket, count);
         let mut batch = Batch::new(Arc::new(builder.finish()), Arc::new(symbols), None, ack);
         for row in 0..count {

@@ -148,7 +148,10 @@ impl SpoutTask {
         let mut seen_full = false;
         loop {
             self.take_completions();
-            while let Some(due) = self.retries.next(clock::now()) {
+            // One after the other, as there is room for them: all that was held is due at one moment.
+            while self.state.leaving.is_empty()
+                && let Some(due) = self.retries.next(clock::now())
+            {
                 self.send_again(due);
             }
             self.finish_revokes();
@@ -189,7 +192,12 @@ impl SpoutTask {
             };
             let state = &mut self.state;
             let revokes = state.revoking.iter().map(|revoking| revoking.deadline);
-            let wake = self.retries.wake().into_iter().chain(revokes).min();
+            let recoveries = self.retries.recoveries();
+            let retry = match state.leaving.is_empty() {
+                true => self.retries.wake(clock::now()),
+                false => None,
+            };
+            let wake = retry.into_iter().chain(revokes).min();
             let resting = state.rest_until.filter(|at| *at > clock::now());
             tokio::select! {
                 biased;
@@ -198,6 +206,7 @@ impl SpoutTask {
                 }
                 () = self.pause.after(paused) => {}
                 () = state.completions.arrived() => {}
+                () = self.retries.recovery_after(recoveries), if self.retries.holds() => {}
                 () = first(&mut state.leaving), if !state.leaving.is_empty() => {
                     let _ = state.leaving.pop_front();
                 }
@@ -375,10 +384,11 @@ impl SpoutTask {
         }
     }
 
-    fn attempt(&self, arena: &Arc<Arena>, ticket: Ticket) -> Batch {
+    fn attempt(&self, arena: &Arc<Arena>, mut ticket: Ticket) -> Batch {
+        ticket.recoveries = self.retries.recoveries();
         let records = ticket.records.clone();
         let count = records.as_ref().map_or(arena.len(), Vec::len);
-        let retries = ticket.retries;
+        let retries = ticket.retries.saturating_add(ticket.holds);
         let ack = self.state.completions.start(ticket, count);
         let mut trail = arena.partition().trail();
         trail.attempted(arena.offset(0), ack.attempt(), retries);
@@ -419,7 +429,7 @@ impl SpoutTask {
         let attempts = due.ticket.attempts;
         let batch = self.attempt(&arena, due.ticket);
         match due.action {
-            Action::Resend(_) => {
+            Action::Resend(_) | Action::Hold(_) => {
                 arena.partition().lock().retried += batch.len() as u64;
                 self.send_off(id, batch);
             }
@@ -487,6 +497,7 @@ impl SpoutTask {
             self.state.assigned.retain(|_, assigned| *assigned != id);
             self.state.leaving.retain(|leaving| leaving.ledger != id);
             let _ = self.state.parked.take_if(|kept| kept.ledger == id);
+            self.retries.forget(id);
             self.in_flight.release(ledger.close());
         }
     }

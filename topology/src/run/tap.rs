@@ -295,6 +295,8 @@ mod tests {
             records: None,
             attempts: 0,
             retries: 0,
+            holds: 0,
+            recoveries: 0,
         };
         let ack = Arc::<Completions>::default().start(ticket, arena.len());
         Batch::new(

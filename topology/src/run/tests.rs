@@ -1,6 +1,7 @@
 //! Small topologies, run for real on one thread under a paused clock.
 
 mod copies;
+mod held;
 mod kill;
 mod overload;
 mod pause;

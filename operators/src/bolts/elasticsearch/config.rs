@@ -28,9 +28,10 @@ use crate::template::Template;
 /// What an outage, a full queue or a full disk keeps away is sent again until it gets through. What an
 /// index refuses to take at all, as it is closed, blocked or missing, or we are not permitted, waits
 /// the same way, and `/readyz` names the index, why it refuses, and what can be done; `on_held` says for
-/// how long. One document is sent now and then to find out whether the index takes them again. Every
-/// answer and what becomes of the record is in `deploy/OUTCOMES.md`. Documents that do not fit the index
-/// are rejected with one of these classes:
+/// how long. One document is sent now and then to find out whether the index takes them again, and while
+/// no host answers one request at a time; what waits follows at once when it is taken. Every answer and
+/// what becomes of the record is in `deploy/OUTCOMES.md`. Documents that do not fit the index are rejected
+/// with one of these classes:
 ///
 /// | class | what is wrong |
 /// |---|---|

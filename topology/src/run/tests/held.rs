@@ -1,0 +1,143 @@
+//! What is held while an outside system is away.
+
+use super::*;
+use crate::Recoveries;
+
+/// A system that is away now and then, and the bolt that writes to it.
+#[derive(Default)]
+struct System {
+    is_away: AtomicBool,
+    /// The bolt was told that it is away, and not yet that it is back.
+    is_known: AtomicBool,
+    /// After so many records more it is away.
+    takes: AtomicU32,
+    /// Batches that came while it was away.
+    turned_away: AtomicU32,
+    written: Mutex<Vec<(clock::Instant, i64)>>,
+}
+
+impl System {
+    fn is_away(&self, away: bool) {
+        self.is_away.store(away, Ordering::Relaxed);
+    }
+
+    fn take(&self, batch: crate::Batch, recoveries: &Recoveries) {
+        if self.is_away.load(Ordering::Relaxed) {
+            self.is_known.store(true, Ordering::Relaxed);
+            let _ = self.turned_away.fetch_add(1, Ordering::Relaxed);
+            return batch.answer(Answer::Failed(Failure::Held));
+        }
+        let mut written = self.written.lock().expect("nobody panics");
+        written.extend(batch.records().map(|r| (clock::now(), r.offset())));
+        batch.answer(Answer::Delivered);
+        if self.is_known.swap(false, Ordering::Relaxed) {
+            recoveries.tell();
+        }
+        if self.takes.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.is_away(true);
+        }
+    }
+
+    fn written(&self) -> Vec<(clock::Instant, i64)> {
+        self.written.lock().expect("nobody panics").clone()
+    }
+}
+
+/// Fifty batches of one record, all of them in flight while nothing is taken; back-off is an hour at once.
+fn graph_into(system: &Arc<System>) -> Graph {
+    let system = Arc::clone(system);
+    let mut sink = bolt("sink", vec![], || unreachable!("replaced below"));
+    sink.make = Arc::new(move |context| {
+        let (system, recoveries) = (Arc::clone(&system), context.recoveries);
+        FnBolt::any(move |batch, _| {
+            system.take(batch, &recoveries);
+            Ok(())
+        })
+    });
+    let mut graph = graph(1, 50, 1, vec![sink]);
+    let hour = Duration::from_secs(3_600);
+    (graph.retry.initial, graph.retry.max) = (hour, hour);
+    graph
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_that_was_held_goes_on_in_order_with_the_first_that_is_taken() {
+    let system = Arc::new(System::default());
+    system.takes.store(u32::MAX, Ordering::Relaxed);
+    system.is_away(true);
+    let local = LocalSet::new();
+    let running = start_here(graph_into(&system), true, &local).expect("starts");
+    let script = async {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert_eq!(running.in_flight(0).0, 50);
+        // Each came once, and now and then one of them.
+        let turned_away = system.turned_away.load(Ordering::Relaxed);
+        assert!((60..150).contains(&turned_away), "{turned_away}");
+        system.is_away(false);
+        let back = clock::now();
+        let finish = running.finished().await;
+        (back, finish)
+    };
+    let (back, finish) = local.run_until(script).await;
+    assert_eq!(finish, Finish::Drained);
+    let account = running.account(0);
+    assert_eq!((account.delivered, account.difference()), (50, 0));
+    let written = system.written();
+    let (first, found_out) = written[0];
+    assert!(first - back <= Duration::from_secs(1), "{:?}", first - back);
+    assert!(written.iter().all(|(at, _)| *at == first), "{written:?}");
+    let others = written[1..].iter().map(|(_, offset)| *offset);
+    let in_order = (0..50).filter(|offset| *offset != found_out);
+    assert_eq!(others.collect::<Vec<_>>(), in_order.collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_outage_while_all_goes_on_holds_the_rest_again() {
+    let system = Arc::new(System::default());
+    system.is_away(true);
+    // It is away again after ten records.
+    system.takes.store(10, Ordering::Relaxed);
+    let local = LocalSet::new();
+    let running = start_here(graph_into(&system), true, &local).expect("starts");
+    let script = async {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        system.is_away(false);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!((system.written().len(), running.in_flight(0).0), (10, 40));
+        system.is_away(false);
+        let back = clock::now();
+        let finish = running.finished().await;
+        (back, finish)
+    };
+    let (back, finish) = local.run_until(script).await;
+    assert_eq!(finish, Finish::Drained);
+    let account = running.account(0);
+    assert_eq!((account.delivered, account.difference()), (50, 0));
+    let written = system.written();
+    assert!(written[10..].iter().all(|(at, _)| *at == written[10].0));
+    assert!(written[10].0 - back <= Duration::from_secs(1));
+    let offsets: BTreeSet<_> = written.iter().map(|(_, offset)| offset).collect();
+    assert_eq!(offsets.len(), 50, "none twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_is_handed_back_by_a_drain_in_its_time() {
+    let system = Arc::new(System::default());
+    system.is_away(true);
+    let local = LocalSet::new();
+    let mut graph = graph_into(&system);
+    graph.drain_timeout = Duration::from_secs(3);
+    let running = start_here(graph, false, &local).expect("starts");
+    let script = async {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        running.stop();
+        let began = clock::now();
+        let finish = running.finished().await;
+        (clock::now() - began, finish)
+    };
+    let (took, finish) = local.run_until(script).await;
+    assert_eq!(finish, Finish::HandedBack);
+    assert!(took <= Duration::from_secs(4), "{took:?}");
+    let account = running.account(0);
+    assert_eq!((account.handed_back, account.difference()), (50, 0));
+}
