@@ -228,6 +228,51 @@ fn no_stop_leaves_its_member_behind_but_that_of_an_instance() {
     }
 }
 
+/// A member that has no partitions, or is only joining, leaves as well: the group would wait for it, with
+/// what was meant for it.
+#[test]
+fn a_stop_of_a_member_without_partitions_leaves_the_group_at_once() {
+    // By the broker's own settings: a member that was left behind would be there for 45 s.
+    let kafka = Kafka::start().expect("Kafka starts");
+    kafka.create_topic("logs", 1, &[]).expect("created");
+    let seen = Seen::default();
+    let start = || {
+        let options = Options {
+            spout: json!({"options": {"heartbeat.interval.ms": 500}}),
+            ..Options::new("logs")
+        };
+        Member::start(&kafka, &seen, options)
+    };
+    let first = start();
+    wait::until("the assignment", LIMIT, || {
+        ensure!(first.assigned() == [0], "{:?}", first.conditions());
+        Ok(())
+    })
+    .expect("assigned");
+    // It has been told that nothing is for it.
+    let spare = start();
+    wait::until("a rebalance", LIMIT, || {
+        let counters = spare.running.spout_counters(0);
+        let rebalances = counters.iter().find(|(name, ..)| *name == "rebalances");
+        ensure!(rebalances.is_some_and(|(.., count)| *count > 0));
+        Ok(())
+    })
+    .expect("it has joined");
+    let began = wait::now();
+    assert_eq!(spare.stop(), Finish::Drained);
+    // These are somewhere on their way into the group.
+    for ms in [30, 100, 300] {
+        let joining = start();
+        wait::rest(Duration::from_millis(ms));
+        assert_eq!(joining.stop(), Finish::Drained);
+    }
+    assert_eq!(first.stop(), Finish::Drained);
+    // Brokers take commits of others only for groups without members.
+    let commit = kafka.commit("logs", "logs", 0, 0, "");
+    commit.expect("the group is empty");
+    assert!(began.elapsed() < PROMPTLY, "it took {:?}", began.elapsed());
+}
+
 #[test]
 fn bounded_members_end_together_and_those_without_partitions_too() {
     let kafka = broker();

@@ -10,6 +10,7 @@ use isobar_topology::clock;
 use rdkafka::consumer::Consumer;
 
 use super::conditions::Subject;
+use super::config::GroupProtocol;
 use super::error::Error;
 use super::ffi::consume::LaneQueue;
 use super::log::lock;
@@ -24,6 +25,9 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// How long leaving the group may take until the client is dropped regardless.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// After how long it is told that leaving the group takes its time.
+const LEAVE_TOLD_AFTER: Duration = Duration::from_secs(1);
 
 /// How long lanes have to let go of their queues.
 const DETACH_WITHIN: Duration = Duration::from_secs(5);
@@ -139,28 +143,50 @@ fn close_asked_within(shared: &Shared, within: Duration) -> bool {
 /// Closes the consumer, bounded: its partitions are revoked in order, then it leaves the group, where
 /// a member with an instance id stays for its next start.
 ///
-/// An `unsubscribe` before is no part of it: librdkafka 2.12 then sometimes closes without leaving,
-/// and the group waits for the session time-out; members with an instance id do leave.
+/// An `unsubscribe` before is no part of it where there are partitions: librdkafka 2.12 then sometimes
+/// closes without leaving, and the group waits for the session time-out; members with an instance id do leave.
 fn leave(shared: &Shared, client: &Client) {
     if shared.config.fixed.is_some() {
         // Nobody else gives or takes these partitions.
         client.context().release(client);
     }
+    if has_nothing_to_revoke(shared) {
+        client.unsubscribe();
+    }
     if let Err(error) = client.close_queue() {
         tracing::warn!(%error, "The Kafka client cannot be closed");
         return;
     }
+    let group = &shared.config.group;
     let until = clock::now() + LEAVE_WITHIN;
+    let mut told = Some(clock::now() + LEAVE_TOLD_AFTER);
     while !client.closed() && clock::now() < until {
         let _ = client.poll(POLL);
+        if told.take_if(|at| clock::now() >= *at).is_some() {
+            tracing::info!(
+                group,
+                "Waiting for the brokers to confirm that this member left its group, {LEAVE_WITHIN:?} at most; while a group is being joined they wait for its other members"
+            );
+        }
     }
     if !client.closed() {
-        let group = &shared.config.group;
         tracing::warn!(
             group,
             "The brokers did not confirm within {LEAVE_WITHIN:?} that this member left its group"
         );
     }
+}
+
+/// Whether the client, when it is closed, would not leave its group by itself: librdkafka 2.12 skips that for
+/// a member of a cooperative group that has no partitions (`rd_kafka_cgrp_revoke_all_rejoin`, when terminating).
+/// The group then waits for the member up to the session time-out, with whatever was meant for it.
+fn has_nothing_to_revoke(shared: &Shared) -> bool {
+    let config = &shared.config;
+    let may_leave = config.fixed.is_none() && config.instance_id.is_none();
+    may_leave
+        && config.protocol == GroupProtocol::Classic
+        && lock(&shared.registry).assignments.is_empty()
+        && !shared.any_postponed()
 }
 
 /// Lets go of a client in the order that does not hang: partitions, lanes, queues, client.
