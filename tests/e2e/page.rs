@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use testkit::browser::Browser;
 use testkit::bulk_server::{BulkServer, ItemFault, Options};
-use testkit::isobar::{self, Finished};
+use testkit::isobar::{self, Finished, Setup};
 use testkit::services::kafka::Sent;
 
 use crate::support::{Steps, kafka_with_records, setup};
@@ -230,4 +230,52 @@ fn the_page_shows_a_run_as_it_is() {
     }
     steps.done("two replicas, one is killed");
     assert_eq!(replica.stop(LIMIT).expect("it ends").code(), Some(0));
+}
+
+/// A topology of more bolts side by side than a window has room for.
+fn wide() -> String {
+    let mut text = "\
+isobar: 1
+name: wide
+connections:
+  kafka: {type: kafka, brokers: embedded}
+spouts:
+  logs: {type: kafka, connection: kafka, topics: [logs], start: earliest}
+bolts:
+"
+    .to_owned();
+    for number in 0..28 {
+        text.push_str(&format!(
+            "  sink-{number}: {{type: blackhole, inputs: [logs]}}\n"
+        ));
+    }
+    text
+}
+
+#[test]
+fn a_wide_topology_is_seen_from_where_records_come_in() {
+    let setup = Setup::new(&wide()).expect("a directory");
+    let mut isobar = setup.start().expect("it starts");
+    let mut browser = Browser::start().expect("Chromium starts");
+    for (width, down) in [(1280, false), (390, true)] {
+        browser.show(width, false).expect("shown");
+        let url = format!("http://{}/", isobar.address());
+        browser.go(&url).expect("it answers");
+        let larger = match down {
+            true => "box.scrollWidth > 2 * box.clientWidth",
+            false => "box.scrollHeight > 2 * box.clientHeight && box.clientHeight < innerHeight",
+        };
+        let seen = format!(
+            "(() => {{ const box = document.querySelector('#graph .picture'); \
+             const spout = box?.querySelector('[data-id=logs]')?.getBoundingClientRect(); \
+             const seen = box?.getBoundingClientRect(); \
+             return Boolean(spout) && {larger} && spout.left >= seen.left && spout.right <= seen.right \
+             && spout.top >= seen.top && spout.bottom <= seen.bottom \
+             && document.documentElement.scrollWidth <= {width}; }})()"
+        );
+        let found = browser.wait_for(&seen, LIMIT);
+        found.unwrap_or_else(|error| panic!("{error:#}"));
+    }
+    assert_eq!(browser.errors(), Vec::<String>::new());
+    assert_eq!(isobar.stop(LIMIT).expect("it ends").code(), Some(0));
 }

@@ -13,7 +13,10 @@ function showGraph(into, { statistics, accounting, diagnostics, layouts }) {
   if (layout?.of !== layouts || layout.room !== room) {
     const chosen = layouts.find((way) => room / way.view[2] >= SCALE_MIN) ?? layouts.at(-1);
     layout = { ...chosen, of: layouts, room };
-    picture.replaceChildren(drawGraph(layout, Math.min(1, Math.max(SCALE_MIN, room / layout.view[2]))));
+    const scale = Math.min(1, Math.max(SCALE_MIN, room / layout.view[2]));
+    picture.replaceChildren(drawGraph(layout, scale));
+    set(picture, { tabindex: 0, role: "region", "aria-label": "Picture of the topology" });
+    scrollToSpouts(picture, layout, scale, new Set(statistics.spouts.map((one) => one.spout)));
   }
   const image = picture.firstChild;
   const names = [...nodes.values()].map((node) => `${node.id} ${rate(node.perSecond)} per second`).join(", ");
@@ -23,6 +26,13 @@ function showGraph(into, { statistics, accounting, diagnostics, layouts }) {
   const details = part(into, "details", "table");
   write(part(details, "summary", "head"), "As a table");
   table(details, "Nodes of the topology", nodeColumns(), [...nodes.values()], (node) => node.id);
+}
+
+/** Wide topologies are larger than the box: it shows first where records come in, and not a corner without cards. */
+function scrollToSpouts(picture, { form, nodes, view }, scale, spouts) {
+  const places = nodes.filter((node) => spouts.has(node.id)).map((node) => (form.down ? node.x - view[0] : node.y - view[1]));
+  const middle = scale * (Math.min(...places) + Math.max(...places)) / 2;
+  picture.scrollTo(form.down ? { left: middle - picture.clientWidth / 2, top: 0 } : { left: 0, top: middle - picture.clientHeight / 2 });
 }
 
 /** What is known of each node, by id. */
