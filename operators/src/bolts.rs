@@ -20,6 +20,7 @@ mod parse_key_value;
 mod parse_regex;
 mod parse_syslog;
 mod parse_timestamp;
+mod parse_user_agent;
 mod remove_fields;
 mod rename_fields;
 mod route;
@@ -45,6 +46,7 @@ pub(crate) fn list() -> Vec<BoltType> {
         parse_regex::TYPE,
         parse_grok::TYPE,
         parse_timestamp::TYPE,
+        parse_user_agent::TYPE,
         convert::TYPE,
         set_fields::TYPE,
         remove_fields::TYPE,

@@ -170,18 +170,24 @@ fn rejected_text(rejected: &Rejected) -> String {
 }
 
 fn document_text(document: &Value) -> String {
-    let line = document.to_string();
-    let Some(members) = document
-        .as_object()
-        .filter(|_| line.chars().count() > WIDTH)
-    else {
+    value_text(document, "    ")
+}
+
+/// JSON on one line, or with a line for each member where that is too long; `indent` is that of the line.
+fn value_text(value: &Value, indent: &str) -> String {
+    let line = value.to_string();
+    let Some(members) = value.as_object().filter(|_| line.chars().count() > WIDTH) else {
         return line;
     };
+    let inner = format!("{indent}  ");
     let members = members.iter().map(|(name, value)| {
         let name = Value::from(name.as_str());
-        format!("      {name}: {value}")
+        format!("{inner}{name}: {}", value_text(value, &inner))
     });
-    format!("{{\n{}\n    }}", members.collect::<Vec<_>>().join(",\n"))
+    format!(
+        "{{\n{}\n{indent}}}",
+        members.collect::<Vec<_>>().join(",\n")
+    )
 }
 
 /// The files of an example, as long as they are needed.
