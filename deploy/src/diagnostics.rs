@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::configuration;
+use crate::http::Offer;
 use crate::observer::Observer;
 use crate::plan_document::PlanDocument;
 
@@ -23,6 +24,7 @@ pub struct Diagnostics<'a> {
     reasons: Vec<String>,
     conditions: Vec<ConditionFacts>,
     lanes: Vec<LaneFacts>,
+    replays: Offer,
     plan: &'a PlanDocument,
     /// The same in copies of the program that were started with the same file.
     configuration_hash: String,
@@ -74,6 +76,7 @@ impl<'a> Diagnostics<'a> {
             reasons,
             conditions: conditions.collect(),
             lanes: lanes.collect(),
+            replays: Offer::of(observer),
             plan: &observer.plan,
             configuration_hash: configuration::hash(&observer.configuration),
             configuration: &observer.configuration,

@@ -35,7 +35,7 @@ use listener::Limited;
 
 pub use lag::LagServer;
 pub use pause::{Pauses, SpoutPause};
-pub use replays::Replays;
+pub use replays::{Offer, Replays};
 pub(crate) use tap::{COUNTS_EVERY, TAPS_MAX};
 pub use tap::{TapCounts, TapEnd, TapEnded, TapJudged, TapLine, TapRecord, TapRejected, TapStart};
 pub use whereabouts::{State as WhereaboutsState, Whereabouts};

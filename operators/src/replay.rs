@@ -5,6 +5,7 @@
 //! committed, and keeps its own progress in a group of its own.
 
 mod graph;
+mod reach;
 pub mod registry;
 mod search;
 mod tables;
@@ -25,6 +26,7 @@ use crate::spouts::{self, Hold, KafkaConfig};
 pub use crate::spouts::Gate;
 
 pub use graph::{Guarantee, Sink, Target, forks, live_sinks, part_for, splits, whole};
+pub use reach::within_reach;
 pub use search::{DOCUMENTS_MAX, Document, Found, IndexState, Place, Purge, Search, Stored};
 pub(crate) use search::{ordinals_of, pattern as index_pattern};
 pub use tables::{Table, tables};

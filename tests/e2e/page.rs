@@ -69,6 +69,10 @@ fn the_page_shows_a_run_as_it_is() {
         "document.querySelectorAll('#lag tbody tr').length === 3",
     );
     wait_for(&mut browser, "document.querySelector('#wrong').hidden");
+    wait_for(
+        &mut browser,
+        "document.querySelector('#replays .missing').textContent.includes('--token-file FILE --replay-dir DIR')",
+    );
     let shown = browser.value("document.querySelector('#facts pre').textContent");
     let shown = shown.expect("a configuration").to_string();
     assert!(

@@ -4,6 +4,7 @@
 mod api;
 pub(crate) mod deleted;
 pub(crate) mod kills;
+mod page;
 mod redrive;
 
 use std::collections::BTreeSet;

@@ -133,11 +133,21 @@ impl Browser {
             "ArrowRight" => 39,
             other => bail!("no code is known of the key {other}"),
         };
-        for kind in ["rawKeyDown", "keyUp"] {
-            let event =
-                json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code});
+        // Without its text, Enter neither presses a button nor sends a form.
+        let (down, text) = match key {
+            "Enter" => ("keyDown", "\r"),
+            _ => ("rawKeyDown", ""),
+        };
+        for (kind, text) in [(down, text), ("keyUp", "")] {
+            let event = json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text});
             let _ = self.call("Input.dispatchKeyEvent", &event)?;
         }
+        Ok(())
+    }
+
+    /// Types a text where the focus is.
+    pub fn write(&mut self, text: &str) -> Result<()> {
+        let _ = self.call("Input.insertText", &json!({"text": text}))?;
         Ok(())
     }
 

@@ -196,6 +196,11 @@ pub(crate) fn id_of_plan(text: &[u8]) -> Option<String> {
     Some(plan.id)
 }
 
+/// The spout that the plan in a file reads.
+pub(crate) fn spout_of_plan(file: &Path) -> Result<String, Failure> {
+    Ok(PlanFile::read(file)?.spout)
+}
+
 /// The text for people of the plan in a file.
 pub(crate) fn text_of_plan(file: &Path) -> Result<String, Failure> {
     Ok(PlanFile::read(file)?.text())

@@ -67,8 +67,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 
-    /// A directory for the plans of replays that are asked for over the HTTP API, and for what came of them.
-    /// Without it replays are shown there, paused and aborted, but not begun.
+    /// A directory for the plans of replays that are asked for on the page or over the HTTP API, and for what
+    /// came of them. Without it replays are shown there, paused and aborted, but not begun.
     #[arg(long, value_name = "DIR")]
     replay_dir: Option<PathBuf>,
 
@@ -128,7 +128,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     let lanes = plan.graph.lanes;
     args.check()?;
     let token = args.token_file.as_deref().map(Token::read).transpose()?;
-    let replays = Replays::of(&args.file, args.replay_dir.as_deref())?;
+    let replays = Replays::of(&args.file, file.spec()?, args.replay_dir.as_deref())?;
     runtime.block_on(async {
         // Before anything is started or committed: an address in use stops the run, as does a file of headers
         // that is none.

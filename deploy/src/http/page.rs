@@ -27,7 +27,11 @@ const SCRIPT: &str = concat!(
     include_str!("page/replicas.js"),
     include_str!("page/records.js"),
     include_str!("page/facts.js"),
+    include_str!("page/token.js"),
     include_str!("page/demo.js"),
+    include_str!("page/replays.js"),
+    include_str!("page/replay_plan.js"),
+    include_str!("page/replay_runs.js"),
     include_str!("page/live.js"),
 );
 

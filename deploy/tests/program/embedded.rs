@@ -166,6 +166,9 @@ fn a_shipped_topology_runs_embedded_with_only_its_environment_changed() {
     let (status, text) = replays("POST", "/replays/plans", &plan);
     let expected = "start the topology with --replay-dir DIR";
     assert_eq!((status, text.contains(expected)), (403, true), "{text}");
+    let facts = program.get("/diagnostics").expect("it answers");
+    let missing = facts["replays"]["missing"].as_str().expect("a sentence");
+    assert!(missing.contains("is embedded"), "{missing}");
 
     let end = program.process.stop(LIMIT).expect("it ends");
     assert_eq!(end.code(), Some(0), "{}", program.printed());
@@ -355,6 +358,12 @@ fn the_demo_is_searchable_goes_through_outages_and_accounts_for_everything() {
 
     let none = shown.ask("GET", "/replays").expect_err("it has none");
     assert!(none.to_string().contains("status 404"), "{none}");
+    let facts = shown.program.get("/diagnostics").expect("it answers");
+    let missing = facts["replays"]["missing"].as_str().expect("a sentence");
+    assert!(
+        missing.contains("isobar run FILE --token-file FILE --replay-dir DIR"),
+        "{missing}"
+    );
 
     let got = http::request(
         &shown.program.address,

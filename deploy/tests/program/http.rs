@@ -282,6 +282,8 @@ fn statistics_are_numbers_and_diagnostics_facts_without_secrets() {
     );
     assert_eq!(diagnostics["plan"]["topology"], "waiting");
     assert_eq!(diagnostics["lanes"][1]["ended"], false);
+    let none = json!({"spouts": [], "shown": false, "begun": false, "missing": null});
+    assert_eq!(diagnostics["replays"], none, "no spout reads Kafka");
 }
 
 #[test]

@@ -6,10 +6,11 @@ use testkit::services::{Kafka, Search};
 use testkit::{http, wait};
 
 use super::LIMIT;
+use super::page::{Page, a_fix_is_planned_run_and_verified};
 use crate::support::{Steps, setup};
 
 /// With the token, a plan is made, run, stopped with the topology, resumed
-/// after it, and verified.
+/// after it, and verified, while the page is open; then another one on the page.
 pub(super) fn a_running_topology_replays_by_its_api(
     kafka: &Kafka,
     search: &Search,
@@ -55,7 +56,12 @@ pub(super) fn a_running_topology_replays_by_its_api(
     let started = post("/replays", run.clone());
     assert_eq!(started.status, 202, "{}", started.text());
     let place = started.header("location").expect("a place");
+    let begins = get(place, "application/json").expect("an answer").json();
+    let begins = begins.expect("it is known before it is in the register");
+    let word = begins["state"].as_str();
+    assert!(matches!(word, Some("starting" | "running")), "{begins}");
     assert_eq!(post("/replays", run).status, 409, "it is under way");
+    let mut page = Page::open(isobar, token);
     let status = || get(place, "application/json")?.json();
     wait::until("progress", LIMIT, || {
         let shown = status()?;
@@ -66,11 +72,15 @@ pub(super) fn a_running_topology_replays_by_its_api(
         Ok(())
     })
     .expect("it gets on");
-    for (action, state) in [("pause", "paused"), ("resume", "running")] {
+    page.shows("running", ".figures", "a second; done in");
+    for (action, state) in [("resume", "running"), ("pause", "paused")] {
         let answer = post(&format!("{place}/{action}"), Value::Null).json();
         let shown = answer.expect("it is done");
         assert_eq!(shown["run"]["state"], state, "{shown}");
     }
+    page.shows("paused", ".why", "An operator paused it");
+    page.clicks("Resume");
+    page.shows("running", ".figures", "offsets settled");
     let end = isobar.stop(LIMIT).expect("it ends");
     assert_eq!(end.code(), Some(0));
     isobar.start_again().expect("it starts");
@@ -103,6 +113,7 @@ pub(super) fn a_running_topology_replays_by_its_api(
     assert_eq!(shown["job"]["result"]["verdict"], "exact", "{shown}");
     let count = search.client().count("by-api").expect("it counts");
     assert_eq!(count, records);
-    assert_eq!(isobar.stop(LIMIT).expect("it ends").code(), Some(0));
     steps.done("plan, run, stop, resume and verify over the API");
+    a_fix_is_planned_run_and_verified(&mut page, kafka, search, isobar, steps);
+    assert_eq!(isobar.stop(LIMIT).expect("it ends").code(), Some(0));
 }

@@ -1,33 +1,11 @@
 // What only a demonstration has, and who has the token of its address: buttons that break things, the
 // account as seen from outside, and a search over the documents.
 
-/** From the address that was printed; kept for this tab, as links within the page change the address. */
-const token = (() => {
-  const given = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (given) sessionStorage.setItem("token", given);
-  return given ?? sessionStorage.getItem("token");
-})();
-
-// A token that is put behind the address of a page that is open.
-addEventListener("hashchange", () => {
-  if (new URLSearchParams(location.hash.slice(1)).has("token")) location.reload();
-});
-
 /** What the demonstration has come to; null where there is none. */
 async function askDemo({ demo }) {
   if (!demo) return null;
   const answer = await fetch("demo", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
   return answer.ok ? answer.json() : null;
-}
-
-/** Asks for what needs the token; fails with what the server says against it. */
-async function askWithToken(path, method) {
-  const headers = { Authorization: `Bearer ${token}` };
-  const answer = await fetch(path, { method, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
-  if (answer.status === 401) throw new Error("The token is that of another demo: open the address that this one printed.");
-  const said = await answer.json();
-  if (!answer.ok) throw new Error(said.error?.reason ?? said.error ?? `${path} answers ${answer.status}`);
-  return said;
 }
 
 function showDemo(into, { demo, now }) {

@@ -11,6 +11,7 @@ const SECTIONS = [
   ["records", showRecords],
   ["rejects", showRejects],
   ["documents", showDocuments],
+  ["replays", showReplays],
   ["facts", showFacts],
 ];
 
@@ -116,3 +117,4 @@ async function live() {
 }
 
 live();
+followReplays();

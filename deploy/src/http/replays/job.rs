@@ -25,36 +25,53 @@ const LINE_BYTES_MAX: u64 = 4 << 10;
 /// A command under way, or over.
 pub(super) struct Job {
     pub(super) command: &'static str,
+    spout: String,
     started_ms: i64,
     /// Where it prints what came of it.
     result: PathBuf,
     child: Mutex<Child>,
     said: Mutex<VecDeque<String>>,
-    ended: watch::Receiver<Option<ExitStatus>>,
+    ended: watch::Receiver<Option<Ended>>,
+}
+
+/// How a command ended.
+#[derive(Clone, Debug)]
+struct Ended {
+    status: ExitStatus,
+    /// Whether it has printed what came of it.
+    has_result: bool,
+    /// What the index said of it, if that was asked: `exact`, `unknown` or `wrong`.
+    verdict: Option<String>,
 }
 
 /// A command as it is shown.
 #[derive(Debug, Serialize)]
 pub(super) struct JobDocument {
     command: &'static str,
+    /// That of its plan.
+    spout: String,
     /// In ms since 1970.
-    started_ms: i64,
-    is_running: bool,
+    pub(super) started_ms: i64,
+    pub(super) is_running: bool,
     /// Its exit code; null while it runs, and where it was killed.
     exit: Option<i32>,
     /// The signal that killed it.
     killed_by: Option<i32>,
     /// The last lines of what it said.
     said: Vec<String>,
+    /// What the index said at its end: `exact`, `unknown` or `wrong`.
+    verdict: Option<String>,
     /// What it printed at its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<Value>,
 }
 
 impl Job {
-    /// Starts a process whose result is kept in the file `result` if it comes to one, and a thread that hears
-    /// it.
+    /// Starts a process about the plan `id` of `spout`, whose result is kept in the file `result` if it comes
+    /// to one, and a thread that hears it.
     pub(super) fn start(
         id: &str,
+        spout: String,
         command: &'static str,
         mut process: Command,
         result: PathBuf,
@@ -65,6 +82,7 @@ impl Job {
         let (over, ended) = watch::channel(None);
         let job = Arc::new(Self {
             command,
+            spout,
             started_ms: clock::unix_ms(),
             result,
             child: Mutex::new(child),
@@ -85,12 +103,7 @@ impl Job {
     }
 
     /// Hears it until it ends.
-    fn listen(
-        &self,
-        id: &str,
-        words: Option<ChildStderr>,
-        over: &watch::Sender<Option<ExitStatus>>,
-    ) {
+    fn listen(&self, id: &str, words: Option<ChildStderr>, over: &watch::Sender<Option<Ended>>) {
         if let Some(words) = words {
             let mut words = BufReader::new(words);
             while let Some(line) = next_line(&mut words) {
@@ -108,24 +121,33 @@ impl Job {
             tracing::warn!(replay = id, %error, "How a replay's command ended is not known");
             ExitStatus::from_raw(i32::from(Exit::Failed.code()) << 8)
         });
-        if let Err(error) = self.keep(status) {
+        let result = self.keep().unwrap_or_else(|error| {
             tracing::warn!(replay = id, %error, "The result of a replay's command is not kept");
-        }
+            None
+        });
         tracing::info!(
             replay = id,
             command = self.command,
             status = %status,
             "A replay's command has ended"
         );
-        let _ = over.send_replace(Some(status));
+        let _ = over.send_replace(Some(Ended {
+            status,
+            has_result: result.is_some(),
+            verdict: result.as_ref().and_then(verdict).map(str::to_owned),
+        }));
     }
 
-    /// What was refused or failed leaves the result of an earlier one as it is.
-    fn keep(&self, status: ExitStatus) -> io::Result<()> {
-        match has_result(status) {
-            true => std::fs::rename(new(&self.result), &self.result),
-            false => std::fs::remove_file(new(&self.result)),
+    /// Keeps what it has printed, also where that is bad news. What was refused or broke off has printed
+    /// nothing whole, and leaves the result of an earlier one as it is.
+    fn keep(&self) -> io::Result<Option<Value>> {
+        let new = new(&self.result);
+        let result = serde_json::from_slice(&std::fs::read(&new)?).ok();
+        match result {
+            Some(_) => std::fs::rename(new, &self.result)?,
+            None => std::fs::remove_file(new)?,
         }
+        Ok(result)
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -157,34 +179,52 @@ impl Job {
         let _ = ended.wait_for(Option::is_some).await;
     }
 
+    /// What there is to be said of it, with its result.
     pub(super) fn document(&self) -> JobDocument {
-        let status = *self.ended.borrow();
-        let has_result = status.is_some_and(has_result);
-        let result = has_result.then(|| std::fs::read(&self.result).ok());
+        let has_result = |ended: &Ended| ended.has_result;
+        let result = self.ended.borrow().as_ref().is_some_and(has_result);
+        let result = result.then(|| std::fs::read(&self.result).ok()).flatten();
         JobDocument {
-            command: self.command,
-            started_ms: self.started_ms,
-            is_running: status.is_none(),
-            exit: status.and_then(|status| status.code()),
-            killed_by: status.and_then(|status| status.signal()),
-            said: lock(&self.said).iter().cloned().collect(),
-            result: result
-                .flatten()
-                .and_then(|bytes| serde_json::from_slice(&bytes).ok()),
+            result: result.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
+            ..self.summary()
         }
     }
+
+    /// The same without its result, which may be long.
+    pub(super) fn summary(&self) -> JobDocument {
+        let ended = self.ended.borrow();
+        let ended = ended.as_ref();
+        JobDocument {
+            command: self.command,
+            spout: self.spout.clone(),
+            started_ms: self.started_ms,
+            is_running: ended.is_none(),
+            exit: ended.and_then(|ended| ended.status.code()),
+            killed_by: ended.and_then(|ended| ended.status.signal()),
+            said: lock(&self.said).iter().cloned().collect(),
+            verdict: ended.and_then(|ended| ended.verdict.clone()),
+            result: None,
+        }
+    }
+}
+
+impl JobDocument {
+    /// Whether it is a run, or was one, of which the register has no word yet. `told_ms` is when the attempt
+    /// began that it knows of.
+    pub(super) fn is_ahead_of(&self, told_ms: Option<i64>) -> bool {
+        self.command == "run" && told_ms.is_none_or(|told| told < self.started_ms)
+    }
+}
+
+/// What the index said, in what a run or a verification prints.
+fn verdict(result: &Value) -> Option<&str> {
+    let verification = result.get("verification").unwrap_or(result);
+    verification.get("verdict")?.as_str()
 }
 
 /// Where a result is while it is not whole.
 fn new(result: &Path) -> PathBuf {
     result.with_added_extension("new")
-}
-
-/// Whether a command that ended so has done what it was asked for.
-fn has_result(status: ExitStatus) -> bool {
-    [Exit::Done, Exit::Threshold]
-        .iter()
-        .any(|exit| status.code() == Some(exit.code().into()))
 }
 
 /// A line, or a part of a long one; `None` at the end.
@@ -213,7 +253,7 @@ mod tests {
         let result = std::env::temp_dir().join(file);
         let mut process = Command::new("/bin/sh");
         let _ = process.args(["-c", script]).stderr(Stdio::piped());
-        let job = Job::start("1a", "run", process, result.clone());
+        let job = Job::start("1a", "logs".to_owned(), "run", process, result.clone());
         (job.expect("it starts"), result)
     }
 
@@ -229,11 +269,30 @@ mod tests {
         let said: Vec<String> = (11..=30).map(|number: u32| number.to_string()).collect();
         assert_eq!(document.said, said, "the last lines");
         assert_eq!(document.result.expect("it printed")["verdict"], "exact");
+        assert_eq!(document.verdict.as_deref(), Some("exact"));
+        assert!(job.summary().result.is_none());
         let (refused, result) = start("says", "echo no; exit 2");
         refused.ended().await;
         assert!(refused.document().result.is_none() && !new(&result).exists());
         let kept = std::fs::read(&result).expect("that of the first one");
         assert_eq!(kept, b"{\"verdict\": \"exact\"}\n");
+        let wrong = r#"echo '{"verification": {"verdict": "wrong"}}'; exit 1"#;
+        let (wrong, _) = start("says", wrong);
+        wrong.ended().await;
+        assert_eq!(wrong.document().verdict.as_deref(), Some("wrong"));
+        assert!(wrong.document().result.is_some());
+        std::fs::remove_file(result).expect("it is there");
+    }
+
+    #[tokio::test]
+    async fn a_run_is_ahead_of_the_register_until_that_has_its_attempt() {
+        let (job, result) = start("ahead", "echo '{}'");
+        job.ended().await;
+        let shown = job.document();
+        for (told_ms, expected) in [(None, true), (Some(-1), true), (Some(0), false)] {
+            let told_ms = told_ms.map(|ms| shown.started_ms + ms);
+            assert_eq!(shown.is_ahead_of(told_ms), expected);
+        }
         std::fs::remove_file(result).expect("it is there");
     }
 

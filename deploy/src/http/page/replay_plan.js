@@ -1,0 +1,229 @@
+// A plan of a replay: the form that asks for it, what it says, and the button that runs it.
+
+/** What becomes of documents that are there. None is chosen beforehand. */
+const TARGETS = {
+  missing: "stores what is not there, changes nothing that is",
+  overwrite: "writes every document anew, for a bug that was fixed",
+  purge: "deletes the documents of the range, then writes them anew",
+  index: "writes into another index",
+};
+/** Documents with their differences that are shown. */
+const DIFFERING_MAX = 20;
+/** Characters of a value. */
+const VALUE_MAX = 300;
+
+function field(name, label, input, hint) {
+  set(input, { id: `replay-${name}`, name, "aria-describedby": hint ? `replay-${name}-hint` : null });
+  const said = hint ? [element("small", { id: `replay-${name}-hint`, class: "quiet" }, hint)] : [];
+  return element("div", { class: `field ${name}` }, element("label", { for: `replay-${name}` }, label), input, ...said);
+}
+
+function textInput(attributes) {
+  return element("input", { type: "text", autocomplete: "off", spellcheck: "false", ...attributes });
+}
+
+function showPlanForm(form, spouts) {
+  if (!form.firstChild) makePlanForm(form);
+  const { spout, topics } = form.elements;
+  options(spout, spouts.map((name) => [name, name]), replays.spout);
+  const lag = state.statistics.lag.find((one) => one.spout === replays.spout);
+  const names = [...new Set(lag?.partitions.map((one) => one.topic))];
+  options(topics, [["", "all"], ...names.map((name) => [name, name])], topics.value);
+  topics.closest(".field").hidden = names.length < 2;
+  const toIndex = form.elements.target.value === "index";
+  form.elements.index.closest(".field").hidden = !toIndex;
+  form.elements.index.required = toIndex;
+  write(document.getElementById("replay-target-hint"), TARGETS[form.elements.target.value] ?? "what becomes of documents that are there");
+}
+
+function options(select, wanted, chosen) {
+  if ([...select.options].map((one) => one.value).join("\n") === wanted.map(([value]) => value).join("\n")) return;
+  select.replaceChildren(...wanted.map(([value, text]) => element("option", { value }, text)));
+  select.value = wanted.some(([value]) => value === chosen) ? chosen : wanted[0]?.[0];
+}
+
+function makePlanForm(form) {
+  const places = "an offset, a time with its zone, 2h for 2 hours ago";
+  const target = element("select", { required: "" });
+  options(target, [["", "choose one"], ...Object.keys(TARGETS).map((word) => [word, word])], "");
+  form.append(element("div", { class: "fields" },
+    field("spout", "Spout", element("select")),
+    field("topics", "Topics", element("select")),
+    field("from", "From", textInput({ required: "", placeholder: "2h" }), `${places}, or earliest`),
+    field("to", "To", textInput({ required: "", placeholder: "now" }), `${places}, or now; not part of it`),
+    field("target", "Target", target, " "),
+    field("index", "Name of the index", textInput({ placeholder: "logs-again" }), "a name, or a template as in the topology file"),
+    field("partitions", "Partitions", textInput({ placeholder: "all" }), "such as 0,3,7-9"),
+    field("sample", "Records to compare", element("input", { type: "number", min: 0, max: 100, value: 10, required: "" }), "with what is indexed; 0 for none")));
+  const said = element("p", { class: "told" });
+  const button = element("button", {}, "Plan");
+  form.append(element("div", { class: "buttons" }, button), said);
+  tell(said, null);
+  form.onchange = () => {
+    if (form.elements.spout.value !== replays.spout) {
+      Object.assign(replays, { spout: form.elements.spout.value, runs: [], known: false });
+      replays.wake?.();
+    }
+    showReplaysAgain();
+  };
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    actOnReplays(button, said, async () => {
+      tell(said, "It is planned: brokers and indices are asked, nothing is changed.");
+      replays.plan = null;
+      showReplaysAgain();
+      replays.plan = await askWithToken("replays/plans", "POST", { body: asked(form.elements), patience: PATIENCE_REPLAYS });
+      tell(said, null);
+      showReplaysAgain();
+      document.querySelector("#replays .plan h3").focus();
+    });
+  };
+}
+
+function asked({ spout, topics, from, to, target, index, partitions, sample }) {
+  const value = (input) => input.value.trim();
+  return {
+    spout: spout.value,
+    from: value(from),
+    to: value(to),
+    target: target.value === "index" ? `index=${value(index)}` : target.value,
+    ...(topics.value ? { topics: [topics.value] } : {}),
+    ...(value(partitions) ? { partitions: value(partitions) } : {}),
+    sample: Number(sample.value),
+  };
+}
+
+/** The plan, made anew only for another one: what somebody is typing stays. */
+function showPlan(into) {
+  const { plan } = replays;
+  into.hidden = !plan;
+  if (into.dataset.plan === (plan?.id ?? "")) return;
+  into.dataset.plan = plan?.id ?? "";
+  into.replaceChildren();
+  if (!plan) return;
+  const { id, spout, from, to, target, partitions } = plan;
+  into.append(
+    element("h3", { tabindex: -1 }, "Plan"),
+    element("p", {}, `Replay ${id}: spout ${spout}, from ${from} to ${to}, target ${target}. Nothing has been changed yet.`));
+  const narrowed = partitions.flatMap((one) => one.narrowed.map((why) => `${one.topic}/${one.partition}: ${why}.`));
+  if (plan.narrowed) into.append(noted("warn", "Less than what was asked for:", narrowed));
+  const rows = [...partitions.map((one) => ({ ...one, name: `${one.topic}/${one.partition}` }))];
+  const all = sum(rows, (row) => row.to - row.from);
+  if (rows.length > 1) rows.push({ name: "all", sum: true });
+  table(into, "Ranges of the plan", [
+    { name: "Partition", of: (row) => row.name },
+    { name: "From", number: true, of: (row) => (row.sum ? "" : number(row.from)) },
+    { name: "To", number: true, title: "The first offset that is not part of it.", of: (row) => (row.sum ? "" : number(row.to)) },
+    { name: "Offsets", number: true, of: (row) => number(row.sum ? all : row.to - row.from) },
+  ], rows, (row) => row.name);
+  const facts = [...plan.sinks.flatMap(aboutSink),
+    ...plan.left_out.map((bolt) => `Left out: ${bolt} writes to another system; what would reach it is dropped.`),
+    ...partitions.flatMap((one) => one.notes.map((note) => `${one.topic}/${one.partition}: ${note}.`))];
+  into.append(element("ul", { class: "facts" }, ...facts.map((text) => element("li", {}, text))));
+  const notes = [...(plan.notes ?? []), ...(plan.sample?.notes ?? [])];
+  if (notes.length > 0) into.append(noted("warn", "To know before it is run:", notes.map((note) => `${note}.`)));
+  if (plan.sample) into.append(...sampleOf(plan.sample));
+  into.append(all > 0 ? runForm(plan, all) : element("p", { class: "quiet" }, "There is nothing to replay: the ranges are empty."));
+}
+
+function noted(how, head, sentences) {
+  return element("div", { class: "noted", "data-tone": how }, element("p", {}, element("b", {}, head)),
+    element("ul", {}, ...sentences.map((text) => element("li", {}, text))));
+}
+
+function aboutSink({ bolt, index, guarantee, verifiable, indices }) {
+  const names = Object.keys(indices);
+  const exist = names.length === 0 ? "none of its indices exists yet"
+    : `${number(names.length)} of its indices exist${names.length === 1 ? "s" : ""} (${names.slice(0, 5).join(", ")}${names.length > 5 ? " and more" : ""})`;
+  const verified = verifiable ? "It can be verified." : "It cannot be verified, as documents carry no origin.";
+  const blocked = Object.entries(indices).filter(([, blocks]) => blocks.length > 0);
+  return [`Bolt ${bolt} writes to ${index}: ${exist}. Protected against storing twice: ${guarantee}. ${verified}`,
+    ...blocked.map(([name, blocks]) => `${name} takes no documents: ${blocks.join(", ")}.`)];
+}
+
+function documents(count) {
+  return `${number(count)} document${count === 1 ? "" : "s"}`;
+}
+
+/** What would become of the sample, and the documents that would be others than those that are indexed. */
+function sampleOf({ records, ends, changed_fields }) {
+  const is = (word) => ends.filter((end) => end.fate === "document" && end.is === word);
+  const counts = [[is("missing"), "not in the index"], [is("same"), "as indexed"], [is("changed"), "other than indexed"]]
+    .filter(([found]) => found.length > 0).map(([found, text]) => `${documents(found.length)} ${text}`);
+  const others = new Map();
+  ends.filter((end) => end.fate !== "document").map(fate).forEach((text) => others.set(text, (others.get(text) ?? 0) + 1));
+  const rest = [...others].map(([text, count]) => `${number(count)} ${text}`);
+  const head = records === 0 ? "There is no record in the range." : `Of ${number(records)} record${records === 1 ? "" : "s"}: ${[...counts, ...rest].join(", ")}.`;
+  const fields = Object.entries(changed_fields).map(([path, count]) => `${path || "all"} in ${documents(count)}`);
+  const made = [element("h3", {}, "Sample"), element("p", {}, head)];
+  if (fields.length > 0) made.push(element("p", {}, `What changes: ${fields.join(", ")}.`));
+  const changed = is("changed");
+  if (changed.length === 0) return made;
+  made.push(element("ol", { class: "diff", tabindex: 0, "aria-label": "Documents that would be others" }, ...changed.slice(0, DIFFERING_MAX).map(difference)));
+  if (changed.length > DIFFERING_MAX) made.push(element("p", { class: "quiet" }, `And ${documents(changed.length - DIFFERING_MAX)} more.`));
+  return made;
+}
+
+function fate({ fate: word, by, class: kind, policy, reason }) {
+  return { rejected: `rejected by ${by} (${kind})`, dropped: `dropped by ${policy}` }[word] ?? `not known: ${reason}`;
+}
+
+/** A document: what is indexed in lines with -, what would be written in lines with +. */
+function difference({ topic, partition, offset, id, target, differences }) {
+  const line = (sign, path, value) => element("div", { class: sign === "-" ? "before" : "after" }, `${sign} ${path}: ${shortened(JSON.stringify(value))}`);
+  const lines = differences.flatMap(({ path, before, after }) => [
+    ...(before === undefined ? [] : [line("-", path, before)]),
+    ...(after === undefined ? [] : [line("+", path, after)]),
+  ]);
+  return element("li", {}, element("p", { class: "quiet" }, `${topic}/${partition} offset ${number(offset)}: ${target}, ${id ?? "an id by the cluster"}`), element("code", {}, ...lines));
+}
+
+function shortened(text) {
+  return text.length > VALUE_MAX ? `${text.slice(0, VALUE_MAX)}…` : text;
+}
+
+/** What is asked for in words before documents that are there are changed. */
+function confirmation({ target }, all) {
+  if (target === "purge") return `The documents of ${number(all)} offsets are deleted, and missing until they are written anew.`;
+  if (target === "overwrite") return `The documents of ${number(all)} offsets are written anew, over what is there.`;
+  return null;
+}
+
+function runForm(plan, all) {
+  const fields = element("div", { class: "fields" },
+    field("rate", "Records per second, at most", element("input", { type: "number", min: 1, max: 4294967295, placeholder: "as fast as it goes" })),
+    field("yield_to_live", "Yields to the live topology", textInput({ value: "30s", required: "" }), "waits while its oldest record is older, or its age is not known; off for never"));
+  const consequence = confirmation(plan, all);
+  if (consequence) {
+    const word = textInput({ required: "", pattern: plan.target, title: `the word ${plan.target}` });
+    fields.append(field("word", `${consequence} To agree, type ${plan.target}`, word));
+  }
+  const form = element("form", { class: "to-run" }, fields);
+  if (plan.narrowed) {
+    form.append(element("label", { class: "check" }, element("input", { type: "checkbox", name: "accept_narrowed", required: "" }), "Run it though it is less than what was asked for"));
+  }
+  const [button, drop] = [element("button", { class: "main" }, "Run"), element("button", { type: "button" }, "Leave it")];
+  const said = element("p", { class: "told" });
+  tell(said, null);
+  form.append(element("div", { class: "buttons" }, button, drop), said);
+  const close = () => {
+    replays.plan = null;
+    showReplaysAgain();
+  };
+  drop.onclick = () => {
+    close();
+    document.querySelector("#replays .to-plan button").focus();
+  };
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    const { rate, yield_to_live, accept_narrowed } = form.elements;
+    const body = { plan: plan.id, yield_to_live: yield_to_live.value.trim(), accept_narrowed: Boolean(accept_narrowed?.checked) };
+    if (rate.value) body.rate = Number(rate.value);
+    actOnReplays(button, said, async () => {
+      await askWithToken("replays", "POST", { body });
+      close();
+      document.querySelector("#replays .all-runs h3").focus();
+    });
+  };
+  return form;
+}
