@@ -1,3 +1,5 @@
+//! Agents against rules of our own, and rules that are wrong.
+
 use isobar_topology::testing::{Input, PreparedForTest};
 use serde_json::{Value, json};
 
