@@ -105,6 +105,10 @@ struct Leaving {
 const READING: &str = "reading";
 const UNCOMMITTED: &str = "uncommitted";
 
+/// Most batches that wait for room in the first queue. Retries look for that before reading does: a spout
+/// that samples always has the next one waiting.
+const LEAVING_MAX: usize = 2;
+
 impl SpoutTask {
     /// Runs until the spout ended or the topology drains, and what was in flight is settled or the
     /// drain's deadline has passed. Closes the spout; tells whether everything was settled.
@@ -149,7 +153,7 @@ impl SpoutTask {
         loop {
             self.take_completions();
             // One after the other, as there is room for them: all that was held is due at one moment.
-            while self.state.leaving.is_empty()
+            while self.state.leaving.len() < LEAVING_MAX
                 && let Some(due) = self.retries.next(clock::now())
             {
                 self.send_again(due);
@@ -193,7 +197,7 @@ impl SpoutTask {
             let state = &mut self.state;
             let revokes = state.revoking.iter().map(|revoking| revoking.deadline);
             let recoveries = self.retries.recoveries();
-            let retry = match state.leaving.is_empty() {
+            let retry = match state.leaving.len() < LEAVING_MAX {
                 true => self.retries.wake(clock::now()),
                 false => None,
             };
@@ -243,7 +247,7 @@ impl SpoutTask {
             // made room since it was looked at.
             OnFull::Sample { .. } if self.state.parked.is_some() => false,
             OnFull::Sample { .. } if full => self.state.leaving.is_empty(),
-            OnFull::Sample { .. } => self.state.leaving.len() < 2,
+            OnFull::Sample { .. } => self.state.leaving.len() < LEAVING_MAX,
         }
     }
 

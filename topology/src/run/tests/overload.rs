@@ -26,6 +26,26 @@ fn slow(seen: &Seen<i64>) -> impl Fn() -> AnyBolt + Send + Sync + use<> {
     move || AnyBolt::new(Slow(Arc::clone(&seen)))
 }
 
+/// The same, and fails on its first batch.
+struct FailsFirst {
+    slow: Slow,
+    has_failed: bool,
+}
+
+impl crate::Bolt for FailsFirst {
+    async fn process(
+        &mut self,
+        batch: crate::Batch,
+        out: &mut crate::Emitter,
+    ) -> Result<(), OperatorError> {
+        if !std::mem::replace(&mut self.has_failed, true) {
+            batch.answer(Answer::Failed(Failure::External));
+            return Ok(());
+        }
+        self.slow.process(batch, out).await
+    }
+}
+
 fn policy(index: usize) -> Policy {
     Policy::new(index).expect("small")
 }
@@ -111,6 +131,27 @@ async fn sample_keeps_a_share_of_what_finds_no_room() {
     assert_eq!(dropped(&running), [(0, 200 - count)]);
     let (running, seen) = over_an_edge(sample(1.0)).await;
     assert_eq!((seen.len(), dropped(&running)), (200, vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_is_sent_again_while_a_sampling_spout_has_more_than_finds_room() {
+    let seen = Seen::default();
+    let slow = Arc::clone(&seen);
+    let make = move || {
+        AnyBolt::new(FailsFirst {
+            slow: Slow(Arc::clone(&slow)),
+            has_failed: false,
+        })
+    };
+    let mut graph = graph(1, 100, 1, vec![bolt("sink", vec![], make)]);
+    graph.spouts[0].max_in_flight_records = 1_000;
+    graph.spouts[0].overload = sample(1.0);
+    let (_, finish) = finish(graph).await;
+    assert_eq!(finish, Finish::Drained);
+    let seen = seen.lock().expect("nobody panics").clone();
+    assert_eq!(seen.len(), 100);
+    let again = seen.iter().position(|offset| *offset == 0);
+    assert!(again.is_some_and(|place| place < 20), "{seen:?}");
 }
 
 #[tokio::test(start_paused = true)]
