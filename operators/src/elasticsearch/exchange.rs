@@ -210,7 +210,11 @@ impl Exchange {
                 },
             }
         }
-        outcome
+        match outcome {
+            // One came back when this request had tried it. Nobody will tell of a recovery.
+            Outcome::Held if hosts.standing() == Standing::Used => Outcome::Failed,
+            outcome => outcome,
+        }
     }
 
     /// A body as it goes over the network.

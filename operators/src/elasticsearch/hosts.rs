@@ -1,6 +1,6 @@
 //! Which host is asked next. Hosts are taken in turn; one that fails is on probation: left out for a
-//! time that doubles with each failure, then tried by one request until that has told. All lanes share
-//! what is known.
+//! time that doubles with each failure, then tried by one request until that has told, or hangs for too
+//! long. All lanes share what is known.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,6 +16,10 @@ pub(crate) const HOSTS_MAX: usize = 64;
 /// Probation of a host: doubles from the first to the second. One request in two seconds is no burden for
 /// whatever is there, and a cluster that is back is soon noticed, also within a drain.
 const PROBATION: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// When a host may be tried by another request while one still tries it: that one may hang, for as long as
+/// `request_timeout`, where the host is back.
+const TRIAL: Duration = Duration::from_secs(5);
 
 /// The kind of the condition while a host is left out.
 const CONNECTING: &str = "connecting";
@@ -40,8 +44,8 @@ struct State {
     failures: u32,
     /// When the host may be tried again; `None` while it is used.
     away_until: Option<Instant>,
-    /// A request tries it.
-    is_tried: bool,
+    /// Since when a request tries it.
+    tried_since: Option<Instant>,
     cause: String,
 }
 
@@ -66,7 +70,9 @@ impl Drop for Chosen<'_> {
         if let Some(hosts) = self.tries {
             let state = &mut hosts.lock()[self.host];
             // Where it was said, this is of another request.
-            state.is_tried &= state.failures != self.failures;
+            if state.failures == self.failures {
+                state.tried_since = None;
+            }
         }
     }
 }
@@ -109,7 +115,7 @@ impl Hosts {
     }
 
     /// The next host that this request has not tried and that may be asked now. A host whose probation
-    /// is over is given to one request; the others go on without it until that one has told.
+    /// is over is given to one request; the others go on without it until that one has told, or for [`TRIAL`].
     pub(crate) fn choose(&self, tried: &mut Tried) -> Option<Chosen<'_>> {
         let count = self.urls.len().min(HOSTS_MAX);
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
@@ -120,11 +126,12 @@ impl Hosts {
             .find(|host| tried.0 & (1 << host) == 0 && states[*host].may_be_asked(now))?;
         tried.0 |= 1 << chosen;
         let state = &mut states[chosen];
-        state.is_tried = state.away_until.is_some();
+        let is_away = state.away_until.is_some();
+        state.tried_since = is_away.then_some(now);
         Some(Chosen {
             host: chosen,
             failures: state.failures,
-            tries: state.is_tried.then_some(self),
+            tries: is_away.then_some(self),
         })
     }
 
@@ -167,7 +174,7 @@ impl Hosts {
             return;
         }
         state.failures = state.failures.saturating_add(1);
-        state.is_tried = false;
+        state.tried_since = None;
         let mut wait = probation(state.failures);
         if failure.timed_out && others {
             wait = wait.max(self.after_timeout);
@@ -213,7 +220,7 @@ impl State {
     fn may_be_asked(&self, now: Instant) -> bool {
         match self.away_until {
             None => true,
-            Some(at) => at <= now && !self.is_tried,
+            Some(at) => at <= now && self.tried_since.is_none_or(|since| since + TRIAL <= now),
         }
     }
 }
@@ -298,9 +305,13 @@ mod tests {
         let mut again: Vec<Chosen<'_>> = asked.into_iter().flatten().collect();
         again.retain(|chosen| chosen.host == 0);
         assert_eq!(again.len(), 1, "{again:?}");
-        // However long that one takes.
-        tokio::time::advance(Duration::from_secs(3_600)).await;
+        // Until that one has told, or hangs for long.
+        tokio::time::advance(TRIAL - Duration::from_millis(1)).await;
         assert_eq!([0; 3].map(|_| next(&hosts)), [1, 1, 1].map(Some));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        let asked = [0; 4].map(|_| hosts.choose(&mut Tried::default()));
+        let more = asked.iter().flatten().filter(|chosen| chosen.host == 0);
+        assert_eq!(more.count(), 1, "{asked:?}");
 
         let ends_outage = hosts.answered(again.remove(0), "index", &health);
         assert!(!ends_outage, "the other one was there all the time");
