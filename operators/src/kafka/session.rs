@@ -26,6 +26,10 @@ const POLL: Duration = Duration::from_millis(50);
 /// How long leaving the group may take until the client is dropped regardless.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 
+/// How many events of a client are served before it is looked at what there is to revoke: more than one
+/// rebalance brings.
+const SERVED_BEFORE_LEAVE: usize = 8;
+
 /// After how long it is told that leaving the group takes its time.
 const LEAVE_TOLD_AFTER: Duration = Duration::from_secs(1);
 
@@ -149,6 +153,10 @@ fn leave(shared: &Shared, client: &Client) {
     if shared.config.fixed.is_some() {
         // Nobody else gives or takes these partitions.
         client.context().release(client);
+    }
+    // An assignment may be on its way in the client.
+    for _ in 0..SERVED_BEFORE_LEAVE {
+        let _ = client.poll(Duration::ZERO);
     }
     if has_nothing_to_revoke(shared) {
         client.unsubscribe();
