@@ -40,9 +40,14 @@ impl TapCondition {
         match (met, &copy.text) {
             (Some(Ok(true)), _) => Met::Yes,
             (Some(Ok(false)), _) => Met::No,
-            (Some(Err(why)), Text::Value(_)) => Met::Unknown(format!(
-                "{why}: there are fields of documents only behind a parser such as parse_json"
-            )),
+            (Some(Err(why)), Text::Value(_)) if why.contains("doc.") => {
+                Met::Unknown(match copy.rejection {
+                    None => format!(
+                        "{why}: there are fields of documents only behind a parser such as parse_json"
+                    ),
+                    Some(_) => format!("{why}: rejected records are as they were read"),
+                })
+            }
             (Some(Err(why)), _) => Met::Unknown(why),
             (None, _) => {
                 let most = Tapped::TEXT_MAX >> 10;

@@ -251,7 +251,7 @@ impl SoFar {
         }
     }
 
-    /// Numbers come only while nothing is shown: who sees no record is told why.
+    /// Who sees no record is told why.
     fn tell(&self, context: &Context<'_>) {
         if let Some((counts, at)) = &self.counts {
             let ago = (clock::now() - *at).as_secs();
@@ -275,9 +275,9 @@ fn summary(edge: &str, counts: &TapCounts) -> String {
         && judged.unknown > 0
     {
         let unknown = number(judged.unknown);
-        text.push_str(&format!(" Of {unknown} that cannot be told"));
+        text.push_str(&format!(" Of {unknown} it cannot be told"));
         if let Some(why) = &judged.reason {
-            text.push_str(&format!("; of the last one as {why}"));
+            text.push_str(&format!(", of the last one because {why}"));
         }
         text.push('.');
     }
@@ -395,7 +395,7 @@ mod tests {
         };
         check(
             &counts,
-            "12,345 records on parse -> index, 1,000 looked at, 0 met the condition. Of 999 that cannot be told; of the last one as doc.status is missing. 11,345 others came faster than they are copied and were not looked at: a tap takes 1,000 records and 4 MiB a second.",
+            "12,345 records on parse -> index, 1,000 looked at, 0 met the condition. Of 999 it cannot be told, of the last one because doc.status is missing. 11,345 others came faster than they are copied and were not looked at: a tap takes 1,000 records and 4 MiB a second.",
         );
     }
 }

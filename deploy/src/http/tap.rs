@@ -30,7 +30,8 @@ use crate::observer::Observer;
 pub(crate) const TAPS_MAX: usize = 4;
 /// Longest time of a tap: nobody reads for longer, and a forgotten one ends.
 const TIME_MAX: Duration = Duration::from_secs(60 * 60);
-/// How often numbers are sent while no record comes, so that each side knows that the other one is there.
+/// How often numbers are sent, so that each side knows that the other one is there, and who looks that records come
+/// and which.
 pub(crate) const COUNTS_EVERY: Duration = Duration::from_secs(10);
 
 /// What is asked for.
@@ -67,7 +68,7 @@ pub enum TapLine {
     Start(TapStart),
     /// A record.
     Record(Box<TapRecord>),
-    /// The numbers so far, while no record comes.
+    /// The numbers so far.
     Counts(TapCounts),
     /// The end: without this line the connection was cut.
     End(TapEnd),
@@ -220,6 +221,7 @@ pub(super) async fn answer(
         shown: 0,
         limit: question.limit.map_or(u64::MAX, NonZeroU64::get),
         until: clock::now() + question.time.get().min(TIME_MAX),
+        counts_at: clock::now() + COUNTS_EVERY,
         finished: Box::pin(observer.running.finished()),
         ended: false,
         _permit: permit,
@@ -266,6 +268,7 @@ struct Showing {
     shown: u64,
     limit: u64,
     until: Instant,
+    counts_at: Instant,
     finished: BoxFuture<'static, Finish>,
     ended: bool,
     _permit: OwnedSemaphorePermit,
@@ -280,7 +283,6 @@ impl Showing {
         if self.ended {
             return None;
         }
-        let counts_at = clock::now() + COUNTS_EVERY;
         let reason = loop {
             if self.shown == self.limit {
                 break TapEnded::Limit;
@@ -288,7 +290,8 @@ impl Showing {
             tokio::select! {
                 biased;
                 () = tokio::time::sleep_until(self.until) => break TapEnded::Time,
-                () = tokio::time::sleep_until(counts_at) => {
+                () = tokio::time::sleep_until(self.counts_at) => {
+                    self.counts_at = clock::now() + COUNTS_EVERY;
                     return Some(TapLine::Counts(self.counts()));
                 }
                 copy = self.tap.next() => {

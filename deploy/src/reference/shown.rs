@@ -208,18 +208,18 @@ impl Files {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("isobar-example-{}-{number}", std::process::id());
         let directory = std::env::temp_dir().join(name);
-        let write = || {
-            std::fs::create_dir_all(&directory)?;
-            let mut files = example.files.iter();
-            files.try_for_each(|(name, text)| std::fs::write(directory.join(name), text))
-        };
-        files.directory.clone_from(&directory);
-        write().with_context(|| {
+        let advice = || {
             format!(
                 "cannot write to {}: set TMPDIR to a directory that can be written",
                 directory.display()
             )
-        })?;
+        };
+        // One that is there already is another's.
+        std::fs::create_dir(&directory).with_context(advice)?;
+        files.directory.clone_from(&directory);
+        for (name, text) in example.files {
+            std::fs::write(directory.join(name), text).with_context(advice)?;
+        }
         Ok(files)
     }
 

@@ -530,7 +530,7 @@ fn records_on_edges_of_the_demo_are_looked_at_and_all_arrive() {
     let (code, none, told) = tap(&shown, &never);
     assert_eq!((code, none.len()), (Some(0), 0), "{told}");
     assert!(told.contains(", 0 met the condition. Of "), "{told}");
-    let why = "that cannot be told; of the last one as doc.nothing is missing.";
+    let why = "it cannot be told, of the last one because doc.nothing is missing.";
     assert!(told.contains(why), "{told}");
     let (code, _, told) = tap(&shown, &["parse", "--where", "dco.host == 'a'"]);
     assert_eq!(code, Some(2), "{told}");

@@ -3,7 +3,7 @@
 /// The pattern of `strftime` for one such as `yyyy.MM.dd`, or for one that has both, such as `%Y.MM.dd`; `None`
 /// where the text is nothing but that is not beyond doubt: all of its letters outside of conversions must be
 /// those of years, months, days, hours, minutes and seconds, and beside conversions none stands alone, as the
-/// `h` of `%Hh%M` does.
+/// `h` of `%Hh%M` does, or for what a conversion gives already, as the `dd` of `dd-%Y.%m.%d` does.
 ///
 /// Letters after Joda-Time's `DateTimeFormat`, in either case: other programs write `YYYY` and `DD`.
 pub(crate) fn as_strftime(text: &str) -> Option<String> {
@@ -25,7 +25,11 @@ pub(crate) fn as_strftime(text: &str) -> Option<String> {
             (_, 1) if is_mixed => return None,
             (letter, count) => {
                 has_letters = true;
-                (same, conversion_of(letter, count, has_month, has_hour)?)
+                let conversion = conversion_of(letter, count, has_month, has_hour)?;
+                if text.contains(conversion) {
+                    return None;
+                }
+                (same, conversion)
             }
         };
         pattern.push_str(translated);
@@ -98,6 +102,8 @@ mod tests {
             ("%Hh%Mm%Ss", None),
             ("logs-%Y.%m", None),
             ("%Y-w%V", None),
+            ("dd-%Y.%m.%d", None),
+            ("%H hh %M mm", None),
             ("%", None),
         ] {
             assert_eq!(as_strftime(text).as_deref(), expected, "{text}");

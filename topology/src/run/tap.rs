@@ -18,7 +18,8 @@ use crate::record::{Record, RecordMut, Row, Slot};
 use crate::rejection::Rejection;
 use crate::symbol::Symbols;
 
-/// Copies that wait to be looked at, for each tap. With [`Tapped::TEXT_MAX`] these are 4 MiB.
+/// Copies that wait to be looked at, for each tap. With [`Tapped::TEXT_MAX`] for what was read and as
+/// much for the document these are 8 MiB.
 const QUEUE: usize = 64;
 /// Copies a second that a tap takes: some ms of CPU time a second, and more than anybody reads.
 const RECORDS_PER_SECOND: u32 = 1_000;

@@ -34,7 +34,8 @@ impl<'s> Purge<'s> {
     /// left, 0 when others did, or wrote all of them anew, since it looked; that stays. Refreshes before it
     /// looks.
     ///
-    /// Fails when documents carry no origin, or when one cannot be deleted; others are gone then.
+    /// Fails when documents carry no origin, or when one cannot be deleted; others are gone then. Fails also
+    /// when there are some after a page of which none could be deleted: others write as fast as it deletes.
     pub async fn page(&mut self) -> Result<Option<u64>, OperatorError> {
         let Search { ask, pattern, .. } = self.search;
         self.search.refresh().await?;
@@ -110,6 +111,7 @@ fn is_settled(item: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
+    use std::sync::{Arc, Mutex};
 
     use super::*;
     use crate::elasticsearch::ask::Ask;
@@ -122,10 +124,16 @@ mod tests {
         let connection = json!({"hosts": [format!("http://{address}")]});
         let connection = serde_json::from_value(connection).expect("sound");
         drop(std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().expect("a client");
-            for body in answers {
-                let _ = request(&mut stream).expect("a request");
-                answer(&mut stream, &body.to_string());
+            let answers = Arc::new(Mutex::new(answers.into_iter()));
+            // A client may open another connection while it waits for one.
+            for stream in listener.incoming() {
+                let (mut stream, answers) = (stream.expect("a client"), Arc::clone(&answers));
+                drop(std::thread::spawn(move || {
+                    while request(&mut stream).is_some() {
+                        let body = answers.lock().expect("nobody panics").next();
+                        answer(&mut stream, &body.expect("one is left").to_string());
+                    }
+                }));
             }
         }));
         Search {
