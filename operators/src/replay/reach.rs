@@ -5,15 +5,17 @@ use isobar_topology::spec::{Component, Node, Spec};
 use super::live_sinks;
 use crate::connections::{elasticsearch_of, kafka_of};
 
-/// The Kafka spouts that can be replayed, in the order of the file: neither their brokers nor an index
-/// that they reach is embedded, and so inside of the process that runs the topology. Contacts nobody.
+/// The Kafka spouts that can be replayed, in the order of the file: they reach an index, and neither their
+/// brokers nor an index that they reach is embedded, and so inside of the process that runs the topology.
+/// Contacts nobody.
 pub fn within_reach(spec: &Spec) -> Vec<String> {
     let kafka = spec.spouts.iter().filter(|spout| spout.kind == "kafka");
     let reachable = kafka.filter(|spout| {
         let sinks = live_sinks(spec, &spout.id);
         let is_sink = |bolt: &&Component| sinks.iter().any(|sink| sink.bolt == bolt.id);
-        let mut sinks = spec.bolts.iter().filter(is_sink);
-        !is_embedded(spec, spout) && !sinks.any(|sink| is_embedded(spec, sink))
+        let mut bolts = spec.bolts.iter().filter(is_sink);
+        let any_embedded = bolts.any(|sink| is_embedded(spec, sink));
+        !sinks.is_empty() && !is_embedded(spec, spout) && !any_embedded
     });
     reachable.map(|spout| spout.id.clone()).collect()
 }
@@ -44,10 +46,12 @@ mod tests {
                 "kafka": {"type": "kafka", "brokers": brokers},
                 "other": {"type": "kafka", "brokers": "localhost:1"},
                 "search": {"type": "elasticsearch", "hosts": [host]},
+                "elsewhere": {"type": "elasticsearch", "hosts": ["http://localhost:2"]},
             },
-            "spouts": {"logs": spout("kafka"), "copies": spout("other")},
+            "spouts": {"logs": spout("kafka"), "events": spout("other"), "copies": spout("other")},
             "bolts": {
                 "index": {"type": "elasticsearch", "connection": "search", "index": "logs", "inputs": ["logs"]},
+                "keep": {"type": "elasticsearch", "connection": "elsewhere", "index": "events", "inputs": ["events"]},
                 "copy": {"type": "file", "path": "copy", "inputs": ["copies"]},
             },
             "dead_letter": {"type": "file", "path": "dead"},
@@ -57,9 +61,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_embedded_is_out_of_reach_and_nothing_else_is() {
-        check("localhost:1", "http://localhost:1", &["logs", "copies"]);
-        check("embedded", "http://localhost:1", &["copies"]);
-        check("localhost:1", "embedded", &["copies"]);
+    fn what_reaches_an_index_and_is_not_embedded_is_within_reach() {
+        check("localhost:1", "http://localhost:1", &["logs", "events"]);
+        check("embedded", "http://localhost:1", &["events"]);
+        check("localhost:1", "embedded", &["events"]);
     }
 }

@@ -52,7 +52,8 @@ pub(super) fn a_running_topology_replays_by_its_api(
     let start = format!("Replay {id} of live: spout logs, from earliest to now");
     assert!(text.starts_with(&start), "{text}");
 
-    let run = json!({"plan": id, "rate": 2_000, "yield_to_live": "off"});
+    // It lasts until the topology is stopped.
+    let run = json!({"plan": id, "rate": 300, "yield_to_live": "off"});
     let started = post("/replays", run.clone());
     assert_eq!(started.status, 202, "{}", started.text());
     let place = started.header("location").expect("a place");

@@ -11,11 +11,26 @@ const TARGETS = {
 const DIFFERING_MAX = 20;
 /** Characters of a value. */
 const VALUE_MAX = 300;
+/** Differences of a document, and fields that change, that are shown. */
+const LISTED_MAX = 20;
 
-function field(name, label, input, hint) {
-  set(input, { id: `replay-${name}`, name, "aria-describedby": hint ? `replay-${name}-hint` : null });
-  const said = hint ? [element("small", { id: `replay-${name}-hint`, class: "quiet" }, hint)] : [];
-  return element("div", { class: `field ${name}` }, element("label", { for: `replay-${name}` }, label), input, ...said);
+/** An input with its label; `of` tells it from another one of the same name on the page. */
+function field(name, label, input, hint, of = "") {
+  const id = `replay-${name}${of}`;
+  set(input, { id, name, "aria-describedby": hint ? `${id}-hint` : null });
+  const said = hint ? [element("small", { id: `${id}-hint`, class: "quiet" }, hint)] : [];
+  return element("div", { class: `field ${name}` }, element("label", { for: id }, label), input, ...said);
+}
+
+/** What bounds an attempt to run a plan. */
+function limitFields(of = "") {
+  return [
+    field("rate", "Records per second, at most", element("input", { type: "number", min: 1, max: 4294967295, placeholder: "as fast as it goes" }), null, of),
+    field("yield_to_live", "Yields to the live topology", textInput({ value: "30s", required: "" }), "waits while its oldest record is older, or its age is not known; off for never", of)];
+}
+
+function limitsOf({ rate, yield_to_live }) {
+  return { yield_to_live: yield_to_live.value.trim(), ...(rate.value ? { rate: Number(rate.value) } : {}) };
 }
 
 function textInput(attributes) {
@@ -61,15 +76,15 @@ function makePlanForm(form) {
   tell(said, null);
   form.onchange = () => {
     if (form.elements.spout.value !== replays.spout) {
-      Object.assign(replays, { spout: form.elements.spout.value, runs: [], known: false });
-      replays.wake?.();
+      Object.assign(replays, { spout: form.elements.spout.value, runs: [], known: false, failure: null, heard: null });
+      askAgain();
     }
     showReplaysAgain();
   };
   form.onsubmit = (event) => {
     event.preventDefault();
     actOnReplays(button, said, async () => {
-      tell(said, "It is planned: brokers and indices are asked, nothing is changed.");
+      tell(said, "Planning: brokers and indices are asked, nothing is changed.");
       replays.plan = null;
       showReplaysAgain();
       replays.plan = await askWithToken("replays/plans", "POST", { body: asked(form.elements), patience: PATIENCE_REPLAYS });
@@ -154,7 +169,7 @@ function sampleOf({ records, ends, changed_fields }) {
   ends.filter((end) => end.fate !== "document").map(fate).forEach((text) => others.set(text, (others.get(text) ?? 0) + 1));
   const rest = [...others].map(([text, count]) => `${number(count)} ${text}`);
   const head = records === 0 ? "There is no record in the range." : `Of ${number(records)} record${records === 1 ? "" : "s"}: ${[...counts, ...rest].join(", ")}.`;
-  const fields = Object.entries(changed_fields).map(([path, count]) => `${path || "all"} in ${documents(count)}`);
+  const fields = listed(Object.entries(changed_fields), ([path, count]) => `${shortened(path) || "all"} in ${documents(count)}`, (more) => `${number(more)} other fields`);
   const made = [element("h3", {}, "Sample"), element("p", {}, head)];
   if (fields.length > 0) made.push(element("p", {}, `What changes: ${fields.join(", ")}.`));
   const changed = is("changed");
@@ -170,12 +185,18 @@ function fate({ fate: word, by, class: kind, policy, reason }) {
 
 /** A document: what is indexed in lines with -, what would be written in lines with +. */
 function difference({ topic, partition, offset, id, target, differences }) {
-  const line = (sign, path, value) => element("div", { class: sign === "-" ? "before" : "after" }, `${sign} ${path}: ${shortened(JSON.stringify(value))}`);
-  const lines = differences.flatMap(({ path, before, after }) => [
+  const line = (sign, path, value) => element("div", { class: sign === "-" ? "before" : "after" }, `${sign} ${shortened(path)}: ${shortened(JSON.stringify(value))}`);
+  const lines = listed(differences, ({ path, before, after }) => [
     ...(before === undefined ? [] : [line("-", path, before)]),
     ...(after === undefined ? [] : [line("+", path, after)]),
-  ]);
+  ], (more) => element("div", { class: "quiet" }, `and ${number(more)} more`)).flat();
   return element("li", {}, element("p", { class: "quiet" }, `${topic}/${partition} offset ${number(offset)}: ${target}, ${id ?? "an id by the cluster"}`), element("code", {}, ...lines));
+}
+
+/** The first ones, and what is said of how many more there are. */
+function listed(all, one, rest) {
+  const more = all.length - LISTED_MAX;
+  return [...all.slice(0, LISTED_MAX).map(one), ...(more > 0 ? [rest(more)] : [])];
 }
 
 function shortened(text) {
@@ -190,9 +211,7 @@ function confirmation({ target }, all) {
 }
 
 function runForm(plan, all) {
-  const fields = element("div", { class: "fields" },
-    field("rate", "Records per second, at most", element("input", { type: "number", min: 1, max: 4294967295, placeholder: "as fast as it goes" })),
-    field("yield_to_live", "Yields to the live topology", textInput({ value: "30s", required: "" }), "waits while its oldest record is older, or its age is not known; off for never"));
+  const fields = element("div", { class: "fields" }, ...limitFields());
   const consequence = confirmation(plan, all);
   if (consequence) {
     const word = textInput({ required: "", pattern: plan.target, title: `the word ${plan.target}` });
@@ -216,9 +235,8 @@ function runForm(plan, all) {
   };
   form.onsubmit = (event) => {
     event.preventDefault();
-    const { rate, yield_to_live, accept_narrowed } = form.elements;
-    const body = { plan: plan.id, yield_to_live: yield_to_live.value.trim(), accept_narrowed: Boolean(accept_narrowed?.checked) };
-    if (rate.value) body.rate = Number(rate.value);
+    const { accept_narrowed } = form.elements;
+    const body = { plan: plan.id, accept_narrowed: Boolean(accept_narrowed?.checked), ...limitsOf(form.elements) };
     actOnReplays(button, said, async () => {
       await askWithToken("replays", "POST", { body });
       close();

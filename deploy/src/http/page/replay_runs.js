@@ -7,19 +7,25 @@ const RUNS_MAX = 20;
 const RATE_OVER = 30000;
 /** Why a run waits that an operator has told to. */
 const BY_OPERATOR = "an operator paused it";
+/** What the register says of a run whose process knows more. */
+const FAILED = "it failed";
 
-const TONES = { starting: "calm", running: "calm", paused: "warn", done: "ok", stopped: "warn", lost: "bad", "not begun": "bad", refused: "bad" };
+const TONES = { starting: "calm", running: "calm", paused: "warn", done: "ok", stopped: "warn", lost: "bad", aborted: "warn", "not begun": "bad", refused: "bad" };
 
 function showRuns(into, begun) {
   const head = part(into, "h3", "head");
   set(head, { tabindex: -1 });
   write(head, "Runs");
   const runs = replays.runs.slice(0, RUNS_MAX);
-  const none = replays.known ? "No replay has been run." : "They are asked for.";
+  const none = replays.known ? "No replay has been run." : "Asking for the runs.";
   const more = replays.runs.length - runs.length;
   const rest = more > 0 ? `${number(more)} earlier ones are told by isobar replay list.` : null;
+  const old = part(into, "p", "told");
+  const since = replays.heard ? `Not heard since ${clock(replays.heard, true)}` : "Not heard yet";
+  tell(old, replays.failure && `${since}: ${replays.failure}`, "bad");
   const list = part(into, "ol", "runs");
-  nothing(into, replays.failure ? `${capital(replays.failure)}` : runs.length === 0 ? none : rest);
+  set(list, { class: replays.failure ? "runs old" : "runs" });
+  nothing(into, runs.length === 0 ? (replays.failure ? null : none) : rest);
   const known = new Map([...list.children].map((line) => [line.dataset.run, line]));
   runs.forEach((run, place) => {
     const line = known.get(run.id) ?? element("li", { "data-run": run.id });
@@ -54,7 +60,7 @@ function showRun(into, run, begun) {
     if (!details.open) return replays.details.delete(run.id);
     replays.details.set(run.id, {});
     showReplaysAgain();
-    replays.wake?.();
+    askAgain();
   };
   if (told && details.open) showDetails(details, run, replays.details.get(run.id)?.answer);
 }
@@ -95,10 +101,14 @@ function figures(run, settled, all) {
   return `${so_far}, ${rate(speed)} a second${speed > 0 ? `; done in ${time((all - settled) / speed)}` : ""}.`;
 }
 
-/** Why a run is in its state, by the register, or by the last words of its process where that came to nothing. */
+/**
+ * Why a run is in its state, by the register, or by the last words of its process where the register has
+ * no word of that attempt, or only that it failed.
+ */
 function because({ told, state: word, job }) {
   const failed = job && !job.is_running && job.command === "run" && job.exit !== 0 && !job.verdict;
-  const words = failed && ["not begun", "stopped", "refused"].includes(word) ? lastWords(job) : null;
+  const of_job = !told || told.started_ms < job?.started_ms || [undefined, null, FAILED].includes(told.why);
+  const words = failed && of_job && ["not begun", "stopped", "refused"].includes(word) ? lastWords(job) : null;
   const why = words ?? told?.why;
   return why ? `${capital(why)}${/[.!]$/.test(why) ? "" : "."}` : "";
 }
@@ -111,22 +121,25 @@ function lastWords({ said }) {
 /** What came of asking the index once more. */
 function checked({ job }) {
   if (job?.command !== "verify") return "";
-  if (job.is_running) return "It is verified once more.";
+  if (job.is_running) return "Being verified once more.";
   const at = clock(job.started_ms, true);
   return job.verdict ? `Verified once more at ${at}: ${job.verdict}.` : `It could not be verified at ${at}: ${lastWords(job) ?? "it said nothing"}.`;
 }
 
-/** What can be wanted of a run: label, and what is asked for. */
+/** What can be wanted of a run: label, and what is asked for; where the label ends in dots, a question comes before. */
 function actionsOf({ id, state: word, told, job }, begun) {
   const act = (action) => () => askWithToken(ofSpout(`replays/${id}/${action}`), "POST", { patience: PATIENCE_REPLAYS });
-  const goOn = () => askWithToken("replays", "POST", { body: { plan: id, resume: true, accept_narrowed: true } });
+  const limited = (limits) => askWithToken("replays", "POST", { body: { plan: id, resume: true, accept_narrowed: true, ...limits } });
+  const goOn = begun ? { "Go on…": limited } : {};
   const verify = begun && !job?.is_running ? { Verify: act("verify") } : {};
   const abort = { "Abort…": act("abort") };
   const heldByOperator = told?.why?.startsWith(BY_OPERATOR);
   switch (word) {
     case "running": return { Pause: act("pause"), ...abort };
     case "paused": return { ...(heldByOperator ? { Resume: act("resume") } : { Pause: act("pause") }), ...abort };
-    case "stopped": case "lost": return { ...(begun ? { "Go on": goOn } : {}), ...verify, ...abort };
+    case "stopped": case "lost": return { ...goOn, ...verify, ...abort };
+    // What it has deleted is missing until it is written anew.
+    case "aborted": return told.target === "purge" ? goOn : {};
     case "done": return verify;
     default: return {};
   }
@@ -139,7 +152,6 @@ function showActions(into, run, begun) {
   if (!said.hasAttribute("role")) tell(said, null);
   const question = part(into, "div", "question");
   const labels = Object.keys(actions);
-  if (!("Abort…" in actions)) question.hidden = true;
   buttons.hidden = labels.length === 0;
   if (buttons.dataset.labels !== labels.join()) {
     buttons.dataset.labels = labels.join();
@@ -148,28 +160,49 @@ function showActions(into, run, begun) {
   }
   [...buttons.children].forEach((button, place) => {
     const act = actions[labels[place]];
-    button.onclick = () => (labels[place] === "Abort…" ? askToAbort(question, button, run, said, act) : actOnReplays(button, said, act));
+    const ask = { "Abort…": askToAbort, "Go on…": askToGoOn }[labels[place]];
+    button.onclick = () => (ask ? ask(question, button, run, said, act) : actOnReplays(button, said, act));
   });
 }
 
 function askToAbort(into, button, { id, told }, said, act) {
   const left = told.target === "purge"
-    ? "What it has deleted and not written anew yet is missing, until it is run to its end."
+    ? "What it has deleted and not written anew yet is missing, until it goes on to its end."
     : "What it has written stays, and how far it has got is forgotten.";
-  const abort = element("button", { type: "button", class: "bad" }, `Abort ${id} for good`);
-  const keep = element("button", { type: "button" }, "Let it be");
-  into.replaceChildren(element("p", {}, left), element("div", { class: "buttons" }, abort, keep));
-  into.hidden = false;
+  const abort = element("button", { class: "bad" }, told.target === "purge" ? `Abort ${id}` : `Abort ${id} for good`);
+  askBefore(into, "bad", button, [element("p", {}, left)], abort, () => actOnReplays(button, said, act));
   abort.focus();
+}
+
+/** Limits are those of an attempt: they are asked for once more. */
+function askToGoOn(into, button, { id }, said, act) {
+  const fields = element("div", { class: "fields" }, ...limitFields(`-${id}`));
+  const go = element("button", { class: "main" }, `Go on with ${id}`);
+  const head = element("p", {}, "It goes on with these limits; those that it had are not kept.");
+  askBefore(into, "calm", button, [head, fields], go, ({ elements }) => {
+    const limits = limitsOf(elements);
+    actOnReplays(button, said, () => act(limits));
+  });
+  fields.querySelector("input").focus();
+}
+
+/** Asks before something is done: what there is to be known or filled in, the button that does it, and one that does not. */
+function askBefore(into, how, button, content, yes, act) {
+  const no = element("button", { type: "button" }, "Let it be");
+  const form = element("form", {}, ...content, element("div", { class: "buttons" }, yes, no));
+  set(into, { "data-tone": how });
+  into.replaceChildren(form);
+  into.hidden = false;
   const close = () => {
     into.hidden = true;
     button.focus();
   };
-  abort.onclick = () => {
-    into.hidden = true;
-    actOnReplays(button, said, act);
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    close();
+    act(form);
   };
-  keep.onclick = close;
+  no.onclick = close;
   into.onkeydown = (event) => {
     if (event.key === "Escape") close();
   };
@@ -204,7 +237,7 @@ function showDetails(into, { told, told_ms }, answer) {
   table(into, `Partitions of ${told.run}`, verdict ? [...columns, ...found, word] : columns, told.partitions, (row) => `${row.topic} ${row.partition}`);
   const without = (verdict?.partitions ?? []).filter((one) => one.verdict !== "exact" && one.without.length > 0)
     .map((one) => `${one.topic}/${one.partition} without a document: ${one.without.map(number).join(" ")}${one.planned - one.in_index > one.without.length ? " and more" : ""}.`);
-  const ago = time(Math.max(0, (Date.now() - told_ms) / 1000));
+  const ago = time(Math.max(0, (state.now - told_ms) / 1000));
   const unknown = answer && !verdict ? " What the index said partition by partition is kept where it was begun; Verify asks it once more." : "";
   write(part(into, "p", "quiet"), `On ${told.host}, process ${told.pid}, heard of ${ago} ago.${unknown} ${without.join(" ")}`.trim());
 }

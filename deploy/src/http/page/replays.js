@@ -11,8 +11,10 @@ const PATIENCE_REPLAYS = 65000;
 /**
  * What is shown: of the spout that is chosen the runs, once they are `known`, and the plan that may be run.
  * `samples`: of each run, what was settled when. `details`: of each run that is looked at, all that is known.
+ * `heard`: when runs were last told, by the server's clock; `failure`: why not since. `again`: they are to be
+ * asked for at once, `wake` ends the pause before that.
  */
-const replays = { spout: null, runs: [], known: false, plan: null, samples: new Map(), details: new Map(), failure: null, refused: false, wake: null };
+const replays = { spout: null, runs: [], known: false, plan: null, samples: new Map(), details: new Map(), heard: null, failure: null, refused: false, again: false, wake: null };
 
 function showReplays(into, { diagnostics }) {
   const offer = diagnostics.replays;
@@ -65,7 +67,7 @@ async function askRuns() {
   }
   // Ids are times: the newest first.
   replays.runs = [...known.values()].sort((a, b) => parseInt(b.id, 16) - parseInt(a.id, 16));
-  replays.known = true;
+  Object.assign(replays, { known: true, heard: state.now });
   replays.runs.forEach(sampled);
 }
 
@@ -74,6 +76,7 @@ async function followReplays() {
   for (;;) {
     const offer = state.diagnostics?.replays;
     const wanted = offer?.shown && token && replays.spout && !replays.refused && !document.hidden;
+    replays.again = false;
     if (wanted) {
       try {
         await askRuns();
@@ -87,11 +90,18 @@ async function followReplays() {
     }
     const usual = replays.runs.some(isUnderWay) ? RUNS_EVERY : RUNS_EVERY_IDLE;
     const pause = !wanted ? 500 : replays.failure ? RUNS_EVERY_FAILING : usual;
+    // What was done while the answer was under way is not in it.
+    if (replays.again) continue;
     await new Promise((done) => {
       replays.wake = done;
       setTimeout(done, pause);
     });
   }
+}
+
+function askAgain() {
+  replays.again = true;
+  replays.wake?.();
 }
 
 /** Does what a button is for, says in `said` what was said against it, and looks at the runs again. */
@@ -104,7 +114,7 @@ async function actOnReplays(button, said, act) {
     tell(said, capital(error.message), "bad");
   }
   button.disabled = false;
-  replays.wake?.();
+  askAgain();
 }
 
 /** Says something that is read aloud, too. */

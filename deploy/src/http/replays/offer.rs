@@ -11,7 +11,7 @@ const DEMO: &str = "A demonstration has no replays, as its Kafka is inside of th
 const EMBEDDED: &str = "There are no replays, as the Kafka or the index of this topology is embedded, and so inside \
                         of this program, where the process of a replay does not reach it. To have them, name the \
                         addresses of others in the topology file.";
-const NO_TOKEN: &str = "There are no replays, as nobody has a token for them. To have them, start the topology with \
+const NO_TOKEN: &str = "Replays are not shown here, as nobody has a token for them. To have them, start the topology with \
                         --token-file FILE --replay-dir DIR.";
 const NO_DIRECTORY: &str = "Replays are shown and none can be planned, as there is no directory for plans. To have \
                             one, start the topology with --replay-dir DIR.";

@@ -174,7 +174,7 @@ async fn act(
             options.push(option("run", &id));
             let command = replays.program.over_file(&["replay", &action], options);
             tracing::info!(replay = id, action, "By hand");
-            replays.program.ask(command).await.map(as_json)
+            replays.program.act(command).await.map(as_json)
         }
         _ => {
             let text = format!("there is no {action}; there is pause, resume, abort and verify");

@@ -37,6 +37,8 @@ pub(super) struct Program {
     file: PathBuf,
     env_files: Vec<PathBuf>,
     room: Semaphore,
+    /// For what operators want at once, which pages that ask again and again must not shut out.
+    room_to_act: Semaphore,
 }
 
 /// Why something was not done, and the status that says so.
@@ -62,6 +64,7 @@ impl Program {
             file: absolute(&of.file)?,
             env_files: env_files.collect::<Result<_, _>>()?,
             room: Semaphore::new(QUESTIONS_MAX),
+            room_to_act: Semaphore::new(QUESTIONS_MAX),
         })
     }
 
@@ -88,10 +91,22 @@ impl Program {
         command
     }
 
-    /// What a command prints that changes nothing, or answers soon. It is killed when nobody waits for its
-    /// answer any more.
-    pub(super) async fn ask(&self, mut arguments: Vec<OsString>) -> Result<Vec<u8>, Refusal> {
-        let Ok(_room) = self.room.try_acquire() else {
+    /// What a command prints that changes nothing. It is killed when nobody waits for its answer any more.
+    pub(super) async fn ask(&self, arguments: Vec<OsString>) -> Result<Vec<u8>, Refusal> {
+        self.answer(&self.room, arguments).await
+    }
+
+    /// The same for one that changes something and answers soon.
+    pub(super) async fn act(&self, arguments: Vec<OsString>) -> Result<Vec<u8>, Refusal> {
+        self.answer(&self.room_to_act, arguments).await
+    }
+
+    async fn answer(
+        &self,
+        room: &Semaphore,
+        mut arguments: Vec<OsString>,
+    ) -> Result<Vec<u8>, Refusal> {
+        let Ok(_room) = room.try_acquire() else {
             let text = format!("{QUESTIONS_MAX} questions about replays wait for answers already");
             return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, text));
         };
@@ -195,6 +210,7 @@ mod tests {
             file: "/logs.yaml".into(),
             env_files: vec!["/e".into()],
             room: Semaphore::new(1),
+            room_to_act: Semaphore::new(1),
         };
         (program, vec!["-c".into(), script.into()])
     }
@@ -226,6 +242,7 @@ mod tests {
         let (program, arguments) = shell("echo");
         let room = program.room.acquire().await.expect("it is open");
         let refused = program.ask(arguments.clone()).await.expect_err("no room");
+        assert_eq!(program.act(arguments.clone()).await.expect("room"), b"\n");
         assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
         drop(room);
         assert_eq!(program.ask(arguments).await.expect("room"), b"\n");
