@@ -9,8 +9,8 @@ use super::LIMIT;
 use super::page::{Page, a_fix_is_planned_run_and_verified};
 use crate::support::{Steps, setup};
 
-/// With the token, a plan is made, run, stopped with the topology, resumed
-/// after it, and verified, while the page is open; then another one on the page.
+/// With the token, a plan is made, run, stopped with the topology, resumed on the page
+/// after it, and verified; then another one on the page.
 pub(super) fn a_running_topology_replays_by_its_api(
     kafka: &Kafka,
     search: &Search,
@@ -89,8 +89,7 @@ pub(super) fn a_running_topology_replays_by_its_api(
     let shown = status().expect("it is known");
     assert_eq!(shown["run"]["state"], "stopped", "{shown}");
 
-    let resumed = json!({"plan": id, "resume": true, "yield_to_live": "off"});
-    assert_eq!(post("/replays", resumed).status, 202);
+    page.goes_on_without_yielding();
     let ended = |command: &str| {
         wait::until("the end", LIMIT, || {
             let shown = status()?;

@@ -42,6 +42,18 @@ impl Page {
         self.waits_to_read(&format!(".runs li:first-child {part}"), text);
     }
 
+    /// Lets the latest run, which has stopped, go on as fast as it can, beside the live topology.
+    pub(super) fn goes_on_without_yielding(&mut self) {
+        self.shows("stopped", ".figures", "offsets settled");
+        self.clicks("Go on…");
+        self.waits_for("document.activeElement.name === 'rate'");
+        self.presses("Tab");
+        self.waits_for("document.activeElement.value === '30s'");
+        self.types("off");
+        self.waits_for("document.activeElement.value === 'off'");
+        self.presses("Enter");
+    }
+
     fn waits_for(&mut self, expression: &str) {
         let found = self.0.wait_for(expression, LIMIT);
         found.unwrap_or_else(|error| {
