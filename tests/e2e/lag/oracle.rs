@@ -245,11 +245,19 @@ impl Oracle {
         }
     }
 
-    /// Waits until nothing is behind, also by what is committed.
+    /// Waits until nothing of all that was sent is behind, also by what is committed. A look of before knows
+    /// an earlier end.
     fn wait_until_caught_up(&self) {
         wait::until("no lag", LIMIT, || {
             let rows = self.life().watch.read(Circumstances::default()).rows;
-            let caught_up = |row: &Row| row.committed_lag == Some(0) && row.age_ms == Some(0);
+            let ends: Vec<_> = (self.sent().iter())
+                .map(|sent| i64::try_from(sent.len()).ok())
+                .collect();
+            let caught_up = |row: &Row| {
+                row.end == ends[row.partition.partition as usize]
+                    && row.committed_lag == Some(0)
+                    && row.age_ms == Some(0)
+            };
             let all = rows.len() == PARTITIONS as usize && rows.iter().all(caught_up);
             ensure!(all, "{rows:?}");
             Ok(())
