@@ -48,6 +48,16 @@ impl Page {
         self.does(&format!("{button}.click()"));
     }
 
+    /// Searches until that is found: documents come one after the other.
+    fn finds(&mut self, words: &str, expression: &str) {
+        let found = wait::until("documents", LIMIT, || {
+            self.searches(words);
+            self.browser
+                .wait_for(expression, Duration::from_millis(500))
+        });
+        found.unwrap_or_else(|error| panic!("{error:#}"));
+    }
+
     fn searches(&mut self, words: &str) {
         self.does(&format!(
             "document.querySelector('#q').value = '{words}'; document.querySelector('#documents form').requestSubmit()"
@@ -87,19 +97,14 @@ fn the_demo_is_searched_broken_and_mended_on_its_page() {
     page.browser.go(&url).expect("it answers");
     page.waits_for("Boolean(document.querySelector('#documents form'))");
     let rows = "document.querySelectorAll('#documents .found li')";
-    wait::until("a document", LIMIT, || {
-        page.searches("");
-        page.browser
-            .wait_for(&format!("{rows}.length > 0"), Duration::from_millis(500))
-    })
-    .expect("it is found");
+    page.finds("", &format!("{rows}.length > 0"));
     assert!(began.elapsed() < SEARCHABLE_WITHIN, "{:?}", began.elapsed());
     steps.done("documents are found");
 
-    page.searches("level:warn catalog");
-    page.waits_for(&format!(
+    let warns = format!(
         "{rows}.length > 0 && [...{rows}].every((r) => r.textContent.includes('\"level\":\"warn\"'))"
-    ));
+    );
+    page.finds("level:warn catalog", &warns);
     page.searches("status:[400 TO 500]");
     page.waits_for("document.querySelector('#documents .nothing').textContent.includes('does not understand `[`')");
     page.waits_for("document.querySelector('#rejects').textContent.includes('invalid_json')");

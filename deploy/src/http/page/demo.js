@@ -74,10 +74,16 @@ function showDocuments(into, { demo }) {
   find(into, "");
 }
 
+/** The search that was asked for last. */
+let searched = 0;
+
 async function find(into, words) {
+  const search = ++searched;
   try {
     const asked = new URLSearchParams({ q: words, size: 20 });
     const { total, hits } = (await askWithToken(`demo/search?${asked}`, "GET")).hits;
+    // Answers come in any order.
+    if (search !== searched) return;
     const count = (total.relation === "gte" ? "more than " : "") + number(total.value);
     nothing(into, `${count} found${hits.length < total.value ? `, the latest ${hits.length} below` : ""}.`);
     const list = part(into, "ol", "found");
@@ -86,6 +92,7 @@ async function find(into, words) {
     list.replaceChildren(...hits.map((hit) =>
       element("li", {}, element("p", { class: "quiet" }, `${hit._index} / ${hit._id}`), element("code", {}, JSON.stringify(hit._source)))));
   } catch (error) {
+    if (search !== searched) return;
     nothing(into, capital(error.message));
     part(into, "ol", "found").replaceChildren();
   }
