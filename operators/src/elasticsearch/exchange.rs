@@ -136,6 +136,17 @@ const COMPRESSED: &[(&str, &str)] = &[PLAIN[0], PLAIN[1], ("content-encoding", "
 /// The kind of the condition while no request was ever understood.
 const REFUSED: &str = "refused";
 
+impl Outcome {
+    /// What there is to be said after a host that may have had the body, and failed: that it broke on the
+    /// way to an earlier one says more.
+    fn after_failure(self) -> Self {
+        match self {
+            Self::Broken => Self::Broken,
+            _ => Self::Failed,
+        }
+    }
+}
+
 impl Exchange {
     /// No request is understood, for this reason: it is not this one's records that are at fault.
     pub(crate) fn tell_malformed(&self, text: &str) {
@@ -186,7 +197,7 @@ impl Exchange {
                     if let Some(outcome) = self.read(chosen, status, &body, items) {
                         return outcome;
                     }
-                    outcome = Outcome::Failed;
+                    outcome = outcome.after_failure();
                 }
                 Answer::None(kind, cause) => match self.class_without_answer(kind, items) {
                     Class::TooLarge => {
@@ -204,7 +215,7 @@ impl Exchange {
                         match class {
                             Class::Unconnected => {}
                             Class::Broken => outcome = Outcome::Broken,
-                            _ => outcome = Outcome::Failed,
+                            _ => outcome = outcome.after_failure(),
                         }
                     }
                 },
