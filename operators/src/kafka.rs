@@ -29,6 +29,7 @@ mod ffi;
 mod lane;
 mod log;
 mod mailbox;
+mod membership;
 mod password;
 mod pending;
 mod producer;

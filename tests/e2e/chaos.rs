@@ -280,9 +280,12 @@ impl Round {
             ensure!(committed == ends, "{committed:?} of {ends:?}");
             Ok(())
         });
-        let logs = self.replicas.iter().map(|one| one.process().log_tail());
-        let logs: Vec<String> = logs.collect();
-        caught_up.unwrap_or_else(|error| panic!("{error:#}\n{}", logs.join("\n")));
+        let told = self.replicas.iter().map(|replica| {
+            let reads = replica.accounting().map(|told| told["spouts"].to_string());
+            format!("{reads:?}\n{}", replica.process().log_tail())
+        });
+        let told: Vec<String> = told.collect();
+        caught_up.unwrap_or_else(|error| panic!("{error:#}\n{}", told.join("\n")));
     }
 }
 

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
+use isobar_operators::kafka::admin::Admin;
 use isobar_topology::Finish;
 use serde_json::{Value, json};
 use testkit::services::Kafka;
@@ -271,6 +272,58 @@ fn a_stop_of_a_member_without_partitions_leaves_the_group_at_once() {
     let commit = kafka.commit("logs", "logs", 0, 0, "");
     commit.expect("the group is empty");
     assert!(began.elapsed() < PROMPTLY, "it took {:?}", began.elapsed());
+}
+
+/// The coordinator says once what a member is to read. librdkafka does not wait for a late answer, and asks
+/// for none again: by itself, a member that was to give partitions up would keep them for five minutes, and
+/// one that was to get more would never hear of it.
+#[test]
+fn a_member_that_did_not_hear_what_it_is_to_read_joins_again() {
+    let mut kafka = broker();
+    let (brokers, seen) = (kafka.brokers().to_owned(), Seen::default());
+    let start = || {
+        let options = Options {
+            spout: spout("consumer"),
+            ..Options::new("logs")
+        };
+        Member::start_at(&brokers, &seen, options)
+    };
+    let first = start();
+    wait_for_shares(&[&first], &[6], PROMPTLY);
+    let connection = json!({"brokers": brokers});
+    let connection = serde_json::from_value(connection).expect("well formed");
+    let admin = Admin::of_group(&connection, "logs", LIMIT).expect("a client");
+    let unheard = (0..10).find_map(|_| {
+        let second = start();
+        wait::until("the second one's heartbeat", LIMIT, || {
+            let members = admin.group_state()?.members;
+            ensure!(members == 2, "{members}");
+            Ok(())
+        })
+        .expect("it joins");
+        // The first one hears of it by its next heartbeat, within a second. The broker stands still until
+        // nobody waits for that answer any more.
+        kafka.pause();
+        wait::rest(Duration::from_millis(2_500));
+        kafka.resume();
+        let heard = wait::until("three partitions", Duration::from_secs(3), || {
+            ensure!(first.assigned().len() == 3, "{:?}", first.assigned());
+            Ok(())
+        });
+        if heard.is_err() {
+            return Some(second);
+        }
+        // Its heartbeat came before the pause.
+        assert_eq!(second.stop(), Finish::Drained);
+        wait_for_shares(&[&first], &[6], PROMPTLY);
+        None
+    });
+    let second = unheard.expect("librdkafka does not wait for a late answer");
+    first.wait_until_said(&[("group: ", "it took logs/")]);
+    wait_for_shares(&[&first, &second], &[3, 3], PROMPTLY);
+    for member in [&first, &second] {
+        assert_eq!(member.stop(), Finish::Drained);
+    }
 }
 
 #[test]

@@ -348,7 +348,7 @@ fn bounds(
 /// Partitions whose start could not be found inside the rebalance: ours, and not fetched yet.
 #[derive(Default)]
 pub(crate) struct Postponed {
-    partitions: Vec<TopicPartition>,
+    pub(super) partitions: Vec<TopicPartition>,
     again: Option<Instant>,
 }
 

@@ -15,6 +15,7 @@ use super::error::Error;
 use super::ffi::consume::LaneQueue;
 use super::log::lock;
 use super::mailbox::{Control, Drain};
+use super::membership::Membership;
 use super::rebalance::{Context, give_up};
 use super::recovery::Recovery;
 use super::shared::{Client, Closed, Session, Shared, add};
@@ -75,16 +76,20 @@ pub(crate) fn run(shared: &Arc<Shared>, first: Session) {
     let mut session = Some(first);
     let mut backoff = FIRST_BACKOFF;
     let mut recovery = Recovery::default();
+    let mut membership = Membership::default();
     let mut outcome = Closed::Cleanly;
     while let Some(current) = session.take() {
         let started = clock::now();
-        let fatal = poll(shared, &current.client, &mut recovery);
+        let end = poll(shared, &current.client, &mut recovery, &mut membership);
         recovery.clear();
-        if fatal.is_none() {
+        membership.clear();
+        if !matches!(end, End::Fatal(_)) {
             leave(shared, &current.client);
         }
         outcome = drop_session(shared, current);
-        let Some(text) = fatal else { break };
+        let (End::Fatal(text) | End::Astray(text)) = end else {
+            break;
+        };
         if clock::now().saturating_duration_since(started) > LAST_BACKOFF * 2 {
             backoff = FIRST_BACKOFF;
         }
@@ -96,20 +101,37 @@ pub(crate) fn run(shared: &Arc<Shared>, first: Session) {
     let _ = shared.closed.send_replace(Some(outcome));
 }
 
-/// Serves callbacks and lanes until the consumer is to be closed (`None`) or the client is of no
-/// more use, with the reason.
-fn poll(shared: &Shared, client: &Client, recovery: &mut Recovery) -> Option<String> {
+/// Why a client is no longer served.
+enum End {
+    /// The consumer is to be closed.
+    Closing,
+    /// The client is of no more use; what librdkafka says of it.
+    Fatal(String),
+    /// The group is to be joined again, and why.
+    Astray(String),
+}
+
+/// Serves callbacks and lanes until the end of the client.
+fn poll(
+    shared: &Shared,
+    client: &Client,
+    recovery: &mut Recovery,
+    membership: &mut Membership,
+) -> End {
     while !shared.is_closing() {
         // Errors went to the context, with more text than here; records go to the lanes.
         let _ = client.poll(POLL);
         if shared.check_fatal.swap(false, Ordering::Relaxed)
             && let Some((code, text)) = client.client().fatal_error()
         {
-            return Some(format!("{text} ({code})"));
+            return End::Fatal(format!("{text} ({code})"));
         }
         recovery.serve(shared, client);
+        if let Some(text) = membership.serve(shared, client) {
+            return End::Astray(text);
+        }
     }
-    None
+    End::Closing
 }
 
 /// Waits, longer each time, and makes a new client; `None` when the consumer is closed meanwhile.

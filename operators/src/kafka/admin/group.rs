@@ -40,10 +40,12 @@ impl Admin {
         let Some(group) = &self.group else {
             return Ok(BTreeMap::new());
         };
-        let owned = self.described(group)?.owned.into_iter();
-        Ok(owned
-            .map(|(topic, partition, owner)| (TopicPartition::new(&topic, partition), owner))
-            .collect())
+        let mut owners = BTreeMap::new();
+        for member in self.described(group)?.members {
+            let owner = |partition| (partition, member.owner.clone());
+            owners.extend(member.partitions.into_iter().map(owner));
+        }
+        Ok(owners)
     }
 
     /// Asks for a group, again while its coordinator moves.

@@ -1,15 +1,18 @@
 //! Admin requests about one consumer group: its state, deleting its commits, deleting it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::client::{Client, ClientContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 use rdkafka_sys::RDKafkaRespErr;
 use rdkafka_sys::rd_kafka_admin_op_t as Op;
 
 use super::{Request, c_string, slice, text};
+use crate::kafka::admin::TopicPartition;
 use crate::kafka::error::Error;
 use crate::kafka::ffi::list::{self, Element};
 
@@ -33,8 +36,46 @@ impl GroupState {
 /// A group as its coordinator describes it.
 pub(in crate::kafka) struct Described {
     pub(in crate::kafka) state: GroupState,
-    /// Topic, partition, and the client id and host of the member that reads it.
-    pub(in crate::kafka) owned: Vec<(String, i32, String)>,
+    pub(in crate::kafka) members: Vec<Member>,
+}
+
+/// A member of a group.
+pub(in crate::kafka) struct Member {
+    /// What the coordinator knows it by.
+    pub(in crate::kafka) id: String,
+    /// Its client id and host.
+    pub(in crate::kafka) owner: String,
+    /// What it reads, or is to read. With the protocol of KIP-848, what it was told to give up is not in it.
+    pub(in crate::kafka) partitions: Vec<TopicPartition>,
+}
+
+/// Asks the coordinator what it counts as read by this client, a member of the group; `None` where it does
+/// not know the member. Waits for the answer, at most `within`.
+pub(in crate::kafka) fn owned_by_us<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    group: &str,
+    within: Duration,
+) -> Result<Option<BTreeSet<TopicPartition>>, Error> {
+    let id = member_id(client);
+    let members = describe(client.client(), group, within)?
+        .members
+        .into_iter();
+    let mut us = members.filter(|member| Some(&member.id) == id.as_ref());
+    Ok(us.next().map(|us| us.partitions.into_iter().collect()))
+}
+
+/// What the coordinator knows this client by, when it is a member of a group.
+fn member_id<C: ConsumerContext>(client: &BaseConsumer<C>) -> Option<String> {
+    // SAFETY: the client is alive; what is returned is ours, and freed once.
+    unsafe {
+        let id = sys::rd_kafka_memberid(client.client().native_ptr());
+        if id.is_null() {
+            return None;
+        }
+        let copied = text(id);
+        sys::rd_kafka_mem_free(client.client().native_ptr(), id.cast());
+        Some(copied)
+    }
 }
 
 /// Asks for a group's state and who reads what. Waits for the answer, at most `within`.
@@ -73,26 +114,31 @@ pub(in crate::kafka) fn describe<C: ClientContext>(
             &what,
         )?;
         let state = sys::rd_kafka_ConsumerGroupDescription_state(described);
-        let members = sys::rd_kafka_ConsumerGroupDescription_member_count(described);
-        let mut owned = Vec::new();
-        for number in 0..members {
+        let count = sys::rd_kafka_ConsumerGroupDescription_member_count(described);
+        let mut members = Vec::with_capacity(count);
+        for number in 0..count {
             let member = sys::rd_kafka_ConsumerGroupDescription_member(described, number);
-            let assignment = sys::rd_kafka_MemberDescription_assignment(member);
-            if assignment.is_null() {
-                continue;
-            }
             let client = text(sys::rd_kafka_MemberDescription_client_id(member));
-            let owner = client + &text(sys::rd_kafka_MemberDescription_host(member));
-            let partitions = list::copy(sys::rd_kafka_MemberAssignment_partitions(assignment));
+            let assignment = sys::rd_kafka_MemberDescription_assignment(member);
+            let partitions = match assignment.is_null() {
+                true => Vec::new(),
+                false => list::copy(sys::rd_kafka_MemberAssignment_partitions(assignment)),
+            };
             let partitions = partitions.into_iter();
-            owned.extend(partitions.map(|one| (one.topic, one.partition, owner.clone())));
+            members.push(Member {
+                id: text(sys::rd_kafka_MemberDescription_consumer_id(member)),
+                owner: client + &text(sys::rd_kafka_MemberDescription_host(member)),
+                partitions: partitions
+                    .map(|one| TopicPartition::new(&one.topic, one.partition))
+                    .collect(),
+            });
         }
         Ok(Described {
             state: GroupState {
                 name: text(sys::rd_kafka_consumer_group_state_name(state)),
-                members,
+                members: count,
             },
-            owned,
+            members,
         })
     }
 }
