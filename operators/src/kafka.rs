@@ -5,8 +5,8 @@
 //! adapts this layer to the runtime's traits lives in `spouts/kafka.rs` and `bolts/kafka.rs`.
 //!
 //! A consumer in one picture: the poll thread (`session.rs`) serves librdkafka's callbacks
-//! (`rebalance.rs`) and repairs (`recovery.rs`); it tells the lanes through mailboxes
-//! (`mailbox.rs`) what is theirs. Each lane (`lane.rs`) reads its own queue (`ffi/consume.rs`),
+//! (`rebalance.rs`), repairs (`recovery.rs`), and finds out when the group and the client are of two
+//! minds (`membership.rs`); it tells the lanes through mailboxes (`mailbox.rs`) what is theirs. Each lane (`lane.rs`) reads its own queue (`ffi/consume.rs`),
 //! accepts by its own offsets (`acceptance.rs`), and hands out batches of one partition
 //! (`table.rs`).
 
