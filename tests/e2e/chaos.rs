@@ -213,7 +213,11 @@ impl Round {
             let least = (0..PARTITIONS as usize)
                 .map(|one| acknowledged.of(one))
                 .min();
-            ensure!(least >= Some(enough), "{least:?} of {enough}");
+            // What has failed is said below.
+            ensure!(
+                load.has_failed() || least >= Some(enough),
+                "{least:?} of {enough}"
+            );
             Ok(())
         });
         came.expect("they are acknowledged");

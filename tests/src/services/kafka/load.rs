@@ -1,8 +1,8 @@
 //! A producer that goes on beside a test, at a steady rate and through faults of the brokers.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -81,11 +81,17 @@ impl KafkaClient {
         let settings = [
             ("acks", "all"),
             ("enable.idempotence", "true"),
+            // With several, librdkafka sometimes gives a record up after a broker was killed, when a later
+            // one came to the next leader first.
+            ("max.in.flight.requests.per.connection", "1"),
             ("linger.ms", "20"),
             // However long an outage of brokers takes: a record that was given up would be nobody's.
             ("message.timeout.ms", "0"),
         ];
-        let context = Offsets(acknowledged.clone());
+        let context = Offsets {
+            acknowledged: acknowledged.clone(),
+            given_up: OnceLock::new(),
+        };
         let producer: BaseProducer<Offsets> =
             self.config(&settings).create_with_context(context)?;
         let topic = topic.to_owned();
@@ -108,6 +114,9 @@ impl KafkaClient {
                         number += 1;
                     }
                     producer.poll(TICK);
+                    if let Some(why) = producer.context().given_up() {
+                        bail!("a record was given up: {why}");
+                    }
                     if let Some((code, why)) = producer.client().fatal_error() {
                         bail!("the producer has failed for good: {code}: {why}");
                     }
@@ -134,6 +143,11 @@ impl Load {
     /// When which record is sent.
     pub fn schedule(&self) -> Schedule {
         self.schedule
+    }
+
+    /// Whether it has ended by itself, which it does after an error only; [`Self::finish`] says which.
+    pub fn has_failed(&self) -> bool {
+        self.thread.is_finished()
     }
 
     /// Ends it and returns how many records it has sent, once all of them are acknowledged. Fails when one
@@ -173,7 +187,17 @@ fn send(
 }
 
 /// Counts what is acknowledged where it should be: after as many as are before it.
-struct Offsets(Acknowledged);
+struct Offsets {
+    acknowledged: Acknowledged,
+    /// Why the first record that will never be acknowledged is not.
+    given_up: OnceLock<String>,
+}
+
+impl Offsets {
+    fn given_up(&self) -> Option<&str> {
+        self.given_up.get().map(String::as_str)
+    }
+}
 
 impl ClientContext for Offsets {}
 
@@ -181,8 +205,15 @@ impl ProducerContext for Offsets {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        let Ok(record) = result else { return };
-        let Acknowledged(counts) = &self.0;
+        let record = match result {
+            Ok(record) => record,
+            Err((error, record)) => {
+                let at = format!("{error}, in partition {}", record.partition());
+                let _ = self.given_up.set(at);
+                return;
+            }
+        };
+        let Acknowledged(counts) = &self.acknowledged;
         let count = &counts[record.partition() as usize];
         if record.offset() as u64 == count.load(Ordering::Acquire) {
             let _ = count.fetch_add(1, Ordering::AcqRel);
