@@ -1,6 +1,7 @@
 //! Questions that are asked at the same time, each on a thread of its own, and waited for up to one moment;
 //! questions that an async task waits for; and clients that are let go without waiting for that. Knows nothing of what is asked.
 
+use std::ops::Deref;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 
 use isobar_topology::clock::{self, Instant};
@@ -13,6 +14,31 @@ pub(crate) fn let_go<C: Send + 'static>(client: C) {
     let thread = std::thread::Builder::new().name("let-go".to_owned());
     // A thread that cannot be started drops the client, too.
     drop(thread.spawn(move || drop(client)));
+}
+
+/// A client of an async task, which is let go when the task is done with it, or is given up.
+pub(crate) struct LetGo<C: Send + 'static>(Option<C>);
+
+impl<C: Send + 'static> LetGo<C> {
+    pub(crate) fn of(client: C) -> Self {
+        Self(Some(client))
+    }
+}
+
+impl<C: Send + 'static> Deref for LetGo<C> {
+    type Target = C;
+
+    fn deref(&self) -> &C {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl<C: Send + 'static> Drop for LetGo<C> {
+    fn drop(&mut self) {
+        if let Some(client) = self.0.take() {
+            let_go(client);
+        }
+    }
 }
 
 /// Asks on a thread for blocking work, so that the task that waits for the answer holds no other one up.
@@ -70,7 +96,11 @@ fn panicked() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::SyncSender;
+    use std::thread::ThreadId;
     use std::time::Duration;
+
+    use futures::FutureExt as _;
 
     use super::*;
 
@@ -96,6 +126,30 @@ mod tests {
         let said = never.by(clock::now(), late).expect_err("no answer");
         assert_eq!(said.to_string(), "late");
         drop(end);
+    }
+
+    #[tokio::test]
+    async fn a_client_of_a_task_is_let_go_elsewhere_also_where_the_task_is_given_up() {
+        /// Says on which thread it ends.
+        struct Client(SyncSender<ThreadId>);
+        impl Drop for Client {
+            fn drop(&mut self) {
+                let _ = self.0.send(std::thread::current().id());
+            }
+        }
+        for is_given_up in [false, true] {
+            let (end, ended) = sync_channel(1);
+            let client = LetGo::of(Client(end));
+            let task = async move {
+                if is_given_up {
+                    std::future::pending::<()>().await;
+                }
+                drop(client);
+            };
+            assert_eq!(task.now_or_never().is_none(), is_given_up);
+            let at = ended.recv_timeout(Duration::from_secs(60));
+            assert_ne!(at.expect("it ends"), std::thread::current().id());
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::admin::is_embedded;
-use super::asked::beside;
+use super::asked::{LetGo, beside};
 use super::connection::KafkaConnection;
 use super::error::{Error, code_of};
 use super::log::Asking;
@@ -37,7 +37,8 @@ pub(crate) async fn create_topic_with(
     let client: AdminClient<Asking> = config
         .create_with_context(Asking::default())
         .map_err(|source| Error::client(&config, source))?;
-    let client = Arc::new(client);
+    // To end it takes as long as its poll, and longer where a broker is away.
+    let client = LetGo::of(Arc::new(client));
     // -1: as many replicas as the cluster's setting `default.replication.factor` says.
     let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
     for (name, value) in settings {
