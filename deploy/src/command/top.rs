@@ -1,5 +1,6 @@
 //! `isobar top`: a topology that runs, at a terminal, as it changes.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -176,38 +177,45 @@ impl<'a> Asked<'a> {
 
     /// What there is to be seen; each of two questions may take `within`. Fails when nobody answers.
     async fn seen(&self, within: Duration) -> Result<Seen, Failure> {
-        let mut replicas = match self {
+        let replicas = match self {
             Self::One(api) => {
                 let replicas = api.get("/replicas", "its statistics", within).await;
                 replicas.map(|replicas: ReplicasDocument| replicas.written_at(api.address()))?
             }
             Self::Several(_, outside) => outside.document(),
         };
-        let answering = replicas.replicas.iter_mut();
+        let answering = replicas.replicas.iter();
         let answering = answering.filter(|one| one.failure.is_none() && one.statistics.is_some());
         let asked = answering.filter_map(|one| {
             let mut urls = self.urls().iter();
-            let api = urls.find(|api| api.address() == one.address)?;
-            Some((api, one))
+            urls.find(|api| api.address() == one.address)
         });
-        let asked = asked.map(async |(api, replica)| {
-            match api.get("/diagnostics", "its diagnostics", within).await {
-                Ok(facts) => Some((replica.address.clone(), facts)),
+        let asked = asked.map(async |api| {
+            let facts = api.get("/diagnostics", "its diagnostics", within).await;
+            (api.address().to_owned(), facts)
+        });
+        let mut facts = Vec::new();
+        let mut failures = BTreeMap::new();
+        for (address, said) in join_all(asked).await {
+            match said {
+                Ok(said) => facts.push((address, said)),
                 // It has just ended, or hangs.
-                Err(why) => {
-                    replica.failure = Some(format!("{:#}", why.error));
-                    None
-                }
+                Err(why) => drop(failures.insert(address, format!("{:#}", why.error))),
             }
-        });
-        let facts = join_all(asked).await;
-        let facts: Vec<_> = facts.into_iter().flatten().collect();
+        }
         if facts.is_empty() {
-            let all = replicas.replicas.iter();
-            let why: Vec<&str> = all.filter_map(|one| one.failure.as_deref()).collect();
+            let before = replicas.replicas.iter();
+            let before = before.filter_map(|one| one.failure.as_deref());
+            let why: Vec<&str> = before.chain(failures.values().map(|why| &**why)).collect();
             let error = anyhow::anyhow!("{}", why.join("; "));
             return Err(Failure::new(Exit::Undetermined, error));
         }
+        let replicas = match self {
+            Self::Several(_, outside) if !failures.is_empty() => {
+                outside.document_without(&failures)
+            }
+            _ => replicas,
+        };
         Ok(Seen { replicas, facts })
     }
 

@@ -1,6 +1,6 @@
 //! Replicas that are asked by a command, which is none of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -43,6 +43,13 @@ impl Outside {
     /// All of them; one that is known under two addresses counts once. Without a topology's name before the
     /// first answer.
     pub fn document(&self) -> ReplicasDocument {
+        self.document_without(&BTreeMap::new())
+    }
+
+    /// The same, where some did not answer another question: why, by address. They count as those that do
+    /// not answer at all.
+    pub fn document_without(&self, failures: &BTreeMap<String, String>) -> ReplicasDocument {
+        let failure = |peer: &Peer| failures.get(peer.address());
         let mut known = BTreeSet::new();
         let peers = self.peers.iter();
         let peers: Vec<_> = peers
@@ -51,12 +58,24 @@ impl Outside {
                 None => true,
             })
             .collect();
-        let accounts: Vec<_> = peers.iter().filter_map(|peer| peer.accounting()).collect();
+        let answer = peers.iter().filter(|peer| failure(peer).is_none());
+        let accounts: Vec<_> = answer.filter_map(|peer| peer.accounting()).collect();
+        let replicas = peers.iter().map(|peer| {
+            let mut replica = peer.replica();
+            replica.failure = failure(peer).cloned().or(replica.failure);
+            replica
+        });
+        let lag = peers.iter().map(|peer| {
+            let mut lag = peer.lag();
+            let silent = failure(peer).map(|why| format!("replica {why}"));
+            lag.silent = silent.or(lag.silent);
+            lag
+        });
         let topology = self.topology.get().cloned().unwrap_or_default();
         ReplicasDocument {
             version: VERSION,
-            replicas: peers.iter().map(|peer| peer.replica()).collect(),
-            lag: merge_all(&peers.iter().map(|peer| peer.lag()).collect::<Vec<_>>()),
+            replicas: replicas.collect(),
+            lag: merge_all(&lag.collect::<Vec<_>>()),
             accounting: Accounting::sum(&topology, &accounts),
             topology,
         }

@@ -136,6 +136,7 @@ fn top_shows_several_replicas_together_and_who_is_gone() {
 #[test]
 fn top_names_a_replica_whose_diagnostics_hang() {
     let served = Served::start(WAITING);
+    let _ = served.settle(190);
     let address = hanging(&served);
     let urls = [&served.address, &address].map(|one| format!("http://{one}"));
     let arguments = ["top", "--once", "--timeout", "500ms", &urls[0], &urls[1]];
@@ -147,6 +148,21 @@ fn top_names_a_replica_whose_diagnostics_hang() {
     assert!(said, "{}", done.output);
     let first = done.output.lines().next().expect("a line");
     assert!(first.ends_with("1 of 2 replicas answer"), "{first}");
+    // Its records are in no sum.
+    let words: Vec<Vec<&str>> = done
+        .output
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let of = |id: &str| {
+        words
+            .iter()
+            .filter(|words| words.first() == Some(&id))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of("in")[0][3], "190", "{}", done.output);
+    assert_eq!(of("in")[1][1], "190", "{}", done.output);
+    assert_eq!(of("odd")[0][3], "190", "{}", done.output);
 }
 
 /// The address of a replica that answers as `served` would under another name, and never says its
