@@ -7,6 +7,7 @@ mod lag;
 mod listener;
 mod page;
 mod pause;
+mod question;
 mod replays;
 mod tap;
 mod token;
@@ -32,6 +33,7 @@ use crate::lag::LagDocument;
 use crate::metrics;
 use crate::observer::Observer;
 use listener::Limited;
+use question::{Asked, Nothing};
 
 pub use lag::LagServer;
 pub use pause::{Pauses, SpoutPause};
@@ -264,23 +266,23 @@ fn answer(good: &str, bad: StatusCode, reasons: &[String]) -> (StatusCode, Strin
     }
 }
 
-async fn accounting(State(observer): Observed) -> Response {
+async fn accounting(_: Asked<Nothing>, State(observer): Observed) -> Response {
     Json(observer.accounting()).into_response()
 }
 
-async fn lag_of_topology(State(observer): Observed) -> Response {
+async fn lag_of_topology(_: Asked<Nothing>, State(observer): Observed) -> Response {
     let spouts = observer.lag_of_all();
     Json(LagDocument::of(&observer.plan.topology, spouts)).into_response()
 }
 
-async fn replicas(State(observer): Observed) -> Response {
+async fn replicas(_: Asked<Nothing>, State(observer): Observed) -> Response {
     Json(observer.peers.document(&observer)).into_response()
 }
 
-async fn statistics(State(observer): Observed) -> Response {
+async fn statistics(_: Asked<Nothing>, State(observer): Observed) -> Response {
     Json(observer.statistics()).into_response()
 }
 
-async fn diagnostics(State(observer): Observed) -> Response {
+async fn diagnostics(_: Asked<Nothing>, State(observer): Observed) -> Response {
     Json(Diagnostics::of(&observer)).into_response()
 }

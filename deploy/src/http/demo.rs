@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 
+use super::question::{Asked, Nothing};
 use super::token::{Guarded, Permitted, refuse};
 use crate::demo::{Action, Demo};
 use crate::observer::Observer;
@@ -31,12 +32,12 @@ pub(super) fn router(demo: Arc<Demo>, observer: Arc<Observer>) -> Router {
         .with_state(Shown { demo, observer })
 }
 
-async fn document(State(shown): State<Shown>) -> Response {
+async fn document(_: Asked<Nothing>, State(shown): State<Shown>) -> Response {
     Json(shown.demo.document(&shown.observer)).into_response()
 }
 
 /// Its topology file, so that commands reach what is in this process.
-async fn file(State(shown): State<Shown>) -> Response {
+async fn file(_: Asked<Nothing>, State(shown): State<Shown>) -> Response {
     let headers = [(header::CONTENT_TYPE, "application/yaml")];
     (headers, shown.demo.file()).into_response()
 }
@@ -47,7 +48,12 @@ async fn search(_: Permitted, State(shown): State<Shown>, RawQuery(query): RawQu
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-async fn act(_: Permitted, State(shown): State<Shown>, Path(name): Path<String>) -> Response {
+async fn act(
+    _: Permitted,
+    _: Asked<Nothing>,
+    State(shown): State<Shown>,
+    Path(name): Path<String>,
+) -> Response {
     let Some(action) = Action::of_name(&name) else {
         let text = format!(
             "there is no action {name}; there is {}",

@@ -11,6 +11,7 @@ use axum::{Json, Router};
 
 use super::Server;
 use super::listener::Limited;
+use super::question::{Asked, Nothing};
 use crate::lag::{LagDocument, Standings};
 use crate::metrics::{self, Families};
 
@@ -69,7 +70,7 @@ async fn healthz() -> &'static str {
     "alive\n"
 }
 
-async fn lag(State(served): State<Arc<LagServer>>) -> Response {
+async fn lag(_: Asked<Nothing>, State(served): State<Arc<LagServer>>) -> Response {
     match served.document() {
         Some(document) => Json(document).into_response(),
         None => not_yet(),

@@ -5,12 +5,13 @@ mod layouts;
 
 use axum::Json;
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
 
+use super::question::Asked;
 use super::{Observed, index};
 
 const HTML: &str = include_str!("page/page.html");
@@ -79,12 +80,13 @@ fn part(kind: &str, text: &'static str) -> Response {
 
 /// What of the history is asked for.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct After {
     /// Only what came after this time, in ms since 1970.
     #[serde(default)]
     after_ms: i64,
 }
 
-async fn history(State(observer): Observed, Query(asked): Query<After>) -> Response {
+async fn history(State(observer): Observed, Asked(asked): Asked<After>) -> Response {
     Json(observer.history(asked.after_ms)).into_response()
 }

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
+use super::question::Asked;
 use super::token::{Permitted, refuse};
 use crate::observer::Observer;
 
 /// What is asked for.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Question {
     /// One spout; all without it.
     spout: Option<String>,
@@ -60,7 +62,7 @@ impl Pauses {
 pub(super) async fn pause(
     _: Permitted,
     State(observer): State<Arc<Observer>>,
-    Query(question): Query<Question>,
+    Asked(question): Asked<Question>,
 ) -> Response {
     set(&observer, &question, true)
 }
@@ -68,7 +70,7 @@ pub(super) async fn pause(
 pub(super) async fn resume(
     _: Permitted,
     State(observer): State<Arc<Observer>>,
-    Query(question): Query<Question>,
+    Asked(question): Asked<Question>,
 ) -> Response {
     set(&observer, &question, false)
 }

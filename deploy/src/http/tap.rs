@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::future::BoxFuture;
@@ -23,6 +23,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use self::shown::record;
+use super::question::Asked;
 use super::token::{Permitted, refuse};
 use crate::observer::Observer;
 
@@ -36,6 +37,7 @@ pub(crate) const COUNTS_EVERY: Duration = Duration::from_secs(10);
 
 /// What is asked for.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Question {
     edge: String,
     /// One in so many records.
@@ -177,7 +179,7 @@ pub enum TapEnded {
 pub(super) async fn answer(
     _: Permitted,
     State(observer): State<Arc<Observer>>,
-    Query(question): Query<Question>,
+    Asked(question): Asked<Question>,
 ) -> Response {
     let edges = &observer.plan.edges;
     let Some(edge) = find(edges, &question.edge) else {

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Query, State as Extract};
-use axum::http::StatusCode;
+use axum::extract::State as Extract;
 use axum::response::{IntoResponse, Response};
 use isobar_topology::Whereabouts as Known;
 use serde::{Deserialize, Serialize};
 
+use super::question::Asked;
 use crate::observer::Observer;
 
 /// What is asked for.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Question {
     topic: String,
     partition: i32,
@@ -119,13 +120,7 @@ impl Whereabouts {
 
 pub(super) async fn answer(
     Extract(observer): Extract<Arc<Observer>>,
-    question: Result<Query<Question>, axum::extract::rejection::QueryRejection>,
+    Asked(question): Asked<Question>,
 ) -> Response {
-    match question {
-        Ok(Query(question)) => Json(Whereabouts::of(&observer, &question)).into_response(),
-        Err(_) => {
-            let text = "ask for ?topic=TOPIC&partition=NUMBER&offset=NUMBER\n";
-            (StatusCode::BAD_REQUEST, text).into_response()
-        }
-    }
+    Json(Whereabouts::of(&observer, &question)).into_response()
 }

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
 use crate::http::Observed;
+use crate::http::question::{Asked, Nothing};
 use crate::picture::{Form, Layout};
 
 /// The widest first: layers that go right, that go down, and that go down on a phone.
@@ -38,7 +39,7 @@ const FORMS: [Form; 3] = [
     },
 ];
 
-pub(super) async fn answer(State(observer): Observed) -> Response {
+pub(super) async fn answer(_: Asked<Nothing>, State(observer): Observed) -> Response {
     let plan = &observer.plan;
     let layout = |form| {
         let ids = plan.nodes.iter().map(|node| node.id.as_str());

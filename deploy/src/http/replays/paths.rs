@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -18,6 +18,7 @@ use super::requests::{OfSpout, ToPlan, ToRun, option};
 use super::{Replays, VERSION, broken};
 use crate::command::replay;
 use crate::exit::Failure;
+use crate::http::question::{Asked, Nothing};
 use crate::http::token::Permitted;
 use crate::observer::Observer;
 
@@ -57,7 +58,7 @@ fn as_json(bytes: Vec<u8>) -> Response {
 }
 
 /// What the register knows, and what of it was started here.
-async fn list(_: Permitted, State(observer): Of, Query(spout): Query<OfSpout>) -> Answer {
+async fn list(_: Permitted, State(observer): Of, Asked(spout): Asked<OfSpout>) -> Answer {
     let replays = of(&observer)?;
     let mut listed = replays.listed(&spout).await?;
     let runs = listed["runs"].as_array().map_or(&[][..], Vec::as_slice);
@@ -78,7 +79,7 @@ async fn status(
     _: Permitted,
     State(observer): Of,
     Path(id): Path<String>,
-    Query(spout): Query<OfSpout>,
+    Asked(spout): Asked<OfSpout>,
 ) -> Answer {
     let replays = of(&observer)?;
     let mut listed = replays.listed(&spout).await?;
@@ -108,6 +109,7 @@ fn state(run: Option<&Value>, job: Option<&JobDocument>) -> Value {
 
 async fn plan(
     _: Permitted,
+    _: Asked<Nothing>,
     State(observer): Of,
     asked: Result<Json<ToPlan>, JsonRejection>,
 ) -> Answer {
@@ -130,6 +132,7 @@ async fn plan(
 /// The plan as JSON, or as text for who asks for that.
 async fn planned(
     _: Permitted,
+    _: Asked<Nothing>,
     State(observer): Of,
     Path(id): Path<String>,
     headers: HeaderMap,
@@ -153,6 +156,7 @@ async fn planned(
 
 async fn run(
     _: Permitted,
+    _: Asked<Nothing>,
     State(observer): Of,
     asked: Result<Json<ToRun>, JsonRejection>,
 ) -> Answer {
@@ -164,7 +168,7 @@ async fn act(
     _: Permitted,
     State(observer): Of,
     Path((id, action)): Path<(String, String)>,
-    Query(spout): Query<OfSpout>,
+    Asked(spout): Asked<OfSpout>,
 ) -> Answer {
     let replays = of(&observer)?;
     match action.as_str() {
