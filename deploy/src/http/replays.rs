@@ -9,6 +9,7 @@ mod paths;
 mod program;
 mod requests;
 mod store;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -30,9 +31,10 @@ use crate::cli::FileArgs;
 use crate::command::replay;
 use crate::exit::Failure;
 use job::Job;
-use program::{Program, Refusal};
+use program::{Program, Refusal, WITHIN};
 use requests::OfSpout;
 use store::Store;
+use turns::Turns;
 
 pub use offer::Offer;
 pub(super) use paths::routes;
@@ -55,6 +57,8 @@ pub struct Replays {
     spouts: Vec<String>,
     reads_kafka: bool,
     jobs: Mutex<BTreeMap<String, Arc<Job>>>,
+    /// Lists by their options: each page that is open asks for one again and again.
+    lists: Turns<Vec<OsString>, Result<Value, Refusal>>,
     is_stopping: AtomicBool,
 }
 
@@ -75,6 +79,7 @@ impl Replays {
             spouts: within_reach(spec),
             reads_kafka: spec.spouts.iter().any(|spout| spout.kind == "kafka"),
             jobs: Mutex::default(),
+            lists: Turns::default(),
             is_stopping: AtomicBool::new(false),
         })
     }
@@ -116,12 +121,18 @@ impl Replays {
 
     /// What `isobar replay list` says.
     async fn listed(&self, spout: &OfSpout) -> Result<Value, Refusal> {
-        let command = self.program.over_file(&["replay", "list"], spout.options());
-        let listed = self.program.ask(command).await?;
-        serde_json::from_slice(&listed).map_err(|error| {
-            let text = format!("the list was not understood: {error}");
-            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, text)
-        })
+        let options = spout.options();
+        let list = self.lists.answer(options.clone(), async {
+            let command = self.program.over_file(&["replay", "list"], options);
+            let listed = self.program.ask(command).await?;
+            serde_json::from_slice(&listed).map_err(|error| {
+                let text = format!("the list was not understood: {error}");
+                Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, text)
+            })
+        });
+        // One that is under way is waited for, too.
+        let listed = tokio::time::timeout(WITHIN, list).await;
+        listed.unwrap_or_else(|_| Err(Refusal::late()))
     }
 
     fn jobs(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Job>>> {

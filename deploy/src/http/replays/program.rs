@@ -19,7 +19,7 @@ use crate::exit::Exit;
 /// Questions at once: a page or two, and somebody with a script.
 const QUESTIONS_MAX: usize = 4;
 /// How long one may take: less than a connection may be silent.
-const WITHIN: Duration = Duration::from_secs(60);
+pub(super) const WITHIN: Duration = Duration::from_secs(60);
 /// Most bytes of an answer: a thousand runs of a hundred partitions.
 const ANSWER_MAX: u64 = 16 << 20;
 /// Most bytes of what is said against it.
@@ -42,7 +42,7 @@ pub(super) struct Program {
 }
 
 /// Why something was not done, and the status that says so.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
     pub(super) text: String,
@@ -52,6 +52,15 @@ impl Refusal {
     pub(super) fn new(status: StatusCode, text: impl Into<String>) -> Self {
         let text = text.into();
         Self { status, text }
+    }
+
+    /// There was no answer [`WITHIN`] its time.
+    pub(super) fn late() -> Self {
+        let text = format!(
+            "there was no answer within {} s; the command of the same name waits longer",
+            WITHIN.as_secs()
+        );
+        Self::new(StatusCode::GATEWAY_TIMEOUT, text)
     }
 }
 
@@ -141,13 +150,7 @@ impl Program {
                 }
                 judge(status, output, &String::from_utf8_lossy(&words))
             }
-            Err(_) => {
-                let text = format!(
-                    "there was no answer within {} s; the command of the same name waits longer",
-                    WITHIN.as_secs()
-                );
-                Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, text))
-            }
+            Err(_) => Err(Refusal::late()),
         }
     }
 }
