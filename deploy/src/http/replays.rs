@@ -13,7 +13,7 @@ mod turns;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::Path as FilePath;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -135,20 +135,37 @@ impl Replays {
         listed.unwrap_or_else(|_| Err(Refusal::late()))
     }
 
+    /// The plan that a command is wanted about. Where it is not here, the register is asked whether it is
+    /// elsewhere.
+    async fn plan(&self, id: &str, command: &str) -> Result<PathBuf, Refusal> {
+        let store = self.store()?;
+        let absent = match store.plan(id) {
+            Ok(plan) => return Ok(plan),
+            Err(absent) => absent,
+        };
+        for spout in &self.spouts {
+            let listed = self.listed(&OfSpout::named(spout)).await;
+            if let Some(host) = listed.ok().as_ref().and_then(|list| host_of(list, id)) {
+                return Err(store.is_elsewhere(id, command, host));
+            }
+        }
+        Err(absent)
+    }
+
     fn jobs(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Job>>> {
         // Whole whenever the lock is not held.
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts a command about a plan, and goes on without it.
-    fn start(
+    async fn start(
         &self,
         id: &str,
         command: &'static str,
         options: Vec<OsString>,
     ) -> Result<Response, Refusal> {
+        let plan = self.plan(id, command).await?;
         let store = self.store()?;
-        let plan = store.plan(id)?;
         let spout = replay::spout_of_plan(&plan).map_err(broken)?;
         let mut jobs = self.jobs();
         // Under the lock, so that none starts that was not told to stop.
@@ -191,6 +208,13 @@ impl Replays {
     }
 }
 
+/// Where a run was, as the list of runs says.
+fn host_of<'a>(listed: &'a Value, id: &str) -> Option<&'a str> {
+    let told = listed["runs"].as_array()?.iter().map(|run| &run["told"]);
+    told.filter(|told| told["run"] == id)
+        .find_map(|told| told["host"].as_str())
+}
+
 /// A plan in the directory that is not one any more.
 fn broken(failure: Failure) -> Refusal {
     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, failure.error.to_string())
@@ -199,5 +223,40 @@ fn broken(failure: Failure) -> Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         refuse(self.status, &self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_run_whose_plan_is_elsewhere_is_told_with_its_host() {
+        let name = format!("isobar-replays-elsewhere-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        let store = Store::at(&directory).expect("a directory");
+        let runs = json!([{"state": "stopped", "told": {"run": "19b", "host": "logs-2"}}]);
+        let replays = Replays {
+            program: Program::that_prints(&directory, &json!({"runs": runs})),
+            store: Some(store),
+            spouts: vec!["logs".to_owned()],
+            reads_kafka: true,
+            jobs: Mutex::default(),
+            lists: Turns::default(),
+            is_stopping: AtomicBool::new(false),
+        };
+        for (id, command, said) in [
+            ("19b", "run", "begun elsewhere, and its plan is not in"),
+            ("19b", "run", "on logs-2, where it ran last"),
+            ("19b", "run", "isobar replay run PLAN --resume"),
+            ("19b", "verify", "isobar replay verify PLAN"),
+            ("19c", "verify", "there is no plan 19c in"),
+        ] {
+            let refused = replays.start(id, command, Vec::new()).await;
+            let refused = refused.expect_err("there is no plan");
+            assert_eq!(refused.status, StatusCode::NOT_FOUND);
+            assert!(refused.text.contains(said), "{}", refused.text);
+        }
+        std::fs::remove_dir_all(directory).expect("it is there");
     }
 }

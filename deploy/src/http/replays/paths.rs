@@ -161,7 +161,9 @@ async fn run(
     asked: Result<Json<ToRun>, JsonRejection>,
 ) -> Answer {
     let asked = body(asked)?;
-    of(&observer)?.start(&asked.plan, "run", asked.options())
+    of(&observer)?
+        .start(&asked.plan, "run", asked.options())
+        .await
 }
 
 async fn act(
@@ -172,7 +174,7 @@ async fn act(
 ) -> Answer {
     let replays = of(&observer)?;
     match action.as_str() {
-        "verify" => replays.start(&id, "verify", Vec::new()),
+        "verify" => replays.start(&id, "verify", Vec::new()).await,
         "pause" | "resume" | "abort" => {
             let mut options = spout.options();
             options.push(option("run", &id));

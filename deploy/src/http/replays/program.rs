@@ -77,6 +77,25 @@ impl Program {
         })
     }
 
+    /// One that prints this document, whatever it is asked, and lies in this directory.
+    #[cfg(test)]
+    pub(super) fn that_prints(directory: &Path, document: &serde_json::Value) -> Self {
+        let executable = directory.join("program");
+        // By a process of its own: a file that this one has open for writing may not be run.
+        let script = "printf '#!/bin/sh\\necho '\"'%s'\"'\\n' \"$2\" >\"$1\" && chmod +x \"$1\"";
+        let mut made = std::process::Command::new("/bin/sh");
+        let _ = made.args(["-c", script, "sh"]).arg(&executable);
+        let made = made.arg(document.to_string()).status();
+        assert!(made.expect("a shell").success());
+        Self {
+            executable,
+            file: PathBuf::from("/logs.yaml"),
+            env_files: Vec::new(),
+            room: Semaphore::new(1),
+            room_to_act: Semaphore::new(1),
+        }
+    }
+
     /// A command that takes the topology file, with its options.
     pub(super) fn over_file(&self, command: &[&str], options: Vec<OsString>) -> Vec<OsString> {
         let mut all: Vec<OsString> = command.iter().map(Into::into).collect();

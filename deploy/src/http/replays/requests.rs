@@ -12,6 +12,11 @@ pub(super) struct OfSpout {
 }
 
 impl OfSpout {
+    pub(super) fn named(spout: &str) -> Self {
+        let spout = Some(spout.to_owned());
+        Self { spout }
+    }
+
     pub(super) fn options(&self) -> Vec<OsString> {
         let spout = self.spout.iter();
         spout.map(|spout| option("spout", spout)).collect()

@@ -38,6 +38,21 @@ impl Store {
         }
     }
 
+    /// That the plan of a run which the register knows is not here, whatever is wanted of it; `host` is where
+    /// the run was, by the register.
+    pub(super) fn is_elsewhere(&self, id: &str, command: &str, host: &str) -> Refusal {
+        let command = match command {
+            "run" => "run PLAN --resume",
+            command => &format!("{command} PLAN"),
+        };
+        let text = format!(
+            "replay {id} was begun elsewhere, and its plan is not in {}: on {host}, where it ran last, ask the \
+             topology that began it, or use isobar replay {command}",
+            self.0.display()
+        );
+        Refusal::new(StatusCode::NOT_FOUND, text)
+    }
+
     /// The file for what a command about a plan prints.
     pub(super) fn result(&self, plan: &Path, command: &str) -> PathBuf {
         plan.with_extension(format!("{command}.json"))
