@@ -21,7 +21,7 @@ use crate::readiness;
 pub use figures::{LagDocument, PartitionLag, SpoutLag};
 pub use isobar_operators::lag::HERE;
 pub use merge::{OfReplica, merge, merge_all};
-pub use table::{table, table_without_failures, totals};
+pub use table::{Width, table, table_without_failures, totals};
 
 /// How often a running topology's lag is sampled.
 pub const INTERVAL: Duration = Duration::from_secs(5);

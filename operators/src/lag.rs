@@ -21,7 +21,7 @@ use crate::kafka::lag::{Ages, Engine, Live, Progress, Sampler, Told, Window, sam
 use crate::kafka::topics_name;
 use crate::spouts::KafkaConfig;
 
-pub use crate::kafka::lag::{Circumstances, Eta, Exactness, HERE, Row, Status};
+pub use crate::kafka::lag::{Circumstances, Eta, Exactness, HERE, NO_LEADER, Row, Status};
 pub use standing::{Oldest, Standing};
 
 /// A Kafka spout, or any consumer group, as far as its lag is concerned.

@@ -414,6 +414,7 @@ fn any_group_is_asked_and_watched_from_outside() {
         (&rows[0]["lag"], &rows[1]["lag"]),
         (&json!(400), &Value::Null)
     );
+    assert_eq!(rows[0]["leader"], kafka.brokers());
     let age = rows[0]["oldest_age_seconds"].as_f64().expect("known");
     let oldest = (clock::unix_ms() - before) as f64 / 1_000.0;
     assert!(age <= oldest + 1.0, "{age} of {oldest}");
@@ -462,9 +463,13 @@ fn any_group_is_asked_and_watched_from_outside() {
     let json = json.context("/lag").expect("it answers");
     assert_eq!(json["spouts"][0]["lag"], 400);
     let url = format!("http://{address}");
-    let ended = isobar::finish(&["lag", &url], LIMIT).expect("it ends");
+    let ended = isobar::finish(&["lag", &url, "-o", "wide"], LIMIT).expect("it ends");
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
-    assert!(ended.stdout.contains("orders"), "{}", ended.stdout);
+    let totals =
+        "2 partitions (leading brokers: 1) hold 1,000 records, 400 of them are not settled.";
+    for shown in ["orders", kafka.brokers(), totals] {
+        assert!(ended.stdout.contains(shown), "{}", ended.stdout);
+    }
     let status = process.stop(LIMIT).expect("it ends");
     assert_eq!(status.code(), Some(0));
     steps.done("isobar lag --serve");

@@ -16,13 +16,12 @@ use isobar_topology::spec::units;
 use super::Context;
 use super::brokers::SecurityArgs;
 use super::signals::Signals;
-use crate::cli::{MetricsArgs, OutputArgs};
+use crate::cli::MetricsArgs;
 use crate::endpoint::Endpoint;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::http::{Bind, LagServer, Server};
-use crate::lag::{self, LagDocument};
+use crate::lag::{self, LagDocument, Width};
 use crate::metrics::Letters;
-use crate::output::Format;
 use asked::Asked;
 use letters::LettersWatch;
 use thresholds::Thresholds;
@@ -107,8 +106,40 @@ pub struct LagArgs {
     #[command(flatten)]
     metrics: MetricsArgs,
 
-    #[command(flatten)]
-    output: OutputArgs,
+    /// How the result is printed: table; wide, a table that has the broker which leads each partition and
+    /// how many records it holds, too; or json.
+    #[arg(
+        long,
+        short,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        hide_possible_values = true
+    )]
+    output: Format,
+}
+
+/// How lag is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// The same with more columns.
+    Wide,
+    /// For programs.
+    Json,
+}
+
+impl Format {
+    /// Which table it is; `None` for none.
+    fn table(self) -> Option<Width> {
+        match self {
+            Self::Table => Some(Width::Usual),
+            Self::Wide => Some(Width::Wide),
+            Self::Json => None,
+        }
+    }
 }
 
 const EXAMPLE: &str = "\
@@ -117,12 +148,14 @@ Examples:
   isobar lag http://127.0.0.1:10132 --watch
   isobar lag --brokers localhost:9092 --group billing --fail-status slow
   isobar lag logs.yaml -o json | jq '.spouts[].lag'
+  isobar lag logs.yaml -o wide
   isobar lag logs.yaml --serve 0.0.0.0:10133
 
 COMMITTED is the offset that the group goes on from, CURRENT the first one that is not settled, END \
 the one after the last record, LAG what is between the last two, OLDEST the age of the first record \
 in it (`~` where it is an estimate), HEADROOM how long, or how many records, until something is \
-deleted unread. `?` (null in JSON) stands for what is not known: the exit code is 4 then, and standard error says why.";
+deleted unread; with -o wide LEADER is the broker that leads the partition, `none` where there is none, \
+DEPTH how many records the partition holds. `?` (null in JSON) stands for what is not known: the exit code is 4 then, and standard error says why.";
 
 /// Between two looks with `--serve`.
 const SERVE_INTERVAL: Duration = Duration::from_secs(5);
@@ -164,17 +197,17 @@ async fn answer(
     document: &LagDocument,
     goes_on: bool,
 ) -> Outcome {
-    match (args.output.format, goes_on) {
-        (Format::Table, _) => {
+    match (args.output.table(), goes_on) {
+        (Some(width), _) => {
             context
                 .output
-                .text(&lag::table_without_failures(&document.spouts))?;
-            if let Some(totals) = lag::totals(&document.spouts) {
+                .text(&lag::table_without_failures(&document.spouts, width))?;
+            if let Some(totals) = lag::totals(&document.spouts, width) {
                 context.output.text(&format!("\n{totals}"))?;
             }
         }
-        (Format::Json, false) => context.output.json(document)?,
-        (Format::Json, true) => {
+        (None, false) => context.output.json(document)?,
+        (None, true) => {
             let line = serde_json::to_string(document).context("cannot write JSON")?;
             context.output.line(&line)?;
         }
@@ -193,7 +226,7 @@ async fn watch(args: &LagArgs, context: &Context<'_>, asked: Asked, interval: Du
     let interval = interval.max(Duration::from_secs(1));
     let mut signals = Signals::listen()?;
     let asked = asked.stand(interval, args.timeout.get())?;
-    let clears = args.output.format == Format::Table && std::io::stdout().is_terminal();
+    let clears = args.output.table().is_some() && std::io::stdout().is_terminal();
     let mut ticks = tokio::time::interval(interval);
     let mut exit = Exit::Done;
     loop {

@@ -80,6 +80,9 @@ pub struct PartitionLag {
     /// The member of the group that reads it: client id and host, `here` for this process; null when
     /// nobody does, or when the brokers do not tell.
     pub owner: Option<String>,
+    /// The broker that leads it, `host:port`, as of the last 30 s; `none` where no broker does, and null
+    /// where that is not known.
+    pub leader: Option<String>,
     /// How it gets on.
     pub status: Status,
     /// Why, in one sentence.
@@ -266,6 +269,7 @@ impl PartitionLag {
             topic: row.partition.topic.to_string(),
             partition: row.partition.partition,
             owner: row.owner,
+            leader: row.leader.map(|leader| leader.to_string()),
             status: row.status,
             reason: row.reason,
             sampled_age_seconds: row

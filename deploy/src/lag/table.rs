@@ -1,19 +1,32 @@
 //! Lag as a table for people: a row for each partition, sums, and what is wrong in words.
 
-use isobar_operators::lag::{Eta, Exactness, Status};
+use std::collections::BTreeSet;
+
+use isobar_operators::lag::{Eta, Exactness, NO_LEADER, Status};
 
 use super::figures::{PartitionLag, SpoutLag};
 use crate::output::{Table, known, number, time};
 
-const COLUMNS: [&str; 15] = [
+/// How much of each partition a table shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Width {
+    /// How it gets on.
+    Usual,
+    /// Which broker leads it and how many records it holds, too.
+    Wide,
+}
+
+const COLUMNS: [&str; 17] = [
     "SPOUT",
     "TOPIC",
     "PARTITION>",
+    LEADER,
     "OWNER",
     "EARLIEST>",
     "COMMITTED>",
     "CURRENT>",
     "END>",
+    DEPTH,
     "LAG>",
     "OLDEST>",
     "IN/S>",
@@ -22,6 +35,14 @@ const COLUMNS: [&str; 15] = [
     "HEADROOM>",
     "STATUS",
 ];
+const LEADER: &str = "LEADER";
+const DEPTH: &str = "DEPTH>";
+
+impl Width {
+    fn shows(self, column: &str) -> bool {
+        self == Self::Wide || ![LEADER, DEPTH].contains(&column)
+    }
+}
 
 /// A row for each partition, one with the sums of each spout of several, and a line or two for each spout
 /// with which something is wrong.
@@ -33,26 +54,31 @@ pub fn table(spouts: &[SpoutLag]) -> String {
         let all = [Some(&spout.reason), failure].into_iter().flatten();
         all.map(|why| format!("{}: {why}\n", spout.spout))
     });
-    rows(spouts) + &below(lines)
+    rows(spouts, Width::Usual) + &below(lines)
 }
 
 /// The same for who says elsewhere what could not be asked.
-pub fn table_without_failures(spouts: &[SpoutLag]) -> String {
+pub fn table_without_failures(spouts: &[SpoutLag], width: Width) -> String {
     let wrong = spouts.iter().filter(|spout| {
         spout.status != Status::Ok && spout.failure.as_ref() != Some(&spout.reason)
     });
     let lines = wrong.map(|spout| format!("{}: {}\n", spout.spout, spout.reason));
-    rows(spouts) + &below(lines)
+    rows(spouts, width) + &below(lines)
 }
 
-fn rows(spouts: &[SpoutLag]) -> String {
-    let mut table = Table::new(COLUMNS);
+fn rows(spouts: &[SpoutLag], width: Width) -> String {
+    let mut table = Table::new(COLUMNS.into_iter().filter(|column| width.shows(column)));
+    let shown = |cells: [String; COLUMNS.len()]| {
+        let cells = COLUMNS.into_iter().zip(cells);
+        let shown = cells.filter(|(column, _)| width.shows(column));
+        shown.map(|(_, cell)| cell).collect::<Vec<_>>()
+    };
     for spout in spouts {
         for partition in &spout.partitions {
-            table.row(row(spout, partition));
+            table.row(shown(row(spout, partition)));
         }
         if spout.partitions.len() != 1 {
-            table.row(sums(spout));
+            table.row(shown(sums(spout)));
         }
     }
     table.text()
@@ -66,24 +92,41 @@ fn below(lines: impl Iterator<Item = String>) -> String {
     }
 }
 
-/// The sums over all spouts, in a sentence: partitions, brokers' records, what is read and what is not.
-/// `None` where nothing is known of any.
-pub fn totals(spouts: &[SpoutLag]) -> Option<String> {
+/// The sums over all spouts, in a sentence: partitions, brokers' records, what is read and what is not; and
+/// how many brokers lead them, where there is room. `None` where nothing is known of any.
+pub fn totals(spouts: &[SpoutLag], width: Width) -> Option<String> {
     let partitions = spouts.iter().flat_map(|spout| &spout.partitions);
     let sum = |figure: fn(&PartitionLag) -> Option<u64>| -> Option<u64> {
         partitions.clone().map(figure).sum()
     };
-    let depth = sum(|one| u64::try_from(one.end? - one.start?).ok());
+    let depth = sum(depth);
     let lag = spouts.iter().map(|spout| spout.lag).sum::<Option<u64>>();
     let count = partitions.clone().count();
     if count == 0 && lag.is_none() {
         return None;
     }
+    let led = match width {
+        Width::Usual => String::new(),
+        Width::Wide => format!(" (leading brokers: {})", known(leaders(spouts))),
+    };
     Some(format!(
-        "{count} partitions hold {} records, {} of them are not settled.\n",
+        "{count} partitions{led} hold {} records, {} of them are not settled.\n",
         known(depth),
         known(lag)
     ))
+}
+
+/// How many brokers lead the partitions; `None` where that of one is not known.
+fn leaders(spouts: &[SpoutLag]) -> Option<usize> {
+    let partitions = spouts.iter().flat_map(|spout| &spout.partitions);
+    let leaders = partitions.map(|one| one.leader.as_deref());
+    let leaders: BTreeSet<&str> = leaders.collect::<Option<_>>()?;
+    Some(leaders.into_iter().filter(|one| *one != NO_LEADER).count())
+}
+
+/// Records that the brokers have of a partition.
+fn depth(partition: &PartitionLag) -> Option<u64> {
+    u64::try_from(partition.end? - partition.start?).ok()
 }
 
 fn row(spout: &SpoutLag, partition: &PartitionLag) -> [String; COLUMNS.len()] {
@@ -95,11 +138,13 @@ fn row(spout: &SpoutLag, partition: &PartitionLag) -> [String; COLUMNS.len()] {
         spout.spout.clone(),
         partition.topic.clone(),
         partition.partition.to_string(),
+        partition.leader.clone().unwrap_or_else(|| "?".to_owned()),
         partition.owner.clone().unwrap_or_else(|| nobody.to_owned()),
         known(partition.start),
         known(partition.committed),
         known(partition.frontier.or(partition.committed)),
         known(partition.end),
+        known(depth(partition)),
         known(partition.lag),
         age(partition.oldest_age_seconds, partition.oldest_age_exactness),
         rate(partition.incoming_per_second),
@@ -121,6 +166,8 @@ fn sums(spout: &SpoutLag) -> [String; COLUMNS.len()] {
         none(),
         none(),
         none(),
+        none(),
+        known(spout.partitions.iter().map(depth).sum::<Option<u64>>()),
         known(spout.lag),
         age(spout.oldest_age_seconds, spout.oldest_age_exactness),
         rate(spout.incoming_per_second),

@@ -78,12 +78,52 @@ in: a/1: because
 "
     );
     assert_eq!(
-        totals(&[known]).as_deref(),
+        totals(&[known], Width::Usual).as_deref(),
         Some("2 partitions hold 2,000 records, 10 of them are not settled.\n")
     );
     let source = lag::sources(&spec()).expect("sound").remove(0);
     let nothing = SpoutLag::unknown(&source, "no answer".to_owned());
-    assert_eq!(totals(&[nothing]), None);
+    assert_eq!(totals(&[nothing], Width::Wide), None);
+}
+
+#[test]
+fn a_wide_table_has_the_leaders_and_what_partitions_hold() {
+    let led = |number, leader: Option<&str>| Row {
+        leader: leader.map(Into::into),
+        ..row(number, Some(10), Some(0))
+    };
+    let spout = lag(vec![
+        led(0, Some("kafka-1:9092")),
+        led(1, Some("kafka-1:9092")),
+        led(2, Some(isobar_operators::lag::NO_LEADER)),
+    ]);
+    let wide = |spout: &SpoutLag| {
+        let spouts = std::slice::from_ref(spout);
+        let table = table_without_failures(spouts, Width::Wide);
+        table + &totals(spouts, Width::Wide).expect("partitions")
+    };
+    assert_eq!(
+        wide(&spout),
+        "\
+SPOUT  TOPIC  PARTITION  LEADER        OWNER  EARLIEST  COMMITTED  CURRENT    END  DEPTH  LAG  OLDEST  IN/S  OUT/S  ETA  HEADROOM  STATUS
+in     a              0  kafka-1:9092  -             0        990      990  1,000  1,000   10    0 ms     ?      ?    ?         ?  OK
+in     a              1  kafka-1:9092  -             0        990      990  1,000  1,000   10    0 ms     ?      ?    ?         ?  OK
+in     a              2  none          -             0        990      990  1,000  1,000   10    0 ms     ?      ?    ?         ?  OK
+in     all                                                                         3,000   30    0 ms     ?      ?    ?            OK
+3 partitions (leading brokers: 1) hold 3,000 records, 30 of them are not settled.
+"
+    );
+    let json = serde_json::to_value(&spout).expect("JSON");
+    let leaders = [0, 2].map(|number| &json["partitions"][number]["leader"]);
+    assert_eq!(leaders, [&json!("kafka-1:9092"), &json!("none")]);
+    let unknown = lag(vec![led(0, Some("kafka-1:9092")), led(1, None)]);
+    let told = wide(&unknown);
+    assert!(
+        told.ends_with(
+            "2 partitions (leading brokers: ?) hold 2,000 records, 20 of them are not settled.\n"
+        ),
+        "{told}"
+    );
 }
 
 #[test]
@@ -124,13 +164,13 @@ fn what_could_not_be_asked_is_said_and_hides_nothing_worse() {
     assert_eq!((spout.status, spout.reason.as_str()), (Status::NoData, why));
     let said = table(std::slice::from_ref(&spout));
     assert!(said.ends_with("\n\nin: no answer from a:1\n"), "{said}");
-    let said = table_without_failures(&[spout]);
+    let said = table_without_failures(&[spout], Width::Usual);
     assert!(!said.contains(why), "{said}");
     let worse = lag_with(vec![of(Status::Lost)], Some(why));
     let said = table(std::slice::from_ref(&worse));
     let both = "\n\nin: a/0: because\nin: no answer from a:1\n";
     assert!(said.ends_with(both), "{said}");
-    let said = table_without_failures(&[worse]);
+    let said = table_without_failures(&[worse], Width::Usual);
     assert!(said.ends_with("\n\nin: a/0: because\n"), "{said}");
 }
 

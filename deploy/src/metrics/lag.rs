@@ -326,6 +326,7 @@ pub(crate) mod samples {
     pub(crate) fn full(number: i32) -> PartitionLag {
         PartitionLag {
             owner: Some("here".to_owned()),
+            leader: Some("kafka-1:9092".to_owned()),
             status: Status::Ok,
             sampled_age_seconds: Some(2.0),
             start: Some(1),

@@ -2,8 +2,8 @@
 //! when, how fast that changes, and what it means.
 //!
 //! `sample.rs` asks the brokers in an order that makes no figure negative, `age.rs` finds out how old
-//! records are that nobody has read, `history.rs` remembers, `status.rs` judges, `row.rs` puts the
-//! figures together, `engine.rs` and `sampler.rs` do so again and again. All but the last are pure or
+//! records are that nobody has read, `leaders.rs` who leads a partition, `history.rs` remembers,
+//! `status.rs` judges, `row.rs` puts the figures together, `engine.rs` and `sampler.rs` do so again and again. All but the last are pure or
 //! ask through [`Brokers`], so that tests script the brokers and the time. The client's own
 //! statistics are not used: they freeze under backpressure, when lag matters.
 
@@ -11,6 +11,7 @@ mod age;
 mod brokers;
 mod engine;
 mod history;
+mod leaders;
 mod row;
 mod sample;
 mod sampler;
@@ -21,6 +22,7 @@ mod status;
 pub use brokers::{Brokers, Found, Retention, TopicSettings};
 pub use engine::{Circumstances, Engine};
 pub use history::{Eta, Window};
+pub use leaders::NO_LEADER;
 pub use row::{Exactness, HERE, Row};
 pub use sample::{Ages, Progress, Sample, Samples, sample};
 pub use sampler::{Live, Sampler, Told};

@@ -1,9 +1,14 @@
 //! Where the partitions of topics are: brokers, leaders, replicas.
 
-use rdkafka::error::RDKafkaErrorCode;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::Admin;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::metadata::MetadataBroker;
+
+use super::{Admin, TopicPartition};
 use crate::kafka::error::Error;
+use crate::kafka::lag::NO_LEADER;
 
 /// A cluster as a broker describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,13 +73,39 @@ impl Admin {
         }
         Ok(layout)
     }
+
+    /// Asks who leads each partition of topics, one request for each: `host:port`, or [`NO_LEADER`] where
+    /// no broker does. Topics that do not exist, or may not be seen, are left out.
+    pub(in crate::kafka) fn leaders(
+        &self,
+        topics: &[&str],
+    ) -> Result<BTreeMap<TopicPartition, Arc<str>>, Error> {
+        let mut leaders = BTreeMap::new();
+        let none: Arc<str> = NO_LEADER.into();
+        for name in topics {
+            // Asked of whichever broker is up; an admin request would wait for the controller.
+            let metadata = self.metadata(Some(name))?;
+            let brokers = metadata.brokers().iter();
+            let brokers: BTreeMap<i32, Arc<str>> = brokers
+                .map(|broker| (broker.id(), address(broker).into()))
+                .collect();
+            for partition in metadata.topics().iter().flat_map(|one| one.partitions()) {
+                let leader = brokers.get(&partition.leader()).unwrap_or(&none);
+                let partition = TopicPartition::new(name, partition.id());
+                let _ = leaders.insert(partition, Arc::clone(leader));
+            }
+        }
+        Ok(leaders)
+    }
+}
+
+fn address(broker: &MetadataBroker) -> String {
+    format!("{}:{}", broker.host(), broker.port())
 }
 
 impl Layout {
     fn take_brokers(&mut self, metadata: &rdkafka::metadata::Metadata) {
         let brokers = metadata.brokers().iter();
-        self.brokers = brokers
-            .map(|broker| format!("{}:{}", broker.host(), broker.port()))
-            .collect();
+        self.brokers = brokers.map(address).collect();
     }
 }

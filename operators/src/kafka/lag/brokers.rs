@@ -1,6 +1,7 @@
 //! The questions that lag is made of, so that tests can answer them in the place of a cluster.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::kafka::admin::{Admin, Committed, PartitionAnswer, Spec, TopicPartition};
 use crate::kafka::error::Error;
@@ -57,6 +58,10 @@ pub trait Brokers {
 
     /// The settings of topics. Those that may not be seen are left out.
     fn settings(&self, topics: &[&str]) -> Result<BTreeMap<String, TopicSettings>, Error>;
+
+    /// The leader of each partition of topics, `host:port` or [`NO_LEADER`](super::NO_LEADER). Topics that
+    /// may not be seen are left out.
+    fn leaders(&self, topics: &[&str]) -> Result<BTreeMap<TopicPartition, Arc<str>>, Error>;
 }
 
 impl Brokers for Admin {
@@ -85,6 +90,10 @@ impl Brokers for Admin {
             .into_iter()
             .map(|(topic, entries)| (topic, TopicSettings::of(&entries)));
         Ok(settings.collect())
+    }
+
+    fn leaders(&self, topics: &[&str]) -> Result<BTreeMap<TopicPartition, Arc<str>>, Error> {
+        Admin::leaders(self, topics)
     }
 }
 

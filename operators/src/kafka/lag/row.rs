@@ -1,6 +1,8 @@
 //! The figures of one partition, put together from its sample, its past and what the running spout says
 //! now.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::brokers::{Retention, TopicSettings};
@@ -38,6 +40,8 @@ pub struct Row {
     pub partition: TopicPartition,
     /// Who reads it: `here` for this process, else client id and host; `None` when nobody does.
     pub owner: Option<String>,
+    /// Who leads it: `host:port`, or [`NO_LEADER`](super::NO_LEADER); `None` where that is not known.
+    pub leader: Option<Arc<str>>,
     /// When the ends were asked for, in milliseconds since 1970; `None` before they were.
     pub sampled_ms: Option<i64>,
     /// The first offset that still exists.
@@ -135,6 +139,7 @@ impl Row {
         Self {
             partition,
             owner: parts.live.map(|_| HERE.to_owned()),
+            leader: sample.leader.clone(),
             sampled_ms: sample.end.map(|_| sample.sampled_ms),
             start: sample.start,
             end: sample.end,

@@ -4,6 +4,7 @@
 //! Each can only have grown since the one before, so no difference of two is negative.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use isobar_topology::clock;
 
@@ -17,6 +18,8 @@ use crate::kafka::error::Error;
 /// What was said about one partition. `None` is unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
+    /// Who leads it, `host:port`; [`NO_LEADER`](super::NO_LEADER) where no broker does.
+    pub leader: Option<Arc<str>>,
     /// The group's last commit, if it was asked for and there is one.
     pub committed: Option<i64>,
     /// What Isobar stored with that commit; `None` for commits of others.
@@ -80,18 +83,20 @@ pub struct Samples {
     pub failure: Option<String>,
 }
 
-/// What of a round before helps the next: ages that were found, and the topics' settings.
+/// What of a round before helps the next: ages that were found, the topics' settings, and who leads the
+/// partitions.
 #[derive(Debug, Default)]
 pub struct Ages {
     pub(super) settings: BTreeMap<String, TopicSettings>,
     pub(super) found: BTreeMap<TopicPartition, Unread>,
+    pub(super) leaders: BTreeMap<TopicPartition, Arc<str>>,
 }
 
 /// Takes one round of samples of `partitions`. `progress` is called between the questions and tells
 /// what a running spout has done; `ages` stays the same value over the rounds.
 ///
-/// Waits for the answers: three, and some more where an age must be looked for. Errors of single
-/// partitions leave their fields unknown and are named in [`Samples::failure`].
+/// Waits for the answers: three, and some more where an age must be looked for or the leader is not
+/// known. Errors of single partitions leave their fields unknown and are named in [`Samples::failure`].
 pub fn sample(
     brokers: &dyn Brokers,
     partitions: &[TopicPartition],
@@ -110,6 +115,7 @@ pub fn sample(
             sample.metadata = metadata.and_then(CommitMetadata::parse);
         }
     }
+    ages.leaders_of(brokers, &mut samples);
     for (partition, progress) in progress() {
         if let Some(sample) = samples.get_mut(&partition) {
             sample.progress = Some(progress);

@@ -44,6 +44,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const FIRST_LOOK: Duration = Duration::from_millis(250);
 /// How long settings of topics are believed.
 const SETTINGS_LAST: Duration = Duration::from_secs(300);
+/// How long it is believed who leads a partition, while all that is asked is answered.
+const LEADERS_LAST: Duration = Duration::from_secs(30);
 
 impl Sampler {
     /// Starts sampling, at once and then every `interval`, and out of turn when other partitions are
@@ -104,11 +106,17 @@ impl Shared {
     fn run(&self, admin: &Admin, interval: Duration, which: &Which, live: Option<&Live>) {
         let mut ages = Ages::default();
         let mut settings_due = clock::now() + SETTINGS_LAST;
+        let mut leaders_due = clock::now() + LEADERS_LAST;
         loop {
             let started = clock::now();
             if started >= settings_due {
                 settings_due = started + SETTINGS_LAST;
                 ages.ask_for_settings_again();
+            }
+            let answered = lock(&self.engine).failure().is_none();
+            if started >= leaders_due || !answered {
+                leaders_due = started + LEADERS_LAST;
+                ages.ask_for_leaders_again();
             }
             self.round(admin, which, live, &mut ages);
             if let Some(live) = live {

@@ -1,8 +1,9 @@
 //! Brokers whose partitions a test writes down: timestamps, what was deleted, commits, open
 //! transactions.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::brokers::{Brokers, Found, Retention, TopicSettings};
 use crate::kafka::admin::{Committed, PartitionAnswer, Spec, TopicPartition};
@@ -18,6 +19,7 @@ pub(super) struct Log {
     committed: Option<(i64, String)>,
     append_time: bool,
     retention: Retention,
+    leader: Option<&'static str>,
 }
 
 impl Log {
@@ -53,6 +55,11 @@ impl Log {
         self
     }
 
+    pub(super) fn led_by(mut self, leader: &'static str) -> Self {
+        self.leader = Some(leader);
+        self
+    }
+
     fn offset(&self, spec: Spec) -> i64 {
         let end = self.timestamps.len() as i64;
         match spec {
@@ -79,6 +86,8 @@ impl Log {
 pub(super) struct Scripted {
     pub(super) logs: RefCell<BTreeMap<TopicPartition, Log>>,
     pub(super) away: RefCell<bool>,
+    /// So often.
+    pub(super) asked_for_leaders: Cell<u32>,
 }
 
 impl Scripted {
@@ -150,6 +159,19 @@ impl Brokers for Scripted {
                 (partition.topic.to_string(), settings)
             });
             settings.collect()
+        })
+    }
+
+    fn leaders(&self, topics: &[&str]) -> Result<BTreeMap<TopicPartition, Arc<str>>, Error> {
+        self.asked_for_leaders.set(self.asked_for_leaders.get() + 1);
+        self.answer(|logs| {
+            let known = logs.iter();
+            let known = known.filter(|(partition, _)| topics.contains(&&*partition.topic));
+            let led = known.filter_map(|(partition, log)| {
+                let leader = log.leader?;
+                Some((partition.clone(), leader.into()))
+            });
+            led.collect()
         })
     }
 }
