@@ -53,7 +53,9 @@ pub struct KafkaConnection {
     pub sasl: Option<Sasl>,
     /// Settings of librdkafka that are passed through as they are, for example
     /// `{client.rack: eu-1a, socket.keepalive.enable: true}`. Settings that Isobar owns are
-    /// refused with the option to use instead.
+    /// refused with the option to use instead. With `debug`, such as `{debug: broker}`, librdkafka says what
+    /// it does, in lines of level debug of the target `librdkafka`. Take it out again when you know: with it,
+    /// librdkafka 2.12.1 was seen to crash the program as a client ended.
     #[serde(default, deserialize_with = "settings")]
     #[schemars(with = "BTreeMap<String, Setting>")]
     pub options: BTreeMap<String, String>,
