@@ -20,8 +20,8 @@ pub use feed::Feed;
 const KILLED_FOR: Duration = Duration::from_secs(5);
 
 /// How many times as much as comes in the index takes at most: what piled up in an outage of 20 s is
-/// caught up in 5 s, slowly enough to be watched.
-const HEADROOM: u32 = 5;
+/// caught up in 10 s, slowly enough to be watched, and to be told in how many seconds.
+const HEADROOM: u32 = 3;
 
 /// A demonstration under way.
 pub struct Demo {

@@ -110,11 +110,19 @@ pub(super) struct Point {
     pub(super) at_ms: i64,
     pub(super) end: i64,
     pub(super) done: i64,
+    /// How far it would be done if what is answered had come first: at `done`, or after it where
+    /// later records are answered before one that is not.
+    pub(super) answered: i64,
 }
 
 impl Point {
     pub(super) fn lag(&self) -> i64 {
         (self.end - self.done).max(0)
+    }
+
+    /// Records that are not answered: fewer than the lag where later ones are.
+    fn waiting(&self) -> i64 {
+        (self.end - self.answered).max(0)
     }
 }
 
@@ -144,10 +152,12 @@ pub(super) struct History {
 /// What is settled after a stall.
 #[derive(Clone, Copy, Debug)]
 struct Recovery {
-    /// The first point with progress. What it settled was long in the making and tells no rate.
+    /// The first point with progress. What it settled was long in the making and tells no rate. Where
+    /// later records are answered first, which may go on to the end of the recovery: the point at
+    /// which most were waiting.
     from: Point,
-    /// The lag when the stall began: with no more than that it is over.
-    lag_before: i64,
+    /// Records that were waiting when the stall began: with no more than that it is over.
+    waiting_before: i64,
 }
 
 /// How far back rates are taken, in milliseconds: two points of the window at least.
@@ -192,7 +202,14 @@ impl History {
             None if sample.empty().is_some() => end,
             None => return,
         };
-        let point = Point { at_ms, end, done };
+        let point = Point {
+            at_ms,
+            end,
+            done,
+            answered: sample
+                .answered()
+                .map_or(done, |answered| answered.max(done)),
+        };
         let before = self.points.back().copied();
         self.note_progress(before, point);
         self.note_lost(sample, at_ms);
@@ -218,29 +235,45 @@ impl History {
             self.recovery = None;
         }
         let moved = point.done != before.done;
-        if let Some(still) = self.still.filter(|_| moved) {
+        if let Some(still) = self.still {
             let gap = point.at_ms - still.at_ms;
             // Of a group that commits seldom it is no stall.
             if gap >= STALL_MS && gap > 2 * self.usual_gap_ms() {
-                self.recovery = Some(Recovery {
-                    from: point,
-                    lag_before: still.lag(),
-                });
+                self.note_stall(still, before, point);
             }
-            self.gaps.push_back(gap);
+            if moved {
+                self.gaps.push_back(gap);
+            }
             if self.gaps.len() > GAPS {
                 let _ = self.gaps.pop_front();
             }
         }
         self.recovery = self.recovery.filter(|recovery| {
             let recent = point.at_ms - recovery.from.at_ms < RATE_MS;
-            recent && point.lag() > recovery.lag_before
+            recent && point.waiting() > recovery.waiting_before
         });
         self.still = match self.still {
             _ if point.lag() == 0 => None,
             Some(still) if !moved => Some(still),
             _ => Some(point),
         };
+    }
+
+    /// Notes a point of a stall that began with `still`, or the one that ends it: from where on it recovers.
+    fn note_stall(&mut self, still: Point, before: Point, point: Point) {
+        let moved = point.done != before.done;
+        let newest_before = if moved { before } else { point };
+        let recovers = self
+            .recovery
+            .is_some_and(|recovery| newest_before.waiting() < recovery.from.waiting());
+        // Where most of what came is answered a single record is waited for, and nothing piles up.
+        let piles_up = 2 * (point.answered - still.answered) <= point.end - still.end;
+        if !recovers && (moved || piles_up) {
+            self.recovery = Some(Recovery {
+                from: point,
+                waiting_before: still.waiting(),
+            });
+        }
     }
 
     fn note_lost(&mut self, sample: &Sample, at_ms: i64) {
@@ -348,13 +381,16 @@ impl History {
         if lag == 0 {
             return Eta::Seconds(0.0);
         }
-        let outgoing = self.recovering(newest).unwrap_or(outgoing);
+        let (left, outgoing) = match self.recovering(newest) {
+            Some(rate) => (newest.waiting(), rate),
+            None => (lag, outgoing),
+        };
         let was_at_end = self.recent(newest).any(|point| point.lag() == 0);
         let level = (incoming - outgoing).abs() <= incoming * LEVEL;
         let in_hand = was_at_end || lag as f64 <= outgoing * IN_HAND_SECONDS;
         match outgoing > incoming {
             _ if outgoing > 0.0 && level && in_hand => Eta::Steady,
-            true => Eta::Seconds(lag as f64 / (outgoing - incoming)),
+            true => Eta::Seconds(left as f64 / (outgoing - incoming)),
             // What came after the end was reached has had no time yet.
             false if outgoing == 0.0 && was_at_end => Eta::Unknown,
             false => Eta::Never,
@@ -366,8 +402,8 @@ impl History {
     fn recovering(&self, newest: Point) -> Option<f64> {
         let Recovery { from, .. } = self.recovery?;
         let seconds = (newest.at_ms - from.at_ms) as f64 / 1_000.0;
-        let done = newest.done - from.done;
-        (seconds >= 1.0 && done > 0).then(|| done as f64 / seconds)
+        let answered = newest.answered - from.answered;
+        (seconds >= 0.5 && answered > 0).then(|| answered as f64 / seconds)
     }
 
     /// The points that rates are taken from, oldest first.
@@ -402,6 +438,7 @@ const PATIENCE_MAX_MS: i64 = 3_600_000;
 
 #[cfg(test)]
 mod tests {
+    use super::super::sample::Progress;
     use super::*;
 
     fn history(points: impl IntoIterator<Item = (i64, i64, i64)>) -> History {
@@ -480,6 +517,73 @@ mod tests {
         assert_eq!(history(stuck).eta(), Eta::Steady);
         let far_behind = (0..=90).map(|n| (n, 90_000 + n * 100, (n - 20).max(0) * 100));
         assert_eq!(history(far_behind).eta(), Eta::Never);
+    }
+
+    /// The same seen by the running spout, the oldest records answered last: until then the offset before
+    /// which all is answered stays. One in a hundred records is rejected at once and waits for nothing.
+    fn outage_out_of_order(until: i64, answered_per_second: i64) -> History {
+        let mut history = History::new(Window::default());
+        for n in 0..=until {
+            let rejected = n.min(50) - 30;
+            let answered = match n {
+                ..30 => n * 100 - 50,
+                _ => 2_950 + rejected + (n - 50).max(0) * answered_per_second,
+            };
+            let answered = answered.min(n * 100 - 50);
+            let catches_up = (30..70).contains(&n) && answered < n * 100 - 50;
+            let next = n * 100 - 20;
+            history.add(&Sample {
+                progress: Some(Progress {
+                    next: Some(next),
+                    frontier: Some(if catches_up { 2_850 } else { answered }),
+                    in_flight: (next - answered) as u64,
+                    ..Progress::default()
+                }),
+                start: Some(0),
+                end: Some(n * 100),
+                sampled_ms: n * 1_000,
+                ..Sample::default()
+            });
+        }
+        history
+    }
+
+    #[test]
+    fn what_is_answered_before_an_older_record_counts_for_a_recovery() {
+        for until in [45, 50] {
+            assert_eq!(outage_out_of_order(until, 300).eta(), Eta::Never);
+        }
+        // 2,030 are waiting at the end of the stall, and 200 fewer each second.
+        for until in 51..59 {
+            let Eta::Seconds(eta) = outage_out_of_order(until, 300).eta() else {
+                panic!("{until}: {:?}", outage_out_of_order(until, 300).eta());
+            };
+            let left = 60.1 - until as f64;
+            assert!((left / 1.5..left * 1.5).contains(&eta), "{until}: {eta}");
+        }
+        assert_eq!(outage_out_of_order(70, 300).eta(), Eta::Steady);
+    }
+
+    #[test]
+    fn one_record_that_is_waited_for_is_no_recovery() {
+        let mut history = History::new(Window::default());
+        for n in 0..=120 {
+            history.add(&Sample {
+                progress: Some(Progress {
+                    next: Some(n * 100),
+                    frontier: Some((n * 100).min(2_000)),
+                    in_flight: 1 + (n % 3) as u64 * 20,
+                    ..Progress::default()
+                }),
+                start: Some(0),
+                end: Some(n * 100 + 30),
+                sampled_ms: n * 1_000,
+                ..Sample::default()
+            });
+            let finite = matches!(history.eta(), Eta::Seconds(seconds) if seconds > 0.0);
+            assert!(!finite, "{n}: {:?}", history.eta());
+        }
+        assert_eq!(history.eta(), Eta::Never);
     }
 
     #[test]

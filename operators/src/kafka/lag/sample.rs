@@ -46,6 +46,15 @@ impl Sample {
         frontier.or(self.committed)
     }
 
+    /// The offset before which as many records lie as are answered, where one reads the partition:
+    /// behind one that is not, others may be.
+    pub(super) fn answered(&self) -> Option<i64> {
+        let Progress {
+            next, in_flight, ..
+        } = self.progress?;
+        next?.checked_sub_unsigned(in_flight)
+    }
+
     /// Records that are not answered.
     pub fn lag(&self) -> Option<u64> {
         behind(self.end, self.done()).or(self.empty())
