@@ -5,10 +5,10 @@
 //! adapts this layer to the runtime's traits lives in `spouts/kafka.rs` and `bolts/kafka.rs`.
 //!
 //! A consumer in one picture: the poll thread (`session.rs`) serves librdkafka's callbacks
-//! (`rebalance.rs`), repairs (`recovery.rs`), and finds out when the group and the client are of two
-//! minds (`membership.rs`); it tells the lanes through mailboxes (`mailbox.rs`) what is theirs. Each lane (`lane.rs`) reads its own queue (`ffi/consume.rs`),
-//! accepts by its own offsets (`acceptance.rs`), and hands out batches of one partition
-//! (`table.rs`).
+//! (`rebalance.rs`), repairs (`recovery.rs`), and looks whether the group's coordinator counts the same
+//! partitions as its own (`membership.rs`); it tells the lanes through mailboxes (`mailbox.rs`) what is
+//! theirs. Each lane (`lane.rs`) reads its own queue (`ffi/consume.rs`), accepts by its own offsets
+//! (`acceptance.rs`), and hands out batches of one partition (`table.rs`).
 
 pub mod admin;
 pub mod commit_metadata;

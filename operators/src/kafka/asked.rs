@@ -2,7 +2,7 @@
 //! questions that an async task waits for; and clients that are let go without waiting for that. Knows nothing of what is asked.
 
 use std::ops::Deref;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 
 use isobar_topology::clock::{self, Instant};
 
@@ -71,6 +71,15 @@ impl<T: Send + 'static> Asked<T> {
                 what: "starting a thread that asks the brokers".to_owned(),
                 source,
             }),
+        }
+    }
+
+    /// The answer, if it is there.
+    pub(crate) fn answer(&self) -> Option<Result<T, Error>> {
+        match self.0.try_recv() {
+            Ok(answer) => Some(answer),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Err(panicked())),
         }
     }
 

@@ -87,13 +87,15 @@ pub(crate) fn run(shared: &Arc<Shared>, first: Session) {
             leave(shared, &current.client);
         }
         outcome = drop_session(shared, current);
-        let (End::Fatal(text) | End::Astray(text)) = end else {
-            break;
+        let (subject, text) = match end {
+            End::Closing => break,
+            End::Fatal(text) => (Subject::Group, text),
+            End::Astray(text) => (Subject::Membership, text),
         };
         if clock::now().saturating_duration_since(started) > LAST_BACKOFF * 2 {
             backoff = FIRST_BACKOFF;
         }
-        session = reopen(shared, &text, &mut backoff);
+        session = reopen(shared, &subject, &text, &mut backoff);
     }
     for mailbox in &shared.mailboxes {
         mailbox.push(Control::Closed);
@@ -135,13 +137,18 @@ fn poll(
 }
 
 /// Waits, longer each time, and makes a new client; `None` when the consumer is closed meanwhile.
-fn reopen(shared: &Arc<Shared>, text: &str, backoff: &mut Duration) -> Option<Session> {
+fn reopen(
+    shared: &Arc<Shared>,
+    subject: &Subject,
+    text: &str,
+    backoff: &mut Duration,
+) -> Option<Session> {
     let mut text = text.to_owned();
     loop {
         let group = &shared.config.group;
         shared.conditions.raise(
-            Subject::Group,
-            format!("group {group}: {text}; trying again with a new client in {backoff:?}"),
+            subject.clone(),
+            format!("group {group}: {text}; it joins with a new client in {backoff:?}"),
         );
         if close_asked_within(shared, *backoff) {
             return None;

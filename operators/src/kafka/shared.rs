@@ -164,7 +164,7 @@ pub struct Counts {
     pub failed_commits: u64,
     /// Times that a lane did not answer a revoke within the drain time-out.
     pub late_revokes: u64,
-    /// Clients made: more than 1 after fatal errors.
+    /// Clients made: more than 1 after fatal errors, and where the group was joined again.
     pub clients: u64,
 }
 

@@ -1,7 +1,7 @@
 //! Questions about a consumer group that nobody is a member of here, and changes to what it has
 //! committed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use isobar_topology::clock;
 use rdkafka::TopicPartitionList;
@@ -46,6 +46,17 @@ impl Admin {
             owners.extend(member.partitions.into_iter().map(owner));
         }
         Ok(owners)
+    }
+
+    /// Asks what the coordinator counts as read by a member of the group; `None` where it knows no such
+    /// member. Fails for a client that was made without a group.
+    pub(in crate::kafka) fn owned_by(
+        &self,
+        member: &str,
+    ) -> Result<Option<BTreeSet<TopicPartition>>, Error> {
+        let members = self.described(self.group()?)?.members.into_iter();
+        let mut found = members.filter(|one| one.id == member);
+        Ok(found.next().map(|one| one.partitions.into_iter().collect()))
     }
 
     /// Asks for a group, again while its coordinator moves.

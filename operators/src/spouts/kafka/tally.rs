@@ -58,7 +58,7 @@ const COLUMNS: [Column; 10] = [
     ),
     (
         "clients",
-        "Clients made, more than 1 after fatal errors.",
+        "Clients made, more than 1 after fatal errors, and where the group was joined again.",
         |counts| counts.clients,
     ),
 ];

@@ -123,6 +123,9 @@ impl KafkaClient {
                 }
                 let flushed = producer.flush(FLUSH_LIMIT);
                 flushed.context("the brokers did not acknowledge all records in time")?;
+                if let Some(why) = producer.context().given_up() {
+                    bail!("a record was given up: {why}");
+                }
                 Ok(number)
             })?;
         Ok(Load {

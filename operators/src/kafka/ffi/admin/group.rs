@@ -1,6 +1,5 @@
 //! Admin requests about one consumer group: its state, deleting its commits, deleting it.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
@@ -49,23 +48,8 @@ pub(in crate::kafka) struct Member {
     pub(in crate::kafka) partitions: Vec<TopicPartition>,
 }
 
-/// Asks the coordinator what it counts as read by this client, a member of the group; `None` where it does
-/// not know the member. Waits for the answer, at most `within`.
-pub(in crate::kafka) fn owned_by_us<C: ConsumerContext>(
-    client: &BaseConsumer<C>,
-    group: &str,
-    within: Duration,
-) -> Result<Option<BTreeSet<TopicPartition>>, Error> {
-    let id = member_id(client);
-    let members = describe(client.client(), group, within)?
-        .members
-        .into_iter();
-    let mut us = members.filter(|member| Some(&member.id) == id.as_ref());
-    Ok(us.next().map(|us| us.partitions.into_iter().collect()))
-}
-
-/// What the coordinator knows this client by, when it is a member of a group.
-fn member_id<C: ConsumerContext>(client: &BaseConsumer<C>) -> Option<String> {
+/// What the coordinator knows a client by that is a member of a group; `None` for one that is not.
+pub(in crate::kafka) fn member_id<C: ConsumerContext>(client: &BaseConsumer<C>) -> Option<String> {
     // SAFETY: the client is alive; what is returned is ours, and freed once.
     unsafe {
         let id = sys::rd_kafka_memberid(client.client().native_ptr());
