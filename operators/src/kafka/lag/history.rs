@@ -138,6 +138,8 @@ pub(super) struct History {
     recovery: Option<Recovery>,
     /// How long the last few stretches without progress took, in milliseconds.
     gaps: VecDeque<i64>,
+    /// Whether the last point is of a running spout, which knows what is answered behind its frontier.
+    is_live: bool,
     /// The highest offset that was ever committed: nothing before it is to be done again.
     peak: Option<i64>,
     /// Since when a transaction that is open keeps the end where it is.
@@ -168,6 +170,8 @@ const LEVEL: f64 = 0.1;
 pub(super) const IN_HAND_SECONDS: f64 = 30.0;
 /// No progress for so many milliseconds is a stall: the rates of before say nothing about what follows.
 const STALL_MS: i64 = 10_000;
+/// What waits in a stall, compared with the most that did: with more than this part of it, it still stands.
+const GOES_ON: f64 = 0.95;
 /// Stretches without progress that are remembered, to learn how seldom a group commits.
 const GAPS: usize = 3;
 /// Points per step: rates need more of them than trends.
@@ -181,6 +185,7 @@ impl History {
             still: None,
             recovery: None,
             gaps: VecDeque::new(),
+            is_live: false,
             peak: None,
             blocked_since: None,
             lost: 0,
@@ -211,6 +216,11 @@ impl History {
                 .map_or(done, |answered| answered.max(done)),
         };
         let before = self.points.back().copied();
+        let is_live = sample.answered().is_some();
+        if std::mem::replace(&mut self.is_live, is_live) != is_live {
+            // What was answered by then was so before.
+            self.recovery = None;
+        }
         self.note_progress(before, point);
         self.note_lost(sample, at_ms);
         self.peak = self.peak.max(sample.committed);
@@ -263,9 +273,10 @@ impl History {
     fn note_stall(&mut self, still: Point, before: Point, point: Point) {
         let moved = point.done != before.done;
         let newest_before = if moved { before } else { point };
-        let recovers = self
-            .recovery
-            .is_some_and(|recovery| newest_before.waiting() < recovery.from.waiting());
+        // Of what fails for good a few go while all else waits.
+        let goes_on =
+            |from: Point| newest_before.waiting() as f64 <= from.waiting() as f64 * GOES_ON;
+        let recovers = self.recovery.is_some_and(|recovery| goes_on(recovery.from));
         // Where most of what came is answered a single record is waited for, and nothing piles up.
         let piles_up = 2 * (point.answered - still.answered) <= point.end - still.end;
         if !recovers && (moved || piles_up) {
@@ -577,6 +588,29 @@ mod tests {
                 }),
                 start: Some(0),
                 end: Some(n * 100 + 30),
+                sampled_ms: n * 1_000,
+                ..Sample::default()
+            });
+            let finite = matches!(history.eta(), Eta::Seconds(seconds) if seconds > 0.0);
+            assert!(!finite, "{n}: {:?}", history.eta());
+        }
+        assert_eq!(history.eta(), Eta::Never);
+    }
+
+    #[test]
+    fn a_few_records_that_fail_for_good_are_no_recovery() {
+        let mut history = History::new(Window::default());
+        for n in 0..=60 {
+            history.add(&Sample {
+                progress: Some(Progress {
+                    next: Some(5_000),
+                    frontier: Some(0),
+                    // One in five seconds, with nothing coming in.
+                    in_flight: 5_000 - (n / 5) as u64,
+                    ..Progress::default()
+                }),
+                start: Some(0),
+                end: Some(5_000),
                 sampled_ms: n * 1_000,
                 ..Sample::default()
             });

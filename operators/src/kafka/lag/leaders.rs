@@ -1,6 +1,5 @@
 //! Which broker leads each partition: it is the one that tells where the partition ends. Leaders change
-//! seldom, so they are not asked for in each round, but after one in which something was not answered:
-//! librdkafka 2.12 asks nobody for the end of a partition that had no leader when it last looked.
+//! seldom, so they are not asked for in each round, but after one in which the end was not told: librdkafka 2.12 asks nobody for the end of a partition that had no leader when it last looked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -35,6 +34,14 @@ impl Ages {
         for (partition, sample) in samples {
             sample.leader = self.leaders.get(partition).map(Arc::clone);
         }
+    }
+
+    /// Forgets who leads the partitions whose end was not told.
+    pub(super) fn ask_again_who_leads(&mut self, samples: &BTreeMap<TopicPartition, Sample>) {
+        let is_told = |partition: &TopicPartition| {
+            samples.get(partition).is_some_and(|one| one.end.is_some())
+        };
+        self.leaders.retain(|partition, _| is_told(partition));
     }
 
     /// Forgets who leads, which may have changed.
@@ -107,7 +114,6 @@ mod tests {
         let why = "topic t, partition 1: LeaderNotAvailable";
         assert!(failure.starts_with(why), "{failure}");
         cluster.partition_leader("t", 1, Some(1)).expect("set");
-        ages.ask_for_leaders_again();
         let samples = taken(&admin, &mut ages);
         assert_eq!(leaders(&samples), [Some(brokers.as_str()); 2]);
         assert_eq!(samples.failure, None);

@@ -136,11 +136,14 @@ pub fn sample(
         sample.start = Some(start);
     });
     let sampled_ms = clock::unix_ms();
-    let ends = brokers.offsets(partitions, Spec::Latest)?;
+    // Who does not answer may not lead any more.
+    let ends = brokers.offsets(partitions, Spec::Latest);
+    let ends = ends.inspect_err(|_| ages.ask_for_leaders_again())?;
     fill(&mut samples, ends, &mut failure, |sample, end| {
         sample.end = Some(end);
         sample.sampled_ms = sampled_ms;
     });
+    ages.ask_again_who_leads(&samples);
     if transactions {
         // Only who has come to the end may be waiting for a transaction.
         let at_end: Vec<TopicPartition> = samples

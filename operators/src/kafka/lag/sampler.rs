@@ -113,8 +113,7 @@ impl Shared {
                 settings_due = started + SETTINGS_LAST;
                 ages.ask_for_settings_again();
             }
-            let answered = lock(&self.engine).failure().is_none();
-            if started >= leaders_due || !answered {
+            if started >= leaders_due {
                 leaders_due = started + LEADERS_LAST;
                 ages.ask_for_leaders_again();
             }

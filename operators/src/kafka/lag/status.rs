@@ -211,7 +211,7 @@ fn moving(history: &History, circumstances: &Circumstances, now_ms: i64) -> (Sta
     let lag = history.newest().map_or(0, |newest| newest.lag());
     match history.eta() {
         Eta::Seconds(seconds) if lag as f64 > outgoing * IN_HAND_SECONDS => {
-            let why = format!("caught up in {seconds:.0} s at the rate of now");
+            let why = format!("caught up in {seconds:.0} s at the present rate");
             (Status::CatchingUp, why)
         }
         _ => (Status::Ok, "it gets on".to_owned()),
