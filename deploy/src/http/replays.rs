@@ -143,13 +143,22 @@ impl Replays {
             Ok(plan) => return Ok(plan),
             Err(absent) => absent,
         };
-        for spout in &self.spouts {
-            let listed = self.listed(&OfSpout::named(spout)).await;
-            if let Some(host) = listed.ok().as_ref().and_then(|list| host_of(list, id)) {
-                return Err(store.is_elsewhere(id, command, host));
+        let elsewhere = async {
+            for spout in &self.spouts {
+                let listed = self.listed(&OfSpout::named(spout)).await;
+                let host = listed
+                    .ok()
+                    .and_then(|list| host_of(&list, id).map(str::to_owned));
+                if host.is_some() {
+                    return host;
+                }
             }
+            None
+        };
+        match tokio::time::timeout(WITHIN, elsewhere).await {
+            Ok(Some(host)) => Err(store.is_elsewhere(id, command, &host)),
+            _ => Err(absent),
         }
-        Err(absent)
     }
 
     fn jobs(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Job>>> {
