@@ -3,9 +3,9 @@
 //!
 //! `sample.rs` asks the brokers in an order that makes no figure negative, `age.rs` finds out how old
 //! records are that nobody has read, `leaders.rs` who leads a partition, `history.rs` remembers,
-//! `status.rs` judges, `row.rs` puts the figures together, `engine.rs` and `sampler.rs` do so again and again. All but the last are pure or
-//! ask through [`Brokers`], so that tests script the brokers and the time. The client's own
-//! statistics are not used: they freeze under backpressure, when lag matters.
+//! `status.rs` judges, `row.rs` puts the figures together, `engine.rs` and `sampler.rs` do so again and
+//! again. All but the last are pure or ask through [`Brokers`], so that tests script the brokers and the
+//! time. The client's own statistics are not used: they freeze under backpressure, when lag matters.
 
 mod age;
 mod brokers;

@@ -1,5 +1,6 @@
 //! Which broker leads each partition: it is the one that tells where the partition ends. Leaders change
-//! seldom, so they are not asked for in each round, but after one in which the end was not told: librdkafka 2.12 asks nobody for the end of a partition that had no leader when it last looked.
+//! seldom, so they are not asked for in each round, but after one in which the end was not told:
+//! librdkafka 2.12 asks nobody for the end of a partition that had no leader when it last looked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
