@@ -162,19 +162,33 @@ impl Ack {
         let Some(tracker) = self.tracker.take() else {
             return;
         };
-        let mut state = tracker.lock();
+        let mut guard = tracker.lock();
+        let state = &mut *guard;
         let mut worst = Code::DELIVERED;
-        for_each(&self.positions, |row, position| {
+        let mut enter = |row: usize, so_far: &mut Code, open: &mut u32| {
             let code = code(row).max(self.floor);
             worst = worst.max(code);
-            state.worst[position] = state.worst[position].max(code);
-            state.open[position] -= 1;
-        });
+            *so_far = (*so_far).max(code);
+            *open -= 1;
+        };
+        match &self.positions {
+            // Without an index for each row, so that many of them are entered at once.
+            Positions::All(count) => {
+                let open = state.open[..*count].iter_mut();
+                let rows = state.worst[..*count].iter_mut().zip(open).enumerate();
+                rows.for_each(|(row, (so_far, open))| enter(row, so_far, open));
+            }
+            Positions::Some(positions) => {
+                for (row, position) in positions.iter().map(|p| *p as usize).enumerate() {
+                    enter(row, &mut state.worst[position], &mut state.open[position]);
+                }
+            }
+        }
         state.open_total -= self.len();
         if worst.failure().is_some() {
             state.note(worst, self.holder, error);
         }
-        finish_if_complete(&tracker, state);
+        finish_if_complete(&tracker, guard);
     }
 }
 

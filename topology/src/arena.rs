@@ -210,6 +210,11 @@ impl ArenaBuilder {
             start,
             end: self.position(),
         };
+        // One look at the end is enough: positions beyond it would have been kept by nobody yet.
+        assert!(
+            self.arena.bytes.len() <= Self::BYTES_MAX,
+            "an arena stays below BYTES_MAX"
+        );
         self.arena.times.add(timestamp);
         self.arena.entries.push(Entry {
             offset,
@@ -260,10 +265,6 @@ impl ArenaBuilder {
     }
 
     fn position(&self) -> u32 {
-        assert!(
-            self.arena.bytes.len() <= Self::BYTES_MAX,
-            "an arena stays below BYTES_MAX"
-        );
         self.arena.bytes.len() as u32
     }
 }

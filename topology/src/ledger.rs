@@ -4,6 +4,7 @@
 //! Delivery order, not offset arithmetic: gaps of compaction and control records do not matter.
 
 use std::collections::VecDeque;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -40,6 +41,16 @@ struct Entry {
     open: usize,
     records: usize,
     last_timestamp: i64,
+}
+
+impl Entry {
+    /// Enters the final outcome of open records.
+    fn settle(&mut self, records: Range<usize>, code: Code) {
+        let codes = &mut self.codes[records];
+        debug_assert!(codes.iter().all(|code| *code == Code::OPEN), "settled once");
+        codes.fill(code);
+        self.open -= codes.len();
+    }
 }
 
 impl Ledger {
@@ -114,28 +125,32 @@ impl Ledger {
         let index = (ticket.entry - self.first) as usize;
         let entry = &mut self.entries[index];
         let mut dropped = Vec::new();
-        let mut enter = |record: usize, code: Code| {
+        let mut enter = |records: Range<usize>, code: Code| {
             if code.failure().is_none() {
                 if let Some(policy) = code.policy() {
-                    dropped.push((record, policy));
+                    dropped.push((records.clone(), policy));
                 }
-                debug_assert_eq!(entry.codes[record], Code::OPEN, "settled once");
-                entry.codes[record] = code;
-                entry.open -= 1;
+                entry.settle(records, code);
             }
         };
         match &ticket.records {
-            None => codes.iter().enumerate().for_each(|(r, c)| enter(r, *c)),
+            None => {
+                let mut next = 0;
+                for run in codes.chunk_by(PartialEq::eq) {
+                    enter(next..next + run.len(), run[0]);
+                    next += run.len();
+                }
+            }
             Some(records) => {
-                for (record, code) in records.iter().zip(codes) {
-                    enter(*record as usize, *code);
+                for (record, code) in records.iter().map(|r| *r as usize).zip(codes) {
+                    enter(record..record + 1, *code);
                 }
             }
         }
         let arena = entry.arena.as_ref().expect("it has an open record");
         let now = clock::unix_ms();
         let mut account = self.partition.lock();
-        let records = account.count_settled(codes.iter().copied());
+        let records = account.count_settled(codes);
         if records == arena.len() as u64 {
             let each = (0..arena.len()).map(|record| arena.timestamp(record));
             account.latency.observe_all(now, arena.times(), each);
@@ -160,8 +175,10 @@ impl Ledger {
         if !dropped.is_empty() || entry.open == 0 {
             let mut trail = self.partition.trail();
             if let Some(arena) = &entry.arena {
-                for (record, policy) in dropped {
-                    trail.dropped(arena.offset(record), policy);
+                for (records, policy) in dropped {
+                    for offsets in unbroken(arena, records) {
+                        trail.dropped(offsets, policy);
+                    }
                 }
             }
             if entry.open == 0 {
@@ -266,6 +283,22 @@ impl Ledger {
     }
 }
 
+/// The offsets of some records of an arena, in ranges without a gap: a batch mostly has none.
+fn unbroken(
+    arena: &Arena,
+    records: Range<usize>,
+) -> impl Iterator<Item = RangeInclusive<i64>> + '_ {
+    let mut offsets = records.map(|record| arena.offset(record)).peekable();
+    std::iter::from_fn(move || {
+        let first = offsets.next()?;
+        let mut last = first;
+        while offsets.next_if_eq(&(last + 1)).is_some() {
+            last += 1;
+        }
+        Some(first..=last)
+    })
+}
+
 fn known(timestamp: i64) -> Option<i64> {
     (timestamp >= 0).then_some(timestamp)
 }
@@ -284,7 +317,7 @@ mod tests {
 
     use super::*;
     use crate::arena::ArenaBuilder;
-    use crate::outcome::{Answer, Failure};
+    use crate::outcome::{Answer, Failure, Policy};
     use crate::trail::Whereabouts;
 
     fn arena(partition: &Arc<Partition>, offsets: &[i64]) -> Arc<Arena> {
@@ -318,6 +351,30 @@ mod tests {
         assert_eq!((account.frontier, account.in_flight), (Some(21), 0));
         assert_eq!(account.settled_timestamp, Some(200));
         assert_eq!(account.difference(), 0);
+    }
+
+    #[test]
+    fn dropped_records_are_remembered_without_the_gaps_between_them() {
+        let partition = Partition::for_tests("t", 0);
+        let mut ledger = Ledger::open(Arc::clone(&partition), 0);
+        let ticket = ledger.register(arena(&partition, &[0, 1, 4, 5, 6]));
+        let policy = Policy::new(1).expect("few enough");
+        let dropped = Code::of(Answer::Dropped(policy));
+        let _ = ledger.settle(
+            &ticket,
+            &[dropped, dropped, dropped, Code::DELIVERED, dropped],
+        );
+        let found = |offset| partition.trail().find(offset);
+        for offset in [0, 1, 4, 6] {
+            assert_eq!(found(offset), Whereabouts::Dropped(policy), "{offset}");
+        }
+        for offset in [2, 3, 5] {
+            let settled = Whereabouts::Settled { certain: true };
+            assert_eq!(found(offset), settled, "{offset}");
+        }
+        let account = partition.account();
+        assert_eq!(account.dropped, [(policy, 4)].into());
+        assert_eq!((account.delivered, account.difference()), (1, 0));
     }
 
     #[test]

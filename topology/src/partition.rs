@@ -178,25 +178,21 @@ impl Account {
     }
 
     /// Counts final outcomes; returns how many there were.
-    pub(crate) fn count_settled(&mut self, codes: impl Iterator<Item = Code>) -> u64 {
+    pub(crate) fn count_settled(&mut self, codes: &[Code]) -> u64 {
         let mut total = 0;
-        let mut delivered = 0;
-        for code in codes {
-            if code == Code::DELIVERED {
-                delivered += 1;
+        for run in codes.chunk_by(PartialEq::eq) {
+            let Some(settled) = run[0].settled() else {
                 continue;
-            }
-            match code.settled() {
-                Some(Settled::Delivered) => delivered += 1,
-                Some(Settled::AlreadyPresent) => self.already_present += 1,
-                Some(Settled::Dropped(policy)) => *self.dropped.entry(policy).or_default() += 1,
-                Some(Settled::DeadLettered) => self.dead_lettered += 1,
-                None => continue,
-            }
-            total += 1;
+            };
+            let records = run.len() as u64;
+            total += records;
+            *match settled {
+                Settled::Delivered => &mut self.delivered,
+                Settled::AlreadyPresent => &mut self.already_present,
+                Settled::Dropped(policy) => self.dropped.entry(policy).or_default(),
+                Settled::DeadLettered => &mut self.dead_lettered,
+            } += records;
         }
-        self.delivered += delivered;
-        total += delivered;
         self.in_flight -= total;
         total
     }

@@ -5,7 +5,7 @@
 //! bounded; what was forgotten is said to be unknown.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use crate::ack::Attempt;
 use crate::outcome::Policy;
@@ -127,13 +127,15 @@ impl Trail {
         }
     }
 
-    /// A record was left out on purpose. Records of one batch come in the order of their offsets.
-    pub(crate) fn dropped(&mut self, offset: i64, policy: Policy) {
+    /// Records of neighbouring offsets were left out on purpose. Those of one batch come in the order of
+    /// their offsets.
+    pub(crate) fn dropped(&mut self, offsets: RangeInclusive<i64>, policy: Policy) {
+        let (first, last) = offsets.into_inner();
         if let Some(run) = self.dropped.back_mut()
             && run.policy == policy
-            && run.last + 1 == offset
+            && run.last + 1 == first
         {
-            run.last = offset;
+            run.last = last;
             return;
         }
         if self.dropped.len() == DROPPED_MAX
@@ -142,8 +144,8 @@ impl Trail {
             self.forgotten = self.forgotten.max(run.last + 1);
         }
         self.dropped.push_back(Run {
-            first: offset,
-            last: offset,
+            first,
+            last,
             policy,
         });
     }
@@ -324,14 +326,14 @@ mod tests {
         trail.read(1, 0, all, 1_000);
         for offset in 0..all {
             if offset % 4 < 2 {
-                trail.dropped(offset, policy((offset % 4 / 2) as usize));
+                trail.dropped(offset..=offset, policy((offset % 4 / 2) as usize));
             }
         }
         trail.closed(1, 0);
         assert_eq!(trail.dropped.len(), DROPPED_MAX, "neighbours are one run");
         assert_eq!(trail.find(4), Whereabouts::Dropped(policy(0)));
         assert_eq!(trail.find(6), Whereabouts::Settled { certain: true });
-        trail.dropped(all, policy(1));
+        trail.dropped(all..=all, policy(1));
         assert_eq!(trail.find(all), Whereabouts::Dropped(policy(1)));
         assert_eq!(trail.find(1), Whereabouts::Settled { certain: false });
         assert_eq!(trail.find(2), Whereabouts::Settled { certain: true });
