@@ -2,6 +2,7 @@
 //! sink is slow or stands still, and what a topology costs that has nothing to do. Figures stand in the
 //! note, as none of them is a cost for each record.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -68,7 +69,7 @@ struct Measured {
 /// Records of each second.
 const PACE: u64 = 85_000;
 
-/// As many records, for warming up and then measured.
+/// Records of 10 s: as many for warming up, and then as many that are measured.
 const PACED: u64 = PACE * 10;
 
 fn latency(stage: &mut Stage) -> Result<Measured> {
@@ -116,25 +117,31 @@ impl Ages {
     }
 }
 
-/// Writes [`PACED`] records twice to the topic that `reader` brings to the server, and measures the
-/// second time: the broker compiles its code while it is first used.
+/// Writes twice [`PACED`] records to the topic that `reader` brings to the server, and measures the second
+/// half: the broker compiles its code while it is first used, and a producer sends in one go what has come
+/// while it connected.
 fn ages(stage: &Stage, topic: &str, server: &BulkServerProgram, reader: &Process) -> Result<Ages> {
-    let stored = |records: u64| {
-        wait::until("all documents", LIMIT, || {
-            let ages = server.client().json("GET", "/_ages", None)?;
-            ensure!(ages["documents"] == records, "{ages}");
-            Ok(ages)
-        })
+    let halfway = OnceLock::new();
+    let reset = || -> Result<_> {
+        let _ = server.client().json("DELETE", "/_ages", None)?;
+        Ok((reader.cpu_time()?, wait::now()))
     };
-    let _ = server.client().json("DELETE", "/_ages", None)?;
-    stage.kafka.produce(topic, paced(PACE, PACED))?;
-    let _ = stored(PACED)?;
-    let _ = server.client().json("DELETE", "/_ages", None)?;
-    let before = reader.cpu_time()?;
-    let began = wait::now();
-    stage.kafka.produce(topic, paced(PACE, PACED))?;
+    let records = paced(PACE, 2 * PACED).zip(0..).map(|(record, number)| {
+        if number == PACED {
+            let _ = halfway.set(reset());
+        }
+        record
+    });
+    stage.kafka.produce(topic, records)?;
+    let (before, began) = halfway.into_inner().context("no half was sent")??;
     let wall = began.elapsed();
-    let counts = stored(PACED)?;
+    let counts = wait::until("all documents", LIMIT, || {
+        let ages = server.client().json("GET", "/_ages", None)?;
+        // Some of the first half may have been on their way.
+        let documents = ages["documents"].as_u64();
+        ensure!(documents.is_some_and(|stored| stored >= PACED), "{ages}");
+        Ok(ages)
+    })?;
     Ok(Ages {
         cpu: reader.cpu_time()? - before,
         wall,
