@@ -287,6 +287,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::kafka::admin::Commit;
 
     fn spec(spouts: serde_json::Value) -> Spec {
         let file = json!({
@@ -373,6 +374,40 @@ mod tests {
         assert_eq!(failure, Some(expected));
         let lag = watch.read(Circumstances::default());
         assert_eq!((lag.rows.len(), lag.failure), (0, failure));
+    }
+
+    #[test]
+    fn a_group_whose_partitions_all_lack_a_leader_shows_its_commits_and_why_the_rest_is_not_known()
+    {
+        let cluster = MockCluster::new(1).expect("a stand-in cluster");
+        cluster.create_topic("a", 2, 1).expect("it is created");
+        let connection = KafkaConnection::plain(&[cluster.bootstrap_servers()]);
+        let source = Source::of_group(connection, "g", &["a".to_owned()]);
+        let admin = Admin::of_group(source.connection(), "g", LIMIT).expect("a client");
+        let commit = Commit {
+            partition: TopicPartition::new("a", 1),
+            offset: 7,
+            metadata: String::new(),
+        };
+        admin.commit(&[commit]).expect("it is committed");
+        for number in 0..2 {
+            cluster.partition_leader("a", number, None).expect("set");
+        }
+        let lag = source.once(LIMIT).expect("some of it is known");
+        let known: Vec<_> = lag
+            .rows
+            .iter()
+            .map(|row| (row.leader.as_deref(), row.committed, row.end, row.lag))
+            .collect();
+        let leader = Some(NO_LEADER);
+        assert_eq!(
+            known,
+            [(leader, None, None, None), (leader, Some(7), None, None)]
+        );
+        let why = lag.failure.expect("it says why");
+        let expected = "topic a, partitions 0, 1: no broker leads it";
+        assert!(why.starts_with(expected), "{why}");
+        assert!(lag.rows.iter().all(|row| row.status == Status::NoData));
     }
 
     #[test]

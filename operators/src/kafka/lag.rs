@@ -12,6 +12,7 @@ mod brokers;
 mod engine;
 mod history;
 mod leaders;
+mod refusals;
 mod row;
 mod sample;
 mod sampler;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use isobar_topology::clock;
+use isobar_topology::clock::{self, Instant};
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -117,13 +117,43 @@ fn list_once<C: ClientContext>(
                 text: error.to_string(),
             })?;
     }
-    Ok(ffi::list_offsets(client, &list, uncommitted, within)?
+    let deadline = clock::now() + within;
+    let answers = match ffi::list_offsets(client, &list, uncommitted, within) {
+        Err(Error::Refused {
+            code: RDKafkaErrorCode::NoEnt,
+            ..
+        }) => return Ok(without_leaders(client, specs, deadline)),
+        answers => answers?,
+    };
+    Ok(answers
         .into_iter()
         .map(|(element, ms)| {
             let partition = TopicPartition::new(&element.topic, element.partition);
             (partition, listed(&element).map(|offset| (offset, ms)))
         })
         .collect())
+}
+
+/// What each partition would answer where none of them has a leader: librdkafka refuses the question as a
+/// whole then (`rd_kafka_ListOffsets_leaders_queried_cb`: "No leaders found"), as it does where no topic
+/// is there.
+fn without_leaders<C: ClientContext>(
+    client: &Client<C>,
+    specs: &BTreeMap<&TopicPartition, Offset>,
+    deadline: Instant,
+) -> Vec<PartitionAnswer<(i64, i64)>> {
+    let topics: BTreeSet<_> = specs.keys().map(|partition| &*partition.topic).collect();
+    let of_topic = |topic| {
+        let left = deadline.saturating_duration_since(clock::now());
+        let metadata = client.fetch_metadata(Some(topic), left).ok();
+        let error = metadata.and_then(|metadata| metadata.topics().first()?.error());
+        let code = error.map(RDKafkaErrorCode::from);
+        (topic, code.unwrap_or(RDKafkaErrorCode::LeaderNotAvailable))
+    };
+    let codes: BTreeMap<&str, RDKafkaErrorCode> = topics.into_iter().map(of_topic).collect();
+    let each = specs.keys();
+    each.map(|partition| ((*partition).clone(), Err(codes[&*partition.topic])))
+        .collect()
 }
 
 /// The offset that was listed: −1 where no record has the time that was asked for.
@@ -164,6 +194,31 @@ mod tests {
         // The same broker leads it once more: the epoch that the client knows is over.
         cluster.partition_leader("t", 1, Some(1)).expect("set");
         assert_eq!(listed(), expected);
+    }
+
+    #[test]
+    fn where_no_partition_has_a_leader_each_says_so_and_where_no_topic_is_there_that() {
+        let cluster = MockCluster::new(1).expect("a stand-in cluster");
+        cluster.create_topic("t", 2, 1).expect("it is created");
+        let connection = serde_json::json!({ "brokers": cluster.bootstrap_servers() });
+        let connection = serde_json::from_value(connection).expect("well formed");
+        let admin = Admin::new(&connection, Duration::from_secs(10)).expect("a client");
+        let partitions = [TopicPartition::new("t", 0), TopicPartition::new("t", 1)];
+        let listed = |partitions: &[TopicPartition]| {
+            let ends = admin.offsets(partitions, Spec::Latest).expect("an answer");
+            ends.into_iter().map(|(_, end)| end).collect::<Vec<_>>()
+        };
+        for number in 0..2 {
+            cluster.partition_leader("t", number, None).expect("set");
+        }
+        let none = Err(RDKafkaErrorCode::LeaderNotAvailable);
+        assert_eq!(listed(&partitions), [none; 2]);
+        let nowhere = [TopicPartition::new("nowhere", 0)];
+        let none = Err(RDKafkaErrorCode::UnknownTopicOrPartition);
+        assert_eq!(listed(&nowhere), [none]);
+        let timed = admin.first_since(&[(partitions[0].clone(), 5)]);
+        let none = Err(RDKafkaErrorCode::LeaderNotAvailable);
+        assert_eq!(timed.expect("an answer"), [(partitions[0].clone(), none)]);
     }
 
     #[test]

@@ -112,9 +112,21 @@ mod tests {
         let ends: Vec<_> = samples.partitions.values().map(|one| one.end).collect();
         assert_eq!(ends, [Some(0), None]);
         let failure = samples.failure.unwrap_or_default();
-        let why = "topic t, partition 1: LeaderNotAvailable";
+        let why = "topic t, partition 1: no broker leads it (LeaderNotAvailable";
         assert!(failure.starts_with(why), "{failure}");
-        cluster.partition_leader("t", 1, Some(1)).expect("set");
+        // With none at all it is the same.
+        cluster.partition_leader("t", 0, None).expect("set");
+        ages.ask_for_leaders_again();
+        let samples = taken(&admin, &mut ages);
+        assert_eq!(leaders(&samples), [Some(NO_LEADER); 2]);
+        let why = samples.failure.unwrap_or_default();
+        assert!(
+            why.starts_with("topic t, partitions 0, 1: no broker leads it"),
+            "{why}"
+        );
+        for number in 0..2 {
+            cluster.partition_leader("t", number, Some(1)).expect("set");
+        }
         let samples = taken(&admin, &mut ages);
         assert_eq!(leaders(&samples), [Some(brokers.as_str()); 2]);
         assert_eq!(samples.failure, None);

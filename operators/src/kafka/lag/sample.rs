@@ -10,8 +10,9 @@ use isobar_topology::clock;
 
 use super::age::{self, Unread};
 use super::brokers::{Brokers, TopicSettings};
+use super::refusals::Refusals;
 use super::row::Exactness;
-use crate::kafka::admin::{PartitionAnswer, RDKafkaErrorCode, Spec, TopicPartition};
+use crate::kafka::admin::{PartitionAnswer, Spec, TopicPartition};
 use crate::kafka::commit_metadata::CommitMetadata;
 use crate::kafka::error::Error;
 
@@ -130,16 +131,16 @@ pub fn sample(
             sample.progress = Some(progress);
         }
     }
-    let mut failure = None;
+    let mut refusals = Refusals::default();
     let starts = brokers.offsets(partitions, Spec::Earliest)?;
-    fill(&mut samples, starts, &mut failure, |sample, start| {
+    fill(&mut samples, starts, &mut refusals, |sample, start| {
         sample.start = Some(start);
     });
     let sampled_ms = clock::unix_ms();
     // Who does not answer may not lead any more.
     let ends = brokers.offsets(partitions, Spec::Latest);
     let ends = ends.inspect_err(|_| ages.ask_for_leaders_again())?;
-    fill(&mut samples, ends, &mut failure, |sample, end| {
+    fill(&mut samples, ends, &mut refusals, |sample, end| {
         sample.end = Some(end);
         sample.sampled_ms = sampled_ms;
     });
@@ -152,35 +153,30 @@ pub fn sample(
             .map(|(partition, _)| partition.clone())
             .collect();
         let marks = brokers.offsets(&at_end, Spec::HighWatermark)?;
-        fill(&mut samples, marks, &mut failure, |sample, mark| {
+        fill(&mut samples, marks, &mut refusals, |sample, mark| {
             sample.high_watermark = Some(mark);
         });
     }
     age::find(brokers, &mut samples, ages, sampled_ms)?;
     Ok(Samples {
         partitions: samples,
-        failure,
+        failure: refusals.text(),
     })
 }
 
 fn fill(
     samples: &mut BTreeMap<TopicPartition, Sample>,
     answers: Vec<PartitionAnswer<i64>>,
-    failure: &mut Option<String>,
+    refusals: &mut Refusals,
     put: impl Fn(&mut Sample, i64),
 ) {
     for (partition, answer) in answers {
         match (samples.get_mut(&partition), answer) {
             (Some(sample), Ok(offset)) => put(sample, offset),
-            (_, Err(code)) => *failure = Some(refused(&partition, code)),
+            (_, Err(code)) => refusals.add(partition, code),
             (None, Ok(_)) => {}
         }
     }
-}
-
-fn refused(partition: &TopicPartition, code: RDKafkaErrorCode) -> String {
-    let TopicPartition { topic, partition } = partition;
-    format!("topic {topic}, partition {partition}: {code}")
 }
 
 /// Returns how many offsets `done` is behind `goal`, at least 0; unknown if either is.
