@@ -101,10 +101,7 @@ pub(super) fn find(
 fn wanted(sample: &Sample) -> Option<i64> {
     let known = match sample.progress {
         Some(progress) => progress.in_flight > 0,
-        None => {
-            let metadata = sample.metadata.as_ref();
-            metadata.is_some_and(|metadata| metadata.frontier_ms.is_some())
-        }
+        None => sample.committed_ms().is_some(),
     };
     if known || sample.lag().is_none_or(|lag| lag == 0) {
         return None;

@@ -201,12 +201,9 @@ impl Parts<'_> {
         if self.sample.lag()? == 0 {
             return self.now(Some((0, Exactness::Sampled)));
         }
-        let metadata = self.sample.metadata.as_ref();
-        let deleted = self.sample.start > self.sample.committed;
-        match metadata.and_then(|metadata| metadata.frontier_ms) {
-            // Compaction may have removed that record since; what follows it is not older.
-            Some(ms) if ms >= 0 && !deleted => Some((since(ms), Exactness::UpperBound)),
-            _ => {
+        match self.sample.committed_ms() {
+            Some(ms) => Some((since(ms), Exactness::UpperBound)),
+            None => {
                 let unread = self.sample.unread?;
                 Some((since(unread.ms), unread.exactness()))
             }

@@ -56,6 +56,14 @@ impl Sample {
         next?.checked_sub_unsigned(in_flight)
     }
 
+    /// Timestamp of the record at the commit, where that had been read and still exists: as the commit tells it.
+    /// Compaction may have removed that record since; what follows it is not older.
+    pub(super) fn committed_ms(&self) -> Option<i64> {
+        let ms = self.metadata.as_ref()?.frontier_ms;
+        let is_deleted = self.start > self.committed;
+        ms.filter(|ms| *ms >= 0 && !is_deleted)
+    }
+
     /// Records that are not answered.
     pub fn lag(&self) -> Option<u64> {
         behind(self.end, self.done()).or(self.empty())
