@@ -229,6 +229,7 @@ impl Push {
             kind: "push",
             text: format!("{} does not take metrics: {why}", self.to),
             since: *since,
+            holds_up: false,
         })
     }
 

@@ -30,12 +30,23 @@ pub struct Condition {
     pub text: String,
     /// Since when, in ms since 1970.
     pub since: i64,
+    /// Whether records may wait for it.
+    pub holds_up: bool,
 }
 
 impl Health {
-    /// Says that something is wrong; the time of the first word counts.
+    /// Says that something is wrong for which records may wait; the time of the first word counts.
     pub fn set(&self, component: &str, kind: &'static str, text: impl Into<String>) {
-        let text = text.into();
+        self.tell(component, kind, text.into(), true);
+    }
+
+    /// Says that something is wrong for which no record waits, such as a file that was changed and cannot be
+    /// used, where what was read of it before is.
+    pub fn note(&self, component: &str, kind: &'static str, text: impl Into<String>) {
+        self.tell(component, kind, text.into(), false);
+    }
+
+    fn tell(&self, component: &str, kind: &'static str, text: String, holds_up: bool) {
         let mut conditions = self.lock();
         let condition = conditions
             .entry((component.to_owned(), kind))
@@ -46,9 +57,11 @@ impl Health {
                     kind,
                     text: String::new(),
                     since: clock::unix_ms(),
+                    holds_up,
                 }
             });
         condition.text = text;
+        condition.holds_up = holds_up;
     }
 
     /// Says that it is over.

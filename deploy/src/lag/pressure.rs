@@ -27,7 +27,8 @@ pub(super) fn blocked(running: &Running, spout: usize) -> Option<String> {
 pub(crate) fn on(running: &Running, spout: usize) -> Option<Pressure> {
     let bolts = downstream(running, spout);
     let graph = running.graph();
-    for condition in running.health().conditions() {
+    let conditions = running.health().conditions();
+    for condition in conditions.into_iter().filter(|one| one.holds_up) {
         let mut ids = bolts.iter().copied();
         let bolt = ids.find(|bolt| *graph.bolts[*bolt].id == *condition.component);
         if bolt.is_some() {

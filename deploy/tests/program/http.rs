@@ -569,6 +569,9 @@ fn rates_are_unknown_at_first_and_of_the_last_seconds_then() {
     assert_eq!(records, expected);
 
     let health = served.observer.running.health();
+    // What no record waits for bounds nothing.
+    health.note("count", "table", "the file is refused");
+    assert_eq!(served.json("/statistics")["bottleneck"], Value::Null);
     health.set("drop", "held", "the index is closed");
     let bottleneck = served.json("/statistics")["bottleneck"].clone();
     assert_eq!(

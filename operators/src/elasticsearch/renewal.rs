@@ -115,7 +115,7 @@ impl Reporter {
             Look::Refused(why) => {
                 self.refused.add(1);
                 let text = format!("{why}. What was read before stays in use");
-                self.health.set(bolt, REFUSED, text);
+                self.health.note(bolt, REFUSED, text);
             }
         }
     }

@@ -252,6 +252,6 @@ impl Reporter {
     fn complain(&self, source: &Source, why: &str) {
         let path = source.path.display();
         let text = format!("{path}: {why}. The table that was read before stays in use");
-        self.health.set(&self.bolt, STALE, text);
+        self.health.note(&self.bolt, STALE, text);
     }
 }
