@@ -68,6 +68,7 @@ const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'stat
 
 const SPOUT: &[&str] = &["spout"];
 const BOLT: &[&str] = &["bolt"];
+const BOLT_HOST: &[&str] = &["bolt", "host"];
 const LETTERS: &[&str] = &["topology", "topic"];
 const TO: &[&str] = &["to"];
 
@@ -177,6 +178,12 @@ const BOLT_WAITING: Metric = gauge(
     BOLT,
     "Batches that wait in the queues of the bolt; absent for a bolt without a queue.",
 );
+const BOLT_REQUESTS: Metric = Metric {
+    name: "isobar_bolt_request_seconds",
+    kind: Kind::Histogram,
+    labels: BOLT_HOST,
+    help: "Time of a bulk request by the host that was asked, from when it is sent to the end of its answer, whatever that says; one that takes request_timeout counts as so long, and one that finds no connection, or whose connection breaks, does not count.",
+};
 const CONDITION: Metric = gauge(
     "isobar_condition",
     &["component", "kind"],
@@ -283,6 +290,7 @@ const BASIC: &[&Metric] = &[
     &BOLT_RESTARTS,
     &BOLT_BUSY,
     &BOLT_WAITING,
+    &BOLT_REQUESTS,
     &CONDITION,
     &READY,
     &LANES,
@@ -331,11 +339,13 @@ const PAGE: &str = "\
 
 # Metrics
 
-What `/metrics` of a running topology and of `isobar lag --serve` answers, in the text format of Prometheus. What is unknown has no series, and a partition that moves to another member takes its series along. `isobar run --metrics-by spout` leaves out those with the label `partition`. Each counter that a type of operator defines is exported besides, as `isobar_spout_NAME_total{spout}` or `isobar_bolt_NAME_total{bolt}`.
+What `/metrics` of a running topology and of `isobar lag --serve` answers, in the text format of Prometheus. What is unknown has no series, and a partition that moves to another member takes its series along. `isobar run --metrics-by spout` leaves out those with the label `partition`; the alerts `IsobarNoProgress` and `IsobarRecordsExpireSoon` need them, and without them `IsobarTooOld` is what tells of a standstill. Each counter that a type of operator defines is exported besides, as `isobar_spout_NAME_total{spout}` or `isobar_bolt_NAME_total{bolt}`.
 
 `--push-influx URL` sends the same in the line protocol of InfluxDB, and `--push-otlp URL` to a collector of OpenTelemetry, every `--push-every`. OpenTelemetry has them under these names. In the line protocol the measurement is what stands before the first `_` and the field is the rest, so `isobar_lag_records` is the field `lag_records` of `isobar`, and labels are tags; `instance` (in OpenTelemetry `service.instance.id`) is host and port of the program. `+Inf` is not sent, nor is what operators of your own record with the `metrics` crate.
 
-Of latency: every record counts once, with the outcome that settled it (delivered, already present, dropped or dead-lettered); a record without a timestamp does not. Buckets go in steps of 1, 2.5, 5 from 10 ms, below which a record that waits for a bulk body does not come, to 10 s, so that a quantile is off by at most that factor; then 30 s, 1, 5 and 15 minutes, 1 and 6 hours and a day, which is how a backlog is talked about. Over a backlog it tells how old the records were, as it should; for the time inside of the topology look at busy time and queues.
+Of latency: every record counts once, with the outcome that settled it (delivered, already present, dropped or dead-lettered); a record without a timestamp does not. Buckets go in steps of 1, 2.5, 5 from 10 ms, below which a record that waits for a bulk body does not come, to 10 s, so that a quantile is off by at most that factor; then 30 s, 1, 5 and 15 minutes, 1 and 6 hours and a day, which is how a backlog is talked about. Over a backlog it tells how old the records were, as it should; for the time inside of the topology look at busy time, queues and requests.
+
+Of requests: a request that is sent again, to another host or later, counts each time. Buckets go in steps of 1, 2, 5 or 1, 2.5, 5 from 1 ms to 10 s, then 30 s, 1, 2 and 5 minutes; parts of a millisecond count as one. What Elasticsearch itself needs is less by the way there and back, and by what of the request waits for room on a connection.
 
 Of lag: the committed lag of a partition is the sum of its read lag (brokers or fetching are slow), open records (bolts or what they write to are slow) and commit debt (commits are slow), all of one moment.
 
@@ -456,6 +466,9 @@ fn bolts(observer: &Observer, figures: &mut Families) {
         figures.sample(&BOLT_BUSY, &labels, bolt.busy_seconds);
         if let Some(waiting) = bolt.waiting_batches {
             figures.sample(&BOLT_WAITING, &labels, waiting as f64);
+        }
+        for (host, times) in observer.running.request_times(number) {
+            figures.histogram(&BOLT_REQUESTS, &[&bolt.bolt, &host], &times);
         }
         for (name, help, value) in observer.running.bolt_counters(number) {
             figures.own_counter("bolt", name, help, &bolt.bolt, value as f64);

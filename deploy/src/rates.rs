@@ -1,7 +1,8 @@
 //! How fast records move through a running topology just now: by spout, bolt and edge, over the last
 //! seconds. Knows nothing of lag.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use isobar_topology::clock::{self, Instant};
@@ -24,8 +25,19 @@ struct Look {
     spouts: Vec<(u64, Latency)>,
     /// By bolt: records taken for the first time, records sent again, and time inside.
     bolts: Vec<(u64, u64, Duration)>,
+    /// By bolt: how long requests took, by host.
+    requests: Vec<BTreeMap<Arc<str>, Latency>>,
     /// By edge, without what was sent again.
     edges: Vec<u64>,
+}
+
+/// The requests to a host in the last seconds.
+#[derive(Clone, Debug)]
+pub struct Requests {
+    /// So many per second.
+    pub per_second: f64,
+    /// How long they took.
+    pub times: Latency,
 }
 
 /// Rates of the last seconds, by number in the graph.
@@ -42,6 +54,8 @@ pub struct Recent {
     /// Time inside of each bolt, as a part of all time of all lanes. A call counts when it ends: where one
     /// ended that took longer than these seconds, the part is not known.
     pub busy: Vec<Option<f64>>,
+    /// The requests of each bolt, by host.
+    pub requests: Vec<BTreeMap<Arc<str>, Requests>>,
     /// Records per second that went along each edge for the first time, in the order of the plan.
     pub edges: Vec<f64>,
 }
@@ -69,10 +83,15 @@ impl Rates {
                 counts.busy,
             )
         });
+        let requests = (0..graph.bolts.len()).map(|bolt| {
+            let of_hosts = running.request_times(bolt).into_iter();
+            of_hosts.collect()
+        });
         self.looks.push_back(Look {
             at: now,
             spouts: spouts.collect(),
             bolts: bolts.collect(),
+            requests: requests.collect(),
             edges: first_time(running),
         });
     }
@@ -97,6 +116,12 @@ impl Rates {
             taken: bolts().map(|(l, f)| per_second(l.0, f.0)).collect(),
             again: bolts().map(|(l, f)| per_second(l.1, f.1)).collect(),
             busy: bolts().map(|(l, f)| busy(l.2, f.2)).collect(),
+            requests: last
+                .requests
+                .iter()
+                .zip(&first.requests)
+                .map(|(last, first)| requests(last, first, seconds))
+                .collect(),
             edges: last
                 .edges
                 .iter()
@@ -105,6 +130,23 @@ impl Rates {
                 .collect(),
         })
     }
+}
+
+/// The requests to each host between two looks.
+fn requests(
+    last: &BTreeMap<Arc<str>, Latency>,
+    first: &BTreeMap<Arc<str>, Latency>,
+    seconds: f64,
+) -> BTreeMap<Arc<str>, Requests> {
+    let each = last.iter().map(|(host, times)| {
+        let times = match first.get(host) {
+            Some(before) => times.since(before),
+            None => times.clone(),
+        };
+        let per_second = times.count() as f64 / seconds;
+        (Arc::clone(host), Requests { per_second, times })
+    });
+    each.collect()
 }
 
 /// Records that went along each edge, without those sent again.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use isobar_topology::Latency;
+use isobar_topology::{Latency, Running};
 use serde::{Deserialize, Serialize};
 
 use crate::bottleneck::{self, Bottleneck};
@@ -10,6 +10,7 @@ use crate::lag::SpoutLag;
 use crate::observer::Observer;
 use crate::output::{Table, number};
 use crate::process::Process;
+use crate::rates::Recent;
 
 /// The numbers of a whole topology.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -97,8 +98,27 @@ pub struct BoltNumbers {
     pub waiting_batches: Option<usize>,
     /// Batches that may wait for it over all lanes; null for a bolt without a queue.
     pub waiting_batches_max: Option<usize>,
+    /// Its requests to an outside system, by host; of one that counts them.
+    #[serde(default)]
+    pub requests: Vec<HostNumbers>,
     /// What its type counts besides.
     pub counters: BTreeMap<String, u64>,
+}
+
+/// The requests of a bolt to a host: those that were answered or took all of their time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HostNumbers {
+    /// The host, as a URL.
+    pub host: String,
+    /// Requests since the start.
+    pub requests: u64,
+    /// Requests per second, over the last ten seconds; null just after the start.
+    pub requests_per_second: Option<f64>,
+    /// Half of the requests of these ten seconds took at most so long, by the bounds of the histogram in
+    /// `/metrics`; null without any, and above the last bound.
+    pub half_within_seconds: Option<f64>,
+    /// The same of 99 %.
+    pub most_within_seconds: Option<f64>,
 }
 
 /// What went along an edge.
@@ -157,6 +177,7 @@ impl Statistics {
                 busy_share: recent.and_then(|recent| recent.busy[bolt]),
                 waiting_batches: waiting,
                 waiting_batches_max: waiting.map(|_| graph.queue_batches * graph.lanes),
+                requests: requests(running, bolt, recent),
                 counters: values(running.bolt_counters(bolt)),
             }
         });
@@ -214,6 +235,21 @@ fn values(counters: Vec<(&'static str, &'static str, u64)>) -> BTreeMap<String, 
     counters
         .map(|(name, _, value)| (name.to_owned(), value))
         .collect()
+}
+
+fn requests(running: &Running, bolt: usize, recent: Option<&Recent>) -> Vec<HostNumbers> {
+    let each = running.request_times(bolt).into_iter();
+    each.map(|(host, times)| {
+        let recent = recent.and_then(|recent| recent.requests[bolt].get(&host));
+        HostNumbers {
+            host: host.to_string(),
+            requests: times.count(),
+            requests_per_second: recent.map(|recent| recent.per_second),
+            half_within_seconds: recent.and_then(|recent| within(&recent.times, 0.5)),
+            most_within_seconds: recent.and_then(|recent| within(&recent.times, 0.99)),
+        }
+    })
+    .collect()
 }
 
 fn within(latency: &Latency, part: f64) -> Option<f64> {

@@ -3,6 +3,7 @@
 
 mod nodes;
 mod replicas;
+mod requests;
 
 use isobar_operators::lag::Status;
 use serde::Deserialize;
@@ -52,14 +53,15 @@ struct Node {
 }
 
 impl Seen {
-    /// The text: a line, what is wrong, the replicas where there are several, the nodes, lag by partition,
-    /// and what became of each record.
+    /// The text: a line, what is wrong, the replicas where there are several, the nodes, requests by host, lag
+    /// by partition, and what became of each record.
     pub fn text(&self) -> String {
         let parts = [
             self.line(),
             self.reasons(),
             self.replicas(),
             self.nodes(),
+            requests::table(self.answering().filter_map(|one| one.statistics.as_ref())),
             self.lag(),
             self.replicas.accounting.table(),
         ];

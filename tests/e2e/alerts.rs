@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use serde_json::Value;
+use testkit::bulk_server::{BulkServer, Options};
 use testkit::http;
 use testkit::isobar::Setup;
 use testkit::services::Prometheus;
@@ -21,11 +22,12 @@ isobar: 1
 name: shown
 connections:
   kafka: {type: kafka, brokers: \"${KAFKA}\"}
+  search: {type: elasticsearch, hosts: \"${ES}\"}
 spouts:
   logs: {type: kafka, connection: kafka, topics: [logs], start: earliest, commit_interval: 200ms}
 bolts:
   parse: {type: parse_json, inputs: [logs], event_time: timestamp, on_rejected: drop}
-  end: {type: blackhole, inputs: [parse], on_rejected: drop}
+  index: {type: elasticsearch, connection: search, inputs: [parse], index: logs, on_rejected: drop}
 ";
 
 fn shipped(path: &str) -> PathBuf {
@@ -51,8 +53,10 @@ fn rules_fire_when_they_must_and_only_then() {
 fn every_query_of_the_dashboard_is_answered() {
     let mut steps = Steps::new("dashboard");
     let kafka = kafka_with_records(2, 10_000);
+    let search = BulkServer::start(Options::default()).expect("a free port");
     let setup = Setup::new(TOPOLOGY).expect("a directory");
-    let isobar = setup.environment("KAFKA", kafka.brokers()).start();
+    let setup = setup.environment("KAFKA", kafka.brokers());
+    let isobar = setup.environment("ES", &search.url()).start();
     let mut isobar = isobar.expect("it starts");
     let rules = shipped("alerts/isobar.rules.yaml");
     let prometheus = Prometheus::start(&[isobar.address()], &[&rules]).expect("Prometheus starts");

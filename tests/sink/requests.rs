@@ -24,6 +24,13 @@ fn a_host_that_is_away_is_left_out() {
     // What one host did not take went to the other within the same request.
     assert_eq!(ran.account.retried, 0);
     assert!(ran.count("requests_unanswered") > 0);
+    let asked: Vec<_> = ran
+        .times
+        .iter()
+        .map(|(host, times)| (host.to_string(), times.count()))
+        .collect();
+    let answered = server.statistics().requests;
+    assert_eq!(asked, [(away.url(), 0), (server.url(), answered)]);
 }
 
 #[test]
@@ -305,6 +312,10 @@ fn a_cluster_is_asked_less_when_it_is_slow_and_not_when_a_shard_is_away() {
         let ran = setup.run();
         ran.assert_exact(&setup, &server);
         assert_eq!(ran.count("slots_withdrawn") > 0, withdrawn, "{name}");
+        let times = &ran.times[0].1;
+        let within = times.cumulative().find(|(bound, _)| *bound == 500);
+        let longer = times.count() - within.expect("a bound").1;
+        assert!(longer >= 4 || !withdrawn, "{times:?}");
     }
 }
 
@@ -347,6 +358,9 @@ fn every_record_arrives_through_faults_of_every_kind_at_once() {
     .with(&json!({"body_bytes": "8KiB", "requests_per_lane": 3}));
     let ran = setup.run();
     ran.assert_exact(&setup, &server);
+    // Whatever an answer says, it tells how long the host takes; no answer counts where time ran out.
+    let answered = ran.count("requests") - ran.count("requests_unanswered");
+    assert_eq!(ran.times[0].1.count(), answered, "{:?}", ran.times);
     assert!(ran.account.already_present > 0);
     assert!(server.statistics().faulted_items > 500);
 }

@@ -11,9 +11,9 @@ use crate::wait;
 use isobar_topology::spec::{self, Node, Spec};
 use isobar_topology::testing::{FnBolt, Script};
 use isobar_topology::{
-    Account, Answer, ArenaBuilder, BoltType, DocumentUse, Example, Finish, MakeSpout, Next,
-    PreparedBolt, PreparedSpout, Registry, Rejection, Running, SourceBatch, SpoutType, Verdict,
-    plan, start,
+    Account, Answer, ArenaBuilder, BoltType, DocumentUse, Example, Finish, Latency, MakeSpout,
+    Next, PreparedBolt, PreparedSpout, Registry, Rejection, Running, SourceBatch, SpoutType,
+    Verdict, plan, start,
 };
 use serde_json::{Value, json};
 
@@ -184,6 +184,8 @@ pub struct Ran {
     pub account: Account,
     /// The dead letters.
     pub letters: Vec<Letter>,
+    /// How long requests took, by host.
+    pub times: Vec<(Arc<str>, Latency)>,
     counters: BTreeMap<&'static str, u64>,
 }
 
@@ -218,6 +220,7 @@ impl Run {
         Ran {
             account,
             letters: letters_of(self.name),
+            times: self.running.request_times(sink(&self.running)),
             counters: counters.into_iter().map(|(name, _, n)| (name, n)).collect(),
         }
     }

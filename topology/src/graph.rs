@@ -15,6 +15,7 @@ use crate::outcome::Policy;
 use crate::overload::Overload;
 use crate::partition::Partitions;
 use crate::record::Record;
+use crate::request_times::RequestTimes;
 use crate::retry::RetryPolicy;
 use crate::run::{Recoveries, RejectLimit};
 use crate::statistics::Counters;
@@ -110,6 +111,8 @@ pub struct BoltContext {
     pub health: Health,
     /// Where to count what only this type of bolt knows.
     pub counters: Counters,
+    /// Where to say how long requests to outside systems take.
+    pub request_times: RequestTimes,
     /// Where to tell that what was held may go on.
     pub recoveries: Recoveries,
 }

@@ -1,35 +1,70 @@
-//! End-to-end latency: how long records took from their timestamp at the source to their answer, as a
-//! histogram. Exact for each record, at the price of one comparison for most batches.
+//! How long things took, as a histogram: records from their timestamp at the source to their answer, exact
+//! for each, at the price of one comparison for most batches; and requests to outside systems.
 
-/// Upper bounds of the buckets in ms, inclusive; what is above the last one is in a bucket of its own.
+use std::time::Duration;
+
+/// Upper bounds of the buckets of a histogram in ms, inclusive and ascending; what is above the last one
+/// is in a bucket of its own.
+type Bounds = [u64; 17];
+
+/// The bounds of what records take from end to end.
 ///
 /// Steps of 1, 2.5, 5 from 10 ms, below which a batch that waits for its bulk body does not come, to
 /// 10 s: a quantile read from them is off by at most that factor. Then what people say of a backlog: half a
 /// minute to a day.
-pub const LATENCY_BOUNDS_MS: [u64; 17] = [
+pub const LATENCY_BOUNDS_MS: Bounds = [
     10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 900_000,
     3_600_000, 21_600_000, 86_400_000,
 ];
 
-/// A histogram of the time from the timestamp of a record to the answer that settled it: delivered,
-/// already present, dropped or dead-lettered, retries included.
+/// The bounds of what requests take: from 1 ms, on one machine, in the same steps to 10 s, then half a minute,
+/// the time-out that most leave as it is, and longer ones.
+pub const REQUEST_BOUNDS_MS: Bounds = [
+    1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 120_000,
+    300_000,
+];
+
+/// A histogram of times. That of records, which is the default, tells the time from the timestamp of a
+/// record to the answer that settled it: delivered, already present, dropped or dead-lettered, retries
+/// included.
 ///
 /// The timestamp is the one that the source gives. Of a Kafka topic with `message.timestamp.type=LogAppendTime`
 /// it is when the broker appended the record; with `CreateTime`, the default, when the producer says
 /// that it made it, by the producer's clock. A time in the future counts as 0 ms; a record without one is
 /// not counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Latency {
+    bounds: &'static Bounds,
     buckets: [u64; LATENCY_BOUNDS_MS.len() + 1],
     /// Timestamps are arbitrary numbers, so sums need more than 64 bits.
     sum_ms: u128,
 }
 
+/// That of records: [`LATENCY_BOUNDS_MS`].
+impl Default for Latency {
+    fn default() -> Self {
+        Self::with_bounds(&LATENCY_BOUNDS_MS)
+    }
+}
+
 impl Latency {
-    /// Records up to each bound of [`LATENCY_BOUNDS_MS`], as Prometheus counts them.
+    /// A histogram of what requests take: [`REQUEST_BOUNDS_MS`].
+    pub fn of_requests() -> Self {
+        Self::with_bounds(&REQUEST_BOUNDS_MS)
+    }
+
+    fn with_bounds(bounds: &'static Bounds) -> Self {
+        Self {
+            bounds,
+            buckets: Default::default(),
+            sum_ms: 0,
+        }
+    }
+
+    /// How many took up to each bound, in ms, as Prometheus counts them.
     pub fn cumulative(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let mut total = 0;
-        LATENCY_BOUNDS_MS
+        self.bounds
             .iter()
             .zip(&self.buckets)
             .map(move |(bound, records)| {
@@ -38,7 +73,7 @@ impl Latency {
             })
     }
 
-    /// Records in all.
+    /// How many in all.
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }
@@ -58,16 +93,17 @@ impl Latency {
         since
     }
 
-    /// The bound in ms within which so much of the records lies, from 0 to 1; `None` without any record,
-    /// and where it is above the last bound.
+    /// The bound in ms within which so much of all lies, from 0 to 1; `None` without any, and where it is
+    /// above the last bound.
     pub fn within_ms(&self, part: f64) -> Option<u64> {
         let least = (self.count() as f64 * part).ceil().max(1.0) as u64;
         let found = self.cumulative().find(|(_, records)| *records >= least);
         found.map(|(bound, _)| bound)
     }
 
-    /// Adds the records of another histogram.
+    /// Adds another histogram of the same kind.
     pub(crate) fn add(&mut self, other: &Latency) {
+        debug_assert_eq!(self.bounds, other.bounds);
         for (records, more) in self.buckets.iter_mut().zip(&other.buckets) {
             *records += more;
         }
@@ -77,17 +113,30 @@ impl Latency {
     /// Counts one record that was settled at `now`; both in ms since 1970.
     pub(crate) fn observe(&mut self, now: i64, timestamp: i64) {
         if timestamp >= 0 {
-            let age = age(now, timestamp);
-            self.buckets[bucket(age)] += 1;
-            self.sum_ms += u128::from(age);
+            self.count_one(age(now, timestamp));
         }
+    }
+
+    /// Counts one that took so long; parts of a millisecond count as one.
+    pub(crate) fn took(&mut self, time: Duration) {
+        let ms = time.as_micros().div_ceil(1_000);
+        self.count_one(u64::try_from(ms).unwrap_or(u64::MAX));
+    }
+
+    fn count_one(&mut self, ms: u64) {
+        self.buckets[self.bucket(ms)] += 1;
+        self.sum_ms += u128::from(ms);
+    }
+
+    fn bucket(&self, ms: u64) -> usize {
+        self.bounds.partition_point(|bound| *bound < ms)
     }
 
     /// Counts all records of a batch that was settled at `now` as a whole. Looks at each only where they
     /// do not share a bucket.
     pub(crate) fn observe_all(&mut self, now: i64, times: &Times, each: impl Iterator<Item = i64>) {
-        let shared = bucket(age(now, times.oldest));
-        if times.newest <= now && shared == bucket(age(now, times.newest)) {
+        let shared = self.bucket(age(now, times.oldest));
+        if times.newest <= now && shared == self.bucket(age(now, times.newest)) {
             self.buckets[shared] += times.count;
             let ages = i128::from(now) * i128::from(times.count) - times.sum;
             self.sum_ms += u128::try_from(ages).unwrap_or(0);
@@ -99,10 +148,6 @@ impl Latency {
 
 fn age(now: i64, timestamp: i64) -> u64 {
     u64::try_from(now.saturating_sub(timestamp)).unwrap_or(0)
-}
-
-fn bucket(age: u64) -> usize {
-    LATENCY_BOUNDS_MS.partition_point(|bound| *bound < age)
 }
 
 /// The timestamps of a batch in short, in ms since 1970; of records without one nothing.
@@ -137,9 +182,22 @@ mod tests {
 
     #[test]
     fn bounds_are_inclusive_and_ascend() {
-        assert!(LATENCY_BOUNDS_MS.is_sorted());
-        assert_eq!([0, 10, 11, 25].map(bucket), [0, 0, 1, 1]);
-        assert_eq!(bucket(86_400_001), LATENCY_BOUNDS_MS.len());
+        assert!(LATENCY_BOUNDS_MS.is_sorted() && REQUEST_BOUNDS_MS.is_sorted());
+        let records = Latency::default();
+        assert_eq!([0, 10, 11, 25].map(|ms| records.bucket(ms)), [0, 0, 1, 1]);
+        assert_eq!(records.bucket(86_400_001), LATENCY_BOUNDS_MS.len());
+    }
+
+    #[test]
+    fn parts_of_a_millisecond_count_as_one() {
+        let mut requests = Latency::of_requests();
+        for micros in [0, 1, 1_000, 1_001, 2_001, 300_000_001] {
+            requests.took(Duration::from_micros(micros));
+        }
+        let first: Vec<_> = requests.cumulative().take(3).collect();
+        assert_eq!(first, [(1, 3), (2, 4), (5, 5)]);
+        assert_eq!((requests.count(), requests.sum_ms()), (6, 300_008));
+        assert_eq!(requests.within_ms(1.0), None, "above the last bound");
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod record;
 mod registry;
 mod rehearsal;
 mod rejection;
+mod request_times;
 mod retry;
 mod run;
 pub mod spec;
@@ -45,7 +46,7 @@ pub use graph::{
     SpoutContext, SpoutNode, StartSpout, Target,
 };
 pub use health::{Condition, Health};
-pub use latency::{LATENCY_BOUNDS_MS, Latency};
+pub use latency::{LATENCY_BOUNDS_MS, Latency, REQUEST_BOUNDS_MS};
 pub use operator::{AnyBolt, AnySpout, Bolt, Emitter, Next, SourceBatch, Spout};
 pub use ordinals::{NoOrdinals, Ordinals};
 pub use outcome::{Answer, Failure, Policy};
@@ -59,6 +60,7 @@ pub use registry::{
 };
 pub use rehearsal::{Draft, Drafter, End, MakeDrafter, Outcome, Part, Rehearsal, Step, Trace};
 pub use rejection::Rejection;
+pub use request_times::{RequestTime, RequestTimes};
 pub use retry::RetryPolicy;
 pub use run::{
     Finish, LaneLife, NotOpen, Recoveries, RejectLimit, Running, Tap, Tapped, Text, start,

@@ -22,6 +22,7 @@ use crate::ordinals::Ordinals;
 use crate::outcome::{Answer, Failure, Policy, Settled};
 use crate::plan::{NodeReport, Plan};
 use crate::rejection::Rejection;
+use crate::request_times::RequestTimes;
 use crate::run::Recoveries;
 use crate::run::bolt_task::{Fault, called, guarded};
 use crate::statistics::Counters;
@@ -165,6 +166,7 @@ impl Rehearsal {
                 lanes: 1,
                 health: Health::default(),
                 counters: Counters::default(),
+                request_times: RequestTimes::default(),
                 recoveries: Recoveries::default(),
             };
             let role = match part {

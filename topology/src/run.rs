@@ -31,6 +31,7 @@ use crate::dropped::Dropped;
 use crate::error::OperatorError;
 use crate::graph::{BoltContext, Graph, MakeSpout, SpoutContext};
 use crate::health::Health;
+use crate::latency::Latency;
 use crate::memory;
 use crate::overload::Throttle;
 use crate::partition::{Account, Partitions};
@@ -366,6 +367,7 @@ impl Shared {
                     lanes: graph.lanes,
                     health: self.health.clone(),
                     counters: self.bolts[number].own().clone(),
+                    request_times: self.bolts[number].request_times().clone(),
                     recoveries: self.recoveries.clone(),
                 },
                 make: Arc::clone(&node.make),
@@ -614,6 +616,12 @@ impl Running {
     /// What the bolt's type counts besides: name, help and value, by the bolt's number in the graph.
     pub fn bolt_counters(&self, bolt: usize) -> Vec<(&'static str, &'static str, u64)> {
         self.shared.bolts[bolt].own().values()
+    }
+
+    /// How long the requests of a bolt to each host took, by the bolt's number in the graph; nothing for a
+    /// bolt that asks nobody.
+    pub fn request_times(&self, bolt: usize) -> Vec<(Arc<str>, Latency)> {
+        self.shared.bolts[bolt].request_times().values()
     }
 
     /// Batches that wait in the inbox of a bolt over all lanes; `None` for a fused bolt.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::batch::Batch;
+use crate::request_times::RequestTimes;
 
 /// What a bolt did since the start, over all lanes.
 #[derive(Debug, Default)]
@@ -21,6 +22,7 @@ pub struct BoltStatistics {
     /// Copies that are open.
     open: AtomicUsize,
     own: Counters,
+    request_times: RequestTimes,
 }
 
 /// Records that were rejected for reasons of one class.
@@ -117,6 +119,11 @@ impl BoltStatistics {
     /// The counters that the bolt's type defines.
     pub fn own(&self) -> &Counters {
         &self.own
+    }
+
+    /// How long its requests to outside systems took.
+    pub fn request_times(&self) -> &RequestTimes {
+        &self.request_times
     }
 
     /// A copy of the counters; each is right on its own.

@@ -19,6 +19,7 @@ use crate::outcome::{Code, Policy, Settled};
 use crate::partition::Partition;
 use crate::registry::{BoltType, Prepare, PreparedBolt};
 use crate::rejection::Rejection;
+use crate::request_times::RequestTimes;
 use crate::run::Recoveries;
 use crate::spec::{Component, Node, Overload, Path, Place, Problems, Value};
 use crate::statistics::Counters;
@@ -157,6 +158,7 @@ impl PreparedForTest {
             lanes: 1,
             health: self.health.clone(),
             counters: self.counters.clone(),
+            request_times: RequestTimes::default(),
             recoveries: Recoveries::default(),
         })
     }

@@ -25,6 +25,7 @@ const SCRIPT: &str = concat!(
     include_str!("page/graph.js"),
     include_str!("page/plot.js"),
     include_str!("page/lag.js"),
+    include_str!("page/requests.js"),
     include_str!("page/replicas.js"),
     include_str!("page/records.js"),
     include_str!("page/facts.js"),

@@ -256,6 +256,12 @@ fn statistics_are_numbers_and_diagnostics_facts_without_secrets() {
         [&count["counters"]["seen"], &count["waiting_batches"]],
         [96, 0]
     );
+    let asked = &count["requests"][0];
+    assert_eq!(
+        (&asked["host"], &asked["requests"]),
+        (&json!("es-1:9200"), &json!(2))
+    );
+    assert_eq!(statistics["bolts"][2]["requests"], json!([]));
     assert_eq!(
         statistics["bolts"][2]["waiting_batches"],
         Value::Null,
@@ -311,6 +317,10 @@ fn exported_metrics_are_those_of_the_table() {
         "isobar_end_to_end_latency_seconds_bucket{spout=\"in\",le=\"86400\"} 0",
         "isobar_end_to_end_latency_seconds_bucket{spout=\"in\",le=\"+Inf\"} 190",
         "isobar_end_to_end_latency_seconds_count{spout=\"in\"} 190",
+        "# TYPE isobar_bolt_request_seconds histogram",
+        "isobar_bolt_request_seconds_bucket{bolt=\"count\",host=\"es-1:9200\",le=\"0.001\"} 0",
+        "isobar_bolt_request_seconds_bucket{bolt=\"count\",host=\"es-1:9200\",le=\"0.002\"} 2",
+        "isobar_bolt_request_seconds_count{bolt=\"count\",host=\"es-1:9200\"} 2",
         "isobar_bolt_seen_total{bolt=\"count\"} 96",
         "# HELP isobar_bolt_seen_total Records seen.",
         "# TYPE isobar_lanes gauge",
@@ -601,6 +611,9 @@ odd          refuse_odd          ?      190     ?    0/8        94         0
 count        count               ?       96     ?    0/8         0         0
 drop         drop                ?       96     ?      -         0         0
 dead_letter  sink                ?       94     ?    0/8         0         0
+
+BOLT   HOST       REQUESTS/S  HALF WITHIN  99 % WITHIN
+count  es-1:9200           ?            ?            ?
 
 SPOUT  READ  DELIVERED";
     assert!(rest.starts_with(expected), "{rest}");

@@ -63,13 +63,13 @@ pub fn registry() -> Registry {
             }),
             bolt_type("refuse_odd", |_, _| Ok(bolt(refuse_odd, true))),
             bolt_type("count", |_, _| {
-                Ok(bolt(
+                Ok(asks_a_host(bolt(
                     |counter, out, batch| {
                         counter.add(batch.len() as u64);
                         out.emit(batch);
                     },
                     true,
-                ))
+                )))
             }),
             bolt_type("drop", |component, prepare| {
                 let policy = prepare.policy(&component.id, &component.path)?;
@@ -123,6 +123,19 @@ fn bolt(
         document: DocumentUse::Any,
         facts: vec![("works on".to_owned(), "anything".to_owned())],
         ..PreparedBolt::new(Arc::new(make))
+    }
+}
+
+/// Each copy of it has asked a host once, which took 2 ms.
+fn asks_a_host(bolt: PreparedBolt) -> PreparedBolt {
+    let make = Arc::clone(&bolt.make);
+    PreparedBolt {
+        make: Arc::new(move |context| {
+            let host = context.request_times.of("es-1:9200");
+            host.took(Duration::from_millis(2));
+            make(context)
+        }),
+        ..bolt
     }
 }
 

@@ -262,12 +262,15 @@ impl Elasticsearch {
             counts.slots_withdrawn.clone(),
             counts.slots_restored.clone(),
         );
-        let urls = self.shared.hosts.urls().iter();
+        let hosts = self.shared.hosts.urls();
+        let times = hosts
+            .iter()
+            .map(|url| self.context.request_times.of(named(url)));
         Delivery {
             exchange: Exchange {
                 shared: Arc::clone(&self.shared),
                 client,
-                urls: urls.map(|url| settings.bulk_url(url)).collect(),
+                urls: hosts.iter().map(|url| settings.bulk_url(url)).collect(),
                 operation: settings.addressing.operation.name(),
                 compresses: settings.compression == Compression::Gzip,
                 request_timeout,
@@ -275,6 +278,7 @@ impl Elasticsearch {
                 health: self.context.health.clone(),
                 recoveries: self.context.recoveries.clone(),
                 counts,
+                times: times.collect(),
             },
             body_size: BodySize::new(self.body_bytes),
             held: Arc::clone(&self.held),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::Method;
 use isobar_topology::clock::{self, Instant};
-use isobar_topology::{Health, Recoveries};
+use isobar_topology::{Health, Recoveries, RequestTime};
 use tokio::sync::OnceCell;
 use url::Url;
 
@@ -55,6 +55,8 @@ pub(crate) struct Exchange {
     pub(crate) health: Health,
     pub(crate) recoveries: Recoveries,
     pub(crate) counts: Counts,
+    /// How long requests take, by host.
+    pub(crate) times: Vec<RequestTime>,
 }
 
 /// What came of a request, after every host that could be asked.
@@ -91,6 +93,11 @@ enum Answer {
 }
 
 impl Answer {
+    /// Whether it tells how long the host takes: all but that it was not reached, or broke off.
+    fn tells_time(&self) -> bool {
+        !matches!(self, Self::None("unconnected" | "broken", _))
+    }
+
     /// Whether other credentials or certificates may lead to another answer.
     fn turns_away(&self) -> bool {
         match self {
@@ -188,6 +195,9 @@ impl Exchange {
                         format!("no answer within {:?}", self.request_timeout),
                     ),
                 };
+                if answer.tells_time() {
+                    self.times[chosen.host].took(clock::now() - *began);
+                }
                 if !answer.turns_away() || !self.is_renewed_since(made.version).await {
                     break answer;
                 }

@@ -6,6 +6,7 @@ const SECTIONS = [
   ["demo", showDemo],
   ["graph", showGraph],
   ["wrong", showWrong],
+  ["requests", showRequests],
   ["replicas", showReplicas],
   ["lag", showLag],
   ["records", showRecords],

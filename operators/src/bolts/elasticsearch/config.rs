@@ -50,7 +50,8 @@ use crate::template::Template;
 /// them, `request_bytes` before compression and `sent_bytes` after it, `bodies_full` and
 /// `bodies_flushed`, and `slots_withdrawn` and `slots_restored`, whose difference is how many requests
 /// fewer than allowed are made at one time since the cluster is busy; `credentials_reloads` and
-/// `credentials_reloads_refused`, how often changed files of the connection were taken over or not.
+/// `credentials_reloads_refused`, how often changed files of the connection were taken over or not; and
+/// `isobar_bolt_request_seconds`, how long requests take, by host.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ElasticsearchConfig {

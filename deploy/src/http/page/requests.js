@@ -1,0 +1,23 @@
+// Requests of bolts to outside systems, by host: how many, and how long they take.
+
+function showRequests(into, { statistics }) {
+  const rows = statistics.bolts.flatMap((bolt) => bolt.requests.map((one) => ({ ...one, bolt: bolt.bolt })));
+  into.hidden = rows.length === 0;
+  if (into.hidden) return;
+  const columns = [
+    { name: "Bolt", of: (row) => row.bolt },
+    { name: "Host", of: (row) => row.host },
+    { name: "Requests /s", number: true, title: "Over the last ten seconds.", of: (row) => rate(row.requests_per_second) },
+    { name: "Half within", number: true, title: "Of the last ten seconds, from when a request is sent to the end of its answer.", of: (row) => took(row, row.half_within_seconds) },
+    { name: "99 % within", number: true, title: "Of the last ten seconds.", of: (row) => took(row, row.most_within_seconds) },
+    { name: "Requests", number: true, title: "Since the start, those sent again included.", of: (row) => number(row.requests) },
+  ];
+  table(into, "Requests by bolt and host", columns, rows, (row) => `${row.bolt} ${row.host}`);
+}
+
+/** A bound of the histogram; without one, what was asked took longer than it reaches. */
+function took({ requests_per_second: perSecond }, seconds) {
+  if (perSecond == null) return UNKNOWN;
+  if (perSecond === 0) return "–";
+  return seconds == null ? "> 5 min" : `≤ ${time(seconds)}`;
+}
