@@ -30,6 +30,26 @@ bolts:
   index: {type: elasticsearch, connection: search, inputs: [parse], index: logs, on_rejected: drop}
 ";
 
+const LOOKUP: &str = "\
+isobar: 1
+name: looked-up
+connections:
+  kafka: {type: kafka, brokers: embedded}
+spouts:
+  logs: {type: kafka, connection: kafka, topics: [logs], start: earliest}
+bolts:
+  parse: {type: parse_json, inputs: [logs], on_rejected: drop}
+  zone:
+    type: lookup
+    inputs: [parse]
+    file: hosts.csv
+    key: host
+    from: doc.host
+    reload_interval: 200ms
+    on_rejected: drop
+  end: {type: blackhole, inputs: [zone], on_rejected: drop}
+";
+
 fn shipped(path: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
     root.expect("tests lies in the root")
@@ -105,4 +125,40 @@ fn every_query_of_the_dashboard_is_answered() {
     steps.done("every query");
     let status = isobar.stop(LIMIT).expect("it ends");
     assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn a_table_that_is_refused_has_the_series_of_its_alert_and_its_runbook_mends_it() {
+    let mut steps = Steps::new("refused table");
+    let table = "host,zone\nweb-1,east\nweb-2,west\n";
+    let setup = Setup::new(LOOKUP).and_then(|setup| setup.file("hosts.csv", table));
+    let mut isobar = setup.and_then(Setup::start).expect("it starts");
+    isobar.wait_until_ready(LIMIT).expect("it reads");
+    let file = isobar.setup().topology().with_file_name("hosts.csv");
+    std::fs::write(file.with_extension("new"), "host,zone\nweb-1\n").expect("written");
+    std::fs::rename(file.with_extension("new"), &file).expect("renamed");
+    let refused = "isobar_condition{component=\"zone\",kind=\"table\"} 1\n";
+    isobar
+        .wait_for("the series of the alert", LIMIT, |address| {
+            let text = http::get(address, "/metrics")?.text();
+            ensure!(text.contains(refused), "{text}");
+            // Nothing waits for it.
+            let statistics = http::get(address, "/statistics")?.json()?;
+            ensure!(statistics["bottleneck"].is_null(), "{statistics}");
+            Ok(())
+        })
+        .expect("it is told");
+    let asked = Setup::new(LOOKUP).and_then(|setup| setup.file("repaired.csv", table));
+    let asked = asked.expect("a directory");
+    let asked = asked
+        .environment("ADDRESS", &format!("http://{}", isobar.address()))
+        .environment("TABLE", file.to_str().expect("UTF-8"))
+        .environment("NEW", "repaired.csv");
+    let text = asked.runbook("IsobarLookupReloadRefused.md", LIMIT);
+    let text = text.unwrap_or_else(|error| panic!("{error:#}"));
+    let reloaded = "isobar_bolt_reloads_total{bolt=\"zone\"} 1\n";
+    assert!(text.contains(reloaded), "{text}");
+    assert!(!isobar.metrics().expect("it answers").contains(refused));
+    assert_eq!(isobar.stop(LIMIT).expect("it ends").code(), Some(0));
+    steps.done("refused, repaired");
 }

@@ -1,7 +1,8 @@
 //! Lag against the truth: what is reported of a real broker, compared with what the test itself sent and
 //! saw delivered, at moments here and every second in `oracle.rs`; and `isobar lag` of any group, once and
-//! standing.
+//! standing, and of a program that was killed.
 
+mod killed;
 mod oracle;
 mod pause;
 
