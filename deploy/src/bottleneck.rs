@@ -37,8 +37,11 @@ pub fn find(running: &Running, recent: Option<&Recent>) -> Option<Bottleneck> {
             Some(Pressure {
                 bolt: Some(bolt),
                 text,
+                ..
             }) => return Some(named(bolt, text)),
-            Some(Pressure { bolt: None, text }) => {
+            Some(Pressure {
+                bolt: None, text, ..
+            }) => {
                 let mut bolts = pressure::downstream(running, spout).into_iter();
                 if let Some((bolt, _)) = busiest(&mut bolts) {
                     return Some(named(bolt, format!("the busiest, and {text}")));

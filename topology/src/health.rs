@@ -16,6 +16,9 @@ pub struct Health {
     progress: Arc<AtomicU64>,
 }
 
+/// The kind of a condition that lasts until somebody decides something, or mends it: records wait that long.
+pub const HELD: &str = "held";
+
 /// Component and the kind of its condition.
 type Key = (String, &'static str);
 

@@ -45,7 +45,7 @@ pub use graph::{
     BoltContext, BoltNode, Graph, Grouping, KeySlot, KeySlots, MakeBolt, MakeSpout, Output,
     SpoutContext, SpoutNode, StartSpout, Target,
 };
-pub use health::{Condition, Health};
+pub use health::{Condition, HELD, Health};
 pub use latency::{LATENCY_BOUNDS_MS, Latency, REQUEST_BOUNDS_MS};
 pub use operator::{AnyBolt, AnySpout, Bolt, Emitter, Next, SourceBatch, Spout};
 pub use ordinals::{NoOrdinals, Ordinals};

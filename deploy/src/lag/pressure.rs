@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use isobar_topology::{Output, Running, Target};
+use isobar_operators::kafka::lag::Blocked;
+use isobar_topology::{HELD, Output, Running, Target};
 
 /// What keeps a spout from handing out more.
 pub(crate) struct Pressure {
@@ -10,16 +11,18 @@ pub(crate) struct Pressure {
     pub(crate) bolt: Option<usize>,
     /// Why, without the bolt's name.
     pub(crate) text: String,
+    /// What it writes to takes nothing until somebody mends it.
+    pub(crate) held: bool,
 }
 
-/// The bolt downstream of a spout that does not take enough, and why, in a sentence; `None` when nothing
-/// says so.
-pub(super) fn blocked(running: &Running, spout: usize) -> Option<String> {
-    let Pressure { bolt, text } = on(running, spout)?;
-    Some(match bolt {
+/// The bolt downstream of a spout that does not take enough, and why; `None` when nothing says so.
+pub(super) fn blocked(running: &Running, spout: usize) -> Option<Blocked> {
+    let Pressure { bolt, text, held } = on(running, spout)?;
+    let why = match bolt {
         Some(bolt) => format!("{}: {text}", running.graph().bolts[bolt].id),
         None => text,
-    })
+    };
+    Some(Blocked { why, held })
 }
 
 /// A bolt that says what it waits for comes first. Otherwise, while as much is in flight as may be, it
@@ -33,7 +36,8 @@ pub(crate) fn on(running: &Running, spout: usize) -> Option<Pressure> {
         let bolt = ids.find(|bolt| *graph.bolts[*bolt].id == *condition.component);
         if bolt.is_some() {
             let text = format!("{}: {}", condition.kind, condition.text);
-            return Some(Pressure { bolt, text });
+            let held = condition.kind == HELD;
+            return Some(Pressure { bolt, text, held });
         }
     }
     let node = &graph.spouts[spout];
@@ -48,6 +52,7 @@ pub(crate) fn on(running: &Running, spout: usize) -> Option<Pressure> {
         Some((batches, bolt)) => Pressure {
             bolt: Some(bolt),
             text: format!("{batches} batches wait for it and no more may be in flight"),
+            held: false,
         },
         None => Pressure {
             bolt: None,
@@ -55,6 +60,7 @@ pub(crate) fn on(running: &Running, spout: usize) -> Option<Pressure> {
                 "the bolts of {} take no more: {records} records are in flight",
                 node.id
             ),
+            held: false,
         },
     })
 }

@@ -7,15 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use isobar_topology::Health;
 use isobar_topology::clock::{self, Instant};
 use isobar_topology::spec::units;
+use isobar_topology::{HELD, Health};
 
 use super::hosts::cut;
 use super::outcome::Class;
-
-/// The kind of the condition while an index is held.
-const HELD: &str = "held";
 
 /// Indices that are remembered at most; records of more than these are sent, refused and counted.
 const KNOWN_MAX: usize = 100;

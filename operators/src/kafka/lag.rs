@@ -21,7 +21,7 @@ mod scripted;
 mod status;
 
 pub use brokers::{Brokers, Found, Retention, TopicSettings};
-pub use engine::{Circumstances, Engine};
+pub use engine::{Blocked, Circumstances, Engine};
 pub use history::{Eta, Window};
 pub use leaders::NO_LEADER;
 pub use row::{Exactness, HERE, Row};

@@ -20,8 +20,18 @@ pub struct Circumstances {
     /// When the reading last went on after that, in milliseconds since 1970: standing still before is no
     /// stall.
     pub resumed_ms: Option<i64>,
-    /// The bolt that does not take enough and what it waits for, in a sentence.
-    pub blocked: Option<String>,
+    /// The bolt that does not take enough.
+    pub blocked: Option<Blocked>,
+}
+
+/// Why a bolt does not take enough.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// The bolt and what it waits for, in a sentence.
+    pub why: String,
+    /// What it writes to takes nothing until somebody mends it, such as an index with a write block; else it
+    /// is slow, or away.
+    pub held: bool,
 }
 
 /// The lag of the partitions of one group.

@@ -35,7 +35,7 @@ pub enum Status {
     Backpressured,
     /// There is lag, and nothing was answered for long.
     Stalled,
-    /// Nothing is read until somebody decides.
+    /// Nothing is read until somebody decides, or mends what the records go to.
     Held,
     /// Records were deleted before they were answered.
     Lost,
@@ -193,7 +193,11 @@ fn moving(history: &History, circumstances: &Circumstances, now_ms: i64) -> (Sta
     if let Some(blocked) = &circumstances.blocked
         && (still_ms >= PRESSED_MS || stalled || growing)
     {
-        return (Status::Backpressured, blocked.clone());
+        let status = match blocked.held {
+            true => Status::Held,
+            false => Status::Backpressured,
+        };
+        return (status, blocked.why.clone());
     }
     if stalled {
         let why = format!("nothing was settled for {} s", still_ms / 1_000);

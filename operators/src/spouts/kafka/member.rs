@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use isobar_topology::{Counters, Health, Partitions, Policy};
+use isobar_topology::{Counters, HELD, Health, Partitions, Policy};
 use tokio::sync::watch;
 
 use super::bounded::Bounded;
@@ -50,7 +50,6 @@ pub(super) struct Settings {
 const CONNECTION: &str = "connection";
 const GROUP: &str = "group";
 const TOPIC: &str = "topic";
-const HELD: &str = "held";
 
 impl Member {
     #[expect(

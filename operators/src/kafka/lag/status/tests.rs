@@ -1,7 +1,7 @@
 //! What is judged how: the cases that Burrow publishes for its evaluator, false alarms that users of it
 //! and of exporters reported, and each status of our own.
 
-use super::super::engine::Circumstances;
+use super::super::engine::{Blocked, Circumstances};
 use super::super::history::{History, Window};
 use super::super::sample::{Progress, Sample};
 use super::{Status, judge};
@@ -39,8 +39,9 @@ impl Script {
         self
     }
 
-    fn blocked(mut self) -> Self {
-        self.circumstances.blocked = Some("index: held".to_owned());
+    fn blocked(mut self, held: bool) -> Self {
+        let why = "index: takes nothing".to_owned();
+        self.circumstances.blocked = Some(Blocked { why, held });
         self
     }
 
@@ -271,14 +272,16 @@ fn a_lag_that_only_grows_over_the_whole_window_is_slow() {
 #[test]
 fn a_bolt_that_does_not_take_enough_is_named() {
     let points = |until: i64| (0..until).map(|n| (n * 5, 1_000 + n * 100, n.min(10) * 90));
-    let script = script(300).seen(points(20)).blocked();
-    let _ = script.check(50, Status::Ok);
-    assert_eq!(script.check_why(60, Status::Backpressured), "index: held");
+    for (held, status) in [(false, Status::Backpressured), (true, Status::Held)] {
+        let script = script(300).seen(points(20)).blocked(held);
+        let _ = script.check(50, Status::Ok);
+        assert_eq!(script.check_why(60, status), "index: takes nothing");
+    }
     // Work that gets on is no backpressure, though a bolt is what bounds it.
     let points = (0..300).map(|n| (n * 5, 1_000_000 + n * 50, n * 1_000));
     let _ = super::tests::script(300)
         .seen(points)
-        .blocked()
+        .blocked(true)
         .check(900, Status::CatchingUp);
 }
 
