@@ -157,6 +157,10 @@ fn row(spout: &SpoutLag, partition: &PartitionLag) -> [String; COLUMNS.len()] {
 
 fn sums(spout: &SpoutLag) -> [String; COLUMNS.len()] {
     let none = String::new;
+    let partitions = spout.partitions.iter();
+    // Where nothing is known of any, the sum of none would be 0.
+    let is_unknown = spout.partitions.is_empty() && spout.lag.is_none();
+    let depth = partitions.map(depth).sum::<Option<u64>>();
     [
         spout.spout.clone(),
         "all".to_owned(),
@@ -167,7 +171,7 @@ fn sums(spout: &SpoutLag) -> [String; COLUMNS.len()] {
         none(),
         none(),
         none(),
-        known(spout.partitions.iter().map(depth).sum::<Option<u64>>()),
+        known(depth.filter(|_| !is_unknown)),
         known(spout.lag),
         age(spout.oldest_age_seconds, spout.oldest_age_exactness),
         rate(spout.incoming_per_second),

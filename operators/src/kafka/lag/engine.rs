@@ -122,8 +122,10 @@ impl Engine {
         partitions.dedup();
         let nothing = (Sample::default(), History::new(self.window));
         let rows = partitions.into_iter().map(|partition| {
+            let sample = self.samples.partitions.get(partition).unwrap_or(&nothing.0);
+            let heard = !self.old && sample.end.is_some();
             let parts = Parts {
-                sample: self.samples.partitions.get(partition).unwrap_or(&nothing.0),
+                sample,
                 history: self.histories.get(partition).unwrap_or(&nothing.1),
                 live: live.and_then(|live| live.get(partition)),
                 settings: self
@@ -131,13 +133,12 @@ impl Engine {
                     .get(&*partition.topic)
                     .copied()
                     .unwrap_or_default(),
-                heard: !self.old,
+                heard,
                 now_ms,
             };
             let held = circumstances.held.get(partition).map(String::as_str);
             let judged = judge(parts.sample, parts.history, circumstances, held, now_ms);
-            let unheard = self.old || parts.sample.end.is_none();
-            let judged = match self.failure().filter(|_| unheard) {
+            let judged = match self.failure().filter(|_| !heard) {
                 Some(failure) if judged.0 <= Status::NoData => (Status::NoData, failure.to_owned()),
                 _ => judged,
             };

@@ -102,7 +102,7 @@ pub(super) struct Parts<'a> {
     /// What the running spout says now, where one reads the partition.
     pub(super) live: Option<&'a Progress>,
     pub(super) settings: TopicSettings,
-    /// Whether the brokers answered the last time: where it ends by now is not known otherwise.
+    /// Whether the brokers told the last time where it ends: that is not known otherwise.
     pub(super) heard: bool,
     pub(super) now_ms: i64,
 }

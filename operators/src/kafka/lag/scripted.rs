@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::brokers::{Brokers, Found, Retention, TopicSettings};
-use crate::kafka::admin::{Committed, PartitionAnswer, Spec, TopicPartition};
+use crate::kafka::admin::{Committed, PartitionAnswer, RDKafkaErrorCode, Spec, TopicPartition};
 use crate::kafka::error::Error;
 
 /// A partition.
@@ -20,6 +20,8 @@ pub(super) struct Log {
     append_time: bool,
     retention: Retention,
     leader: Option<&'static str>,
+    /// Nobody leads it, so nobody tells an offset.
+    leaderless: bool,
 }
 
 impl Log {
@@ -60,14 +62,22 @@ impl Log {
         self
     }
 
-    fn offset(&self, spec: Spec) -> i64 {
+    pub(super) fn leaderless(mut self) -> Self {
+        self.leaderless = true;
+        self
+    }
+
+    fn offset(&self, spec: Spec) -> Result<i64, RDKafkaErrorCode> {
+        if self.leaderless {
+            return Err(RDKafkaErrorCode::LeaderNotAvailable);
+        }
         let end = self.timestamps.len() as i64;
-        match spec {
+        Ok(match spec {
             Spec::Earliest => self.start,
             Spec::Latest => self.stable.unwrap_or(end),
             Spec::HighWatermark => end,
             Spec::Timestamp(ms) => self.first_since(ms).map_or(end, |found| found.offset),
-        }
+        })
     }
 
     fn first_since(&self, ms: i64) -> Option<Found> {
@@ -131,7 +141,7 @@ impl Brokers for Scripted {
     ) -> Result<Vec<PartitionAnswer<i64>>, Error> {
         self.answer(|logs| {
             let answers = partitions.iter();
-            let answers = answers.map(|one| (one.clone(), Ok(logs[one].offset(spec))));
+            let answers = answers.map(|one| (one.clone(), logs[one].offset(spec)));
             answers.collect()
         })
     }

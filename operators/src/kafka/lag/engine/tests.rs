@@ -263,6 +263,31 @@ async fn while_brokers_are_away_offsets_become_old_and_what_follows_from_the_end
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_a_partition_that_nobody_leads_what_follows_from_the_end_is_unknown() {
+    let log = Log::new([1; 5]).committed(5, "");
+    let mut world = World::new(log.clone());
+    world.progress.set(running(5, 5, None));
+    world.round();
+    tokio::time::advance(std::time::Duration::from_secs(5)).await;
+    let known = world.sampled();
+    assert_eq!((known.lag, known.age_ms), (Some(0), Some(0)));
+    assert_eq!((known.incoming, known.eta), (Some(0.0), Eta::Seconds(0.0)));
+
+    tokio::time::advance(std::time::Duration::from_secs(5)).await;
+    world.change(Log::leaderless);
+    let row = world.sampled();
+    assert_eq!((row.committed, row.frontier), (Some(5), Some(5)));
+    assert_eq!((row.lag, row.age_ms, row.still_ms), (None, None, None));
+    let rates = (row.incoming, row.outgoing, row.eta);
+    assert_eq!(rates, (None, None, Eta::Unknown));
+    assert_eq!(row.status, Status::NoData);
+    assert!(row.reason.contains("no broker leads it"), "{}", row.reason);
+
+    world.change(|_| log);
+    assert_eq!(world.sampled().lag, Some(0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_in_memory_and_what_stands_still_stays_known_while_brokers_are_away() {
     let now = clock::unix_ms();
     let mut world = World::new(Log::new([now; 10]).committed(0, ""));
