@@ -2,6 +2,7 @@
 //! together.
 
 mod nodes;
+mod rejects;
 mod replicas;
 mod requests;
 
@@ -54,7 +55,7 @@ struct Node {
 
 impl Seen {
     /// The text: a line, what is wrong, the replicas where there are several, the nodes, requests by host, lag
-    /// by partition, and what became of each record.
+    /// by partition, what became of each record, and why records were rejected.
     pub fn text(&self) -> String {
         let parts = [
             self.line(),
@@ -64,6 +65,10 @@ impl Seen {
             requests::table(self.answering().filter_map(|one| one.statistics.as_ref())),
             self.lag(),
             self.replicas.accounting.table(),
+            rejects::table(
+                self.answering().filter_map(|one| one.statistics.as_ref()),
+                self.replicas.accounting.total.read,
+            ),
         ];
         let parts = parts.into_iter().filter(|part| !part.is_empty());
         parts.collect::<Vec<_>>().join("\n")

@@ -617,6 +617,8 @@ count  es-1:9200           ?            ?            ?
 
 SPOUT  READ  DELIVERED";
     assert!(rest.starts_with(expected), "{rest}");
+    let rejects = "\n\nBOLT  REASON  REJECTED  OF READ\nodd   odd           94  49.47 %\n";
+    assert!(rest.ends_with(rejects), "{rest}");
     served
         .observer
         .running
