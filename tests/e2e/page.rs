@@ -69,6 +69,8 @@ fn the_page_shows_a_run_as_it_is() {
         "document.querySelectorAll('#lag tbody tr').length === 3",
     );
     wait_for(&mut browser, "document.querySelector('#wrong').hidden");
+    let host = format!("{} === '{}'", figure("requests", "Host"), search.url());
+    wait_for(&mut browser, &host);
     wait_for(
         &mut browser,
         "document.querySelector('#replays .missing').textContent.includes('--token-file FILE --replay-dir DIR')",
