@@ -327,8 +327,42 @@ fn a_member_that_did_not_hear_what_it_is_to_read_joins_again() {
     assert_eq!(first.stop(), Finish::Drained);
 }
 
+/// With either protocol, a member to which nothing is given reads as it should: it is open, says nothing, and
+/// leaves when it is told to.
 #[test]
-fn bounded_members_end_together_and_those_without_partitions_too() {
+fn a_member_without_partitions_is_ready() {
+    let kafka = broker();
+    kafka.create_topic("one", 1, &[]).expect("created");
+    let seen = Seen::default();
+    for protocol in ["classic", "consumer"] {
+        let start = || {
+            let options = Options {
+                group: protocol,
+                spout: spout(protocol),
+                ..Options::new("one")
+            };
+            Member::start(&kafka, &seen, options)
+        };
+        let members = [start(), start()];
+        wait::until("both to be ready", PROMPTLY, || {
+            let states = members.each_ref().map(|member| {
+                let not_open = member.running.not_open();
+                (not_open, member.assigned(), member.conditions())
+            });
+            let is_well =
+                |(not_open, _, said): &(Vec<_>, _, Vec<_>)| not_open.is_empty() && said.is_empty();
+            let assigned: usize = states.iter().map(|(_, assigned, _)| assigned.len()).sum();
+            ensure!(states.iter().all(is_well) && assigned == 1, "{states:?}");
+            Ok(())
+        })
+        .unwrap_or_else(|error| panic!("{protocol}: {error:#}"));
+        for member in members {
+            assert_eq!(member.stop(), Finish::Drained);
+        }
+    }
+}
+
+fn bounded_members_end_together_and_those_without_partitions_too(protocol: &str) {
     let kafka = broker();
     kafka.create_topic("one", 1, &[]).expect("created");
     kafka
@@ -341,6 +375,7 @@ fn bounded_members_end_together_and_those_without_partitions_too() {
             &seen,
             Options {
                 open,
+                spout: spout(protocol),
                 ..Options::bounded("one")
             },
         )
@@ -362,6 +397,16 @@ fn bounded_members_end_together_and_those_without_partitions_too() {
         first.account().delivered + second.account().delivered,
         seen.total() as u64
     );
+}
+
+#[test]
+fn bounded_members_end_together_in_the_classic_protocol() {
+    bounded_members_end_together_and_those_without_partitions_too("classic");
+}
+
+#[test]
+fn bounded_members_end_together_in_the_consumer_protocol() {
+    bounded_members_end_together_and_those_without_partitions_too("consumer");
 }
 
 #[test]

@@ -10,6 +10,10 @@
 //! notices: what it gave is read by nobody, for as long as the group stays as it is; what it took away is kept
 //! until the rebalance time-out, `max.poll.interval.ms`.
 //!
+//! With this protocol, a member to which nothing is given hears nothing at all: librdkafka calls back for
+//! changes only, and nothing is what it had (`rd_kafka_cgrp_consumer_is_new_assignment_different`). That the
+//! coordinator knows the member and counts nothing as its own says that it has joined.
+//!
 //! Runs on the poll thread only, between polls, and never waits.
 
 use std::collections::BTreeSet;
@@ -30,6 +34,9 @@ use super::shared::{Client, Shared};
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(10);
+
+/// Between two looks of a member that may not have joined yet. Whoever waits for that waits so long.
+const JOINING: Duration = Duration::from_secs(1);
 
 /// So many looks in a row must find the same: a rebalance may be under way at one, and members hear of
 /// deleted topics with their next heartbeat only.
@@ -104,7 +111,7 @@ impl Membership {
         }
         let now = clock::now();
         // At the start there is nothing to look at yet.
-        let due = *self.due.get_or_insert(now + self.every);
+        let due = *self.due.get_or_insert(now + JOINING);
         if now >= due {
             self.ask(shared, client);
         }
@@ -156,7 +163,8 @@ impl Membership {
                 return None;
             }
         };
-        self.due = Some(now + self.every);
+        let joined = shared.joined.load(Ordering::Acquire);
+        self.due = Some(now + if joined { self.every } else { JOINING });
         let rebalances = shared.counters.rebalances.load(Ordering::Relaxed);
         // It tells a member that it does not know so with its next heartbeat.
         let theirs = theirs.filter(|_| rebalances == before)?;
@@ -167,9 +175,12 @@ impl Membership {
             taken: difference(&ours, &theirs),
             rebalances,
         };
+        // What is given to a member that heard of nothing yet may be on its way, as long as at any other time.
+        self.due = Some(now + self.every);
         let agrees = difference.is_none();
         let why = self.judge(difference, now);
         if agrees {
+            shared.joined.store(true, Ordering::Release);
             shared.conditions.clear(&Subject::Membership);
         }
         why

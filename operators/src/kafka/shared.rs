@@ -24,7 +24,7 @@ pub(crate) struct Shared {
     pub(crate) registry: Mutex<Registry>,
     pub(crate) requests: Mutex<Vec<Request>>,
     pub(crate) postponed: Mutex<Postponed>,
-    /// The group has said which partitions are ours.
+    /// The group has said which partitions are ours, or that none are.
     pub(crate) joined: AtomicBool,
     pub(crate) conditions: Conditions,
     pub(crate) counters: Counters,
