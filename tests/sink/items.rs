@@ -36,6 +36,31 @@ fn an_index_that_refuses_all_documents_for_one_reason_is_at_fault_and_not_they()
     run.finish().assert_exact(&setup, &server);
 }
 
+/// Those that were refused, the first ones and those that were sent to find out, wait for the index like all
+/// others, and not by a back-off of theirs.
+#[test]
+fn what_an_index_refused_goes_on_when_it_takes_documents() {
+    let server = server();
+    let closed = ItemFault::new(400, "index_closed_exception", "closed");
+    server.fail_items(ALWAYS, |item: &Item<'_>| item.index == "logs", closed);
+    let setup = Setup {
+        settings: json!({"retry_initial": "1h", "retry_max": "1h"}),
+        max_in_flight: 200,
+        ..Setup::new("items-goes-on", &server)
+    };
+    let run = setup.start();
+    let _ = run.condition("held");
+    let requests = server.statistics().requests;
+    testkit::wait::until("some probes", testkit::sink::LIMIT, || {
+        let now = server.statistics().requests;
+        anyhow::ensure!(now >= requests + 3, "{requests} {now}");
+        Ok(())
+    })
+    .expect("the index is tried");
+    server.heal();
+    run.finish().assert_exact(&setup, &server);
+}
+
 #[test]
 fn one_index_that_takes_nothing_holds_up_no_other() {
     let server = server();

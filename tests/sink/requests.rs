@@ -5,11 +5,12 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::Duration;
 
+use isobar_topology::Account;
 use serde_json::json;
 use testkit::bulk_server::{BulkServer, ItemFault, Options, Request, RequestFault};
-use testkit::ports;
+use testkit::{ports, wait};
 
-use testkit::sink::{Setup, server};
+use testkit::sink::{LIMIT, Setup, server};
 
 const ALWAYS: u64 = 1 << 32;
 
@@ -54,6 +55,45 @@ fn a_host_that_comes_back_is_used_again() {
     assert_eq!(ran.account.delivered, 6_000);
     let both = one.statistics().documents + two.statistics().documents;
     assert_eq!(both, 6_000);
+}
+
+/// A request that finds out that a host still refuses all that comes failed for no reason of its own: its
+/// records go on with the others, and not by a back-off of theirs.
+#[test]
+fn what_found_out_that_a_host_still_refuses_goes_on_when_it_does_not() {
+    let mut server = server();
+    let setup = Setup {
+        settings: json!({"retry_initial": "1h", "retry_max": "1h"}),
+        max_in_flight: 100,
+        records: 20_000,
+        ..Setup::new("requests-still-refuses", &server)
+    };
+    let run = setup.start();
+    let until = |what: &str, is_so: &dyn Fn(&Account) -> bool| {
+        let waited = wait::until(what, LIMIT, || {
+            let account = run.account();
+            anyhow::ensure!(is_so(&account), "{account:?}");
+            Ok(())
+        });
+        waited.expect("it comes to that");
+    };
+    until("a document", &|account| account.delivered > 0);
+    run.pause();
+    until("nothing to be under way", &|account| account.in_flight == 0);
+    assert!(run.account().read < 40_000, "there is more to be read");
+    server.close();
+    run.resume();
+    let _ = run.condition("connecting");
+    server.fail_requests(ALWAYS, RequestFault::unavailable());
+    server.reopen().expect("its port is free");
+    wait::until("some refusals", LIMIT, || {
+        let refused = server.statistics().faulted_requests;
+        anyhow::ensure!(refused >= 3, "{refused}");
+        Ok(())
+    })
+    .expect("it is tried");
+    server.heal();
+    run.finish().assert_exact(&setup, &server);
 }
 
 #[test]

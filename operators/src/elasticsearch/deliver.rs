@@ -237,9 +237,16 @@ impl Delivery {
                 Action::HoldTarget => {
                     let target = bulk.manifest.target_index(position);
                     let verdict = given_up.iter().find(|(given_up, _)| *given_up == target);
-                    verdict.map_or(Settled::Failed, |(_, text)| {
-                        Settled::Rejected(rejection(bulk, position, "held", text).given_up())
-                    })
+                    match verdict {
+                        Some((_, text)) => {
+                            let rejection = rejection(bulk, position, "held", text);
+                            Settled::Rejected(rejection.given_up())
+                        }
+                        // It is the index that takes nothing. Of more indices than are remembered nobody
+                        // tells when they do.
+                        None if self.held.holds(bulk.manifest.target_of(position)) => Settled::Held,
+                        None => Settled::Failed,
+                    }
                 }
                 _ => Settled::Failed,
             }

@@ -72,7 +72,8 @@ pub(crate) enum Outcome {
     Malformed(String),
     /// Queues or memory are full; it is sent again later.
     Busy,
-    /// It was not sent: no host may be asked now, or can be connected to. It waits until one answers.
+    /// It was not sent, or only to find out: no host may be asked now, can be connected to, or takes any
+    /// request. It waits until one does.
     Held,
     /// What became of it is unknown, or nothing; it is sent again later.
     Failed,
@@ -204,10 +205,14 @@ impl Exchange {
             };
             match answer {
                 Answer::Reply { status, body } => {
+                    let was_away = chosen.is_tried();
                     if let Some(outcome) = self.read(chosen, status, &body, items) {
                         return outcome;
                     }
-                    outcome = outcome.after_failure();
+                    // That a host still refuses all that comes is nothing new, and no request's fault.
+                    if !was_away {
+                        outcome = outcome.after_failure();
+                    }
                 }
                 Answer::None(kind, cause) => match self.class_without_answer(kind, items) {
                     Class::TooLarge => {

@@ -65,6 +65,13 @@ pub(crate) struct Chosen<'h> {
     tries: Option<&'h Hosts>,
 }
 
+impl Chosen<'_> {
+    /// Whether the host was on probation, and this request finds out whether it is back.
+    pub(crate) fn is_tried(&self) -> bool {
+        self.tries.is_some()
+    }
+}
+
 impl Drop for Chosen<'_> {
     fn drop(&mut self) {
         if let Some(hosts) = self.tries {

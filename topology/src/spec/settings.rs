@@ -25,9 +25,9 @@ pub struct Settings {
     /// 0 to the back-off, so that what failed at one moment does not come back at one moment. From 1ms to
     /// 1h. Default 100ms.
     pub retry_initial: Duration,
-    /// Longest back-off before failed records are sent again. What was not sent, as no host answers or
-    /// the index takes nothing, is sent as soon as that is over, whatever its back-off. From
-    /// `retry_initial` to 1h. Default 30s.
+    /// Longest back-off before failed records are sent again. What waits for a host or an index that takes
+    /// nothing is sent as soon as that is over, whatever its back-off. From `retry_initial` to 1h. Default
+    /// 30s.
     pub retry_max: Duration,
     /// How much of what is read within a time may be dead-lettered, such as `{ratio: 5%, over: 1m}`;
     /// 100 records within it may in any case, and a batch with more than is allowed when nothing else
