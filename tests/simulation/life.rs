@@ -126,6 +126,13 @@ async fn end(world: &Arc<World>, running: &Running, ending: Ending) {
             }
             finish
         }
+        Ending::CaughtUp if world.plant == Plant::IsStopped => {
+            while (0..world.scenario.spouts.len()).all(|spout| running.in_flight(spout).0 == 0) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            running.stop();
+            running.finished().await
+        }
         Ending::CaughtUp => running.finished().await,
     };
     world.check();
@@ -270,7 +277,10 @@ impl Coordinator {
     fn assign(&mut self, log: usize) {
         let lane = self.world.within(0..self.world.scenario.lanes as u64) as usize;
         self.note(log, "is assigned");
-        let partition = self.partition(log);
+        let partition = match self.world.plant {
+            Plant::ReadsBesideTheAccount => self.opened(log, 8),
+            _ => self.partition(log),
+        };
         let mut state = self.world.lock();
         state.logs[log].assigned += 1;
         state.logs[log].lost = false;
@@ -306,10 +316,15 @@ impl Coordinator {
     }
 
     fn partition(&self, log: usize) -> Arc<Partition> {
+        self.opened(log, 7)
+    }
+
+    /// As a source that goes by this number.
+    fn opened(&self, log: usize, source: u64) -> Arc<Partition> {
         let state = self.world.lock();
         let log = &state.logs[log];
         let partitions = self.running.partitions(log.spout);
-        partitions.open(&format!("in-{}", log.spout), log.number, 7)
+        partitions.open(&format!("in-{}", log.spout), log.number, source)
     }
 
     fn note(&self, log: usize, what: &str) {
@@ -387,6 +402,7 @@ fn graph(world: &Arc<World>, mailboxes: &[Vec<Arc<Mailbox>>]) -> Graph {
         reject_limit: None,
         drain_timeout: match plant {
             Plant::DrainsForLong => scenario.drain_timeout + 10 * CLOSE_LIMIT,
+            Plant::IsStopped => Duration::ZERO,
             _ => scenario.drain_timeout,
         },
         queue_batches: more(Plant::QueuesTooMuch, scenario.queue_batches),

@@ -65,6 +65,16 @@ pub enum Plant {
     DropsWhatMayWait,
     /// Edges that may drop do so by another policy than theirs.
     DropsByAnotherName,
+    /// A spout goes on with what it has lost.
+    KeepsWhatItLost,
+    /// A spout hands out what no account knows of.
+    ReadsBesideTheAccount,
+    /// A spout that is to read everything says too early that it has.
+    EndsEarly,
+    /// A run that is to settle everything is stopped with records in flight.
+    IsStopped,
+    /// A spout that finds nothing looks again at once.
+    NeverRests,
 }
 
 #[test]
@@ -137,6 +147,14 @@ fn every_rule_of_the_oracle_catches_the_mistake_that_it_is_there_for() {
         (Plant::DrainsForLong, "the drain took"),
         (Plant::DropsWhatMayWait, "passed record"),
         (Plant::DropsByAnotherName, "passed record"),
+        (Plant::KeepsWhatItLost, "was lost and is still read"),
+        (
+            Plant::ReadsBesideTheAccount,
+            "records in flight, by the accounts 0",
+        ),
+        (Plant::EndsEarly, "the end of log"),
+        (Plant::IsStopped, "ended as HandedBack"),
+        (Plant::NeverRests, "it goes on for ever"),
     ] {
         let violation = first_violation(plant);
         assert!(violation.contains(told), "{plant:?}: {violation}");

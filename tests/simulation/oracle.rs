@@ -4,11 +4,22 @@ use std::collections::BTreeSet;
 
 use isobar_topology::{Account, Batch, Rejection, Whereabouts};
 
+use crate::Plant;
 use crate::scenario::{Edge, Fate, Item, Kind, Rejected, Scenario, Way};
 use crate::world::{Blame, Drops, Record, State, World, rejected_by, walk_rejected};
 
 /// Calls of operators in one life; a run has some thousand.
 const STEPS_MAX: u64 = 2_000_000;
+
+/// Enough for any run with the mistake that never ends, which would take a minute to get that far.
+const STEPS_OF_NO_END: u64 = 100_000;
+
+fn steps_max(plant: Plant) -> u64 {
+    match plant {
+        Plant::NeverRests => STEPS_OF_NO_END,
+        _ => STEPS_MAX,
+    }
+}
 
 impl World {
     /// Looks at everything. Called at each call on an operator.
@@ -19,7 +30,7 @@ impl World {
             return;
         }
         state.steps += 1;
-        if state.steps > STEPS_MAX {
+        if state.steps > steps_max(self.plant) {
             self.violate(state, || "it goes on for ever".to_owned());
         }
         let Some(running) = state.life.running.clone() else {

@@ -103,6 +103,9 @@ impl Spout for Reader {
                 return Ok(self.take_event(event));
             }
             self.stumble()?;
+            if self.world.plant == Plant::EndsEarly && self.bounded && self.world.chance(50) {
+                return Ok(Next::End);
+            }
             if let Some(until) = self.rest_until {
                 tokio::select! {
                     biased;
@@ -135,6 +138,10 @@ impl Reader {
     }
 
     fn rest(&mut self, ms: u64) {
+        let ms = match self.world.plant {
+            Plant::NeverRests => 0,
+            _ => ms,
+        };
         self.rest_until = Some(clock::now() + Duration::from_millis(ms));
     }
 
@@ -164,7 +171,10 @@ impl Reader {
                 end(log);
                 let known = &mut self.world.lock().logs[log];
                 known.lost = known.assigned == assigned;
-                Next::Lost(vec![partition])
+                match self.world.plant {
+                    Plant::KeepsWhatItLost => Next::Lost(Vec::new()),
+                    _ => Next::Lost(vec![partition]),
+                }
             }
         }
     }
@@ -206,7 +216,9 @@ impl Reader {
         let first = log.first + reading.at;
         reading.at = end;
         let last = log.first + end;
-        *state.life.read.entry(reading.log).or_default() += (last - first) as u64;
+        if world.plant != Plant::ReadsBesideTheAccount {
+            *state.life.read.entry(reading.log).or_default() += (last - first) as u64;
+        }
         for record in first..last {
             *state.life.handed.entry(record).or_default() += 1;
         }
