@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use testkit::services::SearchVersion;
 
-use crate::{chaos, neighbours, outcomes, replay};
+use crate::{chaos, neighbours, outage, outcomes, replay};
 
 /// Of each protocol.
 const CHAOS: chaos::Form = chaos::Form {
@@ -31,6 +31,11 @@ fn elasticsearch_8_answers_as_the_table_says() {
 #[test]
 fn opensearch_2_answers_as_the_table_says() {
     outcomes::check(SearchVersion::OpenSearch2);
+}
+
+#[test]
+fn ten_minutes_without_elasticsearch() {
+    outage::run(Duration::from_secs(600));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Elasticsearch away for a minute under load, then the broker: bounded memory, nothing lost, nothing
+//! Elasticsearch away for a minute under load, ten in the long form, then the broker: bounded memory, nothing lost, nothing
 //! dead-lettered, and it goes on by itself.
 
 use std::time::Duration;
@@ -12,13 +12,17 @@ use testkit::wait;
 use crate::support::{Steps, Total, check_exactly_once, setup};
 
 const LIMIT: Duration = Duration::from_secs(240);
-const OUTAGE: Duration = Duration::from_secs(60);
 const PARTITIONS: u64 = 4;
 /// What a default topology may take at most, whatever its plan says.
 const MEMORY_MAX: u64 = 512 << 20;
 
 #[test]
 fn outages_of_both_sides_are_waited_out_within_the_bounds() {
+    run(Duration::from_secs(60));
+}
+
+/// With Elasticsearch away for so long, at full input.
+pub(crate) fn run(outage: Duration) {
     let mut steps = Steps::new("outage");
     let mut kafka = Kafka::start().expect("Kafka starts");
     let mut search = Search::start(SearchVersion::Elasticsearch9).expect("Elasticsearch starts");
@@ -62,12 +66,12 @@ fn outages_of_both_sides_are_waited_out_within_the_bounds() {
             Ok(total)
         })
         .expect("it reads as much as it may hold");
-    wait::rest(OUTAGE.saturating_sub(began.elapsed()));
+    wait::rest(outage.saturating_sub(began.elapsed()));
     let later = Total::of(&isobar.accounting().expect("it answers")).expect("an accounting");
     assert!(later.read - held.read <= 20_000, "{held:?} {later:?}");
     assert_eq!(later.dead_lettered, 0);
     steps.done(&format!(
-        "60 s without Elasticsearch, {} records held",
+        "{outage:?} without Elasticsearch, {} records held",
         later.in_flight
     ));
 
