@@ -241,11 +241,26 @@ impl Fate {
             }
             _ if was_not_dropped => "the running program did not drop it".to_owned(),
             [] => "no bolt drops records".to_owned(),
-            policies => format!(
-                "it may have been dropped, by {}: a program knows what it dropped since its start",
-                policies.join(" or ")
-            ),
+            policies => {
+                let policies = policies.join(" or ");
+                let has_forgotten = evidence.tells(|state| *state == State::Settled { certain: false });
+                let why = match has_forgotten {
+                    true => "the running program has forgotten which records it dropped so long ago, as it keeps a bounded number of them",
+                    false => "a program knows what it dropped since its start",
+                };
+                format!("it may have been dropped, by {policies}: {why}")
+            }
         });
+        if !evidence.policies.is_empty()
+            && !was_not_dropped
+            && evidence.logged.exists == Ok(Some(true))
+        {
+            let Place { partition, offset } = place;
+            why.push(format!(
+                "what the topology makes of it now is shown by `isobar try` with `--topic {} --partitions {} --from {offset} --sample 1`",
+                partition.topic, partition.partition
+            ));
+        }
         if evidence
             .log_start()
             .is_some_and(|start| place.offset < start)

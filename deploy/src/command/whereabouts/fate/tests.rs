@@ -358,8 +358,15 @@ logs/3@120: unknown
   the indices have no document of it
   there is no dead letter of it
   it may have been dropped, by sample.sampled: a program knows what it dropped since its start
+  what the topology makes of it now is shown by `isobar try` with `--topic logs --partitions 3 --from 120 --sample 1`
   localhost:1 does not answer: refused
 "
+    );
+    evidence.running = vec![Ok(State::Settled { certain: false })];
+    check(
+        120,
+        &evidence,
+        "\n  it may have been dropped, by sample.sampled: the running program has forgotten which records it dropped so long ago, as it keeps a bounded number of them\n  what the topology makes of it now",
     );
     evidence.documents = Err("the indices could not be asked: timeout".to_owned());
     check(120, &evidence, "the indices could not be asked: timeout");
