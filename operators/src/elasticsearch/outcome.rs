@@ -8,7 +8,7 @@ mod table;
 
 use std::ops::RangeInclusive;
 
-use super::reply::Fault;
+use super::reply::{self, Fault, Items};
 
 pub use table::TABLE;
 pub(crate) use table::{CONTRADICTION, FAILURE_STORE, NO_ERROR};
@@ -229,6 +229,15 @@ impl Action {
 pub fn row_of(level: Level, status: u16, error: Option<&str>) -> Option<&'static Row> {
     let fault = error.and_then(|error| serde_json::from_str::<Fault<'_>>(error).ok());
     find(level, status, fault.as_ref())
+}
+
+/// What the reply to a bulk request says of each of its `sent` documents, in their order; `None` where it is
+/// not believed, as it is no such reply or has another number of items. `operation` is `create` or `index`.
+pub fn classes_of(reply: &[u8], operation: &str, sent: usize) -> Option<Vec<Class>> {
+    Some(match reply::read(reply, operation, sent).ok()? {
+        Items::AllStored => vec![Class::Stored; sent],
+        Items::Each(items) => items.into_iter().map(|item| item.class).collect(),
+    })
 }
 
 /// The class of an answer: that of the first row of its level that matches.

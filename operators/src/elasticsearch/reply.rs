@@ -234,7 +234,9 @@ impl<'de> Deserialize<'de> for Item {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Item, A::Error> {
                 let operation = map.next_entry::<IgnoredAny, Body<'_>>()?;
                 let (_, body) = operation.ok_or_else(|| A::Error::custom("an empty item"))?;
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                if map.next_key::<IgnoredAny>()?.is_some() {
+                    return Err(A::Error::custom("an item with two outcomes"));
+                }
                 Ok(Item::new(
                     body.status,
                     body.error.as_ref(),

@@ -6,7 +6,9 @@
 use std::path::Path;
 
 use isobar::{Outside, TopologyFile};
-use serde_json::json;
+use isobar_operators::dead_letter::{Letter, Resolution};
+use isobar_operators::outcome::{self, Class};
+use serde_json::{Value, json};
 
 use super::against_serde;
 use super::bolt::Bolt;
@@ -20,7 +22,7 @@ pub struct Target {
 }
 
 /// Everything that is fuzzed.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 16] = [
     target("json", json_parser),
     target("document", document),
     target("syslog", syslog),
@@ -34,6 +36,9 @@ pub const TARGETS: [Target; 13] = [
     target("template", template),
     target("topology", topology),
     target("settings", settings),
+    target("mask", mask),
+    target("reply", reply),
+    target("letter", letter),
 ];
 
 const fn target(name: &'static str, run: fn(&[u8])) -> Target {
@@ -197,6 +202,77 @@ fn plan(text: &str) {
     match file.plan(&isobar_operators::registry(), 2) {
         Ok(plan) => assert!(!plan.graph.spouts.is_empty(), "a plan reads something"),
         Err(refused) => assert!(!refused.to_string().is_empty(), "a refusal says why"),
+    }
+}
+
+/// Documents in which personal data is looked for, wherever it stands.
+fn mask(input: &[u8]) {
+    thread_local!(static BOLT: Bolt = Bolt::new("mask", json!({
+        "fields": ["a"], "search": ["b", "c"],
+        "patterns": ["email", "ipv4", "ipv6", "card_number", "token=\\w+"],
+    })));
+    if against_serde::object(input).is_some() {
+        let text = std::str::from_utf8(input).expect("JSON is UTF-8");
+        BOLT.with(|bolt| bolt.document(text).is_sound());
+    }
+}
+
+/// The reply to a bulk request: what is believed has an item for each document, and none counts as stored
+/// that is not said to be. The first byte is the number of documents.
+fn reply(input: &[u8]) {
+    let Some((sent, reply)) = input.split_first() else {
+        return;
+    };
+    let sent = usize::from(sent % 8);
+    let Some(classes) = outcome::classes_of(reply, "create", sent) else {
+        return;
+    };
+    assert_eq!(classes.len(), sent);
+    // It quotes documents, so that it may hold what serde_json takes for no text.
+    let Ok(reply) = serde_json::from_slice::<Value>(reply) else {
+        return;
+    };
+    let items = reply["items"].as_array().expect("a list of items");
+    assert_eq!(items.len(), sent, "{reply}");
+    for (class, item) in classes.into_iter().zip(items) {
+        let outcomes = item.as_object().expect("an item").values();
+        let [said] = outcomes.collect::<Vec<_>>()[..] else {
+            panic!("an item has one outcome: {item}");
+        };
+        let succeeded = said["status"]
+            .as_u64()
+            .is_some_and(|status| (200..300).contains(&status));
+        let is_plain = said["error"].is_null() && said["failure_store"] != "used";
+        assert_eq!(class == Class::Stored, succeeded && is_plain, "{item}");
+    }
+}
+
+/// The headers of a record in a topic of dead letters, `name=value` in each line: no letter, or one that is
+/// of one version and has a place. So it is with what settles letters.
+fn letter(input: &[u8]) {
+    let headers = || {
+        let lines = input.split(|byte| *byte == b'\n');
+        lines.filter_map(|line| {
+            let name = line.iter().position(|byte| *byte == b'=')?;
+            Some((&line[..name], Some(&line[name + 1..])))
+        })
+    };
+    let has = |wanted: &str| headers().any(|(name, _)| name == wanted.as_bytes());
+    if let Ok(letter) = Letter::read(headers()) {
+        let needed = [
+            "isobar.dead_letter.version",
+            "isobar.origin.source",
+            "isobar.origin.offset",
+        ];
+        assert!(needed.into_iter().all(has), "{letter:?}");
+    }
+    if let Some(Ok(resolution)) = Resolution::read(headers()) {
+        let needed = [
+            "isobar.resolution.version",
+            "isobar.resolution.run",
+            "isobar.origin.offset",
+        ];
+        assert!(needed.into_iter().all(has), "{resolution:?}");
     }
 }
 
