@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use testkit::isobar::{Finished, Setup};
-use testkit::services::{Search, SearchVersion};
+use testkit::process::{Launch, Process};
+use testkit::scratch::Scratch;
+use testkit::services::kafka::{USER, tools};
+use testkit::services::{Kafka, PASSWORD, Search, SearchVersion};
 
 use crate::support::{Steps, kafka_with_records};
 
@@ -101,6 +104,79 @@ fn a_sound_topology_has_no_finding_and_planted_faults_are_found() {
         assert!(has(&findings, check, status, part), "{check}: {findings}");
     }
     steps.done("planted faults");
+}
+
+/// A user who may see topics and group and do nothing with them, then one who may do what it has to.
+#[test]
+fn what_the_user_may_not_do_at_the_brokers_is_found() {
+    let mut steps = Steps::new("doctor-rights");
+    let kafka = Kafka::start_with_rights().expect("Kafka starts");
+    for topic in ["logs", "dead"] {
+        kafka.create_topic(topic, 1, &[]).expect("it is created");
+    }
+    let secured = kafka.secured().expect("it takes logins");
+    let connection = format!(
+        "kafka: {{type: kafka, brokers: \"{}\", tls: {{ca: \"{}\"}}, sasl: {{mechanism: PLAIN, username: {USER}, password: {PASSWORD}}}}}",
+        secured.brokers,
+        secured.ca.display()
+    );
+    let topology = "\
+isobar: 1
+name: doctored
+connections:
+  CONNECTION
+spouts:
+  logs: {type: kafka, connection: kafka, topics: [logs], start: earliest}
+bolts:
+  parse: {type: parse_json, inputs: [logs]}
+  end: {type: blackhole, inputs: [parse]}
+dead_letter: {type: kafka, connection: kafka, topic: dead}
+";
+    let topology = topology.replace("CONNECTION", &connection);
+    let setup = Setup::new(&topology).expect("a directory");
+    let directory = Scratch::new("kafka-tools").expect("a directory");
+    let _path = tools(directory.path()).expect("they are written");
+    let allow = |operation: &str, resource: [&str; 2]| {
+        let log = directory.path().join("acls.log");
+        let launch = Launch::new(directory.path().join("kafka-acls.sh"), &log)
+            .arguments(["--bootstrap-server", kafka.brokers(), "--add", "--force"])
+            .arguments(["--allow-principal", &format!("User:{USER}")])
+            .arguments(["--operation", operation])
+            .arguments(resource);
+        Process::run(launch, LIMIT).expect("it is allowed");
+    };
+    for resource in [["--topic", "*"], ["--group", "doctored"]] {
+        allow("Describe", resource);
+    }
+    steps.done("start");
+
+    let (_, findings) = doctor(&setup);
+    for part in [
+        "logs: the user may not read topic logs",
+        "dead_letter: the user may not write to topic dead",
+        "logs: the user may not read in group doctored",
+    ] {
+        assert!(
+            has(&findings, "kafka.permissions", "error", part),
+            "{part}: {findings}"
+        );
+    }
+    steps.done("nothing is allowed");
+
+    allow("Read", ["--group", "doctored"]);
+    allow("Read", ["--topic", "logs"]);
+    allow("Write", ["--topic", "dead"]);
+    let (_, findings) = doctor(&setup);
+    assert!(
+        has(
+            &findings,
+            "kafka.permissions",
+            "ok",
+            "may do what it has to"
+        ),
+        "{findings}"
+    );
+    steps.done("all is allowed");
 }
 
 fn doctor(setup: &Setup) -> (Finished, Value) {

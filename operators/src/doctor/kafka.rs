@@ -12,7 +12,7 @@ use super::certificate::Expiry;
 use super::{Depth, Finding, examine};
 use crate::bolts::KafkaConfig as Written;
 use crate::connections::kafka_of;
-use crate::kafka::admin::{Admin, Layout, TopicPartition};
+use crate::kafka::admin::{Admin, Layout, Permitted, TopicPartition};
 use crate::kafka::connection::KafkaConnection;
 use crate::kafka::error::Error;
 use crate::lag::{self, Row, Source};
@@ -118,6 +118,8 @@ pub(super) struct Facts {
     layout: Answer<Layout>,
     /// Configuration of these topics, by topic and name.
     settings: Answer<BTreeMap<String, BTreeMap<String, String>>>,
+    /// What the user may do with these topics, as far as brokers tell.
+    permitted: Answer<BTreeMap<String, Permitted>>,
     spouts: Vec<Spout>,
     outputs: Vec<Output>,
     certificates: Vec<Expiry>,
@@ -134,6 +136,8 @@ pub(super) struct Spout {
     lag: Answer<Vec<Row>>,
     /// Who reads what in its group, by client id and host.
     owners: Answer<BTreeMap<TopicPartition, String>>,
+    /// What the user may do with its group, where the coordinator tells.
+    permitted: Answer<Option<Permitted>>,
 }
 
 impl Spout {
@@ -179,7 +183,14 @@ impl Brokers {
             (Ok(_), Depth::Start) => Ok(BTreeMap::new()),
             (Err(away), _) => Err(away.clone()),
         };
+        let permitted = match &layout {
+            // It knows no users.
+            Ok(_) if self.connection.is_embedded() => Ok(BTreeMap::new()),
+            Ok(_) => (admin.permitted_with_topics(&topics)).map_err(|error| failed(&error)),
+            Err(away) => Err(away.clone()),
+        };
         Facts {
+            permitted,
             lanes: self.lanes,
             client_id: self.connection.client_id().to_owned(),
             layout,
@@ -230,17 +241,20 @@ fn spout(
         Some(away) => Err(away.clone()),
     };
     let unasked = || Failed::Other("not asked at a start".to_owned());
-    let (lag, owners) = match (away, depth) {
-        (Some(away), _) => (Err(away.clone()), Err(away.clone())),
-        (None, Depth::Start) => (Err(unasked()), Err(unasked())),
+    let (lag, owners, permitted) = match (away, depth) {
+        (Some(away), _) => (Err(away.clone()), Err(away.clone()), Err(away.clone())),
+        (None, Depth::Start) => (Err(unasked()), Err(unasked()), Err(unasked())),
         (None, Depth::All) => {
             let lag = source.once(within).map(|lag| lag.rows);
-            let owners = Admin::of_group(source.connection(), &source.group, within);
-            let owners = owners.and_then(|admin| admin.owners());
-            (
-                lag.map_err(|error| failed(&error)),
-                owners.map_err(|error| failed(&error)),
-            )
+            let lag = lag.map_err(|error| failed(&error));
+            match Admin::of_group(source.connection(), &source.group, within) {
+                Ok(admin) => (
+                    lag,
+                    admin.owners().map_err(|error| failed(&error)),
+                    admin.permitted_with_group().map_err(|error| failed(&error)),
+                ),
+                Err(error) => (lag, Err(failed(&error)), Err(failed(&error))),
+            }
         }
     };
     Spout {
@@ -250,6 +264,7 @@ fn spout(
         found,
         lag,
         owners,
+        permitted,
     }
 }
 

@@ -19,7 +19,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::connection::KafkaConnection;
 use super::error::{Error, code_of};
-use super::ffi::admin as ffi;
+use super::ffi::admin::{self as ffi, Permissions};
 use super::ffi::list::{Element, elements};
 use super::ffi::pattern::Pattern;
 use super::lag::Found;
@@ -27,7 +27,7 @@ use super::log::Asking;
 use super::password::Follower;
 use listing::{AT_END, list};
 
-pub use group::{Commit, GroupState};
+pub use group::{Commit, GroupState, Permitted};
 pub use layout::{Layout, LayoutPartition, LayoutTopic};
 pub(super) use listing::offsets;
 pub use rdkafka::error::RDKafkaErrorCode;
@@ -397,20 +397,22 @@ pub(super) fn topics<C: ClientContext>(
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(ffi::describe_topics(client, names, within)?
-        .into_iter()
-        .map(|described| {
-            let answer = match described.error {
-                Some((code, _)) => Err(code),
-                None => Ok(Topic {
-                    name: described.topic.clone(),
-                    id: described.id,
-                    partitions: described.partitions,
-                }),
-            };
-            (described.topic, answer)
-        })
-        .collect())
+    Ok(
+        ffi::describe_topics(client, names, Permissions::LeftOut, within)?
+            .into_iter()
+            .map(|described| {
+                let answer = match described.error {
+                    Some((code, _)) => Err(code),
+                    None => Ok(Topic {
+                        name: described.topic.clone(),
+                        id: described.id,
+                        partitions: described.partitions,
+                    }),
+                };
+                (described.topic, answer)
+            })
+            .collect(),
+    )
 }
 
 pub(super) fn cluster_id<C: ClientContext>(

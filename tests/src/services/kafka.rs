@@ -62,6 +62,17 @@ impl Kafka {
         Self::launch(1, &[], true)
     }
 
+    /// Starts one node as [`Self::start_secured`] does, on which whoever logs in may do only what
+    /// `kafka-acls.sh` has allowed: see [`tools`]. Who does not log in may do all.
+    pub fn start_with_rights() -> Result<Self> {
+        let authorizer = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
+        let settings = [
+            ("authorizer.class.name", authorizer),
+            ("super.users", "User:ANONYMOUS"),
+        ];
+        Self::launch(1, &settings, true)
+    }
+
     /// Starts a cluster of so many nodes. Every topic has a replica on each node, the internal ones too,
     /// and a write needs more than half of them.
     pub fn start_cluster(nodes: usize, overrides: &[(&str, &str)]) -> Result<Self> {

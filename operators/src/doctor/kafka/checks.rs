@@ -35,6 +35,14 @@ pub(in crate::doctor) const CHECKS: &[Check<Facts>] = &[
         judge: outputs,
     },
     Check {
+        id: "kafka.permissions",
+        depth: Depth::Start,
+        why: "What the user may not read stands still, and what it may not write waits; with dead letters, one bad record stops its partition from being committed.",
+        fix: "Permit `Read` on the topics that are read and on the group, and `Write` on the topics that are written (`kafka-acls.sh --add`).",
+        needs: DESCRIBE,
+        judge: permissions,
+    },
+    Check {
         id: "kafka.leaders",
         depth: Depth::All,
         why: "A partition without a leader can neither be read nor written.",
@@ -192,6 +200,54 @@ fn outputs(facts: &Facts) -> Verdict {
     }
     let names: Vec<&str> = facts.outputs.iter().map(|one| one.topic.as_str()).collect();
     or_fine(found, format!("there: {}", names.join(", ")))
+}
+
+fn permissions(facts: &Facts) -> Verdict {
+    let topics = known(&facts.permitted)?;
+    let mut found = Vec::new();
+    let mut told = !topics.is_empty();
+    for Spout {
+        id,
+        group,
+        permitted,
+        ..
+    } in &facts.spouts
+    {
+        // Whoever may read from a group may see it.
+        let may_join = match permitted {
+            Ok(permitted) => permitted.map(|one| one.read),
+            Err(Failed::Denied) => Some(false),
+            Err(Failed::Other(_)) => None,
+        };
+        told |= may_join.is_some();
+        if may_join == Some(false) {
+            let text = format!("{id}: the user may not read in group {group}");
+            found.push((Status::Error, text));
+        }
+    }
+    for spout in &facts.spouts {
+        let denied = spout.topics().into_iter();
+        let denied = denied.filter(|topic| topics.get(*topic).is_some_and(|one| !one.read));
+        found.extend(denied.map(|topic| {
+            let text = format!("{}: the user may not read topic {topic}", spout.id);
+            (Status::Error, text)
+        }));
+    }
+    let outputs = facts.outputs.iter();
+    let denied = outputs.filter(|one| topics.get(&one.topic).is_some_and(|one| !one.write));
+    found.extend(denied.map(|output| {
+        let text = format!(
+            "{}: the user may not write to topic {}",
+            output.bolt, output.topic
+        );
+        (Status::Error, text)
+    }));
+    match told {
+        true => or_fine(found, "the user may do what it has to"),
+        false => Err(Missing::Absent(
+            "the brokers do not say what their users may do".to_owned(),
+        )),
+    }
 }
 
 fn leaders(facts: &Facts) -> Verdict {

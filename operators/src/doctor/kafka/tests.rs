@@ -19,6 +19,11 @@ fn topic(name: &str) -> LayoutTopic {
     }
 }
 
+const ALL: Permitted = Permitted {
+    read: true,
+    write: true,
+};
+
 fn settings(max: &str) -> BTreeMap<String, String> {
     let all = [
         ("max.message.bytes", max),
@@ -51,6 +56,7 @@ fn healthy() -> Facts {
         settings: Ok([("logs", "1000000"), ("dead", "2000000")]
             .map(|(name, max)| (name.to_owned(), settings(max)))
             .into()),
+        permitted: Ok(["logs", "dead"].map(|name| (name.to_owned(), ALL)).into()),
         spouts: vec![Spout {
             id: "in".to_owned(),
             group: "g".to_owned(),
@@ -60,6 +66,7 @@ fn healthy() -> Facts {
             owners: Ok(partitions
                 .map(|one| (one, "isobar/10.0.0.1".to_owned()))
                 .into()),
+            permitted: Ok(Some(ALL)),
         }],
         outputs: vec![Output {
             bolt: "dead_letter".to_owned(),
@@ -125,6 +132,7 @@ fn nothing_is_called_well_that_was_not_answered() {
     let mut facts = healthy();
     facts.layout = Err(Failed::Denied);
     facts.settings = Err(Failed::Denied);
+    facts.permitted = Err(Failed::Denied);
     facts.spouts[0].lag = Err(Failed::Denied);
     facts.spouts[0].owners = Err(Failed::Denied);
     for check in CHECKS {
@@ -164,6 +172,41 @@ fn brokers_and_topics_that_are_not_there_are_errors() {
         Status::Error,
         "dead for dead letters: does not exist",
     );
+}
+
+#[test]
+fn what_the_user_may_not_do_is_named_where_brokers_tell() {
+    let id = "kafka.permissions";
+    let with = |topic: &'static str, permitted: Permitted| {
+        move |facts: &mut Facts| {
+            let topics = facts.permitted.as_mut().expect("an answer");
+            let _ = topics.insert(topic.to_owned(), permitted);
+        }
+    };
+    let written_only = Permitted { read: false, ..ALL };
+    let read_only = Permitted {
+        write: false,
+        ..ALL
+    };
+    let said = "in: the user may not read topic logs";
+    finds(id, with("logs", written_only), Status::Error, said);
+    let said = "dead_letter: the user may not write to topic dead";
+    finds(id, with("dead", read_only), Status::Error, said);
+    finds(id, with("logs", read_only), Status::Ok, "");
+    finds(id, with("dead", written_only), Status::Ok, "");
+    let said = "in: the user may not read in group g";
+    let described_only = |facts: &mut Facts| facts.spouts[0].permitted = Ok(Some(written_only));
+    finds(id, described_only, Status::Error, said);
+    // Whoever may read from it may see it.
+    let hidden = |facts: &mut Facts| facts.spouts[0].permitted = Err(Failed::Denied);
+    finds(id, hidden, Status::Error, said);
+
+    // Old brokers say nothing of it.
+    let mut silent = healthy();
+    silent.permitted = Ok(BTreeMap::new());
+    silent.spouts[0].permitted = Ok(None);
+    let said = (check(id).judge)(&silent);
+    assert!(matches!(said, Err(Missing::Absent(_))), "{said:?}");
 }
 
 #[test]

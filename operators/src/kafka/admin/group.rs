@@ -10,9 +10,10 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use super::{Admin, COORDINATOR_PAUSE, TopicPartition};
 use crate::kafka::error::Error;
-use crate::kafka::ffi::admin::group as ffi;
+use crate::kafka::ffi::admin::{Permissions, describe_topics, group as ffi};
 use crate::kafka::ffi::commit;
 
+pub use crate::kafka::ffi::admin::Permitted;
 pub use ffi::GroupState;
 
 /// What is to be committed for a partition.
@@ -31,7 +32,8 @@ impl Admin {
     ///
     /// Fails for a client that was made without a group.
     pub fn group_state(&self) -> Result<GroupState, Error> {
-        Ok(self.described(self.group()?)?.state)
+        let described = self.described(self.group()?, Permissions::LeftOut)?;
+        Ok(described.state)
     }
 
     /// Asks which member of the group that this client was made for reads which partition: its
@@ -41,7 +43,7 @@ impl Admin {
             return Ok(BTreeMap::new());
         };
         let mut owners = BTreeMap::new();
-        for member in self.described(group)?.members {
+        for member in self.described(group, Permissions::LeftOut)?.members {
             let owner = |partition| (partition, member.owner.clone());
             owners.extend(member.partitions.into_iter().map(owner));
         }
@@ -54,16 +56,43 @@ impl Admin {
         &self,
         member: &str,
     ) -> Result<Option<BTreeSet<TopicPartition>>, Error> {
-        let members = self.described(self.group()?)?.members.into_iter();
-        let mut found = members.filter(|one| one.id == member);
-        Ok(found.next().map(|one| one.partitions.into_iter().collect()))
+        let described = self.described(self.group()?, Permissions::LeftOut)?;
+        let mut members = described.members.into_iter();
+        let found = members.find(|one| one.id == member);
+        Ok(found.map(|one| one.partitions.into_iter().collect()))
+    }
+
+    /// Asks what the connection's user may do with the group that this client was made for; `None` where its
+    /// coordinator does not tell. Fails for a client that was made without a group, and where the user may not
+    /// even see the group.
+    pub fn permitted_with_group(&self) -> Result<Option<Permitted>, Error> {
+        let described = self.described(self.group()?, Permissions::Told)?;
+        Ok(described.permitted)
+    }
+
+    /// Asks what the connection's user may do with topics. Those of which the brokers do not tell, or that do
+    /// not exist or may not be seen, are left out.
+    pub fn permitted_with_topics(
+        &self,
+        topics: &[&str],
+    ) -> Result<BTreeMap<String, Permitted>, Error> {
+        if topics.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let client = self.client.client();
+        let described = describe_topics(client, topics, Permissions::Told, self.within);
+        let described = self.explain(described)?.into_iter();
+        Ok(described
+            .filter_map(|one| Some((one.topic, one.permitted?)))
+            .collect())
     }
 
     /// Asks for a group, again while its coordinator moves.
-    fn described(&self, group: &str) -> Result<ffi::Described, Error> {
+    fn described(&self, group: &str, permissions: Permissions) -> Result<ffi::Described, Error> {
         let deadline = clock::now() + self.within;
         loop {
-            let described = self.explain(ffi::describe(self.client.client(), group, self.within));
+            let client = self.client.client();
+            let described = self.explain(ffi::describe(client, group, permissions, self.within));
             let is_moving = matches!(
                 &described,
                 Err(Error::Refused {

@@ -81,18 +81,40 @@ pub(in crate::kafka) struct Described {
     /// Kafka's spelling; `None` where the cluster has no topic ids.
     pub(in crate::kafka) id: Option<String>,
     pub(in crate::kafka) partitions: usize,
+    /// What the user may do with it, where that was asked for and told.
+    pub(in crate::kafka) permitted: Option<Permitted>,
     pub(in crate::kafka) error: Option<(RDKafkaErrorCode, String)>,
+}
+
+/// What the user of a connection may do with a topic or a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permitted {
+    /// Read it; of a group, join it and commit for it.
+    pub read: bool,
+    /// Write to it.
+    pub write: bool,
+}
+
+/// Whether an answer is to tell what the user may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::kafka) enum Permissions {
+    /// It is.
+    Told,
+    /// It need not; finding out costs the broker a look for each operation.
+    LeftOut,
 }
 
 /// Asks for id and partition count of topics by name. Waits for the answer, at most `within`.
 pub(in crate::kafka) fn describe_topics<C: ClientContext>(
     client: &Client<C>,
     topics: &[&str],
+    permissions: Permissions,
     within: Duration,
 ) -> Result<Vec<Described>, Error> {
     const WHAT: &str = "describing topics";
     let request = Request::new(client, Op::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, WHAT, within)?;
     request.avoid_missing_controller(client, topics)?;
+    request.tell(permissions)?;
     let names: Vec<CString> = topics
         .iter()
         .map(|topic| c_string(topic))
@@ -133,6 +155,9 @@ unsafe fn describe(topic: *const sys::rd_kafka_TopicDescription_t) -> Described 
     unsafe {
         let mut partitions = 0;
         let _ = sys::rd_kafka_TopicDescription_partitions(topic, &raw mut partitions);
+        let mut count = 0;
+        let operations =
+            sys::rd_kafka_TopicDescription_authorized_operations(topic, &raw mut count);
         let error = sys::rd_kafka_TopicDescription_error(topic);
         let code = sys::rd_kafka_error_code(error);
         let uuid = sys::rd_kafka_TopicDescription_topic_id(topic);
@@ -149,10 +174,31 @@ unsafe fn describe(topic: *const sys::rd_kafka_TopicDescription_t) -> Described 
                     .replace('/', "_")
             }),
             partitions,
+            permitted: permitted(operations, count),
             error: (code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR)
                 .then(|| (code.into(), text(sys::rd_kafka_error_string(error)))),
         }
     }
+}
+
+/// What a list of operations comes to; null where they were not asked for, or the broker does not tell.
+///
+/// # Safety
+/// `operations` must be null or hold `count` elements.
+unsafe fn permitted(
+    operations: *const sys::rd_kafka_AclOperation_t,
+    count: usize,
+) -> Option<Permitted> {
+    use sys::rd_kafka_AclOperation_t as Operation;
+    if operations.is_null() {
+        return None;
+    }
+    // SAFETY: guaranteed by the caller.
+    let operations = unsafe { slice(operations.cast_mut(), count) };
+    Some(Permitted {
+        read: operations.contains(&Operation::RD_KAFKA_ACL_OPERATION_READ),
+        write: operations.contains(&Operation::RD_KAFKA_ACL_OPERATION_WRITE),
+    })
 }
 
 /// Asks for the configuration of topics, by topic and name; topics that may not be seen are left out.
@@ -286,6 +332,19 @@ impl<'a> Request<'a> {
                     text: text(reason.as_ptr()),
                 }),
             }
+        }
+    }
+
+    /// Lets the answer tell what the user may do, or not.
+    fn tell(&self, permissions: Permissions) -> Result<(), Error> {
+        if permissions == Permissions::LeftOut {
+            return Ok(());
+        }
+        // SAFETY: the options are alive; an error is ours.
+        unsafe {
+            let refused =
+                sys::rd_kafka_AdminOptions_set_include_authorized_operations(self.options, 1);
+            take_error(refused, self.what)
         }
     }
 
@@ -468,7 +527,8 @@ mod tests {
             .expect("a client");
         let within = Duration::from_secs(5);
         let began = clock::now();
-        let none = describe_topics(client.client(), &["t"], within).expect_err("nobody answers");
+        let none = describe_topics(client.client(), &["t"], Permissions::LeftOut, within)
+            .expect_err("nobody answers");
         let took = clock::now() - began;
         assert!(matches!(none, Error::TimedOut { .. }), "{none}");
         assert!(took < within * 2, "{took:?}");

@@ -8,7 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use super::DIRECTORY;
 use crate::services::{fetched, jdk, setting};
 
-const TOOLS: [(&str, &str); 2] = [
+const TOOLS: [(&str, &str); 3] = [
+    ("kafka-acls.sh", "org.apache.kafka.tools.AclCommand"),
     ("kafka-topics.sh", "org.apache.kafka.tools.TopicCommand"),
     ("kafka-configs.sh", "kafka.admin.ConfigCommand"),
 ];

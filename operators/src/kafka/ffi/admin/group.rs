@@ -10,7 +10,7 @@ use rdkafka_sys as sys;
 use rdkafka_sys::RDKafkaRespErr;
 use rdkafka_sys::rd_kafka_admin_op_t as Op;
 
-use super::{Request, c_string, slice, text};
+use super::{Permissions, Permitted, Request, c_string, permitted, slice, text};
 use crate::kafka::admin::TopicPartition;
 use crate::kafka::error::Error;
 use crate::kafka::ffi::list::{self, Element};
@@ -36,6 +36,8 @@ impl GroupState {
 pub(in crate::kafka) struct Described {
     pub(in crate::kafka) state: GroupState,
     pub(in crate::kafka) members: Vec<Member>,
+    /// What the user may do with it, where that was asked for and told.
+    pub(in crate::kafka) permitted: Option<Permitted>,
 }
 
 /// A member of a group.
@@ -66,11 +68,13 @@ pub(in crate::kafka) fn member_id<C: ConsumerContext>(client: &BaseConsumer<C>) 
 pub(in crate::kafka) fn describe<C: ClientContext>(
     client: &Client<C>,
     group: &str,
+    permissions: Permissions,
     within: Duration,
 ) -> Result<Described, Error> {
     let what = format!("asking for the members of group {group}");
     let op = Op::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
     let request = Request::to_coordinator(client, op, &what, within)?;
+    request.tell(permissions)?;
     let name = c_string(group)?;
     let mut names = [name.as_ptr()];
     // SAFETY: the name lives until after the call, which copies it; client, options and queue are
@@ -97,6 +101,14 @@ pub(in crate::kafka) fn describe<C: ClientContext>(
             sys::rd_kafka_ConsumerGroupDescription_error(described),
             &what,
         )?;
+        let mut operations = 0;
+        let permitted = permitted(
+            sys::rd_kafka_ConsumerGroupDescription_authorized_operations(
+                described,
+                &raw mut operations,
+            ),
+            operations,
+        );
         let state = sys::rd_kafka_ConsumerGroupDescription_state(described);
         let count = sys::rd_kafka_ConsumerGroupDescription_member_count(described);
         let mut members = Vec::with_capacity(count);
@@ -123,6 +135,7 @@ pub(in crate::kafka) fn describe<C: ClientContext>(
                 members: count,
             },
             members,
+            permitted,
         })
     }
 }
