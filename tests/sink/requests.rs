@@ -242,6 +242,29 @@ fn bodies_shrink_until_what_is_on_the_way_lets_them_through() {
     assert!(ran.account.retried > 0);
 }
 
+/// A host, or a line to it, that is too slow for a whole body within the time would get none, ever. So would
+/// one behind a proxy that waits no longer.
+#[test]
+fn bodies_shrink_until_they_are_done_in_time() {
+    let proxy = RequestFault::refuse(504, "", "");
+    for late in [RequestFault::Delay(Duration::from_secs(60)), proxy] {
+        let server = server();
+        let too_slow = |request: &Request<'_>| request.body.len() > 40_000;
+        server.fail_requests_if(ALWAYS, too_slow, late.clone());
+        let setup = Setup {
+            connection: json!({"request_timeout": "500ms"}),
+            records: 3_000,
+            lanes: 1,
+            ..Setup::new("requests-slow", &server)
+        }
+        .with(&json!({"body_bytes": "256KiB"}));
+        let ran = setup.run();
+        ran.assert_exact(&setup, &server);
+        let times = ran.count("requests_timed_out");
+        assert!((1..20).contains(&times), "{late:?}: {times}");
+    }
+}
+
 #[test]
 fn what_is_no_search_cluster_gets_no_document() {
     let port = ports::free().expect("a free port");

@@ -58,7 +58,7 @@ pub struct ElasticsearchConnection {
     pub tls: Option<Tls>,
     /// How long a request may take, connecting and reading the reply included, at least 100ms. A bulk
     /// request that takes longer is sent again: with ids that follow from the record that stores
-    /// nothing twice.
+    /// nothing twice. Later ones are half as large until they are done in time.
     #[serde(default = "request_timeout")]
     pub request_timeout: Duration,
     /// How long a host may take to accept a connection, TLS included, at least 10ms.

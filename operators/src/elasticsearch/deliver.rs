@@ -26,8 +26,8 @@ const HELD_FROM: usize = 16;
 /// requests as such are at fault, and halving on finds nothing.
 const MALFORMED_MAX: usize = 32;
 
-/// The size of bodies as hosts, and what is on the way to them, take it: halved when they do not,
-/// doubled after some requests that went well.
+/// The size of bodies as hosts, and what is on the way to them, take it: halved when they do not, or not
+/// within `request_timeout`, doubled after some requests that went well.
 pub(crate) struct BodySize {
     now: Cell<usize>,
     most: usize,
@@ -150,9 +150,12 @@ impl Delivery {
             let (outcome, began) = self.exchange.send(&body, part.len()).await;
             match outcome {
                 Outcome::AllStored | Outcome::Items(_) => self.body_size.went_well(),
-                Outcome::TooLarge | Outcome::Broken => self.body_size.too_large(body.len()),
+                // Half of what a host could not take in time may be done in time.
+                Outcome::TooLarge | Outcome::Broken | Outcome::TimedOut => {
+                    self.body_size.too_large(body.len());
+                }
                 Outcome::Busy => self.body_size.busy(body.len()),
-                Outcome::Malformed(_) | Outcome::Held | Outcome::Failed | Outcome::TimedOut => {}
+                Outcome::Malformed(_) | Outcome::Held | Outcome::Failed => {}
             }
             self.width.learn(began, sign(&outcome));
             match outcome {

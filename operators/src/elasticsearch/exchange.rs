@@ -301,7 +301,8 @@ impl Exchange {
                     _ => String::new(),
                 };
                 self.fail(chosen, class, text + &advice);
-                return None;
+                // A proxy has waited: as where we did, the time of the request is used up.
+                return (class == Class::TimedOut).then_some(Outcome::TimedOut);
             }
         };
         self.counts.request(class);

@@ -68,7 +68,8 @@ pub const TABLE: &[Row] = &[
     // Rejecting for it would dead-letter everything while a proxy is set up wrong.
     row("without_error", Request, (400, 400), (NO_ERROR, ""), Foreign, StandIn("what proxies answer")),
     row("malformed", Request, (400, 400), ("", ""), Malformed, ALL),
-    row("request_timeout", Request, (408, 408), ("", ""), Away, StandIn("what proxies answer")),
+    row("request_timeout", Request, (408, 408), ("", ""), TimedOut, StandIn("what proxies answer")),
+    row("gateway_timeout", Request, (504, 504), ("", ""), TimedOut, StandIn("what proxies answer")),
     row("no_master", Request, (503, 503), ("cluster_block_exception", ""), Away, StandIn("needs a cluster that loses its master")),
     row("unavailable", Request, (500, 599), ("", ""), Away, StandIn("what proxies answer, and servers with a bug")),
 
