@@ -23,6 +23,7 @@ pub mod outcome;
 pub(crate) mod pending;
 pub(crate) mod renewal;
 pub(crate) mod reply;
+mod resolver;
 pub(crate) mod width;
 
 pub(crate) use connection::TYPE as CONNECTION;

@@ -18,6 +18,8 @@ use native_tls::TlsConnector;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
+use super::resolver::Resolver;
+
 /// A silent connection is tested after so long, and again so often; what is on the way may have
 /// forgotten it.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -26,15 +28,17 @@ const KEEPALIVE_RETRIES: u32 = 3;
 /// Opens connections within a time, TLS included.
 #[derive(Clone)]
 pub(crate) struct Connect {
-    tcp: HttpConnector,
+    tcp: HttpConnector<Resolver>,
     tls: Option<TlsConnector>,
     within: Duration,
+    resolver: Resolver,
 }
 
 impl Connect {
     /// Without `tls` hosts are asked in the clear, and `https` fails.
     pub(crate) fn new(tls: Option<TlsConnector>, within: Duration) -> Self {
-        let mut tcp = HttpConnector::new();
+        let resolver = Resolver::of_system();
+        let mut tcp = HttpConnector::new_with_resolver(resolver.clone());
         tcp.enforce_http(tls.is_none());
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEPALIVE));
@@ -42,7 +46,12 @@ impl Connect {
         tcp.set_keepalive_retries(Some(KEEPALIVE_RETRIES));
         // Shared by the addresses of a name, so that one that is dead leaves time for the next.
         tcp.set_connect_timeout(Some(within));
-        Self { tcp, tls, within }
+        Self {
+            tcp,
+            tls,
+            within,
+            resolver,
+        }
     }
 }
 
@@ -60,6 +69,7 @@ impl Service<Uri> for Connect {
     }
 
     fn call(&mut self, host: Uri) -> Self::Future {
+        let name = host.host().unwrap_or_default().to_owned();
         let connecting: Connecting<Io> = match &self.tls {
             Some(tls) => {
                 let mut https = HttpsConnector::from((self.tcp.clone(), tls.clone().into()));
@@ -70,12 +80,17 @@ impl Service<Uri> for Connect {
                 Box::pin(async { Ok(MaybeHttpsStream::Http(tcp.await?)) })
             }
         };
-        let within = self.within;
+        let (within, resolver) = (self.within, self.resolver.clone());
         Box::pin(async move {
             match tokio::time::timeout(within, connecting).await {
                 Ok(connected) => connected.map(Stream::new),
                 Err(_) => {
-                    let text = format!("no connection within {within:?}");
+                    let text = match resolver.is_looking_up(&name) {
+                        true => {
+                            format!("no name server has said within {within:?} where {name} is")
+                        }
+                        false => format!("no connection within {within:?}"),
+                    };
                     Err(io::Error::new(io::ErrorKind::TimedOut, text).into())
                 }
             }

@@ -61,7 +61,8 @@ pub struct ElasticsearchConnection {
     /// nothing twice. Later ones are half as large until they are done in time.
     #[serde(default = "request_timeout")]
     pub request_timeout: Duration,
-    /// How long a host may take to accept a connection, TLS included, at least 10ms.
+    /// How long it may take to find a host by its name and until it accepts a connection, TLS included, at
+    /// least 10ms.
     #[serde(default = "connect_timeout")]
     pub connect_timeout: Duration,
 }
