@@ -18,6 +18,7 @@ mod pause;
 mod plan;
 pub(crate) mod replay;
 mod run;
+mod runtime;
 mod signals;
 mod source;
 mod tap;

@@ -10,6 +10,7 @@ use clap::Args;
 use super::Context;
 use super::launch::{Launched, launch};
 use super::run::report::Report;
+use super::runtime::block_on;
 use super::signals::Signals;
 use super::watch::Run;
 use crate::demo::{Demo, FILE, Feed};
@@ -70,11 +71,7 @@ pub(super) fn execute(args: &DemoArgs, context: Context<'_>) -> Outcome {
         },
     );
     let plan = file.plan(context.registry, cores())?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot make the runtime of the page")?;
-    runtime.block_on(async {
+    block_on(async {
         let server = bind(args.http.as_ref()).await?;
         let signals = Signals::listen()?;
         let Launched {
@@ -111,7 +108,7 @@ pub(super) fn execute(args: &DemoArgs, context: Context<'_>) -> Outcome {
         context.screen.write(report.text().as_bytes());
         report.say_why(&context.screen);
         Ok(report.exit())
-    })
+    })?
 }
 
 /// The address that was asked for; else the usual one, or any where that is taken.

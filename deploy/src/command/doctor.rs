@@ -3,16 +3,15 @@
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration as StdDuration;
 
-use anyhow::Context as _;
 use clap::Args;
 use isobar_operators::doctor::{Depth, Finding, Patient, Status};
-use isobar_topology::OperatorError;
 use isobar_topology::spec::Spec;
 use isobar_topology::spec::units::Duration;
 use serde::Serialize;
 
 use super::Context;
 use super::launch::refused;
+use super::runtime::block_on;
 use crate::cli::{FileArgs, OutputArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Format, Table};
@@ -61,7 +60,7 @@ pub(super) fn execute(args: &DoctorArgs, mut context: Context<'_>) -> Outcome {
     let spec = file.spec()?;
     let patient = Patient::of(spec, plan.graph.lanes);
     let patient = patient.map_err(|problems| Failure::from(file.refuse(problems)))?;
-    let findings = examine(&patient, Depth::All, args.timeout.get())?.map_err(refused)?;
+    let findings = block_on(patient.examine(Depth::All, args.timeout.get()))?.map_err(refused)?;
     let report = Report {
         version: VERSION,
         topology: &spec.name,
@@ -72,18 +71,6 @@ pub(super) fn execute(args: &DoctorArgs, mut context: Context<'_>) -> Outcome {
         Format::Json => context.output.json(&report)?,
     }
     Ok(report.exit())
-}
-
-fn examine(
-    patient: &Patient,
-    depth: Depth,
-    within: StdDuration,
-) -> anyhow::Result<Result<Vec<Finding>, OperatorError>> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot make a runtime")?;
-    Ok(runtime.block_on(patient.examine(depth, within)))
 }
 
 /// Checks that go on beside a run.
@@ -99,7 +86,7 @@ pub(super) fn at_start(spec: &Spec, lanes: usize) -> AtStart {
     };
     let (done, ended) = sync_channel(1);
     let check = move || {
-        let examined = examine(&patient, Depth::Start, AT_START);
+        let examined = block_on(patient.examine(Depth::Start, AT_START));
         drop(patient);
         if let Ok(Ok(findings)) = examined {
             findings.iter().filter(|one| is_bad(one)).for_each(log);

@@ -5,7 +5,6 @@ mod topic;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::{ArgGroup, Args};
 use isobar_topology::clock::{self, Instant};
 use isobar_topology::spec::units;
@@ -13,6 +12,7 @@ use jiff::Timestamp;
 
 use super::Context;
 use super::brokers::SecurityArgs;
+use super::runtime::block_on;
 use crate::cli::{FileArgs, OutputArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::generate::{Generated, Generator, Lines};
@@ -110,17 +110,13 @@ Examples:
 
 pub(super) fn execute(args: &GenerateArgs, mut context: Context<'_>) -> Outcome {
     let target = target(args, &mut context)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot make a runtime")?;
-    runtime.block_on(async {
+    block_on(async {
         let pieces = Pieces::new(args);
         match target {
             Some(target) => topic::produce(args, target, pieces, &context).await,
             None => write(pieces, &context.output).await,
         }
-    })
+    })?
 }
 
 /// Where the records go, unless that is standard output.

@@ -15,6 +15,7 @@ use isobar_topology::spec::units;
 
 use super::Context;
 use super::brokers::SecurityArgs;
+use super::runtime::block_on;
 use super::signals::Signals;
 use crate::cli::MetricsArgs;
 use crate::endpoint::Endpoint;
@@ -166,11 +167,7 @@ pub(super) fn execute(args: &LagArgs, mut context: Context<'_>) -> Outcome {
         return Err(Failure::usage(what));
     }
     let asked = Asked::of(args, &mut context)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot make the runtime of the command")?;
-    runtime.block_on(async {
+    block_on(async {
         match (&args.serve, args.watch, args.over) {
             (Some(bind), _, _) => serve(args, &context, asked, bind).await,
             (None, Some(interval), _) => watch(args, &context, asked, interval.get()).await,
@@ -187,7 +184,7 @@ pub(super) fn execute(args: &LagArgs, mut context: Context<'_>) -> Outcome {
                 answer(args, &context, &document, false).await
             }
         }
-    })
+    })?
 }
 
 /// Prints and sends one answer, and says what its exit code is.

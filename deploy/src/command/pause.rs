@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::Args;
 use isobar_topology::spec::units;
 
 use super::Context;
 use super::api::{Api, DEFAULT};
+use super::runtime::block_on;
 use crate::cli::OutputArgs;
 use crate::diagnostics::rfc3339;
 use crate::exit::{Exit, Failure, Outcome};
@@ -63,17 +63,13 @@ pub(super) fn execute(args: &PauseArgs, wish: Wish, context: Context<'_>) -> Out
     let file = args.token_file.as_deref();
     let tokens = args.url.iter().map(|api| api.token(file));
     let tokens: Vec<Token> = tokens.collect::<Result<_, _>>()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot make the runtime of the command")?;
     let (path, what) = match wish {
         Wish::Pause => ("/pause", "that it paused"),
         Wish::Resume => ("/resume", "that it reads again"),
     };
     let mut answers = Vec::new();
     let mut failures = Vec::new();
-    runtime.block_on(async {
+    block_on(async {
         for (api, token) in args.url.iter().zip(&tokens) {
             let query: Vec<_> = args.spout.iter().map(|spout| ("spout", &**spout)).collect();
             let within = args.timeout.get();
@@ -83,7 +79,7 @@ pub(super) fn execute(args: &PauseArgs, wish: Wish, context: Context<'_>) -> Out
                 Err(failure) => failures.push(failure),
             }
         }
-    });
+    })?;
     match args.output.format {
         Format::Table if answers.is_empty() => {}
         Format::Table => context.output.text(&table(&answers))?,

@@ -8,12 +8,12 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use clap::Args;
 use isobar_topology::spec::units;
 
 use super::api::Api;
 use super::launch::{Launched, launch};
+use super::runtime::block_on;
 use super::signals::Signals;
 use super::watch::{End, Run};
 use super::{Context, doctor};
@@ -121,15 +121,11 @@ impl RunArgs {
 
 pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     let (file, plan) = args.file.plan(&mut context.environment, context.registry)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot make the runtime of the HTTP API")?;
     let lanes = plan.graph.lanes;
     args.check()?;
     let token = args.token_file.as_deref().map(Token::read).transpose()?;
     let replays = Replays::of(&args.file, file.spec()?, args.replay_dir.as_deref())?;
-    runtime.block_on(async {
+    block_on(async {
         // Before anything is started or committed: an address in use stops the run, as does a file of headers
         // that is none.
         let server = Server::bind(&args.http, "--http HOST:PORT, or --http off").await?;
@@ -203,7 +199,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         }
         report.say_why(&context.screen);
         Ok(report.exit())
-    })
+    })?
 }
 
 fn announce(observer: &Observer, server: Option<&Server>) {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::Context;
 use super::api::{Api, DEFAULT, Lines};
+use super::runtime::block_on;
 use super::signals::Signals;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::http::{TapCounts, TapEnded, TapLine, TapRecord, TapStart};
@@ -104,10 +105,6 @@ pub(super) fn execute(args: &TapArgs, context: Context<'_>) -> Outcome {
     let (api, edge) = args.place()?;
     args.check_condition()?;
     let token = api.token(args.token_file.as_deref())?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot make the runtime of the command")?;
     let mut query = vec![
         ("edge", edge.to_owned()),
         ("every", args.every.to_string()),
@@ -117,7 +114,7 @@ pub(super) fn execute(args: &TapArgs, context: Context<'_>) -> Outcome {
     ];
     let condition = args.condition.iter();
     query.extend(condition.map(|condition| ("where", condition.clone())));
-    runtime.block_on(async {
+    block_on(async {
         let mut signals = Signals::listen()?;
         let within = args.timeout.get();
         let lines = api.lines("/tap", &query, &token, WHAT, within);
@@ -135,7 +132,7 @@ pub(super) fn execute(args: &TapArgs, context: Context<'_>) -> Outcome {
             }
             exit = args.show(&api, &mut so_far, &mut lines, &context) => exit,
         }
-    })
+    })?
 }
 
 const WHAT: &str = "what goes along an edge";

@@ -5,13 +5,13 @@ use std::convert::Infallible;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Args;
 use futures::future::join_all;
 use isobar_topology::spec::units;
 
 use super::Context;
 use super::api::{Api, DEFAULT};
+use super::runtime::block_on;
 use super::signals::Signals;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::printable;
@@ -68,11 +68,7 @@ const REST_OF_LINE: &str = "\x1b[K\n";
 const REST_OF_SCREEN: &str = "\x1b[J";
 
 pub(super) fn execute(args: &TopArgs, context: Context<'_>) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot make the runtime of the command")?;
-    runtime.block_on(async {
+    block_on(async {
         let asked = Asked::of(&args.urls);
         if args.once {
             return once(args, &context, &asked).await;
@@ -82,7 +78,7 @@ pub(super) fn execute(args: &TopArgs, context: Context<'_>) -> Outcome {
             end = watch(args, &context, &asked) => end,
             never = asked.keep_asking(args) => match never {},
         }
-    })
+    })?
 }
 
 async fn once(args: &TopArgs, context: &Context<'_>, asked: &Asked<'_>) -> Outcome {

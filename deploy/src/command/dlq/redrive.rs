@@ -21,9 +21,10 @@ use super::filter::FilterArgs;
 use super::{VERSION, read, topic_of};
 use crate::cli::OutputArgs;
 use crate::command::Context;
-use crate::command::job::{agree, apart, bound_in_flight, runtime, to_its_end};
+use crate::command::job::{agree, apart, bound_in_flight, to_its_end};
 use crate::command::replay::part::Part;
 use crate::command::run::report::Report;
+use crate::command::runtime::block_on;
 use crate::command::signals::Signals;
 use crate::command::source::OfArgs;
 use crate::exit::{Exit, Failure, Outcome};
@@ -123,7 +124,7 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
     bound_in_flight(graph, args.max_in_flight);
     let searches = part.searches()?;
     let forks = forks(&part.spec);
-    runtime()?.block_on(async {
+    block_on(async {
         let signals = Signals::listen()?;
         let report = to_its_end(part.plan, args.give_up_after, signals, &context, |_| {}).await?;
         let records = Records::of(&picks);
@@ -140,7 +141,7 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
         }
         let checked = verdict.map_or(Exit::Done, |verdict| verdict.exit());
         Ok(report.exit().max(checked).max(selection.exit()))
-    })
+    })?
 }
 
 fn print(
