@@ -180,7 +180,10 @@ fn identity(tls: &Tls) -> Result<Option<Vec<u8>>, OperatorError> {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::sync::mpsc::{SyncSender, sync_channel};
     use std::thread::JoinHandle;
+    use std::time::Duration;
 
     use bytes::Bytes;
     use hyper::Method;
@@ -290,6 +293,69 @@ mod tests {
             .expect_err("not trusted");
         assert!(cause.contains("certificate verify failed"), "{cause}");
         assert_eq!(serving.join().expect("it ends"), None);
+    }
+
+    /// What is left of a request, until it is let go.
+    struct Held(Vec<u8>, #[expect(dead_code, reason = "counted")] Arc<()>);
+
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+
+    /// Takes one connection, with TLS or without, reads nothing more, and keeps it until the sender is
+    /// dropped.
+    fn takes_and_does_not_read(is_tls: bool) -> (u16, SyncSender<()>, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let (shown, key) = certificate();
+        let mut acceptor =
+            SslAcceptor::mozilla_intermediate_v5(SslMethod::tls()).expect("an acceptor");
+        acceptor.set_private_key(&key).expect("set");
+        acceptor.set_certificate(&shown).expect("set");
+        let acceptor = acceptor.build();
+        let (release, hold) = sync_channel::<()>(0);
+        let serving = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().expect("a client");
+            let (mut plain, mut tls) = (None, None);
+            match is_tls {
+                true => tls = Some(acceptor.accept(stream).expect("it is let in")),
+                false => plain = Some(stream),
+            }
+            let _ = hold.recv();
+            drop((plain.take(), tls.take()));
+        });
+        (port, release, serving)
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_given_up_is_let_go_although_its_host_does_not_read() {
+        for (scheme, is_tls) in [("http", false), ("https", true)] {
+            let (port, release, serving) = takes_and_does_not_read(is_tls);
+            let mut options = json!({"hosts": format!("{scheme}://localhost:{port}")});
+            if is_tls {
+                options["tls"] = json!({"verify": false});
+            }
+            let connection = connection(&options);
+            let http = Access::load(&connection).expect("readable").http(1);
+            let url = connection.urls().remove(0);
+            let held = Arc::new(());
+            // More than all buffers on the way take.
+            let body = Bytes::from_owner(Held(vec![b'x'; 64 << 20], Arc::clone(&held)));
+            let asked = http.send(Method::POST, &url, &[], body);
+            let answer = tokio::time::timeout(Duration::from_millis(500), asked).await;
+            assert!(answer.is_err(), "nobody answers");
+            let let_go = async {
+                while Arc::strong_count(&held) > 1 {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            let let_go = tokio::time::timeout(Duration::from_secs(5), let_go).await;
+            assert!(let_go.is_ok(), "{scheme}: it is kept");
+            drop(release);
+            serving.join().expect("it ends");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::task::AtomicWaker;
 use hyper::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_tls::{HttpsConnector, MaybeHttpsStream};
@@ -112,16 +113,53 @@ impl Answered {
     }
 }
 
+/// Ends a connection whatever its host does. The client lets go of one only when the host has read all that
+/// was to be written (`poll_shutdown` in hyper's `h1/io.rs`), and one that is slow or stands still would keep
+/// the bodies of all requests that were given up, one for each time that it is tried.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ending(Arc<Ended>);
+
+#[derive(Debug, Default)]
+struct Ended {
+    has_ended: AtomicBool,
+    /// Of who writes.
+    waker: AtomicWaker,
+}
+
+impl Ending {
+    pub(crate) fn end(&self) {
+        self.0.has_ended.store(true, Ordering::Release);
+        self.0.waker.wake();
+    }
+
+    fn has_ended(&self, context: &Context<'_>) -> bool {
+        self.0.waker.register(context.waker());
+        self.0.has_ended.load(Ordering::Acquire)
+    }
+}
+
 /// A connection.
 pub(crate) struct Stream {
     io: Io,
     answered: Answered,
+    ending: Ending,
 }
 
 impl Stream {
     fn new(io: Io) -> Self {
-        let answered = Answered::default();
-        Self { io, answered }
+        Self {
+            io,
+            answered: Answered::default(),
+            ending: Ending::default(),
+        }
+    }
+
+    /// Fails once nobody waits for what is written.
+    fn check(&self, context: &Context<'_>) -> io::Result<()> {
+        match self.ending.has_ended(context) {
+            true => Err(io::ErrorKind::ConnectionAborted.into()),
+            false => Ok(()),
+        }
     }
 
     fn io(self: Pin<&mut Self>) -> Pin<&mut Io> {
@@ -131,7 +169,10 @@ impl Stream {
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        self.io.connected().extra(self.answered.clone())
+        let connected = self.io.connected();
+        connected
+            .extra(self.answered.clone())
+            .extra(self.ending.clone())
     }
 }
 
@@ -151,14 +192,17 @@ impl Write for Stream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.check(context)?;
         self.io().poll_write(context, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check(context)?;
         self.io().poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check(context)?;
         self.io().poll_shutdown(context)
     }
 
@@ -171,6 +215,7 @@ impl Write for Stream {
         context: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.check(context)?;
         self.io().poll_write_vectored(context, buffers)
     }
 }

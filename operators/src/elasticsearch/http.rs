@@ -11,11 +11,12 @@ use hyper::header::HeaderMap;
 use hyper::http::Extensions;
 use hyper::{Method, Request, Response};
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use native_tls::TlsConnector;
 use url::Url;
 
-use super::connect::{Answered, Connect};
+use super::connect::{Answered, Connect, Ending};
 use super::frames::Frames;
 
 /// How long an idle connection is kept: less than hosts, proxies and load balancers do (60 s in most), so
@@ -113,10 +114,15 @@ impl Http {
             "https" => FRAME_MAX,
             _ => usize::MAX,
         };
-        let request = request
+        let mut request = request
             .body(Frames::new(body, frame_max))
             .map_err(|error| NoReply::broken(&error))?;
+        let mut asking = Asking {
+            connection: capture_connection(&mut request),
+            is_over: false,
+        };
         let reply = self.client.request(request).await;
+        asking.is_over = true;
         let reply = reply.map_err(|error| NoReply {
             unconnected: error.is_connect(),
             stale: is_stale(&error),
@@ -176,6 +182,27 @@ impl NoReply {
             unconnected: false,
             stale: false,
             cause: causes(error),
+        }
+    }
+}
+
+/// A request that is sent. Dropped before that is over, it takes its connection along.
+struct Asking {
+    connection: CaptureConnection,
+    is_over: bool,
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        let mut extensions = Extensions::new();
+        if let Some(connected) = &*self.connection.connection_metadata() {
+            connected.get_extras(&mut extensions);
+        }
+        if let Some(ending) = extensions.get::<Ending>() {
+            ending.end();
         }
     }
 }
