@@ -30,6 +30,7 @@ mod lane;
 mod log;
 mod mailbox;
 mod membership;
+mod parting;
 mod password;
 mod pending;
 mod producer;

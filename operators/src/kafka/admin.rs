@@ -24,6 +24,7 @@ use super::ffi::list::{Element, elements};
 use super::ffi::pattern::Pattern;
 use super::lag::Found;
 use super::log::Asking;
+use super::parting::Parting;
 use super::password::Follower;
 use listing::{AT_END, list};
 
@@ -96,7 +97,7 @@ pub type TopicAnswer = (String, Result<Topic, RDKafkaErrorCode>);
 
 /// A client that only asks.
 pub struct Admin {
-    client: Arc<BaseConsumer<Asking>>,
+    client: Parting,
     _password: Option<Follower>,
     /// For errors.
     brokers: String,
@@ -130,7 +131,7 @@ impl Admin {
         let client = Arc::new(connection.asking_client(group)?);
         Ok(Self {
             _password: Follower::of(connection, &client),
-            client,
+            client: Parting::new(client),
             brokers: connection.brokers.join(", "),
             group: group.map(str::to_owned),
             uncommitted: connection.reads_uncommitted(),
