@@ -13,7 +13,9 @@ use testkit::services::kafka::Sent;
 use testkit::services::{Kafka, Search, SearchVersion};
 use testkit::{http, ports};
 
-use crate::support::{Steps, Total, catch_up, dead_letters, kafka_with_records, setup, topology};
+use crate::support::{
+    Steps, Total, catch_up, dead_letters, kafka_with_records, planned_memory, setup, topology,
+};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -314,11 +316,17 @@ fn records_that_nobody_should_have_sent_are_indexed_rejected_or_dropped() {
         .expect("a directory")
         .environment("KAFKA", kafka.brokers())
         .environment("ES", &search.url());
+    let bound = planned_memory(&setup);
     let ended = catch_up(&setup, &["--fail-on-reject"]);
     let said = &ended.finished.stderr;
     assert!(!said.contains("panicked"), "{said}");
+    let peak = ended.finished.usage.peak_memory;
+    assert!(peak <= bound, "{} MiB of {}", peak >> 20, bound >> 20);
     assert_eq!(ended.report["statistics"]["bolts"][0]["restarts"], 0);
-    steps.done("read, reject, index");
+    steps.done(&format!(
+        "read, reject, index, with at most {} MiB",
+        peak >> 20
+    ));
 
     let client = search.client();
     client.refresh("hostile-*").expect("it refreshes");

@@ -8,7 +8,7 @@ use serde_json::Value;
 use testkit::bulk_server::BulkServerProgram;
 use testkit::http;
 
-use crate::support::{RUN_LIMIT, Steps, Total, kafka_with_records, setup};
+use crate::support::{RUN_LIMIT, Steps, Total, kafka_with_records, planned_memory, setup};
 
 const RECORDS: u64 = 500_000;
 
@@ -25,7 +25,9 @@ fn half_a_million_records_stay_within_their_budget() {
     steps.done("start, send 500,000");
 
     let setup_of = |group| setup(&kafka, &stand_in.url(), group, "");
-    let mut isobar = setup_of("measured").start().expect("it starts");
+    let measured = setup_of("measured");
+    let bound = planned_memory(&measured);
+    let mut isobar = measured.start().expect("it starts");
     let total = isobar.wait_for("all records", RUN_LIMIT, |address| {
         let total = Total::of(&http::get(address, "/accounting")?.json()?)?;
         ensure!(total.delivered == RECORDS, "{total:?}");
@@ -73,6 +75,7 @@ fn half_a_million_records_stay_within_their_budget() {
     );
     stand_in.stop().expect("it stops when asked");
     // Times and memory depend on the machine and what else it does, so they are shown and not
-    // asserted; a count of allocations does not.
+    // asserted; a count of allocations does not, nor does the bound on memory.
     assert!(allocations <= ALLOCATIONS_MAX, "{allocations}");
+    assert!(memory <= bound, "{memory} bytes of {bound}");
 }

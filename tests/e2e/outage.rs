@@ -4,12 +4,11 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use serde_json::Value;
 use testkit::isobar::Isobar;
 use testkit::services::{Kafka, Search, SearchVersion};
 use testkit::wait;
 
-use crate::support::{Steps, Total, check_exactly_once, setup};
+use crate::support::{Steps, Total, check_exactly_once, planned_memory, setup};
 
 const LIMIT: Duration = Duration::from_secs(240);
 const PARTITIONS: u64 = 4;
@@ -30,11 +29,7 @@ pub(crate) fn run(outage: Duration) {
         .create_topic("logs", 4, &[])
         .expect("the topic is created");
     let setup = setup(&kafka, &search.url(), "outage", "");
-    let planned = setup
-        .finish(&["plan", "-o", "json"], LIMIT)
-        .expect("it ends");
-    let plan: Value = serde_json::from_str(&planned.stdout).expect("JSON");
-    let bound = plan["memory"]["total"].as_u64().expect("a bound");
+    let bound = planned_memory(&setup);
     assert!(bound <= MEMORY_MAX, "planned: {bound}");
     let mut isobar = setup.start().expect("it starts");
     isobar.wait_until_ready(LIMIT).expect("it reads");

@@ -88,6 +88,14 @@ pub(crate) fn setup(kafka: &Kafka, url: &str, group: &str, spout: &str) -> Setup
         .environment("ES", url)
 }
 
+/// The bytes of memory that the topology takes at most, as `plan` says.
+pub(crate) fn planned_memory(setup: &Setup) -> u64 {
+    let planned = setup.finish(&["plan", "-o", "json"], RUN_LIMIT);
+    let planned = planned.expect("it ends");
+    let plan: Value = serde_json::from_str(&planned.stdout).expect(&planned.stderr);
+    plan["memory"]["total"].as_u64().expect("a bound")
+}
+
 /// A bounded run that has ended.
 pub(crate) struct Ended {
     pub(crate) finished: Finished,
