@@ -30,4 +30,5 @@ mod replicas;
 mod runbooks;
 mod support;
 mod syslog;
+mod uneven;
 mod whereabouts;
