@@ -28,6 +28,7 @@ mod readme;
 mod replay;
 mod replicas;
 mod runbooks;
+mod slow;
 mod support;
 mod syslog;
 mod uneven;

@@ -12,6 +12,7 @@ prerequisites=(
     "a JDK 17 to 23 (Kafka, OpenSearch 2)|java_between 17 23|openjdk-17-jdk-headless"
     "Maven (fetches the services)|command -v mvn|maven"
     "setpriv|command -v setpriv|util-linux"
+    "unshare|command -v unshare|util-linux"
     "kcat|command -v kcat|kcat"
     "rsyslog|command -v rsyslogd|rsyslog"
     "rsyslog's Kafka output|rsyslog_has omkafka|rsyslog-kafka"

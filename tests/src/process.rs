@@ -279,13 +279,25 @@ impl Process {
         self.status_bytes("VmRSS:")
     }
 
+    /// How many threads the program has now.
+    pub fn threads(&self) -> Result<u64> {
+        Ok(self.status("Threads:")?.parse()?)
+    }
+
     /// A size of `/proc/PID/status` (proc(5)).
     fn status_bytes(&self, name: &str) -> Result<u64> {
+        let size = self.status(name)?;
+        let kib = size.strip_suffix(" kB");
+        let kib = kib.with_context(|| format!("{name} {size} is no size"))?;
+        Ok(kib.parse::<u64>()? * 1024)
+    }
+
+    /// What a line of `/proc/PID/status` says.
+    fn status(&self, name: &str) -> Result<String> {
         let status = self.proc_file("status")?;
         let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        let kib = kib.with_context(|| format!("no {name} in the process's status"))?;
-        Ok(kib.trim().parse::<u64>()? * 1024)
+        let line = line.with_context(|| format!("no {name} in the process's status"))?;
+        Ok(line.trim().to_owned())
     }
 
     /// The CPU time, user and system, that the program has used since it was started. Resolution 10 ms
@@ -552,6 +564,7 @@ mod tests {
         );
         wait_for_log(&process, "up");
         assert!(process.peak_memory().expect("it runs") > 100_000);
+        assert_eq!(process.threads().expect("it runs"), 1);
         assert!(process.cpu_time().expect("it runs") > Duration::ZERO);
     }
 }
