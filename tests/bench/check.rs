@@ -8,15 +8,21 @@ use serde_json::Value;
 use testkit::bulk_server::{BulkServer, Options};
 
 use crate::cases::{Case, To};
-use crate::stage::{COMMAND, LIMIT, Stage, check_report};
+use crate::stage::{COMMAND, LIMIT, Stage, check_report, object};
 
-/// Runs the case against a server that keeps what it is sent. Fails unless each record that is to be
-/// delivered is there once, under an id of its own, with its origin and what the bolts add.
+/// Runs the case where what arrives is kept. Fails unless each record that is to be delivered is there once,
+/// with all that was in it.
 pub fn check(stage: &mut Stage, case: &Case) -> Result<()> {
-    if case.to != To::Search {
-        // The product's report is checked in every run; records without a server are counted there.
-        return Ok(());
+    match case.to {
+        To::Search => check_documents(stage, case),
+        To::Kafka => check_topic(stage, case),
+        // The product's report is checked in every run; records that go nowhere are counted there.
+        To::Nowhere => Ok(()),
     }
+}
+
+/// Each document under an id of its own, with its origin, the members of its record, and what the bolts add.
+fn check_documents(stage: &mut Stage, case: &Case) -> Result<()> {
     let server = BulkServer::start(Options {
         keep_documents: true,
         ..Options::default()
@@ -48,6 +54,20 @@ pub fn check(stage: &mut Stage, case: &Case) -> Result<()> {
             "no origin in {document}"
         );
         ensure!(origins.insert(place), "{origin} is there twice");
+        let number = place.1.zip(place.0);
+        let number = number.map(|(offset, partition)| {
+            offset * u64::from(case.input.partitions.unsigned_abs()) + partition
+        });
+        let record = number.and_then(|number| object(case.input.content, number));
+        if let Some(record) = record {
+            let record: Value = serde_json::from_slice(&record)?;
+            for (name, value) in record.as_object().context("an object")? {
+                ensure!(
+                    document[name] == *value,
+                    "{name} is no longer {value} in {document}"
+                );
+            }
+        }
         for (pointer, expected) in case.fields {
             let found = document.pointer(pointer).map(Value::to_string);
             ensure!(
@@ -55,6 +75,33 @@ pub fn check(stage: &mut Stage, case: &Case) -> Result<()> {
                 "{pointer} is {found:?} in {document}"
             );
         }
+    }
+    Ok(())
+}
+
+/// Each record as it was, once.
+fn check_topic(stage: &mut Stage, case: &Case) -> Result<()> {
+    let setup = stage.setup(case, &stage.server.url())?;
+    check_report(&setup.finish(&COMMAND, LIMIT)?, case)?;
+    let written = stage.kafka.consume_all(stage.out(), LIMIT)?;
+    ensure!(
+        written.len() as u64 == case.delivered,
+        "{}: {} records, {} expected",
+        case.name,
+        written.len(),
+        case.delivered
+    );
+    let mut left: HashSet<Vec<u8>> = (0..case.input.records)
+        .filter_map(|number| object(case.input.content, number))
+        .collect();
+    for record in written {
+        let value = record.value.unwrap_or_default();
+        let text = || String::from_utf8_lossy(&value).into_owned();
+        ensure!(
+            left.remove(&value),
+            "not a record, or there twice: {}",
+            text()
+        );
     }
     Ok(())
 }

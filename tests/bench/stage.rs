@@ -27,6 +27,8 @@ pub struct Stage {
     programs: PathBuf,
     loaded: HashSet<String>,
     runs: u32,
+    /// The topic that the last case was set up to write to.
+    out: String,
     scratch: Scratch,
 }
 
@@ -47,6 +49,7 @@ impl Stage {
             programs: programs.to_owned(),
             loaded: HashSet::new(),
             runs: 0,
+            out: String::new(),
             scratch: Scratch::new("bench")?,
         })
     }
@@ -95,14 +98,19 @@ impl Stage {
     /// A case that is ready to run once.
     pub fn setup(&mut self, case: &Case, url: &str) -> Result<Setup> {
         self.runs += 1;
-        let out = format!("out-{}", self.runs);
+        self.out = format!("out-{}", self.runs);
         if case.to == To::Kafka {
             let settings = [("max.message.bytes", "4000000")];
             self.kafka
-                .create_topic(&out, case.input.partitions, &settings)?;
+                .create_topic(&self.out, case.input.partitions, &settings)?;
         }
         let setup = self.topology(&case.topology, &case.input.topic(), url)?;
-        Ok(setup.environment("OUT", &out))
+        Ok(setup.environment("OUT", &self.out))
+    }
+
+    /// The topic that the last case was set up to write to, where it writes to one.
+    pub fn out(&self) -> &str {
+        &self.out
     }
 
     /// The product over a topic, as a group of its own.
@@ -205,13 +213,12 @@ fn sent(input: &Input) -> impl Iterator<Item = Sent> {
         .map(|lines| Generator::new(lines, 1, records::FIRST_TIME, 100_000));
     let mut generated = Generated::default();
     (0..input.records).map(move |number| {
-        let value = match (&mut generator, content) {
-            (Some(generator), _) => {
+        let value = match &mut generator {
+            Some(generator) => {
                 generator.next_into(&mut generated);
                 generated.line.clone().into_bytes()
             }
-            (None, Content::Sized(size)) => sized(number, size),
-            (None, _) => records::json(number),
+            None => object(content, number).expect("what is not generated are objects"),
         };
         Sent {
             partition: i32::try_from(number % partitions).ok(),
@@ -220,6 +227,15 @@ fn sent(input: &Input) -> impl Iterator<Item = Sent> {
             timestamp: Some(records::time(number)),
         }
     })
+}
+
+/// The record of this number where records are JSON objects.
+pub fn object(content: Content, number: u64) -> Option<Vec<u8>> {
+    match content {
+        Content::Json => Some(records::json(number)),
+        Content::Sized(size) => Some(sized(number, size)),
+        Content::Access | Content::Syslog => None,
+    }
 }
 
 /// An object of so many bytes, at least 60, of which one text is as long as it takes.
