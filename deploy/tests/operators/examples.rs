@@ -54,3 +54,18 @@ fn an_example_with_a_wrong_option_would_be_found() {
         "{refused}"
     );
 }
+
+/// Doc comments and single quotes of YAML know no escapes, so a doubled backslash is two of them.
+#[test]
+fn patterns_in_descriptions_can_be_copied() {
+    let bolts = isobar_operators::registry().bolts;
+    for bolt in &bolts {
+        let schema = (bolt.schema)().to_value().to_string();
+        // As JSON writes it, each backslash is doubled once more.
+        let doubled = schema.split(r"\\\\").skip(1);
+        let is_letter = |c: char| c.is_alphabetic();
+        let mut wrong = doubled.filter(|text| text.starts_with(is_letter));
+        let behind = wrong.next().map(|text| text.split(' ').next());
+        assert_eq!(behind, None, "{}: two backslashes before this", bolt.name);
+    }
+}

@@ -61,7 +61,7 @@ patterns: {STATUS: '[1-5]\\d\\d'}
 pub struct ParseGrokConfig {
     /// The pattern. Put it in single quotes, in which YAML knows no escapes.
     pattern: String,
-    /// Patterns of your own by name, such as `{STATUS: '[1-5]\\d\\d'}`. They may be made of others, and
+    /// Patterns of your own by name, such as `{STATUS: '[1-5]\d\d'}`. They may be made of others, and
     /// take the place of those that have the same name.
     #[serde(default)]
     patterns: BTreeMap<String, String>,

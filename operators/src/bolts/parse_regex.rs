@@ -46,7 +46,7 @@ pattern: '^(?<client>\\S+) \\S+ (?<user>\\S+) \\[(?<time>[^\\]]+)\\]'
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ParseRegexConfig {
-    /// The regular expression, with groups such as `(?<status>\\d+)`. Put it in single quotes, in which
+    /// The regular expression, with groups such as `(?<status>\d+)`. Put it in single quotes, in which
     /// YAML knows no escapes.
     pattern: String,
     /// A top-level field with the text; the fields are set beside it. Default: the record's value is
