@@ -155,7 +155,7 @@ impl ParseCsv {
         let (values, columns) = (&mut self.values, &*self.columns);
         values
             .read(text)
-            .map_err(|error| error.rejection("invalid_csv", "line of CSV"))?;
+            .map_err(|wrong| wrong.rejection(columns.len()))?;
         text_source::write(record, source, |document| {
             values.for_each(text, |column, value| {
                 if let Some(field) = columns[column] {

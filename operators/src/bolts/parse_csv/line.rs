@@ -1,9 +1,46 @@
 //! The values of a line of CSV, as positions in its text (<https://www.rfc-editor.org/rfc/rfc4180>).
 
+use isobar_topology::Rejection;
 use isobar_topology::json::Span;
 use memchr::memchr;
 
 use crate::cursor::{Cursor, LineError};
+
+/// What is wrong with a line.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wrong {
+    Text(LineError),
+    /// It has so many values and ends at this byte.
+    TooFew(usize, usize),
+    /// More values than there are columns begin at this byte.
+    TooMany(usize),
+}
+
+impl From<LineError> for Wrong {
+    fn from(error: LineError) -> Self {
+        Self::Text(error)
+    }
+}
+
+impl Wrong {
+    /// Rejects the record of a line that should have one value for each of so many columns.
+    #[cold]
+    pub(super) fn rejection(self, columns: usize) -> Rejection {
+        const CLASS: &str = "invalid_csv";
+        const KIND: &str = "line of CSV";
+        let (at, found) = match self {
+            Self::Text(error) => return error.rejection(CLASS, KIND),
+            Self::TooFew(found, at) => (at, found.to_string()),
+            Self::TooMany(at) => (at, "more".to_owned()),
+        };
+        let values = match columns {
+            1 => "one value, as there is one column".to_owned(),
+            columns => format!("{columns} values, one for each column"),
+        };
+        let reason = format!("invalid {KIND} at byte {at}: expected {values}, found {found}");
+        Rejection::new(CLASS, reason)
+    }
+}
 
 /// The values of a line; kept to be filled again.
 #[derive(Debug)]
@@ -37,12 +74,12 @@ impl Values {
     }
 
     /// Reads a line, in place of the one before.
-    pub(super) fn read(&mut self, text: &[u8]) -> Result<(), LineError> {
+    pub(super) fn read(&mut self, text: &[u8]) -> Result<(), Wrong> {
         self.values.clear();
         let mut cursor = Cursor { text, at: 0 };
         loop {
             if self.values.len() == self.count {
-                return Err(cursor.wrong("no more values than there are columns"));
+                return Err(Wrong::TooMany(cursor.at));
             }
             let value = self.value(&mut cursor)?;
             self.values.push(value);
@@ -55,7 +92,7 @@ impl Values {
             )?;
         }
         if self.values.len() < self.count {
-            return Err(cursor.wrong("as many values as there are columns"));
+            return Err(Wrong::TooFew(self.values.len(), cursor.at));
         }
         Ok(())
     }

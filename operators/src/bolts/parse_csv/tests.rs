@@ -47,9 +47,9 @@ fn values_become_fields() {
 #[test]
 fn lines_that_do_not_fit_are_rejected_with_the_position() {
     for (line, at, expected) in [
-        ("", 0, "as many values as there are columns"),
-        ("1,2,3", 5, "as many values as there are columns"),
-        ("1,2,3,4,", 8, "no more values than there are columns"),
+        ("", 0, "4 values, one for each column, found 1"),
+        ("1,2,3", 5, "4 values, one for each column, found 3"),
+        ("1,2,3,4,", 8, "4 values, one for each column, found more"),
         ("1,\"2,3,4", 8, "\" after a quoted value"),
         ("1,\"2\"\"", 6, "\" after a quoted value"),
         (
