@@ -11,7 +11,7 @@ mod unix;
 pub(crate) mod zone;
 
 use isobar_topology::spec::{Path, Problem, Problems};
-use isobar_topology::{Batch, Emitter, Prepare, RecordMut, Rejection, Symbol, Verdict, json};
+use isobar_topology::{Batch, Emitter, Prepare, RecordMut, Rejection, Verdict};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -19,6 +19,7 @@ use format::TimeFormat;
 use zone::Zone;
 
 use crate::excerpt::excerpt;
+use crate::field_path::FieldPath;
 
 /// What becomes of a record without a readable time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -69,11 +70,7 @@ pub(crate) struct Names {
 /// Reads the event time of documents from one of their fields.
 #[derive(Clone)]
 pub(crate) struct EventTime {
-    /// As it is written.
-    field: String,
-    symbol: Symbol,
-    /// The way from the top-level field to one inside of it.
-    steps: Vec<String>,
+    field: FieldPath,
     formats: Vec<TimeFormat>,
     on_invalid: OnInvalid,
 }
@@ -82,7 +79,8 @@ impl EventTime {
     /// Reads the options of a component.
     pub(crate) fn new(options: &Options<'_>, prepare: &mut Prepare<'_>) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        let field = problems.take(field(options.field, &options.names.field, prepare));
+        let field = FieldPath::new(options.field, &options.names.field, prepare);
+        let field = problems.take(field.map_err(Problems::from));
         let zone = problems.take(zone(options.zone, &options.names.zone).map_err(Problems::from));
         let zone = zone.unwrap_or_default();
         let formats = options.formats.iter().filter_map(|(format, path)| {
@@ -90,11 +88,8 @@ impl EventTime {
         });
         let formats = formats.collect();
         problems.or(())?;
-        let (symbol, steps) = field.expect("no problem means a field");
         Ok(Self {
-            field: options.field.to_owned(),
-            symbol,
-            steps,
+            field: field.expect("no problem means a field"),
             formats,
             on_invalid: options.on_invalid,
         })
@@ -105,10 +100,7 @@ impl EventTime {
     #[inline]
     pub(crate) fn apply(&mut self, record: &mut RecordMut<'_>) -> Result<bool, Rejection> {
         let view = record.view();
-        let mut raw = view.get(self.symbol);
-        for step in &self.steps {
-            raw = raw.and_then(|raw| json::member(raw, step));
-        }
+        let raw = self.field.get(view);
         let timestamp = view.timestamp();
         let mut formats = self.formats.iter_mut();
         match raw.and_then(|raw| formats.find_map(|format| format.read(raw, timestamp))) {
@@ -123,14 +115,14 @@ impl EventTime {
 
     #[cold]
     fn rejection(&self, raw: Option<&[u8]>) -> Rejection {
+        let field = self.field.written();
         let reason = match raw {
-            None => format!("The field {} with the event time is missing", self.field),
+            None => format!("The field {field} with the event time is missing"),
             Some(raw) => {
                 let formats: Vec<String> = self.formats.iter().map(TimeFormat::to_string).collect();
                 format!(
-                    "The event time {} in the field {} is not {}",
+                    "The event time {} in the field {field} is not {}",
                     excerpt(raw),
-                    self.field,
                     formats.join(" or ")
                 )
             }
@@ -145,36 +137,6 @@ pub(crate) fn zone(text: &str, path: &Path) -> Result<Zone, Problem> {
         Problem::new(path.clone(), format!("`{text}` is not a time zone: {error}"))
             .expected("UTC, an offset such as +02:00, or a name such as Europe/Berlin that the system's time zone data has")
     })
-}
-
-/// `timestamp`, `event.created` for a field inside of another, `["event.created"]` for a top-level
-/// field whose name has a dot.
-fn field(
-    written: &str,
-    path: &Path,
-    prepare: &mut Prepare<'_>,
-) -> Result<(Symbol, Vec<String>), Problems> {
-    let quoted = written
-        .strip_prefix("[\"")
-        .and_then(|rest| rest.strip_suffix("\"]"));
-    let mut names = match quoted {
-        Some(name) => vec![name],
-        None => written.split('.').collect(),
-    };
-    if names.contains(&"") {
-        return Err(
-            Problem::new(path.clone(), format!("`{written}` is not a field"))
-                .expected(
-                    "a name such as timestamp, or event.created for a field inside of another",
-                )
-                .into(),
-        );
-    }
-    let steps = names.split_off(1);
-    Ok((
-        prepare.symbol(names[0], path)?,
-        steps.into_iter().map(str::to_owned).collect(),
-    ))
 }
 
 #[cfg(test)]
@@ -284,7 +246,7 @@ mod tests {
                     format: "rfc339",
                     ..OPTIONS
                 },
-                "bolts.parse.event_time: `a..b` is not a field; expected a name such as timestamp, or event.created for a field inside of another\n\
+                "bolts.parse.event_time: `a..b` is not a field; expected a name such as host, user.name for a field inside of another, or [\"user.name\"] for a name with a dot in it\n\
                  bolts.parse.event_time_format: unknown format `rfc339`; expected rfc3339, unix_s, unix_ms, unix_us, unix_ns, or a pattern of strptime such as %d/%b/%Y:%H:%M:%S %z; did you mean rfc3339?",
             ),
             (

@@ -13,6 +13,7 @@ mod event_time;
 mod excerpt;
 mod expression;
 mod field_name;
+mod field_path;
 mod groups;
 pub mod inquiry;
 pub mod kafka;

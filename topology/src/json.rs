@@ -5,6 +5,7 @@
 //! not repeat at its top level (Elasticsearch refuses both). Numbers stay text of any size, and lone
 //! surrogates in escapes are let through.
 
+mod edit;
 mod keys;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod oracle;
@@ -12,6 +13,7 @@ mod scan;
 mod text;
 mod walk;
 
+pub use edit::{Edit, edit_inside, set_inside};
 pub(crate) use keys::key_hash;
 pub use text::{string, unescape, write_bytes_lossy, write_string};
 pub use walk::{element, for_each_element, for_each_member, member, skip_value};

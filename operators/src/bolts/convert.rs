@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use isobar_topology::json::Kind as JsonKind;
-use isobar_topology::spec::{Component, Path, Problem, Problems, parse_config};
+use isobar_topology::json::{Edit, Kind as JsonKind};
+use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{
     AnyBolt, Batch, Bolt, BoltType, Counter, Emitter, Example, OperatorError, Prepare,
-    PreparedBolt, RecordMut, Rejection, Symbol, Verdict,
+    PreparedBolt, RecordMut, Rejection, Verdict,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::conversion::Kind;
 use crate::excerpt::excerpt;
 use crate::expression::text_of;
-use crate::field_name;
+use crate::field_path::{FieldPath, no_document};
 
 pub(super) const TYPE: BoltType = BoltType {
     name: "convert",
@@ -28,16 +28,16 @@ const EXAMPLE: Example = Example::of(
     "\
 type: convert
 inputs: [parse]
-fields: {status: integer, took: float, cached: boolean}
+fields: {status: integer, took: float, cache.hit: boolean}
 on_invalid: remove
 ",
     &[
-        r#"{"status":"200","took":"0.042","cached":"yes"}"#,
+        r#"{"status":"200","took":"0.042","cache":{"hit":"yes"}}"#,
         r#"{"status":"n/a","took":"2e-3"}"#,
     ],
 );
 
-/// Gives top-level fields of documents other types, such as numbers for text that `parse_regex` found.
+/// Gives fields of documents other types, such as numbers for text that `parse_regex` found.
 ///
 /// - `integer`: a whole number of 64 bits, from text such as `-7` and `007` or from a whole number.
 /// - `float`: a number, from text such as `1.5` and `2e3`; numbers stay as they are written.
@@ -49,7 +49,8 @@ on_invalid: remove
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConvertConfig {
-    /// From names of top-level fields to types; `["log.level"]` for a name with a dot in it.
+    /// From names of fields to types. `http.status` is the field inside of `http`, in each element where
+    /// `http` is a list; `["http.status"]` is one with a dot in its name.
     fields: BTreeMap<String, Kind>,
     /// What becomes of a value that cannot be converted: the record is rejected with the class
     /// `conversion` (`reject`), the field is removed (`remove`), or it stays as it is (`keep`). The last
@@ -75,15 +76,15 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     if config.fields.is_empty() {
         problems.push(Problem::new(path.clone(), "no fields are named").expected("at least one"));
     }
-    let mut fields: Vec<(Symbol, Kind)> = Vec::new();
+    let mut fields: Vec<(FieldPath, Kind)> = Vec::new();
     for (name, kind) in &config.fields {
         let path = path.key(name);
-        match symbol(name, &path, prepare) {
-            Ok(symbol) if fields.iter().any(|(known, _)| *known == symbol) => problems.push(
+        match FieldPath::new(name, &path, prepare) {
+            Ok(field) if fields.iter().any(|(known, _)| *known == field) => problems.push(
                 Problem::new(path, format!("the field `{name}` is named twice"))
                     .expected("each field once"),
             ),
-            Ok(symbol) => fields.push((symbol, *kind)),
+            Ok(field) => fields.push((field, *kind)),
             Err(problem) => problems.push(problem),
         }
     }
@@ -98,22 +99,18 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
                 "Values that could not be converted and were removed or kept as they were.",
             ),
             text: Vec::new(),
-            value: Vec::new(),
+            buffer: Vec::new(),
         })
     })))
 }
 
-fn symbol(name: &str, path: &Path, prepare: &mut Prepare<'_>) -> Result<Symbol, Problem> {
-    prepare.symbol(field_name::top_level(name, path)?, path)
-}
-
 struct Convert {
-    fields: Arc<[(Symbol, Kind)]>,
+    fields: Arc<[(FieldPath, Kind)]>,
     on_invalid: OnInvalid,
     failed: Counter,
-    /// The text of the value at hand, and what it becomes.
+    /// The text of the value at hand.
     text: Vec<u8>,
-    value: Vec<u8>,
+    buffer: Vec<u8>,
 }
 
 impl Bolt for Convert {
@@ -135,40 +132,45 @@ impl Convert {
     /// Converts the fields of a record; how many could not be.
     fn convert(&mut self, record: &mut RecordMut<'_>) -> Result<u64, Rejection> {
         let mut failures = 0;
-        for (field, kind) in self.fields.iter().copied() {
-            let view = record.view();
-            let Some(raw) = view.get(field) else {
-                continue;
-            };
-            if is_already(raw, kind) {
-                continue;
-            }
-            self.value.clear();
-            let is_simple = !matches!(JsonKind::of(raw), JsonKind::Array | JsonKind::Object);
-            self.text.clear();
-            match JsonKind::of(raw) {
-                JsonKind::String => self.text.extend_from_slice(&text_of(raw)),
-                _ => self.text.extend_from_slice(raw),
-            }
-            if is_simple && kind.write(&self.text, &mut self.value) {
-                let set = record.set(field, &self.value);
-                set.map_err(|error| Rejection::new("no_document", error.to_string()))?;
-                continue;
-            }
-            match self.on_invalid {
-                OnInvalid::Reject => {
-                    let name = record.symbols().name(field);
-                    return Err(rejection(name, raw, kind));
+        for (field, kind) in &*self.fields {
+            let mut refused = None;
+            let edited = field.edit(record, &mut self.buffer, |raw, out| {
+                if is_already(raw, *kind) {
+                    return Edit::Keep;
                 }
-                OnInvalid::Remove => {
-                    let _ = record.remove(field);
+                if convert(raw, *kind, &mut self.text, out) {
+                    return Edit::Replace;
                 }
-                OnInvalid::Keep => {}
+                failures += 1;
+                match self.on_invalid {
+                    OnInvalid::Reject => {
+                        let _ =
+                            refused.get_or_insert_with(|| rejection(field.written(), raw, *kind));
+                        Edit::Keep
+                    }
+                    OnInvalid::Remove => Edit::Remove,
+                    OnInvalid::Keep => Edit::Keep,
+                }
+            });
+            let _ = edited.map_err(no_document)?;
+            if let Some(rejection) = refused {
+                return Err(rejection);
             }
-            failures += 1;
         }
         Ok(failures)
     }
+}
+
+/// Appends a raw value as one of another type. `false` where it cannot be one: what was appended is
+/// meaningless then. `text` is overwritten.
+fn convert(raw: &[u8], kind: Kind, text: &mut Vec<u8>, out: &mut Vec<u8>) -> bool {
+    text.clear();
+    match JsonKind::of(raw) {
+        JsonKind::Array | JsonKind::Object => return false,
+        JsonKind::String => text.extend_from_slice(&text_of(raw)),
+        _ => text.extend_from_slice(raw),
+    }
+    kind.write(text, out)
 }
 
 /// Whether there is nothing to do for a raw value.
@@ -201,7 +203,7 @@ mod tests {
     use super::*;
     use crate::one_record::{check_problems, run};
 
-    fn convert(options: &Value, document: &str) -> Result<String, String> {
+    fn converted(options: &Value, document: &str) -> Result<String, String> {
         let found = run(&TYPE, options, Input::document(document));
         found.map(|(document, _)| document.to_string())
     }
@@ -225,7 +227,7 @@ mod tests {
             (r#"{"i":"\u0031"}"#, r#"{"i":1}"#),
             ("{}", "{}"),
         ] {
-            let found = convert(&options, document).expect(document);
+            let found = converted(&options, document).expect(document);
             let parse = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
             assert_eq!(parse(&found), parse(expected), "{document}");
         }
@@ -243,13 +245,41 @@ mod tests {
         ] {
             let document = format!("{{\"a\":1,\"i\":{value}}}");
             let reason = format!("conversion: The value {value} of the field i is not {kind}");
-            assert_eq!(convert(&options("reject"), &document), Err(reason));
+            assert_eq!(converted(&options("reject"), &document), Err(reason));
             assert_eq!(
-                convert(&options("remove"), &document),
+                converted(&options("remove"), &document),
                 Ok("{\"a\":1}".to_owned())
             );
-            assert_eq!(convert(&options("keep"), &document), Ok(document));
+            assert_eq!(converted(&options("keep"), &document), Ok(document));
         }
+    }
+
+    #[test]
+    fn fields_inside_of_others_are_converted_where_they_are() {
+        let options =
+            json!({"fields": {"a.n": "integer", "[\"a.n\"]": "float"}, "on_invalid": "remove"});
+        for (document, expected) in [
+            (
+                r#"{"a":{"n":"7","m":"7"},"a.n":"1.5"}"#,
+                r#"{"a":{"n":7,"m":"7"},"a.n":1.5}"#,
+            ),
+            (
+                r#"{"a":[{"n":"7"},{"n":"x"},{"n":8},"7"]}"#,
+                r#"{"a":[{"n":7},{},{"n":8},"7"]}"#,
+            ),
+            (r#"{"a":"7"}"#, r#"{"a":"7"}"#),
+        ] {
+            let found = converted(&options, document).expect(document);
+            let parse = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
+            assert_eq!(parse(&found), parse(expected), "{document}");
+        }
+        let found = converted(
+            &json!({"fields": {"a.n": "integer"}}),
+            r#"{"a":[{"n":"x"},{"n":"y"}]}"#,
+        );
+        let reason =
+            "conversion: The value \"x\" of the field a.n is not a whole number of 64 bits";
+        assert_eq!(found, Err(reason.to_owned()));
     }
 
     #[tokio::test(start_paused = true)]
@@ -270,10 +300,10 @@ mod tests {
         );
         check_problems(
             &TYPE,
-            &json!({"fields": {"a": "integer", "[\"a\"]": "float", "b.c": "string"}}),
+            &json!({"fields": {"a": "integer", "[\"a\"]": "float", "b.": "string"}}),
             &[
                 "bolts.bolt.fields.a: the field `a` is named twice; expected each field once",
-                "bolts.bolt.fields[\"b.c\"]: `b.c` looks like a field inside of `b`; expected the name of a top-level field, or [\"b.c\"] for one that has dots in its name",
+                "bolts.bolt.fields[\"b.\"]: `b.` is not a field; expected a name such as host, user.name for a field inside of another, or [\"user.name\"] for a name with a dot in it",
             ],
         );
     }

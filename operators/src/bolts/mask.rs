@@ -7,10 +7,11 @@ mod text;
 
 use std::sync::Arc;
 
+use isobar_topology::json::Edit;
 use isobar_topology::spec::{Component, Path, Problem, Problems, parse_config};
 use isobar_topology::{
-    AnyBolt, Batch, Bolt, BoltType, Counter, Emitter, Example, OperatorError, Prepare,
-    PreparedBolt, RecordMut, Rejection, Symbol, Verdict, json,
+    AnyBolt, Batch, Bolt, BoltType, Counter, Emitter, Example, NoDocument, OperatorError, Prepare,
+    PreparedBolt, RecordMut, Verdict, json,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -18,7 +19,7 @@ use serde::Deserialize;
 use patterns::Find;
 use text::Masker;
 
-use crate::field_name;
+use crate::field_path::{FieldPath, no_document};
 
 pub(super) const TYPE: BoltType = BoltType {
     name: "mask",
@@ -31,11 +32,13 @@ const EXAMPLE: Example = Example::of(
     "\
 type: mask
 inputs: [parse]
-fields: [secret, password]
+fields: [secret, user.password]
 search: [message, user]
 patterns: [email, card_number, 'token=\\w+']
 ",
-    &[r#"{"user":"frank","secret":"x","message":"mail to frank@example.com, token=abc1"}"#],
+    &[
+        r#"{"user":{"id":7,"password":"x"},"secret":"x","message":"mail to frank@example.com, token=abc1"}"#,
+    ],
 );
 
 /// Takes personal data out of documents before they are stored.
@@ -43,15 +46,18 @@ patterns: [email, card_number, 'token=\\w+']
 /// The values of `fields` are replaced as a whole, whatever they are. In the values of `search`, and in
 /// all texts and numbers inside of them, what a pattern finds is replaced. Names of fields stay.
 ///
+/// `user.password` is the field inside of `user`, in each element where `user` is a list, and one that has
+/// this whole name, as Elasticsearch takes both for the same. `["user.password"]` is only the latter.
+///
 /// Only the document is changed: what the topology rejects later goes to its dead letters as it was read.
 /// Moves the metric `masked_values`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MaskConfig {
-    /// Top-level fields whose values are replaced as a whole, by their whole names.
+    /// Fields whose values are replaced as a whole, by their whole names.
     #[serde(default)]
     fields: Vec<String>,
-    /// Top-level fields whose values are searched for `patterns`.
+    /// Fields whose values are searched for `patterns`.
     #[serde(default)]
     search: Vec<String>,
     /// What to look for: `email`, `ipv4`, `ipv6`, `card_number` (13 to 19 digits, with spaces or dashes,
@@ -73,8 +79,8 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let config: MaskConfig = parse_config(&component.config, &component.path)?;
     let path = |option: &str| component.path.key(option);
     let mut problems = Problems::default();
-    let whole = problems.take(symbols(&config.fields, &path("fields"), prepare));
-    let searched = problems.take(symbols(&config.search, &path("search"), prepare));
+    let whole = problems.take(fields(&config.fields, &path("fields"), prepare));
+    let searched = problems.take(fields(&config.search, &path("search"), prepare));
     let finds = (config.patterns.iter().enumerate()).filter_map(|(index, text)| {
         let find = Find::new(text, &path("patterns").index(index));
         problems.take(find.map_err(Problems::from))
@@ -111,11 +117,11 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         memory_shared: finds.iter().map(Find::size).sum(),
         ..PreparedBolt::new(Arc::new(move |context| {
             AnyBolt::new(Mask {
-                whole: whole.clone(),
-                searched: searched.clone(),
+                whole: Arc::clone(&whole),
+                searched: Arc::clone(&searched),
                 replacement: replacement.clone(),
                 masker: Masker::new(&finds, Arc::clone(&plain)),
-                value: Vec::new(),
+                buffer: Vec::new(),
                 masked: context.counters.counter(
                     "masked_values",
                     "Values of fields in which something was replaced.",
@@ -125,26 +131,27 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     })
 }
 
-fn symbols(
+fn fields(
     names: &[String],
     path: &Path,
     prepare: &mut Prepare<'_>,
-) -> Result<Vec<Symbol>, Problems> {
-    let mut problems = Problems::default();
-    let symbols = names.iter().enumerate().filter_map(|(index, written)| {
+) -> Result<Arc<[FieldPath]>, Problems> {
+    let (mut problems, mut fields) = (Problems::default(), Vec::new());
+    for (index, written) in names.iter().enumerate() {
         let path = path.index(index);
-        let name = field_name::top_level(written, &path);
-        let name = name.and_then(|name| whole_name(name, written, &path));
-        let symbol = name.and_then(|name| prepare.symbol(name, &path));
-        problems.take(symbol.map_err(Problems::from))
-    });
-    let symbols = symbols.collect();
-    problems.or(symbols)
+        let paths = whole_name(written, &path)
+            .and_then(|()| FieldPath::as_indexed(written, &path, prepare));
+        match paths {
+            Ok(paths) => fields.extend(paths),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    problems.or(fields.into())
 }
 
 /// Refuses what is meant for many fields: it would hide none.
-fn whole_name<'n>(name: &'n str, written: &str, path: &Path) -> Result<&'n str, Problem> {
-    if name == written && name.contains('*') {
+fn whole_name(written: &str, path: &Path) -> Result<(), Problem> {
+    if written.contains('*') && !written.contains("[\"") {
         let problem = Problem::new(
             path.clone(),
             format!("`{written}` does not stand for many fields"),
@@ -153,17 +160,16 @@ fn whole_name<'n>(name: &'n str, written: &str, path: &Path) -> Result<&'n str, 
             "the name of each field, or [\"{written}\"] for one that has a star in its name"
         )));
     }
-    Ok(name)
+    Ok(())
 }
 
 struct Mask {
-    whole: Vec<Symbol>,
-    searched: Vec<Symbol>,
+    whole: Arc<[FieldPath]>,
+    searched: Arc<[FieldPath]>,
     /// As JSON.
     replacement: Vec<u8>,
     masker: Masker,
-    /// A value with what was found replaced.
-    value: Vec<u8>,
+    buffer: Vec<u8>,
     masked: Counter,
 }
 
@@ -175,7 +181,7 @@ impl Bolt for Mask {
                 masked += count;
                 Verdict::Keep
             }
-            Err(error) => Verdict::Reject(Rejection::new("no_document", error.to_string())),
+            Err(error) => Verdict::Reject(no_document(error)),
         });
         self.masked.add(masked);
         Ok(())
@@ -183,25 +189,24 @@ impl Bolt for Mask {
 }
 
 impl Mask {
-    /// How many values were changed.
-    fn mask(&mut self, record: &mut RecordMut<'_>) -> Result<u64, isobar_topology::NoDocument> {
+    /// How many fields were changed.
+    fn mask(&mut self, record: &mut RecordMut<'_>) -> Result<u64, NoDocument> {
         let mut masked = 0;
-        for field in &self.searched {
-            let view = record.view();
-            let Some(raw) = view.get(*field) else {
-                continue;
-            };
-            self.value.clear();
-            if self.masker.mask(raw, &mut self.value) {
-                record.set(*field, &self.value)?;
-                masked += 1;
-            }
+        for field in &*self.searched {
+            let is_masked = field.edit(record, &mut self.buffer, |raw, out| {
+                match self.masker.mask(raw, out) {
+                    true => Edit::Replace,
+                    false => Edit::Keep,
+                }
+            })?;
+            masked += u64::from(is_masked);
         }
-        for field in &self.whole {
-            if record.view().get(*field).is_some() {
-                record.set(*field, &self.replacement)?;
-                masked += 1;
-            }
+        for field in &*self.whole {
+            let is_masked = field.edit(record, &mut self.buffer, |_, out| {
+                out.extend_from_slice(&self.replacement);
+                Edit::Replace
+            })?;
+            masked += u64::from(is_masked);
         }
         Ok(masked)
     }

@@ -381,7 +381,7 @@ mod tests {
         check(
             json!({"event_time": "", "field": "a.b", "event_time_format": "unix"}),
             &[
-                "bolts.bolt.event_time: `` is not a field; expected a name such as timestamp, or event.created for a field inside of another",
+                "bolts.bolt.event_time: `` is not a field; expected a name such as host, user.name for a field inside of another, or [\"user.name\"] for a name with a dot in it",
                 "bolts.bolt.event_time_format: unknown format `unix`; expected rfc3339, unix_s, unix_ms, unix_us, unix_ns, or a pattern of strptime such as %d/%b/%Y:%H:%M:%S %z; did you mean unix_s?",
                 "bolts.bolt.field: `a.b` looks like a field inside of `a`; expected the name of a top-level field, or [\"a.b\"] for one that has dots in its name",
             ],

@@ -244,7 +244,7 @@ mod tests {
             &TYPE,
             &json!({"field": "a..b", "formats": ["unix_ms", "unix_m"], "zone": "UTC", "target": "c.d"}),
             &[
-                "bolts.bolt.field: `a..b` is not a field; expected a name such as timestamp, or event.created for a field inside of another",
+                "bolts.bolt.field: `a..b` is not a field; expected a name such as host, user.name for a field inside of another, or [\"user.name\"] for a name with a dot in it",
                 "bolts.bolt.formats[1]: unknown format `unix_m`; expected rfc3339, unix_s, unix_ms, unix_us, unix_ns, or a pattern of strptime such as %d/%b/%Y:%H:%M:%S %z; did you mean unix_ms?",
                 "bolts.bolt.target: `c.d` looks like a field inside of `c`; expected the name of a top-level field, or [\"c.d\"] for one that has dots in its name",
             ],

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{
-    AnyBolt, Batch, Bolt, BoltType, Emitter, Example, OperatorError, Prepare, PreparedBolt, Symbol,
-    Verdict,
+    AnyBolt, Batch, Bolt, BoltType, Emitter, Example, OperatorError, Prepare, PreparedBolt, Verdict,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::field_name;
+use crate::field_path::FieldPath;
 
 pub(super) const TYPE: BoltType = BoltType {
     name: "remove_fields",
@@ -23,16 +22,18 @@ const EXAMPLE: Example = Example::of(
     "\
 type: remove_fields
 inputs: [parse]
-fields: [password, session_id]
+fields: [session_id, user.password]
 ",
-    &[r#"{"user":"frank","password":"x","session_id":7}"#],
+    &[r#"{"user":{"name":"frank","password":"x"},"session_id":7}"#],
 );
 
-/// Removes top-level fields from documents. Documents without them pass as they are.
+/// Removes fields from documents. Documents without them pass as they are.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RemoveFieldsConfig {
-    /// Names of top-level fields; `["log.level"]` for a name with a dot in it.
+    /// Names of fields. `user.password` is the field inside of `user`, in each element where `user` is a
+    /// list, and one that has this whole name, as Elasticsearch takes both for the same. `["user.password"]`
+    /// is only the latter.
     #[schemars(length(min = 1))]
     fields: Vec<String>,
 }
@@ -41,38 +42,41 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let config: RemoveFieldsConfig = parse_config(&component.config, &component.path)?;
     let path = component.path.key("fields");
     let mut problems = Problems::default();
-    let mut fields: Vec<Symbol> = Vec::new();
+    let mut fields: Vec<FieldPath> = Vec::new();
     for (index, written) in config.fields.iter().enumerate() {
         let path = path.index(index);
-        let symbol =
-            field_name::top_level(written, &path).and_then(|name| prepare.symbol(name, &path));
-        match symbol {
-            Ok(symbol) if fields.contains(&symbol) => problems.push(
+        if config.fields[..index].contains(written) {
+            problems.push(
                 Problem::new(path, format!("the field `{written}` is named twice"))
                     .expected("each field once"),
-            ),
-            Ok(symbol) => fields.push(symbol),
+            );
+            continue;
+        }
+        match FieldPath::as_indexed(written, &path, prepare) {
+            Ok(paths) => fields.extend(paths),
             Err(problem) => problems.push(problem),
         }
     }
     problems.or(())?;
-    let fields: Arc<[Symbol]> = fields.into();
+    let fields: Arc<[FieldPath]> = fields.into();
     Ok(PreparedBolt::new(Arc::new(move |_| {
         AnyBolt::new(RemoveFields {
             fields: Arc::clone(&fields),
+            buffer: Vec::new(),
         })
     })))
 }
 
 struct RemoveFields {
-    fields: Arc<[Symbol]>,
+    fields: Arc<[FieldPath]>,
+    buffer: Vec<u8>,
 }
 
 impl Bolt for RemoveFields {
     async fn process(&mut self, batch: Batch, out: &mut Emitter) -> Result<(), OperatorError> {
         batch.judge(out, |record| {
             for field in &*self.fields {
-                let _ = record.remove(*field);
+                let _ = field.remove(record, &mut self.buffer);
             }
             Verdict::Keep
         });
@@ -89,12 +93,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn fields_are_removed_where_they_are() {
-        let options = json!({"fields": ["a", "[\"log.level\"]"]});
+        let options = json!({"fields": ["a", "[\"log.level\"]", "user.name"]});
         let mut bolt = PreparedForTest::new(&TYPE, &options).expect("good options");
         let inputs = [
             Input::document(r#"{"a":1,"b":{"a":2},"log.level":"x"}"#),
             Input::document(r#"{"\u0061":1}"#),
             Input::document(r#"{"b":1}"#),
+            Input::document(r#"{"user":{"name": "x", "id": 7},"user.name":"x","log":{"level":1}}"#),
+            Input::document(r#"{"user":[{"name":1},{"id":2,"name":null},3]}"#),
             Input::raw("no document"),
         ];
         let emitted = bolt.run(&inputs).await;
@@ -105,6 +111,8 @@ mod tests {
                 Some(r#"{"b":{"a":2}}"#),
                 Some("{}"),
                 Some(r#"{"b":1}"#),
+                Some(r#"{"log":{"level":1},"user":{"id":7}}"#),
+                Some(r#"{"user":[{},{"id":2},3]}"#),
                 None
             ]
         );
@@ -122,9 +130,9 @@ mod tests {
             &["bolts.bolt.fields: the list is empty; expected at least one element"],
         );
         check(
-            json!(["a", "b.c", "a"]),
+            json!(["a", "doc.b", "a"]),
             &[
-                "bolts.bolt.fields[1]: `b.c` looks like a field inside of `b`; expected the name of a top-level field, or [\"b.c\"] for one that has dots in its name",
+                "bolts.bolt.fields[1]: `doc.b` begins as in an expression; expected `b`, or [\"doc\"].b for what is inside of a field `doc`",
                 "bolts.bolt.fields[2]: the field `a` is named twice; expected each field once",
             ],
         );

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Path, Problem, Problems, parse_config};
 use isobar_topology::{
-    AnyBolt, Batch, Bolt, BoltType, Emitter, Example, OperatorError, Prepare, PreparedBolt, Symbol,
-    Verdict,
+    AnyBolt, Batch, Bolt, BoltType, Emitter, Example, OperatorError, Prepare, PreparedBolt,
+    RecordMut, Rejection, Symbol, Verdict,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::field_name;
+use crate::field_path::FieldPath;
 use crate::ordered::Ordered;
 
 pub(super) const TYPE: BoltType = BoltType {
@@ -26,18 +26,26 @@ type: rename_fields
 inputs: [parse]
 fields:
   ts: \"@timestamp\"
-  msg: message
+  status: http.response.status_code
+  user.login: user.name
 ",
-    &[r#"{"ts":"2026-01-31T06:00:00Z","msg":"all well"}"#],
+    &[
+        r#"{"ts":"2026-01-31T06:00:00Z","status":200,"user":{"login":"frank","id":7}}"#,
+        r#"{"ts":"2026-01-31T06:00:00Z","status":200,"http":"1.1"}"#,
+    ],
 );
 
-/// Gives top-level fields of documents other names.
+/// Gives fields of documents other names.
 ///
-/// A field that has the new name already is replaced. Documents without the field pass as they are.
+/// `user.name` is the field inside of `user`, `["user.name"]` one with a dot in its name. Objects that a
+/// new name needs around it are made. A field that has the new name already is replaced. Documents
+/// without the field pass as they are, and so do fields inside of lists.
+///
+/// A record is rejected as `not_an_object` when something else is where a new name needs an object.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RenameFieldsConfig {
-    /// From old to new names of top-level fields; `["log.level"]` for a name with a dot in it.
+    /// From old to new names of fields.
     fields: Ordered,
 }
 
@@ -53,7 +61,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         let path = path.key(from);
         match rename(from, to, &path, prepare) {
             Ok(rename) => {
-                if let Some(message) = conflict(rename, &renames) {
+                if let Some(message) = conflict(&rename, &renames) {
                     problems.push(
                         Problem::new(path, message)
                             .expected("old and new names that occur once each"),
@@ -65,54 +73,103 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         }
     }
     problems.or(())?;
+    let is_flat = renames.iter().all(|rename| rename.top_level().is_some());
     let renames: Arc<[Rename]> = renames.into();
     Ok(PreparedBolt::new(Arc::new(move |_| {
         AnyBolt::new(RenameFields {
             renames: Arc::clone(&renames),
+            is_flat,
+            taken: Vec::new(),
+            ends: Vec::new(),
+            buffer: Vec::new(),
         })
     })))
 }
 
-#[derive(Clone, Copy)]
 struct Rename {
-    from: Symbol,
-    to: Symbol,
+    from: FieldPath,
+    to: FieldPath,
+}
+
+impl Rename {
+    /// Old and new name, where both are of top-level fields.
+    fn top_level(&self) -> Option<(Symbol, Symbol)> {
+        self.from.top_level().zip(self.to.top_level())
+    }
 }
 
 fn rename(from: &str, to: &str, path: &Path, prepare: &mut Prepare<'_>) -> Result<Rename, Problem> {
     Ok(Rename {
-        from: prepare.symbol(field_name::top_level(from, path)?, path)?,
-        to: prepare.symbol(field_name::top_level(to, path)?, path)?,
+        from: FieldPath::new(from, path, prepare)?,
+        to: FieldPath::new(to, path, prepare)?,
     })
 }
 
 /// Why a rename depends on the order of renames, which nobody should have to think about.
-fn conflict(rename: Rename, others: &[Rename]) -> Option<&'static str> {
-    let Rename { from, to } = rename;
+fn conflict(Rename { from, to }: &Rename, others: &[Rename]) -> Option<&'static str> {
     if from == to {
         return Some("the old name is the new one");
     }
     others.iter().find_map(|other| match other {
-        other if other.from == from => Some("the old name occurs twice"),
-        other if other.to == to => Some("the new name occurs twice"),
-        other if other.to == from => Some("the old name is the new name of another field"),
-        other if other.from == to => Some("the new name is the old name of another field"),
+        other if other.from == *from => Some("the old name occurs twice"),
+        other if other.to == *to => Some("the new name occurs twice"),
+        other if other.to == *from => Some("the old name is the new name of another field"),
+        other if other.from == *to => Some("the new name is the old name of another field"),
+        other if other.from.overlaps(from) => Some("one of two old names is inside of the other"),
+        other if other.to.overlaps(to) => Some("one of two new names is inside of the other"),
         _ => None,
     })
 }
 
 struct RenameFields {
     renames: Arc<[Rename]>,
+    /// All of them are of top-level fields.
+    is_flat: bool,
+    /// The values of the fields of the record at hand, one after the other, and where each of them ends;
+    /// `None` for fields that it does not have.
+    taken: Vec<u8>,
+    ends: Vec<Option<usize>>,
+    buffer: Vec<u8>,
 }
 
 impl Bolt for RenameFields {
     async fn process(&mut self, batch: Batch, out: &mut Emitter) -> Result<(), OperatorError> {
-        batch.judge(out, |record| {
-            for Rename { from, to } in &*self.renames {
-                let _ = record.rename(*from, *to);
-            }
-            Verdict::Keep
+        batch.judge(out, |record| match self.rename(record) {
+            Ok(()) => Verdict::Keep,
+            Err(rejection) => Verdict::Reject(rejection),
         });
+        Ok(())
+    }
+}
+
+impl RenameFields {
+    fn rename(&mut self, record: &mut RecordMut<'_>) -> Result<(), Rejection> {
+        if self.is_flat {
+            for (from, to) in self.renames.iter().filter_map(Rename::top_level) {
+                let _ = record.rename(from, to);
+            }
+            return Ok(());
+        }
+        self.taken.clear();
+        self.ends.clear();
+        // All are taken before any is set: a new name may be inside of an old one.
+        for Rename { from, .. } in &*self.renames {
+            let value = from.get(record.view());
+            let end = value.map(|raw| {
+                self.taken.extend_from_slice(raw);
+                self.taken.len()
+            });
+            if end.is_some() {
+                let _ = from.remove(record, &mut self.buffer);
+            }
+            self.ends.push(end);
+        }
+        let mut start = 0;
+        for (Rename { to, .. }, end) in self.renames.iter().zip(&self.ends) {
+            let Some(end) = *end else { continue };
+            to.set(record, &mut self.buffer, &self.taken[start..end])?;
+            start = end;
+        }
         Ok(())
     }
 }
@@ -147,6 +204,47 @@ mod tests {
         );
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn fields_move_into_others_and_out_of_them() {
+        let options = json!({"fields": {
+            "user": "user.name", "status": "http.response.status", "bytes": "http.response.bytes",
+            "trace.id": "trace_id", "a.b": "a.c.d", "[\"log.level\"]": "log.level",
+        }});
+        let mut bolt = PreparedForTest::new(&TYPE, &options).expect("good options");
+        let inputs = [
+            Input::document(
+                r#"{"user":"frank","status":200,"bytes":7,"trace":{"id":"t","x":1},"a":{"b":1},"log.level":"warn"}"#,
+            ),
+            Input::document(r#"{"trace":[{"id":"t"}],"http":{"version":2},"bytes":null}"#),
+            Input::document(r#"{"status":200,"http":"1.1"}"#),
+        ];
+        let emitted = bolt.run(&inputs).await;
+        let kept = emitted.iter().filter(|e| e.rejection.is_none());
+        let documents: Vec<Value> = kept
+            .map(|e| e.document.as_deref().expect("a document"))
+            .map(|document| serde_json::from_str(document).expect("JSON"))
+            .collect();
+        assert_eq!(
+            documents,
+            [
+                json!({
+                    "user": {"name": "frank"}, "http": {"response": {"status": 200, "bytes": 7}},
+                    "trace": {"x": 1}, "trace_id": "t", "a": {"c": {"d": 1}}, "log": {"level": "warn"},
+                }),
+                json!({"trace": [{"id": "t"}], "http": {"version": 2, "response": {"bytes": null}}}),
+            ]
+        );
+        let rejection = emitted.iter().find_map(|e| e.rejection.as_ref());
+        let rejection = rejection.expect("one is rejected");
+        assert_eq!(
+            (rejection.class, &*rejection.reason),
+            (
+                "not_an_object",
+                "The field http.response.status cannot be set: what is around it is no object"
+            )
+        );
+    }
+
     #[test]
     fn bad_options_are_problems() {
         let check = |fields: Value, expected: &[&str]| {
@@ -178,10 +276,11 @@ mod tests {
             ],
         );
         check(
-            json!({"a.b": "c", "c": "d.e"}),
+            json!({"a": "x", "a.b": "c", "d": "x.y", "e..f": "g"}),
             &[
-                "bolts.bolt.fields[\"a.b\"]: `a.b` looks like a field inside of `a`; expected the name of a top-level field, or [\"a.b\"] for one that has dots in its name",
-                "bolts.bolt.fields.c: `d.e` looks like a field inside of `d`; expected the name of a top-level field, or [\"d.e\"] for one that has dots in its name",
+                "bolts.bolt.fields[\"a.b\"]: one of two old names is inside of the other; expected old and new names that occur once each",
+                "bolts.bolt.fields.d: one of two new names is inside of the other; expected old and new names that occur once each",
+                "bolts.bolt.fields[\"e..f\"]: `e..f` is not a field; expected a name such as host, user.name for a field inside of another, or [\"user.name\"] for a name with a dot in it",
             ],
         );
     }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use isobar_topology::spec::{Component, Path, Problem, Problems, parse_config};
 use isobar_topology::{
     AnyBolt, Batch, Bolt, BoltType, Emitter, Example, OperatorError, Prepare, PreparedBolt,
-    RecordMut, Rejection, Shared, Symbol, Verdict,
+    RecordMut, Rejection, Shared, Verdict,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::field_name;
+use crate::field_path::{FieldPath, no_document};
 use crate::template::{Missing, Template};
 
 pub(super) const TYPE: BoltType = BoltType {
@@ -28,24 +28,30 @@ inputs: [parse]
 fields:
   env: prod
   zone: \"{{ doc.host.substring(0, 5) }}\"
-  is_error: \"{{ doc.status >= 500 }}\"
+  event.outcome: \"{{ doc.status >= 500 ? 'failure' : 'success' }}\"
   labels: {team: search, tier: 1}
 ",
-    &[r#"{"host":"web-1","status":503}"#, r#"{"status":200}"#],
+    &[
+        r#"{"host":"web-1","status":503,"event":{"kind":"event"}}"#,
+        r#"{"status":200}"#,
+    ],
 );
 
-/// Sets top-level fields of documents, replacing fields of the same names.
+/// Sets fields of documents, replacing fields of the same names.
 ///
 /// A value is a constant of any type, or text with `{{ expression }}` inside. Text that is nothing but
 /// one `{{ }}` keeps the type of its value: `"{{ doc.status }}"` of a number is a number. All templates
 /// see the document as it was before this bolt, whatever the order.
+///
+/// `event.kind` is the field inside of `event`, `["event.kind"]` one with a dot in its name. Objects that
+/// are not there are made; a record that has something else there is rejected as `not_an_object`.
 ///
 /// A record for which a template has no value, as a field is missing, is rejected with the class
 /// `missing_field`; `{{ default(doc.host, 'unknown') }}` says what to take instead.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetFieldsConfig {
-    /// Names of top-level fields, and their values. A name with dots in it is one name, not a path.
+    /// Names of fields, and their values.
     fields: Map<String, Value>,
 }
 
@@ -60,11 +66,10 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     for (name, value) in &config.fields {
         let path = path.key(name);
         match field(name, value, &path, prepare) {
-            Ok(field) if fields.iter().any(|known| known.symbol == field.symbol) => {
-                let name = prepare.symbols.name(field.symbol);
+            Ok(field) if fields.iter().any(|known| known.path.overlaps(&field.path)) => {
                 problems.push(
                     Problem::new(path, format!("the field `{name}` is set twice"))
-                        .expected("each field once"),
+                        .expected("each field once, and none inside of another one that is set"),
                 );
             }
             Ok(field) => fields.push(field),
@@ -79,6 +84,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
             constants: Vec::new(),
             text: Vec::new(),
             ends: Vec::new(),
+            buffer: Vec::new(),
         })
     })))
 }
@@ -107,9 +113,8 @@ fn field(
             Setting::Constant(other.to_string().into_bytes())
         }
     };
-    let name = field_name::top_level(name, path)?;
     Ok(Field {
-        symbol: prepare.symbol(name, path)?,
+        path: FieldPath::new(name, path, prepare)?,
         setting,
     })
 }
@@ -130,7 +135,7 @@ fn template_inside(value: &Value, path: &Path) -> Option<Path> {
 }
 
 struct Field {
-    symbol: Symbol,
+    path: FieldPath,
     setting: Setting,
 }
 
@@ -142,18 +147,19 @@ enum Setting {
 
 struct SetFields {
     fields: Arc<[Field]>,
-    /// Constants in the batch at hand, in the order of the fields that have one.
+    /// Constants in the batch at hand, in the order of the top-level fields that have one.
     constants: Vec<Shared>,
     /// What the templates gave for the record at hand, one after the other.
     text: Vec<u8>,
     ends: Vec<usize>,
+    buffer: Vec<u8>,
 }
 
 impl Bolt for SetFields {
     async fn process(&mut self, mut batch: Batch, out: &mut Emitter) -> Result<(), OperatorError> {
         self.constants.clear();
         for field in &*self.fields {
-            if let Setting::Constant(json) = &field.setting {
+            if let (Setting::Constant(json), Some(_)) = (&field.setting, field.path.top_level()) {
                 self.constants.push(batch.share(json));
             }
         }
@@ -176,21 +182,23 @@ impl SetFields {
         let (mut constants, mut ends) = (self.constants.iter(), self.ends.iter());
         let mut start = 0;
         for field in &*self.fields {
-            let set = match field.setting {
-                Setting::Constant(_) => {
+            let json = match (&field.setting, field.path.top_level()) {
+                (Setting::Constant(_), Some(symbol)) => {
                     let constant = constants
                         .next()
-                        .expect("one for each field with a constant");
-                    record.set_shared(field.symbol, *constant)
+                        .expect("one for each top-level field with a constant");
+                    record.set_shared(symbol, *constant).map_err(no_document)?;
+                    continue;
                 }
-                Setting::Template(_) => {
+                (Setting::Constant(json), None) => json.as_slice(),
+                (Setting::Template(_), _) => {
                     let end = *ends.next().expect("one for each field with a template");
                     let json = &self.text[start..end];
                     start = end;
-                    record.set(field.symbol, json)
+                    json
                 }
             };
-            set.map_err(|error| Rejection::new("no_document", error.to_string()))?;
+            field.path.set(record, &mut self.buffer, json)?;
         }
         Ok(())
     }
@@ -259,6 +267,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn fields_inside_of_others_are_set() {
+        check(
+            json!({
+                "event.outcome": "{{ doc.status }}", "event.kind": "event", "a.b.c": [1],
+                "[\"log.level\"]": "warn", "text": "{{ doc.event.kind }}",
+            }),
+            r#"{"status":7,"event":{"kind":"x","id":1},"a":null}"#,
+            r#"{"status":7,"event":{"id":1,"outcome":7,"kind":"event"},"a":{"b":{"c":[1]}},"log.level":"warn","text":"x"}"#,
+        )
+        .await;
+        let rejected = set(json!({"a.b": 1}), Input::document(r#"{"a":[{}]}"#)).await;
+        assert_eq!(
+            rejected,
+            "not_an_object: The field a.b cannot be set: what is around it is no object"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn numbers_are_copied_as_they_are_written() {
         check(
             json!({"copy": "{{ doc.n }}", "text": "n={{ doc.n }}", "is": "{{ doc.n == 0 }}"}),
@@ -311,18 +337,19 @@ mod tests {
             &["bolts.bolt.fields: no fields are named; expected at least one"],
         );
         check(
-            json!({"a.b": 1, "c": "{{ doc.x", "d": "{{ dco.x }}", "e": {"f": ["{{ doc.x }}"]}}),
+            json!({"a..b": 1, "c": "{{ doc.x", "d": "{{ dco.x }}", "e": {"f": ["{{ doc.x }}"]}}),
             &[
-                "bolts.bolt.fields[\"a.b\"]: `a.b` looks like a field inside of `a`; expected the name of a top-level field, or [\"a.b\"] for one that has dots in its name",
+                "bolts.bolt.fields[\"a..b\"]: `a..b` is not a field; expected a name such as host, user.name for a field inside of another, or [\"user.name\"] for a name with a dot in it",
                 "bolts.bolt.fields.c: at character 1 of the text: `{{` has no closing `}}`; expected {{ EXPRESSION }}, or {{ '{{' }} for the braces themselves",
                 "bolts.bolt.fields.d: at character 4 of the text: unknown name `dco`; expected doc.NAME, kafka.NAME or event_time; did you mean doc?",
                 "bolts.bolt.fields.e.f[0]: a template inside of a list or a mapping; expected templates as values of fields themselves",
             ],
         );
         check(
-            json!({"a": 1, "[\"a\"]": 2}),
+            json!({"a": 1, "[\"a\"]": 2, "a.b": 3}),
             &[
-                "bolts.bolt.fields[\"[\\\"a\\\"]\"]: the field `a` is set twice; expected each field once",
+                "bolts.bolt.fields[\"[\\\"a\\\"]\"]: the field `[\"a\"]` is set twice; expected each field once, and none inside of another one that is set",
+                "bolts.bolt.fields[\"a.b\"]: the field `a.b` is set twice; expected each field once, and none inside of another one that is set",
             ],
         );
     }

@@ -9,17 +9,21 @@ use super::unescape;
 pub fn member<'a>(object: &'a [u8], key: &str) -> Option<&'a [u8]> {
     let mut found = None;
     walk_members(object, |raw, value| {
-        let same = if raw.contains(&b'\\') {
-            unescape(raw) == key
-        } else {
-            raw == key.as_bytes()
-        };
+        let same = is_key(raw, key);
         if same {
             found = Some(value);
         }
         !same
     });
     found
+}
+
+/// Whether a raw key, as it stands between its quotes, is this text.
+pub(super) fn is_key(raw: &[u8], key: &str) -> bool {
+    match raw.contains(&b'\\') {
+        true => unescape(raw) == key,
+        false => raw == key.as_bytes(),
+    }
 }
 
 /// The raw value at an index of a raw array.

@@ -31,6 +31,27 @@ fn fields_are_replaced_as_a_whole() {
 }
 
 #[test]
+fn fields_inside_of_others_are_replaced_wherever_they_are_written() {
+    check(
+        json!({"fields": ["user.password", "card.number"], "search": ["user.note"], "patterns": ["email"]}),
+        &json!({
+            "user": {"password": {"hash": 1}, "note": ["to z@y.example"], "mail": "z@y.example"},
+            "user.password": "x", "card": [{"number": 1, "year": 2}, {"year": 3}, "none"], "password": "stays",
+        }),
+        json!({
+            "user": {"password": "***", "note": ["to ***"], "mail": "z@y.example"},
+            "user.password": "***", "card": [{"number": "***", "year": 2}, {"year": 3}, "none"],
+            "password": "stays",
+        }),
+    );
+    check(
+        json!({"fields": ["[\"user.password\"]"]}),
+        &json!({"user": {"password": "stays"}, "user.password": "x"}),
+        json!({"user": {"password": "stays"}, "user.password": "***"}),
+    );
+}
+
+#[test]
 fn named_patterns_find_what_they_are_called_after() {
     for (pattern, text, expected) in [
         (
@@ -123,9 +144,10 @@ fn bad_options_are_problems() {
     );
     check_problems(
         &TYPE,
-        &json!({"search": ["a.b"], "patterns": ["email"]}),
+        &json!({"search": ["doc.a"], "fields": ["a..b"], "patterns": ["email"]}),
         &[
-            "bolts.bolt.search[0]: `a.b` looks like a field inside of `a`; expected the name of a top-level field, or [\"a.b\"] for one that has dots in its name",
+            "bolts.bolt.fields[0]: `a..b` is not a field; expected a name such as host, user.name for a field inside of another, or [\"user.name\"] for a name with a dot in it",
+            "bolts.bolt.search[0]: `doc.a` begins as in an expression; expected `a`, or [\"doc\"].a for what is inside of a field `doc`",
         ],
     );
 }
@@ -148,9 +170,10 @@ fn what_would_hide_nothing_is_refused() {
     }
     check_problems(
         &TYPE,
-        &json!({"fields": ["*"]}),
+        &json!({"fields": ["*", "user.*"]}),
         &[
             "bolts.bolt.fields[0]: `*` does not stand for many fields; expected the name of each field, or [\"*\"] for one that has a star in its name",
+            "bolts.bolt.fields[1]: `user.*` does not stand for many fields; expected the name of each field, or [\"user.*\"] for one that has a star in its name",
         ],
     );
     check(
