@@ -11,6 +11,7 @@ use isobar_topology::spec::{Path, Problem};
 use regex_automata::Input;
 use regex_automata::meta::{self, Regex};
 use regex_automata::util::primitives::NonMaxUsize;
+use regex_syntax::hir::Hir;
 
 use fit::Fit;
 
@@ -32,20 +33,9 @@ pub(crate) struct Pattern {
 impl Pattern {
     /// Compiles a pattern that an option at `path` holds.
     pub(crate) fn compile(text: &str, path: &Path) -> Result<Self, Problem> {
-        const EXPECTED: &str = "a regular expression as the Rust crate regex takes it, such as ^(?<host>\\S+) (?<status>\\d+)$";
-        let hir = regex_syntax::parse(text).map_err(|error| {
-            let (at, fault) = fault(&error);
-            let place = text_place(text, at, "the expression");
-            Problem::new(path.clone(), format!("{place}: {fault}")).expected(EXPECTED)
-        })?;
-        let config = meta::Config::new()
-            .nfa_size_limit(Some(COMPILED_MAX))
-            .onepass_size_limit(Some(TABLE_MAX))
-            .hybrid_cache_capacity(TABLE_MAX);
-        let regex = Regex::builder().configure(config).build_from_hir(&hir);
-        let regex = regex.map_err(|_| {
-            Problem::new(path.clone(), "the pattern is too large when compiled")
-                .expected("at most 8 MiB; repetitions such as {1000} of long parts take most")
+        let (regex, hir) = compile(text).map_err(|fault| {
+            let message = fault.text(text, "the expression");
+            Problem::new(path.clone(), message).expected(fault.expected)
         })?;
         Ok(Self {
             regex,
@@ -69,15 +59,74 @@ impl Pattern {
     pub(crate) const MATCHER_SIZE: usize = 4 * TABLE_MAX;
 }
 
-/// Where in the pattern, in bytes, and text of what is wrong with a pattern.
-fn fault(error: &regex_syntax::Error) -> (usize, String) {
-    match error {
-        regex_syntax::Error::Parse(error) => (error.span().start.offset, error.kind().to_string()),
-        regex_syntax::Error::Translate(error) => {
-            (error.span().start.offset, error.kind().to_string())
-        }
-        other => (0, other.to_string()),
+/// A compiled pattern that is only asked whether a text has a match. Lanes share it: each that asks while
+/// others do gets a table of its own.
+#[derive(Debug)]
+pub(crate) struct Search(Regex);
+
+impl Search {
+    pub(crate) fn compile(text: &str) -> Result<Self, Fault> {
+        compile(text).map(|(regex, _)| Self(regex))
     }
+
+    #[inline]
+    pub(crate) fn is_in(&self, text: &[u8]) -> bool {
+        self.0.is_match(text)
+    }
+
+    /// Bytes of the compiled pattern.
+    pub(crate) fn size(&self) -> usize {
+        self.0.memory_usage()
+    }
+}
+
+/// What is wrong with a pattern.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    /// The byte of the pattern, unless it is all of it.
+    at: Option<usize>,
+    message: String,
+    pub(crate) expected: &'static str,
+}
+
+impl Fault {
+    /// In words; `of` is what `pattern` is called.
+    pub(crate) fn text(&self, pattern: &str, of: &str) -> String {
+        match self.at {
+            Some(at) => format!("{}: {}", text_place(pattern, at, of), self.message),
+            None => self.message.clone(),
+        }
+    }
+}
+
+fn compile(text: &str) -> Result<(Regex, Hir), Fault> {
+    let hir = regex_syntax::parse(text).map_err(|error| {
+        let (at, message) = match error {
+            regex_syntax::Error::Parse(error) => {
+                (error.span().start.offset, error.kind().to_string())
+            }
+            regex_syntax::Error::Translate(error) => {
+                (error.span().start.offset, error.kind().to_string())
+            }
+            other => (0, other.to_string()),
+        };
+        Fault {
+            at: Some(at),
+            message,
+            expected: "a regular expression as the Rust crate regex takes it, such as ^(?<host>\\S+) (?<status>\\d+)$",
+        }
+    })?;
+    let config = meta::Config::new()
+        .nfa_size_limit(Some(COMPILED_MAX))
+        .onepass_size_limit(Some(TABLE_MAX))
+        .hybrid_cache_capacity(TABLE_MAX);
+    let regex = Regex::builder().configure(config).build_from_hir(&hir);
+    let regex = regex.map_err(|_| Fault {
+        at: None,
+        message: "the pattern is too large when compiled".to_owned(),
+        expected: "at most 8 MiB; repetitions such as {1000} of long parts take most",
+    })?;
+    Ok((regex, hir))
 }
 
 /// Matches a pattern; one for each lane.

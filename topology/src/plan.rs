@@ -98,6 +98,8 @@ pub fn plan_after(
         lossy: &mut lossy,
         connections: &connections,
         directory,
+        memory_per_lane: 0,
+        memory_shared: 0,
     };
     let spouts = prepare_spouts(spec, registry, &mut prepare, &mut unprepared, &mut problems);
     let bolts = prepare_bolts(spec, registry, &mut prepare, &mut unprepared, &mut problems);
@@ -221,7 +223,7 @@ fn prepare_bolts<'s>(
             continue;
         };
         let made = checked(component, kind.schema, |mended| {
-            (kind.prepare)(mended, prepare)
+            kind.prepared(mended, prepare)
         });
         match made {
             Ok(made) => prepared.push(Prepared { component, made }),

@@ -60,6 +60,21 @@ pub struct BoltType {
     pub prepare: fn(&Component, &mut Prepare<'_>) -> Result<PreparedBolt, Problems>,
 }
 
+impl BoltType {
+    /// What it makes of a component, with the memory of what it had made while it was prepared.
+    pub(crate) fn prepared(
+        &self,
+        component: &Component,
+        prepare: &mut Prepare<'_>,
+    ) -> Result<PreparedBolt, Problems> {
+        (prepare.memory_per_lane, prepare.memory_shared) = (0, 0);
+        let mut bolt = (self.prepare)(component, prepare)?;
+        bolt.memory_per_lane += prepare.memory_per_lane;
+        bolt.memory_shared += prepare.memory_shared;
+        Ok(bolt)
+    }
+}
+
 /// A bolt as users are shown it: how it stands in a topology file, and what goes through it.
 #[derive(Clone, Copy, Debug)]
 pub struct Example {
@@ -220,6 +235,9 @@ pub struct Prepare<'a> {
     pub(crate) lossy: &'a mut BTreeSet<Policy>,
     pub(crate) connections: &'a BTreeMap<&'a str, &'a Component>,
     pub(crate) directory: &'a FilePath,
+    /// Of the bolt that is being prepared, besides what it says itself.
+    pub(crate) memory_per_lane: usize,
+    pub(crate) memory_shared: usize,
 }
 
 impl Prepare<'_> {
@@ -234,7 +252,16 @@ impl Prepare<'_> {
             lossy: &mut BTreeSet::new(),
             connections: &BTreeMap::new(),
             directory: FilePath::new("."),
+            memory_per_lane: 0,
+            memory_shared: 0,
         })
+    }
+
+    /// Counts memory that a bolt holds by a part that it has made here and need not know, such as an
+    /// expression: bytes for each lane, and bytes that all lanes share.
+    pub fn has_memory(&mut self, per_lane: usize, shared: usize) {
+        self.memory_per_lane += per_lane;
+        self.memory_shared += shared;
     }
 
     /// Interns a field name; a problem at `path` when the topology mentions too many.

@@ -137,9 +137,11 @@ impl PreparedForTest {
             lossy: &mut BTreeSet::new(),
             connections: &connections,
             directory,
+            memory_per_lane: 0,
+            memory_shared: 0,
         };
         let bolt = component("bolts", "bolt", &Node::from_json(options));
-        let prepared = (kind.prepare)(&bolt, &mut prepare)?;
+        let prepared = kind.prepared(&bolt, &mut prepare)?;
         Ok(Self {
             prepared,
             policies,

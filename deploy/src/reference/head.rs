@@ -57,6 +57,7 @@ Conditions, such as those of `routes` and `keep_when`, are expressions of [CEL](
 | `default(doc.NAME, VALUE)` | the field, or the value where it is missing or null |
 | `TIME.format('%Y.%m.%d')` | a time as text, in UTC |
 | `TEXT.startsWith(TEXT)`, `TEXT.endsWith(TEXT)`, `TEXT.contains(TEXT)` | whether a text begins with, ends with or has another one in it |
+| `TEXT.matches('PATTERN')` | whether a regular expression, as in `parse_regex`, is found in a text: `doc.path.matches(r'^/api/v\d+/')`; in `r'...'` backslashes stay as they are |
 | `TEXT.substring(START, END)` | characters from the first one, which is 0, to before the end; without an end, to the last one; undefined where the text is shorter |
 | `TEXT.lowerAscii()`, `TEXT.upperAscii()` | in small or large letters, of ASCII |
 | `size(VALUE)` | characters of a text, elements of a list, members of an object |

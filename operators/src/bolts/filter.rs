@@ -157,6 +157,22 @@ mod tests {
         check(&json!({"keep_when": "false"}), &[], 0).await;
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn patterns_are_looked_for_and_their_memory_is_counted() {
+        let options = json!({"keep_when": r"doc.level.matches(r'^err\w+$')"});
+        check(&options, &[1, 2, 3], 2).await;
+        let memory = |options: &Value| {
+            let of = prepared(options).prepared;
+            (of.memory_per_lane, of.memory_shared)
+        };
+        let (per_lane, shared) = memory(&options);
+        assert!(per_lane >= 1 << 20 && (1..1 << 20).contains(&shared));
+        assert_eq!(
+            memory(&json!({"keep_when": "doc.level == 'error'"})),
+            (0, 0)
+        );
+    }
+
     #[test]
     fn bad_options_are_problems() {
         let check = |options: Value, expected: &str| {

@@ -11,12 +11,14 @@ use super::time::TimeFormat;
 use super::value::Value;
 use crate::event_time::joda::{as_strftime, mixed};
 use crate::event_time::rfc3339;
+use crate::pattern::{Pattern, Search};
 
 /// Functions that are more than a function of their arguments.
-const SPECIAL: [(&str, &str); 3] = [
+const SPECIAL: [(&str, &str); 4] = [
     ("has", "has(doc.NAME)"),
     ("default", "default(doc.NAME, VALUE)"),
     ("format", "TIME.format('%Y.%m.%d')"),
+    ("matches", "TEXT.matches('PATTERN')"),
 ];
 
 impl Compiler<'_, '_> {
@@ -27,6 +29,7 @@ impl Compiler<'_, '_> {
             ("has", false) => return self.has(expr, &call.args),
             ("default", false) => return self.default(expr, &call.args),
             ("format", true) => return self.format(expr, call),
+            ("matches", _) => return self.matches(expr, call),
             _ => {}
         }
         let Some(signature) = FUNCTIONS.iter().find(|known| known.name == name) else {
@@ -166,18 +169,43 @@ impl Compiler<'_, '_> {
         Ok(Node::Format(Box::new(time), format))
     }
 
+    fn matches(&mut self, expr: &IdedExpr, call: &CallExpr) -> Result<Node> {
+        let arguments: Vec<&IdedExpr> = call
+            .target
+            .as_deref()
+            .into_iter()
+            .chain(&call.args)
+            .collect();
+        let [text, pattern] = arguments.as_slice() else {
+            return Err(self
+                .problem(
+                    expr,
+                    "`matches` asks of one text whether one pattern is found in it",
+                )
+                .expected(SPECIAL[3].1));
+        };
+        let text = self.node_of(text, Kind::Text, "an argument of `matches`")?;
+        let Node::Literal(Value::Str(written)) = self.node(pattern)? else {
+            return Err(self
+                .problem(pattern, "the pattern is no literal")
+                .expected("text such as r'^/api/v\\d+/'"));
+        };
+        let written = String::from_utf8_lossy(&written);
+        let search = Search::compile(&written).map_err(|fault| {
+            let message = fault.text(&written, "the pattern");
+            self.problem(pattern, &message).expected(fault.expected)
+        })?;
+        self.prepare
+            .has_memory(Pattern::MATCHER_SIZE, search.size());
+        Ok(Node::Matches(Box::new(text), search))
+    }
+
     fn unknown_function(&self, expr: &IdedExpr, name: &str) -> Problem {
         let usages = SPECIAL.iter().map(|(_, usage)| *usage);
         let usages = usages.chain(FUNCTIONS.iter().map(|known| known.usage));
         let names = SPECIAL.iter().map(|(name, _)| *name);
         let names = names.chain(FUNCTIONS.iter().map(|known| known.name));
         match name {
-            "matches" => self
-                .problem(
-                    expr,
-                    "`matches` is not supported: there are no regular expressions",
-                )
-                .expected("startsWith, endsWith or contains"),
             "not" => self
                 .problem(expr, "`not` is not expected here")
                 .expected("`!`"),

@@ -62,7 +62,8 @@ impl Kind {
             | Node::Or(_)
             | Node::Compare(..)
             | Node::OneOf(..)
-            | Node::In(_) => Kind::Bool,
+            | Node::In(_)
+            | Node::Matches(..) => Kind::Bool,
             Node::If(parts) => Kind::both(&parts[1], &parts[2]),
             Node::Default(parts) => Kind::both(&parts[0], &parts[1]),
             Node::Compute(Operator::Add, operands) => match Kind::of(&operands[0]) {

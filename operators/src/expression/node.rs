@@ -11,6 +11,7 @@ use super::number::{self, Number, Operator};
 use super::time::TimeFormat;
 use super::value::{Value, text_of};
 use super::{Result, Undefined};
+use crate::pattern::Search;
 
 /// A part of an expression.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(super) enum Node {
     Negate(Box<Node>),
     Compute(Operator, Box<[Node; 2]>),
     Call(Function, Box<[Node]>),
+    /// Whether a pattern is found in a text.
+    Matches(Box<Node>, Search),
     Format(Box<Node>, TimeFormat),
     /// A value, and what stands for it where it is missing or null.
     Default(Box<[Node; 2]>),
@@ -173,7 +176,8 @@ impl Node {
             | Node::Or(_)
             | Node::Compare(..)
             | Node::OneOf(..)
-            | Node::In(_) => Value::Bool(self.truth(record)?),
+            | Node::In(_)
+            | Node::Matches(..) => Value::Bool(self.truth(record)?),
             Node::If(parts) => {
                 let [condition, then, otherwise] = &**parts;
                 match condition.truth(record)? {
@@ -226,6 +230,11 @@ impl Node {
                 let [value, container] = &**parts;
                 is_in(&value.value(record)?, &container.value(record)?)
             }
+            Node::Matches(node, search) => match &node.value(record) {
+                Ok(Value::Str(text)) => Ok(search.is_in(text)),
+                Ok(_) => Err(Undefined::Type),
+                Err(undefined) => Err(*undefined),
+            },
             Node::Call(
                 function @ (Function::StartsWith | Function::EndsWith | Function::Contains),
                 arguments,

@@ -258,6 +258,13 @@ fn functions_do_what_cel_says() {
         doc.status.startsWith('5') => ! a value is of a type that does not fit there
         kafka.headers.raw.startsWith(b'\xff') => true
         kafka.headers.raw.contains('x') => ! a value is of a type that does not fit there
+        doc.host.matches('^web-[0-9]+\\.') && matches(doc.host, 'org$') => true
+        doc.host.matches(r'^web-\d+\.example') => true
+        doc.host.matches('^org') => false
+        doc.umlaut.matches('(?i)^GRÖ') ? 1 : 2 => 1
+        doc.status.matches('5') => ! a value is of a type that does not fit there
+        doc.absent.matches('5') => ! doc.absent is missing
+        kafka.headers.raw.matches('x') => ! a value is of a type that does not fit there
         doc.host.substring(0, 3) => "web"
         doc.host.substring(15) => "org"
         doc.umlaut.substring(2, 4) => "öß"
@@ -376,8 +383,11 @@ fn what_is_not_supported_is_a_problem_with_its_place() {
         kafka.key.x == 1 => when: at character 1 of the expression: kafka.key has no parts
         event_time.year == 1 => when: at character 1 of the expression: event_time has no parts; expected event_time.format('%Y.%m.%d')
         size(doc.a).b => when: at character 1 of the expression: only fields have parts; expected doc.NAME, kafka.NAME or event_time
-        doc.a.startWith('x') => when: at character 1 of the expression: unknown function `startWith`; expected one of has(doc.NAME), default(doc.NAME, VALUE), TIME.format('%Y.%m.%d'), TEXT.startsWith(TEXT), TEXT.endsWith(TEXT), TEXT.contains(TEXT), TEXT.substring(START, END), TEXT.lowerAscii(), TEXT.upperAscii(), size(VALUE), int(VALUE), double(VALUE), string(VALUE), timestamp(TEXT); did you mean startsWith?
-        doc.a.matches('x.*') => when: at character 1 of the expression: `matches` is not supported: there are no regular expressions; expected startsWith, endsWith or contains
+        doc.a.startWith('x') => when: at character 1 of the expression: unknown function `startWith`; expected one of has(doc.NAME), default(doc.NAME, VALUE), TIME.format('%Y.%m.%d'), TEXT.matches('PATTERN'), TEXT.startsWith(TEXT), TEXT.endsWith(TEXT), TEXT.contains(TEXT), TEXT.substring(START, END), TEXT.lowerAscii(), TEXT.upperAscii(), size(VALUE), int(VALUE), double(VALUE), string(VALUE), timestamp(TEXT); did you mean startsWith?
+        doc.a.matches('x(') => when: at character 15 of the expression: at character 2 of the pattern: unclosed group; expected a regular expression as the Rust crate regex takes it, such as ^(?<host>\S+) (?<status>\d+)$
+        doc.a.matches(doc.b) => when: at character 15 of the expression: the pattern is no literal; expected text such as r'^/api/v\d+/'
+        doc.a.matches() => when: at character 1 of the expression: `matches` asks of one text whether one pattern is found in it; expected TEXT.matches('PATTERN')
+        (1).matches('x') => when: at character 2 of the expression: an argument of `matches` is a number; expected text
         event_time > timestamp('x') => when: at character 14 of the expression: `x` is not a time; expected RFC 3339 with a zone, such as 2024-01-31T00:00:00Z
         event_time > '2024' => when: at character 1 of the expression: a time is compared with text; expected both sides of one type; timestamp('2024-01-31T00:00:00Z') is a time
         duration('1h') > 1 => when: at character 1 of the expression: `duration` is not supported: times cannot be computed with; expected a comparison with timestamp('2024-01-31T00:00:00Z')
@@ -395,7 +405,7 @@ fn what_is_not_supported_is_a_problem_with_its_place() {
         doc.a in 'abc' => when: at character 1 of the expression: what stands behind `in` is text; expected a list such as ['warn', 'error'], or a field with a list
         kafka.offset in ['a'] => when: at character 18 of the expression: a number is looked for in a list with text; expected a number
         doc.a in doc => when: at character 1 of the expression: the name before `in doc` is no literal; expected 'NAME' in doc, or has(doc.NAME)
-        doc.list.exists(x, x == 1) => when: at character 1 of the expression: unknown function `exists`; expected one of has(doc.NAME), default(doc.NAME, VALUE), TIME.format('%Y.%m.%d'), TEXT.startsWith(TEXT), TEXT.endsWith(TEXT), TEXT.contains(TEXT), TEXT.substring(START, END), TEXT.lowerAscii(), TEXT.upperAscii(), size(VALUE), int(VALUE), double(VALUE), string(VALUE), timestamp(TEXT)
+        doc.list.exists(x, x == 1) => when: at character 1 of the expression: unknown function `exists`; expected one of has(doc.NAME), default(doc.NAME, VALUE), TIME.format('%Y.%m.%d'), TEXT.matches('PATTERN'), TEXT.startsWith(TEXT), TEXT.endsWith(TEXT), TEXT.contains(TEXT), TEXT.substring(START, END), TEXT.lowerAscii(), TEXT.upperAscii(), size(VALUE), int(VALUE), double(VALUE), string(VALUE), timestamp(TEXT)
         doc.a.format('%Y') == '1' => when: at character 1 of the expression: a field is no time by itself; expected event_time.format(...) or timestamp(doc.NAME).format(...)
         kafka.key.format('%Y') == '1' => when: at character 1 of the expression: what stands before `.format` is text; expected a time
         event_time.format('%E') == '1' => when: at character 19 of the expression: strftime formatting failed: found unrecognized specifier directive `E`; expected strftime's letters, such as %Y, %m, %d, %H, %G and %V
