@@ -1,6 +1,7 @@
 //! `isobar init`: a topology file for a topic that nobody has described yet. Looks at a sample of it,
 //! without a group, and writes down what fits.
 
+mod advice;
 mod proposal;
 mod recognise;
 #[cfg(test)]

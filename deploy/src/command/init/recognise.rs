@@ -1,13 +1,16 @@
 //! Finds the format of records by trying them: every proposal is a topology that the sample is run
 //! through, and the one that rejects least is it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::anyhow;
 use isobar_operators::sample::Sampled;
 use isobar_topology::Registry;
 use isobar_topology::spec::Problem;
+use serde_json::{Map, Value};
 
+use super::advice::{advice, has_commas_in_times};
 use super::proposal::{Format, Proposal, Subject};
 use super::times::times;
 use crate::exit::{Exit, Failure};
@@ -69,13 +72,9 @@ pub(super) fn recognise(
         return Err(Failure::new(
             Exit::Failed,
             anyhow!(
-                "no format fits more than half of the {all} records that were looked at ({}); {}write the \
-                 file by hand, with `parse_grok` or `parse_regex` (`isobar operators parse_grok`)",
+                "no format fits more than half of the {all} records that were looked at ({}); {}",
                 counts.join(", "),
-                match has_commas_in_times(records) {
-                    true => "their times, such as 06:00:00,123, are those of Python or log4j; ",
-                    false => "",
-                }
+                advice(records)
             ),
         ));
     };
@@ -121,6 +120,12 @@ pub(super) fn recognise(
             "No field holds a time of a known format: that of the record is taken.".to_owned()
         }
     });
+    if let Some((field, some)) = json_inside(&told) {
+        head.push(format!(
+            "The field `{field}` holds JSON objects as text in {some} of them: a bolt `parse_json` with \
+             `field: {field}` reads those."
+        ));
+    }
     let within = Proposal {
         any_time: false,
         ..proposal.clone()
@@ -207,20 +212,27 @@ fn fitting(told: &[Told]) -> usize {
     told.iter().filter(|told| !told.is_rejected()).count()
 }
 
-/// Whether most lines have a time such as `06:00:00,123` in them, as Python's logging and log4j write it.
-fn has_commas_in_times(records: &[Sampled]) -> bool {
-    let has_one = |record: &&Sampled| {
-        let payload = record.payload.as_deref().unwrap_or_default();
-        payload.windows("00:00,000".len()).any(|part| {
-            part.iter()
-                .zip(b"00:00,000")
-                .all(|(byte, form)| match form {
-                    b'0' => byte.is_ascii_digit(),
-                    form => byte == form,
-                })
-        })
+/// A field in which most documents have a JSON object as text, as container runtimes write the lines of
+/// programs, and how many have.
+fn json_inside(told: &[Told]) -> Option<(String, usize)> {
+    let is_object = |text: &str| {
+        text.starts_with('{') && serde_json::from_str::<Map<String, Value>>(text).is_ok()
     };
-    records.iter().filter(has_one).count() * 2 > records.len()
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let documents = told.iter().filter(|told| !told.is_rejected());
+    let documents = documents.filter_map(|told| told.steps.first()?.document.as_ref()?.as_object());
+    let mut all = 0;
+    for document in documents {
+        all += 1;
+        for (name, value) in document {
+            if value.as_str().is_some_and(is_object) {
+                *counts.entry(name).or_default() += 1;
+            }
+        }
+    }
+    let (name, some) = counts.into_iter().max_by_key(|(_, some)| *some)?;
+    let is_plain = !name.contains(['.', '[', '"', '`', '\n']);
+    (is_plain && some * 2 > all).then(|| (name.to_owned(), some))
 }
 
 /// The columns that most lines have, if those are enough to be no accident.
@@ -228,7 +240,7 @@ fn csv(records: &[Sampled], delimiter: char) -> Option<Format> {
     if delimiter == ',' && has_commas_in_times(records) {
         return None;
     }
-    let mut counts = std::collections::BTreeMap::new();
+    let mut counts = BTreeMap::new();
     for record in records {
         let payload = record.payload.as_deref().unwrap_or_default();
         let mut in_quotes = false;

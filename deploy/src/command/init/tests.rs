@@ -146,6 +146,26 @@ fn times_are_found_in_many_forms_and_old_ones_are_taken() {
             "formats: [\"%Y-%m-%d %H:%M:%S%.f\"]\n    # The times do not say their zone, such as Europe/Berlin or +02:00: UTC is assumed.\n    zone: UTC",
         ),
         ("a=1 time=1767225600", "formats: [\"unix_s\"]"),
+        (
+            r#"{"Timestamp": 1767225600.5, "level": 1}"#,
+            "event_time: \"Timestamp\"\n    event_time_format: \"unix_s\"",
+        ),
+        (
+            r#"{"__REALTIME_TIMESTAMP": "1767225600000000"}"#,
+            "event_time: \"__REALTIME_TIMESTAMP\"\n    event_time_format: \"unix_us\"",
+        ),
+        (
+            r#"{"time": 1767225600, "@timestamp": "2026-01-01T00:00:00+0100"}"#,
+            "event_time: \"@timestamp\"\n    event_time_format: \"rfc3339\"",
+        ),
+        (
+            r#"{"created_on": "2026-01-01 00:00:00.5 +0100"}"#,
+            "event_time_format: \"%Y-%m-%d %H:%M:%S%.f %z\"",
+        ),
+        (
+            r#"{"date": "Thu, 01 Jan 2026 00:00:00 +0000"}"#,
+            "event_time_format: \"%a, %d %b %Y %H:%M:%S %z\"",
+        ),
         ("x;2026-01-01T00:00:00Z;\"a;b\"", "field: \"column_2\""),
     ] {
         let found = recognised(&[sampled(line, 0)]).unwrap_or_else(|f| panic!("{:#}", f.error));
@@ -186,6 +206,27 @@ fn what_is_said_of_the_time_is_true() {
 }
 
 #[test]
+fn json_inside_of_a_field_is_told() {
+    let lines = [
+        r#"{"stream":"stdout","log":"{\"level\":\"warn\"}\n"}"#,
+        r#"{"stream":"stdout","log":"{\"level\":\"info\"}\n"}"#,
+        r#"{"stream":"stderr","log":"started\n"}"#,
+    ];
+    let found = recognised(&lines.map(|line| sampled(line, 0)));
+    let found = found.unwrap_or_else(|f| panic!("{:#}", f.error));
+    let said = "The field `log` holds JSON objects as text in 2 of them: a bolt `parse_json` with `field: log` reads those.";
+    assert!(
+        found.text.contains(&format!("# {said}\n")),
+        "{}",
+        found.text
+    );
+    assert_eq!(found.told[2], said);
+    let plain = recognised(&[sampled(r#"{"log":"{ started }"}"#, 0)]);
+    let plain = plain.unwrap_or_else(|f| panic!("{:#}", f.error));
+    assert_eq!(plain.told.len(), 2, "{:?}", plain.told);
+}
+
+#[test]
 fn access_lines_may_have_more_behind_them() {
     let tail = "- - [01/Jan/2026:00:00:00 +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"ua\"";
     for (line, field, value) in [
@@ -220,6 +261,35 @@ fn a_comma_before_milliseconds_is_no_delimiter() {
         text.contains("such as 06:00:00,123, are those of Python or log4j"),
         "{text}"
     );
+}
+
+#[test]
+fn what_no_parser_reads_is_said_by_its_name() {
+    let of_registry: &[u8] = b"\0\0\0\0\x07\x02\x0Afrank";
+    for (payload, expected) in [
+        (
+            of_registry,
+            "they begin as Avro or Protobuf of a schema registry does",
+        ),
+        (
+            b"\x1F\x8B\x08\0\0\0\0\0",
+            "they were compressed before they came to Kafka",
+        ),
+        (b"\x82\xA1a\x01\xFF", "they are no text"),
+        (b" [{\"a\":1},{\"a\":2}]", "they are lists of JSON"),
+        (b"{\"a\":1}\n{\"a\":2}\n", "they have several lines"),
+    ] {
+        let record = Sampled {
+            payload: Some(payload.to_vec()),
+            ..sampled("", 0)
+        };
+        let failure = recognised(&[record]).err().expect("no format");
+        let text = format!("{:#}", failure.error);
+        assert!(
+            text.contains(expected) && !text.contains("parse_grok"),
+            "{text}"
+        );
+    }
 }
 
 #[test]

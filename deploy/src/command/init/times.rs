@@ -5,23 +5,30 @@ use serde_json::{Map, Value};
 use super::proposal::Time;
 use crate::rehearsal::Told;
 
-/// Names of fields that usually hold the time of an event, the likeliest first.
-const TIME_FIELDS: [&str; 15] = [
-    "@timestamp",
+/// Names of fields that usually hold the time of an event, the likeliest first; letters and digits alone,
+/// so that `createdAt`, `created_at` and `Created-At` are one.
+const TIME_FIELDS: [&str; 20] = [
     "timestamp",
-    "event_time",
-    "eventTime",
+    "eventtime",
+    "eventtimestamp",
     "time",
     "ts",
     "datetime",
     "date",
     "at",
-    "occurred_at",
+    "occurredat",
     "created",
-    "created_at",
-    "createdAt",
-    "logged_at",
+    "createdat",
+    "loggedat",
+    "logtime",
     "t",
+    // Log4j's JSON, Debezium, OpenTelemetry, the journal of systemd.
+    "timemillis",
+    "timestampms",
+    "tsms",
+    "timeunixnano",
+    "realtimetimestamp",
+    "epoch",
 ];
 
 /// How deep objects are looked into.
@@ -29,14 +36,16 @@ const DEPTH_MAX: usize = 3;
 
 /// Patterns of times in text, such as Python, log4j and databases write them. Those with a fraction take
 /// times without one, too, but for the comma.
-const PATTERNS: [&str; 7] = [
+const PATTERNS: [&str; 9] = [
     "%Y-%m-%d %H:%M:%S",
     "%Y-%m-%d %H:%M:%S%.f",
     "%Y-%m-%d %H:%M:%S,%f",
     "%Y-%m-%dT%H:%M:%S",
     "%Y-%m-%dT%H:%M:%S%.f",
     "%Y-%m-%dT%H:%M:%S,%f",
+    "%Y-%m-%d %H:%M:%S%.f %z",
     "%d/%b/%Y:%H:%M:%S %z",
+    "%a, %d %b %Y %H:%M:%S %z",
 ];
 
 /// Where the time may stand, the likeliest first: fields of the first document, those of usual names
@@ -77,7 +86,7 @@ fn add_fields(
             }
             continue;
         }
-        let usual = TIME_FIELDS.iter().position(|usual| usual == name);
+        let usual = likeliness(name);
         // Elsewhere numbers are of anything.
         let is_long_text = value.as_str().is_some_and(|text| text.len() >= 19);
         if usual.is_none() && !is_long_text {
@@ -89,6 +98,17 @@ fn add_fields(
             found.push((rank, Time { field, format }));
         }
     }
+}
+
+/// The place among usual names; `@timestamp`, which Kibana sorts by, comes first.
+fn likeliness(name: &str) -> Option<usize> {
+    if name == "@timestamp" {
+        return Some(0);
+    }
+    let letters = name.chars().filter(char::is_ascii_alphanumeric);
+    let plain: String = letters.map(|c| c.to_ascii_lowercase()).collect();
+    let place = TIME_FIELDS.iter().position(|usual| *usual == plain);
+    place.map(|place| place + 1)
 }
 
 /// How a value may write a time, the simplest first; none if it is not one.
