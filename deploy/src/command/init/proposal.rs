@@ -50,11 +50,15 @@ impl Time {
 const ZONE: &str =
     "# The times do not say their zone, such as Europe/Berlin or +02:00: UTC is assumed.";
 
+const NONE: &str = "# Some records have no time there, and keep that of the record; `reject` makes dead letters of them.";
+
 /// What is written.
 #[derive(Clone, Debug)]
 pub(super) struct Proposal {
     pub(super) format: Format,
     pub(super) time: Option<Time>,
+    /// Some records have none there, and keep their own.
+    pub(super) some_have_none: bool,
     /// Events of any time are taken.
     pub(super) any_time: bool,
 }
@@ -106,8 +110,8 @@ impl fmt::Display for Format {
 }
 
 impl Format {
-    /// The bolt, without its inputs.
-    fn bolt(&self, time: Option<&Time>) -> String {
+    /// The bolt that parses.
+    fn bolt(&self, time: Option<&Time>, some_have_none: bool) -> String {
         match self {
             Self::Json => {
                 let mut text = "  # Makes a document of each record. What is no JSON object is rejected, with the reason.
@@ -122,6 +126,9 @@ impl Format {
                     text.push_str(&format!("    event_time_format: {}\n", quoted(time.format)));
                     if time.needs_zone() {
                         text.push_str(&format!("    {ZONE}\n    event_time_zone: UTC\n"));
+                    }
+                    if some_have_none {
+                        text.push_str(&format!("    {NONE}\n    on_invalid_event_time: keep\n"));
                     }
                 }
                 text
@@ -214,13 +221,16 @@ impl Proposal {
             .iter()
             .map(|line| format!("{}\n", format!("# {line}").trim_end()))
             .collect();
-        let parse = self.format.bolt(self.time.as_ref());
+        let parse = self.format.bolt(self.time.as_ref(), self.some_have_none);
         let (time, last) = match &self.time {
             Some(time) if self.format.needs_time() => {
-                let zone = match time.needs_zone() {
-                    true => format!("    {ZONE}\n    zone: UTC\n"),
-                    false => String::new(),
-                };
+                let mut more = String::new();
+                if time.needs_zone() {
+                    more.push_str(&format!("    {ZONE}\n    zone: UTC\n"));
+                }
+                if self.some_have_none {
+                    more.push_str(&format!("    {NONE}\n    on_invalid: keep\n"));
+                }
                 (
                     format!(
                         "
@@ -230,7 +240,7 @@ impl Proposal {
     inputs: [parse]
     field: {}
     formats: [{}]
-{zone}",
+{more}",
                         quoted(&time.field),
                         quoted(time.format)
                     ),

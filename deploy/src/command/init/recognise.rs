@@ -11,7 +11,7 @@ use isobar_topology::spec::Problem;
 use serde_json::{Map, Value};
 
 use super::advice::{advice, has_commas_in_times};
-use super::proposal::{Format, Proposal, Subject};
+use super::proposal::{Format, Proposal, Subject, Time};
 use super::times::times;
 use crate::exit::{Exit, Failure};
 use crate::rehearsal::{Stage, Told};
@@ -40,6 +40,7 @@ pub(super) fn recognise(
     let of_format = |format| Proposal {
         format,
         time: None,
+        some_have_none: false,
         any_time: true,
     };
     let mut formats = vec![
@@ -85,37 +86,48 @@ pub(super) fn recognise(
     )];
     let says_it = matches!(proposal.format, Format::Syslog | Format::Access { .. });
     // The most that have a time in a field that some have one in.
-    let mut nearly: Option<(usize, String)> = None;
+    let mut nearly: Option<(usize, Time)> = None;
     for time in times(&told).into_iter().filter(|_| !says_it) {
-        let field = time.field.clone();
         let with_time = Proposal {
-            time: Some(time),
+            time: Some(time.clone()),
             ..proposal.clone()
         };
         let have_it = fitting(&run(subject, &with_time, records, registry)?);
         if have_it == fits {
             proposal = with_time;
+            nearly = None;
             break;
         }
         if nearly.as_ref().is_none_or(|(most, _)| have_it > *most) {
-            nearly = Some((have_it, field));
+            nearly = Some((have_it, time));
         }
+    }
+    if let Some((_, time)) = nearly.as_ref().filter(|(some, _)| some * 2 > fits) {
+        proposal.time = Some(time.clone());
+        proposal.some_have_none = true;
     }
     head.push(match (&proposal.time, nearly) {
         _ if says_it => "The time of the event is that of the line.".to_owned(),
-        (Some(time), _) => {
+        (Some(time), nearly) => {
             let zone = match time.needs_zone() {
                 true => "; it does not say its zone, and UTC is assumed",
                 false => "",
             };
+            let others = match nearly {
+                Some((some, _)) => {
+                    format!("; {some} of them have it, the others keep the time of the record")
+                }
+                None => String::new(),
+            };
             format!(
-                "The time of the event is in `{}` ({}){zone}.",
+                "The time of the event is in `{}` ({}){zone}{others}.",
                 time.field, time.format
             )
         }
-        (None, Some((some, field))) => {
-            format!("Only {some} of them have a time in `{field}`: that of the record is taken.")
-        }
+        (None, Some((some, time))) => format!(
+            "Only {some} of them have a time in `{}`: that of the record is taken.",
+            time.field
+        ),
         (None, None) => {
             "No field holds a time of a known format: that of the record is taken.".to_owned()
         }
@@ -164,6 +176,7 @@ pub(super) fn check(subject: &Subject, registry: &Registry) -> Result<(), Failur
     let proposal = Proposal {
         format: Format::Json,
         time: None,
+        some_have_none: false,
         any_time: true,
     };
     let refused = file(subject, &proposal).plan(registry, 1).err();

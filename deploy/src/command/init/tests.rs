@@ -159,6 +159,10 @@ fn times_are_found_in_many_forms_and_old_ones_are_taken() {
             "event_time: \"@timestamp\"\n    event_time_format: \"rfc3339\"",
         ),
         (
+            r#"{"doc": {"created": "2026-01-01T00:00:00Z"}}"#,
+            r#"event_time: "[\"doc\"].created""#,
+        ),
+        (
             r#"{"created_on": "2026-01-01 00:00:00.5 +0100"}"#,
             "event_time_format: \"%Y-%m-%d %H:%M:%S%.f %z\"",
         ),
@@ -202,6 +206,34 @@ fn what_is_said_of_the_time_is_true() {
         let found = recognised(&lines.map(|line| sampled(line, 0)));
         let found = found.unwrap_or_else(|f| panic!("{:#}", f.error));
         assert_eq!(found.told[1], expected);
+    }
+}
+
+#[test]
+fn a_few_records_without_a_time_keep_their_own() {
+    for (lines, expected) in [
+        (
+            [r#"{"a":1}"#, r#"{"ts":1767225600}"#, r#"{"ts":1767225601}"#],
+            "    on_invalid_event_time: keep\n",
+        ),
+        (
+            ["a=1", "ts=1767225600", "ts=1767225601"],
+            "    on_invalid: keep\n",
+        ),
+    ] {
+        let records = lines.map(|line| sampled(line, 0));
+        let found = recognised(&records).unwrap_or_else(|f| panic!("{:#}", f.error));
+        assert_eq!(
+            found.told[1],
+            "The time of the event is in `ts` (unix_s); 2 of them have it, the others keep the time of the record."
+        );
+        assert!(found.text.contains(expected), "{}", found.text);
+        let mut stage = stage(&found.text);
+        for record in &records {
+            let told = stage.run("records", record, None);
+            let told = told.unwrap_or_else(|failure| panic!("{:#}", failure.error));
+            assert!(!told.is_rejected(), "{told:?}\n{}", found.text);
+        }
     }
 }
 

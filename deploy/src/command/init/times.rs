@@ -48,19 +48,28 @@ const PATTERNS: [&str; 9] = [
     "%a, %d %b %Y %H:%M:%S %z",
 ];
 
-/// Where the time may stand, the likeliest first: fields of the first document, those of usual names
-/// before others, and those further out before those in other objects.
+/// How many documents are looked at for fields: a few have none.
+const DOCUMENTS: usize = 10;
+
+/// Where the time may stand, the likeliest first: fields of usual names before others, and those further
+/// out before those in other objects.
 pub(super) fn times(told: &[Told]) -> Vec<Time> {
     let documents = told.iter().filter(|told| !told.is_rejected());
-    let document = documents
+    let documents = documents
         .filter_map(|told| told.steps.first()?.document.as_ref()?.as_object())
-        .next();
+        .take(DOCUMENTS);
     let mut found = Vec::new();
-    if let Some(document) = document {
+    for document in documents {
         add_fields(document, "", 1, &mut found);
     }
     found.sort_by_key(|(likely, _)| *likely);
-    found.into_iter().map(|(_, time)| time).collect()
+    let mut times: Vec<Time> = Vec::new();
+    for (_, time) in found {
+        if !times.contains(&time) {
+            times.push(time);
+        }
+    }
+    times
 }
 
 /// Adds the fields of an object that may hold times, each with its depth and the place of its name.
@@ -75,13 +84,15 @@ fn add_fields(
         letters.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '@'))
     };
     for (name, value) in object {
-        let field = match is_plain(name) && !name.is_empty() {
+        // In options `doc.` is taken for that of expressions.
+        let is_bare = is_plain(name) && !name.is_empty() && (depth > 1 || name != "doc");
+        let field = match is_bare {
             true => format!("{outer}{name}"),
             false if depth == 1 && name.split('.').all(is_plain) => format!("[\"{name}\"]"),
             false => continue,
         };
         if let Value::Object(inner) = value {
-            if depth < DEPTH_MAX && !field.starts_with('[') {
+            if depth < DEPTH_MAX {
                 add_fields(inner, &format!("{field}."), depth + 1, found);
             }
             continue;
