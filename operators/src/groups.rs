@@ -61,7 +61,7 @@ impl Bolt for ParseGroups {
 
 impl ParseGroups {
     fn parse(&mut self, record: &mut RecordMut<'_>) -> Result<(), Rejection> {
-        let source = self.source.field();
+        let reads_field = self.source.field().is_some();
         let text = String::from_utf8_lossy(self.source.read(record)?);
         let fields = &self.fields;
         let matcher = &mut self.matcher;
@@ -75,7 +75,7 @@ impl ParseGroups {
                 rejection = Some((kind, start));
             }
         };
-        text_source::write(record, source, |document| {
+        text_source::write(record, reads_field, |document| {
             for fields in fields.chunk_by(|one, next| one.symbol == next.symbol) {
                 let found = |field: &Field| Some((field.kind, matcher.group(field.group)?));
                 let mut values = fields.iter().filter_map(found);

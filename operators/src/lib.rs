@@ -14,6 +14,7 @@ mod excerpt;
 mod expression;
 mod field_name;
 mod field_path;
+mod found_object;
 mod groups;
 pub mod inquiry;
 pub mod kafka;

@@ -7,28 +7,25 @@ use isobar_topology::{DocumentUse, DocumentWriter, Prepare, RecordMut, Rejection
 
 use crate::cursor::without_line_end;
 use crate::expression::text_of;
-use crate::field_name;
+use crate::field_path::FieldPath;
 
 /// Where the text of a record is, as the option `field` says.
 #[derive(Clone, Debug)]
 pub(crate) struct TextSource {
-    field: Option<Symbol>,
+    field: Option<FieldPath>,
     /// The text of a field while it is parsed.
     text: Vec<u8>,
 }
 
 impl TextSource {
-    /// Reads the option `field` of a parser: the name of a top-level field.
+    /// Reads the option `field` of a parser.
     pub(crate) fn new(
         field: Option<&str>,
         component: &Component,
         prepare: &mut Prepare<'_>,
     ) -> Result<Self, Problem> {
         let path = component.path.key("field");
-        let field = field.map(|field| {
-            let name = field_name::top_level(field, &path)?;
-            prepare.symbol(name, &path)
-        });
+        let field = field.map(|field| FieldPath::new(field, &path, prepare));
         Ok(Self {
             field: field.transpose()?,
             text: Vec::new(),
@@ -36,8 +33,8 @@ impl TextSource {
     }
 
     /// The field that is read; `None` where it is the record's value.
-    pub(crate) fn field(&self) -> Option<Symbol> {
-        self.field
+    pub(crate) fn field(&self) -> Option<&FieldPath> {
+        self.field.as_ref()
     }
 
     /// What a parser with this source has to do with documents.
@@ -54,16 +51,16 @@ impl TextSource {
         &'t mut self,
         record: &RecordMut<'a>,
     ) -> Result<&'t [u8], Rejection> {
-        let Some(field) = self.field else {
+        let Some(field) = &self.field else {
             let payload = record.payload();
             return payload.map(without_line_end).ok_or_else(no_value);
         };
-        let view = record.view();
         let missing = |what| {
-            let name = record.symbols().name(field);
+            let name = field.written();
             Rejection::new("missing_field", format!("The field {name} {what}"))
         };
-        let raw = view.get(field).ok_or_else(|| missing("is missing"))?;
+        let raw = field.get(record.view());
+        let raw = raw.ok_or_else(|| missing("is missing"))?;
         if Kind::of(raw) != Kind::String {
             return Err(missing("is not text"));
         }
@@ -79,16 +76,16 @@ fn no_value() -> Rejection {
 }
 
 /// Writes the fields that a parser found: into a new document where it read the record's value, into
-/// the document that is there where it read the field `source`.
+/// the document that is there where it read a field of that.
 #[inline]
 pub(crate) fn write(
     record: &mut RecordMut<'_>,
-    source: Option<Symbol>,
+    reads_field: bool,
     fill: impl FnOnce(&mut Members<'_, '_>),
 ) {
-    match source {
-        None => record.write_document(|document| fill(&mut Members::New(document))),
-        Some(_) => fill(&mut Members::Existing(record)),
+    match reads_field {
+        false => record.write_document(|document| fill(&mut Members::New(document))),
+        true => fill(&mut Members::Existing(record)),
     }
 }
 

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{
     AnyBolt, Batch, Bolt, BoltType, Counter, Emitter, Example, OperatorError, Policy, Prepare,
-    PreparedBolt, Symbol, Verdict,
+    PreparedBolt, Verdict,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use seen::Seen;
 
-use crate::field_name;
+use crate::field_path::FieldPath;
 
 pub(super) const TYPE: BoltType = BoltType {
     name: "deduplicate",
@@ -53,7 +53,8 @@ fields: [host, message]
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeduplicateConfig {
-    /// Top-level fields that records are compared by, as they are written: `1` and `1.0` differ.
+    /// Fields that records are compared by, as they are written: `1` and `1.0` differ. `user.id` is the
+    /// field inside of `user`, `["user.id"]` one with a dot in its name.
     fields: Vec<String>,
     /// How many different records each lane remembers, from 1 to 10000000, with up to 200 bytes each;
     /// the oldest is forgotten first. Default 100000.
@@ -73,16 +74,16 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     if config.fields.is_empty() {
         problems.push(Problem::new(path.clone(), "no fields are named").expected("at least one"));
     }
-    let mut fields: Vec<Symbol> = Vec::new();
+    let mut fields: Vec<FieldPath> = Vec::new();
     let mut alike = Vec::new();
     for (index, written) in config.fields.iter().enumerate() {
         let path = path.index(index);
-        let name = field_name::top_level(written, &path);
         // Groupings have no way to write a name with dots in it.
-        let plain = name.as_ref().ok().filter(|name| !name.contains('.'));
-        alike.extend(plain.map(|name| format!("doc.{name}")));
-        match name.and_then(|name| prepare.symbol(name, &path)) {
-            Ok(symbol) => fields.push(symbol),
+        if !written.contains("[\"") {
+            alike.push(format!("doc.{written}"));
+        }
+        match FieldPath::new(written, &path, prepare) {
+            Ok(field) => fields.push(field),
             Err(problem) => problems.push(problem),
         }
     }
@@ -90,7 +91,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let policy = problems.take(policy.map_err(Problems::from));
     problems.or(())?;
     let policy = policy.expect("no problem means a policy");
-    let (fields, window): (Arc<[Symbol]>, _) = (fields.into(), config.window_records);
+    let (fields, window): (Arc<[FieldPath]>, _) = (fields.into(), config.window_records);
     Ok(PreparedBolt {
         memory_per_lane: Seen::memory(window),
         alike: Some(alike),
@@ -109,7 +110,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
 }
 
 struct Deduplicate {
-    fields: Arc<[Symbol]>,
+    fields: Arc<[FieldPath]>,
     seen: Seen,
     policy: Policy,
     keyless: Counter,
@@ -190,6 +191,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn records_are_compared_by_fields_inside_of_others() {
+        let mut bolt = bolt(json!({"fields": ["a.id"]}));
+        let documents = [
+            r#"{"a":{"id":1,"x":1}}"#,
+            r#"{"a":{"x":2,"id":1}}"#,
+            r#"{"a":{"id":2}}"#,
+        ];
+        assert_eq!(kept(&mut bolt, &[&documents]).await, [vec![0, 2]]);
+        assert_eq!(bolt.prepared.alike, Some(vec!["doc.a.id".to_owned()]));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_oldest_is_forgotten_first() {
         let mut bolt = bolt(json!({"fields": ["a", "b"], "window_records": 2}));
         let found = kept(&mut bolt, &[&[A, B, A, C, B, A, A]]).await;
@@ -208,9 +221,9 @@ mod tests {
     fn bad_options_are_problems() {
         check_problems(
             &TYPE,
-            &json!({"fields": ["a.b"]}),
+            &json!({"fields": ["a."]}),
             &[
-                "bolts.bolt.fields[0]: `a.b` looks like a field inside of `a`; expected the name of a top-level field, or [\"a.b\"] for one that has dots in its name",
+                "bolts.bolt.fields[0]: `a.` is not a field; expected a name such as host, user.name for a field inside of another, or [\"user.name\"] for a name with a dot in it",
             ],
         );
         let problems = PreparedForTest::new(&TYPE, &json!({"fields": ["a"], "window_records": 0}));

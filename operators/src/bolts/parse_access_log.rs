@@ -69,8 +69,8 @@ pub struct ParseAccessLogConfig {
     /// Name of a field for what stands behind the format, such as times of a format of your own.
     /// Default: lines with more text are rejected.
     rest_field: Option<String>,
-    /// A top-level field with the line; the fields are set beside it. Default: the record's value is
-    /// parsed.
+    /// A field with the line, such as `log` or `event.original`; what is found becomes fields of the
+    /// document. Default: the record's value is parsed.
     field: Option<String>,
     /// Name of a further field, with the whole line as text. Default: none.
     raw_field: Option<String>,
@@ -243,14 +243,14 @@ impl Bolt for ParseAccessLog {
 
 impl ParseAccessLog {
     fn parse(&mut self, record: &mut RecordMut<'_>) -> Result<(), Rejection> {
-        let source = self.source.field();
+        let reads_field = self.source.field().is_some();
         let text = self.source.read(record)?;
         let line = self.parser.line(text);
         let line =
             line.map_err(|error| error.rejection("invalid_access_line", "access log line"))?;
         let (fields, plain) = (&self.fields, &mut self.plain);
         record.set_event_time(line.time.ms);
-        text_source::write(record, source, |document| {
+        text_source::write(record, reads_field, |document| {
             fields.write(document, text, &line, plain);
         });
         Ok(())

@@ -56,8 +56,8 @@ pub struct ParseCsvConfig {
     /// The character between two values, of ASCII, such as `;` or a tab. Default `,`.
     #[serde(default = "comma")]
     delimiter: String,
-    /// A top-level field with the line; the fields are set beside it. Default: the record's value is
-    /// parsed.
+    /// A field with the line, such as `log` or `event.original`; what is found becomes fields of the
+    /// document. Default: the record's value is parsed.
     field: Option<String>,
 }
 
@@ -150,13 +150,13 @@ impl Bolt for ParseCsv {
 
 impl ParseCsv {
     fn parse(&mut self, record: &mut RecordMut<'_>) -> Result<(), Rejection> {
-        let source = self.source.field();
+        let reads_field = self.source.field().is_some();
         let text = self.source.read(record)?;
         let (values, columns) = (&mut self.values, &*self.columns);
         values
             .read(text)
             .map_err(|wrong| wrong.rejection(columns.len()))?;
-        text_source::write(record, source, |document| {
+        text_source::write(record, reads_field, |document| {
             values.for_each(text, |column, value| {
                 if let Some(field) = columns[column] {
                     document.member(field, |out| json::write_bytes_lossy(out, value));

@@ -65,8 +65,8 @@ pub struct ParseGrokConfig {
     /// take the place of those that have the same name.
     #[serde(default)]
     patterns: BTreeMap<String, String>,
-    /// A top-level field with the text; the fields are set beside it. Default: the record's value is
-    /// parsed.
+    /// A field with the text, such as `log` or `event.original`; what is found becomes fields of the
+    /// document. Default: the record's value is parsed.
     field: Option<String>,
 }
 

@@ -7,14 +7,14 @@ use isobar_topology::json::{self, JsonError, Kind};
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{
     AnyBolt, Batch, Bolt, BoltType, Counter, DocumentUse, Emitter, Example, OperatorError, Prepare,
-    PreparedBolt, RecordMut, Rejection, Symbol,
+    PreparedBolt, RecordMut, Rejection,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::event_time::{EventTime, Names, OnInvalid, Options, judge_times};
 use crate::expression::text_of;
-use crate::field_name;
+use crate::found_object::FoundObject;
 
 pub(super) const TYPE: BoltType = BoltType {
     name: "parse_json",
@@ -48,10 +48,14 @@ event_time: timestamp
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ParseJsonConfig {
-    /// A top-level field with a JSON object as text, as container runtimes write lines of programs
-    /// that log JSON. The object takes the place of the text: `log` with `{"level":"warn"}` becomes
-    /// an object with `level`. Default: the record's value is parsed.
+    /// A field with a JSON object as text, such as `log` or `event.original`, as container runtimes write
+    /// lines of programs that log JSON. The object takes the place of the text: `log` with
+    /// `{"level":"warn"}` becomes an object with `level`. Default: the record's value is parsed.
     field: Option<String>,
+    /// Whether the members of an object that is found in `field` become fields of the document instead.
+    /// They take the place of fields of the same names, and `field` is removed.
+    #[serde(default)]
+    merge: bool,
     /// The field that says when the event was: `timestamp`, `event.created` for a field inside of
     /// another, `["event.created"]` for a name with a dot. It sets the event time, which names indices;
     /// without this option that is the timestamp of the record.
@@ -117,39 +121,36 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         EventTime::new(&options, prepare)
     });
     let event_time = problems.take(event_time.transpose());
-    let field = config.field.as_deref().map(|field| {
-        let path = component.path.key("field");
-        let name = field_name::top_level(field, &path)?;
-        prepare.symbol(name, &path)
-    });
-    let field = problems.take(field.transpose().map_err(Problems::from));
+    let found = FoundObject::new(config.field.as_deref(), config.merge, component, prepare);
+    let found = problems.take(found);
     problems.or(())?;
-    let (event_time, field) = event_time.zip(field).expect("no problem means both");
+    let (event_time, found) = event_time.zip(found).expect("no problem means both");
     Ok(PreparedBolt {
-        document: match field {
+        document: match found {
             None => DocumentUse::Makes,
             Some(_) => DocumentUse::Needs,
         },
         ..PreparedBolt::new(Arc::new(move |context| {
             AnyBolt::new(ParseJson {
-                field,
+                found: found.clone(),
                 event_time: event_time.clone(),
                 invalid_times: context.counters.counter(
                     "invalid_event_times",
                     "Records whose event time could not be read and that were kept with the timestamp of the record.",
                 ),
-                text: Vec::new(),
+                object: Vec::new(),
             })
         }))
     })
 }
 
 struct ParseJson {
-    field: Option<Symbol>,
+    /// Where it reads a field.
+    found: Option<FoundObject>,
     event_time: Option<EventTime>,
     invalid_times: Counter,
-    /// The text of a field while it becomes the document.
-    text: Vec<u8>,
+    /// The object that was found in it.
+    object: Vec<u8>,
 }
 
 impl Bolt for ParseJson {
@@ -164,36 +165,41 @@ impl ParseJson {
     /// Parses a record; whether its event time is what was asked for.
     #[inline]
     fn parse(&mut self, record: &mut RecordMut<'_>) -> Result<bool, Rejection> {
-        match self.field {
+        match &mut self.found {
             None => parse_value(record)?,
-            Some(field) => self.parse_field(field, record)?,
+            Some(found) => parse_field(found, &mut self.object, record)?,
         }
         match &mut self.event_time {
             None => Ok(true),
             Some(event_time) => event_time.apply(record),
         }
     }
+}
 
-    /// Puts the object in the text of a field in place of the text.
-    fn parse_field(&mut self, field: Symbol, record: &mut RecordMut<'_>) -> Result<(), Rejection> {
-        let missing = |what| {
-            let name = record.symbols().name(field);
-            Rejection::new("missing_field", format!("The field {name} {what}"))
-        };
-        let view = record.view();
-        let raw = view.get(field).ok_or_else(|| missing("is missing"))?;
-        match Kind::of(raw) {
-            Kind::Object => return Ok(()),
-            Kind::String => {}
-            _ => return Err(missing("is not text")),
+/// Puts the object in the text of a field where it belongs. `object` is overwritten.
+fn parse_field(
+    found: &mut FoundObject,
+    object: &mut Vec<u8>,
+    record: &mut RecordMut<'_>,
+) -> Result<(), Rejection> {
+    let missing = |what| {
+        let name = found.field().written();
+        Rejection::new("missing_field", format!("The field {name} {what}"))
+    };
+    let raw = found.field().get(record.view());
+    let raw = raw.ok_or_else(|| missing("is missing"))?;
+    object.clear();
+    match Kind::of(raw) {
+        Kind::Object if !found.merges() => return Ok(()),
+        Kind::Object => object.extend_from_slice(raw),
+        Kind::String => {
+            let text = text_of(raw);
+            let span = json::scan_object(&text, |_| {}).map_err(invalid_json)?;
+            object.extend_from_slice(span.of(&text));
         }
-        let text = text_of(raw);
-        let object = json::scan_object(&text, |_| {}).map_err(invalid_json)?;
-        self.text.clear();
-        self.text.extend_from_slice(object.of(&text));
-        let set = record.set(field, &self.text);
-        set.map_err(|error| Rejection::new("no_document", error.to_string()))
+        _ => return Err(missing("is not text")),
     }
+    found.place(record, object)
 }
 
 #[inline]
@@ -372,6 +378,33 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn json_inside_of_a_field_becomes_the_document_with_the_fields_around_it() {
+        let options = json!({"field": "k8s.log", "merge": true, "event_time": "t", "event_time_format": "unix_s"});
+        let line = r#"{"k8s":{"log":"{\"t\":1,\"level\":\"warn\",\"\\u0061\":2}\n","pod":"p"},"a":1,"t":9}"#;
+        let parsed = parse(&options, Input::document(line)).await;
+        let document = r#"{"k8s":{"pod":"p"},"t":1,"level":"warn","\u0061":2}"#;
+        assert_eq!(parsed, Ok((document.to_owned(), Some(1_000))));
+        let options = json!({"field": "log", "merge": true});
+        for (document, expected) in [
+            (r#"{"log":{"log":1},"a":2}"#, Ok(r#"{"a":2,"log":1}"#)),
+            (r#"{"log":"{}"}"#, Ok("{}")),
+            (
+                r#"{"log":"{\"a\":1,\"a\":2}"}"#,
+                Err("invalid_json: invalid JSON at byte 7: duplicate key"),
+            ),
+            (
+                r#"{"log":[]}"#,
+                Err("missing_field: The field log is not text"),
+            ),
+        ] {
+            let parsed = parse(&options, Input::document(document)).await;
+            let parsed = parsed.map(|(document, _)| document);
+            let expected = expected.map(str::to_owned).map_err(str::to_owned);
+            assert_eq!(parsed, expected);
+        }
+    }
+
     #[test]
     fn bad_options_are_problems() {
         let check = |options: Value, expected: &[&str]| {
@@ -379,11 +412,17 @@ mod tests {
             assert_eq!(problems.to_string(), expected.join("\n"));
         };
         check(
-            json!({"event_time": "", "field": "a.b", "event_time_format": "unix"}),
+            json!({"event_time": "", "field": "a.", "event_time_format": "unix"}),
             &[
                 "bolts.bolt.event_time: `` is not a field; expected a name such as host, user.name for a field inside of another, or [\"user.name\"] for a name with a dot in it",
                 "bolts.bolt.event_time_format: unknown format `unix`; expected rfc3339, unix_s, unix_ms, unix_us, unix_ns, or a pattern of strptime such as %d/%b/%Y:%H:%M:%S %z; did you mean unix_s?",
-                "bolts.bolt.field: `a.b` looks like a field inside of `a`; expected the name of a top-level field, or [\"a.b\"] for one that has dots in its name",
+                "bolts.bolt.field: `a.` is not a field; expected a name such as host, user.name for a field inside of another, or [\"user.name\"] for a name with a dot in it",
+            ],
+        );
+        check(
+            json!({"merge": true}),
+            &[
+                "bolts.bolt.merge: `merge` is given without `field`; expected `field`, the field with the text",
             ],
         );
         check(

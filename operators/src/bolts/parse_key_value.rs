@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use pairs::{Pairs, Syntax};
 
+use crate::found_object::FoundObject;
 use crate::text_source::TextSource;
 
 pub(super) const TYPE: BoltType = BoltType {
@@ -51,9 +52,13 @@ bare_words: ignore
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ParseKeyValueConfig {
-    /// A top-level field with the text; an object with the pairs takes its place. Default: the record's
-    /// value is parsed, and the pairs are the fields of the document.
+    /// A field with the text, such as `msg` or `event.original`; an object with the pairs takes its place.
+    /// Default: the record's value is parsed, and the pairs are the fields of the document.
     field: Option<String>,
+    /// Whether the pairs that are found in `field` become fields of the document instead. They take the
+    /// place of fields of the same names, and `field` is removed.
+    #[serde(default)]
+    merge: bool,
     /// The character between two pairs, of ASCII. Spaces beside it do not count; tabs stand for spaces.
     /// Default: a space.
     #[serde(default = "space")]
@@ -90,6 +95,13 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let mut problems = Problems::default();
     let source = TextSource::new(config.field.as_deref(), component, prepare);
     let source = problems.take(source.map_err(Problems::from));
+    let found = match &source {
+        None => None,
+        Some(_) => {
+            let found = FoundObject::new(config.field.as_deref(), config.merge, component, prepare);
+            problems.take(found)
+        }
+    };
     let mut separator = |option: &str, written: &str| {
         let separator = separator(written, component.path.key(option));
         problems.take(separator.map_err(Problems::from))
@@ -107,7 +119,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     }
     problems.or(())?;
     let separators = pair.zip(key_value).expect("no problem means both");
-    let source = source.expect("no problem means a source");
+    let (source, found) = source.zip(found).expect("no problem means both");
     let syntax = Syntax {
         pair: separators.0,
         key_value: separators.1,
@@ -118,7 +130,9 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         ..PreparedBolt::new(Arc::new(move |_| {
             AnyBolt::new(ParseKeyValue {
                 source: source.clone(),
+                found: found.clone(),
                 pairs: Pairs::new(syntax),
+                object: Vec::new(),
             })
         }))
     })
@@ -140,7 +154,11 @@ fn separator(written: &str, path: Path) -> Result<u8, Problem> {
 
 struct ParseKeyValue {
     source: TextSource,
+    /// Where it reads a field.
+    found: Option<FoundObject>,
     pairs: Pairs,
+    /// The pairs that were found in it.
+    object: Vec<u8>,
 }
 
 impl Bolt for ParseKeyValue {
@@ -155,12 +173,11 @@ impl Bolt for ParseKeyValue {
 
 impl ParseKeyValue {
     fn parse(&mut self, record: &mut RecordMut<'_>) -> Result<(), Rejection> {
-        let field = self.source.field();
         let text = self.source.read(record)?;
         let pairs = &mut self.pairs;
         let read = pairs.read(text);
         read.map_err(|error| error.rejection("invalid_key_value", "line of keys and values"))?;
-        let Some(field) = field else {
+        let Some(found) = &mut self.found else {
             record.write_document(|document| {
                 pairs.for_each(text, |key, value| {
                     document.other(key, |out| value.write(out))
@@ -168,20 +185,18 @@ impl ParseKeyValue {
             });
             return Ok(());
         };
-        let set = record.set_with(field, |out| {
-            let mut before = b'{';
-            pairs.for_each(text, |key, value| {
-                out.push(before);
-                json::write_string(out, key);
-                out.push(b':');
-                value.write(out);
-                before = b',';
-            });
-            if before == b'{' {
-                out.push(b'{');
+        let object = &mut self.object;
+        object.clear();
+        object.push(b'{');
+        pairs.for_each(text, |key, value| {
+            if object.len() > 1 {
+                object.push(b',');
             }
-            out.push(b'}');
+            json::write_string(object, key);
+            object.push(b':');
+            value.write(object);
         });
-        set.map_err(|error| Rejection::new("no_document", error.to_string()))
+        object.push(b'}');
+        found.place(record, object)
     }
 }

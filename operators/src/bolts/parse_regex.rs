@@ -49,8 +49,8 @@ pub struct ParseRegexConfig {
     /// The regular expression, with groups such as `(?<status>\d+)`. Put it in single quotes, in which
     /// YAML knows no escapes.
     pattern: String,
-    /// A top-level field with the text; the fields are set beside it. Default: the record's value is
-    /// parsed.
+    /// A field with the text, such as `log` or `event.original`; what is found becomes fields of the
+    /// document. Default: the record's value is parsed.
     field: Option<String>,
 }
 

@@ -6,12 +6,12 @@ use isobar_topology::grouping::KeyHash;
 use isobar_topology::spec::{Component, Problems, parse_config};
 use isobar_topology::{
     AnyBolt, Batch, Bolt, BoltType, DocumentUse, Emitter, Example, OperatorError, Policy, Prepare,
-    PreparedBolt, Record, Symbol, Verdict,
+    PreparedBolt, Record, Verdict,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::field_name;
+use crate::field_path::FieldPath;
 
 pub(super) const TYPE: BoltType = BoltType {
     name: "sample",
@@ -46,8 +46,8 @@ pub struct SampleConfig {
     /// The share that is kept, from 0 to 1: of many records about so many, not exactly.
     #[schemars(range(min = 0.0, max = 1.0))]
     keep: f64,
-    /// A top-level field: records with the same value in it have the same fate, so that of a trace or a
-    /// session all is kept or nothing. Records without the field are sampled each on their own. Default:
+    /// A field, such as `trace` or `trace.id`: records with the same value in it have the same fate, so that
+    /// of a trace or a session all is kept or nothing. Records without the field are sampled each on their own. Default:
     /// every record is sampled on its own.
     key: Option<String>,
 }
@@ -55,10 +55,8 @@ pub struct SampleConfig {
 fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedBolt, Problems> {
     let config: SampleConfig = parse_config(&component.config, &component.path)?;
     let path = component.path.key("key");
-    let key = config.key.as_deref().map(|key| {
-        let name = field_name::top_level(key, &path)?;
-        prepare.symbol(name, &path)
-    });
+    let key = config.key.as_deref();
+    let key = key.map(|key| FieldPath::new(key, &path, prepare));
     let key = key.transpose()?;
     let policy = prepare.policy(&format!("{}.sampled", component.id), &component.path)?;
     let keep = config.keep;
@@ -69,21 +67,25 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         },
         facts: vec![("keep".to_owned(), keep.to_string())],
         ..PreparedBolt::new(Arc::new(move |_| {
-            AnyBolt::new(Sample { keep, key, policy })
+            AnyBolt::new(Sample {
+                keep,
+                key: key.clone(),
+                policy,
+            })
         }))
     })
 }
 
 struct Sample {
     keep: f64,
-    key: Option<Symbol>,
+    key: Option<FieldPath>,
     policy: Policy,
 }
 
 impl Bolt for Sample {
     async fn process(&mut self, batch: Batch, out: &mut Emitter) -> Result<(), OperatorError> {
         batch.judge(out, |record| {
-            if place(&record.view(), self.key) < self.keep {
+            if place(record.view(), self.key.as_ref()) < self.keep {
                 Verdict::Keep
             } else {
                 Verdict::Drop(self.policy)
@@ -95,9 +97,9 @@ impl Bolt for Sample {
 
 /// Where a record stands between 0 and 1, evenly spread. It can never change: a replay would keep other
 /// records than those that were kept before.
-fn place(record: &Record<'_>, key: Option<Symbol>) -> f64 {
+fn place(record: Record<'_>, key: Option<&FieldPath>) -> f64 {
     let mut hash = KeyHash::default();
-    match key.and_then(|key| record.get(key)) {
+    match key.and_then(|key| key.get(record)) {
         Some(value) => hash.add(Some(value)),
         None => {
             hash.add(Some(&record.source().to_le_bytes()));
@@ -165,6 +167,13 @@ mod tests {
         let traces: std::collections::BTreeSet<i64> = kept.iter().map(|n| n % 100).collect();
         assert_eq!(kept.len(), traces.len() * 10);
         assert!((30..70).contains(&traces.len()), "{}", traces.len());
+        let inside =
+            |n: usize| Input::document(&format!("{{\"trace\":{{\"id\":\"t{}\"}}}}", n % 100));
+        let inside: Vec<Input> = (0..1_000).map(inside).collect();
+        assert_eq!(
+            offsets(&json!({"keep": 0.5, "key": "trace.id"}), &inside),
+            kept
+        );
         // Without the key each has its own.
         let inputs = vec![Input::document("{}"); 1_000];
         let kept = offsets(&json!({"keep": 0.5, "key": "trace"}), &inputs);
@@ -183,9 +192,9 @@ mod tests {
     fn bad_options_are_problems() {
         check_problems(
             &TYPE,
-            &json!({"keep": 0.5, "key": "a.b"}),
+            &json!({"keep": 0.5, "key": "doc.a"}),
             &[
-                "bolts.bolt.key: `a.b` looks like a field inside of `a`; expected the name of a top-level field, or [\"a.b\"] for one that has dots in its name",
+                "bolts.bolt.key: `doc.a` begins as in an expression; expected `a`, or [\"doc\"].a for what is inside of a field `doc`",
             ],
         );
         let problems = PreparedForTest::new(&TYPE, &json!({"keep": 1.5})).err();

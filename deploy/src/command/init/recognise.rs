@@ -134,8 +134,8 @@ pub(super) fn recognise(
     });
     if let Some((field, some)) = json_inside(&told) {
         head.push(format!(
-            "The field `{field}` holds JSON objects as text in {some} of them: a bolt `parse_json` with \
-             `field: {field}` reads those."
+            "The field `{field}` holds JSON objects as text in {some} of them: a second bolt `parse_json`, with \
+             `field: {field}` and `merge: true`, makes fields of what is in them."
         ));
     }
     let within = Proposal {

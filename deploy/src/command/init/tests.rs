@@ -246,7 +246,7 @@ fn json_inside_of_a_field_is_told() {
     ];
     let found = recognised(&lines.map(|line| sampled(line, 0)));
     let found = found.unwrap_or_else(|f| panic!("{:#}", f.error));
-    let said = "The field `log` holds JSON objects as text in 2 of them: a bolt `parse_json` with `field: log` reads those.";
+    let said = "The field `log` holds JSON objects as text in 2 of them: a second bolt `parse_json`, with `field: log` and `merge: true`, makes fields of what is in them.";
     assert!(
         found.text.contains(&format!("# {said}\n")),
         "{}",

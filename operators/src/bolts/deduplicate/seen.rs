@@ -3,7 +3,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use isobar_topology::{Ordinals, Record, Symbol};
+use isobar_topology::{Ordinals, Record};
+
+use crate::field_path::FieldPath;
 
 /// A key as a hash of 128 bits. It is seeded for each lane, so that nobody can make two keys that are
 /// taken for one.
@@ -47,10 +49,10 @@ impl Seen {
 
     /// The key of a record by these fields; `None` when it has not all of them.
     #[inline]
-    pub(super) fn key(&self, record: &Record<'_>, fields: &[Symbol]) -> Option<Key> {
+    pub(super) fn key(&self, record: &Record<'_>, fields: &[FieldPath]) -> Option<Key> {
         let mut hashers = self.seeds.each_ref().map(RandomState::build_hasher);
         for field in fields {
-            let raw = record.get(*field)?;
+            let raw = field.get(*record)?;
             for hasher in &mut hashers {
                 hasher.write_usize(raw.len());
                 hasher.write(raw);

@@ -366,9 +366,9 @@ fn options_that_do_not_fit_are_said_all_at_once() {
     let others = "vhost, port, client, ident, user, timestamp, method, path, protocol, request, status, bytes, referrer, user_agent, forwarded_for";
     check_problems(
         &TYPE,
-        &json!({"rest_field": "user", "raw_field": "a.b", "field": "c.d"}),
+        &json!({"rest_field": "user", "raw_field": "a.b", "field": "c."}),
         &[
-            "bolts.bolt.field: `c.d` looks like a field inside of `c`; expected the name of a top-level field, or [\"c.d\"] for one that has dots in its name",
+            "bolts.bolt.field: `c.` is not a field; expected a name such as host, user.name for a field inside of another, or [\"user.name\"] for a name with a dot in it",
             "bolts.bolt.raw_field: `a.b` looks like a field inside of `a`; expected the name of a top-level field, or [\"a.b\"] for one that has dots in its name",
             &format!(
                 "bolts.bolt.rest_field: the document has a field `user` already; expected a name other than {others}"

@@ -108,6 +108,10 @@ fn pairs_in_a_field_become_an_object_there() {
         let (document, _) = run(&TYPE, &options, input).expect("fits");
         assert_eq!(document, json!({"a": 0, "msg": expected}));
     }
+    let options = json!({"field": "event.msg", "merge": true});
+    let input = Input::document(r#"{"a":0,"event":{"msg":"a=1 b=2"}}"#);
+    let (document, _) = run(&TYPE, &options, input).expect("fits");
+    assert_eq!(document, json!({"event": {}, "a": "1", "b": "2"}));
 }
 
 #[test]
