@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use testkit::browser::Browser;
 use testkit::isobar::binary;
 use testkit::process::{Launch, Process};
 use testkit::scratch::Scratch;
-use testkit::{ports, wait};
+use testkit::{http, ports, wait};
 
 use crate::support::Steps;
 
@@ -75,6 +76,56 @@ fn printed(process: &Process) -> Result<String> {
     let log = std::fs::read_to_string(process.log())?;
     let line = log.lines().find(|line| line.contains("/#token="));
     Ok(line.with_context(|| log.clone())?.trim().to_owned())
+}
+
+/// Lets it run with nobody there. From a third of the time on, when the topic and the index hold what they
+/// can, it takes no more memory, and in the end every record is accounted for.
+pub(crate) fn left_alone(lasts: Duration) {
+    /// Of the allocator, and what is in flight at the moment of a look.
+    const MARGIN: u64 = 16 << 20;
+    /// Five times the usual rate: both are full within some minutes.
+    const RATE: &str = "1000";
+    let mut steps = Steps::new("demo left alone");
+    let scratch = Scratch::new("demo-alone").expect("a directory");
+    let address = format!("127.0.0.1:{}", ports::free().expect("a free port"));
+    let log = scratch.path().join("log");
+    let launch = Launch::new(binary().expect("it is built"), &log);
+    let arguments = ["demo", "--rate", RATE, "--http", &address];
+    let mut process = Process::start(launch.arguments(arguments)).expect("it starts");
+    let asked = |path: &str| -> Result<Value> { http::get(&address, path)?.json() };
+    let documents = || {
+        let demo = asked("/demo")?;
+        let stored = demo["sum"]["stored"].as_u64().context("a number")?;
+        ensure!(stored > 0, "{demo}");
+        Ok(demo)
+    };
+    let _first = wait::until("documents", LIMIT, documents).expect("they are stored");
+    let memory = || -> u64 {
+        let statistics = asked("/statistics").expect("it answers");
+        let bytes = statistics["process"]["resident_bytes"].as_u64();
+        bytes.unwrap_or_else(|| panic!("{statistics}"))
+    };
+    // The most of each third.
+    let mut most = [0; 3];
+    for third in &mut most {
+        let end = wait::now() + lasts / 3;
+        while wait::now() < end {
+            *third = memory().max(*third);
+            wait::rest(Duration::from_secs(5));
+        }
+        steps.done(&format!("{} MiB at most", *third >> 20));
+    }
+    assert!(most[2] <= most[1].min(most[0]) + MARGIN, "{most:?}");
+    let demo = documents().expect("it answers");
+    let let_go = demo["index"]["let_go"].as_u64();
+    assert!(
+        let_go.is_some_and(|let_go| let_go > 0),
+        "it was full: {demo}"
+    );
+    assert_eq!(demo["sum"]["lost"], 0, "{demo}");
+    let accounting = asked("/accounting").expect("it answers");
+    assert_eq!(accounting["total"]["difference"], 0, "{accounting}");
+    assert_eq!(process.stop(LIMIT).expect("it ends").code(), Some(0));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use testkit::services::SearchVersion;
 
-use crate::{chaos, neighbours, outage, outcomes, replay};
+use crate::{chaos, demo, neighbours, outage, outcomes, replay};
 
 /// Of each protocol.
 const CHAOS: chaos::Form = chaos::Form {
@@ -21,6 +21,11 @@ fn chaos_classic() {
 #[test]
 fn chaos_consumer() {
     chaos::run(&["consumer"], &CHAOS);
+}
+
+#[test]
+fn a_demo_that_runs_for_an_hour_takes_no_more_memory() {
+    demo::left_alone(Duration::from_secs(3_600));
 }
 
 #[test]
