@@ -3,21 +3,23 @@
 mod card_number;
 mod ipv6;
 mod patterns;
+mod pseudonyms;
 mod text;
 
 use std::sync::Arc;
 
 use isobar_topology::json::Edit;
-use isobar_topology::spec::{Component, Path, Problem, Problems, parse_config};
+use isobar_topology::spec::{Component, Path, Problem, Problems, Secret, parse_config};
 use isobar_topology::{
     AnyBolt, Batch, Bolt, BoltType, Counter, Emitter, Example, NoDocument, OperatorError, Prepare,
-    PreparedBolt, RecordMut, Verdict, json,
+    PreparedBolt, RecordMut, Verdict,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use patterns::Find;
-use text::Masker;
+use pseudonyms::Pseudonyms;
+use text::{Masker, Replacement};
 
 use crate::field_path::{FieldPath, no_document};
 
@@ -67,12 +69,12 @@ pub struct MaskConfig {
     #[serde(default)]
     patterns: Vec<String>,
     /// What stands in place of what was found. Default `***`.
-    #[serde(default = "stars")]
-    replacement: String,
-}
-
-fn stars() -> String {
-    "***".to_owned()
+    replacement: Option<String>,
+    /// A key of at least 16 bytes, for pseudonyms in place of `replacement`: the first 32 hexadecimal digits
+    /// of the HMAC-SHA-256 of what was found. The same text has the same pseudonym wherever it is found,
+    /// also in a replay, so that it can still be counted and followed; only who has the key can find out
+    /// whose it is, by trying. Another key gives other pseudonyms.
+    pseudonym_key: Option<Secret>,
 }
 
 fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedBolt, Problems> {
@@ -107,11 +109,12 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
             );
         }
     }
+    let replacement = replacement(&config, &component.path);
+    let replacement = problems.take(replacement.map_err(Problems::from));
     problems.or(())?;
+    let replacement = replacement.expect("no problem means a replacement");
     let (whole, searched) = whole.zip(searched).expect("no problem means both");
-    let mut replacement = Vec::new();
-    json::write_string(&mut replacement, &config.replacement);
-    let (finds, plain): (Arc<[Find]>, Arc<str>) = (finds.into(), config.replacement.into());
+    let finds: Arc<[Find]> = finds.into();
     Ok(PreparedBolt {
         memory_per_lane: finds.iter().map(Find::finder_size).sum(),
         memory_shared: finds.iter().map(Find::size).sum(),
@@ -120,7 +123,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
                 whole: Arc::clone(&whole),
                 searched: Arc::clone(&searched),
                 replacement: replacement.clone(),
-                masker: Masker::new(&finds, Arc::clone(&plain)),
+                masker: Masker::new(&finds, replacement.clone()),
                 buffer: Vec::new(),
                 masked: context.counters.counter(
                     "masked_values",
@@ -129,6 +132,28 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
             })
         }))
     })
+}
+
+fn replacement(config: &MaskConfig, path: &Path) -> Result<Replacement, Problem> {
+    let path = path.key("pseudonym_key");
+    match (&config.replacement, &config.pseudonym_key) {
+        (Some(_), Some(_)) => {
+            Err(Problem::new(path, "`replacement` is given too").expected("one of them"))
+        }
+        (_, Some(key)) if key.reveal().len() < Pseudonyms::KEY_LEAST => {
+            let least = Pseudonyms::KEY_LEAST;
+            Err(
+                Problem::new(path, "the key is too short to be secret").expected(format!(
+                    "at least {least} bytes, such as of `openssl rand -hex 16`"
+                )),
+            )
+        }
+        (_, Some(key)) => {
+            let pseudonyms = Pseudonyms::new(key.reveal().as_bytes());
+            Ok(Replacement::Pseudonym(Arc::new(pseudonyms)))
+        }
+        (text, None) => Ok(Replacement::Text(text.as_deref().unwrap_or("***").into())),
+    }
 }
 
 fn fields(
@@ -166,8 +191,7 @@ fn whole_name(written: &str, path: &Path) -> Result<(), Problem> {
 struct Mask {
     whole: Arc<[FieldPath]>,
     searched: Arc<[FieldPath]>,
-    /// As JSON.
-    replacement: Vec<u8>,
+    replacement: Replacement,
     masker: Masker,
     buffer: Vec<u8>,
     masked: Counter,
@@ -202,8 +226,8 @@ impl Mask {
             masked += u64::from(is_masked);
         }
         for field in &*self.whole {
-            let is_masked = field.edit(record, &mut self.buffer, |_, out| {
-                out.extend_from_slice(&self.replacement);
+            let is_masked = field.edit(record, &mut self.buffer, |raw, out| {
+                self.replacement.write(raw, out);
                 Edit::Replace
             })?;
             masked += u64::from(is_masked);

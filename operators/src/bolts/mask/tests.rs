@@ -109,6 +109,40 @@ fn texts_and_numbers_inside_of_values_are_searched() {
     assert_eq!(document, json!({"m": {"k": "***"}}));
 }
 
+#[test]
+fn the_same_text_has_the_same_pseudonym_wherever_it_is_found() {
+    let options = json!({
+        "fields": ["user", "id"], "search": ["message"], "patterns": ["email"],
+        "pseudonym_key": "a key of 16 bytes, or more",
+    });
+    let mail = "a\"nn@mail.example";
+    let run_on = |message: &str| {
+        let document = json!({"user": mail, "id": 7, "message": message});
+        let (document, _) =
+            run(&TYPE, &options, Input::document(&document.to_string())).expect("stays");
+        document
+    };
+    let found = run_on("from bob@mail.example to nn@mail.example");
+    let (user, id) = (&found["user"], &found["id"]);
+    for pseudonym in [user, id] {
+        let text = pseudonym.as_str().expect("text");
+        assert_eq!(text.len(), 32, "{found}");
+        assert!(text.bytes().all(|byte| byte.is_ascii_hexdigit()), "{found}");
+    }
+    assert_ne!(user, id);
+    let again = run_on("nn@mail.example");
+    assert_eq!(&again["user"], user);
+    let message = found["message"].as_str().expect("text");
+    let one = again["message"].as_str().expect("text");
+    assert!(
+        message.starts_with("from ") && message.ends_with(&format!(" to {one}")),
+        "{found}"
+    );
+    let input = Input::document(r#"{"user":"nn@mail.example"}"#);
+    let (alone, _) = run(&TYPE, &options, input).expect("stays");
+    assert_eq!(alone["user"], one);
+}
+
 #[tokio::test(start_paused = true)]
 async fn masked_values_are_counted() {
     let options = json!({"fields": ["a"], "search": ["b"], "patterns": ["email"]});
@@ -141,6 +175,18 @@ fn bad_options_are_problems() {
         &[&format!(
             "bolts.bolt.search: `search` is missing; {expected}"
         )],
+    );
+    check_problems(
+        &TYPE,
+        &json!({"fields": ["a"], "pseudonym_key": "hunter2"}),
+        &[
+            "bolts.bolt.pseudonym_key: the key is too short to be secret; expected at least 16 bytes, such as of `openssl rand -hex 16`",
+        ],
+    );
+    check_problems(
+        &TYPE,
+        &json!({"fields": ["a"], "pseudonym_key": "a key of 16 bytes, or more", "replacement": "x"}),
+        &["bolts.bolt.pseudonym_key: `replacement` is given too; expected one of them"],
     );
     check_problems(
         &TYPE,

@@ -2,22 +2,54 @@
 
 use std::sync::Arc;
 
-use isobar_topology::json;
+use isobar_topology::json::{self, Kind};
 
 use super::patterns::{Find, Finder};
+use super::pseudonyms::Pseudonyms;
 use crate::expression::text_of;
+
+/// What stands in place of what was found.
+#[derive(Clone)]
+pub(super) enum Replacement {
+    Text(Arc<str>),
+    Pseudonym(Arc<Pseudonyms>),
+}
+
+impl Replacement {
+    /// Appends it as a JSON string, in place of a raw value.
+    pub(super) fn write(&self, raw: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Self::Text(text) => json::write_string(out, text),
+            Self::Pseudonym(pseudonyms) => {
+                let pseudonym = match Kind::of(raw) {
+                    Kind::String => pseudonyms.of(&text_of(raw)),
+                    _ => pseudonyms.of(raw),
+                };
+                json::write_string(out, &pseudonym);
+            }
+        }
+    }
+
+    /// Appends it in place of a part of a text.
+    fn push(&self, found: &str, to: &mut String) {
+        match self {
+            Self::Text(text) => to.push_str(text),
+            Self::Pseudonym(pseudonyms) => to.push_str(&pseudonyms.of(found.as_bytes())),
+        }
+    }
+}
 
 /// Looks for patterns; one for each lane.
 pub(super) struct Masker {
     finders: Vec<Finder>,
-    replacement: Arc<str>,
+    replacement: Replacement,
     /// A text, and the same with what was found replaced.
     text: String,
     replaced: String,
 }
 
 impl Masker {
-    pub(super) fn new(finds: &[Find], replacement: Arc<str>) -> Self {
+    pub(super) fn new(finds: &[Find], replacement: Replacement) -> Self {
         Self {
             finders: finds.iter().map(Find::finder).collect(),
             replacement,
@@ -65,7 +97,8 @@ impl Masker {
             let mut copied = 0;
             while let Some(found) = finder.find(&self.text, copied) {
                 self.replaced.push_str(&self.text[copied..found.start]);
-                self.replaced.push_str(&self.replacement);
+                let found_text = &self.text[found.clone()];
+                self.replacement.push(found_text, &mut self.replaced);
                 copied = found.end;
             }
             if copied > 0 {
