@@ -21,8 +21,15 @@ pub enum Exit {
     Undetermined = 4,
 }
 
-/// The exit codes as `--help` says them.
+/// What `--help` begins with for who has never used the program, and the exit codes.
 pub const HELP: &str = "\
+Examples:
+  isobar demo                  see it work, with nothing else installed
+  isobar init --brokers localhost:9092 --topic logs --out logs.yaml
+  isobar try logs.yaml         what becomes of records; writes nothing
+  isobar run logs.yaml
+  isobar operators             what a topology file can name
+
 Exit codes:
   0  done
   1  failed
@@ -94,7 +101,8 @@ mod tests {
             Exit::Threshold,
             Exit::Undetermined,
         ];
-        let lines: Vec<&str> = HELP.lines().skip(1).collect();
+        let lines = HELP.lines().skip_while(|line| *line != "Exit codes:");
+        let lines: Vec<&str> = lines.skip(1).collect();
         let lines: Vec<&str> = lines
             .into_iter()
             .filter(|l| !l.starts_with("     "))

@@ -333,6 +333,8 @@ mod tests {
             WITHIN,
         );
         let problem = problem.expect_err("no such topic").to_string();
-        assert!(problem.starts_with("topic none: "), "{problem}");
+        let expected =
+            "topic none: there is no such topic or partition, or the user may not see it";
+        assert!(problem.starts_with(expected), "{problem}");
     }
 }

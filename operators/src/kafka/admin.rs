@@ -235,7 +235,13 @@ impl Admin {
                 match topic.error() {
                     None => found.extend(partitions_of(topic)),
                     Some(code) => {
-                        problems.push(format!("topic {name}: {}", RDKafkaErrorCode::from(code)));
+                        let code = RDKafkaErrorCode::from(code);
+                        let refused = Error::Refused {
+                            what: format!("topic {name}"),
+                            code,
+                            text: code.to_string(),
+                        };
+                        problems.push(refused.to_string());
                     }
                 }
             }

@@ -156,6 +156,9 @@ fn in_words(code: RDKafkaErrorCode, text: &str) -> String {
         | RDKafkaErrorCode::UnknownPartition => {
             "there is no such topic or partition, or the user may not see it"
         }
+        RDKafkaErrorCode::AutoOffsetReset => {
+            "at an offset from which they were to be read there are no records any more; ask for later ones"
+        }
         RDKafkaErrorCode::TopicAuthorizationFailed => "the user has no right to that topic",
         RDKafkaErrorCode::GroupAuthorizationFailed => "the user has no right to that group",
         RDKafkaErrorCode::ClusterAuthorizationFailed => {
