@@ -33,6 +33,16 @@ pub(crate) fn problem_of_parts<'a>(
     problem_of_part(start).or_else(|| parts.find_map(problem_of_part))
 }
 
+/// What other programs fill in, such as `%Y.%m.%d` and `%{+YYYY.MM.dd}`: an index can have some of it in
+/// its name, and would be one for all days.
+pub(crate) fn pattern_of_others(text: &str) -> Option<&str> {
+    let (start, _) = text.match_indices('%').find(|(at, _)| {
+        let next = text[at + 1..].chars().next();
+        next.is_some_and(|next| next.is_ascii_alphabetic() || next == '{')
+    })?;
+    Some(&text[start..])
+}
+
 const BAD_STARTS: [char; 3] = ['-', '_', '+'];
 
 fn problem_of_part(part: &str) -> Option<&'static str> {
@@ -87,6 +97,20 @@ mod tests {
         }
         assert_eq!(problem(&"é".repeat(127)), None);
         assert!(problem(&"é".repeat(128)).is_some());
+    }
+
+    #[test]
+    fn what_other_programs_fill_in_is_found() {
+        for (text, expected) in [
+            ("logs-%Y.%m.%d", Some("%Y.%m.%d")),
+            ("logs-%{+yyyy.MM.dd}", Some("%{+yyyy.MM.dd}")),
+            ("%{[app]}-logs", Some("%{[app]}-logs")),
+            ("logs-100%", None),
+            ("50%-ä", None),
+            ("logs", None),
+        ] {
+            assert_eq!(pattern_of_others(text), expected, "{text}");
+        }
     }
 
     #[test]

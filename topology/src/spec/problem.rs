@@ -233,15 +233,52 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// The known name that was probably meant: at most a third of its letters differ.
+/// The known name that was probably meant: at most a third of its letters differ, or it is the only one
+/// that has the name among its words, as `parse_json` has `json`.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     /// Names are shorter; the time of a comparison is the product of both lengths.
     const NAME_MAX: usize = 100;
-    known
-        .into_iter()
-        .filter(|_| name.len() <= NAME_MAX)
+    if name.len() > NAME_MAX {
+        return None;
+    }
+    let known: Vec<&str> = known.into_iter().collect();
+    let alike = known.iter().copied();
+    let alike = alike
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
         .filter(|(distance, candidate)| *distance * 3 <= candidate.len().max(name.len()) + 1)
-        .min()
-        .map(|(_, candidate)| candidate)
+        .min();
+    if let Some((_, candidate)) = alike {
+        return Some(candidate);
+    }
+    let has_it = |candidate: &&str| candidate.split('_').any(|word| word == name);
+    let mut longer = known.into_iter().filter(has_it);
+    longer.next().filter(|_| longer.next().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn the_name_that_was_meant_is_near_or_the_only_one_with_that_word() {
+        let known = [
+            "parse_json",
+            "parse_csv",
+            "remove_fields",
+            "set_fields",
+            "kafka",
+        ];
+        for (name, expected) in [
+            ("parse_jsno", Some("parse_json")),
+            ("json", Some("parse_json")),
+            ("kakfa", Some("kafka")),
+            ("remove", Some("remove_fields")),
+            ("parse", None),
+            ("fields", None),
+            ("remap", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(name, known), expected, "{name}");
+        }
+    }
 }

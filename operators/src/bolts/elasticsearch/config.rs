@@ -481,6 +481,12 @@ fn index(
     let path = component.path.key(option);
     let template = Template::compile(text, &path, prepare)?;
     let constant = template.constant();
+    let pattern = template.fixed().find_map(index_name::pattern_of_others);
+    if let Some(pattern) = pattern {
+        let problem = format!("`{pattern}` stands for itself here");
+        return Err(Problem::new(path, problem)
+            .expected("an expression, such as logs-{{ event_time.format('%Y.%m.%d') }}"));
+    }
     let problem = match constant {
         Some(name) => index_name::problem(name),
         None => index_name::problem_of_parts(template.fixed()),

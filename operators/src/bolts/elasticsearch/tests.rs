@@ -52,6 +52,16 @@ fn what_is_wrong_is_said_at_the_option() {
             &["bolts.bolt.index: the name is not all lower case"],
         ),
         (
+            json!({"index": "logs-%Y.%m.%d"}),
+            &[
+                "bolts.bolt.index: `%Y.%m.%d` stands for itself here; expected an expression, such as logs-{{ event_time.format('%Y.%m.%d') }}",
+            ],
+        ),
+        (
+            json!({"data_stream": "logs-{{ doc.app }}-%d"}),
+            &["bolts.bolt.data_stream: `%d` stands for itself here"],
+        ),
+        (
             json!({"data_stream": "_x", "op": "index"}),
             &[
                 "bolts.bolt.data_stream: the name starts with",
