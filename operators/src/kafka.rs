@@ -52,12 +52,13 @@ pub use consumer::{Handle, LanedConsumer};
 pub use create_topic::create_topic;
 pub(crate) use create_topic::create_topic_with;
 pub(crate) use ffi::mock::set_initial_rebalance_delay;
+pub(crate) use ffi::record::leader_epoch;
 pub use ffi::record::{Headers, Record};
 pub use lane::{LaneReader, Limits, Read, Sink};
 pub use mailbox::{Event, Frontier, Reply};
 pub use producer::{
     Compression, Delivery, DeliveryError, Failures, OutRecord, Producer, ProducerConfig,
 };
-pub(crate) use reading::{Looking, read_ranges, read_topic};
+pub(crate) use reading::{Looking, read_ranges, read_rounds, read_topic};
 pub use shared::{Closed, Counts};
 pub(crate) use tail::{Tailed, tail};

@@ -2,8 +2,9 @@
 //!
 //! Half-open ranges for replay, single places for moving a group. Nothing is narrowed in silence:
 //! what the log no longer or not yet has is said for each partition. `range/resolve.rs` asks the
-//! brokers; what is here contacts nobody.
+//! brokers where a range is, `range/extent.rs` reads what is in it; what is here contacts nobody.
 
+mod extent;
 mod resolve;
 
 use std::collections::BTreeSet;
@@ -14,6 +15,7 @@ use isobar_topology::spec::units::Duration;
 
 use crate::kafka::admin::TopicPartition;
 
+pub use extent::{Extent, Last, again, extents};
 pub use resolve::{Log, logs, places, ranges};
 
 /// A place in the log of each partition.

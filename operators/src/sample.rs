@@ -101,7 +101,7 @@ pub fn sample(
 }
 
 /// The connection of a source, for who is no member of its group.
-fn without_a_group(source: &Source) -> KafkaConnection {
+pub(crate) fn without_a_group(source: &Source) -> KafkaConnection {
     let mut connection = source.connection().clone();
     // It is about members, and refused without the protocol that it goes with.
     let _ = connection.options.remove("group.remote.assignor");

@@ -3,6 +3,7 @@
 
 mod attend;
 mod document;
+mod extent;
 mod held;
 pub(super) mod make;
 pub(super) mod part;
@@ -129,6 +130,10 @@ struct PlanArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u16).range(..=100))]
     sample: u16,
 
+    /// Records per second at most, unless the run says another rate. How long the run takes at it is shown.
+    #[arg(long, value_name = "NUMBER")]
+    rate: Option<NonZeroU32>,
+
     /// The file for the plan, which must not exist yet. Without it the plan is shown only.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -155,7 +160,7 @@ struct RunArgs {
     #[arg(long)]
     resume: bool,
 
-    /// Records per second at most. Without it, as fast as it goes.
+    /// Records per second at most. Without it, as the plan says, else as fast as it goes.
     #[arg(long, value_name = "NUMBER")]
     rate: Option<NonZeroU32>,
 

@@ -20,6 +20,9 @@ use super::connection::KafkaConnection;
 use super::error::{Error, code_of};
 use super::log::Asking;
 
+/// Bytes of a partition that are fetched at a time by who looks here and there; a larger batch comes whole.
+const FETCHED_MAX: &str = "131072";
+
 /// How long one look for a record takes.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -56,7 +59,46 @@ pub(crate) fn read_ranges(
     read_since(clock::now(), connection, topic, ranges, within, each)
 }
 
-/// The same, of brokers that are waited for since a moment.
+/// Hands out the records of some rounds of ranges, one round after the other, by one client that fetches
+/// little at a time: for whoever looks here and there at many records.
+///
+/// Waits and fails as [`read_ranges`].
+pub(crate) fn read_rounds(
+    connection: &KafkaConnection,
+    topic: &str,
+    rounds: Vec<BTreeMap<i32, (i64, i64)>>,
+    within: Duration,
+    mut each: impl FnMut(&BorrowedMessage<'_>),
+) -> Result<(), Error> {
+    let mut each = |record: &BorrowedMessage<'_>| {
+        each(record);
+        true
+    };
+    let client = reader_of(connection, |config| {
+        // Not fewer messages as well: of several partitions one would wait for the other, 1 s each time.
+        let _ = config.set("fetch.message.max.bytes", FETCHED_MAX);
+    })?;
+    let late = || Error::TimedOut {
+        what: format!("reading topic {topic}"),
+        within,
+        brokers: Some(connection.brokers.join(", ")),
+        cause: client.context().failure(),
+    };
+    let mut read = Ok(());
+    for mut round in rounds {
+        round.retain(|_, (start, end)| start < end);
+        let until = clock::now() + within;
+        let whole = read_with(&client, topic, round, until, within, &mut each);
+        read = whole.and_then(|whole| whole.then_some(()).ok_or_else(late));
+        if read.is_err() {
+            break;
+        }
+    }
+    let_go(client);
+    read
+}
+
+/// The same as [`read_ranges`], of brokers that are waited for since a moment.
 fn read_since(
     began: Instant,
     connection: &KafkaConnection,

@@ -5,11 +5,13 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use isobar_operators::kafka::admin::TopicPartition;
 use serde::{Deserialize, Serialize};
 
+use super::extent::{self, PlannedExtent};
 use super::purge::PURGE;
 use super::sample::Sample;
 use crate::exit::Failure;
@@ -42,6 +44,9 @@ pub(super) struct PlanFile {
     pub(super) to: String,
     /// As the command line says it.
     pub(super) target: String,
+    /// Records per second at most, where the run says nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) rate: Option<NonZeroU32>,
     pub(super) sinks: Vec<PlannedSink>,
     /// Bolts that write to other systems and are left out.
     pub(super) left_out: Vec<String>,
@@ -93,6 +98,9 @@ pub(super) struct PlannedPartition {
     pub(super) from: i64,
     pub(super) to: i64,
     /// What was asked for and is not in it.
+    /// What is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) extent: Option<PlannedExtent>,
     pub(super) narrowed: Vec<String>,
     pub(super) notes: Vec<String>,
 }
@@ -152,18 +160,29 @@ impl PlanFile {
             "Replay {} of {}: spout {}, from {} to {}, target {}\n\n",
             self.id, self.topology, self.spout, self.from, self.to, self.target
         );
-        let mut table = Table::new(["TOPIC", "PARTITION>", "FROM>", "TO>", "OFFSETS>"]);
+        let extents = || self.partitions.iter().filter_map(|one| one.extent.as_ref());
+        let any_extent = extents().next().is_some();
+        let more = ["RECORDS>", "BYTES>", "OLDEST", "NEWEST"];
+        let more = more.into_iter().filter(|_| any_extent);
+        let columns = ["TOPIC", "PARTITION>", "FROM>", "TO>", "OFFSETS>"];
+        let mut table = Table::new(columns.into_iter().chain(more));
         for one in &self.partitions {
-            table.row([
+            let cells = [
                 one.topic.clone(),
                 one.partition.to_string(),
                 number(one.from),
                 number(one.to),
                 number(one.offsets()),
-            ]);
+            ];
+            let more = PlannedExtent::cells(one.extent.as_ref());
+            let more = more.into_iter().filter(|_| any_extent);
+            table.row(cells.into_iter().chain(more));
         }
         text.push_str(&table.text());
         text.push_str(&format!("\nOffsets in all: {}\n", number(self.offsets())));
+        if any_extent {
+            text.push_str(&extent::in_all(extents(), self.rate));
+        }
         if self.target == PURGE {
             text.push_str(
                 "Purge: the documents of these offsets are deleted first, and missing until they are written\n",
@@ -341,6 +360,28 @@ Sample of 1 record: 1 document other than indexed, 1 dropped by few
 Note: one
 ";
         assert!(plan.text().ends_with(said), "{}", plan.text());
+    }
+
+    #[test]
+    fn how_much_there_is_and_how_long_it_takes_is_told_and_read_again() {
+        let rate = r#""target": "missing", "rate": 100"#;
+        let extent = r#""to": 1300, "extent": {"records": 1100, "bytes": 2048, "is_exact": false,
+            "oldest_ms": 0, "newest_ms": 1000, "last": {"offset": 1299, "timestamp_ms": 1000, "leader_epoch": 3}}"#;
+        let text = TEXT.replace(r#""target": "missing""#, rate);
+        let text = text.replace(r#""to": 1300"#, extent);
+        let plan: PlanFile = parse(&text, PLAN).expect("version 1");
+        let again = serde_json::to_value(&plan).expect("JSON");
+        let first: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(again, first);
+        let said = "\
+TOPIC  PARTITION  FROM     TO  OFFSETS  RECORDS   BYTES  OLDEST                 NEWEST
+t              0   100  1,300    1,200   ~1,100  ~2 KiB  ~1970-01-01T00:00:00Z  ~1970-01-01T00:00:01Z
+
+Offsets in all: 1,200
+Records in all: about 1,100, about 2 KiB (~: by records here and there of each range)
+At 100 records a second that takes about 11.0 s
+";
+        assert!(plan.text().contains(said), "{}", plan.text());
     }
 
     #[test]

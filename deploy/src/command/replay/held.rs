@@ -1,10 +1,12 @@
 //! What a run needs before it begins: that the plan still fits, and that nobody else reads its records.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use isobar_operators::kafka::admin::{Admin, TopicPartition};
-use isobar_operators::range;
+use isobar_operators::lag::Source;
+use isobar_operators::range::{self, Last, Log};
 use isobar_operators::replay::registry::{self, Before, Claim, Entry, Part, Registry, State};
 use isobar_topology::clock;
 
@@ -18,6 +20,16 @@ use crate::progress::Screen;
 /// How far earlier runs of a plan have got: everything before is settled.
 pub(super) type Progress = BTreeMap<TopicPartition, i64>;
 
+/// Who is asked whether a plan still fits.
+pub(super) struct Brokers {
+    /// With the plan's group.
+    pub(super) admin: Admin,
+    /// Where the records are.
+    pub(super) source: Source,
+    /// How long each answer may take.
+    pub(super) within: Duration,
+}
+
 /// Claims the ranges of the plan in the register, and looks once more at the pins and at how far an
 /// earlier run has got: one that still worked off what it had read may have committed until now, and its
 /// documents must stay.
@@ -26,13 +38,13 @@ pub(super) type Progress = BTreeMap<TopicPartition, i64>;
 pub(super) async fn claim(
     plan: &PlanFile,
     registry: Registry,
-    admin: &Admin,
+    brokers: &Brokers,
     resume: bool,
     screen: &Screen,
 ) -> Result<(Claim, Progress), Failure> {
     let mut claim = claim_at(plan, registry, resume, screen).await?;
     let mut parts = claim.entry().partitions.clone();
-    match check_pins(plan, admin, resume) {
+    match check_pins(plan, brokers, resume) {
         Ok(progress) => {
             for part in &mut parts {
                 part.next = Some(*progress.get(&part.name()).unwrap_or(&part.from));
@@ -125,9 +137,10 @@ async fn claim_at(
 /// earlier run of it has got.
 pub(super) fn check_pins(
     plan: &PlanFile,
-    admin: &Admin,
+    brokers: &Brokers,
     resume: bool,
 ) -> Result<Progress, Failure> {
+    let admin = &brokers.admin;
     let refuse = |why: String| {
         Err(Failure::new(
             Exit::Failed,
@@ -179,7 +192,39 @@ pub(super) fn check_pins(
             ));
         }
     }
-    Ok(commits)
+    match other_record(plan, brokers, &logs)? {
+        Some(why) => refuse(why),
+        None => Ok(commits),
+    }
+}
+
+/// Why a log is not the one of the plan any more, if so: at the offset of the last record that the plan has
+/// seen is another one. The log was cut before it and written on, as after a leader was lost with records
+/// that no other broker had. Where there is none any more, compaction may have taken it.
+fn other_record(
+    plan: &PlanFile,
+    brokers: &Brokers,
+    logs: &BTreeMap<TopicPartition, Log>,
+) -> Result<Option<String>, Failure> {
+    let pinned = plan.partitions.iter().filter_map(|one| {
+        let last = one.extent.as_ref()?.last?;
+        let log = logs.get(&one.name())?;
+        let is_there = (log.start..log.end).contains(&last.offset);
+        is_there.then(|| (one.name(), last.known()))
+    });
+    let pinned: BTreeMap<TopicPartition, Last> = pinned.collect();
+    let found = range::again(&brokers.source, &pinned, brokers.within).map_err(asking)?;
+    let mut others = found.into_iter().filter_map(|(partition, found)| {
+        let (planned, found) = (pinned.get(&partition)?, found?);
+        (*planned != found).then_some((partition, found))
+    });
+    Ok(others.next().map(|(partition, found)| {
+        format!(
+            "{}/{}: the record at {} is another one than when the plan was made: the log was cut and written \
+             anew; make a new plan",
+            partition.topic, partition.partition, found.offset
+        )
+    }))
 }
 
 pub(super) fn ranges(plan: &PlanFile) -> BTreeMap<TopicPartition, (i64, i64)> {
@@ -197,15 +242,16 @@ pub(super) fn known_ids(plan: &PlanFile) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::time::Duration;
 
     use isobar_operators::embedded::EmbeddedKafka;
     use isobar_operators::kafka::connection::KafkaConnection;
-    use isobar_operators::lag::Source;
+    use isobar_operators::kafka::{Compression, OutRecord, Producer, ProducerConfig};
     use isobar_operators::offsets::{Change, Group};
+    use isobar_operators::range::Range;
     use isobar_topology::spec::Spec;
     use serde_json::json;
 
+    use super::super::extent::{self, PlannedExtent};
     use super::*;
     use crate::substitute::Outside;
     use crate::topology_file::TopologyFile;
@@ -224,8 +270,8 @@ mod tests {
         serde_json::from_value(plan).expect("a plan")
     }
 
-    #[tokio::test]
-    async fn what_an_earlier_run_settles_until_the_claim_is_held_counts() {
+    /// A cluster, who asks it, and a plan for it.
+    fn planned() -> (EmbeddedKafka, Brokers, PlanFile) {
         let kafka = EmbeddedKafka::start().expect("a stand-in cluster");
         for topic in ["logs", "t.replays"] {
             kafka.create_topic(topic).expect("it is created");
@@ -233,6 +279,79 @@ mod tests {
         let connection = KafkaConnection::plain(&[kafka.brokers().to_owned()]);
         let admin = Admin::of_group(&connection, "t.replay.19a", WITHIN).expect("a client");
         let plan = plan(&admin.cluster_id().expect("the broker answers"));
+        let source = Source::of_group(connection, &plan.group, &["logs".to_owned()]);
+        let brokers = Brokers {
+            admin,
+            source,
+            within: WITHIN,
+        };
+        (kafka, brokers, plan)
+    }
+
+    #[tokio::test]
+    async fn a_log_that_was_cut_and_written_anew_is_refused() {
+        let (_kafka, brokers, mut plan) = planned();
+        let producer = Producer::new(&ProducerConfig {
+            connection: brokers.source.connection().clone(),
+            compression: Compression::None,
+            queue_size: 1 << 20,
+            options: BTreeMap::new(),
+        });
+        let record = |number| OutRecord {
+            topic: "logs",
+            partition: Some(0),
+            payload: Some(b"{}"),
+            timestamp: Some(1_000 + number),
+            ..OutRecord::default()
+        };
+        let sent = producer
+            .expect("a client")
+            .send((0..10_i64).map(record))
+            .await;
+        assert!(sent.await.is_empty());
+        let range = Range {
+            partition: plan.partitions[0].name(),
+            from: 0,
+            to: 10,
+            narrowed: Vec::new(),
+            notes: Vec::new(),
+        };
+        let extents = range::extents(&brokers.source, &[range], None, WITHIN);
+        let mut extent = PlannedExtent::of(&extents.expect("the broker answers")[0]);
+        let last = extent.last.expect("ten records");
+        assert_eq!((last.offset, last.timestamp_ms), (9, 1_009));
+        plan.partitions[0].extent = Some(extent.clone());
+        assert!(check_pins(&plan, &brokers, false).is_ok());
+        for other in [
+            planned_last(last, 1_008, last.leader_epoch),
+            planned_last(last, 1_009, Some(4_711)),
+        ] {
+            extent.last = Some(other);
+            plan.partitions[0].extent = Some(extent.clone());
+            let refused = check_pins(&plan, &brokers, false).expect_err("another record");
+            let text = refused.error.to_string();
+            assert!(
+                text.contains("logs/0: the record at 9 is another one"),
+                "{text}"
+            );
+        }
+    }
+
+    fn planned_last(
+        last: extent::Last,
+        timestamp_ms: i64,
+        leader_epoch: Option<i32>,
+    ) -> extent::Last {
+        extent::Last {
+            timestamp_ms,
+            leader_epoch,
+            ..last
+        }
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_run_settles_until_the_claim_is_held_counts() {
+        let (kafka, brokers, plan) = planned();
         let file = format!(
             "isobar: 1\nname: t\nconnections: {{kafka: {{type: kafka, brokers: [\"{}\"]}}}}\nspouts: {{in: {{type: kafka, \
              connection: kafka, topics: [logs], start: earliest}}}}\nbolts: {{out: {{type: blackhole, inputs: [in]}}}}\n",
@@ -245,14 +364,13 @@ mod tests {
         let file = TopologyFile::from_text(Path::new("t.yaml"), file, &outside);
         let spec: &Spec = file.spec().expect("a specification");
         let registry = Registry::of(spec, "in", WITHIN).expect("a connection");
-        let source = Source::of_group(connection.clone(), &plan.group, &["logs".to_owned()]);
-        let group = Group::of(&source, WITHIN).expect("a client");
+        let group = Group::of(&brokers.source, WITHIN).expect("a client");
         let at = TopicPartition::new("logs", 0);
         let made = group.change(&[(at.clone(), Change::To(10, String::new()))]);
         assert!(made.is_ok(), "{made:?}");
 
         let screen = Screen::to(std::io::sink());
-        let claimed = claim(&plan, registry.clone(), &admin, true, &screen).await;
+        let claimed = claim(&plan, registry.clone(), &brokers, true, &screen).await;
         let Ok((mut held, progress)) = claimed else {
             panic!("nobody else has claimed it");
         };
@@ -264,7 +382,7 @@ mod tests {
             .expect("written");
 
         // It has begun meanwhile, and nobody said that it is to go on.
-        let refused = claim(&plan, registry.clone(), &admin, false, &screen).await;
+        let refused = claim(&plan, registry.clone(), &brokers, false, &screen).await;
         let text = refused.err().expect("it has begun").error.to_string();
         assert!(text.contains("--resume goes on"), "{text}");
         let runs = registry.runs().expect("the broker answers");

@@ -3,13 +3,15 @@
 use std::path::absolute;
 
 use anyhow::Context as _;
+use isobar_operators::lag::Source;
 use isobar_operators::offsets::Position;
-use isobar_operators::range::{self, Range};
+use isobar_operators::range::{self, Extent, Range};
 use isobar_operators::replay::{Search, Target};
 use isobar_topology::clock;
 
 use super::PlanArgs;
 use super::document::{PlanFile, PlannedPartition, PlannedSink, VERSION, write};
+use super::extent::PlannedExtent;
 use super::part::Part;
 use super::preview::{self, Preview};
 use crate::command::Context;
@@ -40,6 +42,7 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
             stay_behind(range, position);
         }
     }
+    let extents = extents(args, &source, &mut ranges)?;
     let searches = part.searches()?;
     let mut sinks = Vec::new();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -106,10 +109,11 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
         from: args.from.to_string(),
         to: args.to.to_string(),
         target: args.target.to_string(),
+        rate: args.rate,
         sinks,
         left_out: part.left_out.clone(),
         narrowed: ranges.iter().any(|range| !range.narrowed.is_empty()),
-        partitions: ranges.into_iter().map(planned).collect(),
+        partitions: ranges.into_iter().zip(&extents).map(planned).collect(),
         tables,
         sample,
         notes,
@@ -147,8 +151,35 @@ fn stay_behind(range: &mut Range, position: &Position) {
     range.to = committed.max(range.from);
 }
 
-fn planned(range: Range) -> PlannedPartition {
+/// Looks what is in the ranges, and notes where a time has found less than it seems to. Fails where times find
+/// nothing: records without any lie anywhere.
+fn extents(args: &PlanArgs, source: &Source, ranges: &mut [Range]) -> Result<Vec<Extent>, Failure> {
+    let now_ms = clock::unix_ms();
+    let (from_ms, to_ms) = (args.from.time(now_ms), args.to.time(now_ms));
+    let within = args.of.timeout.get();
+    let extents = range::extents(source, ranges, to_ms, within).map_err(asking)?;
+    for (range, extent) in ranges.iter_mut().zip(&extents) {
+        if extent.is_without_times && (from_ms.is_some() || to_ms.is_some()) {
+            return Err(Failure::usage(format!(
+                "{}/{}: records carry no timestamp, so no time says where they are; give offsets as --from \
+                 and --to, earliest or now",
+                range.partition.topic, range.partition.partition
+            )));
+        }
+        if extent.late > 0 {
+            range.notes.push(format!(
+                "timestamps do not rise with the offsets: {} of the records close behind the range are older \
+                 than its end; a later --to has them too",
+                number(extent.late)
+            ));
+        }
+    }
+    Ok(extents)
+}
+
+fn planned((range, extent): (Range, &Extent)) -> PlannedPartition {
     PlannedPartition {
+        extent: Some(PlannedExtent::of(extent)),
         topic: range.partition.topic.to_string(),
         partition: range.partition.partition,
         from: range.from,

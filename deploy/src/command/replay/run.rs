@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::RunArgs;
 use super::attend::{Attendance, Attended, Ended};
 use super::document::{PlanFile, ReportFile, ReportedPartition, VERSION, write};
-use super::held::{check_pins, claim, known_ids, ranges};
+use super::held::{Brokers, check_pins, claim, known_ids, ranges};
 use super::part;
 use super::purge::{PURGE, purge};
 use super::verify::{Shape, Verdict};
@@ -45,9 +45,13 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     let (file, mut part) = part::of_plan(&plan, &mut context)?;
     let source = source_of(&plan, &file)?;
     let admin = Admin::of_group(source.connection(), &plan.group, args.timeout.get());
-    let admin = admin.map_err(asking)?;
+    let brokers = Brokers {
+        admin: admin.map_err(asking)?,
+        source: source.clone(),
+        within: args.timeout.get(),
+    };
     // What cannot run is refused before anybody is asked; what counts is looked at under the claim.
-    let _ = check_pins(&plan, &admin, args.resume)?;
+    let _ = check_pins(&plan, &brokers, args.resume)?;
     if ranges(&plan).is_empty() {
         context
             .screen
@@ -61,7 +65,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         group: plan.group.clone(),
         ranges: ranges(&plan),
         topic_ids: known_ids(&plan),
-        rate: args.rate,
+        rate: args.rate.or(plan.rate),
         gate: Some(Arc::clone(&gate)),
     };
     let graph = &mut part.plan.graph;
@@ -75,7 +79,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     let runtime = runtime()?;
     let registry = Registry::of(file.spec()?, &plan.spout, args.timeout.get());
     let registry = registry.ok_or_else(|| Failure::usage("the spout has no connection"))?;
-    let claimed = claim(&plan, registry, &admin, args.resume, &context.screen);
+    let claimed = claim(&plan, registry, &brokers, args.resume, &context.screen);
     let (claim, progress) = runtime.block_on(claimed)?;
     let resumed = !progress.is_empty();
     let (stop, told) = mpsc::channel(1);
@@ -151,7 +155,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
             (verdict.is_some() && exit == Exit::Done) || (is_given_up && plan.target != PURGE);
         if is_over {
             // Nobody would read it any more, and its lag would grow for ever.
-            admin.delete_group().map_err(asking)?;
+            brokers.admin.delete_group().map_err(asking)?;
         }
         Ok(exit)
     })

@@ -325,6 +325,7 @@ mod tests {
             partition: 0,
             from: 10,
             to: 14,
+            extent: None,
             narrowed: Vec::new(),
             notes: Vec::new(),
         };

@@ -130,6 +130,7 @@ function showPlan(into) {
     { name: "From", number: true, of: (row) => (row.sum ? "" : number(row.from)) },
     { name: "To", number: true, title: "The first offset that is not part of it.", of: (row) => (row.sum ? "" : number(row.to)) },
     { name: "Offsets", number: true, of: (row) => number(row.sum ? all : row.to - row.from) },
+    ...extentColumns(partitions),
   ], rows, (row) => row.name);
   const facts = [...plan.sinks.flatMap(aboutSink),
     ...plan.left_out.map((bolt) => `Left out: ${bolt} writes to another system; what would reach it is dropped.`),
@@ -139,6 +140,24 @@ function showPlan(into) {
   if (notes.length > 0) into.append(noted("warn", "To know before it is run:", notes.map((note) => `${note}.`)));
   if (plan.sample) into.append(...sampleOf(plan.sample));
   into.append(all > 0 ? runForm(plan, all) : element("p", { class: "quiet" }, "There is nothing to replay: the ranges are empty."));
+}
+
+/** How much is in the ranges; `~` before what is estimated from records here and there of each. */
+function extentColumns(partitions) {
+  if (!partitions.some((one) => one.extent)) return [];
+  const of = ({ extent, sum: isSum }) => (isSum ? {
+    records: sum(partitions, (one) => one.extent?.records ?? 0),
+    bytes: sum(partitions, (one) => one.extent?.bytes ?? 0),
+    is_exact: partitions.every((one) => one.extent?.is_exact),
+  } : extent ?? {});
+  const about = (row, text) => (of(row).is_exact === false ? "~" : "") + text;
+  const at = (row, ms) => (row.sum ? "" : ms == null ? UNKNOWN : about(row, new Date(ms).toISOString().replace(".000Z", "Z")));
+  return [
+    { name: "Records", number: true, of: (row) => about(row, number(of(row).records)) },
+    { name: "Bytes", number: true, title: "Of keys, values and headers, uncompressed.", of: (row) => about(row, bytes(of(row).bytes)) },
+    { name: "Oldest", of: (row) => at(row, of(row).oldest_ms) },
+    { name: "Newest", of: (row) => at(row, of(row).newest_ms) },
+  ];
 }
 
 function noted(how, head, sentences) {

@@ -35,6 +35,7 @@ pub(super) struct ToPlan {
     topics: Vec<String>,
     partitions: Option<String>,
     sample: Option<u16>,
+    rate: Option<u32>,
 }
 
 /// What is to be run: a plan, and options of `isobar replay run`.
@@ -65,10 +66,8 @@ impl ToPlan {
                 .iter()
                 .map(|some| option("partitions", some)),
         );
-        options.extend(
-            self.sample
-                .map(|count| option("sample", &count.to_string())),
-        );
+        let numbers = [("sample", self.sample.map(u32::from)), ("rate", self.rate)];
+        options.extend(counts(&numbers));
         options
     }
 }
@@ -82,15 +81,24 @@ impl ToRun {
         ];
         let given = flags.into_iter().filter(|(_, given)| *given);
         options.extend(given.map(|(flag, _)| flag.into()));
-        let numbers = [("rate", self.rate), ("max-in-flight", self.max_in_flight)];
-        let given = numbers
-            .into_iter()
-            .filter_map(|(name, number)| Some((name, number?)));
-        options.extend(given.map(|(name, number)| option(name, &number.to_string())));
+        options.extend(counts(&[
+            ("rate", self.rate),
+            ("max-in-flight", self.max_in_flight),
+        ]));
         let age = self.yield_to_live.iter();
         options.extend(age.map(|age| option("yield-to-live", age)));
         options
     }
+}
+
+/// Those numbers that are given.
+fn counts(numbers: &[(&str, Option<u32>)]) -> Vec<OsString> {
+    let given = numbers
+        .iter()
+        .filter_map(|(name, number)| Some((*name, (*number)?)));
+    given
+        .map(|(name, number)| option(name, &number.to_string()))
+        .collect()
 }
 
 /// In one word, so that no value is taken for another option.
@@ -112,7 +120,7 @@ mod tests {
     #[test]
     fn a_request_has_the_options_of_the_command() {
         let asked = json!({"spout": "logs", "from": "-5 --out=/x", "to": "now", "target": "missing",
-            "topics": ["a", "b"], "partitions": "0,3-4", "sample": 0});
+            "topics": ["a", "b"], "partitions": "0,3-4", "sample": 0, "rate": 9});
         let asked: ToPlan = serde_json::from_value(asked).expect("it is understood");
         let expected = [
             "--from=-5 --out=/x",
@@ -123,6 +131,7 @@ mod tests {
             "--topic=b",
             "--partitions=0,3-4",
             "--sample=0",
+            "--rate=9",
         ];
         assert_eq!(words(asked.options()), expected);
         let asked = json!({"plan": "19a"});

@@ -12,6 +12,7 @@ use std::marker::PhantomData;
 use std::ptr;
 
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::BorrowedMessage;
 use rdkafka_sys as sys;
 use rdkafka_sys::RDKafkaRespErr;
 
@@ -42,6 +43,13 @@ struct KafkaBytes {
     len: i32,
     data: *const u8,
     inline: [u8; 1],
+}
+
+/// The epoch of the leader that took a record; `None` where the broker does not tell it.
+pub(crate) fn leader_epoch(record: &BorrowedMessage<'_>) -> Option<i32> {
+    // SAFETY: the message is alive as long as it is borrowed; the call only reads it.
+    let epoch = unsafe { sys::rd_kafka_message_leader_epoch(record.ptr()) };
+    (epoch >= 0).then_some(epoch)
 }
 
 /// A record, or an error that stands in a partition's queue in place of one.
