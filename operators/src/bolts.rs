@@ -31,6 +31,7 @@ mod split;
 use isobar_topology::BoltType;
 
 pub(crate) use elasticsearch::ElasticsearchConfig;
+pub use elasticsearch::missing_index_policy;
 pub(crate) use kafka::KafkaConfig;
 
 /// The type of the bolt that splits records.

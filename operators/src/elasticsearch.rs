@@ -11,6 +11,7 @@ pub(crate) mod credentials;
 pub(crate) mod deliver;
 pub(crate) mod document_id;
 pub(crate) mod exchange;
+pub(crate) mod existing;
 mod frames;
 pub(crate) mod gzip;
 pub(crate) mod held;

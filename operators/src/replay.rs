@@ -23,6 +23,7 @@ use crate::kafka::Fixed;
 use crate::kafka::admin::TopicPartition;
 use crate::spouts::{self, Hold, KafkaConfig};
 
+pub use crate::bolts::missing_index_policy;
 pub use crate::spouts::Gate;
 
 pub use graph::{Guarantee, Sink, Target, forks, live_sinks, part_for, splits, whole};

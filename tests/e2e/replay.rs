@@ -4,6 +4,7 @@
 mod api;
 pub(crate) mod deleted;
 pub(crate) mod kills;
+mod missing_index;
 mod page;
 mod redrive;
 
@@ -93,6 +94,9 @@ fn replays_are_exact_end_by_position_and_refuse_what_has_changed() {
     steps.done("start, send");
     what_is_missing_comes_back_and_kills_leave_nothing_out(&kafka, &search, &mut steps);
     the_register_keeps_runs_apart_and_hears_operators(&kafka, &search, &mut steps);
+    missing_index::what_a_lifecycle_has_deleted_stays_so_unless_it_is_asked_for(
+        &kafka, &search, &mut steps,
+    );
     let records = runbooks::run(&kafka, &search, RECORDS + LATER, &mut steps);
     the_runbook_brings_back_a_partition(&kafka, &search, records, &mut steps);
     api::a_running_topology_replays_by_its_api(&kafka, &search, records, &mut steps);

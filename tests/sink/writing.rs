@@ -181,6 +181,28 @@ fn a_name_that_no_index_can_have_is_the_records_fault() {
 }
 
 #[test]
+fn no_index_is_made_where_documents_for_missing_ones_are_dropped() {
+    let server = server();
+    let index = "{{ doc.n < 10 ? 'gone' : 'logs' }}";
+    let setup = Setup::new("writing-missing", &server)
+        .with(&json!({"index": index, "missing_index": "drop"}));
+    let ran = setup.run();
+    assert_eq!(ran.account.dropped.values().sum::<u64>(), 1_000);
+    assert_eq!(server.statistics().documents, 0);
+    let _ = Setup::new("writing-there", &server).run();
+    let ran = setup.run();
+    assert_eq!(ran.account.already_present, 980);
+    assert_eq!(ran.account.dropped.values().sum::<u64>(), 20);
+    assert!(
+        server
+            .documents()
+            .iter()
+            .all(|document| document.index == "logs")
+    );
+    assert_eq!(server.statistics().documents, 1_000);
+}
+
+#[test]
 fn ids_may_follow_from_fields_or_be_left_to_the_cluster() {
     let server = server();
     let setup = Setup::new("writing-ids", &server)

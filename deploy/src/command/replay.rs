@@ -125,6 +125,11 @@ struct PlanArgs {
     #[arg(long, value_name = "TARGET")]
     target: Target,
 
+    /// Lets the cluster make indices that do not exist, such as those that a lifecycle has deleted. Without
+    /// it, documents for them are left out; those of another index (index=NAME) never are.
+    #[arg(long)]
+    create_missing: bool,
+
     /// Records of the range that are rehearsed and compared with what is indexed; 0 for none. What would
     /// change of their documents is shown and is in the plan.
     #[arg(long, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u16).range(..=100))]

@@ -5,6 +5,7 @@ mod draft;
 mod facts;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,23 +17,26 @@ use isobar_topology::{
     Part, Prepare, PreparedBolt,
 };
 
-use crate::elasticsearch::body::Body;
+use crate::elasticsearch::ask::Ask;
+use crate::elasticsearch::body::{Body, Limits, NotAdded};
 use crate::elasticsearch::counts::Counts;
 use crate::elasticsearch::credentials::{Client, Credentials};
 use crate::elasticsearch::deliver::{BodySize, Delivery};
 use crate::elasticsearch::exchange::{Cluster, Exchange, Shared};
+use crate::elasticsearch::existing::Existing;
 use crate::elasticsearch::gzip;
 use crate::elasticsearch::held::HeldIndices;
 use crate::elasticsearch::hosts::{Hosts, Standing, named};
 use crate::elasticsearch::identity::identify;
 use crate::elasticsearch::lines::{Index, Lines};
-use crate::elasticsearch::pending::Pending;
+use crate::elasticsearch::pending::{Pending, Settled};
 use crate::elasticsearch::renewal::{self, Renewal};
 use crate::elasticsearch::reply;
 use crate::elasticsearch::width::Width;
 use crate::embedded;
 
 pub(crate) use config::ElasticsearchConfig;
+pub use config::missing_index_policy;
 use config::{Compression, Settings};
 
 pub(super) const TYPE: BoltType = BoltType {
@@ -56,6 +60,9 @@ index: \"logs-{{ event_time.format('%Y.%m.%d') }}\"
 /// would have the whole body copied to twice its room.
 const LAST_RECORD: usize = 64 << 10;
 
+/// The kind of the condition while nobody tells which indices exist.
+const EXISTENCE: &str = "existence";
+
 /// How long emptied bodies are kept for the next ones after one was full: with less to do than that,
 /// making one anew costs nothing, and an idle topology holds no bodies.
 const SPARE_FOR: Duration = Duration::from_secs(1);
@@ -68,6 +75,9 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     );
     let shared = Arc::new(Shared::new(hosts));
     let held = Arc::new(HeldIndices::new(settings.patience));
+    let existing = settings
+        .missing_dropped
+        .map(|policy| Arc::new(Existing::new(policy)));
     let bodies = settings.requests_per_lane + 1;
     let body_max = settings.body_bytes + LAST_RECORD;
     let compressed = match settings.compression {
@@ -96,6 +106,8 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
                 settings: Arc::clone(&settings),
                 shared: Arc::clone(&shared),
                 held: Arc::clone(&held),
+                existing: existing.clone(),
+                ask: None,
                 context,
             })
         }))
@@ -106,6 +118,10 @@ struct Elasticsearch {
     settings: Arc<Settings>,
     shared: Arc<Shared>,
     held: Arc<HeldIndices>,
+    /// What exists, where no index is made.
+    existing: Option<Arc<Existing>>,
+    /// Who is asked about that; `None` until it is opened, and where nobody is.
+    ask: Option<Ask>,
     context: BoltContext,
     lines: Lines,
     /// What is not sent yet.
@@ -131,6 +147,10 @@ impl Bolt for Elasticsearch {
         }
         let client = cluster.renewal.client(self.settings.requests_per_lane);
         self.delivery = Some(Rc::new(self.delivery(client)));
+        if self.existing.is_some() {
+            let connection = &self.settings.connection;
+            self.ask = Some(Ask::of(connection, connection.request_timeout.get())?);
+        }
         Ok(())
     }
 
@@ -151,13 +171,36 @@ impl Bolt for Elasticsearch {
         let rows = batch.len();
         self.lines.begin(&batch);
         let held = self.held.any().then(|| Arc::clone(&self.held));
+        let existing = self.existing.clone();
+        let limits = Limits {
+            held: held.as_deref(),
+            existing: existing.as_deref(),
+        };
+        let mut unasked = Vec::new();
         for row in 0..rows {
             let (place, record) = ((row as u32, rows), batch.record(row));
             let lines = &mut self.lines;
-            let added = (self.body).add(lines, record, &pending, place, held.as_deref());
-            match added {
+            match self.body.add(lines, record, &pending, place, limits) {
                 Ok(()) => self.send_if_full(&delivery, out),
-                Err(settled) => pending.settle(place.0, rows, settled),
+                Err(NotAdded::Settled(settled)) => pending.settle(place.0, rows, settled),
+                Err(NotAdded::Unasked(index)) => unasked.push((row, index)),
+            }
+        }
+        if !unasked.is_empty() {
+            let learnt = self.learn(unasked.iter().map(|(_, index)| index)).await;
+            for (row, _) in unasked {
+                let (place, record) = ((row as u32, rows), batch.record(row));
+                let lines = &mut self.lines;
+                let added = match learnt {
+                    true => self.body.add(lines, record, &pending, place, limits),
+                    false => Err(Settled::Failed.into()),
+                };
+                match added {
+                    Ok(()) => self.send_if_full(&delivery, out),
+                    Err(NotAdded::Settled(settled)) => pending.settle(place.0, rows, settled),
+                    // The answer is too old already: once more.
+                    Err(NotAdded::Unasked(_)) => pending.settle(place.0, rows, Settled::Failed),
+                }
             }
         }
         if self.since.is_none() && !self.body.is_empty() {
@@ -191,6 +234,25 @@ impl Bolt for Elasticsearch {
 }
 
 impl Elasticsearch {
+    /// Asks which of these indices exist; says whether that was told. No record is lost by what is not.
+    async fn learn<'i>(&self, indices: impl Iterator<Item = &'i Arc<str>>) -> bool {
+        let (Some(existing), Some(ask)) = (&self.existing, &self.ask) else {
+            return false;
+        };
+        let indices: BTreeSet<Arc<str>> = indices.cloned().collect();
+        let (bolt, health) = (&self.context.id, &self.context.health);
+        match existing.learn(ask, indices).await {
+            Ok(()) => {
+                health.clear(bolt, EXISTENCE);
+                true
+            }
+            Err(error) => {
+                health.set(bolt, EXISTENCE, error.to_string());
+                false
+            }
+        }
+    }
+
     /// Sends the body when the last record filled it. A record that does not fit any more begins the
     /// next one, so a body is larger than it should be only when one record alone is.
     #[inline]

@@ -75,6 +75,24 @@ impl Ask {
         self.send(host, method, path, body.into()).await
     }
 
+    /// Asks the hosts, one after the other, whether there is an index, an alias or a data stream of this name.
+    /// Fails with what each said where none can tell.
+    pub(crate) async fn exists(&self, name: &str) -> Result<bool, OperatorError> {
+        let mut causes = Vec::new();
+        for host in &self.urls {
+            match self.send(host, Method::HEAD, name, Bytes::new()).await {
+                Ok((200, _)) => return Ok(true),
+                Ok((404, _)) => return Ok(false),
+                Ok((status, _)) => causes.push(format!("{}: {status}", named(host))),
+                Err(cause) => causes.push(format!("{}: {cause}", named(host))),
+            }
+        }
+        let causes = causes.join("; ");
+        Err(OperatorError::external(format!(
+            "asking whether `{name}` exists: {causes}"
+        )))
+    }
+
     async fn send(
         &self,
         host: &Url,

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use isobar_topology::{Record, Rejection};
 use serde::Deserialize;
 
+use super::existing::Existing;
 use super::held::{Admission, HeldIndices};
 use super::lines::Lines;
 use super::pending::{Pending, Settled};
@@ -54,6 +55,30 @@ struct Segment {
     end: usize,
 }
 
+/// Indices that take no records just now.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Limits<'a> {
+    /// Those that refuse documents.
+    pub(crate) held: Option<&'a HeldIndices>,
+    /// What exists, where none is made.
+    pub(crate) existing: Option<&'a Existing>,
+}
+
+/// Why a record is not in a body.
+#[derive(Debug)]
+pub(crate) enum NotAdded {
+    /// This becomes of it.
+    Settled(Settled),
+    /// Nobody has asked whether this index exists.
+    Unasked(Arc<str>),
+}
+
+impl From<Settled> for NotAdded {
+    fn from(settled: Settled) -> Self {
+        Self::Settled(settled)
+    }
+}
+
 /// Targets of a body that are compared with a new one before it is noted again.
 const TARGETS_COMPARED: usize = 8;
 
@@ -72,7 +97,7 @@ impl Body {
     }
 
     /// Appends a record: the row `row` of a batch of `rows`. A record that can never be indexed, or goes
-    /// to an index of `held`, is not appended; what becomes of it is returned instead.
+    /// to an index that `limits` keep it from, is not appended; what becomes of it is returned instead.
     #[inline]
     pub(crate) fn add(
         &mut self,
@@ -80,31 +105,42 @@ impl Body {
         record: Record<'_>,
         pending: &Rc<Pending>,
         (row, rows): (u32, usize),
-        held: Option<&HeldIndices>,
-    ) -> Result<(), Settled> {
+        limits: Limits<'_>,
+    ) -> Result<(), NotAdded> {
         let start = self.bytes.len();
         let target = lines
             .write(record, &mut self.bytes)
             .map_err(Settled::Rejected)?;
-        if let Some(held) = held {
+        if let Some(existing) = limits.existing {
+            let not_added = match existing.has(target) {
+                Some(true) => None,
+                Some(false) => Some(Settled::Dropped(existing.policy).into()),
+                None => Some(NotAdded::Unasked(Arc::clone(target))),
+            };
+            if let Some(not_added) = not_added {
+                self.bytes.truncate(start);
+                return Err(not_added);
+            }
+        }
+        if let Some(held) = limits.held {
             match held.admit(target) {
                 Admission::Send => {}
                 Admission::Wait => {
                     self.bytes.truncate(start);
-                    return Err(Settled::Held);
+                    return Err(Settled::Held.into());
                 }
                 Admission::GiveUp(reason) => {
                     let id = id_of(&self.bytes[start..]);
                     self.bytes.truncate(start);
                     let rejection = Rejection::new("held", reason).given_up();
-                    return Err(Settled::Rejected(rejection.tried(Arc::clone(target), id)));
+                    return Err(Settled::Rejected(rejection.tried(Arc::clone(target), id)).into());
                 }
             }
         }
         let Ok(end) = u32::try_from(self.bytes.len()) else {
             self.bytes.truncate(start);
             let text = "the document is larger than a body can be (4 GiB)";
-            return Err(Settled::Rejected(Rejection::new("too_large", text)));
+            return Err(Settled::Rejected(Rejection::new("too_large", text)).into());
         };
         self.manifest.add(target, end, pending, (row, rows));
         Ok(())
@@ -330,7 +366,7 @@ mod tests {
         lines.begin(batch);
         for (row, record) in batch.records().enumerate() {
             let place = (row as u32, batch.len());
-            let added = body.add(&mut lines, record, pending, place, None);
+            let added = body.add(&mut lines, record, pending, place, Limits::default());
             added.expect("a constant index takes every document");
         }
     }

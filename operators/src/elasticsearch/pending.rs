@@ -4,7 +4,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use isobar_topology::{Answer, AsRead, Batch, Emitter, Failure, OperatorError, Rejection, Retry};
+use isobar_topology::{
+    Answer, AsRead, Batch, Emitter, Failure, OperatorError, Policy, Rejection, Retry,
+};
 
 /// A batch on its way, shared by the bodies that hold records of it.
 pub(crate) struct Pending {
@@ -31,6 +33,7 @@ enum Outcome {
     Held,
     Failed,
     Counted,
+    Dropped(Policy),
     Rejected,
 }
 
@@ -47,6 +50,8 @@ pub(crate) enum Settled {
     Failed,
     /// It is sent again a bounded number of times, for this reason.
     Counted(String),
+    /// It is left out on purpose.
+    Dropped(Policy),
     /// It can never be indexed.
     Rejected(Rejection),
 }
@@ -85,6 +90,7 @@ impl Pending {
                 state.fault = Some(text);
                 Outcome::Counted
             }
+            Settled::Dropped(policy) => Outcome::Dropped(policy),
             Settled::Rejected(rejection) => {
                 state.rejections.push((row, rejection));
                 Outcome::Rejected
@@ -142,6 +148,7 @@ fn answer(state: State, out: Option<&mut Emitter>) {
             Some((Outcome::Delivered, _)) => Answer::Delivered,
             Some((Outcome::AlreadyPresent, _)) => Answer::AlreadyPresent,
             Some((Outcome::Held, _)) => Answer::Failed(Failure::Held),
+            Some((Outcome::Dropped(policy), _)) => Answer::Dropped(*policy),
             _ => Answer::Failed(Failure::External),
         });
     }

@@ -92,13 +92,16 @@ const SIDE_EFFECTS: [&str; 3] = ["kafka", "file", "console"];
 
 /// The part of a topology that records of `spout` go through, its sinks, and the bolts that are left out
 /// since they have effects elsewhere. What would have reached those is dropped, counted under their name.
-/// Records wait where live ones are dropped when too many come.
+/// Records wait where live ones are dropped when too many come. Documents for indices that do not exist are
+/// dropped, counted under [`super::missing_index_policy`], unless those are made (`create_missing`), or are another
+/// one by the target.
 ///
 /// Fails with a sentence when the target cannot be.
 pub fn part_for(
     spec: &Spec,
     spout: &str,
     target: &Target,
+    create_missing: bool,
 ) -> Result<(Spec, Vec<Sink>, Vec<String>), String> {
     let mut part = spec.clone();
     part.wait_for_room();
@@ -117,7 +120,7 @@ pub fn part_for(
             bolt.on_rejected = Some(OnRejected::Drop);
         }
         if bolt.kind == "elasticsearch" {
-            sinks.push(aim(bolt, target)?);
+            sinks.push(aim(bolt, target, create_missing)?);
         }
     }
     match (sinks.as_slice(), target) {
@@ -212,7 +215,7 @@ fn live(bolt: &Component) -> Sink {
 }
 
 /// Tells an indexing bolt what the target says.
-fn aim(bolt: &mut Component, target: &Target) -> Result<Sink, String> {
+fn aim(bolt: &mut Component, target: &Target, create_missing: bool) -> Result<Sink, String> {
     let mut sink = live(bolt);
     if sink.guarantee == Guarantee::None && !matches!(target, Target::Index(_)) {
         return Err(format!(
@@ -235,6 +238,9 @@ fn aim(bolt: &mut Component, target: &Target) -> Result<Sink, String> {
     set(&mut bolt.config, "op", Some(operation));
     // The window was taken when it was live.
     set(&mut bolt.config, "event_time_bounds", Some("off"));
+    let makes = create_missing || matches!(target, Target::Index(_));
+    let missing = if makes { "create" } else { "drop" };
+    set(&mut bolt.config, "missing_index", Some(missing));
     if let Target::Index(name) = target {
         set(&mut bolt.config, "data_stream", None);
         set(&mut bolt.config, "index", Some(name));
@@ -271,6 +277,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::bolts::missing_index_policy;
     use crate::registry;
 
     fn spec(sink: serde_json::Value) -> Spec {
@@ -312,7 +319,8 @@ mod tests {
     #[test]
     fn the_part_is_what_the_spout_reaches_without_other_systems_and_can_be_planned() {
         let live = spec(json!({"index": "logs-{{ doc.day }}", "op": "index"}));
-        let (part, sinks, left_out) = part_for(&live, "in", &Target::Missing).expect("it can be");
+        let (part, sinks, left_out) =
+            part_for(&live, "in", &Target::Missing, false).expect("it can be");
         let bolts: Vec<(&str, &str)> = part
             .bolts
             .iter()
@@ -337,6 +345,25 @@ mod tests {
     }
 
     #[test]
+    fn no_index_is_made_unless_that_is_asked_for_or_it_is_another_one() {
+        let live = spec(json!({"index": "logs", "missing_index": "create"}));
+        let other = || Target::Index("logs-again".to_owned());
+        for (target, create_missing, expected) in [
+            (Target::Missing, false, "drop"),
+            (Target::Purge, false, "drop"),
+            (Target::Overwrite, true, "create"),
+            (other(), false, "create"),
+        ] {
+            let (part, ..) = part_for(&live, "in", &target, create_missing).expect("it can be");
+            let index = part.bolts[1].config.to_json();
+            assert_eq!(index["missing_index"], expected, "{target}");
+            let planned = plan(&part, &registry(), 1, Path::new(".")).expect("it can be planned");
+            let policy = planned.graph.policy(&missing_index_policy("index"));
+            assert_eq!(policy.is_some(), expected == "drop");
+        }
+    }
+
+    #[test]
     fn a_replay_drops_nothing_for_want_of_room() {
         let mut live = spec(json!({"index": "logs"}));
         for input in &mut live.bolts[0].inputs {
@@ -346,7 +373,7 @@ mod tests {
             throttle: "10/s".parse().ok(),
             on_full: OnFull::DropNewest,
         };
-        let (part, ..) = part_for(&live, "in", &Target::Missing).expect("it can be");
+        let (part, ..) = part_for(&live, "in", &Target::Missing, false).expect("it can be");
         let planned = plan(&part, &registry(), 1, Path::new(".")).expect("it can be planned");
         assert!(planned.report.lossy.is_empty());
         assert!(planned.graph.spouts[0].overload.throttle.is_some());
@@ -373,7 +400,8 @@ mod tests {
     #[test]
     fn a_bolt_that_leads_to_one_that_is_left_out_is_not_whole() {
         let live = spec(json!({"index": "logs"}));
-        let (part, _, left_out) = part_for(&live, "in", &Target::Missing).expect("it can be");
+        let (part, _, left_out) =
+            part_for(&live, "in", &Target::Missing, false).expect("it can be");
         assert_eq!(whole(&part, &left_out), BTreeSet::from(["index"]));
         let all = BTreeSet::from(["parse", "index", "copy"]);
         assert_eq!(whole(&part, &[]), all);
@@ -382,7 +410,7 @@ mod tests {
     #[test]
     fn a_stream_with_two_consumers_forks() {
         let live = spec(json!({"index": "logs"}));
-        let (mut part, ..) = part_for(&live, "in", &Target::Missing).expect("it can be");
+        let (mut part, ..) = part_for(&live, "in", &Target::Missing, false).expect("it can be");
         assert!(forks(&part));
         part.bolts.retain(|bolt| bolt.id != "copy");
         assert!(!forks(&part));
@@ -391,10 +419,10 @@ mod tests {
     #[test]
     fn another_index_takes_the_place_of_a_data_stream() {
         let live = spec(json!({"data_stream": "logs-app-prod"}));
-        let (_, sinks, _) = part_for(&live, "in", &Target::Missing).expect("it can be");
+        let (_, sinks, _) = part_for(&live, "in", &Target::Missing, false).expect("it can be");
         assert_eq!(sinks[0].guarantee, Guarantee::UntilRollover);
         let target = Target::Index("logs-again".to_owned());
-        let (part, sinks, _) = part_for(&live, "in", &target).expect("it can be");
+        let (part, sinks, _) = part_for(&live, "in", &target, false).expect("it can be");
         assert_eq!(
             (sinks[0].index.as_str(), sinks[0].guarantee),
             ("logs-again", Guarantee::Exact)
@@ -405,7 +433,7 @@ mod tests {
     #[test]
     fn a_purged_data_stream_is_written_as_it_is_live() {
         let live = spec(json!({"data_stream": "logs-app-prod"}));
-        let (part, sinks, _) = part_for(&live, "in", &Target::Purge).expect("it can be");
+        let (part, sinks, _) = part_for(&live, "in", &Target::Purge, false).expect("it can be");
         assert_eq!(sinks[0].index, "logs-app-prod");
         let index = part.bolts[1].config.to_json();
         assert_eq!(
@@ -424,7 +452,7 @@ mod tests {
             (&auto, "in", Target::Missing, "made by the cluster"),
             (&auto, "none", Target::Missing, "reaches an index"),
         ] {
-            let problem = part_for(live, spout, &target).expect_err(part);
+            let problem = part_for(live, spout, &target, false).expect_err(part);
             assert!(problem.contains(part), "{problem}");
         }
     }

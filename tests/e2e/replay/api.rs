@@ -35,7 +35,8 @@ pub(super) fn a_running_topology_replays_by_its_api(
         http::request_with(&address, "GET", path, &headers, LIMIT)
     };
 
-    let asked = json!({"from": "earliest", "to": "now", "target": "index=by-api"});
+    let asked = json!({"from": "earliest", "to": "now", "target": "index=by-api",
+        "create_missing": true});
     let refused = http::send(&address, "POST", "/replays/plans", &[], &asked, LIMIT);
     assert_eq!(refused.expect("an answer").status, 401);
     let mut wrong = asked.clone();

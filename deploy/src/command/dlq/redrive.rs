@@ -81,7 +81,7 @@ pub(super) struct RedriveArgs {
 pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
     let (file, source, _) = args.of.find(&mut context)?;
     let topic = topic_of(&file, &args.of.file)?;
-    let mut part = Part::of(&file, &source.spout, &Target::Missing, &context)?;
+    let mut part = Part::of(&file, &source.spout, &Target::Missing, true, &context)?;
     let letters = read(&topic, args.filter.key.clone(), args.of.timeout)?;
     let topology = part.spec.name.clone();
     let run = format!("{topology}{REDRIVE}{:x}", clock::unix_ms());

@@ -2,7 +2,7 @@
 //!
 //! Version 1 of both. They outlive the process: a change of meaning needs a new version.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
 use std::num::NonZeroU32;
@@ -44,6 +44,12 @@ pub(super) struct PlanFile {
     pub(super) to: String,
     /// As the command line says it.
     pub(super) target: String,
+    /// Indices that do not exist are made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) create_missing: bool,
+    /// Names that documents go to and that do not exist, as far as they are known.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) missing_indices: BTreeSet<String>,
     /// Records per second at most, where the run says nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) rate: Option<NonZeroU32>,
@@ -207,6 +213,14 @@ impl PlanFile {
                 let blocks = blocks.join(", ");
                 text.push_str(&format!("  {index} takes no documents: {blocks}\n"));
             }
+        }
+        for name in &self.missing_indices {
+            text.push_str(&match self.create_missing {
+                true => format!("{name} does not exist, and is made\n"),
+                false => format!(
+                    "{name} does not exist: documents for it are left out, unless --create-missing has it made\n"
+                ),
+            });
         }
         for bolt in &self.left_out {
             text.push_str(&format!(
@@ -382,6 +396,28 @@ Records in all: about 1,100, about 2 KiB (~: by records here and there of each r
 At 100 records a second that takes about 11.0 s
 ";
         assert!(plan.text().contains(said), "{}", plan.text());
+    }
+
+    #[test]
+    fn indices_that_do_not_exist_are_named_with_what_becomes_of_them() {
+        let missing = r#""missing_indices": ["logs-0"], "left_out""#;
+        let text = TEXT.replace("\"left_out\"", missing);
+        for (text, said) in [
+            (
+                text.clone(),
+                "logs-0 does not exist: documents for it are left out",
+            ),
+            (
+                text.replace("\"left_out\"", "\"create_missing\": true, \"left_out\""),
+                "logs-0 does not exist, and is made\n",
+            ),
+        ] {
+            let plan: PlanFile = parse(&text, PLAN).expect("version 1");
+            assert!(plan.text().contains(said), "{}", plan.text());
+            let again = serde_json::to_value(&plan).expect("JSON");
+            let first: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+            assert_eq!(again, first);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Makes a plan: fixes the ranges, looks at the indices, says what is not as it was asked for.
 
+use std::collections::BTreeSet;
 use std::path::absolute;
 
 use anyhow::Context as _;
@@ -14,6 +15,7 @@ use super::document::{PlanFile, PlannedPartition, PlannedSink, VERSION, write};
 use super::extent::PlannedExtent;
 use super::part::Part;
 use super::preview::{self, Preview};
+use super::sample::Sample;
 use crate::command::Context;
 use crate::command::source::{asking, check_order};
 use crate::exit::{Exit, Failure, Outcome};
@@ -22,7 +24,13 @@ use crate::output::{Format, number};
 pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
     check_order(args.from, args.to)?;
     let (file, source, group) = args.of.find(&mut context)?;
-    let part = Part::of(&file, &source.spout, &args.target, &context)?;
+    let part = Part::of(
+        &file,
+        &source.spout,
+        &args.target,
+        args.create_missing,
+        &context,
+    )?;
     let positions = group
         .positions(&args.selection.selection())
         .map_err(asking)?;
@@ -83,6 +91,10 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
         };
         sample = Some(preview.sample(file.spec()?, part.plan, &searches, &runtime)?);
     }
+    let missing_indices = match ranges.iter().all(Range::is_empty) {
+        true => BTreeSet::new(),
+        false => missing_indices(&args.target, &sinks, sample.as_ref()),
+    };
     let oldest_ms = sample.as_ref().and_then(|sample| sample.oldest_ms);
     let notes = preview::notes(&part.spec, &part.tables, oldest_ms);
     let made_at_ms = clock::unix_ms();
@@ -109,10 +121,13 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
         from: args.from.to_string(),
         to: args.to.to_string(),
         target: args.target.to_string(),
+        create_missing: args.create_missing,
         rate: args.rate,
         sinks,
         left_out: part.left_out.clone(),
-        narrowed: ranges.iter().any(|range| !range.narrowed.is_empty()),
+        narrowed: ranges.iter().any(|range| !range.narrowed.is_empty())
+            || (!missing_indices.is_empty() && !args.create_missing),
+        missing_indices,
         partitions: ranges.into_iter().zip(&extents).map(planned).collect(),
         tables,
         sample,
@@ -175,6 +190,24 @@ fn extents(args: &PlanArgs, source: &Source, ranges: &mut [Range]) -> Result<Vec
         }
     }
     Ok(extents)
+}
+
+/// Names that documents go to and that do not exist: those of the sample, and of a bolt none of whose indices
+/// exists its name or template.
+fn missing_indices(
+    target: &Target,
+    sinks: &[PlannedSink],
+    sample: Option<&Sample>,
+) -> BTreeSet<String> {
+    if matches!(target, Target::Index(_)) {
+        return BTreeSet::new();
+    }
+    let sampled = sample.map_or_else(BTreeSet::new, |sample| sample.missing_indices.clone());
+    if !sampled.is_empty() {
+        return sampled;
+    }
+    let without = sinks.iter().filter(|sink| sink.indices.is_empty());
+    without.map(|sink| sink.index.clone()).collect()
 }
 
 fn planned((range, extent): (Range, &Extent)) -> PlannedPartition {

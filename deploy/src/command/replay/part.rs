@@ -29,10 +29,12 @@ impl Part {
         file: &TopologyFile,
         spout: &str,
         target: &Target,
+        create_missing: bool,
         context: &Context<'_>,
     ) -> Result<Self, Failure> {
         let spec = file.spec()?;
-        let (part, sinks, left_out) = part_for(spec, spout, target).map_err(Failure::usage)?;
+        let part = part_for(spec, spout, target, create_missing);
+        let (part, sinks, left_out) = part.map_err(Failure::usage)?;
         let plan = file.plan_part(&part, context.registry, cores())?;
         let tables = tables(&part).map_err(Failure::usage)?;
         // Without the number of lanes, which is the machine's.
@@ -80,7 +82,7 @@ pub(super) fn of_plan(
     let outside = &context.environment;
     let file = outside.outside(|outside| TopologyFile::load(&plan.file, outside));
     let target = plan.target.parse().map_err(Failure::usage)?;
-    let part = Part::of(&file, &plan.spout, &target, context)?;
+    let part = Part::of(&file, &plan.spout, &target, plan.create_missing, context)?;
     let changed = |file: &std::path::Path| {
         Failure::usage(format!(
             "{} has changed since the plan was made, so what it says of the outcome may be wrong; make a \

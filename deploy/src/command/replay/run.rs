@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use isobar_operators::kafka::admin::{Admin, TopicPartition};
 use isobar_operators::lag::{self, Source};
 use isobar_operators::replay::registry::{Registry, State};
-use isobar_operators::replay::{Gate, Job, read_only};
+use isobar_operators::replay::{Gate, Job, Sink, missing_index_policy, read_only};
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -151,11 +151,20 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         if is_given_up && plan.target == PURGE {
             context.screen.line(&format!("isobar: {REMAINS}"));
         }
+        let left_out = without_index(&run, &part.sinks);
         let is_over =
             (verdict.is_some() && exit == Exit::Done) || (is_given_up && plan.target != PURGE);
         if is_over {
             // Nobody would read it any more, and its lag would grow for ever.
             brokers.admin.delete_group().map_err(asking)?;
+        }
+        if left_out > 0 {
+            context.screen.line(&format!(
+                "isobar: {} records are left out, as the index of a document does not exist; a plan with \
+                 --create-missing has it made",
+                number(left_out)
+            ));
+            exit = exit.max(Exit::Threshold);
         }
         Ok(exit)
     })
@@ -166,6 +175,13 @@ fn source_of(plan: &PlanFile, file: &TopologyFile) -> Result<Source, Failure> {
     let sources = sources.map_err(|problems| Failure::from(file.refuse(problems)))?;
     let source = sources.into_iter().find(|one| one.spout == plan.spout);
     source.ok_or_else(|| Failure::usage(format!("no spout {}", plan.spout)))
+}
+
+/// Records that were dropped since the index of a document does not exist.
+fn without_index(run: &Report, sinks: &[Sink]) -> u64 {
+    let dropped = &run.accounting.total.dropped_by_policy;
+    let policies = sinks.iter().map(|sink| missing_index_policy(&sink.bolt));
+    policies.filter_map(|policy| dropped.get(&policy)).sum()
 }
 
 /// The report to keep: complete when each partition was settled up to its end.

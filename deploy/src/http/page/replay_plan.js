@@ -22,6 +22,14 @@ function field(name, label, input, hint, of = "") {
   return element("div", { class: `field ${name}` }, element("label", { for: id }, label), input, ...said);
 }
 
+/** A box to tick, with what it does below it. */
+function tick(name, label, hint) {
+  const id = `replay-${name}`;
+  const input = element("input", { id, name, type: "checkbox", "aria-describedby": `${id}-hint` });
+  return element("div", { class: `field ${name}` }, element("label", { class: "check", for: id }, input, label),
+    element("small", { id: `${id}-hint`, class: "quiet" }, hint));
+}
+
 /** What bounds an attempt to run a plan. */
 function limitFields(of = "") {
   return [
@@ -48,6 +56,8 @@ function showPlanForm(form, spouts) {
   const toIndex = form.elements.target.value === "index";
   form.elements.index.closest(".field").hidden = !toIndex;
   form.elements.index.required = toIndex;
+  // Another index is made anyway.
+  form.elements.create_missing.closest(".field").hidden = toIndex;
   write(document.getElementById("replay-target-hint"), TARGETS[form.elements.target.value] ?? "what becomes of documents that are there");
 }
 
@@ -69,7 +79,8 @@ function makePlanForm(form) {
     field("target", "Target", target, " "),
     field("index", "Name of the index", textInput({ placeholder: "logs-again" }), "a name, or a template as in the topology file"),
     field("partitions", "Partitions", textInput({ placeholder: "all" }), "such as 0,3,7-9"),
-    field("sample", "Records to compare", element("input", { type: "number", min: 0, max: 100, value: 10, required: "" }), "with what is indexed; 0 for none")));
+    field("sample", "Records to compare", element("input", { type: "number", min: 0, max: 100, value: 10, required: "" }), "with what is indexed; 0 for none"),
+    tick("create_missing", "Make indices that do not exist", "such as those that a lifecycle has deleted; without it their documents are left out")));
   const said = element("p", { class: "told" });
   const button = element("button", {}, "Plan");
   form.append(element("div", { class: "buttons" }, button), said);
@@ -95,7 +106,7 @@ function makePlanForm(form) {
   };
 }
 
-function asked({ spout, topics, from, to, target, index, partitions, sample }) {
+function asked({ spout, topics, from, to, target, index, create_missing, partitions, sample }) {
   const value = (input) => input.value.trim();
   return {
     spout: spout.value,
@@ -105,6 +116,7 @@ function asked({ spout, topics, from, to, target, index, partitions, sample }) {
     ...(topics.value ? { topics: [topics.value] } : {}),
     ...(value(partitions) ? { partitions: value(partitions) } : {}),
     sample: Number(sample.value),
+    ...(create_missing.checked && target.value !== "index" ? { create_missing: true } : {}),
   };
 }
 
@@ -120,7 +132,10 @@ function showPlan(into) {
   into.append(
     element("h3", { tabindex: -1 }, "Plan"),
     element("p", {}, `Replay ${id}: spout ${spout}, from ${from} to ${to}, target ${target}. Nothing has been changed yet.`));
-  const narrowed = partitions.flatMap((one) => one.narrowed.map((why) => `${one.topic}/${one.partition}: ${why}.`));
+  const missing = plan.missing_indices ?? [];
+  const narrowed = [
+    ...partitions.flatMap((one) => one.narrowed.map((why) => `${one.topic}/${one.partition}: ${why}.`)),
+    ...missing.filter(() => !plan.create_missing).map((name) => `${name} does not exist: documents for it are left out.`)];
   if (plan.narrowed) into.append(noted("warn", "Less than what was asked for:", narrowed));
   const rows = [...partitions.map((one) => ({ ...one, name: `${one.topic}/${one.partition}` }))];
   const all = sum(rows, (row) => row.to - row.from);
@@ -133,6 +148,7 @@ function showPlan(into) {
     ...extentColumns(partitions),
   ], rows, (row) => row.name);
   const facts = [...plan.sinks.flatMap(aboutSink),
+    ...missing.filter(() => plan.create_missing).map((name) => `${name} does not exist, and is made.`),
     ...plan.left_out.map((bolt) => `Left out: ${bolt} writes to another system; what would reach it is dropped.`),
     ...partitions.flatMap((one) => one.notes.map((note) => `${one.topic}/${one.partition}: ${note}.`))];
   into.append(element("ul", { class: "facts" }, ...facts.map((text) => element("li", {}, text))));

@@ -36,6 +36,8 @@ pub(super) struct ToPlan {
     partitions: Option<String>,
     sample: Option<u16>,
     rate: Option<u32>,
+    #[serde(default)]
+    create_missing: bool,
 }
 
 /// What is to be run: a plan, and options of `isobar replay run`.
@@ -68,6 +70,7 @@ impl ToPlan {
         );
         let numbers = [("sample", self.sample.map(u32::from)), ("rate", self.rate)];
         options.extend(counts(&numbers));
+        options.extend(self.create_missing.then(|| "--create-missing".into()));
         options
     }
 }
@@ -120,7 +123,7 @@ mod tests {
     #[test]
     fn a_request_has_the_options_of_the_command() {
         let asked = json!({"spout": "logs", "from": "-5 --out=/x", "to": "now", "target": "missing",
-            "topics": ["a", "b"], "partitions": "0,3-4", "sample": 0, "rate": 9});
+            "topics": ["a", "b"], "partitions": "0,3-4", "sample": 0, "rate": 9, "create_missing": true});
         let asked: ToPlan = serde_json::from_value(asked).expect("it is understood");
         let expected = [
             "--from=-5 --out=/x",
@@ -132,6 +135,7 @@ mod tests {
             "--partitions=0,3-4",
             "--sample=0",
             "--rate=9",
+            "--create-missing",
         ];
         assert_eq!(words(asked.options()), expected);
         let asked = json!({"plan": "19a"});

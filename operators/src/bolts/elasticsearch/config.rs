@@ -6,7 +6,7 @@ use std::time::Duration as StdDuration;
 
 use isobar_topology::spec::units::{ByteSize, Duration};
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
-use isobar_topology::{Prepare, Symbol};
+use isobar_topology::{Policy, Prepare, Symbol};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
@@ -92,6 +92,12 @@ pub struct ElasticsearchConfig {
     /// enough of them waiting to fill `max_in_flight` or `max_uncommitted` of a spout, everything waits.
     /// An outage of the hosts rejects nothing either way.
     on_held: Option<OnHeld>,
+    /// What becomes of documents for an index, an alias or a data stream that does not exist. `create`: they
+    /// are sent, and the cluster makes it, unless it is told not to. `drop`: they are dropped under the policy
+    /// `<bolt id>.missing_index`, so that nothing comes back that was deleted; each name is asked for, again
+    /// after 10 s. Replays do so. Default `create`.
+    #[serde(default)]
+    missing_index: MissingIndex,
     /// Size of a request's body at most, from 1KiB to 1GiB; one document that is larger goes alone.
     /// Where the host says that it takes less, less is sent.
     #[serde(default = "body_bytes")]
@@ -136,6 +142,17 @@ pub enum Then {
     Wait,
     /// They are rejected.
     DeadLetter,
+}
+
+/// What becomes of documents for what does not exist.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingIndex {
+    /// They are sent.
+    #[default]
+    Create,
+    /// They are dropped.
+    Drop,
 }
 
 /// How bodies go over the network.
@@ -227,6 +244,8 @@ pub(super) struct Settings {
     pub(super) pipeline: Option<String>,
     /// How long records of a held index wait; `None` for ever.
     pub(super) patience: Option<StdDuration>,
+    /// By which documents are dropped whose index does not exist; `None` where it is made.
+    pub(super) missing_dropped: Option<Policy>,
     pub(super) body_bytes: usize,
     pub(super) body_records: usize,
     pub(super) compression: Compression,
@@ -256,6 +275,11 @@ impl Settings {
     }
 }
 
+/// The policy by which a bolt drops documents whose index does not exist.
+pub fn missing_index_policy(bolt: &str) -> String {
+    format!("{bolt}.missing_index")
+}
+
 /// Reads the options and finds everything that is wrong with them.
 pub(super) fn read(component: &Component, prepare: &mut Prepare<'_>) -> Result<Settings, Problems> {
     let config: ElasticsearchConfig = parse_config(&component.config, &component.path)?;
@@ -272,6 +296,19 @@ pub(super) fn read(component: &Component, prepare: &mut Prepare<'_>) -> Result<S
     });
     let routing = routing.map(|routing| problems.take(routing));
     let origin = problems.take(config.origin(component, prepare).map_err(Problems::from));
+    let missing_dropped = match config.missing_index {
+        MissingIndex::Create => Some(None),
+        MissingIndex::Drop => {
+            let path = component.path.key("missing_index");
+            let name = missing_index_policy(&component.id);
+            problems.take(
+                prepare
+                    .policy(&name, &path)
+                    .map(Some)
+                    .map_err(Problems::from),
+            )
+        }
+    };
     let is_data_stream = config.data_stream.is_some();
     let timestamp = match is_data_stream {
         true => {
@@ -285,8 +322,23 @@ pub(super) fn read(component: &Component, prepare: &mut Prepare<'_>) -> Result<S
         }
         false => Some(None),
     };
-    let (Some(connection), Some((_, target)), Some(index), Some(id), Some(origin), Some(timestamp)) =
-        (connection, target, index, id, origin, timestamp)
+    let (
+        Some(connection),
+        Some((_, target)),
+        Some(index),
+        Some(id),
+        Some(origin),
+        Some(timestamp),
+        Some(missing_dropped),
+    ) = (
+        connection,
+        target,
+        index,
+        id,
+        origin,
+        timestamp,
+        missing_dropped,
+    )
     else {
         return Err(problems);
     };
@@ -325,6 +377,7 @@ pub(super) fn read(component: &Component, prepare: &mut Prepare<'_>) -> Result<S
             Then::Wait => None,
             Then::DeadLetter => Some(on_held.after.get()),
         }),
+        missing_dropped,
         body_bytes: config.body_bytes.get(),
         body_records: config.body_records,
         compression: config.compression,

@@ -60,8 +60,13 @@ pub(super) fn of(settings: &Settings) -> Vec<(String, String)> {
     ];
     let pipeline = settings.pipeline.iter();
     let pipeline = pipeline.map(|name| ("pipeline", name.clone()));
+    let missing = settings.missing_dropped.map(|_| {
+        let what = "its documents are dropped by name";
+        ("index that does not exist", what.to_owned())
+    });
     facts
         .into_iter()
+        .chain(missing)
         .chain(pipeline)
         .map(|(what, value)| (what.to_owned(), value))
         .collect()
