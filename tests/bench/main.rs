@@ -10,6 +10,7 @@ mod in_process;
 mod lag;
 mod live;
 mod proof;
+mod replay;
 mod report;
 mod stage;
 
@@ -93,7 +94,9 @@ fn run(arguments: &[String]) -> Result<()> {
         .iter()
         .filter(|(name, _)| wanted(name))
         .collect();
-    let needs_stage = [proof::CASE.0, lag::CASE.0].into_iter().any(wanted);
+    let others = [proof::CASE.0, lag::CASE.0].into_iter();
+    let replays: Vec<&str> = replay::CASES.iter().map(|(name, _)| *name).collect();
+    let needs_stage = others.chain(replays.iter().copied()).any(wanted);
     if !chosen.is_empty() || !chosen_live.is_empty() || needs_stage {
         let mut stage = Stage::start(&programs)?;
         for case in chosen {
@@ -103,6 +106,10 @@ fn run(arguments: &[String]) -> Result<()> {
         for (name, work) in chosen_live {
             eprintln!("{name}");
             rows.push(live::measure(&mut stage, name, work)?);
+        }
+        for name in replays.into_iter().filter(|name| wanted(name)) {
+            eprintln!("{name}");
+            rows.push(replay::measure(&mut stage, name, arguments.runs)?);
         }
         if wanted(lag::CASE.0) {
             eprintln!("{}", lag::CASE.0);
@@ -130,7 +137,7 @@ fn run(arguments: &[String]) -> Result<()> {
 /// Names and work of what is not in the table of [`cases`].
 fn others() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
     let own = in_process::CASES.iter().chain(&live::CASES);
-    own.chain([&lag::CASE, &proof::CASE])
+    own.chain(&replay::CASES).chain([&lag::CASE, &proof::CASE])
 }
 
 fn read(arguments: &[String]) -> Result<Arguments> {

@@ -10,6 +10,7 @@ pub mod gate;
 pub mod http;
 pub mod instructions;
 pub mod isobar;
+pub mod latency;
 pub mod name_server;
 pub mod ports;
 pub mod process;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use testkit::latency::Histogram;
 use testkit::services::{Kafka, Search, SearchVersion};
-use testkit::{http, wait};
+use testkit::wait;
 
 use super::{LIMIT, PARTITIONS, settled, setup};
 use crate::support::Steps;
@@ -99,42 +100,4 @@ bolts:
 fn count_others(search: &Search, index: &str) -> Result<u64> {
     let query = serde_json::json!({"bool": {"must_not": {"term": {"tenant.keyword": "loud"}}}});
     search.client().count_where(index, &query)
-}
-
-/// Upper bounds in seconds, and how many records were as young as that when they were settled.
-struct Histogram(Vec<(f64, f64)>);
-
-impl Histogram {
-    fn of(address: &str) -> Result<Self> {
-        let text = http::get(address, "/metrics")?.text();
-        let buckets = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("isobar_end_to_end_latency_seconds_bucket{"));
-        let bucket = |line: &str| {
-            let (labels, count) = line.rsplit_once("} ").context("no count")?;
-            let bound = labels.rsplit('"').nth(1).context("no bound")?;
-            Ok((bound.replace("+Inf", "inf").parse()?, count.parse()?))
-        };
-        buckets.map(bucket).collect::<Result<_>>().map(Self)
-    }
-
-    fn since(&self, before: &Self) -> Self {
-        let both = self.0.iter().zip(&before.0);
-        Self(both.map(|(now, then)| (now.0, now.1 - then.1)).collect())
-    }
-
-    /// As Prometheus does it: linear within a bucket.
-    fn quantile(&self, share: f64) -> f64 {
-        let all = self.0.last().map_or(0.0, |last| last.1);
-        let wanted = all * share;
-        let mut below = (0.0, 0.0);
-        for bucket in &self.0 {
-            if bucket.1 >= wanted {
-                let part = (wanted - below.1) / (bucket.1 - below.1);
-                return below.0 + (bucket.0 - below.0) * part;
-            }
-            below = *bucket;
-        }
-        f64::INFINITY
-    }
 }

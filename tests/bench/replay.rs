@@ -1,0 +1,207 @@
+//! What a replay costs, and what it costs the live topology: into a new index of a real Elasticsearch, whose
+//! own work is not counted.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use testkit::figures::Spread;
+use testkit::isobar::{Finished, Isobar, Setup};
+use testkit::latency::Histogram;
+use testkit::services::{Search, SearchVersion};
+use testkit::wait;
+
+use crate::cases::{self, Case};
+use crate::report::Row;
+use crate::stage::{COMMAND, Stage, check_report};
+
+pub const CASES: [(&str, &str); 2] = [
+    (
+        "replay-cost",
+        "json-es into Elasticsearch, and the same once more as a replay into a new index",
+    ),
+    (
+        "replay-beside",
+        "a replay into a new index beside a live topology at half of what it can take",
+    ),
+];
+
+/// A replay comes to its end, or something is wrong.
+const LIMIT: Duration = Duration::from_secs(600);
+/// The live topology is watched so long without a replay; with one, as long as that goes on.
+const WATCHED: Duration = Duration::from_secs(40);
+/// Before that, for the load to be steady.
+const SETTLING: Duration = Duration::from_secs(10);
+/// The new index.
+const AGAIN: &str = "again";
+const LOADED: &str = "replay-load";
+const PARTITIONS: i32 = 4;
+
+pub fn measure(stage: &mut Stage, name: &str, runs: usize) -> Result<Row> {
+    let search = Search::start(SearchVersion::Elasticsearch9)?;
+    let all = cases::all();
+    let case = all.iter().find(|case| case.name == "json-es");
+    let case = case.context("json-es is a case")?;
+    stage.load(&case.input)?;
+    match name {
+        "replay-cost" => cost(stage, &search, case, runs),
+        _ => beside(stage, &search, case),
+    }
+}
+
+fn cost(stage: &mut Stage, search: &Search, case: &Case, runs: usize) -> Result<Row> {
+    let records = case.input.records as f64;
+    let per_record = |finished: &Finished| finished.usage.cpu.as_secs_f64() * 1e6 / records;
+    let (mut live, mut replays, mut rates, mut peaks) = (vec![], vec![], vec![], vec![]);
+    let (mut ratios, mut with_check) = (vec![], vec![]);
+    for number in 0..runs {
+        forget(search)?;
+        let setup = stage.setup(case, &search.url())?;
+        let ran = setup.finish(&COMMAND, LIMIT)?;
+        check_report(&ran, case)?;
+        let file = format!("plan-{number}.json");
+        plan(&setup, &file, &[])?;
+        let began = wait::now();
+        let replayed = setup.finish_alone(&run(&file), LIMIT)?;
+        rates.push(records / began.elapsed().as_secs_f64());
+        check_replay(&replayed, case)?;
+        // The check at its end is one more command's work.
+        let verified = setup.finish_alone(&["replay", "verify", &file], LIMIT)?;
+        ensure!(verified.status.success(), "{}", verified.stderr);
+        let (one, other) = (per_record(&ran), per_record(&replayed));
+        let alone = other - per_record(&verified);
+        ratios.push(alone / one);
+        with_check.push(other / one);
+        live.push(one);
+        replays.push(alone);
+        peaks.push(replayed.usage.peak_memory as f64);
+    }
+    let [live, ratio, with_check] = [live, ratios, with_check].map(Spread::of);
+    Ok(Row {
+        name: CASES[0].0.to_owned(),
+        work: CASES[0].1.to_owned(),
+        records: case.input.records,
+        cpu: Spread::of(replays),
+        ratio: None,
+        rate: Spread::of(rates),
+        peak_memory: Spread::of(peaks),
+        allocations: None,
+        note: format!(
+            "; live {:.2} us, the replay {:.3} times that ({:.3}-{:.3}), with its check of the index {:.3}",
+            live.median, ratio.median, ratio.min, ratio.max, with_check.median
+        ),
+    })
+}
+
+fn beside(stage: &mut Stage, search: &Search, case: &Case) -> Result<Row> {
+    let settings = [("message.timestamp.type", "LogAppendTime")];
+    stage.kafka.create_topic(LOADED, PARTITIONS, &settings)?;
+    let topology = case.topology.replace(
+        "topics: [\"${TOPIC}\"]",
+        &format!("topics: [\"${{TOPIC}}\", {LOADED}]"),
+    );
+    let setup = stage.topology(&topology, &case.input.topic(), &search.url())?;
+    let began = wait::now();
+    let mut isobar = setup.start()?;
+    isobar.wait_until_ready(LIMIT)?;
+    settled(&isobar, case.input.records)?;
+    let capacity = case.input.records as f64 / began.elapsed().as_secs_f64();
+    let topic = case.input.topic();
+    plan(isobar.setup(), "beside.json", &["--topic", &topic])?;
+
+    let half = (capacity / 2.0) as u64;
+    let load = stage
+        .kafka
+        .load(LOADED, PARTITIONS.unsigned_abs().into(), half)?;
+    wait::rest(SETTLING);
+    let before = Histogram::of(isobar.address())?;
+    wait::rest(WATCHED);
+    let between = Histogram::of(isobar.address())?;
+    let cpu = isobar.process().cpu_time()?;
+    let began = wait::now();
+    let replayed = isobar
+        .setup()
+        .finish_alone(&run_yielding("beside.json"), LIMIT)?;
+    let wall = began.elapsed();
+    let after = Histogram::of(isobar.address())?;
+    let live_cpu = (isobar.process().cpu_time()? - cpu).as_secs_f64() / wall.as_secs_f64();
+    check_replay(&replayed, case)?;
+    let sent = load.finish()?;
+    settled(&isobar, case.input.records + sent)?;
+    let p99 = |histogram: &Histogram| histogram.quantile(0.99);
+    let (without, with) = (p99(&between.since(&before)), p99(&after.since(&between)));
+    let rate = case.input.records as f64 / wall.as_secs_f64();
+    Ok(Row {
+        name: CASES[1].0.to_owned(),
+        work: CASES[1].1.to_owned(),
+        records: case.input.records,
+        cpu: Spread::of([replayed.usage.cpu.as_secs_f64() * 1e6 / case.input.records as f64]),
+        ratio: None,
+        rate: Spread::of([rate]),
+        peak_memory: Spread::of([replayed.usage.peak_memory as f64]),
+        allocations: None,
+        note: format!(
+            "; capacity {capacity:.0} records/s, live load {half}; the replay takes {:.0} % of what is spare; \
+             p99 of the live age {without:.2} s without, {with:.2} s beside it: {:.2} times; live {live_cpu:.2} \
+             cores",
+            rate / (capacity - half as f64) * 100.0,
+            with / without
+        ),
+    })
+}
+
+/// Makes the plan of a replay into a new index.
+fn plan(setup: &Setup, file: &str, more: &[&str]) -> Result<()> {
+    let target = format!("index={AGAIN}");
+    let range = ["--from", "earliest", "--to", "now", "--target", &target];
+    let command = [&["replay", "plan"][..], &range, &["--out", file], more].concat();
+    let planned = setup.finish(&command, LIMIT)?;
+    ensure!(planned.status.success(), "{}", planned.stderr);
+    Ok(())
+}
+
+/// As fast as it goes, whatever is live.
+fn run(plan: &str) -> [&str; 7] {
+    let [replay, run, plan, yes, o, json] = run_yielding(plan);
+    [replay, run, plan, yes, "--yield-to-live=off", o, json]
+}
+
+/// As it is by default.
+fn run_yielding(plan: &str) -> [&str; 6] {
+    ["replay", "run", plan, "--yes", "-o", "json"]
+}
+
+/// Fails unless each record became a document of the new index, and the index says so.
+fn check_replay(finished: &Finished, case: &Case) -> Result<()> {
+    ensure!(finished.status.success(), "{}", finished.stderr);
+    let report: Value = serde_json::from_str(&finished.stdout)?;
+    let total = &report["run"]["accounting"]["total"];
+    ensure!(total["delivered"] == case.input.records, "{total}");
+    let verdict = &report["verification"]["verdict"];
+    ensure!(verdict == "exact", "{verdict}");
+    Ok(())
+}
+
+/// Deletes what earlier runs have indexed.
+fn forget(search: &Search) -> Result<()> {
+    let client = search.client();
+    let all = client.json(
+        "GET",
+        "/_cat/indices/logs-*,again*?format=json&h=index",
+        None,
+    )?;
+    for index in all.as_array().into_iter().flatten() {
+        client.delete_index(index["index"].as_str().context("a name")?)?;
+    }
+    Ok(())
+}
+
+/// Waits until so many records are delivered.
+fn settled(isobar: &Isobar, records: u64) -> Result<()> {
+    wait::until("all records", LIMIT, || {
+        let accounting = isobar.accounting()?;
+        let total = &accounting["total"];
+        ensure!(total["delivered"] == records, "{total}");
+        Ok(())
+    })
+}
