@@ -59,7 +59,7 @@ pub(super) struct Attendance {
     /// Whose progress comes first.
     pub(super) live: Source,
     pub(super) yield_to: YieldTo,
-    /// Stops the run, with the name of who does.
+    /// Stops the run, with the name of who does; with room for two, of which the second ends it at once.
     pub(super) stop: mpsc::Sender<&'static str>,
     pub(super) screen: Screen,
 }

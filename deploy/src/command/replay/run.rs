@@ -82,7 +82,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     let claimed = claim(&plan, registry, &brokers, args.resume, &context.screen);
     let (claim, progress) = runtime.block_on(claimed)?;
     let resumed = !progress.is_empty();
-    let (stop, told) = mpsc::channel(1);
+    let (stop, told) = mpsc::channel(2);
     let attended = Attended::start(Attendance {
         claim,
         gate: Arc::clone(&gate),

@@ -23,6 +23,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Why a run waits whose lease is over.
 const LEASE_OVER: &str = "the register of replays has not answered for too long, and another run may take \
                           these records over; it goes on when the register answers and none has";
+/// Who ends a run whose records were taken over.
+const TAKER: &str = "another replay";
 /// Why one waits that is about to end.
 const TAKEN_OVER: &str = "another run has these records now";
 
@@ -122,7 +124,10 @@ impl<R: Register> Beside<R> {
             News::Wanted(Wanted::Abort) => self.end("replay abort", Ended::Aborted),
             News::TakenOver(by) => {
                 let by = format!("{} on {}", by.run, by.host);
-                self.end("another replay", Ended::TakenOver(by));
+                self.end(TAKER, Ended::TakenOver(by));
+                // Told twice, it does not wait for what is in flight: sent again later, that would come over
+                // what the other one has written meanwhile.
+                let _ = self.stop.try_send(TAKER);
             }
             News::Deaf(_) if was_deaf => {}
             News::Deaf(error) => {

@@ -94,7 +94,7 @@ type End = oneshot::Sender<(State, Option<String>)>;
 
 fn attended() -> (Fixture, End, impl Future<Output = ()>) {
     let (news, heard) = mpsc::channel(64);
-    let (stop, stopped) = mpsc::channel(1);
+    let (stop, stopped) = mpsc::channel(2);
     let (end, ended) = oneshot::channel();
     let script = Script {
         start: clock::now(),
@@ -222,6 +222,10 @@ async fn a_word_that_hangs_keeps_no_news_waiting() {
         );
         run.says(News::Wanted(Wanted::Abort)).await;
         assert_eq!(run.stopped.try_recv(), Ok("replay abort"));
+        assert!(
+            run.stopped.try_recv().is_err(),
+            "what is in flight is settled"
+        );
         assert_eq!(*lock(&run.shared.ended), Some(Ended::Aborted));
     };
     tokio::select! {
@@ -244,6 +248,12 @@ async fn one_whose_records_were_taken_over_reads_nothing_and_says_nothing_more()
         run.says(News::TakenOver(Box::new(by))).await;
         assert_eq!(run.why().as_deref(), Some(TAKEN_OVER));
         assert_eq!(run.stopped.try_recv(), Ok("another replay"));
+        let at_once = run.stopped.try_recv();
+        assert_eq!(
+            at_once,
+            Ok("another replay"),
+            "nothing in flight is waited for"
+        );
         let by = Some(Ended::TakenOver("19b on elsewhere".to_owned()));
         assert_eq!(*lock(&run.shared.ended), by);
         run.pass_to(60_000).await;
