@@ -227,6 +227,17 @@ fn other_record(
     }))
 }
 
+/// Deletes the group of a replay that nobody goes on with. Says what to do where that may not be, or fails: what
+/// the replay did is not undone by it.
+pub(super) fn forget_group(admin: &Admin, group: &str, screen: &Screen) {
+    if let Err(error) = admin.delete_group() {
+        screen.line(&format!(
+            "isobar: the group {group}, which kept the progress, could not be deleted: {error}; let somebody \
+             delete it, or tools show a lag of it until it expires"
+        ));
+    }
+}
+
 pub(super) fn ranges(plan: &PlanFile) -> BTreeMap<TopicPartition, (i64, i64)> {
     let some = plan.partitions.iter().filter(|one| one.from < one.to);
     some.map(|one| (one.name(), (one.from, one.to))).collect()

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::attend::BY_OPERATOR;
 use super::document::VERSION;
+use super::held::forget_group;
 use super::purge::PURGE;
 use crate::cli::OutputArgs;
 use crate::command::Context;
@@ -199,7 +200,9 @@ pub(super) fn want(args: &RunOfArgs, wanted: Wanted, mut context: Context<'_>) -
             told.map_err(asking)?;
             // What a purge has deleted is missing until somebody goes on from its progress.
             if run.entry.target != PURGE {
-                delete_group(&source, &run.entry.group, within)?;
+                let group = &run.entry.group;
+                let admin = Admin::of_group(source.connection(), group, within);
+                forget_group(&admin.map_err(asking)?, group, &context.screen);
             }
             run.told_ms = clock::unix_ms();
             run
@@ -252,12 +255,6 @@ fn is_as_wanted(run: &Listed, wanted: Wanted) -> bool {
         Wanted::Resume => !is_paused,
         Wanted::Abort => false,
     }
-}
-
-/// Nobody goes on from its progress any more.
-fn delete_group(source: &Source, group: &str, within: Duration) -> Result<(), Failure> {
-    let admin = Admin::of_group(source.connection(), group, within).map_err(asking)?;
-    admin.delete_group().map_err(asking)
 }
 
 fn find(of: &OfArgs, context: &mut Context<'_>) -> Result<(Registry, Source), Failure> {

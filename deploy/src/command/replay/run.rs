@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::RunArgs;
 use super::attend::{Attendance, Attended, Ended};
 use super::document::{PlanFile, ReportFile, ReportedPartition, VERSION, write};
-use super::held::{Brokers, check_pins, claim, known_ids, ranges};
+use super::held::{Brokers, check_pins, claim, forget_group, known_ids, ranges};
 use super::part;
 use super::purge::{PURGE, purge};
 use super::verify::{Shape, Verdict};
@@ -156,7 +156,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
             (verdict.is_some() && exit == Exit::Done) || (is_given_up && plan.target != PURGE);
         if is_over {
             // Nobody would read it any more, and its lag would grow for ever.
-            brokers.admin.delete_group().map_err(asking)?;
+            forget_group(&brokers.admin, &plan.group, &context.screen);
         }
         if left_out > 0 {
             context.screen.line(&format!(
