@@ -295,6 +295,11 @@ fn the_register_keeps_runs_apart_and_hears_operators(
     steps.done("pause, resume and abort a replay, and keep another from its records");
 }
 
+/// Thousands, as people are told them.
+fn grouped(number: u64) -> String {
+    format!("{},{:03}", number / 1_000, number % 1_000)
+}
+
 fn the_runbook_brings_back_a_partition(
     kafka: &Kafka,
     search: &Search,
@@ -309,16 +314,18 @@ fn the_runbook_brings_back_a_partition(
         .expect("its commands succeed");
     let partition = records / PARTITIONS;
     for expected in [
-        format!(
-            "Offsets in all: {},{:03}",
-            partition / 1_000,
-            partition % 1_000
-        ),
+        format!("Offsets in all: {}", grouped(partition)),
         "Verified: exact".to_owned(),
     ] {
         assert!(printed.contains(&expected), "no {expected} in:\n{printed}");
     }
     assert!(deleted > 0);
+    let ticket = setup.topology().with_file_name("replay-ticket.md");
+    let ticket = std::fs::read_to_string(ticket).expect("it is written");
+    let row = format!("| logs/1 | 0 | {0} | {0} | {0} |", grouped(partition));
+    for expected in ["# Replay ", " of live: exact\n", &row] {
+        assert!(ticket.contains(expected), "no {expected} in:\n{ticket}");
+    }
     steps.done("the runbook");
 }
 

@@ -12,6 +12,7 @@ mod purge;
 mod register;
 mod run;
 mod sample;
+mod ticket;
 mod verify;
 
 use std::num::NonZeroU32;
@@ -48,8 +49,8 @@ enum Action {
     /// Ctrl-C stops it in order; after that, or after a crash, --resume goes on.
     #[command(after_help = "Example:\n  isobar replay run plan.json --rate 5000")]
     Run(RunArgs),
-    /// Checks that the index has what the plan says. Changes nothing
-    #[command(after_help = "Example:\n  isobar replay verify plan.json -o json")]
+    /// Checks that the index has what the plan says. Changes nothing there
+    #[command(after_help = "Example:\n  isobar replay verify plan.json --report ticket.md")]
     Verify(VerifyArgs),
     /// Lists the runs of a topology's replays, on whatever hosts they are or were
     #[command(after_help = "Example:\n  isobar replay list logs.yaml")]
@@ -186,6 +187,11 @@ struct RunArgs {
     #[arg(long, value_name = "TIME", default_value = "10s")]
     timeout: Duration,
 
+    /// Writes what was planned and what came of it to a file, for a ticket: in Markdown where its name ends in
+    /// .md, else in JSON.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -195,6 +201,11 @@ struct RunArgs {
 struct VerifyArgs {
     /// The plan. The report of its last run, if any, is beside it.
     plan: PathBuf,
+
+    /// Writes what was planned and what came of it to a file, for a ticket: in Markdown where its name ends in
+    /// .md, else in JSON.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
 
     #[command(flatten)]
     output: OutputArgs,

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
@@ -315,10 +315,18 @@ fn parse<T: serde::de::DeserializeOwned>(text: &str, what: Kind) -> Result<T, St
 pub(super) fn write(path: &Path, value: &impl Serialize, new: bool) -> Result<(), Failure> {
     let mut text = serde_json::to_string_pretty(value).map_err(anyhow::Error::from)?;
     text.push('\n');
-    let file = match new {
-        true => File::create_new(path),
-        false => File::create(path),
-    };
+    match new {
+        true => write_to(path, File::create_new(path), &text),
+        false => replace(path, &text),
+    }
+}
+
+/// Writes a text over a file, or to a new one, and waits until it is on the disk.
+pub(super) fn replace(path: &Path, text: &str) -> Result<(), Failure> {
+    write_to(path, File::create(path), text)
+}
+
+fn write_to(path: &Path, file: io::Result<File>, text: &str) -> Result<(), Failure> {
     let written = file.and_then(|mut file| {
         file.write_all(text.as_bytes())?;
         file.sync_all()

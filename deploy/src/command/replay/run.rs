@@ -16,9 +16,9 @@ use super::RunArgs;
 use super::attend::{Attendance, Attended, Ended};
 use super::document::{PlanFile, ReportFile, ReportedPartition, VERSION, write};
 use super::held::{Brokers, check_pins, claim, forget_group, known_ids, ranges};
-use super::part;
 use super::purge::{PURGE, purge};
 use super::verify::{Shape, Verdict};
+use super::{part, ticket};
 use crate::accounting::Accounting;
 use crate::command::Context;
 use crate::command::job::{agree, apart, bound_in_flight, runtime, to_its_end};
@@ -165,6 +165,9 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
                 number(left_out)
             ));
             exit = exit.max(Exit::Threshold);
+        }
+        if let (Some(file), Some(verdict)) = (&args.report, &verdict) {
+            ticket::write(file, &plan, Some(&report), verdict)?;
         }
         Ok(exit)
     })

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::VerifyArgs;
 use super::document::{PlanFile, PlannedPartition, ReportFile, ReportedPartition, VERSION};
 use super::make::undetermined;
-use super::part;
+use super::{part, ticket};
 use crate::command::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Format, Table, known, number};
@@ -30,6 +30,9 @@ pub(super) fn execute(args: &VerifyArgs, mut context: Context<'_>) -> Outcome {
         .build()
         .context("cannot make a runtime")?;
     let verdict = runtime.block_on(Verdict::find(&plan, report.as_ref(), &searches, shape))?;
+    if let Some(file) = &args.report {
+        ticket::write(file, &plan, report.as_ref(), &verdict)?;
+    }
     match args.output.format {
         Format::Table => context.output.text(&verdict.text())?,
         Format::Json => context.output.json(&verdict)?,
@@ -79,7 +82,7 @@ impl Shape {
 
 /// A partition of it.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-struct Verified {
+pub(super) struct Verified {
     topic: String,
     partition: i32,
     /// Offsets of the plan.
@@ -154,33 +157,49 @@ impl Verdict {
                 indexed.doubled.extend(found.doubled);
                 indexed.more += found.more;
             }
-            let whole = report.filter(|report| report.complete && !report.resumed);
-            let others = whole.map(|report| {
-                let mut reported = report.partitions.iter();
-                let of_partition = |one: &&ReportedPartition| {
-                    one.topic == planned.topic && one.partition == planned.partition
-                };
-                let reported = reported.find(of_partition).cloned().unwrap_or_default();
-                Others::of(planned.offsets(), &reported)
-            });
+            let others = others(planned, report);
             partitions.push(verified(planned, indexed, others, shape));
         }
+        Ok(Self::of(plan, partitions))
+    }
+
+    fn of(plan: &PlanFile, partitions: Vec<Verified>) -> Self {
         let words = partitions.iter().map(|one| one.verdict);
-        Ok(Self {
+        Self {
             version: VERSION,
             id: plan.id.clone(),
             verdict: words.max().unwrap_or(Word::Exact),
             partitions,
-        })
+        }
+    }
+
+    /// That of a plan whose index has so many offsets, the last ones, of each partition.
+    #[cfg(test)]
+    pub(super) fn for_tests(plan: &PlanFile, report: &ReportFile, in_index: i64) -> Self {
+        let shape = Shape {
+            sinks: 1,
+            forks: false,
+            splits: false,
+        };
+        let partitions = plan.partitions.iter().map(|planned| {
+            let offsets = planned.to - in_index..planned.to;
+            let indexed = Indexed {
+                offsets: offsets.map(|offset| (offset, 1)).collect(),
+                ..Indexed::default()
+            };
+            verified(planned, indexed, others(planned, Some(report)), shape)
+        });
+        Self::of(plan, partitions.collect())
     }
 
     /// `exact`, `wrong` or `unknown`.
     pub(super) fn word(&self) -> &'static str {
-        match self.verdict {
-            Word::Exact => "exact",
-            Word::Unknown => "unknown",
-            Word::Wrong => "wrong",
-        }
+        self.verdict.text()
+    }
+
+    /// By partition, in the order of the plan.
+    pub(super) fn partitions(&self) -> &[Verified] {
+        &self.partitions
     }
 
     pub(super) fn exit(&self) -> Exit {
@@ -205,19 +224,44 @@ impl Verdict {
             "GAPS>",
             "LOST>",
         ]);
-        let mut notes = String::new();
         for one in &self.partitions {
-            let others = one.others;
+            let [dead_lettered, dropped, gaps, lost] = one.others();
             table.row([
                 one.topic.clone(),
                 one.partition.to_string(),
                 number(one.planned),
                 number(one.in_index),
-                known(others.map(|others| others.dead_lettered)),
-                known(others.map(|others| others.dropped)),
-                known(others.map(|others| others.gaps)),
-                known(others.map(|others| others.lost)),
+                known(dead_lettered),
+                known(dropped),
+                known(gaps),
+                known(lost),
             ]);
+        }
+        format!(
+            "Verified: {}\n\n{}{}",
+            self.sentence(),
+            table.text(),
+            self.notes()
+        )
+    }
+
+    /// What the verdict means.
+    pub(super) fn sentence(&self) -> &'static str {
+        match self.verdict {
+            Word::Exact => "exact: every offset of the plan is accounted for",
+            Word::Wrong => "wrong: see below",
+            Word::Unknown => {
+                "unknown: what has no document was rejected, dropped or no record, but which is not \
+                 known: an earlier run counted it, or records go to more than one place, or are split \
+                 into parts, of which some may be missing"
+            }
+        }
+    }
+
+    /// The offsets that are to be looked at, a line for each kind and partition.
+    pub(super) fn notes(&self) -> String {
+        let mut notes = String::new();
+        for one in &self.partitions {
             let name = format!("{}/{}", one.topic, one.partition);
             if one.verdict != Word::Exact && !one.without.is_empty() {
                 notes.push_str(&format!(
@@ -233,17 +277,49 @@ impl Verdict {
                 ));
             }
         }
-        let word = match self.verdict {
-            Word::Exact => "exact: every offset of the plan is accounted for",
-            Word::Wrong => "wrong: see below",
-            Word::Unknown => {
-                "unknown: what has no document was rejected, dropped or no record, but which is not \
-                 known: an earlier run counted it, or records go to more than one place, or are split \
-                 into parts, of which some may be missing"
-            }
-        };
-        format!("Verified: {word}\n\n{}{notes}", table.text())
+        notes
     }
+}
+
+impl Verified {
+    pub(super) fn in_index(&self) -> u64 {
+        self.in_index
+    }
+
+    /// Offsets that were dead-lettered, dropped, gaps and lost; `None` where that is not known.
+    pub(super) fn others(&self) -> [Option<u64>; 4] {
+        let others = self.others;
+        [
+            others.map(|others| others.dead_lettered),
+            others.map(|others| others.dropped),
+            others.map(|others| others.gaps),
+            others.map(|others| others.lost),
+        ]
+    }
+
+    pub(super) fn word(&self) -> &'static str {
+        self.verdict.text()
+    }
+}
+
+impl Word {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Unknown => "unknown",
+            Self::Wrong => "wrong",
+        }
+    }
+}
+
+/// What the report of a whole run says of the offsets of a partition that have no document.
+fn others(planned: &PlannedPartition, report: Option<&ReportFile>) -> Option<Others> {
+    let whole = report.filter(|report| report.complete && !report.resumed)?;
+    let mut reported = whole.partitions.iter();
+    let of_partition =
+        |one: &&ReportedPartition| one.topic == planned.topic && one.partition == planned.partition;
+    let reported = reported.find(of_partition).cloned().unwrap_or_default();
+    Some(Others::of(planned.offsets(), &reported))
 }
 
 /// What the indices have of a partition.
