@@ -29,6 +29,8 @@ const SAMPLE: BoltType = BoltType {
         "type: sample\ninputs: [parse]\none_in: 100\n",
         &[r#"{"n":1}"#, r#"{"n":2}"#],
     ),
+    side_effects: false,
+    deterministic: true,
     prepare,
 };
 

@@ -77,6 +77,13 @@ pub struct OptionOf {
     pub description: String,
 }
 
+/// Of bolts with side effects.
+const LEFT_OUT: &str = "A replay leaves it out, unless nothing but rejected records comes to it: it changes something \
+                        elsewhere than in the index.";
+/// Of bolts that are not deterministic.
+const DIFFERS: &str =
+    "A replay may see it do something else than it did: it goes by more than the record itself.";
+
 impl Kind {
     /// The word for it.
     pub fn word(self) -> &'static str {
@@ -124,13 +131,22 @@ impl Reference {
 
     fn of_bolt(kind: &BoltType) -> Self {
         let files = kind.example.files.iter();
-        Self {
+        let mut reference = Self {
             files: files
                 .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
                 .collect(),
             bolt: Some(*kind),
             ..Self::new(Kind::Bolt, kind.name, &(kind.schema)(), kind.example.yaml)
+        };
+        for (is_so, said) in [
+            (kind.side_effects, LEFT_OUT),
+            (!kind.deterministic, DIFFERS),
+        ] {
+            if is_so {
+                reference.description.push_str(&format!("\n\n{said}"));
+            }
         }
+        reference
     }
 
     /// Runs the records of its example, for [`Reference::shown`]. Contacts nobody.

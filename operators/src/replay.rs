@@ -26,7 +26,7 @@ use crate::spouts::{self, Hold, KafkaConfig};
 pub use crate::bolts::missing_index_policy;
 pub use crate::spouts::Gate;
 
-pub use graph::{Guarantee, Sink, Target, forks, live_sinks, part_for, splits, whole};
+pub use graph::{Choice, Guarantee, Sink, Target, forks, live_sinks, part_for, splits, whole};
 pub use reach::within_reach;
 pub use search::{DOCUMENTS_MAX, Document, Found, IndexState, Place, Purge, Search, Stored};
 pub(crate) use search::{ordinals_of, pattern as index_pattern};

@@ -23,6 +23,8 @@ pub const IDENTITY: BoltType = BoltType {
     name: "identity",
     schema: || schemars::schema_for!(IdentityConfig),
     example: Example::of("type: identity\ninputs: [constant]\n", &[]),
+    side_effects: false,
+    deterministic: true,
     prepare: prepare_identity,
 };
 

@@ -389,6 +389,8 @@ fn registry() -> Registry {
         name: "parse",
         schema: || schemars::schema_for!(()),
         example: Example::of("", &[]),
+        side_effects: false,
+        deterministic: true,
         prepare: |_, _| {
             Ok(PreparedBolt {
                 document: DocumentUse::Makes,
@@ -410,6 +412,8 @@ fn registry() -> Registry {
         name: "letters",
         schema: || schemars::schema_for!(()),
         example: Example::of("", &[]),
+        side_effects: false,
+        deterministic: true,
         prepare: |_, prepare| {
             let topology = prepare.topology.to_owned();
             Ok(PreparedBolt {

@@ -56,6 +56,12 @@ pub struct BoltType {
     pub schema: fn() -> Schema,
     /// A bolt of this type, and what it is shown at work with.
     pub example: Example,
+    /// Whether it changes something outside of the topology and of the index that its records end in, such as a
+    /// topic, a file, or whom it sends a mail: a replay leaves it out.
+    pub side_effects: bool,
+    /// Whether the same record always gives the same, whenever it comes and whatever came before. Where not, a
+    /// replay says so before it is run.
+    pub deterministic: bool,
     /// Checks the options and makes ready.
     pub prepare: fn(&Component, &mut Prepare<'_>) -> Result<PreparedBolt, Problems>,
 }

@@ -131,6 +131,15 @@ struct PlanArgs {
     #[arg(long)]
     create_missing: bool,
 
+    /// Of the bolts that index, only this one. Can be given several times.
+    #[arg(long, value_name = "BOLT")]
+    only_bolt: Vec<String>,
+
+    /// Leaves a bolt out, with what only it leads to. Can be given several times. Bolts that change something
+    /// elsewhere, such as a topic or a file, are left out anyway.
+    #[arg(long, value_name = "BOLT")]
+    exclude_bolt: Vec<String>,
+
     /// Records of the range that are rehearsed and compared with what is indexed; 0 for none. What would
     /// change of their documents is shown and is in the plan.
     #[arg(long, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u16).range(..=100))]

@@ -220,6 +220,8 @@ pub fn registry() -> Registry {
             name,
             schema: || schemars::schema_for!(Nothing),
             example: Example::of("", &[]),
+            side_effects: false,
+            deterministic: true,
             prepare,
         });
     }

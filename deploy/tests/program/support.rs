@@ -97,6 +97,8 @@ fn bolt_type(
         name,
         schema: || schemars::schema_for!(NothingConfig),
         example: Example::of("", &[]),
+        side_effects: false,
+        deterministic: true,
         prepare,
     }
 }

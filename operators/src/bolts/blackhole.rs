@@ -14,6 +14,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "blackhole",
     schema: || schemars::schema_for!(BlackholeConfig),
     example: EXAMPLE,
+    side_effects: false,
+    deterministic: true,
     prepare,
 };
 

@@ -14,6 +14,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "console",
     schema: || schemars::schema_for!(ConsoleConfig),
     example: EXAMPLE,
+    side_effects: true,
+    deterministic: true,
     prepare,
 };
 

@@ -21,6 +21,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "convert",
     schema: || schemars::schema_for!(ConvertConfig),
     example: EXAMPLE,
+    side_effects: false,
+    deterministic: true,
     prepare,
 };
 

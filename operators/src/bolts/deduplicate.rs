@@ -20,6 +20,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "deduplicate",
     schema: || schemars::schema_for!(DeduplicateConfig),
     example: EXAMPLE,
+    side_effects: false,
+    deterministic: false,
     prepare,
 };
 

@@ -43,6 +43,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "elasticsearch",
     schema: || schemars::schema_for!(ElasticsearchConfig),
     example: EXAMPLE,
+    side_effects: false,
+    deterministic: true,
     prepare,
 };
 

@@ -18,6 +18,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "file",
     schema: || schemars::schema_for!(FileConfig),
     example: EXAMPLE,
+    side_effects: true,
+    deterministic: true,
     prepare,
 };
 

@@ -16,6 +16,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "filter",
     schema: || schemars::schema_for!(FilterConfig),
     example: EXAMPLE,
+    side_effects: false,
+    deterministic: true,
     prepare,
 };
 

@@ -32,6 +32,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "kafka",
     schema: || schemars::schema_for!(KafkaConfig),
     example: EXAMPLE,
+    side_effects: true,
+    deterministic: true,
     prepare,
 };
 

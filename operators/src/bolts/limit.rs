@@ -24,6 +24,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "limit",
     schema: || schemars::schema_for!(LimitConfig),
     example: EXAMPLE,
+    side_effects: false,
+    deterministic: false,
     prepare,
 };
 

@@ -32,6 +32,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "lookup",
     schema: || schemars::schema_for!(LookupConfig),
     example: EXAMPLE,
+    side_effects: false,
+    deterministic: false,
     prepare,
 };
 

@@ -27,6 +27,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "mask",
     schema: || schemars::schema_for!(MaskConfig),
     example: EXAMPLE,
+    side_effects: false,
+    deterministic: true,
     prepare,
 };
 

@@ -26,6 +26,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "parse_access_log",
     schema: || schemars::schema_for!(ParseAccessLogConfig),
     example: EXAMPLE,
+    side_effects: false,
+    deterministic: true,
     prepare,
 };
 

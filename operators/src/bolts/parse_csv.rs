@@ -24,6 +24,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "parse_csv",
     schema: || schemars::schema_for!(ParseCsvConfig),
     example: EXAMPLE,
+    side_effects: false,
+    deterministic: true,
     prepare,
 };
 

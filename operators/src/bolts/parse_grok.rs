@@ -27,6 +27,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "parse_grok",
     schema,
     example: EXAMPLE,
+    side_effects: false,
+    deterministic: true,
     prepare,
 };
 

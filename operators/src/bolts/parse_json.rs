@@ -20,6 +20,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "parse_json",
     schema: || schemars::schema_for!(ParseJsonConfig),
     example: EXAMPLE,
+    side_effects: false,
+    deterministic: true,
     prepare,
 };
 

@@ -24,6 +24,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "parse_key_value",
     schema: || schemars::schema_for!(ParseKeyValueConfig),
     example: EXAMPLE,
+    side_effects: false,
+    deterministic: true,
     prepare,
 };
 

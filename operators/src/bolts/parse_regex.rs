@@ -17,6 +17,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "parse_regex",
     schema: || schemars::schema_for!(ParseRegexConfig),
     example: EXAMPLE,
+    side_effects: false,
+    deterministic: true,
     prepare,
 };
 

@@ -31,6 +31,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "parse_syslog",
     schema: || schemars::schema_for!(ParseSyslogConfig),
     example: EXAMPLE,
+    side_effects: false,
+    deterministic: true,
     prepare,
 };
 

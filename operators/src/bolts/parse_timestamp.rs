@@ -17,6 +17,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "parse_timestamp",
     schema: || schemars::schema_for!(ParseTimestampConfig),
     example: EXAMPLE,
+    side_effects: false,
+    deterministic: true,
     prepare,
 };
 

@@ -23,6 +23,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "parse_user_agent",
     schema: || schemars::schema_for!(ParseUserAgentConfig),
     example: EXAMPLE,
+    side_effects: false,
+    deterministic: true,
     prepare,
 };
 

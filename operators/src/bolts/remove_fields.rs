@@ -15,6 +15,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "remove_fields",
     schema: || schemars::schema_for!(RemoveFieldsConfig),
     example: EXAMPLE,
+    side_effects: false,
+    deterministic: true,
     prepare,
 };
 

@@ -17,6 +17,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "rename_fields",
     schema: || schemars::schema_for!(RenameFieldsConfig),
     example: EXAMPLE,
+    side_effects: false,
+    deterministic: true,
     prepare,
 };
 

@@ -17,6 +17,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "route",
     schema: || schemars::schema_for!(RouteConfig),
     example: EXAMPLE,
+    side_effects: false,
+    deterministic: true,
     prepare,
 };
 

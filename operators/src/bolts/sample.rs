@@ -17,6 +17,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "sample",
     schema: || schemars::schema_for!(SampleConfig),
     example: EXAMPLE,
+    side_effects: false,
+    deterministic: true,
     prepare,
 };
 

@@ -18,6 +18,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "set_fields",
     schema: || schemars::schema_for!(SetFieldsConfig),
     example: EXAMPLE,
+    side_effects: false,
+    deterministic: true,
     prepare,
 };
 

@@ -22,6 +22,8 @@ pub(super) const TYPE: BoltType = BoltType {
     name: "split",
     schema: || schemars::schema_for!(SplitConfig),
     example: EXAMPLE,
+    side_effects: false,
+    deterministic: true,
     prepare,
 };
 

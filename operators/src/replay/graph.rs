@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use isobar_topology::Registry;
 use isobar_topology::spec::{Component, Entry, Node, OnRejected, Spec, Value};
 
 use crate::bolts;
@@ -87,54 +88,120 @@ impl fmt::Display for Guarantee {
     }
 }
 
-/// Types of bolts that write to other systems than an index. A replay leaves them out.
-const SIDE_EFFECTS: [&str; 3] = ["kafka", "file", "console"];
+/// What of a topology is run once more, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// What becomes of documents that are there.
+    pub target: Target,
+    /// Indices that do not exist are made.
+    pub create_missing: bool,
+    /// Of the bolts that index, only these; empty for all.
+    pub only: Vec<String>,
+    /// Bolts that are left out, and what only they lead to.
+    pub exclude: Vec<String>,
+}
+
+impl Choice {
+    /// All of it, making no index that does not exist.
+    pub fn of(target: Target) -> Self {
+        Self {
+            target,
+            create_missing: false,
+            only: Vec::new(),
+            exclude: Vec::new(),
+        }
+    }
+
+    /// Whether a bolt is left out, as somebody wants it or it has effects elsewhere.
+    fn leaves_out(&self, registry: &Registry, bolt: &Component) -> bool {
+        let kind = registry.bolt(&bolt.kind);
+        let has_effects = kind.is_some_and(|kind| kind.side_effects) && !takes_dead_letters(bolt);
+        let is_other = is_sink(bolt) && !self.only.is_empty() && !self.only.contains(&bolt.id);
+        has_effects || is_other || self.exclude.contains(&bolt.id)
+    }
+
+    /// Fails with a sentence when it names what is not among `bolts`, those that records reach.
+    fn check(&self, bolts: &[&Component], spout: &str) -> Result<(), String> {
+        let names = |some: &[&&Component]| {
+            let names: Vec<&str> = some.iter().map(|bolt| bolt.id.as_str()).collect();
+            names.join(", ")
+        };
+        let all: Vec<&&Component> = bolts.iter().collect();
+        let sinks: Vec<&&Component> = bolts.iter().filter(|bolt| is_sink(bolt)).collect();
+        for (wanted, known, what) in [
+            (&self.only, &sinks, "bolt that indexes"),
+            (&self.exclude, &all, "bolt"),
+        ] {
+            let is_known = |name: &&String| known.iter().any(|bolt| bolt.id == **name);
+            if let Some(name) = wanted.iter().find(|name| !is_known(name)) {
+                return Err(format!(
+                    "records of {spout} reach no {what} {name}; they reach {}",
+                    names(known)
+                ));
+            }
+        }
+        Ok(())
+    }
+}
 
 /// The part of a topology that records of `spout` go through, its sinks, and the bolts that are left out
-/// since they have effects elsewhere. What would have reached those is dropped, counted under their name.
-/// Records wait where live ones are dropped when too many come. Documents for indices that do not exist are
-/// dropped, counted under [`super::missing_index_policy`], unless those are made (`create_missing`), or are another
-/// one by the target.
+/// since they have effects elsewhere, or as the choice says. What would have reached those is dropped, counted
+/// under their name. Records wait where live ones are dropped when too many come. Documents for indices that
+/// do not exist are dropped, counted under [`super::missing_index_policy`], unless those are made, or are another one
+/// by the target.
 ///
-/// Fails with a sentence when the target cannot be.
+/// Fails with a sentence when the choice cannot be.
 pub fn part_for(
     spec: &Spec,
+    registry: &Registry,
     spout: &str,
-    target: &Target,
-    create_missing: bool,
+    choice: &Choice,
 ) -> Result<(Spec, Vec<Sink>, Vec<String>), String> {
+    let all = reached(spec, spout, |_| true);
+    let bolts = spec.bolts.iter();
+    let bolts: Vec<&Component> = bolts
+        .filter(|bolt| all.contains(bolt.id.as_str()))
+        .collect();
+    choice.check(&bolts, spout)?;
+    // What only a bolt leads to that is left out is not reached.
+    let reached = reached(spec, spout, |bolt| !choice.leaves_out(registry, bolt));
     let mut part = spec.clone();
     part.wait_for_room();
-    let reached = reached(spec, spout);
     part.spouts.retain(|one| one.id == spout);
     part.bolts.retain(|bolt| reached.contains(bolt.id.as_str()));
     let (mut sinks, mut left_out) = (Vec::new(), Vec::new());
     for bolt in &mut part.bolts {
-        let reached = |from: &str| reached.contains(from);
-        bolt.inputs
-            .retain(|input| reached(input.from.component.as_str()));
-        if SIDE_EFFECTS.contains(&bolt.kind.as_str()) && !takes_dead_letters(bolt) {
+        if choice.leaves_out(registry, bolt) {
             left_out.push(bolt.id.clone());
             bolt.kind = "blackhole".to_owned();
             bolt.config.value = Value::Map(Vec::new());
             bolt.on_rejected = Some(OnRejected::Drop);
-        }
-        if bolt.kind == "elasticsearch" {
-            sinks.push(aim(bolt, target, create_missing)?);
+        } else if is_sink(bolt) {
+            sinks.push(aim(bolt, choice)?);
         }
     }
-    match (sinks.as_slice(), target) {
+    for bolt in &mut part.bolts {
+        bolt.inputs.retain(|input| {
+            let from = input.from.component.as_str();
+            reached.contains(from) && !left_out.iter().any(|bolt| bolt == from)
+        });
+    }
+    match (sinks.as_slice(), &choice.target) {
         ([], _) => Err(format!("no record of {spout} reaches an index")),
         ([_, _, ..], Target::Index(_)) => {
             let bolts: Vec<&str> = sinks.iter().map(|sink| sink.bolt.as_str()).collect();
             Err(format!(
                 "records of {spout} reach several indices, by {}: documents of all of them would \
-                 share the one of the target",
+                 share the one of the target; choose one of the bolts with --only-bolt",
                 bolts.join(", ")
             ))
         }
         _ => Ok((part, sinks, left_out)),
     }
+}
+
+fn is_sink(bolt: &Component) -> bool {
+    bolt.kind == "elasticsearch"
 }
 
 /// The bolts of a part from which no record comes to one that is left out: what the part makes of a
@@ -166,13 +233,23 @@ pub fn splits(part: &Spec) -> bool {
     part.bolts.iter().any(|bolt| bolt.kind == bolts::SPLIT)
 }
 
-/// The spout and the bolts that its records reach.
-fn reached<'s>(spec: &'s Spec, spout: &'s str) -> BTreeSet<&'s str> {
-    let mut reached = BTreeSet::from([spout]);
+/// The spout and the bolts that its records reach, by way of bolts that lead on.
+fn reached<'s>(
+    spec: &'s Spec,
+    spout: &'s str,
+    leads_on: impl Fn(&Component) -> bool,
+) -> BTreeSet<&'s str> {
+    let (mut reached, mut ends) = (BTreeSet::from([spout]), BTreeSet::new());
     for bolt in spec.sorted_bolts() {
-        let mut inputs = bolt.inputs.iter();
-        if inputs.any(|input| reached.contains(input.from.component.as_str())) {
+        let mut inputs = bolt
+            .inputs
+            .iter()
+            .map(|input| input.from.component.as_str());
+        if inputs.any(|from| reached.contains(from) && !ends.contains(from)) {
             let _ = reached.insert(&bolt.id);
+            if !leads_on(bolt) {
+                let _ = ends.insert(bolt.id.as_str());
+            }
         }
     }
     reached
@@ -186,10 +263,10 @@ fn takes_dead_letters(bolt: &Component) -> bool {
 
 /// The sinks that records of `spout` reach, as they are without any target.
 pub fn live_sinks(spec: &Spec, spout: &str) -> Vec<Sink> {
-    let reached = reached(spec, spout);
+    let reached = reached(spec, spout, |_| true);
     let sinks = spec.bolts.iter();
     sinks
-        .filter(|bolt| bolt.kind == "elasticsearch" && reached.contains(bolt.id.as_str()))
+        .filter(|bolt| is_sink(bolt) && reached.contains(bolt.id.as_str()))
         .map(live)
         .collect()
 }
@@ -215,7 +292,8 @@ fn live(bolt: &Component) -> Sink {
 }
 
 /// Tells an indexing bolt what the target says.
-fn aim(bolt: &mut Component, target: &Target, create_missing: bool) -> Result<Sink, String> {
+fn aim(bolt: &mut Component, choice: &Choice) -> Result<Sink, String> {
+    let target = &choice.target;
     let mut sink = live(bolt);
     if sink.guarantee == Guarantee::None && !matches!(target, Target::Index(_)) {
         return Err(format!(
@@ -238,7 +316,7 @@ fn aim(bolt: &mut Component, target: &Target, create_missing: bool) -> Result<Si
     set(&mut bolt.config, "op", Some(operation));
     // The window was taken when it was live.
     set(&mut bolt.config, "event_time_bounds", Some("off"));
-    let makes = create_missing || matches!(target, Target::Index(_));
+    let makes = choice.create_missing || matches!(target, Target::Index(_));
     let missing = if makes { "create" } else { "drop" };
     set(&mut bolt.config, "missing_index", Some(missing));
     if let Target::Index(name) = target {
@@ -306,6 +384,97 @@ mod tests {
         Spec::read(&Node::from_json(&file)).expect("sound")
     }
 
+    fn part_of(live: &Spec, target: &Target) -> Result<(Spec, Vec<Sink>, Vec<String>), String> {
+        part_for(live, &registry(), "in", &Choice::of(target.clone()))
+    }
+
+    #[test]
+    fn bolts_are_left_out_with_what_only_they_lead_to() {
+        let file = json!({
+            "isobar": 1, "name": "logs",
+            "connections": {
+                "kafka": {"type": "kafka", "brokers": "localhost:1"},
+                "search": {"type": "elasticsearch", "hosts": "http://localhost:1"},
+            },
+            "spouts": {
+                "in": {"type": "kafka", "connection": "kafka", "topics": ["a"], "start": "earliest"},
+            },
+            "bolts": {
+                "parse": {"type": "parse_json", "inputs": ["in"]},
+                "find": {"type": "remove_fields", "fields": ["a"], "inputs": ["parse"]},
+                "index": {"type": "elasticsearch", "connection": "search", "index": "a", "inputs": ["parse"]},
+                "other": {"type": "elasticsearch", "connection": "search", "index": "b", "inputs": ["find"]},
+                "copy": {"type": "file", "path": "copy", "inputs": ["parse"], "on_rejected": "drop"},
+            },
+            "dead_letter": {"type": "file", "path": "dead"},
+        });
+        let live = Spec::read(&Node::from_json(&file)).expect("sound");
+        let part = |only: &[&str], exclude: &[&str], target: Target| {
+            let names = |some: &[&str]| some.iter().map(|one| (*one).to_owned()).collect();
+            let choice = Choice {
+                only: names(only),
+                exclude: names(exclude),
+                ..Choice::of(target)
+            };
+            let (part, sinks, left_out) = part_for(&live, &registry(), "in", &choice)?;
+            let planned = plan(&part, &registry(), 1, Path::new("."));
+            assert!(planned.is_ok(), "{:?}", planned.err());
+            let bolts: Vec<String> = part.bolts.iter().map(|bolt| bolt.id.clone()).collect();
+            let sinks: Vec<String> = sinks.into_iter().map(|sink| sink.bolt).collect();
+            Ok::<_, String>((bolts.join(" "), sinks.join(" "), left_out.join(" ")))
+        };
+        let is = |bolts: &str, sinks: &str, left_out: &str| {
+            Ok((bolts.to_owned(), sinks.to_owned(), left_out.to_owned()))
+        };
+        let all = "parse find index other copy";
+        assert_eq!(
+            part(&[], &[], Target::Missing),
+            is(all, "index other", "copy")
+        );
+        assert_eq!(
+            part(&["index"], &[], Target::Index("x".to_owned())),
+            is(all, "index", "other copy")
+        );
+        assert_eq!(
+            part(&[], &["find"], Target::Missing),
+            is("parse find index copy", "index", "find copy")
+        );
+        for (only, exclude, said) in [
+            (
+                &["copy"][..],
+                &[][..],
+                "reach no bolt that indexes copy; they reach index, other",
+            ),
+            (
+                &[],
+                &["x"],
+                "reach no bolt x; they reach parse, find, index, other, copy",
+            ),
+            (&[], &["index", "other"], "no record of in reaches an index"),
+        ] {
+            let problem = part(only, exclude, Target::Missing).expect_err(said);
+            assert!(problem.contains(said), "{problem}");
+        }
+        let problem = part(&[], &[], Target::Index("x".to_owned())).expect_err("two");
+        assert!(problem.ends_with("with --only-bolt"), "{problem}");
+    }
+
+    #[test]
+    fn a_bolt_of_somebodys_own_that_has_effects_elsewhere_is_left_out() {
+        let live = spec(json!({"index": "logs"}));
+        let mut registry = registry();
+        let parse = registry
+            .bolts
+            .iter_mut()
+            .find(|bolt| bolt.name == "blackhole");
+        parse.expect("it is there").side_effects = true;
+        let mut with_mail = live.clone();
+        with_mail.bolts[3].inputs[0].from.component = "in".to_owned();
+        let choice = Choice::of(Target::Missing);
+        let (.., left_out) = part_for(&with_mail, &registry, "in", &choice).expect("it can be");
+        assert_eq!(left_out, ["copy", "apart"]);
+    }
+
     #[test]
     fn targets_are_words_or_an_index() {
         for text in ["missing", "overwrite", "purge", "index=logs-2"] {
@@ -319,8 +488,7 @@ mod tests {
     #[test]
     fn the_part_is_what_the_spout_reaches_without_other_systems_and_can_be_planned() {
         let live = spec(json!({"index": "logs-{{ doc.day }}", "op": "index"}));
-        let (part, sinks, left_out) =
-            part_for(&live, "in", &Target::Missing, false).expect("it can be");
+        let (part, sinks, left_out) = part_of(&live, &Target::Missing).expect("it can be");
         let bolts: Vec<(&str, &str)> = part
             .bolts
             .iter()
@@ -354,7 +522,12 @@ mod tests {
             (Target::Overwrite, true, "create"),
             (other(), false, "create"),
         ] {
-            let (part, ..) = part_for(&live, "in", &target, create_missing).expect("it can be");
+            let choice = Choice {
+                create_missing,
+                ..Choice::of(target.clone())
+            };
+            let part = part_for(&live, &registry(), "in", &choice);
+            let (part, ..) = part.expect("it can be");
             let index = part.bolts[1].config.to_json();
             assert_eq!(index["missing_index"], expected, "{target}");
             let planned = plan(&part, &registry(), 1, Path::new(".")).expect("it can be planned");
@@ -373,7 +546,7 @@ mod tests {
             throttle: "10/s".parse().ok(),
             on_full: OnFull::DropNewest,
         };
-        let (part, ..) = part_for(&live, "in", &Target::Missing, false).expect("it can be");
+        let (part, ..) = part_of(&live, &Target::Missing).expect("it can be");
         let planned = plan(&part, &registry(), 1, Path::new(".")).expect("it can be planned");
         assert!(planned.report.lossy.is_empty());
         assert!(planned.graph.spouts[0].overload.throttle.is_some());
@@ -400,8 +573,7 @@ mod tests {
     #[test]
     fn a_bolt_that_leads_to_one_that_is_left_out_is_not_whole() {
         let live = spec(json!({"index": "logs"}));
-        let (part, _, left_out) =
-            part_for(&live, "in", &Target::Missing, false).expect("it can be");
+        let (part, _, left_out) = part_of(&live, &Target::Missing).expect("it can be");
         assert_eq!(whole(&part, &left_out), BTreeSet::from(["index"]));
         let all = BTreeSet::from(["parse", "index", "copy"]);
         assert_eq!(whole(&part, &[]), all);
@@ -410,7 +582,7 @@ mod tests {
     #[test]
     fn a_stream_with_two_consumers_forks() {
         let live = spec(json!({"index": "logs"}));
-        let (mut part, ..) = part_for(&live, "in", &Target::Missing, false).expect("it can be");
+        let (mut part, ..) = part_of(&live, &Target::Missing).expect("it can be");
         assert!(forks(&part));
         part.bolts.retain(|bolt| bolt.id != "copy");
         assert!(!forks(&part));
@@ -419,10 +591,10 @@ mod tests {
     #[test]
     fn another_index_takes_the_place_of_a_data_stream() {
         let live = spec(json!({"data_stream": "logs-app-prod"}));
-        let (_, sinks, _) = part_for(&live, "in", &Target::Missing, false).expect("it can be");
+        let (_, sinks, _) = part_of(&live, &Target::Missing).expect("it can be");
         assert_eq!(sinks[0].guarantee, Guarantee::UntilRollover);
         let target = Target::Index("logs-again".to_owned());
-        let (part, sinks, _) = part_for(&live, "in", &target, false).expect("it can be");
+        let (part, sinks, _) = part_of(&live, &target).expect("it can be");
         assert_eq!(
             (sinks[0].index.as_str(), sinks[0].guarantee),
             ("logs-again", Guarantee::Exact)
@@ -433,7 +605,7 @@ mod tests {
     #[test]
     fn a_purged_data_stream_is_written_as_it_is_live() {
         let live = spec(json!({"data_stream": "logs-app-prod"}));
-        let (part, sinks, _) = part_for(&live, "in", &Target::Purge, false).expect("it can be");
+        let (part, sinks, _) = part_of(&live, &Target::Purge).expect("it can be");
         assert_eq!(sinks[0].index, "logs-app-prod");
         let index = part.bolts[1].config.to_json();
         assert_eq!(
@@ -452,7 +624,7 @@ mod tests {
             (&auto, "in", Target::Missing, "made by the cluster"),
             (&auto, "none", Target::Missing, "reaches an index"),
         ] {
-            let problem = part_for(live, spout, &target, false).expect_err(part);
+            let problem = part_for(live, &registry(), spout, &Choice::of(target)).expect_err(part);
             assert!(problem.contains(part), "{problem}");
         }
     }

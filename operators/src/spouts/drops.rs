@@ -242,6 +242,8 @@ mod tests {
         name: "sink",
         schema: || schemars::schema_for!(serde_json::Map<String, Value>),
         example: Example::of("", &[]),
+        side_effects: false,
+        deterministic: true,
         prepare: |_, _| {
             Ok(PreparedBolt {
                 emits: false,

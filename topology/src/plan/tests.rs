@@ -22,6 +22,8 @@ fn bolt_type(
         name,
         schema: || schemars::schema_for!(serde_json::Map<String, Value>),
         example: Example::of("", &[]),
+        side_effects: false,
+        deterministic: true,
         prepare,
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use clap::Args;
 use isobar_operators::dead_letter::REDRIVE;
 use isobar_operators::redrive::{Job, redrive};
-use isobar_operators::replay::{Target, forks, whole};
+use isobar_operators::replay::{Choice, Target, forks, whole};
 use isobar_topology::clock;
 use isobar_topology::spec::units::Duration;
 use serde_json::json;
@@ -81,7 +81,15 @@ pub(super) struct RedriveArgs {
 pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
     let (file, source, _) = args.of.find(&mut context)?;
     let topic = topic_of(&file, &args.of.file)?;
-    let mut part = Part::of(&file, &source.spout, &Target::Missing, true, &context)?;
+    let mut part = Part::of(
+        &file,
+        &source.spout,
+        &Choice {
+            create_missing: true,
+            ..Choice::of(Target::Missing)
+        },
+        &context,
+    )?;
     let letters = read(&topic, args.filter.key.clone(), args.of.timeout)?;
     let topology = part.spec.name.clone();
     let run = format!("{topology}{REDRIVE}{:x}", clock::unix_ms());

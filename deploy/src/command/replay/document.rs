@@ -9,6 +9,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use isobar_operators::kafka::admin::TopicPartition;
+use isobar_operators::replay::Choice;
 use serde::{Deserialize, Serialize};
 
 use super::extent::{self, PlannedExtent};
@@ -47,6 +48,12 @@ pub(super) struct PlanFile {
     /// Indices that do not exist are made.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) create_missing: bool,
+    /// Of the bolts that index, only these; empty for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) only_bolts: Vec<String>,
+    /// Bolts that somebody wants to be left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) exclude_bolts: Vec<String>,
     /// Names that documents go to and that do not exist, as far as they are known.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) missing_indices: BTreeSet<String>,
@@ -54,7 +61,7 @@ pub(super) struct PlanFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) rate: Option<NonZeroU32>,
     pub(super) sinks: Vec<PlannedSink>,
-    /// Bolts that write to other systems and are left out.
+    /// Bolts that are left out: they write to other systems, or somebody wants it.
     pub(super) left_out: Vec<String>,
     /// Whether anything that was asked for is not in it.
     pub(super) narrowed: bool,
@@ -156,6 +163,16 @@ impl PlanFile {
         read(path, PLAN)
     }
 
+    /// What of the topology is run, and how.
+    pub(super) fn choice(&self) -> Result<Choice, Failure> {
+        Ok(Choice {
+            target: self.target.parse().map_err(Failure::usage)?,
+            create_missing: self.create_missing,
+            only: self.only_bolts.clone(),
+            exclude: self.exclude_bolts.clone(),
+        })
+    }
+
     pub(super) fn offsets(&self) -> u64 {
         self.partitions.iter().map(PlannedPartition::offsets).sum()
     }
@@ -223,8 +240,13 @@ impl PlanFile {
             });
         }
         for bolt in &self.left_out {
+            let is_wanted = !self.only_bolts.is_empty() || self.exclude_bolts.contains(bolt);
+            let why = match is_wanted {
+                true => "",
+                false => ", as it changes something elsewhere",
+            };
             text.push_str(&format!(
-                "Left out: {bolt} writes to another system; what would reach it is dropped\n"
+                "Left out: {bolt}{why}; what would reach it is dropped\n"
             ));
         }
         for one in &self.partitions {
@@ -459,7 +481,7 @@ Offsets in all: 1,200
 Indexed by index into logs-{{ doc.day }}: protected against storing twice: exact; can be verified
   1 of its indices exist
   logs-1 takes no documents: index.blocks.write
-Left out: copy writes to another system; what would reach it is dropped
+Left out: copy, as it changes something elsewhere; what would reach it is dropped
 t/0: offsets 0 to 99 are gone
 "
         );

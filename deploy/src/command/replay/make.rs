@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use isobar_operators::lag::Source;
 use isobar_operators::offsets::Position;
 use isobar_operators::range::{self, Extent, Range};
-use isobar_operators::replay::{Search, Target};
+use isobar_operators::replay::{Choice, Search, Target};
 use isobar_topology::clock;
 
 use super::PlanArgs;
@@ -24,13 +24,13 @@ use crate::output::{Format, number};
 pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
     check_order(args.from, args.to)?;
     let (file, source, group) = args.of.find(&mut context)?;
-    let part = Part::of(
-        &file,
-        &source.spout,
-        &args.target,
-        args.create_missing,
-        &context,
-    )?;
+    let choice = Choice {
+        target: args.target.clone(),
+        create_missing: args.create_missing,
+        only: args.only_bolt.clone(),
+        exclude: args.exclude_bolt.clone(),
+    };
+    let part = Part::of(&file, &source.spout, &choice, &context)?;
     let positions = group
         .positions(&args.selection.selection())
         .map_err(asking)?;
@@ -96,7 +96,7 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
         false => missing_indices(&args.target, &sinks, sample.as_ref()),
     };
     let oldest_ms = sample.as_ref().and_then(|sample| sample.oldest_ms);
-    let notes = preview::notes(&part.spec, &part.tables, oldest_ms);
+    let notes = preview::notes(&part.spec, context.registry, &part.tables, oldest_ms);
     let made_at_ms = clock::unix_ms();
     let id = format!("{made_at_ms:x}");
     let topology = &part.spec.name;
@@ -122,6 +122,8 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
         to: args.to.to_string(),
         target: args.target.to_string(),
         create_missing: args.create_missing,
+        only_bolts: args.only_bolt.clone(),
+        exclude_bolts: args.exclude_bolt.clone(),
         rate: args.rate,
         sinks,
         left_out: part.left_out.clone(),

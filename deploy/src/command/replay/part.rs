@@ -1,7 +1,7 @@
 //! The part of a topology that a replay runs, and the pins that keep a plan from running against
 //! something else than it was made for.
 
-use isobar_operators::replay::{Search, Sink, Table, Target, part_for, tables};
+use isobar_operators::replay::{Choice, Search, Sink, Table, part_for, tables};
 use isobar_topology::Plan;
 use isobar_topology::spec::Spec;
 
@@ -28,12 +28,11 @@ impl Part {
     pub(in crate::command) fn of(
         file: &TopologyFile,
         spout: &str,
-        target: &Target,
-        create_missing: bool,
+        choice: &Choice,
         context: &Context<'_>,
     ) -> Result<Self, Failure> {
         let spec = file.spec()?;
-        let part = part_for(spec, spout, target, create_missing);
+        let part = part_for(spec, context.registry, spout, choice);
         let (part, sinks, left_out) = part.map_err(Failure::usage)?;
         let plan = file.plan_part(&part, context.registry, cores())?;
         let tables = tables(&part).map_err(Failure::usage)?;
@@ -81,8 +80,7 @@ pub(super) fn of_plan(
     context.environment.add_files(&plan.env_files)?;
     let outside = &context.environment;
     let file = outside.outside(|outside| TopologyFile::load(&plan.file, outside));
-    let target = plan.target.parse().map_err(Failure::usage)?;
-    let part = Part::of(&file, &plan.spout, &target, plan.create_missing, context)?;
+    let part = Part::of(&file, &plan.spout, &plan.choice()?, context)?;
     let changed = |file: &std::path::Path| {
         Failure::usage(format!(
             "{} has changed since the plan was made, so what it says of the outcome may be wrong; make a \

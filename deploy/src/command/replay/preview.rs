@@ -5,8 +5,8 @@ use isobar_operators::lag::Source;
 use isobar_operators::range::Range;
 use isobar_operators::replay::{Search, Sink, Table, Target, live_sinks};
 use isobar_operators::sample::{Sampled, spread};
-use isobar_topology::Plan;
 use isobar_topology::spec::Spec;
+use isobar_topology::{Plan, Registry};
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
@@ -70,7 +70,12 @@ impl Preview<'_> {
 
 /// What could make documents other ones than the first time, a sentence each. `oldest_ms` is the time of
 /// the oldest record that is known.
-pub(super) fn notes(part: &Spec, tables: &[Table], oldest_ms: Option<i64>) -> Vec<String> {
+pub(super) fn notes(
+    part: &Spec,
+    registry: &Registry,
+    tables: &[Table],
+    oldest_ms: Option<i64>,
+) -> Vec<String> {
     let mut notes = Vec::new();
     for table in tables {
         if let (Some(modified), Some(oldest)) = (table.modified_ms, oldest_ms)
@@ -87,10 +92,12 @@ pub(super) fn notes(part: &Spec, tables: &[Table], oldest_ms: Option<i64>) -> Ve
         }
     }
     for bolt in &part.bolts {
-        if bolt.kind == "deduplicate" {
+        let kind = registry.bolt(&bolt.kind);
+        let has_table = tables.iter().any(|table| table.bolt == bolt.id);
+        if kind.is_some_and(|kind| !kind.deterministic) && !has_table {
             notes.push(format!(
-                "{} goes by what came shortly before, which a replay has not seen: it may keep and drop \
-                 other records than it did",
+                "{} goes by more than the record itself, such as by what came shortly before, which a replay has \
+                 not seen: it may keep, drop or make others than it did",
                 bolt.id
             ));
         }

@@ -124,7 +124,7 @@ fn markdown(
     let left_out = plan
         .left_out
         .iter()
-        .map(|bolt| format!("{bolt} writes to another system and was left out"));
+        .map(|bolt| format!("{bolt} was left out"));
     let of_partitions = plan.partitions.iter().flat_map(|one| {
         let said = one.narrowed.iter().chain(&one.notes);
         said.map(move |said| format!("{}/{}: {said}", one.topic, one.partition))
@@ -223,7 +223,7 @@ exact: every offset of the plan is accounted for.
 
 - t/0: offsets 0 to 99 are gone
 - logs-0 did not exist: documents for it were left out
-- copy writes to another system and was left out
+- copy was left out
 "
         );
         let document = document(&plan, Some(&report), &verdict, 1_000);

@@ -149,7 +149,7 @@ function showPlan(into) {
   ], rows, (row) => row.name);
   const facts = [...plan.sinks.flatMap(aboutSink),
     ...missing.filter(() => plan.create_missing).map((name) => `${name} does not exist, and is made.`),
-    ...plan.left_out.map((bolt) => `Left out: ${bolt} writes to another system; what would reach it is dropped.`),
+    ...plan.left_out.map((bolt) => `Left out: ${bolt}; what would reach it is dropped.`),
     ...partitions.flatMap((one) => one.notes.map((note) => `${one.topic}/${one.partition}: ${note}.`))];
   into.append(element("ul", { class: "facts" }, ...facts.map((text) => element("li", {}, text))));
   const notes = [...(plan.notes ?? []), ...(plan.sample?.notes ?? [])];

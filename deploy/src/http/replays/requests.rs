@@ -38,6 +38,10 @@ pub(super) struct ToPlan {
     rate: Option<u32>,
     #[serde(default)]
     create_missing: bool,
+    #[serde(default)]
+    only_bolts: Vec<String>,
+    #[serde(default)]
+    exclude_bolts: Vec<String>,
 }
 
 /// What is to be run: a plan, and options of `isobar replay run`.
@@ -70,6 +74,13 @@ impl ToPlan {
         );
         let numbers = [("sample", self.sample.map(u32::from)), ("rate", self.rate)];
         options.extend(counts(&numbers));
+        let bolts = [
+            ("only-bolt", &self.only_bolts),
+            ("exclude-bolt", &self.exclude_bolts),
+        ];
+        for (name, bolts) in bolts {
+            options.extend(bolts.iter().map(|bolt| option(name, bolt)));
+        }
         options.extend(self.create_missing.then(|| "--create-missing".into()));
         options
     }
@@ -123,7 +134,8 @@ mod tests {
     #[test]
     fn a_request_has_the_options_of_the_command() {
         let asked = json!({"spout": "logs", "from": "-5 --out=/x", "to": "now", "target": "missing",
-            "topics": ["a", "b"], "partitions": "0,3-4", "sample": 0, "rate": 9, "create_missing": true});
+            "topics": ["a", "b"], "partitions": "0,3-4", "sample": 0, "rate": 9, "create_missing": true,
+            "only_bolts": ["index"], "exclude_bolts": ["find", "copy"]});
         let asked: ToPlan = serde_json::from_value(asked).expect("it is understood");
         let expected = [
             "--from=-5 --out=/x",
@@ -135,6 +147,9 @@ mod tests {
             "--partitions=0,3-4",
             "--sample=0",
             "--rate=9",
+            "--only-bolt=index",
+            "--exclude-bolt=find",
+            "--exclude-bolt=copy",
             "--create-missing",
         ];
         assert_eq!(words(asked.options()), expected);

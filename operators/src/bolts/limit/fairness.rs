@@ -134,6 +134,8 @@ async fn p99(loud: u64, rate: &str) -> i64 {
         name: "index",
         schema: || schemars::schema_for!(serde_json::Map<String, serde_json::Value>),
         example: Example::of("", &[]),
+        side_effects: false,
+        deterministic: true,
         prepare: prepare_index,
     });
     let file = json!({
