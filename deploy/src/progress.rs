@@ -1,5 +1,7 @@
 //! What a terminal shows of a run while it goes on: one line, kept below the log.
 
+mod goal;
+
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,6 +11,8 @@ use isobar_topology::clock::{self, Instant};
 
 use crate::accounting::Accounting;
 use crate::output::number;
+
+pub use goal::Goal;
 
 /// Standard error: log lines and the progress line, which must not write into each other.
 #[derive(Clone)]
@@ -127,7 +131,13 @@ impl Progress {
     }
 
     /// The progress line.
-    pub fn line(&self, account: &Accounting, lag: Option<u64>, reasons: &[String]) -> String {
+    pub fn line(
+        &self,
+        account: &Accounting,
+        goal: Option<String>,
+        lag: Option<u64>,
+        reasons: &[String],
+    ) -> String {
         let total = &account.total;
         let mut parts = vec![
             format!("{} read", number(total.read)),
@@ -135,6 +145,7 @@ impl Progress {
             format!("{}/s", number(self.rate.per_second as u64)),
             format!("{} in flight", number(total.in_flight)),
         ];
+        parts.extend(goal);
         if let Some(lag) = lag {
             parts.push(format!("lag {}", number(lag)));
         }
@@ -200,8 +211,13 @@ mod tests {
         let _ = progress.still_for(&account, 0);
         let reasons = ["index: held".to_owned(), "in: connection".to_owned()];
         assert_eq!(
-            progress.line(&account, Some(12_345), &reasons),
+            progress.line(&account, None, Some(12_345), &reasons),
             "t: 5,000 read · 4,000 settled · 2,000/s · 1,000 in flight · lag 12,345 · index: held (and 1 more)"
+        );
+        let goal = Some("62 %, done in 3 s".to_owned());
+        assert_eq!(
+            progress.line(&account, goal, None, &[]),
+            "t: 5,000 read · 4,000 settled · 2,000/s · 1,000 in flight · 62 %, done in 3 s"
         );
     }
 }

@@ -97,6 +97,7 @@ pub(super) fn execute(args: &DemoArgs, context: Context<'_>) -> Outcome {
             screen: &context.screen,
             observer: &observer,
             signals,
+            goal: None,
         };
         let end = tokio::select! {
             end = run.watch() => end,

@@ -18,6 +18,7 @@ use crate::exit::{Exit, Failure};
 use crate::lag::Watches;
 use crate::observer::Observer;
 use crate::plan_document::PlanDocument;
+use crate::progress::Goal;
 
 /// Shows what is about to be done and asks; fails when the answer is not yes. `done` is the participle
 /// of what would be done.
@@ -72,11 +73,12 @@ pub(super) fn apart<T>(checked: Result<T, Failure>) -> (Option<T>, Option<Failur
 }
 
 /// Runs a planned graph whose spouts end by themselves, and reports. Gives up when nothing was read and
-/// nothing settled for so long. `signals` stop it; `started` hears what can be seen of it.
+/// nothing settled for so long. `signals` stop it; a terminal shows how far it is from its `goal`; `started` hears what can be seen of it.
 pub(super) async fn to_its_end(
     plan: Plan,
     give_up_after: Duration,
     signals: Signals,
+    goal: Option<Goal>,
     context: &Context<'_>,
     started: impl FnOnce(&Arc<Observer>),
 ) -> Result<Report, Failure> {
@@ -91,6 +93,7 @@ pub(super) async fn to_its_end(
         screen: &context.screen,
         observer: &observer,
         signals,
+        goal,
     };
     let end = run.watch().await;
     context.screen.clear();

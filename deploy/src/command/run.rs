@@ -161,6 +161,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
             screen: &context.screen,
             observer: &observer,
             signals,
+            goal: None,
         };
         let serving = async {
             match server {

@@ -9,7 +9,7 @@ use super::signals::Signals;
 use crate::metrics::Recorder;
 use crate::observer::Observer;
 use crate::output::number;
-use crate::progress::{Progress, Screen};
+use crate::progress::{Goal, Progress, Screen};
 
 /// How often the run is looked at.
 const TICK: Duration = Duration::from_millis(200);
@@ -51,6 +51,8 @@ pub(super) struct Run<'a> {
     pub(super) screen: &'a Screen,
     pub(super) observer: &'a Observer,
     pub(super) signals: Signals,
+    /// What it is to come to, where that is fixed.
+    pub(super) goal: Option<Goal>,
 }
 
 impl Run<'_> {
@@ -89,9 +91,11 @@ impl Run<'_> {
             let elsewhere = running.health().progress();
             let still_for = progress.still_for(&account, elsewhere);
             let reasons = self.observer.reasons();
+            let goal = &mut self.goal;
             self.screen.show(|| {
                 let lag = self.observer.lag.total(&self.observer.running);
-                progress.line(&account, lag, &reasons)
+                let goal = goal.as_mut().map(|goal| goal.text(&account));
+                progress.line(&account, goal, lag, &reasons)
             });
             let give_up_after = self.give_up_after.filter(|_| stopped_by.is_none());
             if let Some(after) = give_up_after

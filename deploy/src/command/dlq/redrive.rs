@@ -134,7 +134,15 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
     let forks = forks(&part.spec);
     block_on(async {
         let signals = Signals::listen()?;
-        let report = to_its_end(part.plan, args.give_up_after, signals, &context, |_| {}).await?;
+        let report = to_its_end(
+            part.plan,
+            args.give_up_after,
+            signals,
+            None,
+            &context,
+            |_| {},
+        )
+        .await?;
         let records = Records::of(&picks);
         let after = records.letters(&topic, args.of.timeout);
         let dropped = Dropped::of(&report.accounting.total, &part.left_out);

@@ -28,6 +28,7 @@ use crate::command::source::asking;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::observer::Observer;
 use crate::output::{Format, number};
+use crate::progress::Goal;
 use crate::topology_file::TopologyFile;
 
 /// What is to be known of a purge that did not come to its end.
@@ -114,7 +115,9 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
             }
         }
         let observe = |observer: &Arc<Observer>| attended.observe(observer);
-        let run = to_its_end(part.plan, args.give_up_after, signals, &context, observe).await?;
+        let goal = Some(goal(&plan));
+        let after = args.give_up_after;
+        let run = to_its_end(part.plan, after, signals, goal, &context, observe).await?;
         let report = reported(&plan, &run, resumed);
         write(&ReportFile::beside(&args.plan), &report, false)?;
         let (verdict, unchecked) = match report.complete {
@@ -171,6 +174,16 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         }
         Ok(exit)
     })
+}
+
+fn goal(plan: &PlanFile) -> Goal {
+    let ranges = ranges(plan).into_iter();
+    let name = |partition: TopicPartition| (partition.topic.to_string(), partition.partition);
+    Goal::new(
+        ranges
+            .map(|(partition, range)| (name(partition), range))
+            .collect(),
+    )
 }
 
 fn source_of(plan: &PlanFile, file: &TopologyFile) -> Result<Source, Failure> {

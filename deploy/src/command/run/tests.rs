@@ -142,6 +142,7 @@ async fn run_graph<F: Future<Output = ()>>(
         screen: &screen,
         observer: &observer,
         signals: Signals::told(receive),
+        goal: None,
     };
     let start = clock::now();
     let both = async { tokio::join!(run.watch(), meanwhile(send)).0 };
