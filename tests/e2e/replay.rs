@@ -3,6 +3,7 @@
 
 mod api;
 pub(crate) mod deleted;
+mod hazards;
 pub(crate) mod kills;
 mod missing_index;
 mod page;
@@ -21,7 +22,7 @@ use testkit::services::{Kafka, Search, SearchVersion};
 use testkit::{records, wait};
 
 use crate::runbooks;
-use crate::support::{Steps, catch_up, check_exactly_once, kafka_with_records, setup, topology};
+use crate::support::{Steps, catch_up, check_exactly_once, setup, topology};
 use redrive::REJECTS;
 
 const LIMIT: Duration = Duration::from_secs(180);
@@ -89,7 +90,12 @@ fn committed(kafka: &Kafka, group: &str) -> Vec<Option<i64>> {
 #[test]
 fn replays_are_exact_end_by_position_and_refuse_what_has_changed() {
     let mut steps = Steps::new("replay");
-    let kafka = kafka_with_records(4, RECORDS);
+    // Compaction begins at once, and not within 15 s.
+    let kafka = Kafka::start_with(&[("log.cleaner.backoff.ms", "200")]).expect("Kafka starts");
+    kafka.create_topic("logs", 4, &[]).expect("it is created");
+    kafka
+        .produce_json("logs", 4, 0..RECORDS)
+        .expect("all is acknowledged");
     let search = Search::start(SearchVersion::Elasticsearch9).expect("Elasticsearch starts");
     steps.done("start, send");
     what_is_missing_comes_back_and_kills_leave_nothing_out(&kafka, &search, &mut steps);
@@ -103,9 +109,18 @@ fn replays_are_exact_end_by_position_and_refuse_what_has_changed() {
     redrive::dead_letters_are_redriven_until_none_is_open(&kafka, &search, &mut steps);
     a_data_stream_is_purged_and_written_anew(&kafka, &search, &mut steps);
     // Documents of the former topic stay in the index, and count for nothing.
+    anew(&kafka);
+    hazards::records_that_are_deleted_under_a_run_are_told_as_lost(&kafka, &search, &mut steps);
+    hazards::an_open_transaction_is_named_and_not_waited_for(&kafka, &search, &mut steps);
+    hazards::holes_of_compaction_are_gaps(&kafka, &search, &mut steps);
+    anew(&kafka);
+    ranges_end_by_position_and_plans_refuse_what_has_changed(&kafka, &search, &mut steps);
+}
+
+/// The topic `logs` is another one from now on, of one partition.
+fn anew(kafka: &Kafka) {
     kafka.delete_topic("logs").expect("it is deleted");
     kafka.create_topic("logs", 1, &[]).expect("it is created");
-    ranges_end_by_position_and_plans_refuse_what_has_changed(&kafka, &search, &mut steps);
 }
 
 /// `isobar try` says of records of the topic what the index has of them, and leaves no trace.
@@ -492,8 +507,7 @@ fn ranges_end_by_position_and_plans_refuse_what_has_changed(
         "has changed since",
     );
     std::fs::write(setup.topology(), topology).expect("written");
-    kafka.delete_topic("logs").expect("it is deleted");
-    kafka.create_topic("logs", 1, &[]).expect("it is created");
+    anew(kafka);
     let again = run(&setup, &["narrow.json", "--yes", "--accept-narrowed"]);
     refused(&again, "was deleted and made again");
     steps.done("refuse what has changed");

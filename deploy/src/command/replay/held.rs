@@ -252,7 +252,9 @@ pub(super) fn known_ids(plan: &PlanFile) -> BTreeMap<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::path::Path;
+    use std::sync::{Arc, Mutex};
 
     use isobar_operators::embedded::EmbeddedKafka;
     use isobar_operators::kafka::connection::KafkaConnection;
@@ -297,6 +299,46 @@ mod tests {
             within: WITHIN,
         };
         (kafka, brokers, plan)
+    }
+
+    #[test]
+    fn another_cluster_than_that_of_the_plan_is_refused() {
+        let (_kafka, brokers, mut plan) = planned();
+        plan.cluster_id = "another".to_owned();
+        let refused = check_pins(&plan, &brokers, false).expect_err("it is another one");
+        let text = refused.error.to_string();
+        assert!(
+            text.contains("the plan is about the cluster another"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_group_that_cannot_be_deleted_is_told_and_no_failure() {
+        let connection = KafkaConnection::plain(&["127.0.0.1:1".to_owned()]);
+        let within = Duration::from_millis(300);
+        let admin = Admin::of_group(&connection, "t.replay.19a", within).expect("a client");
+        let said = Said::default();
+        forget_group(&admin, "t.replay.19a", &Screen::to(said.clone()));
+        let said = String::from_utf8(said.0.lock().expect("sound").clone()).expect("text");
+        let start =
+            "isobar: the group t.replay.19a, which kept the progress, could not be deleted: ";
+        assert!(said.starts_with(start), "{said}");
+    }
+
+    /// What a screen was told.
+    #[derive(Clone, Default)]
+    struct Said(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Said {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("sound").extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
     }
 
     #[tokio::test]

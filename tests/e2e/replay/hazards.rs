@@ -1,0 +1,164 @@
+//! What happens to the log under a plan: records that are deleted while they are read, and a transaction that is
+//! still open.
+
+use anyhow::ensure;
+use serde_json::Value;
+use testkit::services::kafka::Sent;
+use testkit::services::{Kafka, Search};
+use testkit::{records, wait};
+
+use super::{LIMIT, json_of, plan, run};
+use crate::support::{Steps, setup};
+
+/// Five times as much as is fetched beforehand.
+const RECORDS: u64 = 12_000;
+/// What is left of them when the rest is deleted.
+const LEFT: u64 = 1_000;
+const FEW: &str = ", queue_size: 1MiB, commit_interval: 500ms";
+
+fn sent(value: Vec<u8>) -> Sent {
+    Sent {
+        partition: Some(0),
+        value: Some(value),
+        ..Sent::default()
+    }
+}
+
+/// A topic `logs` of one partition, with records that are deleted while a replay reads them: it goes on, says
+/// how many are lost, and does not call that well.
+pub(super) fn records_that_are_deleted_under_a_run_are_told_as_lost(
+    kafka: &Kafka,
+    search: &Search,
+    steps: &mut Steps,
+) {
+    // Small batches: a broker gives whole ones.
+    for start in (0..RECORDS).step_by(100) {
+        let numbers = start..start + 100;
+        kafka
+            .produce("logs", numbers.map(records::json).map(sent))
+            .expect("all is acknowledged");
+    }
+    let setup = setup(kafka, &search.url(), "deleted", FEW);
+    let planned = plan(&setup, "index=deleted-under-it", "deleted.json");
+    let group = planned["group"].as_str().expect("a group");
+    let command = ["replay", "run", "deleted.json", "--yes", "--rate", "1000"];
+    let command = [&command[..], &["--report", "ticket.json", "-o", "json"]].concat();
+    let mut process = setup.begin_alone(&command).expect("it starts");
+    wait::until("progress", LIMIT, || {
+        process.check_running()?;
+        let settled = super::kills::settled(kafka, group);
+        ensure!(settled > 0, "nothing is settled");
+        Ok(())
+    })
+    .expect("it gets on");
+    let end = kafka.end_offsets("logs").expect("the broker answers")[0];
+    let left = i64::try_from(LEFT).expect("few");
+    kafka
+        .delete_records("logs", 0, end - left)
+        .expect("they are deleted");
+    let status = process.wait(LIMIT).expect("it ends");
+    assert_eq!(status.code(), Some(3), "{}", process.log_tail());
+    let ticket = setup.topology().with_file_name("ticket.json");
+    let ticket = std::fs::read_to_string(ticket).expect("it is written");
+    let ticket: Value = serde_json::from_str(&ticket).expect("JSON");
+    let partition = &ticket["run"]["partitions"][0];
+    let number = |name: &str| partition[name].as_u64().expect("a number");
+    let (read, lost) = (number("read"), number("lost"));
+    assert!(lost > 0 && read >= LEFT, "{ticket}");
+    assert_eq!(read + lost, RECORDS, "{ticket}");
+    assert_eq!(
+        ticket["verification"]["partitions"][0]["others"]["lost"],
+        lost
+    );
+    steps.done("records that are deleted under a run");
+}
+
+/// An open transaction holds back what is behind it: a plan says so, and does not wait for it.
+pub(super) fn an_open_transaction_is_named_and_not_waited_for(
+    kafka: &Kafka,
+    search: &Search,
+    steps: &mut Steps,
+) {
+    let before = kafka.end_offsets("logs").expect("the broker answers")[0];
+    let open = kafka.open_transaction("logs", (0..3).map(records::json).map(sent));
+    let open = open.expect("sent");
+    let setup = setup(kafka, &search.url(), "open", "");
+    let behind = format!("offsets from {before} on are held back by an open transaction");
+    let command = |to: &str, out: &str| {
+        let range = ["--from", "earliest", "--to", to, "--target", "index=open"];
+        let command = [&["replay", "plan"][..], &range, &["--out", out]].concat();
+        setup.finish(&command, LIMIT).expect("it ends")
+    };
+    let narrowed = command(&(before + 3).to_string(), "narrow.json");
+    assert_eq!(narrowed.status.code(), Some(3), "{}", narrowed.stderr);
+    assert!(narrowed.stdout.contains(&behind), "{}", narrowed.stdout);
+    let planned = command("now", "now.json");
+    assert_eq!(planned.status.code(), Some(0), "{}", planned.stderr);
+    assert!(planned.stdout.contains(&behind), "{}", planned.stdout);
+    let ran = json_of(&run(&setup, &["now.json", "--yes", "-o", "json"]));
+    assert_eq!(ran["verification"]["verdict"], "exact", "{ran}");
+    open.end(false).expect("it is taken back");
+    steps.done("an open transaction");
+}
+
+/// What compaction has taken is a gap, also at the end of what is replayed.
+pub(super) fn holes_of_compaction_are_gaps(kafka: &Kafka, search: &Search, steps: &mut Steps) {
+    kafka.delete_topic("logs").expect("it is deleted");
+    let settings = [
+        ("cleanup.policy", "compact"),
+        ("min.cleanable.dirty.ratio", "0.01"),
+        ("segment.ms", "100"),
+    ];
+    kafka.create_topic("logs", 1, &settings).expect("created");
+    let of_key = |key: &str, numbers: std::ops::Range<u64>| {
+        let records = numbers.map(|number| Sent {
+            key: Some(key.into()),
+            ..sent(records::json(number))
+        });
+        kafka.produce("logs", records).expect("all is acknowledged");
+    };
+    of_key("a", 0..100);
+    of_key("b", 100..200);
+    of_key("a", 200..201);
+    // What is written last is compacted only behind something else, and stays itself.
+    let mut number = 201;
+    let left = wait::until("compaction", LIMIT, || {
+        wait::rest(std::time::Duration::from_millis(200));
+        of_key("c", number..number + 1);
+        number += 1;
+        let left = kafka.consume_all("logs", LIMIT)?;
+        let old = left.iter().filter(|record| record.offset < 201).count();
+        ensure!(old == 2, "{old} of 2");
+        Ok(left)
+    })
+    .expect("it is compacted");
+    assert_eq!((left[0].offset, left[1].offset), (199, 200));
+    let setup = setup(kafka, &search.url(), "compacted", "");
+    let command = [
+        "replay",
+        "plan",
+        "--from",
+        "0",
+        "--to",
+        "199",
+        "--target",
+        "index=compacted",
+        "--out",
+        "hole.json",
+    ];
+    let planned = setup.finish(&command, LIMIT).expect("it ends");
+    assert_eq!(planned.status.code(), Some(0), "{}", planned.stderr);
+    let ran = json_of(&run(&setup, &["hole.json", "--yes", "-o", "json"]));
+    let verified = &ran["verification"]["partitions"][0];
+    assert_eq!(verified["others"]["gaps"], 199, "{ran}");
+    assert_eq!(verified["verdict"], "exact", "{ran}");
+    let planned = plan(&setup, "index=compacted", "whole.json");
+    let offsets = planned["partitions"][0]["to"].as_u64().expect("an offset");
+    let ran = json_of(&run(&setup, &["whole.json", "--yes", "-o", "json"]));
+    let verified = &ran["verification"]["partitions"][0];
+    let (found, gaps) = (&verified["in_index"], &verified["others"]["gaps"]);
+    let sum = found.as_u64().zip(gaps.as_u64()).map(|(a, b)| a + b);
+    assert_eq!(sum, Some(offsets), "{ran}");
+    assert_eq!(verified["verdict"], "exact", "{ran}");
+    steps.done("holes of compaction");
+}
