@@ -357,11 +357,9 @@ mod tests {
             timestamp: Some(1_000 + number),
             ..OutRecord::default()
         };
-        let sent = producer
-            .expect("a client")
-            .send((0..10_i64).map(record))
-            .await;
-        assert!(sent.await.is_empty());
+        let producer = producer.expect("a client");
+        let failed = producer.send((0..10_i64).map(record)).await.await;
+        assert!(failed.is_empty(), "{failed:?}");
         let range = Range {
             partition: plan.partitions[0].name(),
             from: 0,
