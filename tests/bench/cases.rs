@@ -1,6 +1,7 @@
 //! What is measured: the table of cases, by name.
 
 use isobar::generate::Lines;
+use serde_json::Value;
 
 /// Records in the ordinary cases.
 pub const RECORDS: u64 = 500_000;
@@ -16,8 +17,17 @@ pub struct Case {
     pub topology: String,
     /// How many records reach the sink; others are dropped on purpose.
     pub delivered: u64,
-    /// What each document must hold, as JSON pointer and value.
-    pub fields: &'static [(&'static str, &'static str)],
+    /// What becomes of a record, by its number and text; none of one that is dropped.
+    pub expected: fn(u64, &str) -> Option<Expected>,
+    /// Another case that runs in turns with this one, to be told as a ratio to it.
+    pub beside: Option<&'static str>,
+}
+
+/// A document that a record becomes.
+pub struct Expected {
+    pub index: &'static str,
+    /// Members that it holds, among others.
+    pub members: Vec<(String, Value)>,
 }
 
 /// Where a topology writes.
@@ -120,12 +130,49 @@ dead_letter: {{type: file, path: dead-letters.ndjson}}
     )
 }
 
-const ENRICHED: &[(&str, &str)] = &[
-    ("/env", "\"bench\""),
-    ("/region", "\"eu-west-1\""),
-    ("/team", "\"shop\""),
-    ("/is_test", "true"),
-];
+/// The document of [`indexed`] with these members of the record's.
+fn enriched(mut members: Vec<(String, Value)>) -> Expected {
+    let set = ["env", "region", "team"].into_iter();
+    let set = set.zip(["bench", "eu-west-1", "shop"].map(Value::from));
+    members.extend(set.map(|(name, value)| (name.to_owned(), value)));
+    members.push(("is_test".to_owned(), true.into()));
+    Expected {
+        index: DAY,
+        members,
+    }
+}
+
+fn members(record: &str) -> Vec<(String, Value)> {
+    match serde_json::from_str(record) {
+        Ok(Value::Object(object)) => object.into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Of a line in the combined log format: `CLIENT - - [TIME] "METHOD PATH PROTOCOL" STATUS ...`.
+fn of_access_line(line: &str) -> Vec<(String, Value)> {
+    let (head, rest) = line.split_once(" \"").expect("a request");
+    let (request, rest) = rest.split_once("\" ").expect("an answer");
+    let client = head.split(' ').next();
+    let mut words = request.split(' ');
+    let status = rest.split(' ').next().and_then(|text| text.parse().ok());
+    [
+        ("client", client.map(Value::from)),
+        ("method", words.next().map(Value::from)),
+        ("path", words.next().map(Value::from)),
+        ("status", status.map(|status: u64| status.into())),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.expect("each line has it")))
+    .collect()
+}
+
+/// Of a line of RFC 5424: `<PRIORITY>1 TIME HOST APPLICATION PROCESS ...`.
+fn of_syslog_line(line: &str) -> Vec<(String, Value)> {
+    let names = ["hostname", "app_name", "proc_id"].into_iter();
+    let words = line.split(' ').skip(2).map(Value::from);
+    names.map(str::to_owned).zip(words).collect()
+}
 
 /// The topology of `json-es` and of whatever varies its input.
 pub fn json_es() -> String {
@@ -140,9 +187,13 @@ fn search(name: &str, work: &'static str, input: Input, topology: String) -> Cas
         input,
         to: To::Search,
         topology,
-        fields: ENRICHED,
+        expected: |_, record| Some(enriched(members(record))),
+        beside: None,
     }
 }
+
+/// The index of the day of all records: they are at most 14 h apart, from [`testkit::records::FIRST_TIME`].
+const DAY: &str = "logs-2026.01.01";
 
 /// Every case, in the order of the table.
 pub fn all() -> Vec<Case> {
@@ -154,29 +205,33 @@ pub fn all() -> Vec<Case> {
             json(),
             json_es(),
         ),
-        search(
-            "access-es",
-            "the same with lines of a web server",
-            Input::new(Content::Access),
-            indexed("type: parse_access_log"),
-        ),
-        search(
-            "syslog-es",
-            "the same with lines of RFC 5424",
-            Input::new(Content::Syslog),
-            indexed("type: parse_syslog"),
-        ),
+        Case {
+            expected: |_, line| Some(enriched(of_access_line(line))),
+            ..search(
+                "access-es",
+                "the same with lines of a web server",
+                Input::new(Content::Access),
+                indexed("type: parse_access_log"),
+            )
+        },
+        Case {
+            expected: |_, line| Some(enriched(of_syslog_line(line))),
+            ..search(
+                "syslog-es",
+                "the same with lines of RFC 5424",
+                Input::new(Content::Syslog),
+                indexed("type: parse_syslog"),
+            )
+        },
         filter_lookup(),
         Case {
             to: To::Kafka,
-            fields: &[],
             ..search("kafka-kafka", "parse, write to a topic", json(), staged())
         },
     ];
     for partitions in [1, 4] {
         cases.push(Case {
             to: To::Nowhere,
-            fields: &[],
             ..search(
                 &format!("kafka-null-{partitions}"),
                 "read and drop",
@@ -189,15 +244,15 @@ pub fn all() -> Vec<Case> {
         });
     }
     for partitions in [1, 16, 64] {
-        cases.push(search(
-            &format!("partitions-{partitions}"),
-            "json-es over so many partitions",
-            Input {
-                partitions,
-                ..json()
-            },
-            json_es(),
-        ));
+        let name = format!("partitions-{partitions}");
+        let input = Input {
+            partitions,
+            ..json()
+        };
+        cases.push(Case {
+            beside: Some("json-es"),
+            ..search(&name, "json-es over so many partitions", input, json_es())
+        });
     }
     for (name, size, records) in [
         ("sizes-100B", 100, 1_000_000),
@@ -243,6 +298,25 @@ dead_letter: {{type: file, path: dead-letters.ndjson}}
     )
 }
 
+/// The document of [`filter_lookup`]: the zone follows from the host's number, as in the table of
+/// [`Stage`](crate::stage::Stage).
+fn looked_up(mut members: Vec<(String, Value)>) -> Expected {
+    let text = |name: &str| {
+        let found = members.iter().find(|(own, _)| own == name);
+        found.and_then(|(_, value)| value.as_str().map(str::to_owned))
+    };
+    let host = text("host").and_then(|host| host.trim_start_matches("web-").parse().ok());
+    let zone = format!("eu-{}", host.map_or(u64::MAX, |host: u64| host % 3));
+    let index = match text("method").as_deref() {
+        Some("GET") => "logs-get",
+        Some("POST") => "logs-post",
+        _ => "logs-rest",
+    };
+    members.push(("zone".to_owned(), zone.into()));
+    members.push(("team".to_owned(), "shop".into()));
+    Expected { index, members }
+}
+
 fn filter_lookup() -> Case {
     let topology = format!(
         "{HEAD}  parse: {{type: parse_json, inputs: [logs], event_time: timestamp}}
@@ -266,7 +340,7 @@ dead_letter: {{type: file, path: dead-letters.ndjson}}
     );
     Case {
         delivered: RECORDS * 9 / 10,
-        fields: &[("/team", "\"shop\"")],
+        expected: |number, record| (!number.is_multiple_of(10)).then(|| looked_up(members(record))),
         ..search(
             "filter-lookup-es",
             "parse, filter 10 %, look up, route into 3 indices",

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use testkit::bulk_server::{BulkServer, Options};
+use testkit::bulk_server::{BulkServer, Options, Stored};
 
 use crate::cases::{Case, To};
-use crate::stage::{COMMAND, LIMIT, Stage, check_report, object};
+use crate::stage::{COMMAND, LIMIT, Stage, check_report, object, sent};
 
 /// Runs the case where what arrives is kept. Fails unless each record that is to be delivered is there once,
 /// with all that was in it.
@@ -21,7 +21,8 @@ pub fn check(stage: &mut Stage, case: &Case) -> Result<()> {
     }
 }
 
-/// Each document under an id of its own, with its origin, the members of its record, and what the bolts add.
+/// Each document in its index, under an id of its own, with its origin and all that its record makes of it. A
+/// second group that reads the same finds every document there: ids follow from records.
 fn check_documents(stage: &mut Stage, case: &Case) -> Result<()> {
     let server = BulkServer::start(Options {
         keep_documents: true,
@@ -29,6 +30,16 @@ fn check_documents(stage: &mut Stage, case: &Case) -> Result<()> {
     })?;
     let setup = stage.setup(case, &server.url())?;
     check_report(&setup.finish(&COMMAND, LIMIT)?, case)?;
+    let again = stage.setup(case, &server.url())?;
+    let finished = again.finish(&COMMAND, LIMIT)?;
+    ensure!(finished.status.success(), "{}", finished.stderr);
+    let report: Value = serde_json::from_str(&finished.stdout)?;
+    let total = &report["accounting"]["total"];
+    ensure!(
+        total["already_present"] == case.delivered,
+        "{}: read again, its records have other ids: {total}",
+        case.name
+    );
     let documents = server.documents();
     ensure!(
         documents.len() as u64 == case.delivered,
@@ -37,46 +48,52 @@ fn check_documents(stage: &mut Stage, case: &Case) -> Result<()> {
         documents.len(),
         case.delivered
     );
+    let records: Vec<_> = sent(&case.input).filter_map(|sent| sent.value).collect();
     let mut ids = HashSet::with_capacity(documents.len());
     let mut origins = HashSet::with_capacity(documents.len());
     for stored in &documents {
-        let text = || String::from_utf8_lossy(&stored.source).into_owned();
-        let document: Value = serde_json::from_slice(&stored.source).with_context(text)?;
         ensure!(
             ids.insert(&stored.id),
             "the id {} is there twice",
             stored.id
         );
-        let origin = &document["_isobar"];
-        let place = (origin["p"].as_u64(), origin["o"].as_u64());
+        let number = check_document(case, stored, &records)?;
         ensure!(
-            origin["t"] == case.input.topic() && place.0.is_some() && place.1.is_some(),
-            "no origin in {document}"
+            origins.insert(number),
+            "record {number} is there twice: {}",
+            String::from_utf8_lossy(&stored.source)
         );
-        ensure!(origins.insert(place), "{origin} is there twice");
-        let number = place.1.zip(place.0);
-        let number = number.map(|(offset, partition)| {
-            offset * u64::from(case.input.partitions.unsigned_abs()) + partition
-        });
-        let record = number.and_then(|number| object(case.input.content, number));
-        if let Some(record) = record {
-            let record: Value = serde_json::from_slice(&record)?;
-            for (name, value) in record.as_object().context("an object")? {
-                ensure!(
-                    document[name] == *value,
-                    "{name} is no longer {value} in {document}"
-                );
-            }
-        }
-        for (pointer, expected) in case.fields {
-            let found = document.pointer(pointer).map(Value::to_string);
-            ensure!(
-                found.as_deref() == Some(*expected),
-                "{pointer} is {found:?} in {document}"
-            );
-        }
     }
     Ok(())
+}
+
+/// Compares one document with its record, which its origin tells, and returns the record's number.
+fn check_document(case: &Case, stored: &Stored, records: &[Vec<u8>]) -> Result<u64> {
+    let text = || String::from_utf8_lossy(&stored.source).into_owned();
+    let document: Value = serde_json::from_slice(&stored.source).with_context(text)?;
+    let origin = &document["_isobar"];
+    let place = origin["p"].as_u64().zip(origin["o"].as_u64());
+    let place = place.filter(|_| origin["t"] == case.input.topic());
+    let (partition, offset) = place.with_context(|| format!("no origin in {document}"))?;
+    let number = offset * u64::from(case.input.partitions.unsigned_abs()) + partition;
+    let record = records.get(usize::try_from(number)?);
+    let record = record.with_context(|| format!("there is no record {number}: {document}"))?;
+    let record = std::str::from_utf8(record)?;
+    let expected = (case.expected)(number, record);
+    let expected = expected.with_context(|| format!("{record} is to be dropped: {document}"))?;
+    ensure!(
+        stored.index == expected.index,
+        "in {}, not in {}: {document}",
+        stored.index,
+        expected.index
+    );
+    for (name, value) in &expected.members {
+        ensure!(
+            document[name] == *value,
+            "{name} is not {value} in {document}, made of {record}"
+        );
+    }
+    Ok(number)
 }
 
 /// Each record as it was, once.

@@ -8,9 +8,8 @@ use serde_json::Value;
 use testkit::isobar::Setup;
 use testkit::wait;
 
-use crate::report::Row;
-use crate::stage::{COMMAND, LIMIT};
-use testkit::figures::Spread;
+use crate::report::{Row, Took};
+use crate::stage::{COMMAND, LIMIT, Run};
 
 pub const CASES: [(&str, &str); 2] = [
     ("const-null", "one record again and again, dropped"),
@@ -39,29 +38,25 @@ pub fn measure(programs: &Path, name: &str, work: &str, runs: usize) -> Result<R
     for _ in 0..runs {
         let began = wait::now();
         let finished = setup.finish(&COMMAND, LIMIT)?;
-        let wall = began.elapsed().as_secs_f64();
+        let wall = began.elapsed();
         ensure!(finished.status.success(), "{}", finished.stderr);
         let report: Value = serde_json::from_str(&finished.stdout)?;
         let total = &report["accounting"]["total"];
         ensure!(total["dropped"] == RECORDS, "{name}: {total}");
         allocations = finished.allocations()? as f64 / RECORDS as f64;
-        measured.push((finished.usage, wall));
+        measured.push(Run {
+            usage: finished.usage,
+            wall,
+        });
     }
-    let records = RECORDS as f64;
-    let cpu = Spread::of(
-        measured
-            .iter()
-            .map(|(usage, _)| usage.cpu.as_secs_f64() * 1e6 / records),
-    );
+    let took = Took::of(&measured, RECORDS);
     Ok(Row {
         name: name.to_owned(),
         work: work.to_owned(),
         records: RECORDS,
-        ratio: None,
-        rate: Spread::of(measured.iter().map(|(_, wall)| records / wall)),
-        peak_memory: Spread::of(measured.iter().map(|(usage, _)| usage.peak_memory as f64)),
+        limit: None,
         allocations: Some(allocations),
-        note: format!("; {:.1} million a second of CPU", 1.0 / cpu.median),
-        cpu,
+        note: format!("; {:.1} million a second of CPU", 1.0 / took.cpu.median),
+        took,
     })
 }

@@ -15,7 +15,7 @@ use testkit::services::Kafka;
 use testkit::services::kafka::Sent;
 use testkit::{http, ports, wait};
 
-use crate::report::Row;
+use crate::report::{Row, Took};
 use crate::stage::Stage;
 
 pub const CASE: (&str, &str) = (
@@ -80,10 +80,12 @@ fn watch(stage: &Stage, wide: &Group, of_wide: &Watched, of_narrow: &Watched) ->
         name: CASE.0.to_owned(),
         work: CASE.1.to_owned(),
         records: sampled,
-        cpu: Spread::of([cpu * 1e6 / sampled as f64]),
-        ratio: None,
-        rate: Spread::of([partitions / looks.median]),
-        peak_memory: Spread::of([of_wide.process.peak_memory()? as f64]),
+        took: Took {
+            cpu: Spread::of([cpu * 1e6 / sampled as f64]),
+            rate: Spread::of([partitions / looks.median]),
+            peak_memory: Spread::of([of_wide.process.peak_memory()? as f64]),
+        },
+        limit: None,
         allocations: None,
         note: format!(
             "; {:.2} % of a core, {more:.1} MiB more than for one partition; the thread that samples in \

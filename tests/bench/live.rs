@@ -18,7 +18,7 @@ use testkit::services::kafka::Sent;
 use testkit::wait;
 
 use crate::cases;
-use crate::report::Row;
+use crate::report::{Row, Took};
 use crate::stage::Stage;
 
 pub const CASES: [(&str, &str); 3] = [
@@ -37,21 +37,18 @@ const LIMIT: Duration = Duration::from_secs(120);
 const SECOND: Duration = Duration::from_secs(1);
 const MIB: f64 = 1_048_576.0;
 
-pub fn measure(stage: &mut Stage, name: &str, work: &str) -> Result<Row> {
+pub fn measure(stage: &mut Stage, name: &str, work: &str, runs: usize) -> Result<Row> {
     let measured = match name {
-        "latency" => latency(stage)?,
+        "latency" => latency(stage, runs)?,
         "overload" => overload(stage)?,
         _ => states(stage)?,
     };
-    let once = |figure: f64| Spread::of([figure]);
     Ok(Row {
         name: name.to_owned(),
         work: work.to_owned(),
         records: measured.records,
-        cpu: once(measured.cpu.as_secs_f64() * 1e6 / measured.records as f64),
-        ratio: None,
-        rate: once(measured.records as f64 / measured.wall.as_secs_f64()),
-        peak_memory: once(measured.peak as f64),
+        took: measured.took,
+        limit: measured.limit,
         allocations: None,
         note: format!("; {}", measured.note),
     })
@@ -59,11 +56,18 @@ pub fn measure(stage: &mut Stage, name: &str, work: &str) -> Result<Row> {
 
 struct Measured {
     records: u64,
-    cpu: Duration,
-    wall: Duration,
-    /// In bytes.
-    peak: u64,
+    took: Took,
+    limit: Option<(Took, Spread)>,
     note: String,
+}
+
+/// Figures of one run.
+fn once(records: u64, cpu: Duration, wall: Duration, peak: u64) -> Took {
+    Took {
+        cpu: Spread::of([cpu.as_secs_f64() * 1e6 / records as f64]),
+        rate: Spread::of([records as f64 / wall.as_secs_f64()]),
+        peak_memory: Spread::of([peak as f64]),
+    }
 }
 
 /// Records of each second.
@@ -72,28 +76,31 @@ const PACE: u64 = 85_000;
 /// Records of 10 s: as many for warming up, and then as many that are measured.
 const PACED: u64 = PACE * 10;
 
-fn latency(stage: &mut Stage) -> Result<Measured> {
+fn latency(stage: &mut Stage, runs: usize) -> Result<Measured> {
     let server =
         BulkServerProgram::start_with(&stage.program("bulk-server"), &["--no-ids", "--ages"])?;
-    let topic = empty_topic(stage, "latency-limit")?;
-    let limit = stage.begin_limit(&topic, 4, 2 * PACED, &server, 5)?;
-    let least = ages(stage, &topic, &server, &limit)?;
-    drop(limit);
-
     let topology = cases::json_es().replace(
         "    event_time_bounds: off",
         "    event_time_bounds: off\n    flush_interval: 5ms",
     );
-    let topic = empty_topic(stage, "latency")?;
-    let isobar = started(stage, &topology, &topic, &server.url())?;
-    let own = ages(stage, &topic, &server, isobar.process())?;
-    settled(&isobar, 2 * PACED)?;
+    let (mut limits, mut own) = (Vec::new(), Vec::new());
+    for run in 0..runs {
+        let topic = empty_topic(stage, &format!("latency-limit-{run}"))?;
+        let limit = stage.begin_limit(&topic, 4, 2 * PACED, &server, 5)?;
+        limits.push(ages(stage, &topic, &server, &limit)?);
+        drop(limit);
+        let topic = empty_topic(stage, &format!("latency-{run}"))?;
+        let isobar = started(stage, &topology, &topic, &server.url())?;
+        own.push(ages(stage, &topic, &server, isobar.process())?);
+        settled(&isobar, 2 * PACED)?;
+    }
+    let ratios = own.iter().zip(&limits);
+    let ratio = Spread::of(ratios.map(|(own, limit)| own.cores() / limit.cores()));
     Ok(Measured {
         records: PACED,
-        cpu: own.cpu,
-        wall: own.wall,
-        peak: isobar.process().peak_memory()?,
-        note: format!("{}; limit {}", own.text(), least.text()),
+        note: format!("{}; limit {}", text_of(&own), text_of(&limits)),
+        took: took(&own),
+        limit: Some((took(&limits), ratio)),
     })
 }
 
@@ -101,26 +108,51 @@ fn latency(stage: &mut Stage) -> Result<Measured> {
 struct Ages {
     cpu: Duration,
     wall: Duration,
+    /// In bytes.
+    peak_memory: u64,
     counts: Value,
 }
 
 impl Ages {
-    fn text(&self) -> String {
-        let ms = |part: &str| self.counts[part].to_string();
-        format!(
-            "p50 {} ms, p99 {} ms, p99.9 {} ms, {:.2} cores",
-            ms("p50_ms"),
-            ms("p99_ms"),
-            ms("p999_ms"),
-            self.cpu.as_secs_f64() / self.wall.as_secs_f64()
-        )
+    fn cores(&self) -> f64 {
+        self.cpu.as_secs_f64() / self.wall.as_secs_f64()
     }
 }
 
-/// Writes twice [`PACED`] records to the topic that `reader` brings to the server, and measures the second
-/// half: the broker compiles its code while it is first used, and a producer sends in one go what has come
-/// while it connected.
+fn text_of(runs: &[Ages]) -> String {
+    let ms = |part: &str| {
+        let ages = runs.iter().map(|run| run.counts[part].as_f64());
+        let Spread { median, min, max } = Spread::of(ages.map(|ms| ms.unwrap_or(f64::NAN)));
+        format!("{median:.0} ({min:.0}-{max:.0})")
+    };
+    format!(
+        "p50 {} ms, p99 {} ms, p99.9 {} ms, most {} ms, {:.2} cores",
+        ms("p50_ms"),
+        ms("p99_ms"),
+        ms("p999_ms"),
+        ms("max_ms"),
+        Spread::of(runs.iter().map(Ages::cores)).median
+    )
+}
+
+fn took(runs: &[Ages]) -> Took {
+    let spread = |figure: fn(&Ages) -> f64| Spread::of(runs.iter().map(figure));
+    Took {
+        cpu: spread(|run| run.cpu.as_secs_f64() * 1e6 / PACED as f64),
+        rate: spread(|run| PACED as f64 / run.wall.as_secs_f64()),
+        peak_memory: spread(|run| run.peak_memory as f64),
+    }
+}
+
+/// Writes twice [`PACED`] records to the topic that `reader` brings to the server, and measures those of the
+/// second half: the broker compiles its code while it is first used, and a producer sends in one go what has
+/// come while it connected.
 fn ages(stage: &Stage, topic: &str, server: &BulkServerProgram, reader: &Process) -> Result<Ages> {
+    let stored = || -> Result<u64> {
+        let statistics = server.statistics()?;
+        statistics["documents"].as_u64().context("no count")
+    };
+    let all = stored()? + 2 * PACED;
     let halfway = OnceLock::new();
     let reset = || -> Result<_> {
         let _ = server.client().json("DELETE", "/_ages", None)?;
@@ -135,23 +167,26 @@ fn ages(stage: &Stage, topic: &str, server: &BulkServerProgram, reader: &Process
     stage.kafka.produce(topic, records)?;
     let (before, began) = halfway.into_inner().context("no half was sent")??;
     let wall = began.elapsed();
-    let counts = wait::until("all documents", LIMIT, || {
-        let ages = server.client().json("GET", "/_ages", None)?;
-        // Some of the first half may have been on their way.
-        let documents = ages["documents"].as_u64();
-        ensure!(documents.is_some_and(|stored| stored >= PACED), "{ages}");
-        Ok(ages)
+    wait::until("all documents", LIMIT, || {
+        let stored = stored()?;
+        ensure!(stored == all, "{stored} of {all}");
+        Ok(())
     })?;
+    let counts = server.client().json("GET", "/_ages", None)?;
+    let documents = counts["documents"].as_u64();
+    // What the producer held back at the middle counts too.
+    ensure!(documents.is_some_and(|stored| stored >= PACED), "{counts}");
     Ok(Ages {
         cpu: reader.cpu_time()? - before,
         wall,
+        peak_memory: reader.peak_memory()?,
         counts,
     })
 }
 
 fn overload(stage: &mut Stage) -> Result<Measured> {
-    // Six bodies of about 7,500 records are under way on two lanes, so 4,500 records/s and more.
-    const RATE: u64 = 50_000;
+    // Six bodies of about 5,000 records are under way on two lanes, 10 s each, so 3,000 records/s are taken.
+    const RATE: u64 = 30_000;
     let server = BulkServerProgram::start_with(
         &stage.program("bulk-server"),
         &["--no-ids", "--delay", "10000"],
@@ -179,15 +214,22 @@ fn overload(stage: &mut Stage) -> Result<Measured> {
     produced.map_err(|_| anyhow::anyhow!("the producer panicked"))??;
     let wall = began.elapsed();
     let delivered = account(&isobar)?["delivered"].as_u64().context("a count")?;
-    let Spread { median, min, max } = Spread::of(sampled);
+    let series: Vec<String> = sampled
+        .chunks(5)
+        .map(|five| format!("{:.0}", five[five.len() - 1]))
+        .collect();
+    let (cpu, peak) = (
+        isobar.process().cpu_time()?,
+        isobar.process().peak_memory()?,
+    );
     Ok(Measured {
-        records: delivered.max(1),
-        cpu: isobar.process().cpu_time()?,
-        wall,
-        peak: isobar.process().peak_memory()?,
+        records: delivered,
+        took: once(delivered.max(1), cpu, wall, peak),
+        limit: None,
         note: format!(
-            "{RATE} records/s came, {:.0} were taken; resident {min:.0} to {max:.0} MiB, median {median:.0}, planned {bound:.0}",
-            delivered as f64 / wall.as_secs_f64()
+            "{RATE} records/s came, {:.0} were taken; resident every 5 s {} MiB, planned {bound:.0}",
+            delivered as f64 / wall.as_secs_f64(),
+            series.join(" ")
         ),
     })
 }
@@ -236,9 +278,8 @@ fn states(stage: &mut Stage) -> Result<Measured> {
     let mib = |bytes: u64| bytes as f64 / MIB;
     Ok(Measured {
         records,
-        cpu,
-        wall,
-        peak: isobar.process().peak_memory()?,
+        took: once(records, cpu, wall, isobar.process().peak_memory()?),
+        limit: None,
         note: format!(
             "first document after {:.2} s; under load {:.0} MiB, caught up {:.0}, sink blocked {:.0}, planned \
              {bound:.0}; idle {:.2} % of a core",

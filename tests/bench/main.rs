@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail, ensure};
 
 use cases::Case;
-use report::Row;
+use report::{Row, Took};
 use stage::{Run, Stage};
 use testkit::figures::Spread;
 
@@ -101,11 +101,12 @@ fn run(arguments: &[String]) -> Result<()> {
         let mut stage = Stage::start(&programs)?;
         for case in chosen {
             eprintln!("{}", case.name);
-            rows.push(measure(&mut stage, case, arguments.runs)?);
+            let beside = all.iter().find(|other| case.beside == Some(&*other.name));
+            rows.push(measure(&mut stage, case, beside, arguments.runs)?);
         }
         for (name, work) in chosen_live {
             eprintln!("{name}");
-            rows.push(live::measure(&mut stage, name, work)?);
+            rows.push(live::measure(&mut stage, name, work, arguments.runs)?);
         }
         for name in replays.into_iter().filter(|name| wanted(name)) {
             eprintln!("{name}");
@@ -122,7 +123,8 @@ fn run(arguments: &[String]) -> Result<()> {
     }
     print!("{}", report::table(&rows));
     let command = std::iter::once("tests/bench/run".to_owned()).chain(arguments.names);
-    let command = command.collect::<Vec<_>>().join(" ");
+    let runs = ["--runs".to_owned(), arguments.runs.to_string()];
+    let command = command.chain(runs).collect::<Vec<_>>().join(" ");
     let json = report::json(&rows, &command, arguments.runs)?;
     match arguments.save {
         true => {
@@ -180,31 +182,49 @@ fn programs() -> Result<PathBuf> {
         .to_owned())
 }
 
-/// Checks a case, then runs it and `limit` in turns.
-fn measure(stage: &mut Stage, case: &Case, runs: usize) -> Result<Row> {
+/// Checks a case, then runs it, `limit`, and the case that it is compared to, in turns.
+fn measure(stage: &mut Stage, case: &Case, beside: Option<&Case>, runs: usize) -> Result<Row> {
     stage.load(&case.input)?;
-    check::check(stage, case)?;
-    let allocations = stage.allocations(case)?;
-    let mut pairs = Vec::new();
-    for _ in 0..runs {
-        pairs.push((stage.limit(case)?, stage.product(case)?));
+    if let Some(other) = beside {
+        stage.load(&other.input)?;
     }
-    let records = case.input.records as f64;
-    let per_record = |run: &Run| run.usage.cpu.as_secs_f64() * 1e6 / records;
-    let limit = Spread::of(pairs.iter().map(|(limit, _)| per_record(limit)));
-    let ratios = pairs
-        .iter()
-        .map(|(limit, product)| per_record(product) / per_record(limit));
-    let products = || pairs.iter().map(|(_, product)| product);
+    check::check(stage, case)?;
+    let bound = stage.memory_bound(case)?;
+    let allocations = stage.allocations(case)?;
+    let cpu = |run: &Run| run.usage.cpu.as_secs_f64();
+    let mut pairs = Vec::new();
+    let mut to_other = Vec::new();
+    for _ in 0..runs {
+        let (limit, product) = (stage.limit(case)?, stage.product(case)?);
+        ensure!(
+            product.usage.peak_memory <= bound,
+            "{}: {} bytes of memory, where the plan says {bound} at most",
+            case.name,
+            product.usage.peak_memory
+        );
+        pairs.push((limit, product));
+        if let Some(other) = beside {
+            to_other.push(cpu(&product) / cpu(&stage.product(other)?));
+        }
+    }
+    let note = beside.map(|other| {
+        let Spread { median, min, max } = Spread::of(to_other);
+        format!("; {median:.2} ({min:.2}-{max:.2}) times {}", other.name)
+    });
+    let ratio = Spread::of(
+        pairs
+            .iter()
+            .map(|(limit, product)| cpu(product) / cpu(limit)),
+    );
+    let records = case.input.records;
+    let (limits, products): (Vec<Run>, Vec<Run>) = pairs.into_iter().unzip();
     Ok(Row {
         name: case.name.clone(),
         work: case.work.to_owned(),
-        records: case.input.records,
-        cpu: Spread::of(products().map(per_record)),
-        ratio: Some(Spread::of(ratios)),
-        rate: Spread::of(products().map(|run| records / run.wall.as_secs_f64())),
-        peak_memory: Spread::of(products().map(|run| run.usage.peak_memory as f64)),
+        records,
+        took: Took::of(&products, records),
+        limit: Some((Took::of(&limits, records), ratio)),
         allocations: Some(allocations),
-        note: format!("; limit {:.2} us", limit.median),
+        note: note.unwrap_or_default(),
     })
 }

@@ -9,9 +9,9 @@ use testkit::instructions::Work;
 use testkit::wait;
 
 use crate::cases::{self, Case};
-use crate::report::Row;
+use crate::report::{Row, Took};
 use crate::stage::{LIMIT, Run, Stage};
-use testkit::figures::{Spread, mean_with_confidence};
+use testkit::figures::mean_with_confidence;
 
 pub const CASE: (&str, &str) = (
     "json-es-unacked",
@@ -38,19 +38,14 @@ pub fn measure(stage: &mut Stage, runs: usize) -> Result<Vec<Row>> {
         .map(|(acked, unacked)| (cpu(acked) / cpu(unacked) - 1.0) * 100.0)
         .collect();
     let (mean, half) = mean_with_confidence(&costs);
-    let row = |name: &str, runs: Vec<Run>, note: String| {
-        let records = case.input.records as f64;
-        Row {
-            name: name.to_owned(),
-            work: CASE.1.to_owned(),
-            records: case.input.records,
-            cpu: Spread::of(runs.iter().map(|run| cpu(run) * 1e6 / records)),
-            ratio: None,
-            rate: Spread::of(runs.iter().map(|run| records / run.wall.as_secs_f64())),
-            peak_memory: Spread::of(runs.iter().map(|run| run.usage.peak_memory as f64)),
-            allocations: None,
-            note,
-        }
+    let row = |name: &str, runs: Vec<Run>, note: String| Row {
+        name: name.to_owned(),
+        work: CASE.1.to_owned(),
+        records: case.input.records,
+        took: Took::of(&runs, case.input.records),
+        limit: None,
+        allocations: None,
+        note,
     };
     let (acked, unacked): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
     let instructions = |program: &str| {

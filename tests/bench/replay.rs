@@ -12,8 +12,8 @@ use testkit::services::{Search, SearchVersion};
 use testkit::wait;
 
 use crate::cases::{self, Case};
-use crate::report::Row;
-use crate::stage::{COMMAND, Stage, check_report};
+use crate::report::{Row, Took};
+use crate::stage::{COMMAND, Run, Stage, check_report};
 
 pub const CASES: [(&str, &str); 2] = [
     (
@@ -81,10 +81,12 @@ fn cost(stage: &mut Stage, search: &Search, case: &Case, runs: usize) -> Result<
         name: CASES[0].0.to_owned(),
         work: CASES[0].1.to_owned(),
         records: case.input.records,
-        cpu: Spread::of(replays),
-        ratio: None,
-        rate: Spread::of(rates),
-        peak_memory: Spread::of(peaks),
+        took: Took {
+            cpu: Spread::of(replays),
+            rate: Spread::of(rates),
+            peak_memory: Spread::of(peaks),
+        },
+        limit: None,
         allocations: None,
         note: format!(
             "; live {:.2} us, the replay {:.3} times that ({:.3}-{:.3}), with its check of the index {:.3}",
@@ -135,10 +137,14 @@ fn beside(stage: &mut Stage, search: &Search, case: &Case) -> Result<Row> {
         name: CASES[1].0.to_owned(),
         work: CASES[1].1.to_owned(),
         records: case.input.records,
-        cpu: Spread::of([replayed.usage.cpu.as_secs_f64() * 1e6 / case.input.records as f64]),
-        ratio: None,
-        rate: Spread::of([rate]),
-        peak_memory: Spread::of([replayed.usage.peak_memory as f64]),
+        took: Took::of(
+            &[Run {
+                usage: replayed.usage,
+                wall,
+            }],
+            case.input.records,
+        ),
+        limit: None,
         allocations: None,
         note: format!(
             "; capacity {capacity:.0} records/s, live load {half}; the replay takes {:.0} % of what is spare; \

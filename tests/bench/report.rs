@@ -8,62 +8,112 @@ use serde_json::{Value, json};
 
 use testkit::figures::Spread;
 
+use crate::stage::Run;
+
 /// What one case came to.
 pub struct Row {
     pub name: String,
     pub work: String,
     pub records: u64,
-    /// CPU time of the process, user and system, in µs for each record.
-    pub cpu: Spread,
-    /// The same as a multiple of what `limit` took beside it; none without Kafka.
-    pub ratio: Option<Spread>,
-    /// Records each second, from the start of the process to its end.
-    pub rate: Spread,
-    /// In bytes.
-    pub peak_memory: Spread,
+    pub took: Took,
+    /// What `limit` took for the same records, in turns with the case, and the case's CPU time as a multiple
+    /// of that, pair by pair; none without Kafka.
+    pub limit: Option<(Took, Spread)>,
     pub allocations: Option<f64>,
     /// What else there is to say.
     pub note: String,
 }
 
-const MIB: f64 = 1_048_576.0;
+/// What runs of a program over the same records took.
+pub struct Took {
+    /// CPU time of the process, user and system, in µs for each record.
+    pub cpu: Spread,
+    /// Records each second, from the start of the process to its end.
+    pub rate: Spread,
+    /// In bytes.
+    pub peak_memory: Spread,
+}
 
-impl Row {
-    fn cells(&self) -> [String; 8] {
-        let Spread { median, min, max } = self.cpu;
-        let digits = if median < 0.1 { 4 } else { 2 };
-        let ratio = self.ratio.map(|ratio| {
-            let Spread { median, min, max } = ratio;
-            format!("{median:.2} ({min:.2}-{max:.2})")
-        });
-        [
-            self.name.clone(),
-            self.records.to_string(),
-            format!("{median:.digits$} ({min:.digits$}-{max:.digits$})"),
-            ratio.unwrap_or_default(),
-            format!("{:.0}", self.rate.median),
-            format!("{:.0}", self.peak_memory.max / MIB),
-            self.allocations
-                .map(|count| format!("{count:.4}"))
-                .unwrap_or_default(),
-            format!("{}{}", self.work, self.note),
-        ]
+impl Took {
+    /// Of runs over so many records each.
+    pub fn of(runs: &[Run], records: u64) -> Self {
+        let records = records as f64;
+        let spread =
+            |figure: fn(&Run, f64) -> f64| Spread::of(runs.iter().map(|run| figure(run, records)));
+        Self {
+            cpu: spread(|run, records| run.usage.cpu.as_secs_f64() * 1e6 / records),
+            rate: spread(|run, records| records / run.wall.as_secs_f64()),
+            peak_memory: spread(|run, _| run.usage.peak_memory as f64),
+        }
     }
 
     fn json(&self) -> Value {
-        let spread =
-            |Spread { median, min, max }: Spread| json!({"median": median, "min": min, "max": max});
         json!({
+            "cpu_us_per_record": spread(self.cpu),
+            "records_per_second": spread(self.rate),
+            "peak_memory_bytes": spread(self.peak_memory),
+        })
+    }
+}
+
+const MIB: f64 = 1_048_576.0;
+
+fn cpu_cell(Spread { median, min, max }: Spread) -> String {
+    let digits = if median < 0.1 { 4 } else { 2 };
+    format!("{median:.digits$} ({min:.digits$}-{max:.digits$})")
+}
+
+fn spread(Spread { median, min, max }: Spread) -> Value {
+    json!({"median": median, "min": min, "max": max})
+}
+
+impl Row {
+    /// The line of the case and that of `limit` below it.
+    fn lines(&self) -> Vec<[String; 8]> {
+        let line = |name: &str, took: &Took, more: [String; 3]| {
+            let [ratio, allocations, work] = more;
+            [
+                name.to_owned(),
+                self.records.to_string(),
+                cpu_cell(took.cpu),
+                ratio,
+                format!("{:.0}", took.rate.median),
+                format!("{:.0}", took.peak_memory.max / MIB),
+                allocations,
+                work,
+            ]
+        };
+        let ratio = self.limit.as_ref().map(|(_, ratio)| {
+            let Spread { median, min, max } = ratio;
+            format!("{median:.2} ({min:.2}-{max:.2})")
+        });
+        let allocations = self.allocations.map(|count| format!("{count:.4}"));
+        let more = [
+            ratio.unwrap_or_default(),
+            allocations.unwrap_or_default(),
+            format!("{}{}", self.work, self.note),
+        ];
+        let mut lines = vec![line(&self.name, &self.took, more)];
+        if let Some((took, _)) = &self.limit {
+            lines.push(line("  limit", took, Default::default()));
+        }
+        lines
+    }
+
+    fn json(&self) -> Value {
+        let mut row = json!({
             "name": self.name,
             "work": self.work,
             "records": self.records,
-            "cpu_us_per_record": spread(self.cpu),
-            "ratio_to_limit": self.ratio.map(spread),
-            "records_per_second": spread(self.rate),
-            "peak_memory_bytes": spread(self.peak_memory),
+            "ratio_to_limit": self.limit.as_ref().map(|(_, ratio)| spread(*ratio)),
+            "limit": self.limit.as_ref().map(|(took, _)| took.json()),
             "allocations_per_record": self.allocations,
             "note": self.note,
-        })
+        });
+        if let (Value::Object(row), Value::Object(took)) = (&mut row, self.took.json()) {
+            row.extend(took);
+        }
+        row
     }
 }
 
@@ -81,7 +131,7 @@ const HEADS: [&str; 8] = [
 /// The rows as a table.
 pub fn table(rows: &[Row]) -> String {
     let cells: Vec<_> = std::iter::once(HEADS.map(str::to_owned))
-        .chain(rows.iter().map(Row::cells))
+        .chain(rows.iter().flat_map(Row::lines))
         .collect();
     let width = |column: usize| cells.iter().map(|row| row[column].len()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..HEADS.len()).map(width).collect();
@@ -113,12 +163,19 @@ pub fn json(rows: &[Row], command: &str, runs: usize) -> Result<Value> {
     }))
 }
 
-/// Writes the JSON to `results/DATE-REVISION.json` and returns the path.
+/// Writes the JSON to `results/DATE-REVISION.json`, or with a number behind it where that is there, and
+/// returns the path.
 pub fn save(json: &Value, directory: &Path) -> Result<std::path::PathBuf> {
     let name = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
-    let path = directory.join(format!("{}-{}.json", name("date"), name("revision")));
+    let name = format!("{}-{}", name("date"), name("revision"));
     let text = format!("{}\n", serde_json::to_string_pretty(json)?);
     std::fs::create_dir_all(directory)?;
+    let mut names = std::iter::once(name.clone()).chain((2..).map(|more| format!("{name}-{more}")));
+    let path = names.find_map(|name| {
+        let path = directory.join(format!("{name}.json"));
+        (!path.exists()).then_some(path)
+    });
+    let path = path.context("numbers do not end")?;
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
 }

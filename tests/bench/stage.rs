@@ -95,6 +95,16 @@ impl Stage {
         Ok(full.saturating_sub(empty) as f64 / case.input.records as f64)
     }
 
+    /// The bytes of memory that the plan of a case says it takes at most.
+    pub fn memory_bound(&mut self, case: &Case) -> Result<u64> {
+        let setup = self.setup(case, &self.server.url())?;
+        let planned = setup.finish(&["plan", "-o", "json"], LIMIT)?;
+        ensure!(planned.status.success(), "{}", planned.stderr);
+        let plan: Value = serde_json::from_str(&planned.stdout)?;
+        let total = plan["memory"]["total"].as_u64();
+        total.context("a plan has a bound")
+    }
+
     /// A case that is ready to run once.
     pub fn setup(&mut self, case: &Case, url: &str) -> Result<Setup> {
         self.runs += 1;
@@ -205,7 +215,7 @@ pub fn check_report(finished: &Finished, case: &Case) -> Result<()> {
 }
 
 /// The records of an input: record N goes to partition N modulo their number.
-fn sent(input: &Input) -> impl Iterator<Item = Sent> {
+pub fn sent(input: &Input) -> impl Iterator<Item = Sent> {
     let partitions = u64::from(input.partitions.unsigned_abs());
     let content = input.content;
     let mut generator = content

@@ -68,7 +68,10 @@ fn read(
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("fetch.queue.backoff.ms", "20")
-        .set("queued.max.messages.kbytes", "24576")
+        // From the default `queue_size`, 24 MiB: in one queue what the spout has in those of two lanes.
+        .set("queued.max.messages.kbytes", "12288")
+        .set("queued.min.messages", "15728")
+        .set("fetch.max.bytes", "1572864")
         .set("statistics.interval.ms", "0")
         .create()?;
     let client = consumer.client().native_ptr();

@@ -2,7 +2,7 @@
 //! failures, crashes and stops. One seed reproduces all of it; an oracle looks at every step.
 //!
 //! `ISOBAR_SIMULATION_SEEDS=100000` runs so many seeds, `ISOBAR_SIMULATION_SEED=17` one of them;
-//! `tests/run simulation` runs a thousand, optimized. Each rule of the oracle has a mistake that it must
+//! `tests/run simulation` runs a thousand, on all cores. Each rule of the oracle has a mistake that it must
 //! catch when it is built in.
 
 mod bolts;
@@ -83,13 +83,20 @@ fn seeds_hold() {
         Some(seed) => (seed, 1),
         None => (0, number("ISOBAR_SIMULATION_SEEDS").unwrap_or(SEEDS)),
     };
-    let guard = Guard::new();
-    for seed in first..first + count {
-        guard.begins(seed);
-        if let Err(violation) = life::run(seed, Plant::Nothing) {
-            panic!("{violation}");
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for thread in 0..threads as u64 {
+            let _ = scope.spawn(move || {
+                let guard = Guard::new();
+                for seed in (first + thread..first + count).step_by(threads) {
+                    guard.begins(seed);
+                    if let Err(violation) = life::run(seed, Plant::Nothing) {
+                        panic!("{violation}");
+                    }
+                }
+            });
         }
-    }
+    });
 }
 
 #[test]

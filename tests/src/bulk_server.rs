@@ -43,7 +43,7 @@ pub struct Options {
     /// How long every bulk request waits for its answer once all is stored.
     pub delay: Duration,
     /// Counts how old documents are when they are stored, by the record's timestamp in their origin, for
-    /// `GET /_ages`; `DELETE /_ages` begins anew.
+    /// `GET /_ages`; `DELETE /_ages` begins anew, with the records of that moment and later.
     pub count_ages: bool,
 }
 

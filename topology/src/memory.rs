@@ -26,13 +26,20 @@ pub fn give_back_with(give_back: GiveBack) {
     let _ = GIVE_BACK.set(give_back);
 }
 
+/// Gives back what is kept for the calling thread: for threads beside the lanes, after work with large
+/// buffers. Does nothing unless the program has [said how](give_back_with).
+pub fn give_back_of_thread() {
+    if let Some(give_back) = GIVE_BACK.get() {
+        (give_back.of_thread)();
+    }
+}
+
 /// Gives back what a lane has to, on its thread.
 pub(crate) fn give_back(lane: usize) {
-    let Some(give_back) = GIVE_BACK.get() else {
-        return;
-    };
-    (give_back.of_thread)();
-    if lane == 0 {
+    give_back_of_thread();
+    if lane == 0
+        && let Some(give_back) = GIVE_BACK.get()
+    {
         (give_back.of_process)();
     }
 }

@@ -84,7 +84,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let body_max = settings.body_bytes + LAST_RECORD;
     let compressed = match settings.compression {
         Compression::None => 0,
-        Compression::Gzip => settings.requests_per_lane * gzip::size_max(body_max),
+        Compression::Gzip => settings.requests_per_lane * gzip::memory(body_max),
     };
     let replies = settings.requests_per_lane * reply::size_max(settings.body_records);
     let rehearsed = Arc::clone(&settings);

@@ -10,14 +10,25 @@ const MAX: usize = 60_000;
 /// A count for each age in ms.
 #[derive(Default)]
 pub(super) struct Ages {
+    /// Records of before this time, in ms since 1970, do not count.
+    from: i64,
     counts: Vec<u64>,
     total: u64,
 }
 
 impl Ages {
+    /// Of records of this moment and later.
+    pub(super) fn from_now() -> Self {
+        Self {
+            from: clock::unix_ms(),
+            ..Self::default()
+        }
+    }
+
     /// Counts one document; one that tells no time is left out.
     pub(super) fn count(&mut self, source: &[u8]) {
-        let Some(timestamp) = timestamp(source) else {
+        let timestamp = timestamp(source).filter(|timestamp| *timestamp >= self.from);
+        let Some(timestamp) = timestamp else {
             return;
         };
         let age = usize::try_from(clock::unix_ms() - timestamp).unwrap_or(0);
@@ -36,6 +47,7 @@ impl Ages {
             "p50_ms": self.within(0.5),
             "p99_ms": self.within(0.99),
             "p999_ms": self.within(0.999),
+            "max_ms": self.within(1.0),
         })
     }
 
@@ -61,6 +73,15 @@ fn timestamp(source: &[u8]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn older_records_do_not_count() {
+        let mut ages = Ages::from_now();
+        for timestamp in [ages.from - 1, ages.from] {
+            ages.count(format!("{{\"_isobar\":{{\"ts\":{timestamp}}}}}").as_bytes());
+        }
+        assert_eq!(ages.to_json()["documents"], 1);
+    }
 
     #[test]
     fn ages_follow_from_the_origin() {

@@ -98,9 +98,9 @@ impl Store {
         self.ages.as_ref().map_or(Value::Null, Ages::to_json)
     }
 
-    /// Counts ages anew.
+    /// Counts ages anew, of records from now on.
     pub(super) fn forget_ages(&mut self) {
-        self.ages = self.ages.take().map(|_| Ages::default());
+        self.ages = self.ages.take().map(|_| Ages::from_now());
     }
 
     /// Whether an index has held a document.

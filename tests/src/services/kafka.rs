@@ -97,7 +97,7 @@ impl Kafka {
             }
             all_settings.push(settings);
         }
-        let cluster = cluster_id();
+        let cluster = unique_id();
         // At once: a node takes seconds, and waits for the others.
         let nodes = std::thread::scope(|scope| {
             let starting: Vec<_> = (1..)
@@ -204,9 +204,9 @@ impl Kafka {
     }
 }
 
-/// An identity of its own for each cluster: 16 bytes in URL-safe base64, of which the last character
+/// An identity of its own for a cluster, or a directory of a node: 16 bytes in URL-safe base64, of which the last character
 /// holds two bits only.
-fn cluster_id() -> String {
+fn unique_id() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("isobar{:010}{number:05}A", std::process::id())
@@ -217,8 +217,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cluster_ids_differ_and_have_the_length_that_kafka_wants() {
-        let (first, second) = (cluster_id(), cluster_id());
+    fn ids_differ_and_have_the_length_that_kafka_wants() {
+        let (first, second) = (unique_id(), unique_id());
         assert_eq!(first.len(), 22);
         assert_ne!(first, second);
     }
