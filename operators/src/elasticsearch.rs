@@ -1,5 +1,16 @@
 //! The client layer of the `elasticsearch` bolt: connection, hosts, bulk bodies, document ids, and what
-//! each outcome means. Which records come, and when their bodies are sent, is the bolt's matter.
+//! each outcome means. Which records come, and when their bodies are sent, is the bolt's matter
+//! (`bolts/elasticsearch.rs`).
+//!
+//! A document's way in one picture: the bolt has it written into a body (`lines.rs`, `body.rs`) under an id
+//! that follows from its record (`document_id.rs`), unless its index is known to take none (`held.rs`) or is
+//! not there (`existing.rs`). A full or old body goes to the cluster beside the bolt (`deliver.rs`), as many
+//! at a time as do it good (`width.rs`): a request and its reply (`exchange.rs`, `reply.rs`) at the host whose
+//! turn it is (`hosts.rs`). What each item's answer means is one table (`outcome/table.rs`), and a batch is
+//! answered when the last body with a record of it has come back (`pending.rs`).
+//!
+//! Below that: connections and names (`http.rs`, `connect.rs`, `resolver.rs`), and who is let in with what
+//! (`access.rs`, `credentials.rs`, `renewal.rs`).
 
 pub(crate) mod access;
 pub(crate) mod ask;

@@ -1,4 +1,15 @@
 //! The spouts and bolts of Isobar: everything that knows an outside system or a transformation.
+//!
+//! | change | open |
+//! |---|---|
+//! | a type of bolt or spout, its options and its example | its file in `bolts/` or `spouts/`; the list of all: `bolts.rs`, `spouts.rs` |
+//! | how records are fetched, groups, commits, librdkafka | `kafka.rs`, which has a picture |
+//! | how documents are sent, and what each answer means | `elasticsearch.rs`, which has a picture |
+//! | conditions and templates | `expression.rs`, `template.rs`; fields inside of others: `field_path.rs` |
+//! | lag, and what is wrong with a group | `lag.rs`, asked of brokers in `kafka/lag.rs` |
+//! | replays and their check | `replay.rs`; dead letters that go through again: `redrive.rs` |
+//! | what `doctor` looks at | `doctor.rs` |
+//! | the small Kafka and index inside of the program | `embedded.rs` |
 
 mod bolts;
 mod connections;

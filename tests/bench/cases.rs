@@ -230,13 +230,17 @@ pub fn all() -> Vec<Case> {
         },
     ];
     for partitions in [1, 4] {
+        // The start of the program would be a tenth of the ordinary number.
+        let records = 4 * RECORDS;
         cases.push(Case {
             to: To::Nowhere,
+            delivered: 0,
             ..search(
                 &format!("kafka-null-{partitions}"),
                 "read and drop",
                 Input {
                     partitions,
+                    records,
                     ..json()
                 },
                 format!("{HEAD}  end: {{type: blackhole, inputs: [logs], on_rejected: drop}}\n"),

@@ -20,10 +20,10 @@ use testkit::isobar::{Isobar, Sampler, Setup};
 use testkit::proxy::Proxy;
 use testkit::random::Random;
 use testkit::services::kafka::Received;
-use testkit::services::{Kafka, KafkaClient, Search, SearchVersion, setting};
+use testkit::services::{Kafka, KafkaClient, Search, setting};
 use testkit::wait;
 
-use crate::support::{Steps, Total, check_exactly_those};
+use crate::support::{Steps, Total, check_exactly_those, with_search};
 use commits::Commits;
 use faults::Faults;
 use questions::Questions;
@@ -64,17 +64,13 @@ fn nothing_is_lost_whatever_is_killed() {
 pub(crate) fn run(protocols: &[&'static str], form: &Form) {
     let seed = seed();
     let mut steps = Steps::new("chaos");
-    let mut kafka = Kafka::start_cluster(
-        NODES,
-        &[
-            ("group.consumer.min.session.timeout.ms", "6000"),
-            ("group.consumer.session.timeout.ms", "6000"),
-            ("group.consumer.min.heartbeat.interval.ms", "500"),
-            ("group.consumer.heartbeat.interval.ms", "500"),
-        ],
-    )
-    .expect("Kafka starts");
-    let mut search = Search::start(SearchVersion::Elasticsearch9).expect("Elasticsearch starts");
+    let settings = [
+        ("group.consumer.min.session.timeout.ms", "6000"),
+        ("group.consumer.session.timeout.ms", "6000"),
+        ("group.consumer.min.heartbeat.interval.ms", "500"),
+        ("group.consumer.heartbeat.interval.ms", "500"),
+    ];
+    let (mut kafka, mut search) = with_search(|| Kafka::start_cluster(NODES, &settings));
     steps.done(&format!("start, with ISOBAR_CHAOS_SEED={seed}"));
     for protocol in protocols {
         kafka

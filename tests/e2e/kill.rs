@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use testkit::services::{Kafka, Search, SearchVersion};
+use testkit::services::Kafka;
 
-use crate::support::{Steps, Total, catch_up, check_exactly_once, setup};
+use crate::support::{Steps, Total, catch_up, check_exactly_once, setup, with_search};
 
 const LIMIT: Duration = Duration::from_secs(120);
 const PARTITIONS: u64 = 4;
@@ -16,8 +16,7 @@ const KILLS: u64 = 10;
 #[test]
 fn nothing_is_missing_and_nothing_twice_after_ten_kills() {
     let mut steps = Steps::new("kill");
-    let kafka = Kafka::start().expect("Kafka starts");
-    let search = Search::start(SearchVersion::Elasticsearch9).expect("Elasticsearch starts");
+    let (kafka, search) = with_search(Kafka::start);
     kafka
         .create_topic("logs", 4, &[])
         .expect("the topic is created");

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use testkit::isobar::Isobar;
-use testkit::services::{Kafka, Search, SearchVersion};
+use testkit::services::Kafka;
 use testkit::wait;
 
-use crate::support::{Steps, Total, check_exactly_once, planned_memory, setup};
+use crate::support::{Steps, Total, check_exactly_once, planned_memory, setup, with_search};
 
 const LIMIT: Duration = Duration::from_secs(240);
 const PARTITIONS: u64 = 4;
@@ -23,8 +23,7 @@ fn outages_of_both_sides_are_waited_out_within_the_bounds() {
 /// With Elasticsearch away for so long, at full input.
 pub(crate) fn run(outage: Duration) {
     let mut steps = Steps::new("outage");
-    let mut kafka = Kafka::start().expect("Kafka starts");
-    let mut search = Search::start(SearchVersion::Elasticsearch9).expect("Elasticsearch starts");
+    let (mut kafka, mut search) = with_search(Kafka::start);
     kafka
         .create_topic("logs", 4, &[])
         .expect("the topic is created");

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use testkit::process::{Launch, Process};
 use testkit::scratch::Scratch;
-use testkit::services::{Kafka, Search, SearchVersion};
+use testkit::services::Kafka;
 
 use crate::embedded::check_same_as_real;
+use crate::support::with_search;
 
 /// Most of it is the build, where nothing is built yet.
 const LIMIT: Duration = Duration::from_secs(900);
@@ -20,8 +21,7 @@ fn the_quick_start_indexes_100_000_documents_and_embedded_services_do_as_real_on
     let (_, from_block) = from_heading.split_once("```sh\n").expect("its commands");
     let (block, _) = from_block.split_once("```").expect("their end");
 
-    let kafka = Kafka::start().expect("Kafka starts");
-    let search = Search::start(SearchVersion::Elasticsearch9).expect("Elasticsearch starts");
+    let (kafka, search) = with_search(Kafka::start);
     let scratch = Scratch::new("readme").expect("a directory");
     let log = scratch.path().join("log");
     let launch = Launch::new("bash", &log)

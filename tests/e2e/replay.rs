@@ -18,11 +18,11 @@ use anyhow::ensure;
 use serde_json::Value;
 use testkit::isobar::{Finished, Setup};
 use testkit::services::kafka::Sent;
-use testkit::services::{Kafka, Search, SearchVersion};
+use testkit::services::{Kafka, Search};
 use testkit::{records, wait};
 
 use crate::runbooks;
-use crate::support::{Steps, catch_up, check_exactly_once, setup, topology};
+use crate::support::{Steps, catch_up, check_exactly_once, setup, topology, with_search};
 use redrive::REJECTS;
 
 const LIMIT: Duration = Duration::from_secs(180);
@@ -91,12 +91,12 @@ fn committed(kafka: &Kafka, group: &str) -> Vec<Option<i64>> {
 fn replays_are_exact_end_by_position_and_refuse_what_has_changed() {
     let mut steps = Steps::new("replay");
     // Compaction begins at once, and not within 15 s.
-    let kafka = Kafka::start_with(&[("log.cleaner.backoff.ms", "200")]).expect("Kafka starts");
+    let settings = [("log.cleaner.backoff.ms", "200")];
+    let (kafka, search) = with_search(|| Kafka::start_with(&settings));
     kafka.create_topic("logs", 4, &[]).expect("it is created");
     kafka
         .produce_json("logs", 4, 0..RECORDS)
         .expect("all is acknowledged");
-    let search = Search::start(SearchVersion::Elasticsearch9).expect("Elasticsearch starts");
     steps.done("start, send");
     what_is_missing_comes_back_and_kills_leave_nothing_out(&kafka, &search, &mut steps);
     the_register_keeps_runs_apart_and_hears_operators(&kafka, &search, &mut steps);

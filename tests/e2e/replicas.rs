@@ -9,10 +9,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use testkit::isobar::{Isobar, Sampler};
-use testkit::services::{Kafka, Search, SearchVersion};
+use testkit::services::{Kafka, Search};
 use testkit::{http, wait};
 
-use crate::support::{Steps, Total, check_exactly_once, setup};
+use crate::support::{Steps, Total, check_exactly_once, setup, with_search};
 use sums::Sums;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -24,14 +24,13 @@ const RECORDS: u64 = 60_000;
 fn replicas_come_and_go_and_each_record_is_indexed_once() {
     let mut steps = Steps::new("replicas");
     // With the broker's own values the group waits 45 s for a member that was killed.
-    let kafka = Kafka::start_with(&[
+    let settings = [
         ("group.consumer.min.session.timeout.ms", "6000"),
         ("group.consumer.session.timeout.ms", "6000"),
         ("group.consumer.min.heartbeat.interval.ms", "500"),
         ("group.consumer.heartbeat.interval.ms", "500"),
-    ]);
-    let kafka = kafka.expect("Kafka starts");
-    let search = Search::start(SearchVersion::Elasticsearch9).expect("Elasticsearch starts");
+    ];
+    let (kafka, search) = with_search(|| Kafka::start_with(&settings));
     steps.done("start");
     for protocol in ["classic", "consumer"] {
         kafka

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use testkit::isobar::{Finished, Sampler, Samples, Setup};
-use testkit::services::{Kafka, Search, SearchClient};
+use testkit::services::{Kafka, Search, SearchClient, SearchVersion};
 use testkit::{ports, wait};
 
 /// How long a bounded run over 500,000 records may take beside a search server on a busy machine; it
@@ -78,6 +78,16 @@ pub(crate) fn kafka_with_records(partitions: i32, records: u64) -> Kafka {
         .produce_json("logs", partitions, 0..records)
         .expect("all is acknowledged");
     kafka
+}
+
+/// A broker, started in some way, and an Elasticsearch of the newest version: at once, as each takes seconds.
+pub(crate) fn with_search(kafka: impl FnOnce() -> Result<Kafka> + Send) -> (Kafka, Search) {
+    std::thread::scope(|scope| {
+        let kafka = scope.spawn(kafka);
+        let search = Search::start(SearchVersion::Elasticsearch9).expect("Elasticsearch starts");
+        let kafka = kafka.join().expect("no panic").expect("Kafka starts");
+        (kafka, search)
+    })
 }
 
 /// The ordinary topology, ready to run.

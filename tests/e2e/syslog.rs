@@ -6,12 +6,12 @@ use anyhow::ensure;
 use serde_json::{Value, json};
 use testkit::isobar::Setup;
 use testkit::services::rsyslog::{RFC3164, RFC5424};
-use testkit::services::{Kafka, Rsyslog, Search, SearchVersion};
+use testkit::services::{Kafka, Rsyslog, Search};
 use testkit::wait;
 
 use crate::init::check_init_try_run;
 use crate::password::check_a_password_that_changes;
-use crate::support::{Steps, Total, catch_up};
+use crate::support::{Steps, Total, catch_up, with_search};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -48,8 +48,7 @@ dead_letter: {type: file, path: dead-letters.ndjson}
 #[test]
 fn lines_of_rsyslog_are_parsed_enriched_and_indexed_and_init_writes_what_runs() {
     let mut steps = Steps::new("syslog");
-    let kafka = Kafka::start_secured().expect("Kafka starts");
-    let search = Search::start(SearchVersion::Elasticsearch9).expect("Elasticsearch starts");
+    let (kafka, search) = with_search(Kafka::start_secured);
     kafka
         .create_topic("syslog", 4, &[])
         .expect("the topic is created");

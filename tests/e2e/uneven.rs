@@ -38,7 +38,12 @@ spouts:
   logs: {{type: kafka, connection: kafka, topics: [{topic}], start: earliest}}
 bolts:
   parse: {{type: parse_json, inputs: [logs]}}
-  index: {{type: elasticsearch, connection: search, inputs: [parse], index: \"{{{{ doc.to }}}}\"}}
+  index:
+    type: elasticsearch
+    connection: search
+    inputs: [parse]
+    index: \"{{{{ doc.to }}}}\"
+    flush_interval: 100ms
 dead_letter: {{type: file, path: dead-letters.ndjson}}
 settings: {{drain_timeout: 1s}}
 "

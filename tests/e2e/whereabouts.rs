@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 use testkit::isobar::Setup;
+use testkit::services::Kafka;
 use testkit::services::kafka::Sent;
-use testkit::services::{Kafka, Search, SearchVersion};
 use testkit::{http, records, wait};
 
-use crate::support::{Steps, Total};
+use crate::support::{Steps, Total, with_search};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -50,7 +50,7 @@ fn fate_of(offset: u64) -> &'static str {
 #[test]
 fn every_record_is_found_where_it_is() {
     let mut steps = Steps::new("where");
-    let kafka = Kafka::start().expect("Kafka starts");
+    let (kafka, mut search) = with_search(Kafka::start);
     for topic in ["logs", "files", "dead"] {
         kafka.create_topic(topic, 1, &[]).expect("it is created");
     }
@@ -62,7 +62,6 @@ fn every_record_is_found_where_it_is() {
         timestamp: None,
     };
     kafka.produce("files", [file]).expect("it is acknowledged");
-    let mut search = Search::start(SearchVersion::Elasticsearch9).expect("the server starts");
     let setup = || {
         let setup = Setup::new(TOPOLOGY).expect("a directory");
         let setup = setup.environment("KAFKA", kafka.brokers());
