@@ -237,7 +237,7 @@ mod tests {
         ages.found.clear();
         find(&brokers, &mut samples, &mut ages, NOW).expect("they answer");
         let unread = samples[&partition].unread?;
-        Some((NOW - unread.ms, unread.exactness()))
+        Some((NOW - unread.ms, Exactness::by_order(unread.rises)))
     }
 
     #[test]

@@ -29,6 +29,17 @@ pub enum Exactness {
     Exact,
 }
 
+impl Exactness {
+    /// How an age is to be taken that follows from where records lie: from the time of one before the one
+    /// in question, or from a search by time.
+    pub(super) fn by_order(rises: bool) -> Self {
+        match rises {
+            true => Self::UpperBound,
+            false => Self::Sampled,
+        }
+    }
+}
+
 /// The lag of one partition. `None` is unknown; it is never shown as 0, and no figure is negative.
 ///
 /// Offsets and differences of them are those of one moment, `sampled_ms`; then the committed lag is the
@@ -191,10 +202,15 @@ impl Parts<'_> {
             // Nothing is in memory: all that is not answered is what has not been read.
             return match self.sample.end {
                 Some(end) if live.frontier >= Some(end) => self.now(Some((0, Exactness::Sampled))),
+                // What was looked for was answered since. The next one was not produced before it.
+                Some(_) if live.frontier > self.sample.done() => {
+                    let rises = self.settings.log_append_time;
+                    Some((since(live.answered_ms?), Exactness::by_order(rises)))
+                }
                 _ => {
                     let unread = self.sample.unread?;
                     let still = live.frontier == self.sample.done();
-                    still.then(|| (since(unread.ms), unread.exactness()))
+                    still.then(|| (since(unread.ms), Exactness::by_order(unread.rises)))
                 }
             };
         }
@@ -205,7 +221,7 @@ impl Parts<'_> {
             Some(ms) => Some((since(ms), Exactness::UpperBound)),
             None => {
                 let unread = self.sample.unread?;
-                Some((since(unread.ms), unread.exactness()))
+                Some((since(unread.ms), Exactness::by_order(unread.rises)))
             }
         }
     }

@@ -11,7 +11,6 @@ use isobar_topology::clock;
 use super::age::{self, Unread};
 use super::brokers::{Brokers, TopicSettings};
 use super::refusals::Refusals;
-use super::row::Exactness;
 use crate::kafka::admin::{PartitionAnswer, Spec, TopicPartition};
 use crate::kafka::commit_metadata::CommitMetadata;
 use crate::kafka::error::Error;
@@ -190,14 +189,4 @@ fn fill(
 /// Returns how many offsets `done` is behind `goal`, at least 0; unknown if either is.
 pub(super) fn behind(goal: Option<i64>, done: Option<i64>) -> Option<u64> {
     Some(u64::try_from(goal? - done?).unwrap_or(0))
-}
-
-impl Unread {
-    /// How a time that was found by searching is to be taken.
-    pub(super) fn exactness(self) -> Exactness {
-        match self.rises {
-            true => Exactness::UpperBound,
-            false => Exactness::Sampled,
-        }
-    }
 }

@@ -211,6 +211,39 @@ async fn a_stopped_group_has_its_age_from_the_commit_or_from_the_brokers() {
     }
 }
 
+/// As where much is behind in many partitions: of most of them nothing is in memory at a moment.
+#[tokio::test(start_paused = true)]
+async fn what_was_answered_last_tells_the_age_of_what_follows_until_the_next_look() {
+    let now = clock::unix_ms();
+    let log = Log::new((0..100).map(|n| now - 600_000 + n * 1_000)).committed(0, "");
+    for (log, exactness) in [
+        (log.clone().append_time(), Exactness::UpperBound),
+        (log, Exactness::Sampled),
+    ] {
+        let mut world = World::new(log);
+        world.progress.set(running(0, 10, Some(now - 600_000)));
+        assert_eq!(world.sampled().age_exactness, Exactness::Exact);
+        // These are answered, and the next ones are not there yet.
+        let answered = |offset: i64| {
+            running(offset, offset, None).map(|progress| Progress {
+                answered_ms: Some(now - 600_000 + (offset - 1) * 1_000),
+                ..progress
+            })
+        };
+        world.progress.set(answered(10));
+        let row = world.row();
+        let age = (row.age_ms, row.age_exactness);
+        assert_eq!(age, (Some(591_000), exactness));
+        // The look finds the record itself.
+        assert_eq!(world.sampled().age_ms, Some(590_000));
+        world.progress.set(answered(20));
+        assert_eq!(world.row().age_ms, Some(581_000));
+        // Given back, and read again from further back.
+        world.progress.set(answered(5));
+        assert_eq!(world.row().age_ms, None);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_held_has_a_row_and_what_others_read_has_none() {
     let mut world = World::new(Log::new([1; 5]).committed(2, ""));
