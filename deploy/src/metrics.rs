@@ -66,11 +66,13 @@ const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'stat
     }
 }
 
-const SPOUT: &[&str] = &["spout"];
-const BOLT: &[&str] = &["bolt"];
-const BOLT_HOST: &[&str] = &["bolt", "host"];
+/// What one topology is distinguished by from others that name their spouts and bolts alike.
+const TOPOLOGY: &[&str] = &["topology"];
+const SPOUT: &[&str] = &["topology", "spout"];
+const BOLT: &[&str] = &["topology", "bolt"];
+const BOLT_HOST: &[&str] = &["topology", "bolt", "host"];
 const LETTERS: &[&str] = &["topology", "topic"];
-const TO: &[&str] = &["to"];
+const TO: &[&str] = &["topology", "to"];
 
 const READ: Metric = counter(
     "isobar_records_read_total",
@@ -89,7 +91,7 @@ const ALREADY_PRESENT: Metric = counter(
 );
 const DROPPED: Metric = counter(
     "isobar_records_dropped_total",
-    &["spout", "policy"],
+    &["topology", "spout", "policy"],
     "Records left out on purpose, by policy.",
 );
 const DEAD_LETTERED: Metric = counter(
@@ -155,7 +157,7 @@ const BOLT_REJECTED: Metric = counter(
 );
 const BOLT_REJECTED_BY_CLASS: Metric = counter(
     "isobar_bolt_rejected_records_by_class_total",
-    &["bolt", "class"],
+    &["topology", "bolt", "class"],
     "The same by the kind of reason, as dead letters name it; absent before the first one of a kind.",
 );
 const BOLT_FAILURES: Metric = counter(
@@ -186,27 +188,27 @@ const BOLT_REQUESTS: Metric = Metric {
 };
 const CONDITION: Metric = gauge(
     "isobar_condition",
-    &["component", "kind"],
+    &["topology", "component", "kind"],
     "1 while something is wrong with the component; absent otherwise.",
 );
 const READY: Metric = gauge(
     "isobar_ready",
-    &[],
+    TOPOLOGY,
     "1 while everything reads as it should, 0 otherwise.",
 );
 const LANES: Metric = gauge(
     "isobar_lanes",
-    &[],
+    TOPOLOGY,
     "Threads that each run a copy of all bolts.",
 );
 const STUCK: Metric = gauge(
     "isobar_stuck_lanes",
-    &[],
+    TOPOLOGY,
     "Lanes that have ended or that an operator blocks.",
 );
 const MEMORY_BOUND: Metric = gauge(
     "isobar_memory_bound_bytes",
-    &[],
+    TOPOLOGY,
     "The most memory that the plan allows the process to take.",
 );
 const LETTERS_OPEN: Metric = gauge(
@@ -226,7 +228,7 @@ const LETTERS_RETENTION: Metric = gauge(
 );
 const CERTIFICATE: Metric = gauge(
     "isobar_certificate_expires_seconds",
-    &["connection", "certificate"],
+    &["topology", "connection", "certificate"],
     "Time until the first certificate expires that a host of a connection shows or that is in a file of it, negative after that; looked at every 6 hours, absent while unknown and without TLS.",
 );
 const PUSHES: Metric = counter(
@@ -266,8 +268,8 @@ const START: Metric = gauge(
 );
 
 /// All metrics but those of lag, in the order in which they are exported. Besides these, each counter that a type of
-/// operator defines is exported as `isobar_spout_NAME_total{spout}` or `isobar_bolt_NAME_total{bolt}`,
-/// with its own help.
+/// operator defines is exported as `isobar_spout_NAME_total{topology, spout}` or
+/// `isobar_bolt_NAME_total{topology, bolt}`, with its own help.
 const BASIC: &[&Metric] = &[
     &READ,
     &DELIVERED,
@@ -339,7 +341,7 @@ const PAGE: &str = "\
 
 # Metrics
 
-What `/metrics` of a running topology and of `isobar lag --serve` answers, in the text format of Prometheus. What is unknown has no series, and a partition that moves to another member takes its series along. `isobar run --metrics-by spout` leaves out those with the label `partition`; the alerts `IsobarNoProgress` and `IsobarRecordsExpireSoon` need them, and without them `IsobarTooOld` is what tells of a standstill. Each counter that a type of operator defines is exported besides, as `isobar_spout_NAME_total{spout}` or `isobar_bolt_NAME_total{bolt}`.
+What `/metrics` of a running topology and of `isobar lag --serve` answers, in the text format of Prometheus. What is unknown has no series, and a partition that moves to another member takes its series along. `isobar run --metrics-by spout` leaves out those with the label `partition`; the alerts `IsobarNoProgress` and `IsobarRecordsExpireSoon` need them, and without them `IsobarTooOld` is what tells of a standstill. Each counter that a type of operator defines is exported besides, as `isobar_spout_NAME_total{topology, spout}` or `isobar_bolt_NAME_total{topology, bolt}`.
 
 `--push-influx URL` sends the same in the line protocol of InfluxDB, and `--push-otlp URL` to a collector of OpenTelemetry, every `--push-every`. OpenTelemetry has them under these names. In the line protocol the measurement is what stands before the first `_` and the field is the rest, so `isobar_lag_records` is the field `lag_records` of `isobar`, and labels are tags; `instance` (in OpenTelemetry `service.instance.id`) is host and port of the program. `+Inf` is not sent, nor is what operators of your own record with the `metrics` crate.
 
@@ -411,8 +413,9 @@ pub fn text(figures: &Families) -> String {
 }
 
 fn spouts(observer: &Observer, figures: &mut Families) {
+    let topology = observer.plan.topology.as_str();
     for spout in observer.accounting().spouts {
-        let labels = [spout.spout.as_str()];
+        let labels = [topology, spout.spout.as_str()];
         let terms = spout.terms;
         for (metric, value) in [
             (&READ, terms.read),
@@ -428,28 +431,27 @@ fn spouts(observer: &Observer, figures: &mut Families) {
         }
         figures.sample(&DIFFERENCE, &labels, terms.difference as f64);
         for (policy, dropped) in terms.dropped_by_policy {
-            figures.sample(&DROPPED, &[&spout.spout, &policy], dropped as f64);
+            let labels = [topology, &spout.spout, &policy];
+            figures.sample(&DROPPED, &labels, dropped as f64);
         }
     }
     for (number, spout) in observer.statistics().spouts.into_iter().enumerate() {
+        let labels = [topology, spout.spout.as_str()];
         for (name, help, value) in observer.running.spout_counters(number) {
-            figures.own_counter("spout", name, help, &spout.spout, value as f64);
+            figures.own_counter("spout", name, help, labels, value as f64);
         }
-        figures.sample(
-            &IN_FLIGHT_BYTES,
-            &[&spout.spout],
-            spout.in_flight_bytes as f64,
-        );
+        figures.sample(&IN_FLIGHT_BYTES, &labels, spout.in_flight_bytes as f64);
         let paused = f64::from(u8::from(spout.paused_since_ms.is_some()));
-        figures.sample(&PAUSED, &[&spout.spout], paused);
+        figures.sample(&PAUSED, &labels, paused);
         let latency = observer.running.account(number).latency;
-        figures.histogram(&LATENCY, &[&spout.spout], &latency);
+        figures.histogram(&LATENCY, &labels, &latency);
     }
 }
 
 fn bolts(observer: &Observer, figures: &mut Families) {
+    let topology = observer.plan.topology.as_str();
     for (number, bolt) in observer.statistics().bolts.into_iter().enumerate() {
-        let labels = [bolt.bolt.as_str()];
+        let labels = [topology, bolt.bolt.as_str()];
         for (metric, value) in [
             (&BOLT_BATCHES, bolt.batches),
             (&BOLT_RECORDS, bolt.records),
@@ -460,7 +462,7 @@ fn bolts(observer: &Observer, figures: &mut Families) {
             figures.sample(metric, &labels, value as f64);
         }
         for (class, rejected) in observer.running.rejected(number) {
-            let labels = [bolt.bolt.as_str(), class];
+            let labels = [topology, bolt.bolt.as_str(), class];
             figures.sample(&BOLT_REJECTED_BY_CLASS, &labels, rejected as f64);
         }
         figures.sample(&BOLT_BUSY, &labels, bolt.busy_seconds);
@@ -468,34 +470,41 @@ fn bolts(observer: &Observer, figures: &mut Families) {
             figures.sample(&BOLT_WAITING, &labels, waiting as f64);
         }
         for (host, times) in observer.running.request_times(number) {
-            figures.histogram(&BOLT_REQUESTS, &[&bolt.bolt, &host], &times);
+            let labels = [topology, bolt.bolt.as_str(), &host];
+            figures.histogram(&BOLT_REQUESTS, &labels, &times);
         }
         for (name, help, value) in observer.running.bolt_counters(number) {
-            figures.own_counter("bolt", name, help, &bolt.bolt, value as f64);
+            figures.own_counter("bolt", name, help, labels, value as f64);
         }
     }
 }
 
 fn program(observer: &Observer, figures: &mut Families) {
+    let topology = observer.plan.topology.as_str();
     for condition in observer.conditions() {
-        figures.sample(&CONDITION, &[&condition.component, condition.kind], 1.0);
+        let labels = [topology, &condition.component, condition.kind];
+        figures.sample(&CONDITION, &labels, 1.0);
     }
     for expiry in observer.certificates.expiries() {
-        let labels = [expiry.connection.as_str(), expiry.of.as_str()];
+        let labels = [topology, expiry.connection.as_str(), expiry.of.as_str()];
         figures.sample(&CERTIFICATE, &labels, expiry.left_seconds);
     }
     for push in observer.pushes.all() {
-        figures.sample(&PUSHES, &[push.name()], push.sent() as f64);
-        figures.sample(&FAILED_PUSHES, &[push.name()], push.failed() as f64);
+        let labels = [topology, push.name()];
+        figures.sample(&PUSHES, &labels, push.sent() as f64);
+        figures.sample(&FAILED_PUSHES, &labels, push.failed() as f64);
     }
     let process = crate::process::Process::now();
     let revision = option_env!("ISOBAR_REVISION").unwrap_or("unknown");
-    let topology = observer.plan.topology.as_str();
-    let ready = observer.reasons().is_empty();
-    figures.sample(&READY, &[], f64::from(u8::from(ready)));
-    figures.sample(&LANES, &[], observer.plan.lanes as f64);
-    figures.sample(&STUCK, &[], observer.stuck().len() as f64);
-    figures.sample(&MEMORY_BOUND, &[], observer.plan.memory.total as f64);
+    let ready = f64::from(u8::from(observer.reasons().is_empty()));
+    for (metric, value) in [
+        (&READY, ready),
+        (&LANES, observer.plan.lanes as f64),
+        (&STUCK, observer.stuck().len() as f64),
+        (&MEMORY_BOUND, observer.plan.memory.total as f64),
+    ] {
+        figures.sample(metric, &[topology], value);
+    }
     figures.sample(
         &BUILD,
         &[topology, env!("CARGO_PKG_VERSION"), revision],

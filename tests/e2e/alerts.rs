@@ -89,7 +89,7 @@ fn every_query_of_the_dashboard_is_answered() {
             ensure!(committed, "{text}");
             // What types of operators define and rules name.
             for counter in ["commits", "failed_commits"] {
-                let series = format!("isobar_spout_{counter}_total{{spout=\"logs\"}}");
+                let series = format!("isobar_spout_{counter}_total{{topology=\"shown\",spout=\"logs\"}}");
                 ensure!(text.contains(&series), "{text}");
             }
             Ok(())
@@ -137,7 +137,7 @@ fn a_table_that_is_refused_has_the_series_of_its_alert_and_its_runbook_mends_it(
     let file = isobar.setup().topology().with_file_name("hosts.csv");
     std::fs::write(file.with_extension("new"), "host,zone\nweb-1\n").expect("written");
     std::fs::rename(file.with_extension("new"), &file).expect("renamed");
-    let refused = "isobar_condition{component=\"zone\",kind=\"table\"} 1\n";
+    let refused = "isobar_condition{topology=\"looked-up\",component=\"zone\",kind=\"table\"} 1\n";
     isobar
         .wait_for("the series of the alert", LIMIT, |address| {
             let text = http::get(address, "/metrics")?.text();
@@ -156,7 +156,7 @@ fn a_table_that_is_refused_has_the_series_of_its_alert_and_its_runbook_mends_it(
         .environment("NEW", "repaired.csv");
     let text = asked.runbook("IsobarLookupReloadRefused.md", LIMIT);
     let text = text.unwrap_or_else(|error| panic!("{error:#}"));
-    let reloaded = "isobar_bolt_reloads_total{bolt=\"zone\"} 1\n";
+    let reloaded = "isobar_bolt_reloads_total{topology=\"looked-up\",bolt=\"zone\"} 1\n";
     assert!(text.contains(reloaded), "{text}");
     assert!(!isobar.metrics().expect("it answers").contains(refused));
     assert_eq!(isobar.stop(LIMIT).expect("it ends").code(), Some(0));

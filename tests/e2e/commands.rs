@@ -94,7 +94,7 @@ fn a_broker_that_goes_away_is_named_and_a_stop_ends_all_the_same() {
     isobar
         .wait_for("all records and their lag", LIMIT, |address| {
             let text = http::get(address, "/metrics")?.text();
-            let all = "isobar_records_dropped_total{spout=\"logs\",policy=\"end\"} 1000\n";
+            let all = "isobar_records_dropped_total{topology=\"commands\",spout=\"logs\",policy=\"end\"} 1000\n";
             let lag = "isobar_lag_records{topology=\"commands\",spout=\"logs\",group=\"commands\",topic=\"logs\",partition=\"1\"} 0\n";
             anyhow::ensure!(text.contains(all) && text.contains(lag), "{text}");
             Ok(())

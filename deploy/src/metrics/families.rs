@@ -77,18 +77,20 @@ impl Families {
         self.add(metric, labels, value);
     }
 
-    /// Adds a counter that a type of operator defines; `kind` is `spout` or `bolt`.
+    /// Adds a counter that a type of operator defines; `kind` is `spout` or `bolt`, `of` the topology and the
+    /// id of that.
     pub(super) fn own_counter(
         &mut self,
         kind: &'static str,
         name: &str,
         help: &'static str,
-        id: &str,
+        of: [&str; 2],
         value: f64,
     ) {
         let name = format!("isobar_{kind}_{name}_total");
+        let [topology, id] = of;
         let series = Series {
-            labels: vec![(kind, id.to_owned())],
+            labels: vec![("topology", topology.to_owned()), (kind, id.to_owned())],
             value: Value::Number(value),
         };
         self.family(&name, help, Kind::Counter).series.push(series);

@@ -57,6 +57,16 @@ fn every_metric_that_rules_and_dashboards_name_exists() {
 }
 
 #[test]
+fn every_metric_of_ours_says_of_which_topology_it_is() {
+    for metric in metrics::all() {
+        // Those of any process have the names and labels that they have everywhere.
+        let is_ours = !metric.name.starts_with("process_");
+        let first = metric.labels.first().copied();
+        assert_eq!(first == Some("topology"), is_ours, "{}", metric.name);
+    }
+}
+
+#[test]
 fn every_alert_has_its_page_its_severity_and_its_tests() {
     let alerts = alerts();
     assert!(alerts.len() >= 15, "{alerts:?}");
@@ -135,4 +145,15 @@ fn the_dashboard_is_whole() {
         );
     }
     assert!(panels.len() >= 12);
+}
+
+#[test]
+fn every_query_of_the_dashboard_is_about_the_topologies_that_are_chosen() {
+    let dashboard: Value = serde_json::from_str(&text("dashboards/isobar.json")).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels").iter();
+    let targets = panels.flat_map(|panel| panel["targets"].as_array().expect("targets"));
+    let queries = targets.filter_map(|target| target["expr"].as_str());
+    for query in queries.filter(|query| !metrics_in(query).is_empty()) {
+        assert!(query.contains("topology=~\"$topology\""), "{query}");
+    }
 }

@@ -62,7 +62,9 @@ fn a_password_is_rotated_as_the_runbook_says() {
     let printed = page.runbook("rotate-credentials.md", LIMIT);
     let printed = printed.expect("its commands succeed");
     assert!(
-        printed.contains("isobar_bolt_credentials_reloads_total{bolt=\"index\"} 1"),
+        printed.contains(
+            "isobar_bolt_credentials_reloads_total{topology=\"rotated\",bolt=\"index\"} 1"
+        ),
         "{printed}"
     );
     let metrics = isobar.metrics().expect("an answer");

@@ -194,7 +194,7 @@ fn it_is_ready_while_it_reads_and_alive_while_its_lanes_are() {
         served
             .get("/metrics")
             .text()
-            .contains("isobar_condition{component=\"in\",kind=\"connecting\"} 1\n")
+            .contains("isobar_condition{topology=\"waiting\",component=\"in\",kind=\"connecting\"} 1\n")
     );
     served.observer.running.health().clear("in", "connecting");
     assert!(!served.get("/metrics").text().contains("isobar_condition"));
@@ -308,23 +308,23 @@ fn exported_metrics_are_those_of_the_table() {
     );
     let text = answer.text();
     for line in [
-        "isobar_records_read_total{spout=\"in\"} 190",
-        "isobar_records_dropped_total{spout=\"in\",policy=\"drop\"} 96",
-        "isobar_accounting_difference_records{spout=\"in\"} 0",
-        "isobar_bolt_rejected_records_total{bolt=\"odd\"} 94",
-        "isobar_bolt_rejected_records_by_class_total{bolt=\"odd\",class=\"odd\"} 94",
+        "isobar_records_read_total{topology=\"waiting\",spout=\"in\"} 190",
+        "isobar_records_dropped_total{topology=\"waiting\",spout=\"in\",policy=\"drop\"} 96",
+        "isobar_accounting_difference_records{topology=\"waiting\",spout=\"in\"} 0",
+        "isobar_bolt_rejected_records_total{topology=\"waiting\",bolt=\"odd\"} 94",
+        "isobar_bolt_rejected_records_by_class_total{topology=\"waiting\",bolt=\"odd\",class=\"odd\"} 94",
         "# TYPE isobar_end_to_end_latency_seconds histogram",
-        "isobar_end_to_end_latency_seconds_bucket{spout=\"in\",le=\"86400\"} 0",
-        "isobar_end_to_end_latency_seconds_bucket{spout=\"in\",le=\"+Inf\"} 190",
-        "isobar_end_to_end_latency_seconds_count{spout=\"in\"} 190",
+        "isobar_end_to_end_latency_seconds_bucket{topology=\"waiting\",spout=\"in\",le=\"86400\"} 0",
+        "isobar_end_to_end_latency_seconds_bucket{topology=\"waiting\",spout=\"in\",le=\"+Inf\"} 190",
+        "isobar_end_to_end_latency_seconds_count{topology=\"waiting\",spout=\"in\"} 190",
         "# TYPE isobar_bolt_request_seconds histogram",
-        "isobar_bolt_request_seconds_bucket{bolt=\"count\",host=\"es-1:9200\",le=\"0.001\"} 0",
-        "isobar_bolt_request_seconds_bucket{bolt=\"count\",host=\"es-1:9200\",le=\"0.002\"} 2",
-        "isobar_bolt_request_seconds_count{bolt=\"count\",host=\"es-1:9200\"} 2",
-        "isobar_bolt_seen_total{bolt=\"count\"} 96",
+        "isobar_bolt_request_seconds_bucket{topology=\"waiting\",bolt=\"count\",host=\"es-1:9200\",le=\"0.001\"} 0",
+        "isobar_bolt_request_seconds_bucket{topology=\"waiting\",bolt=\"count\",host=\"es-1:9200\",le=\"0.002\"} 2",
+        "isobar_bolt_request_seconds_count{topology=\"waiting\",bolt=\"count\",host=\"es-1:9200\"} 2",
+        "isobar_bolt_seen_total{topology=\"waiting\",bolt=\"count\"} 96",
         "# HELP isobar_bolt_seen_total Records seen.",
         "# TYPE isobar_lanes gauge",
-        "isobar_lanes 2",
+        "isobar_lanes{topology=\"waiting\"} 2",
     ] {
         assert!(
             text.lines().any(|found| found == line),
@@ -692,7 +692,7 @@ fn spouts_are_paused_and_go_on_for_who_has_the_token() {
     );
     let metrics = served.get("/metrics").text();
     assert!(
-        metrics.contains("isobar_spout_paused{spout=\"in\"} 1\n"),
+        metrics.contains("isobar_spout_paused{topology=\"waiting\",spout=\"in\"} 1\n"),
         "{metrics}"
     );
     let again = post("/pause", Some(token)).json().expect("JSON");

@@ -166,8 +166,11 @@ fn metrics_are_sent_in_both_formats_and_once_more_at_the_end() {
         .collect::<Vec<_>>();
     let point = &delivered[0]["sum"]["dataPoints"][0];
     assert_eq!(point["asDouble"], 190.0, "{body}");
-    let spout = json!([{"key": "spout", "value": {"stringValue": "in"}}]);
-    assert_eq!(point["attributes"], spout);
+    let labels = json!([
+        {"key": "topology", "value": {"stringValue": "numbers"}},
+        {"key": "spout", "value": {"stringValue": "in"}},
+    ]);
+    assert_eq!(point["attributes"], labels);
 }
 
 #[derive(Parser)]
@@ -198,9 +201,9 @@ fn who_takes_no_metrics_is_named_and_holds_nothing_up() {
     push();
     let text = served.get("/metrics").text();
     for line in [
-        "isobar_failed_pushes_total{to=\"influx\"} 1\n",
-        "isobar_pushes_total{to=\"influx\"} 0\n",
-        "isobar_condition{component=\"metrics to influx\",kind=\"push\"} 1\n",
+        "isobar_failed_pushes_total{topology=\"waiting\",to=\"influx\"} 1\n",
+        "isobar_pushes_total{topology=\"waiting\",to=\"influx\"} 0\n",
+        "isobar_condition{topology=\"waiting\",component=\"metrics to influx\",kind=\"push\"} 1\n",
     ] {
         assert!(text.contains(line), "{line} is not in:\n{text}");
     }
@@ -216,7 +219,7 @@ fn who_takes_no_metrics_is_named_and_holds_nothing_up() {
     push();
     let text = served.get("/metrics").text();
     assert!(
-        text.contains("isobar_pushes_total{to=\"influx\"} 1\n"),
+        text.contains("isobar_pushes_total{topology=\"waiting\",to=\"influx\"} 1\n"),
         "{text}"
     );
     assert!(!text.contains("isobar_condition{"), "{text}");
