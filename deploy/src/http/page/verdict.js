@@ -2,12 +2,9 @@
 
 /** Tone and sentence, of the worst that is known. */
 function judge({ statistics, accountingOfAll, diagnostics, now }) {
-  const { difference, lost } = accountingOfAll.total;
+  const { difference } = accountingOfAll.total;
   if (difference !== 0) {
     return ["bad", "Not all is accounted for", `${number(difference)} records that were read are in no term of the account. This is a bug: report it.`];
-  }
-  if (lost > 0) {
-    return ["bad", "Records are lost", `${number(lost)} were deleted at the source before they were read.`];
   }
   const worst = worstSpout(statistics.lag);
   const { reasons } = diagnostics;
