@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use isobar_operators::kafka::lag::Blocked;
-use isobar_topology::{HELD, Output, Running, Target};
+use isobar_topology::{Condition, HELD, Output, Running, Target};
 
 /// What keeps a spout from handing out more.
 pub(crate) struct Pressure {
@@ -30,15 +30,16 @@ pub(super) fn blocked(running: &Running, spout: usize) -> Option<Blocked> {
 pub(crate) fn on(running: &Running, spout: usize) -> Option<Pressure> {
     let bolts = downstream(running, spout);
     let graph = running.graph();
-    let conditions = running.health().conditions();
-    for condition in conditions.into_iter().filter(|one| one.holds_up) {
+    let by_id = |condition: &Condition| {
         let mut ids = bolts.iter().copied();
-        let bolt = ids.find(|bolt| *graph.bolts[*bolt].id == *condition.component);
-        if bolt.is_some() {
-            let text = format!("{}: {}", condition.kind, condition.text);
-            let held = condition.kind == HELD;
-            return Some(Pressure { bolt, text, held });
-        }
+        ids.find(|bolt| *graph.bolts[*bolt].id == *condition.component)
+    };
+    if let Some((bolt, condition)) = first(running.health().conditions(), by_id) {
+        return Some(Pressure {
+            bolt: Some(bolt),
+            text: format!("{}: {}", condition.kind, condition.text),
+            held: condition.kind == HELD,
+        });
     }
     let node = &graph.spouts[spout];
     let (records, bytes) = running.in_flight(spout);
@@ -65,6 +66,17 @@ pub(crate) fn on(running: &Running, spout: usize) -> Option<Pressure> {
     })
 }
 
+/// Of what bolts wait for, what is said first, with the bolt: what somebody has to mend, as all else ends by
+/// itself.
+fn first(
+    conditions: Vec<Condition>,
+    bolt: impl Fn(&Condition) -> Option<usize>,
+) -> Option<(usize, Condition)> {
+    let holding_up = conditions.into_iter().filter(|one| one.holds_up);
+    let of_bolts = holding_up.filter_map(|one| Some((bolt(&one)?, one)));
+    of_bolts.min_by_key(|(_, one)| one.kind != HELD)
+}
+
 /// The bolts that records of a spout reach.
 pub(crate) fn downstream(running: &Running, spout: usize) -> BTreeSet<usize> {
     let graph = running.graph();
@@ -80,4 +92,27 @@ pub(crate) fn downstream(running: &Running, spout: usize) -> BTreeSet<usize> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use isobar_topology::Health;
+
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_said_before_what_ends_by_itself_and_nothing_of_what_holds_nothing_up() {
+        let health = Health::default();
+        let said = || {
+            let bolt = |condition: &Condition| (condition.component != "elsewhere").then_some(3);
+            first(health.conditions(), bolt).map(|(_, condition)| condition.text)
+        };
+        health.note("index", "connecting", "one host of several");
+        health.set("elsewhere", HELD, "of another spout");
+        assert_eq!(said(), None);
+        health.set("index", "connecting", "no host");
+        assert_eq!(said().as_deref(), Some("no host"));
+        health.set("index", HELD, "a write block");
+        assert_eq!(said().as_deref(), Some("a write block"));
+    }
 }

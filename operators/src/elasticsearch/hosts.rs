@@ -206,15 +206,19 @@ impl Hosts {
         if causes.is_empty() {
             return health.clear(component, CONNECTING);
         }
-        let rest = match self.urls.len() - causes.len() {
-            0 => "records wait until a host answers, nothing is lost".to_owned(),
-            used => format!("the other hosts ({used}) are used meanwhile"),
-        };
-        health.set(
-            component,
-            CONNECTING,
-            format!("{}; {rest}", causes.join("; ")),
-        );
+        let used = self.urls.len() - causes.len();
+        let causes = causes.join("; ");
+        match used {
+            0 => {
+                let rest = "records wait until a host answers, nothing is lost";
+                health.set(component, CONNECTING, format!("{causes}; {rest}"));
+            }
+            // No record waits for those that are away.
+            used => {
+                let rest = format!("the other hosts ({used}) are used meanwhile");
+                health.note(component, CONNECTING, format!("{causes}; {rest}"));
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<State>> {
@@ -306,6 +310,7 @@ mod tests {
             conditions[0].text,
             "http://a: connection refused; the other hosts (1) are used meanwhile"
         );
+        assert!(!conditions[0].holds_up, "{conditions:?}");
 
         tokio::time::advance(PROBATION.0).await;
         let asked = [0; 4].map(|_| hosts.choose(&mut Tried::default()));
@@ -342,6 +347,7 @@ mod tests {
         let text = &health.conditions()[0].text;
         assert!(text.contains("(9 times in a row)"), "{text}");
         assert!(text.contains("records wait"), "{text}");
+        assert!(health.conditions()[0].holds_up, "{text}");
         assert!(answer(&hosts, &health), "it ends the outage");
         assert!(!answer(&hosts, &health), "there is none");
         assert_eq!(hosts.standing(), Standing::Used);
