@@ -128,6 +128,7 @@ impl Engine {
                 sample,
                 history: self.histories.get(partition).unwrap_or(&nothing.1),
                 live: live.and_then(|live| live.get(partition)),
+                is_here: live.is_some(),
                 settings: self
                     .settings
                     .get(&*partition.topic)

@@ -11,7 +11,7 @@ use super::sample::{Progress, Sample, behind};
 use super::status::Status;
 use crate::kafka::admin::TopicPartition;
 
-/// The owner of a partition that this process reads.
+/// The owner of a partition that this process reads or holds.
 pub const HERE: &str = "here";
 
 /// How a figure is to be taken.
@@ -112,6 +112,8 @@ pub(super) struct Parts<'a> {
     pub(super) history: &'a History,
     /// What the running spout says now, where one reads the partition.
     pub(super) live: Option<&'a Progress>,
+    /// Whether the group gave it to this process, which reads it or holds it.
+    pub(super) is_here: bool,
     pub(super) settings: TopicSettings,
     /// Whether the brokers told the last time where it ends: that is not known otherwise.
     pub(super) heard: bool,
@@ -125,6 +127,7 @@ impl Row {
             sample: &Sample::default(),
             history: &History::new(Window::default()),
             live: None,
+            is_here: false,
             settings: TopicSettings::default(),
             heard: true,
             now_ms: 0,
@@ -149,7 +152,7 @@ impl Row {
         let behind_start = behind(sample.start, next.or(sample.committed));
         Self {
             partition,
-            owner: parts.live.map(|_| HERE.to_owned()),
+            owner: parts.is_here.then(|| HERE.to_owned()),
             leader: sample.leader.clone(),
             sampled_ms: sample.end.map(|_| sample.sampled_ms),
             start: sample.start,

@@ -262,6 +262,8 @@ async fn what_is_held_has_a_row_and_what_others_read_has_none() {
     );
     let held = rows(&world, &circumstances);
     assert_eq!((held[0].status, held[0].lag), (Status::Held, Some(3)));
+    // The group gave it to this member, so it is not read by nobody.
+    assert_eq!(held[0].owner.as_deref(), Some(crate::kafka::lag::HERE));
 }
 
 #[tokio::test(start_paused = true)]
