@@ -435,8 +435,15 @@ fn any_group_is_asked_and_watched_from_outside() {
         "{told}"
     );
     assert_eq!(asked(&["--fail-above", "399"]).0, Some(3));
+    // Nobody is in the group, which two seconds do not tell.
     let (exit, json, told) = asked(&["--over", "2s", "--fail-status", "slow"]);
-    assert_eq!((exit, &json["status"]), (Some(0), &json!("OK")), "{told}");
+    assert_eq!(
+        (exit, &json["status"]),
+        (Some(4), &json!("NO_DATA")),
+        "{told}"
+    );
+    assert!(told.contains("nothing was settled in the "), "{told}");
+    assert!(told.contains("; try --over 6m"), "{told}");
     assert_eq!(json["spouts"][0]["partitions"][0]["eta_seconds"], "never");
     steps.done("isobar lag");
 

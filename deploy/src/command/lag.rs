@@ -74,7 +74,8 @@ pub struct LagArgs {
     #[arg(long, value_name = "TIME", default_value = "10s")]
     timeout: units::Duration,
 
-    /// Watches for so long before it answers: rates, ETA and most statuses need time.
+    /// Watches for so long before it answers: rates, ETA and most statuses need time, 6m to tell whether a
+    /// group stands still.
     #[arg(long, value_name = "TIME", conflicts_with_all = ["watch", "serve"])]
     over: Option<units::Duration>,
 

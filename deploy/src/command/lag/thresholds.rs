@@ -89,7 +89,7 @@ impl Thresholds {
             match partition.status {
                 Status::NoData if partition.lag.is_none() => {}
                 Status::NoData => unknown.push(format!(
-                    "{name}: the status is not known: {}; try --over 30s",
+                    "{name}: the status is not known: {}; try --over 6m",
                     partition.reason
                 )),
                 is if is >= status => passed.push(format!(

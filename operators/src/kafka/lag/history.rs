@@ -134,6 +134,8 @@ pub(super) struct History {
     points: VecDeque<Point>,
     /// Since when there is lag and nothing was answered.
     still: Option<Point>,
+    /// Whether anything was answered since the first look, or nothing was behind at one.
+    has_moved: bool,
     /// The stall that it is recovering from.
     recovery: Option<Recovery>,
     /// How long the last few stretches without progress took, in milliseconds.
@@ -190,6 +192,7 @@ impl History {
             window,
             points: VecDeque::new(),
             still: None,
+            has_moved: false,
             recovery: None,
             gaps: VecDeque::new(),
             is_live: false,
@@ -242,6 +245,7 @@ impl History {
     }
 
     fn note_progress(&mut self, before: Option<Point>, point: Point) {
+        self.has_moved |= point.lag() == 0;
         let Some(before) = before else {
             self.still = (point.lag() > 0).then_some(point);
             return;
@@ -252,6 +256,7 @@ impl History {
             self.recovery = None;
         }
         let moved = point.done != before.done;
+        self.has_moved |= moved;
         if let Some(still) = self.still {
             let gap = point.at_ms - still.at_ms;
             // Of a group that commits seldom it is no stall.
@@ -339,6 +344,12 @@ impl History {
         let newest = self.newest()?;
         let still = self.still.filter(|_| newest.lag() > 0);
         Some(still.map_or(0, |still| u64::try_from(now_ms - still.at_ms).unwrap_or(0)))
+    }
+
+    /// Whether anything was answered since the first look, or nothing was behind at one: otherwise nothing is
+    /// known of progress yet.
+    pub(super) fn has_moved(&self) -> bool {
+        self.has_moved
     }
 
     /// For how long a transaction that is open has kept the end where it is, in milliseconds.

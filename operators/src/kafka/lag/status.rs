@@ -23,7 +23,8 @@ pub enum Status {
     CatchingUp,
     /// An operator stopped the reading.
     Paused,
-    /// Not known: no answer of the brokers, no commit, or only one look so far.
+    /// Not known: no answer of the brokers, no commit, only one look so far, or nothing behind was settled in
+    /// the minutes that it is watched.
     NoData,
     /// The group is before an offset that it had committed.
     Rewound,
@@ -212,6 +213,15 @@ fn moving(history: &History, circumstances: &Circumstances, now_ms: i64) -> (Sta
         let why = "one look says nothing about progress".to_owned();
         return (Status::NoData, why);
     };
+    if !history.has_moved() {
+        // A group that is dead looks like one whose next commit is still to come.
+        let why = format!(
+            "nothing was settled in the {} s that it is watched; {} min tell whether it stands still",
+            still_ms / 1_000,
+            history.window().ms() / 60_000
+        );
+        return (Status::NoData, why);
+    }
     let lag = history.newest().map_or(0, |newest| newest.lag());
     match history.eta() {
         Eta::Seconds(seconds) if lag as f64 > outgoing * IN_HAND_SECONDS => {

@@ -252,6 +252,25 @@ fn a_dead_group_is_noticed_by_the_clock_and_its_lag_grows() {
 }
 
 #[test]
+fn a_group_that_was_dead_at_the_first_look_is_not_called_well_until_it_is_known_to_stand() {
+    for incoming in [0, 10] {
+        let dead = |until: i64| (0..until).map(move |n| (n * 5, 1_000 + n * incoming, 100));
+        let script = script(300).seen(dead(100));
+        for seconds in (1..=300).step_by(10) {
+            let _ = script.check(seconds, Status::NoData);
+        }
+        let why = script.check_why(30, Status::NoData);
+        let expected = "nothing was settled in the 30 s that it is watched; 5 min tell whether it stands still";
+        assert_eq!(why, expected);
+        let _ = script.check(301, Status::Stalled);
+        // One commit tells that somebody is at work.
+        let alive = super::tests::script(300).seen(dead(6));
+        let alive = alive.seen([(30, 2_000, 500), (35, 2_000, 500)]);
+        alive.check_quiet(35);
+    }
+}
+
+#[test]
 fn a_lag_that_only_grows_over_the_whole_window_is_slow() {
     let points = (0..200).map(|n| (n * 5, 1_000 + n * 100, n * 90));
     let script = script(300).seen(points);
