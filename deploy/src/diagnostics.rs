@@ -63,7 +63,6 @@ impl<'a> Diagnostics<'a> {
             ended: life.ended,
             last_sign_of_life_seconds: life.quiet.map(|quiet| quiet.as_secs_f64()),
         });
-        let reasons = observer.reasons();
         Self {
             topology: &observer.plan.topology,
             version: env!("CARGO_PKG_VERSION"),
@@ -72,8 +71,8 @@ impl<'a> Diagnostics<'a> {
             process: std::process::id(),
             started: rfc3339(observer.started_ms),
             uptime_seconds: observer.uptime_ms() as f64 / 1000.0,
-            ready: reasons.is_empty(),
-            reasons,
+            ready: observer.is_ready(),
+            reasons: observer.reasons(),
             conditions: conditions.collect(),
             lanes: lanes.collect(),
             replays: Offer::of(observer),

@@ -140,7 +140,7 @@ const PATHS: [(&str, &str); 14] = [
     ("/healthz", "200 while the process and its lanes are alive"),
     (
         "/readyz",
-        "200 while it reads as it should or is paused by hand, 503 with the reasons and since when otherwise",
+        "200 while it reads as it should or is paused by hand, 503 otherwise; with all that is wrong and since when",
     ),
     (
         "/accounting",
@@ -246,24 +246,32 @@ async fn serve_metrics(State(observer): Observed) -> Response {
 }
 
 async fn healthz(State(observer): Observed) -> (StatusCode, String) {
-    answer(
-        "alive",
-        StatusCode::INTERNAL_SERVER_ERROR,
-        &observer.stuck(),
-    )
+    let stuck = observer.stuck();
+    let bad = (!stuck.is_empty()).then_some(StatusCode::INTERNAL_SERVER_ERROR);
+    answer("alive", bad, stuck)
 }
 
+/// Says all that is wrong; that it is not ready only for what records may wait for.
 async fn readyz(State(observer): Observed) -> (StatusCode, String) {
-    let reasons = observer.reasons_with_times().into_iter();
-    let reasons: Vec<String> = reasons.map(|reason| reason.to_string()).collect();
-    answer("ready", StatusCode::SERVICE_UNAVAILABLE, &reasons)
+    let reasons = observer.reasons_with_times();
+    let holds_up = reasons.iter().any(|reason| reason.holds_up);
+    let bad = holds_up.then_some(StatusCode::SERVICE_UNAVAILABLE);
+    answer("ready", bad, reasons.iter().map(ToString::to_string))
 }
 
-fn answer(good: &str, bad: StatusCode, reasons: &[String]) -> (StatusCode, String) {
-    match reasons {
-        [] => (StatusCode::OK, format!("{good}\n")),
-        reasons => (bad, format!("not {good}\n{}\n", reasons.join("\n"))),
-    }
+/// The word, or with a code that it is not so, and a line for each thing that is wrong.
+fn answer(
+    word: &str,
+    bad: Option<StatusCode>,
+    wrong: impl IntoIterator<Item = String>,
+) -> (StatusCode, String) {
+    let first = match bad {
+        None => word.to_owned(),
+        Some(_) => format!("not {word}"),
+    };
+    let lines = [first].into_iter().chain(wrong);
+    let text = lines.map(|line| line + "\n").collect();
+    (bad.unwrap_or(StatusCode::OK), text)
 }
 
 async fn accounting(_: Asked<Nothing>, State(observer): Observed) -> Response {

@@ -194,7 +194,7 @@ const CONDITION: Metric = gauge(
 const READY: Metric = gauge(
     "isobar_ready",
     TOPOLOGY,
-    "1 while everything reads as it should, 0 otherwise.",
+    "1 while everything reads as it should, 0 otherwise; what is wrong and keeps no record waiting does not count.",
 );
 const LANES: Metric = gauge(
     "isobar_lanes",
@@ -498,7 +498,7 @@ fn program(observer: &Observer, figures: &mut Families) {
     }
     let process = crate::process::Process::now();
     let revision = option_env!("ISOBAR_REVISION").unwrap_or("unknown");
-    let ready = f64::from(u8::from(observer.reasons().is_empty()));
+    let ready = f64::from(u8::from(observer.is_ready()));
     for (metric, value) in [
         (&READY, ready),
         (&LANES, observer.plan.lanes as f64),

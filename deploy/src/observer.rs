@@ -149,7 +149,7 @@ impl Observer {
         conditions
     }
 
-    /// Why it does not read as it should, and since when; empty when it does.
+    /// What is wrong, and since when: why it does not read as it should, and what keeps no record waiting.
     pub fn reasons_with_times(&self) -> Vec<Reason> {
         let mut reasons = readiness::reasons(&self.running);
         if self.is_stopping() {
@@ -158,10 +158,16 @@ impl Observer {
         reasons
     }
 
-    /// Why it does not read as it should; empty when it does.
+    /// The same in words alone.
     pub fn reasons(&self) -> Vec<String> {
         let reasons = self.reasons_with_times().into_iter();
         reasons.map(|reason| reason.text).collect()
+    }
+
+    /// Whether it reads as it should: nothing is wrong for which records may wait.
+    pub fn is_ready(&self) -> bool {
+        let mut reasons = self.reasons_with_times().into_iter();
+        !reasons.any(|reason| reason.holds_up)
     }
 
     /// Lanes that have ended or are blocked, in words. While the topology stops lanes end one by one.

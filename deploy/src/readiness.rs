@@ -12,28 +12,37 @@ use crate::diagnostics::rfc3339;
 /// milliseconds; a minute leaves room for a machine that is badly overloaded.
 pub const STUCK_AFTER: Duration = Duration::from_secs(60);
 
-/// Why a topology does not read, or not all that it should: one sentence each. Empty when all is well.
+/// What is wrong with a topology, one sentence each: why it does not read, or not all that it should, and
+/// what keeps no record waiting. Empty when all is well.
 pub fn reasons(running: &Running) -> Vec<Reason> {
     let wrong = wrong(running).into_iter();
     let stuck = stuck(running).into_iter().map(Reason::from);
     let wrong = wrong.map(|wrong| Reason {
         text: format!("{}: {}", wrong.component, wrong.why),
         since: wrong.since,
+        holds_up: wrong.holds_up,
     });
     wrong.chain(stuck).collect()
 }
 
-/// A reason.
+/// Something that is wrong.
 pub struct Reason {
     /// One sentence.
     pub text: String,
     /// Since when, in ms since 1970, where that is known.
     pub since: Option<i64>,
+    /// Whether records may wait for it: then the topology is not ready.
+    pub holds_up: bool,
 }
 
+/// A reason why it does not read.
 impl From<String> for Reason {
     fn from(text: String) -> Self {
-        Self { text, since: None }
+        Self {
+            text,
+            since: None,
+            holds_up: true,
+        }
     }
 }
 
@@ -59,13 +68,15 @@ struct Wrong {
     component: String,
     why: String,
     since: Option<i64>,
+    holds_up: bool,
 }
 
 /// Spouts and bolts that do not work as they should, and why.
 fn wrong(running: &Running) -> Vec<Wrong> {
     let conditions = running.health().conditions();
-    // What is wrong with a component is why it is not open.
-    let said: BTreeSet<String> = conditions.iter().map(|c| c.component.clone()).collect();
+    // What a component waits for is why it is not open.
+    let said = conditions.iter().filter(|condition| condition.holds_up);
+    let said: BTreeSet<String> = said.map(|one| one.component.clone()).collect();
     let not_open = running.not_open().into_iter();
     let not_open = not_open
         .filter(|component| !said.contains(&*component.component))
@@ -76,11 +87,13 @@ fn wrong(running: &Running) -> Vec<Wrong> {
             ),
             component: component.component.to_string(),
             since: None,
+            holds_up: true,
         });
     let conditions = conditions.into_iter().map(|condition| Wrong {
         why: format!("{}: {}", condition.kind, condition.text),
         component: condition.component,
         since: Some(condition.since),
+        holds_up: condition.holds_up,
     });
     conditions.chain(not_open).collect()
 }

@@ -30,6 +30,7 @@ pub struct Seen {
 #[derive(Debug, Deserialize)]
 pub struct Facts {
     uptime_seconds: f64,
+    ready: bool,
     reasons: Vec<String>,
     plan: Plan,
 }
@@ -85,7 +86,7 @@ impl Seen {
 
     fn line(&self) -> String {
         let worst = self.replicas.lag.iter().map(|spout| spout.status).max();
-        let is_ready = self.facts.iter().all(|(_, facts)| facts.reasons.is_empty());
+        let is_ready = self.facts.iter().all(|(_, facts)| facts.ready);
         let all_answer = self.answering().count() == self.replicas.replicas.len();
         let status = match (worst, is_ready, all_answer) {
             (Some(status), _, _) => status.to_string(),

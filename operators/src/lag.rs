@@ -105,7 +105,8 @@ impl Source {
     /// there are none it asks about the topics, so that brokers that say nothing are noticed.
     ///
     /// `partitions` are those of the spout of this id, [`isobar_topology::Running::partitions`]. What
-    /// brokers do not answer is a condition `lag` of that spout in `health`, and [`Lag::failure`].
+    /// brokers do not answer is a condition `lag` of that spout in `health`, for which no record waits while it
+    /// reads any partition, and [`Lag::failure`].
     /// Fails when no client or thread can be made.
     pub fn watch(
         &self,
@@ -113,10 +114,9 @@ impl Source {
         health: Health,
         interval: Duration,
     ) -> Result<Watch, Error> {
-        let spout = self.spout.clone();
-        let told = move |failure: Option<&str>| match failure {
-            Some(failure) => health.set(&spout, LAG, failure),
-            None => health.clear(&spout, LAG),
+        let (spout, assigned) = (self.spout.clone(), Arc::clone(&partitions));
+        let told = move |failure: Option<&str>| {
+            tell(&health, &spout, !progress(&assigned).is_empty(), failure);
         };
         self.watch_within(partitions, Box::new(told), interval, WITHIN)
     }
@@ -217,6 +217,15 @@ impl Source {
 
 /// The condition of a spout about which the brokers do not answer.
 const LAG: &str = "lag";
+
+/// Says why a round of a spout failed, if it did. Partitions that it reads are read all the same.
+fn tell(health: &Health, spout: &str, reads: bool, failure: Option<&str>) {
+    match failure {
+        None => health.clear(spout, LAG),
+        Some(failure) if reads => health.note(spout, LAG, failure),
+        Some(failure) => health.set(spout, LAG, failure),
+    }
+}
 
 /// How long one question of a watch may take.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -361,6 +370,19 @@ mod tests {
         let none = Arc::new(Partitions::default());
         let watch = source.watch_within(none, Box::new(told_of), interval, within);
         (watch.expect("a client"), told)
+    }
+
+    #[test]
+    fn what_is_not_said_of_lag_holds_nothing_up_while_something_is_read() {
+        let health = Health::default();
+        for reads in [false, true] {
+            tell(&health, "in", reads, Some("no answer"));
+            let conditions = health.conditions();
+            assert_eq!(conditions[0].holds_up, !reads);
+            assert_eq!(conditions[0].text, "no answer");
+        }
+        tell(&health, "in", true, None);
+        assert_eq!(health.conditions(), []);
     }
 
     #[test]

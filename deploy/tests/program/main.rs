@@ -11,6 +11,7 @@ mod lag;
 mod pages;
 mod peers;
 mod push;
+mod readiness;
 mod run;
 mod secrets;
 mod support;
