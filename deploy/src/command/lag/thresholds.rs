@@ -105,10 +105,11 @@ impl Thresholds {
 /// What there is to say about a lag that is not known, or not wholly.
 fn why_unknown(spout: &SpoutLag) -> Option<String> {
     if let Some(failure) = &spout.failure {
-        return Some(format!(
-            "the lag of {} is not known: {failure}",
-            spout.spout
-        ));
+        let of = &spout.spout;
+        return Some(match spout.lag {
+            Some(_) => format!("not everything about the lag of {of} is known: {failure}"),
+            None => format!("the lag of {of} is not known: {failure}"),
+        });
     }
     let mut partitions = spout.partitions.iter();
     let partition = partitions.find(|partition| partition.lag.is_none())?;

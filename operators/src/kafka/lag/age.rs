@@ -5,6 +5,9 @@
 //! called that.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use isobar_topology::clock;
 
 use super::brokers::{Brokers, Found};
 use super::sample::{Ages, Sample};
@@ -28,8 +31,14 @@ const QUESTIONS_MAX: usize = 14;
 /// An age need not be known better than this, in milliseconds, nor better than 1 %.
 const GOOD_ENOUGH_MS: i64 = 1_000;
 
+/// Looking for ages may take so long in all, and the question that is asked then: figures of the same round
+/// wait for it, and one question may take seconds where old segments lie elsewhere.
+const SEARCH_MAX: Duration = Duration::from_secs(10);
+
 /// Enters the time of the first unanswered record where neither a running spout nor the commit tells
 /// it. Waits for the answers.
+///
+/// Fails when the brokers do not answer in time; what was not found by then is not known.
 pub(super) fn find(
     brokers: &dyn Brokers,
     samples: &mut BTreeMap<TopicPartition, Sample>,
@@ -60,24 +69,7 @@ pub(super) fn find(
             done: false,
         });
     }
-    for _ in 0..QUESTIONS_MAX {
-        let open: Vec<&mut Search> = searches.iter_mut().filter(|search| !search.done).collect();
-        if open.is_empty() {
-            break;
-        }
-        let questions: Vec<(TopicPartition, i64)> = open
-            .iter()
-            .map(|search| (search.partition.clone(), search.question(now_ms)))
-            .collect();
-        let mut answers: BTreeMap<TopicPartition, _> =
-            brokers.first_since(&questions)?.into_iter().collect();
-        for (search, (partition, asked_ms)) in open.into_iter().zip(questions) {
-            match answers.remove(&partition) {
-                Some(Ok(found)) => search.take(asked_ms, found, now_ms),
-                Some(Err(_)) | None => search.give_up(),
-            }
-        }
-    }
+    let searched = search(brokers, &mut searches, now_ms);
     for search in searches {
         let unread = search.after_ms.map(|ms| Unread {
             offset: search.offset,
@@ -93,6 +85,44 @@ pub(super) fn find(
         let offset = wanted(sample);
         let found = ages.found.get(partition).copied();
         sample.unread = found.filter(|found| offset == Some(found.offset));
+    }
+    searched
+}
+
+/// Asks until all are found, or given up.
+fn search(brokers: &dyn Brokers, searches: &mut [Search], now_ms: i64) -> Result<(), Error> {
+    let due = clock::now() + SEARCH_MAX;
+    for _ in 0..QUESTIONS_MAX {
+        let open: Vec<&mut Search> = searches.iter_mut().filter(|search| !search.done).collect();
+        if open.is_empty() {
+            break;
+        }
+        let questions: Vec<(TopicPartition, i64)> = open
+            .iter()
+            .map(|search| (search.partition.clone(), search.question(now_ms)))
+            .collect();
+        let answers = match clock::now() < due {
+            true => brokers.first_since(&questions),
+            false => Err(Error::TimedOut {
+                what: "looking for the age of records".to_owned(),
+                within: SEARCH_MAX,
+                brokers: None,
+                cause: None,
+            }),
+        };
+        let mut answers: BTreeMap<TopicPartition, _> = match answers {
+            Ok(answers) => answers.into_iter().collect(),
+            Err(error) => {
+                open.into_iter().for_each(Search::give_up);
+                return Err(error);
+            }
+        };
+        for (search, (partition, asked_ms)) in open.into_iter().zip(questions) {
+            match answers.remove(&partition) {
+                Some(Ok(found)) => search.take(asked_ms, found, now_ms),
+                Some(Err(_)) | None => search.give_up(),
+            }
+        }
     }
     Ok(())
 }

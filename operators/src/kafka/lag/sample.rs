@@ -1,7 +1,8 @@
 //! One round of questions: what brokers and the running spout say about each partition at a moment.
 //!
-//! The order makes the figures true: commits first, then what the spout has answered, then the ends.
-//! Each can only have grown since the one before, so no difference of two is negative.
+//! The order makes the figures true: starts first, then commits, then what the spout has answered, then the
+//! ends. Each can only have grown since the one before, so no difference of two is negative, and nothing
+//! counts as deleted unread that was read and deleted between two questions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -113,7 +114,8 @@ pub struct Ages {
 /// what a running spout has done; `ages` stays the same value over the rounds.
 ///
 /// Waits for the answers: three, and some more where an age must be looked for or the leader is not
-/// known. Errors of single partitions leave their fields unknown and are named in [`Samples::failure`].
+/// known. Errors of single partitions, and of questions after the ends, leave their fields unknown and are
+/// named in [`Samples::failure`].
 pub fn sample(
     brokers: &dyn Brokers,
     partitions: &[TopicPartition],
@@ -125,6 +127,13 @@ pub fn sample(
         .iter()
         .map(|partition| (partition.clone(), Sample::default()))
         .collect();
+    // The client then knows whom to ask for the rest.
+    ages.leaders_of(brokers, &mut samples);
+    let mut refusals = Refusals::default();
+    let starts = brokers.offsets(partitions, Spec::Earliest)?;
+    fill(&mut samples, starts, &mut refusals, |sample, start| {
+        sample.start = Some(start);
+    });
     for commit in brokers.committed(partitions)?.into_iter().flatten() {
         if let Some(sample) = samples.get_mut(&commit.partition) {
             sample.committed = Some(commit.offset);
@@ -132,17 +141,11 @@ pub fn sample(
             sample.metadata = metadata.and_then(CommitMetadata::parse);
         }
     }
-    ages.leaders_of(brokers, &mut samples);
     for (partition, progress) in progress() {
         if let Some(sample) = samples.get_mut(&partition) {
             sample.progress = Some(progress);
         }
     }
-    let mut refusals = Refusals::default();
-    let starts = brokers.offsets(partitions, Spec::Earliest)?;
-    fill(&mut samples, starts, &mut refusals, |sample, start| {
-        sample.start = Some(start);
-    });
     let sampled_ms = clock::unix_ms();
     // Who does not answer may not lead any more.
     let ends = brokers.offsets(partitions, Spec::Latest);
@@ -152,6 +155,8 @@ pub fn sample(
         sample.sampled_ms = sampled_ms;
     });
     ages.ask_again_who_leads(&samples);
+    // Without the rest the lag is known all the same.
+    let mut failures = Vec::new();
     if transactions {
         // Only who has come to the end may be waiting for a transaction.
         let at_end: Vec<TopicPartition> = samples
@@ -159,15 +164,20 @@ pub fn sample(
             .filter(|(_, sample)| sample.end.is_some() && sample.lag() == Some(0))
             .map(|(partition, _)| partition.clone())
             .collect();
-        let marks = brokers.offsets(&at_end, Spec::HighWatermark)?;
-        fill(&mut samples, marks, &mut refusals, |sample, mark| {
-            sample.high_watermark = Some(mark);
-        });
+        match brokers.offsets(&at_end, Spec::HighWatermark) {
+            Ok(marks) => fill(&mut samples, marks, &mut refusals, |sample, mark| {
+                sample.high_watermark = Some(mark);
+            }),
+            Err(error) => failures.push(error.to_string()),
+        }
     }
-    age::find(brokers, &mut samples, ages, sampled_ms)?;
+    if let Err(error) = age::find(brokers, &mut samples, ages, sampled_ms) {
+        failures.push(error.to_string());
+    }
+    failures.extend(refusals.text());
     Ok(Samples {
         partitions: samples,
-        failure: refusals.text(),
+        failure: (!failures.is_empty()).then(|| failures.join("; ")),
     })
 }
 

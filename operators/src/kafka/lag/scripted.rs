@@ -4,6 +4,9 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
 
 use super::brokers::{Brokers, Found, Retention, TopicSettings};
 use crate::kafka::admin::{Committed, PartitionAnswer, RDKafkaErrorCode, Spec, TopicPartition};
@@ -96,6 +99,12 @@ impl Log {
 pub(super) struct Scripted {
     pub(super) logs: RefCell<BTreeMap<TopicPartition, Log>>,
     pub(super) away: RefCell<bool>,
+    /// Of offsets they tell starts and ends only, and find no record by its time.
+    pub(super) tell_little: Cell<bool>,
+    /// How long they take to find records by their time; on a clock that stands still otherwise.
+    pub(super) find_within: Cell<Duration>,
+    /// With each question a record comes, the group commits behind it, and what lies before is deleted.
+    pub(super) purge: Cell<bool>,
     /// So often.
     pub(super) asked_for_leaders: Cell<u32>,
 }
@@ -115,7 +124,23 @@ impl Scripted {
         if *self.away.borrow() {
             return Err(Error::Config("the brokers are away".to_owned()));
         }
-        Ok(answer(&self.logs.borrow()))
+        let answered = answer(&self.logs.borrow());
+        if self.purge.get() {
+            for log in self.logs.borrow_mut().values_mut() {
+                log.timestamps.push(0);
+                log.start = log.timestamps.len() as i64;
+                log.committed = Some((log.start, String::new()));
+            }
+        }
+        Ok(answered)
+    }
+
+    /// Fails while they tell little.
+    fn more_than_little(&self) -> Result<(), Error> {
+        match self.tell_little.get() {
+            true => Err(Error::Config("the brokers are slow".to_owned())),
+            false => Ok(()),
+        }
     }
 }
 
@@ -139,6 +164,9 @@ impl Brokers for Scripted {
         partitions: &[TopicPartition],
         spec: Spec,
     ) -> Result<Vec<PartitionAnswer<i64>>, Error> {
+        if spec == Spec::HighWatermark && !partitions.is_empty() {
+            self.more_than_little()?;
+        }
         self.answer(|logs| {
             let answers = partitions.iter();
             let answers = answers.map(|one| (one.clone(), logs[one].offset(spec)));
@@ -150,6 +178,11 @@ impl Brokers for Scripted {
         &self,
         partitions: &[(TopicPartition, i64)],
     ) -> Result<Vec<PartitionAnswer<Option<Found>>>, Error> {
+        self.more_than_little()?;
+        if !self.find_within.get().is_zero() {
+            // The first poll moves the clock.
+            let _ = tokio::time::advance(self.find_within.get()).now_or_never();
+        }
         self.answer(|logs| {
             let answers = partitions.iter();
             let answers = answers.map(|(one, ms)| (one.clone(), Ok(logs[one].first_since(*ms))));

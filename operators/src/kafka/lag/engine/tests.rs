@@ -298,6 +298,48 @@ async fn while_brokers_are_away_offsets_become_old_and_what_follows_from_the_end
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_no_age_is_found_in_time_the_lag_is_known_all_the_same() {
+    let now = clock::unix_ms();
+    let log = Log::new((0..100).map(|n| now - 100_000 + n * 1_000)).append_time();
+    let known = World::new(log.clone().committed(10, "")).sampled();
+    assert_eq!((known.lag, known.age_exactness), (Some(90), Exactness::UpperBound));
+
+    let mut world = World::new(log.clone().committed(10, ""));
+    world.brokers.tell_little.set(true);
+    let row = world.sampled();
+    assert_eq!((row.lag, row.age_ms), (Some(90), None));
+    assert_eq!(world.engine.failure(), Some("the brokers are slow"));
+    // Nor is it known then whether a transaction hides what follows the end.
+    let mut at_end = World::new(log.clone().committed(100, ""));
+    at_end.brokers.tell_little.set(true);
+    assert_eq!(at_end.sampled().lag, Some(0));
+    assert_eq!(at_end.engine.failure(), Some("the brokers are slow"));
+
+    // Each question is answered, and all of them would take a minute.
+    let mut world = World::new(log.committed(10, ""));
+    let each = std::time::Duration::from_secs(4);
+    world.brokers.find_within.set(each);
+    let before = clock::now();
+    let row = world.sampled();
+    assert_eq!((row.lag, row.age_ms), (Some(90), None));
+    assert_eq!(clock::now() - before, 3 * each);
+    let failure = world.engine.failure().expect("it is told");
+    assert!(failure.starts_with("looking for the age of records: "), "{failure}");
+}
+
+/// As those are purged that Kafka Streams writes for itself.
+#[tokio::test(start_paused = true)]
+async fn what_is_deleted_once_it_is_read_is_not_lost() {
+    let mut world = World::new(Log::new([1; 10]).committed(10, ""));
+    world.brokers.purge.set(true);
+    for _ in 0..3 {
+        let row = world.sampled();
+        assert_eq!((row.lost, row.status == Status::Lost), (Some(0), false), "{row:?}");
+        tokio::time::advance(std::time::Duration::from_secs(5)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_a_partition_that_nobody_leads_what_follows_from_the_end_is_unknown() {
     let log = Log::new([1; 5]).committed(5, "");
     let mut world = World::new(log.clone());
