@@ -73,7 +73,11 @@ fn rules_fire_when_they_must_and_only_then() {
 fn every_query_of_the_dashboard_is_answered() {
     let mut steps = Steps::new("dashboard");
     let kafka = kafka_with_records(2, 10_000);
-    let search = BulkServer::start(Options::default()).expect("a free port");
+    let slow = Options {
+        delay: Duration::from_secs(2),
+        ..Options::default()
+    };
+    let search = BulkServer::start(slow).expect("a free port");
     let setup = Setup::new(TOPOLOGY).expect("a directory");
     let setup = setup.environment("KAFKA", kafka.brokers());
     let isobar = setup.environment("ES", &search.url()).start();
@@ -89,7 +93,8 @@ fn every_query_of_the_dashboard_is_answered() {
             ensure!(committed, "{text}");
             // What types of operators define and rules name.
             for counter in ["commits", "failed_commits"] {
-                let series = format!("isobar_spout_{counter}_total{{topology=\"shown\",spout=\"logs\"}}");
+                let series =
+                    format!("isobar_spout_{counter}_total{{topology=\"shown\",spout=\"logs\"}}");
                 ensure!(text.contains(&series), "{text}");
             }
             Ok(())
@@ -111,6 +116,8 @@ fn every_query_of_the_dashboard_is_answered() {
         })
         .collect();
     wait::until("answers", LIMIT, || {
+        // Something is always behind, and has time left.
+        kafka.produce_json("logs", 2, 0..10)?;
         for query in &queries {
             ensure!(
                 !prometheus.query(query)?.is_empty(),

@@ -121,9 +121,12 @@ pub struct PartitionLag {
     pub oldest_age_exactness: Exactness,
     /// Records that may be deleted before one that is not settled is.
     pub headroom_records: Option<u64>,
-    /// Time until the oldest record that is not settled is deleted; null without one, and where nothing
-    /// is deleted by age.
+    /// Time until the oldest record that is not settled is deleted, by age or by size; null without one, and
+    /// where nothing is deleted.
     pub headroom_seconds: Option<f64>,
+    /// How that time is to be taken: an upper bound where size may delete sooner, and how fast is not known.
+    #[serde(default)]
+    pub headroom_exactness: Exactness,
     /// Records per second that come in, over the last minute.
     pub incoming_per_second: Option<f64>,
     /// Records per second that are settled, over the last minute.
@@ -292,6 +295,7 @@ impl PartitionLag {
             oldest_age_exactness: row.age_exactness,
             headroom_records: row.headroom,
             headroom_seconds: row.headroom_ms.map(seconds),
+            headroom_exactness: row.headroom_exactness,
             incoming_per_second: row.incoming,
             outgoing_per_second: row.outgoing,
             eta_seconds: row.eta,

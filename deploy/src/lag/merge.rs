@@ -134,6 +134,7 @@ fn forget(lag: &mut PartitionLag, why: &str) {
         oldest_age_seconds: None,
         oldest_age_exactness: Exactness::Unknown,
         headroom_seconds: None,
+        headroom_exactness: Exactness::Unknown,
         incoming_per_second: None,
         outgoing_per_second: None,
         eta_seconds: Eta::Unknown,

@@ -209,11 +209,14 @@ pub(crate) fn eta(eta: Eta) -> String {
     }
 }
 
-/// The time until something is lost where it is known, else records; nothing while nothing is behind.
+/// The time until something is lost where it is known, else, also where it may be less, records; nothing while
+/// nothing is behind.
 fn headroom(partition: &PartitionLag) -> String {
-    match (partition.lag, partition.headroom_seconds) {
+    match (partition.lag, partition.headroom_exactness) {
         (Some(0), _) => "-".to_owned(),
-        (_, Some(seconds)) => time((seconds * 1000.0) as u64),
+        (_, exactness @ (Exactness::Exact | Exactness::Sampled)) => {
+            age(partition.headroom_seconds, exactness)
+        }
         _ => partition
             .headroom_records
             .map_or_else(|| "?".to_owned(), number),

@@ -131,7 +131,7 @@ const HEADROOM: Metric = gauge(
 const HEADROOM_SECONDS: Metric = gauge(
     "isobar_retention_headroom_seconds",
     PARTITION,
-    "Time until the oldest record that is not settled is deleted by age; absent without one, and where nothing is deleted by age.",
+    "Time until the oldest record that is not settled is deleted by age, or, of a topic with retention.bytes, by size at the speed at which records were deleted of late, if that is sooner; before two deletions 5 minutes apart were seen, size may delete sooner. Absent without such a record, and where nothing is deleted.",
 );
 const INCOMING: Metric = gauge(
     "isobar_incoming_records_per_second",
@@ -343,6 +343,7 @@ pub(crate) mod samples {
             oldest_age_exactness: Exactness::Exact,
             headroom_records: Some(99),
             headroom_seconds: Some(3_600.0),
+            headroom_exactness: Exactness::Exact,
             incoming_per_second: Some(1.5),
             outgoing_per_second: Some(1.5),
             eta_seconds: Eta::Never,

@@ -23,7 +23,7 @@ pub enum Retention {
     Unknown,
     /// Never by age.
     Never,
-    /// When they are so old, in milliseconds; earlier if the topic is bounded by size as well.
+    /// When they are so old, in milliseconds; earlier where size deletes them first.
     After(i64),
 }
 
@@ -32,6 +32,8 @@ pub enum Retention {
 pub struct TopicSettings {
     /// When it deletes records.
     pub retention: Retention,
+    /// Whether it deletes records by size, too: those beyond `retention.bytes` of a partition.
+    pub bounded_by_size: bool,
     /// Whether brokers set the timestamps, so that they rise with the offsets.
     pub log_append_time: bool,
 }
@@ -101,13 +103,15 @@ impl TopicSettings {
     fn of(entries: &BTreeMap<String, String>) -> Self {
         let entry = |name: &str| entries.get(name).map(String::as_str);
         let deletes = entry("cleanup.policy").map(|policy| policy.contains("delete"));
-        let after = entry("retention.ms").and_then(|ms| ms.parse::<i64>().ok());
+        let number = |name: &str| entry(name).and_then(|text| text.parse::<i64>().ok());
+        let (after, bytes) = (number("retention.ms"), number("retention.bytes"));
         Self {
             retention: match (deletes, after) {
                 (Some(false), _) | (Some(true), Some(..0)) => Retention::Never,
                 (Some(true), Some(ms)) => Retention::After(ms),
                 _ => Retention::Unknown,
             },
+            bounded_by_size: deletes == Some(true) && bytes.is_some_and(|bytes| bytes >= 0),
             log_append_time: entry("message.timestamp.type") == Some("LogAppendTime"),
         }
     }
@@ -119,34 +123,50 @@ mod tests {
 
     #[test]
     fn what_a_topic_deletes_follows_from_its_configuration() {
-        let check = |entries: &[(&str, &str)], retention, log_append_time| {
+        let check = |entries: &[(&str, &str)], retention, flags: [bool; 2]| {
+            let [log_append_time, bounded_by_size] = flags;
             let entries = entries.iter();
             let entries = entries.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
             let expected = TopicSettings {
                 retention,
+                bounded_by_size,
                 log_append_time,
             };
             assert_eq!(TopicSettings::of(&entries.collect()), expected);
         };
-        check(&[], Retention::Unknown, false);
+        check(&[], Retention::Unknown, [false, false]);
         check(
             &[("cleanup.policy", "delete"), ("retention.ms", "604800000")],
             Retention::After(604_800_000),
-            false,
+            [false, false],
+        );
+        check(
+            &[
+                ("cleanup.policy", "delete"),
+                ("retention.ms", "604800000"),
+                ("retention.bytes", "50000000000"),
+            ],
+            Retention::After(604_800_000),
+            [false, true],
         );
         check(
             &[
                 ("cleanup.policy", "compact,delete"),
                 ("retention.ms", "-1"),
+                ("retention.bytes", "-1"),
                 ("message.timestamp.type", "LogAppendTime"),
             ],
             Retention::Never,
-            true,
+            [true, false],
         );
         check(
-            &[("cleanup.policy", "compact"), ("retention.ms", "1")],
+            &[
+                ("cleanup.policy", "compact"),
+                ("retention.ms", "1"),
+                ("retention.bytes", "1"),
+            ],
             Retention::Never,
-            false,
+            [false, false],
         );
     }
 }

@@ -151,6 +151,9 @@ pub(super) struct History {
     lost_ms: Option<i64>,
     /// When the ends were last learnt.
     heard_ms: i64,
+    /// The first offset that still exists, and when it moved lately, and to where.
+    start: Option<i64>,
+    deletions: VecDeque<(i64, i64)>,
 }
 
 /// What is settled after a stall.
@@ -183,6 +186,8 @@ const STALL_MS: i64 = 10_000;
 const GOES_ON: f64 = 0.95;
 /// Stretches without progress that are remembered, to learn how seldom a group commits.
 const GAPS: usize = 3;
+/// Deletions that are remembered, to learn how fast a bound on size deletes: an hour of them, or more.
+const DELETIONS: usize = 12;
 /// Points per step: rates need more of them than trends.
 const POINTS_PER_STEP: i64 = 6;
 
@@ -201,6 +206,8 @@ impl History {
             lost: 0,
             lost_ms: None,
             heard_ms: 0,
+            start: None,
+            deletions: VecDeque::new(),
         }
     }
 
@@ -211,6 +218,7 @@ impl History {
             return;
         };
         self.heard_ms = at_ms;
+        self.note_start(sample.start, at_ms);
         let done = match sample.done() {
             Some(done) => done,
             // An empty partition is done to its end.
@@ -306,6 +314,21 @@ impl History {
         self.lost = lost;
     }
 
+    fn note_start(&mut self, start: Option<i64>, at_ms: i64) {
+        let Some(start) = start else {
+            return;
+        };
+        match self.start.replace(start) {
+            Some(before) if before < start => self.deletions.push_back((at_ms, start)),
+            // Another topic of the same name.
+            Some(before) if before > start => self.deletions.clear(),
+            _ => {}
+        }
+        if self.deletions.len() > DELETIONS {
+            let _ = self.deletions.pop_front();
+        }
+    }
+
     fn push(&mut self, point: Point) {
         let spacing = self.window.step_ms / POINTS_PER_STEP;
         let newest = self.points.len().checked_sub(1);
@@ -382,6 +405,19 @@ impl History {
             GAPS => self.gaps.iter().min().copied().unwrap_or(0),
             _ => 0,
         }
+    }
+
+    /// Offsets per second that were deleted lately. Brokers look every few minutes and delete a segment at a
+    /// time, so two deletions that are a window apart are the least that tells.
+    pub(super) fn deleted_per_second(&self) -> Option<f64> {
+        let (first_ms, first) = *self.deletions.front()?;
+        let (last_ms, last) = *self.deletions.back()?;
+        if last_ms - first_ms < self.window.ms() {
+            return None;
+        }
+        // What has stopped is not as fast any more.
+        let ms = (last_ms - first_ms).max(self.heard_ms - last_ms);
+        Some((last - first) as f64 * 1_000.0 / ms as f64)
     }
 
     /// Offsets per second that came in and that were answered, over the last minute.
@@ -485,6 +521,33 @@ mod tests {
             });
         }
         history
+    }
+
+    #[test]
+    fn deletions_that_go_on_for_the_window_tell_how_fast_they_are() {
+        let mut history = History::new(Window::default());
+        let mut deleted = |seconds: i64, start| {
+            history.add(&Sample {
+                start: Some(start),
+                end: Some(1_000_000),
+                sampled_ms: seconds * 1_000,
+                ..Sample::default()
+            });
+            history.deleted_per_second()
+        };
+        // What was deleted before the first look says nothing.
+        assert_eq!(deleted(0, 5_000), None);
+        assert_eq!(deleted(60, 6_000), None);
+        assert_eq!(deleted(65, 6_000), None);
+        assert_eq!(deleted(359, 7_000), None);
+        assert_eq!(deleted(460, 10_000), Some(10.0));
+        assert_eq!(deleted(860, 10_000), Some(10.0));
+        assert_eq!(deleted(1_260, 10_000), Some(5.0));
+        for round in 0..100 {
+            let _ = deleted(1_300 + round * 100, 11_000 + round * 3_000);
+        }
+        assert_eq!(deleted(11_200, 308_000), Some(30.0));
+        assert_eq!(deleted(11_300, 0), None, "it was made anew");
     }
 
     #[test]

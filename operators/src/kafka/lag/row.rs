@@ -89,9 +89,11 @@ pub struct Row {
     /// Records between the start and the oldest one that is not answered: so many may be deleted
     /// before any is lost.
     pub headroom: Option<u64>,
-    /// Time until the oldest record that is not answered is deleted, in milliseconds; `None` also when
-    /// nothing is behind, or nothing is deleted by age.
+    /// Time until the oldest record that is not answered is deleted, in milliseconds: by age, or by size at
+    /// the speed of late where that is sooner; `None` also when nothing is behind, or nothing is deleted.
     pub headroom_ms: Option<u64>,
+    /// How that time is to be taken: an upper bound where size may delete sooner, and how fast is not known.
+    pub headroom_exactness: Exactness,
     /// Offsets per second that came in during the last minute.
     pub incoming: Option<f64>,
     /// Offsets per second that were answered during the last minute.
@@ -148,6 +150,7 @@ impl Row {
         let next = progress.and_then(|progress| progress.next);
         let lag = parts.now(sample.lag());
         let age = parts.age();
+        let headroom = parts.headroom(age);
         let rates = parts.now(history.rates());
         let behind_start = behind(sample.start, next.or(sample.committed));
         Self {
@@ -175,7 +178,8 @@ impl Row {
             age_ms: age.map(|(ms, _)| ms),
             age_exactness: age.map_or(Exactness::Unknown, |(_, exactness)| exactness),
             headroom: behind(sample.done(), sample.start),
-            headroom_ms: parts.headroom_ms(age),
+            headroom_ms: headroom.map(|(ms, _)| ms),
+            headroom_exactness: headroom.map_or(Exactness::Unknown, |(_, exactness)| exactness),
             incoming: rates.map(|(incoming, _)| incoming),
             outgoing: rates.map(|(_, outgoing)| outgoing),
             eta: parts.now(Some(history.eta())).unwrap_or_default(),
@@ -229,12 +233,40 @@ impl Parts<'_> {
         }
     }
 
-    fn headroom_ms(&self, age: Option<(u64, Exactness)>) -> Option<u64> {
+    /// The time until the oldest record that is not answered is deleted.
+    fn headroom(&self, age: Option<(u64, Exactness)>) -> Option<(u64, Exactness)> {
+        let by_age = self.headroom_by_age(age);
+        if !self.settings.bounded_by_size {
+            return by_age;
+        }
+        let by_size = self.headroom_by_size(age);
+        match (by_age, by_size) {
+            (Some((by_age, _)), Some(by_size)) => Some((by_age.min(by_size), Exactness::Sampled)),
+            (None, Some(by_size)) => Some((by_size, Exactness::Sampled)),
+            (Some((by_age, _)), None) => Some((by_age, Exactness::UpperBound)),
+            (None, None) => None,
+        }
+    }
+
+    fn headroom_by_age(&self, age: Option<(u64, Exactness)>) -> Option<(u64, Exactness)> {
         let Retention::After(retention_ms) = self.settings.retention else {
             return None;
         };
-        let (age_ms, _) = age.filter(|(ms, _)| *ms > 0)?;
+        let (age_ms, exactness) = age.filter(|(ms, _)| *ms > 0)?;
         let age_ms = i64::try_from(age_ms).ok()?;
-        Some(u64::try_from(retention_ms - age_ms).unwrap_or(0))
+        let left = u64::try_from(retention_ms - age_ms).unwrap_or(0);
+        let exactness = match exactness {
+            // Of a record that is younger there is more.
+            Exactness::UpperBound => Exactness::Sampled,
+            exactness => exactness,
+        };
+        Some((left, exactness))
+    }
+
+    fn headroom_by_size(&self, age: Option<(u64, Exactness)>) -> Option<u64> {
+        let is_done = age.is_some_and(|(ms, _)| ms == 0) || self.sample.lag()? == 0;
+        let records = behind(self.sample.done(), self.sample.start)?;
+        let per_second = self.history.deleted_per_second()?;
+        (!is_done).then(|| (records as f64 * 1_000.0 / per_second) as u64)
     }
 }

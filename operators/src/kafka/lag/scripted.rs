@@ -22,6 +22,7 @@ pub(super) struct Log {
     committed: Option<(i64, String)>,
     append_time: bool,
     retention: Retention,
+    bounded_by_size: bool,
     leader: Option<&'static str>,
     /// Nobody leads it, so nobody tells an offset.
     leaderless: bool,
@@ -57,6 +58,11 @@ impl Log {
 
     pub(super) fn retention(mut self, ms: i64) -> Self {
         self.retention = Retention::After(ms);
+        self
+    }
+
+    pub(super) fn bounded_by_size(mut self) -> Self {
+        self.bounded_by_size = true;
         self
     }
 
@@ -197,6 +203,7 @@ impl Brokers for Scripted {
             let settings = known.map(|(partition, log)| {
                 let settings = TopicSettings {
                     retention: log.retention,
+                    bounded_by_size: log.bounded_by_size,
                     log_append_time: log.append_time,
                 };
                 (partition.topic.to_string(), settings)

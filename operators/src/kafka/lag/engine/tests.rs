@@ -106,9 +106,50 @@ async fn the_parts_of_the_committed_lag_add_up() {
         (row.age_ms, row.age_exactness),
         (Some(6_000), Exactness::Exact)
     );
-    assert_eq!(row.headroom_ms, Some(3_594_000));
+    assert_eq!(
+        (row.headroom_ms, row.headroom_exactness),
+        (Some(3_594_000), Exactness::Exact)
+    );
     assert_eq!(row.sampled_ms, Some(now));
     assert_eq!(row.lag_exactness, Exactness::Exact);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bound_on_size_deletes_before_the_age_does_as_fast_as_it_did_of_late() {
+    const DAY_MS: i64 = 86_400_000;
+    let now = clock::unix_ms();
+    let log = |deleted: i64| {
+        let log = Log::new(vec![now - 6_000; 100_000]).committed(50_000, "");
+        let log = log.retention(DAY_MS).deleted_before(deleted);
+        log.bounded_by_size()
+    };
+    let mut world = World::new(log(10_000));
+    world
+        .progress
+        .set(running(60_000, 60_010, Some(now - 6_000)));
+    let row = world.sampled();
+    let headroom = (row.headroom, row.headroom_ms, row.headroom_exactness);
+    let by_age = (DAY_MS - 6_000) as u64;
+    assert_eq!(
+        headroom,
+        (Some(50_000), Some(by_age), Exactness::UpperBound)
+    );
+    // A segment of 1,000 records each 100 s.
+    for segment in 1..=10 {
+        tokio::time::advance(std::time::Duration::from_secs(100)).await;
+        world.change(|_| log(10_000 + segment * 1_000));
+        world.round();
+    }
+    let row = world.row();
+    let headroom = (row.headroom, row.headroom_ms, row.headroom_exactness);
+    assert_eq!(
+        headroom,
+        (Some(40_000), Some(4_000_000), Exactness::Sampled)
+    );
+    // Nothing is behind.
+    world.change(|_| log(20_000).committed(100_000, ""));
+    world.progress.set(running(100_000, 100_000, None));
+    assert_eq!(world.sampled().headroom_ms, None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -302,7 +343,10 @@ async fn where_no_age_is_found_in_time_the_lag_is_known_all_the_same() {
     let now = clock::unix_ms();
     let log = Log::new((0..100).map(|n| now - 100_000 + n * 1_000)).append_time();
     let known = World::new(log.clone().committed(10, "")).sampled();
-    assert_eq!((known.lag, known.age_exactness), (Some(90), Exactness::UpperBound));
+    assert_eq!(
+        (known.lag, known.age_exactness),
+        (Some(90), Exactness::UpperBound)
+    );
 
     let mut world = World::new(log.clone().committed(10, ""));
     world.brokers.tell_little.set(true);
@@ -324,7 +368,10 @@ async fn where_no_age_is_found_in_time_the_lag_is_known_all_the_same() {
     assert_eq!((row.lag, row.age_ms), (Some(90), None));
     assert_eq!(clock::now() - before, 3 * each);
     let failure = world.engine.failure().expect("it is told");
-    assert!(failure.starts_with("looking for the age of records: "), "{failure}");
+    assert!(
+        failure.starts_with("looking for the age of records: "),
+        "{failure}"
+    );
 }
 
 /// As those are purged that Kafka Streams writes for itself.
@@ -334,7 +381,11 @@ async fn what_is_deleted_once_it_is_read_is_not_lost() {
     world.brokers.purge.set(true);
     for _ in 0..3 {
         let row = world.sampled();
-        assert_eq!((row.lost, row.status == Status::Lost), (Some(0), false), "{row:?}");
+        assert_eq!(
+            (row.lost, row.status == Status::Lost),
+            (Some(0), false),
+            "{row:?}"
+        );
         tokio::time::advance(std::time::Duration::from_secs(5)).await;
     }
 }
