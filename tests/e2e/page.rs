@@ -2,6 +2,7 @@
 //! the program; it loads nothing from elsewhere, works by keyboard and fits a phone.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
@@ -32,6 +33,50 @@ const STATE: &str = "document.getElementById('connection').textContent";
 fn top(url: &str) -> Finished {
     let url = url.trim_end_matches('/');
     isobar::finish(&["top", "--once", url], LIMIT).expect("it ends")
+}
+
+/// Only the judgement, of states that no run can be brought to at will.
+#[test]
+fn the_head_of_the_page_says_the_worst_that_there_is_now() {
+    let pieces = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/src/http/page");
+    let pieces = ["text.js", "verdict.js"].map(|piece| {
+        std::fs::read_to_string(pieces.join(piece))
+            .unwrap_or_else(|error| panic!("{piece}: {error}"))
+    });
+    let script = pieces.concat();
+    let mut browser = Browser::start().expect("Chromium starts");
+    let mut check = |status: &str, lag: Option<u64>, failure: Option<&str>, expected: [&str; 3]| {
+        let state = json!({
+            "statistics": {
+                "lag": [{
+                    "spout": "logs", "status": status, "reason": "why", "lag": lag,
+                    "failure": failure, "oldest_age_seconds": 0.5, "partitions": [],
+                }],
+                "spouts": [], "bolts": [],
+            },
+            // Some were lost since the start.
+            "accountingOfAll": {"total": {"difference": 0, "lost": 7}},
+            "diagnostics": {"reasons": [], "conditions": []},
+            "now": 0,
+        });
+        let judged = browser.value(&format!("(() => {{ {script}\nreturn judge({state}); }})()"));
+        assert_eq!(judged.expect("it judges"), json!(expected), "{state}");
+    };
+    check("LOST", Some(5), None, ["bad", "Records are lost", "why"]);
+    check("STALLED", Some(5), None, ["bad", "Stalled", "why"]);
+    check(
+        "BACKPRESSURED",
+        Some(5),
+        None,
+        ["warn", "Backpressured", "why"],
+    );
+    check("REWOUND", Some(5), None, ["calm", "Rewound", "why"]);
+    let well = ["ok", "It keeps up", "Records are settled within a second."];
+    check("OK", Some(5), None, well);
+    let silent = ["warn", "Lag is not known", "no answer."];
+    check("NO_DATA", None, Some("no answer"), silent);
+    let partly = ["warn", "Not everything about the lag is known", "no age."];
+    check("NO_DATA", Some(5), Some("no age"), partly);
 }
 
 #[test]

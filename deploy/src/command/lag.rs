@@ -92,7 +92,8 @@ pub struct LagArgs {
     fail_older: Option<units::Duration>,
 
     /// Ends with exit code 3 when the status of a partition is this or worse; from better to worse: ok,
-    /// catching_up, paused, no_data, rewound, lso_blocked, slow, backpressured, stalled, held, lost.
+    /// catching_up, paused, rewound, lso_blocked, slow, backpressured, stalled, held, lost. With no_data, which
+    /// stands before rewound, it is 4: what is not known passes nothing.
     #[arg(long, value_name = "STATUS")]
     fail_status: Option<Status>,
 

@@ -11,16 +11,20 @@ function judge({ statistics, accountingOfAll, diagnostics, now }) {
   const of = statistics.lag.length > 1 ? `${worst?.spout}: ` : "";
   const said_by = trouble(diagnostics.conditions, statistics, now);
   const why = () => (worst.status === "BACKPRESSURED" && said_by ? said_by : of + worst.reason);
-  const status = () => [tone(worst.status), capital(said(worst.status)), why()];
+  const head = () => (worst.status === "LOST" ? "Records are lost" : capital(said(worst.status)));
+  const status = () => [tone(worst.status), head(), why()];
   if (worst && ["bad", "warn"].includes(tone(worst.status))) return status();
   if (reasons.length > 0) {
     const more = reasons.length > 1 ? ` And ${reasons.length - 1} more, below.` : "";
     return ["warn", "Not as it should be", said_by ?? reasons[0] + more];
   }
+  const silent = statistics.lag.find((one) => one.failure);
+  if (silent) {
+    const unknown = silent.lag == null ? "Lag is not known" : "Not everything about the lag is known";
+    return ["warn", unknown, `${silent.failure}.${staleness(statistics.lag)}`];
+  }
   if (worst && worst.status !== "OK") return status();
   if (!worst) return ["ok", "It runs", "Nothing is wrong. No spout reads Kafka, so there is no lag."];
-  const silent = statistics.lag.find((one) => one.failure);
-  if (silent) return ["warn", "Lag is not known", `${silent.failure}.${staleness(statistics.lag)}`];
   const behind = sum(statistics.lag, (one) => one.lag);
   const oldest = longest(statistics.lag, (one) => one.oldest_age_seconds);
   if (behind === 0) return ["ok", "It keeps up", "All records are settled."];
