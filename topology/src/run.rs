@@ -47,7 +47,7 @@ pub use crate::run::reject_limit::RejectLimit;
 use crate::run::retries::Retries;
 use crate::run::router::{Inboxes, Router};
 use crate::run::signals::{Flushes, Kills, Phase, Phases, Signals};
-use crate::run::spout_task::SpoutTask;
+use crate::run::spout_task::{SpoutTask, UNCOMMITTED};
 pub use crate::run::tap::{Tap, Tapped, Text};
 use crate::statistics::{BoltCounts, BoltStatistics, Counters};
 use crate::stream::Stream;
@@ -571,6 +571,16 @@ impl Running {
     /// Records and bytes of a spout in flight, over all lanes.
     pub fn in_flight(&self, spout: usize) -> (usize, usize) {
         self.shared.spouts[spout].in_flight.now()
+    }
+
+    /// Whether a spout reads no further for what is in flight, at least on one lane: that is as much as may be,
+    /// or more lies behind a record that waits than may.
+    pub fn takes_no_more(&self, spout: usize) -> bool {
+        let id = &*self.graph().spouts[spout].id;
+        let conditions = self.shared.health.conditions();
+        let mut uncommitted = conditions.iter().filter(|one| one.kind == UNCOMMITTED);
+        !self.shared.spouts[spout].in_flight.has_room()
+            || uncommitted.any(|one| one.component == id)
     }
 
     /// What the spout's type counts besides: name, help and value, by the spout's number in the graph.

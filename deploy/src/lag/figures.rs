@@ -134,7 +134,7 @@ pub struct PartitionLag {
     /// When it has caught up: seconds, `"never"` at these rates, `"steady"` where
     /// as much is settled as comes in and what is behind is in hand anyway, or null.
     pub eta_seconds: Eta,
-    /// For how long there has been lag and nothing was settled.
+    /// For how long there has been lag and its oldest record was not settled.
     pub no_progress_seconds: Option<f64>,
 }
 

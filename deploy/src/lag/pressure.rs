@@ -18,6 +18,8 @@ pub(crate) struct Pressure {
 /// The bolt downstream of a spout that does not take enough, and why; `None` when nothing says so.
 pub(super) fn blocked(running: &Running, spout: usize) -> Option<Blocked> {
     let Pressure { bolt, text, held } = on(running, spout)?;
+    // Until then records of others get through.
+    let held = held && running.takes_no_more(spout);
     let why = match bolt {
         Some(bolt) => format!("{}: {text}", running.graph().bolts[bolt].id),
         None => text,

@@ -151,7 +151,7 @@ const CATCH_UP: Metric = gauge(
 const NO_PROGRESS: Metric = gauge(
     "isobar_no_progress_seconds",
     PARTITION,
-    "For how long there has been lag and nothing was settled; 0 without lag.",
+    "For how long there has been lag and its oldest record was not settled; 0 without lag.",
 );
 const SAMPLE_AGE: Metric = gauge(
     "isobar_lag_sample_age_seconds",

@@ -103,7 +103,8 @@ struct Leaving {
 }
 
 const READING: &str = "reading";
-const UNCOMMITTED: &str = "uncommitted";
+/// The kind of the condition while a lane reads no further for `max_uncommitted`.
+pub(crate) const UNCOMMITTED: &str = "uncommitted";
 
 /// Most batches that wait for room in the first queue. Retries look for that before reading does: a spout
 /// that samples always has the next one waiting.

@@ -29,8 +29,8 @@ pub struct Circumstances {
 pub struct Blocked {
     /// The bolt and what it waits for, in a sentence.
     pub why: String,
-    /// What it writes to takes nothing until somebody mends it, such as an index with a write block; else it
-    /// is slow, or away.
+    /// What it writes to takes nothing until somebody mends it, such as an index with a write block, and what
+    /// waits for that leaves no room for more; else it is slow, or away, or others get through.
     pub held: bool,
 }
 

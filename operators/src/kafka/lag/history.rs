@@ -136,6 +136,8 @@ pub(super) struct History {
     still: Option<Point>,
     /// Whether anything was answered since the first look, or nothing was behind at one.
     has_moved: bool,
+    /// The same of any record at all: where the oldest one waits, later ones may be answered.
+    silent: Option<Point>,
     /// The stall that it is recovering from.
     recovery: Option<Recovery>,
     /// How long the last few stretches without progress took, in milliseconds.
@@ -198,6 +200,7 @@ impl History {
             points: VecDeque::new(),
             still: None,
             has_moved: false,
+            silent: None,
             recovery: None,
             gaps: VecDeque::new(),
             is_live: false,
@@ -256,6 +259,7 @@ impl History {
         self.has_moved |= point.lag() == 0;
         let Some(before) = before else {
             self.still = (point.lag() > 0).then_some(point);
+            self.silent = self.still;
             return;
         };
         if point.done < before.done {
@@ -285,6 +289,11 @@ impl History {
         self.still = match self.still {
             _ if point.lag() == 0 => None,
             Some(still) if !moved => Some(still),
+            _ => Some(point),
+        };
+        self.silent = match self.silent {
+            _ if point.lag() == 0 => None,
+            Some(silent) if point.answered == before.answered => Some(silent),
             _ => Some(point),
         };
     }
@@ -362,11 +371,21 @@ impl History {
         self.heard_ms
     }
 
-    /// For how long there has been lag and nothing was answered, in milliseconds; 0 without lag.
+    /// For how long there has been lag and the oldest record was not answered, in milliseconds; 0 without
+    /// lag.
     pub(super) fn still_ms(&self, now_ms: i64) -> Option<u64> {
+        self.lasting_ms(self.still, now_ms)
+    }
+
+    /// For how long there has been lag and no record at all was answered, in milliseconds; 0 without lag.
+    pub(super) fn silent_ms(&self, now_ms: i64) -> Option<u64> {
+        self.lasting_ms(self.silent, now_ms)
+    }
+
+    fn lasting_ms(&self, since: Option<Point>, now_ms: i64) -> Option<u64> {
         let newest = self.newest()?;
-        let still = self.still.filter(|_| newest.lag() > 0);
-        Some(still.map_or(0, |still| u64::try_from(now_ms - still.at_ms).unwrap_or(0)))
+        let since = since.filter(|_| newest.lag() > 0);
+        Some(since.map_or(0, |since| u64::try_from(now_ms - since.at_ms).unwrap_or(0)))
     }
 
     /// Whether anything was answered since the first look, or nothing was behind at one: otherwise nothing is

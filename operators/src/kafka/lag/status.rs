@@ -174,8 +174,11 @@ fn at_end(history: &History, now_ms: i64) -> (Status, String) {
 fn moving(history: &History, circumstances: &Circumstances, now_ms: i64) -> (Status, String) {
     let since_resumed = circumstances.resumed_ms.map(|ms| now_ms - ms);
     let since_resumed = since_resumed.and_then(|ms| u64::try_from(ms).ok());
-    let still_ms = history.still_ms(now_ms).unwrap_or(0);
-    let still_ms = still_ms.min(since_resumed.unwrap_or(u64::MAX));
+    let since_resumed_at_most = |ms: Option<u64>| {
+        let ms = ms.unwrap_or(0);
+        ms.min(since_resumed.unwrap_or(u64::MAX))
+    };
+    let still_ms = since_resumed_at_most(history.still_ms(now_ms));
     let stalled = i128::from(still_ms) > i128::from(history.patience_ms());
     // What came during a pause says nothing about what is settled since.
     let all_since =
@@ -194,7 +197,9 @@ fn moving(history: &History, circumstances: &Circumstances, now_ms: i64) -> (Sta
     if let Some(blocked) = &circumstances.blocked
         && (still_ms >= PRESSED_MS || stalled || growing)
     {
-        let status = match blocked.held {
+        // Records that wait do not keep others from being answered, until they take all the room.
+        let silent_ms = since_resumed_at_most(history.silent_ms(now_ms));
+        let status = match blocked.held && silent_ms >= PRESSED_MS {
             true => Status::Held,
             false => Status::Backpressured,
         };

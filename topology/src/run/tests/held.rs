@@ -70,6 +70,7 @@ async fn all_that_was_held_goes_on_in_order_with_the_first_that_is_taken() {
     let script = async {
         tokio::time::sleep(Duration::from_secs(20)).await;
         assert_eq!(running.in_flight(0).0, 50);
+        assert!(running.takes_no_more(0));
         // Each came once, and now and then one of them.
         let turned_away = system.turned_away.load(Ordering::Relaxed);
         assert!((60..150).contains(&turned_away), "{turned_away}");

@@ -305,6 +305,58 @@ fn a_bolt_that_does_not_take_enough_is_named() {
 }
 
 #[test]
+fn what_waits_for_an_index_is_held_once_nothing_else_is_answered_either() {
+    // A tenth of 100 records a second waits from second 50 on; the rest is answered until second 300.
+    let mut script = script(300).blocked(true);
+    script.samples = (0..200).map(|n| n * 5).map(beside_a_held_index).collect();
+    for seconds in [60, 120, 299, 305] {
+        let why = script.check_why(seconds, Status::Backpressured);
+        assert_eq!(why, "index: takes nothing");
+    }
+    let _ = script.check(310, Status::Held).check(900, Status::Held);
+    // Where there is room for more, that nothing is answered is no reason: little may have come.
+    let roomy = script.blocked(false);
+    let _ = roomy.check(310, Status::Backpressured);
+    // With an index that only rejects after a while nothing waits for long, but a peak makes the lag grow.
+    let mut peak = super::tests::script(300).blocked(true);
+    peak.samples = (0..200).map(|n| n * 5).map(during_a_peak).collect();
+    let _ = peak.check(400, Status::Backpressured);
+}
+
+fn beside_a_held_index(seconds: i64) -> Sample {
+    let read = seconds.min(300) * 100;
+    let waiting = (seconds.min(300) - 50).max(0) * 10;
+    let progress = Progress {
+        next: Some(read),
+        frontier: Some(read.min(5_000)),
+        in_flight: waiting as u64,
+        ..Progress::default()
+    };
+    running(seconds, seconds * 100 + 20, progress)
+}
+
+fn during_a_peak(seconds: i64) -> Sample {
+    let progress = Progress {
+        next: Some(seconds * 90 + 50),
+        frontier: Some(seconds * 90),
+        in_flight: 50,
+        ..Progress::default()
+    };
+    running(seconds, seconds * 100 + 1_000, progress)
+}
+
+fn running(seconds: i64, end: i64, progress: Progress) -> Sample {
+    Sample {
+        progress: Some(progress),
+        start: Some(0),
+        end: Some(end),
+        high_watermark: Some(end),
+        sampled_ms: seconds * 1_000,
+        ..Sample::default()
+    }
+}
+
+#[test]
 fn a_transaction_that_stays_open_is_named() {
     let mut script = script(300).seen((0..40).map(|n| (n * 5, 10, 10)));
     for sample in &mut script.samples[4..] {
