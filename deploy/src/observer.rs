@@ -144,7 +144,7 @@ impl Observer {
     /// What is wrong right now: with spouts and bolts, and with those to whom metrics are sent. The latter
     /// keep nothing from being read, so they are no reason.
     pub fn conditions(&self) -> Vec<Condition> {
-        let mut conditions = self.running.health().conditions();
+        let mut conditions = self.running.conditions();
         conditions.extend(self.pushes.all().filter_map(Push::condition));
         conditions
     }

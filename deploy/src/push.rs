@@ -230,6 +230,7 @@ impl Push {
             text: format!("{} does not take metrics: {why}", self.to),
             since: *since,
             holds_up: false,
+            of_records: false,
         })
     }
 

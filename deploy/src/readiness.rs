@@ -73,7 +73,7 @@ struct Wrong {
 
 /// Spouts and bolts that do not work as they should, and why.
 fn wrong(running: &Running) -> Vec<Wrong> {
-    let conditions = running.health().conditions();
+    let conditions = running.conditions();
     // What a component waits for is why it is not open.
     let said = conditions.iter().filter(|condition| condition.holds_up);
     let said: BTreeSet<String> = said.map(|one| one.component.clone()).collect();

@@ -198,6 +198,19 @@ impl Graph {
         crate::Policy::new(index)
     }
 
+    /// The bolts that records of a spout reach, by their numbers.
+    pub fn downstream(&self, spout: usize) -> BTreeSet<usize> {
+        let mut found = BTreeSet::new();
+        let mut open: Vec<&Target> = self.spouts[spout].out.iter().collect();
+        while let Some(target) = open.pop() {
+            if found.insert(target.bolt) {
+                let outputs = self.bolts[target.bolt].outputs.iter();
+                open.extend(outputs.flat_map(Output::targets));
+            }
+        }
+        found
+    }
+
     /// For each bolt the number of its task: the bolt that heads it.
     ///
     /// The edges between tasks have no cycle: a task is entered at its head only, and the graph of

@@ -14,6 +14,7 @@ use crate::clock;
 pub struct Health {
     conditions: Arc<Mutex<BTreeMap<Key, Condition>>>,
     progress: Arc<AtomicU64>,
+    of_records: bool,
 }
 
 /// The kind of a condition that lasts until somebody decides something, or mends it: records wait that long.
@@ -35,9 +36,21 @@ pub struct Condition {
     pub since: i64,
     /// Whether records may wait for it.
     pub holds_up: bool,
+    /// Whether it was found out by records on their way, and by nothing else.
+    pub of_records: bool,
 }
 
 impl Health {
+    /// The same, for what a bolt finds out only by records that are on their way through it, such as whether
+    /// a host takes them. Without such a record nobody would find out that it is over, so what is told here
+    /// is over once none is in flight that could come to the bolt.
+    pub fn of_records(&self) -> Self {
+        Self {
+            of_records: true,
+            ..self.clone()
+        }
+    }
+
     /// Says that something is wrong for which records may wait; the time of the first word counts.
     pub fn set(&self, component: &str, kind: &'static str, text: impl Into<String>) {
         self.tell(component, kind, text.into(), true);
@@ -61,10 +74,12 @@ impl Health {
                     text: String::new(),
                     since: clock::unix_ms(),
                     holds_up,
+                    of_records: self.of_records,
                 }
             });
         condition.text = text;
         condition.holds_up = holds_up;
+        condition.of_records = self.of_records;
     }
 
     /// Says that it is over.
@@ -77,6 +92,18 @@ impl Health {
     /// All conditions, by component.
     pub fn conditions(&self) -> Vec<Condition> {
         self.lock().values().cloned().collect()
+    }
+
+    /// Ends what records found out, where none is in flight any more that may come to the component. That is
+    /// asked while nobody can tell anything new, as who tells has a record in flight.
+    pub(crate) fn end_without_records(&self, may_come_to: impl Fn(&str) -> bool) {
+        self.lock().retain(|(component, kind), condition| {
+            let stays = !condition.of_records || may_come_to(component);
+            if !stays {
+                tracing::info!(component, kind, "No record waits for it any more");
+            }
+            stays
+        });
     }
 
     /// Says that what a component waits for has come closer, although no record of this process was

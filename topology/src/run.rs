@@ -30,7 +30,7 @@ use crate::clock;
 use crate::dropped::Dropped;
 use crate::error::OperatorError;
 use crate::graph::{BoltContext, Graph, MakeSpout, SpoutContext};
-use crate::health::Health;
+use crate::health::{Condition, Health};
 use crate::latency::Latency;
 use crate::memory;
 use crate::overload::Throttle;
@@ -196,8 +196,15 @@ fn start_at(graph: Graph, bounded: bool, place: &Place<'_>) -> Result<Running, O
     }
     let of_spouts = spouts.iter().map(|spout| Arc::clone(&spout.partitions));
     let of_spouts: Vec<_> = of_spouts.collect();
-    let limiter =
-        (graph.reject_limit).map(|limit| Arc::new(Limiter::new(limit, of_spouts, health.clone())));
+    let limiter = (graph.reject_limit).map(|limit| {
+        let retry_max = graph.retry.max;
+        Arc::new(Limiter::new(
+            limit,
+            retry_max,
+            of_spouts,
+            health.of_records(),
+        ))
+    });
     let heads = graph.tasks();
     let mut inboxes = Vec::new();
     for lane in &mut lanes {
@@ -526,9 +533,34 @@ impl Running {
         &self.shared.graph
     }
 
-    /// What is wrong right now.
+    /// Where spouts and bolts say what is wrong; what of it is so now, [`Running::conditions`] tells.
     pub fn health(&self) -> &Health {
         &self.shared.health
+    }
+
+    /// What is wrong now, by component. What records found out is over when none is in flight that could
+    /// come to the bolt, see [`Health::of_records`].
+    pub fn conditions(&self) -> Vec<Condition> {
+        let Shared {
+            health, limiter, ..
+        } = &*self.shared;
+        if let Some(limiter) = limiter {
+            limiter.look(clock::now());
+        }
+        health.end_without_records(|component| self.may_get_a_record(component));
+        health.conditions()
+    }
+
+    /// Whether a record is in flight that may reach this component.
+    fn may_get_a_record(&self, component: &str) -> bool {
+        let graph = self.graph();
+        let Some(bolt) = graph.bolts.iter().position(|bolt| *bolt.id == *component) else {
+            return true;
+        };
+        (0..graph.spouts.len()).any(|spout| {
+            let (records, _) = self.in_flight(spout);
+            records > 0 && graph.downstream(spout).contains(&bolt)
+        })
     }
 
     /// The partitions of a spout, by its number in the graph.

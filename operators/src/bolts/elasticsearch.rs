@@ -339,7 +339,7 @@ impl Elasticsearch {
                 compresses: settings.compression == Compression::Gzip,
                 request_timeout,
                 component: Arc::clone(&self.context.id),
-                health: self.context.health.clone(),
+                health: self.context.health.of_records(),
                 recoveries: self.context.recoveries.clone(),
                 counts,
                 times: times.collect(),

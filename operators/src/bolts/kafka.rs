@@ -157,7 +157,7 @@ impl Bolt for Kafka {
             letters_cut: self.letters_cut.clone(),
             topology: Arc::clone(&self.context.topology),
             bolt: Arc::clone(&self.context.id),
-            health: self.context.health.clone(),
+            health: self.context.health.of_records(),
         };
         let later = out.later();
         out.detach(delivering.answer(delivery, later));

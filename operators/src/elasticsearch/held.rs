@@ -22,8 +22,8 @@ const NAMED_MAX: usize = 3;
 const REASON_MAX: usize = 300;
 /// Time until a record is sent to find out: doubles from the first to the second.
 const PROBE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
-/// An index that nobody wrote to for this long is forgotten: its records went to another member of the
-/// group. Ten times the longest back-off at its default.
+/// An index that nobody wrote to for this long is forgotten when another one takes documents: its records went
+/// to another member of the group. Ten times the longest back-off at its default.
 const FORGET_AFTER: Duration = Duration::from_secs(300);
 
 /// The indices of one bolt that are held.

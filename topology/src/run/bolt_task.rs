@@ -286,7 +286,8 @@ impl Member {
             Fault::Error(error) if error.domain == Domain::External => {
                 self.failing = true;
                 let text = error.to_string();
-                self.context.health.set(&self.context.id, FAILING, text);
+                let health = self.context.health.of_records();
+                health.set(&self.context.id, FAILING, text);
             }
             fault => {
                 tracing::warn!(bolt = %self.context.id, error = %fault, "A bolt failed on a batch");

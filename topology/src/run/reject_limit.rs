@@ -1,8 +1,8 @@
 //! Keeps a bad deploy from dead-lettering a whole stream: of what is read within a time only a part may
 //! become dead letters, and what is above that waits.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{self, Instant};
@@ -30,10 +30,14 @@ pub struct RejectLimit {
 /// The limit at work, shared by all lanes.
 pub(crate) struct Limiter {
     limit: RejectLimit,
+    /// A record that waits comes again within this time.
+    comes_again: Duration,
     /// Those of all spouts.
     partitions: Vec<Arc<Partitions>>,
     health: Health,
     window: Mutex<Window>,
+    /// When letters for a bolt had to wait last.
+    refused: Mutex<BTreeMap<Arc<str>, Instant>>,
 }
 
 struct Window {
@@ -42,7 +46,6 @@ struct Window {
     /// Those that began within it, oldest first.
     steps: VecDeque<Step>,
     dead_lettered: u64,
-    waits: bool,
 }
 
 /// What was counted when a step began.
@@ -54,36 +57,50 @@ struct Step {
 }
 
 impl Limiter {
+    /// `retry_max` is the longest back-off.
     pub(crate) fn new(
         limit: RejectLimit,
+        retry_max: Duration,
         partitions: Vec<Arc<Partitions>>,
         health: Health,
     ) -> Self {
         Self {
             limit,
+            comes_again: limit.over + retry_max,
             partitions,
             health,
             window: Mutex::new(Window::new()),
+            refused: Mutex::default(),
         }
     }
 
     /// Whether so many records that leave for this bolt may become dead letters now; they are counted
     /// then.
-    pub(crate) fn admits(&self, records: usize, dead_letter: &str) -> bool {
+    pub(crate) fn admits(&self, records: usize, dead_letter: &Arc<str>) -> bool {
         let partitions = self.partitions.iter().flat_map(|of_spout| of_spout.all());
         let read = partitions.map(|partition| partition.account().read).sum();
-        // Nothing panics while holding this lock.
-        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-        let admitted = window.admits(self.limit, records as u64, read, clock::now());
-        let waits = !admitted;
-        if waits != window.waits {
-            window.waits = waits;
-            match waits {
-                true => self.health.set(dead_letter, KIND, self.text()),
-                false => self.health.clear(dead_letter, KIND),
-            }
+        let now = clock::now();
+        let admitted = lock(&self.window).admits(self.limit, records as u64, read, now);
+        let mut refused = lock(&self.refused);
+        if !admitted {
+            self.health.set(dead_letter, KIND, self.text());
+            let _ = refused.insert(Arc::clone(dead_letter), now);
+        } else if refused.remove(dead_letter).is_some() {
+            self.health.clear(dead_letter, KIND);
         }
         admitted
+    }
+
+    /// Takes back that records wait where none has come for so long that they must be gone: handed back with
+    /// their partition.
+    pub(crate) fn look(&self, now: Instant) {
+        lock(&self.refused).retain(|dead_letter, at| {
+            let may_wait = now - *at <= self.comes_again;
+            if !may_wait {
+                self.health.clear(dead_letter, KIND);
+            }
+            may_wait
+        });
     }
 
     fn text(&self) -> String {
@@ -93,6 +110,11 @@ impl Limiter {
             ratio * 100.0
         )
     }
+}
+
+/// Nothing panics while holding one of these.
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Window {
@@ -106,7 +128,6 @@ impl Window {
             },
             steps: VecDeque::new(),
             dead_lettered: 0,
-            waits: false,
         }
     }
 
@@ -168,6 +189,32 @@ mod tests {
         ratio: 0.05,
         over: Duration::from_secs(60),
     };
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_is_told_until_one_passes_or_none_comes_again() {
+        let health = Health::default();
+        let (letters, back_off) = (Arc::from("letters"), Duration::from_secs(30));
+        let limiter = Limiter::new(LIMIT, back_off, Vec::new(), health.clone());
+        assert!(limiter.admits(100, &letters));
+        let mut waited = Duration::ZERO;
+        while !limiter.admits(1, &letters) {
+            limiter.look(clock::now());
+            assert_eq!(health.conditions().len(), 1, "{waited:?}");
+            tokio::time::advance(LIMIT.over / 10).await;
+            waited += LIMIT.over / 10;
+            assert!(waited < LIMIT.over * 2);
+        }
+        assert!(waited >= LIMIT.over && health.conditions().is_empty());
+        tokio::time::advance(LIMIT.over * 2).await;
+        assert!(limiter.admits(100, &letters) && !limiter.admits(1, &letters));
+        // It went to another member of the group with its partition.
+        tokio::time::advance(LIMIT.over + back_off).await;
+        limiter.look(clock::now());
+        assert_eq!(health.conditions().len(), 1, "it may come again");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        limiter.look(clock::now());
+        assert!(health.conditions().is_empty());
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_part_of_what_is_read_passes_within_the_time_and_some_in_any_case() {

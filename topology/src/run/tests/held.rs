@@ -142,3 +142,43 @@ async fn what_is_held_is_handed_back_by_a_drain_in_its_time() {
     let account = running.account(0);
     assert_eq!((account.handed_back, account.difference()), (50, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_only_records_find_out_is_over_when_none_is_in_flight() {
+    let system = Arc::new(System::default());
+    system.takes.store(u32::MAX, Ordering::Relaxed);
+    system.is_away(true);
+    let mut graph = graph_into(&system);
+    let sink = Arc::clone(&system);
+    graph.bolts[0].make = Arc::new(move |context| {
+        let system = Arc::clone(&sink);
+        FnBolt::any(move |batch, _| {
+            let (bolt, health) = (&context.id, &context.health);
+            health.note(bolt, "credentials", "the file cannot be read");
+            health.of_records().set(bolt, "connecting", "refused");
+            system.take(batch, &context.recoveries);
+            Ok(())
+        })
+    });
+    let local = LocalSet::new();
+    let running = start_here(graph, true, &local).expect("starts");
+    let told = || {
+        let conditions = running.conditions().into_iter();
+        conditions.map(|one| one.kind).collect::<Vec<_>>()
+    };
+    let script = async {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert_eq!(told(), ["connecting", "credentials"]);
+        system.is_away(false);
+        let _ = running.finished().await;
+    };
+    local.run_until(script).await;
+    assert_eq!(told(), ["credentials"]);
+    // A request that was under way when its records were handed back ends late.
+    let health = running.health().of_records();
+    health.set("sink", "connecting", "no answer");
+    assert_eq!(told(), ["credentials"]);
+    // Of a spout nothing is known to be over.
+    health.set("in", "reading", "refused");
+    assert_eq!(told(), ["reading", "credentials"]);
+}
