@@ -1,9 +1,10 @@
 //! The immutable part of a batch: payloads, keys and headers of up to some thousand records of one
 //! partition, in one allocation.
 //!
-//! A retry reads the records from here again, so nothing in an arena ever changes.
+//! A retry reads the records from here again, so nothing of them ever changes.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::json::Span;
 use crate::latency::Times;
@@ -16,6 +17,8 @@ pub struct Arena {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
     times: Times,
+    /// Of records that count towards the limit of dead letters.
+    limited: Marks,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +66,16 @@ impl Arena {
         &self.times
     }
 
+    /// Whether a record was counted towards the limit of dead letters, in this attempt or an earlier one.
+    pub(crate) fn is_limited(&self, record: usize) -> bool {
+        self.limited.has(record)
+    }
+
+    /// Notes that a record was counted so.
+    pub(crate) fn limit(&self, record: usize) {
+        self.limited.set(record, self.len());
+    }
+
     /// The record's value, `None` for a tombstone.
     pub fn payload(&self, record: usize) -> Option<&[u8]> {
         self.entries[record]
@@ -88,6 +101,26 @@ impl Arena {
 
     pub(crate) fn payload_span(&self, record: usize) -> Option<Span> {
         self.entries[record].payload
+    }
+}
+
+/// One bit for each record; takes no memory before the first is set.
+#[derive(Debug, Default)]
+struct Marks(OnceLock<Box<[AtomicU64]>>);
+
+impl Marks {
+    fn has(&self, record: usize) -> bool {
+        let (word, bit) = (record / 64, 1 << (record % 64));
+        let words = self.0.get();
+        words.is_some_and(|words| words[word].load(Ordering::Relaxed) & bit != 0)
+    }
+
+    fn set(&self, record: usize, of: usize) {
+        let words = self.0.get_or_init(|| {
+            let words = (0..of.div_ceil(64)).map(|_| AtomicU64::new(0));
+            words.collect()
+        });
+        let _ = words[record / 64].fetch_or(1 << (record % 64), Ordering::Relaxed);
     }
 }
 
@@ -170,6 +203,7 @@ impl ArenaBuilder {
                 bytes: Vec::with_capacity(bytes),
                 entries: Vec::with_capacity(records),
                 times: Times::default(),
+                limited: Marks::default(),
             },
         }
     }

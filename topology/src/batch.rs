@@ -129,10 +129,30 @@ impl Batch {
         self.rejections.get(row)
     }
 
-    /// How many of its records were rejected as they are at fault, and not only given up.
-    pub(crate) fn at_fault(&self) -> usize {
-        let given_up = self.rejections.iter().filter(|one| one.is_given_up);
-        self.len() - given_up.count()
+    /// Its records that were rejected as they are at fault, and not only given up, and that do not count
+    /// towards the limit of dead letters yet. One of which several parts are rejected is one.
+    fn at_fault(&self) -> impl Iterator<Item = usize> {
+        let rows = self.rows.iter().enumerate();
+        let at_fault =
+            rows.filter(|(row, _)| self.rejection(*row).is_none_or(|one| !one.is_given_up));
+        let records = at_fault.map(|(_, row)| row.record as usize);
+        let mut last = None;
+        records.filter(move |record| {
+            last.replace(*record) != Some(*record) && !self.arena.is_limited(*record)
+        })
+    }
+
+    /// Whether they may all become dead letters now. `admits` is asked for so many of them as do not count
+    /// already: a letter that could not be written, and comes again, is no second one.
+    pub(crate) fn passes_limit(&self, admits: impl FnOnce(usize) -> bool) -> bool {
+        let passes = match self.at_fault().count() {
+            0 => return true,
+            records => admits(records),
+        };
+        if passes {
+            self.at_fault().for_each(|record| self.arena.limit(record));
+        }
+        passes
     }
 
     /// Gives up the records and keeps the duty to answer for them.

@@ -135,9 +135,8 @@ impl Router {
     }
 
     async fn send_along(&self, edge: &Edge, batch: Batch, fused: &mut impl FnMut(usize, Batch)) {
-        if let Some(limit) = &edge.limit
-            && let at_fault @ 1.. = batch.at_fault()
-            && !limit.limiter.admits(at_fault, &limit.bolt)
+        if let Some(Limit { limiter, bolt }) = &edge.limit
+            && !batch.passes_limit(|records| limiter.admits(records, bolt))
         {
             // It waits like any record that an outside system does not take.
             return batch.answer(Answer::Failed(Failure::External));

@@ -482,6 +482,53 @@ async fn a_bad_deploy_dead_letters_no_more_than_the_limit_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_letter_that_cannot_be_written_counts_once_however_often_it_comes() {
+    let picky = || {
+        FnBolt::any(|batch, out| {
+            let reject = |_: &mut crate::RecordMut<'_>| {
+                crate::Verdict::Reject(crate::Rejection::new("mapping", "never fits"))
+            };
+            batch.judge(out, reject);
+            Ok(())
+        })
+    };
+    // What letters go to is away for a minute.
+    let back = clock::now() + Duration::from_secs(60);
+    let letters = move || {
+        FnBolt::any(move |batch, _| {
+            batch.answer(match clock::now() < back {
+                true => Answer::Failed(Failure::External),
+                false => Answer::Delivered,
+            });
+            Ok(())
+        })
+    };
+    let bolts = vec![
+        bolt("picky", rejecting_to(1), picky),
+        bolt("letters", vec![], letters),
+    ];
+    let mut graph = graph(1, 6, 10, bolts);
+    graph.spouts[0].max_in_flight_records = 100;
+    graph.reject_limit = Some(crate::RejectLimit {
+        ratio: 0.05,
+        over: Duration::from_secs(3_600),
+    });
+    let local = LocalSet::new();
+    let running = start_here(graph, true, &local).expect("starts");
+    let script = async {
+        tokio::time::sleep(Duration::from_secs(59)).await;
+        let account = running.account(0);
+        assert!(account.retried >= 300, "{account:?}");
+        let conditions = running.conditions();
+        assert!(conditions.is_empty(), "{conditions:?}");
+        let _ = running.finished().await;
+    };
+    local.run_until(script).await;
+    assert_eq!(running.account(0).dead_lettered, 60);
+    assert!(clock::now() - back < RetryPolicy::default().max);
+}
+
+#[tokio::test(start_paused = true)]
 async fn records_that_are_only_given_up_count_towards_no_limit() {
     let seen = Seen::default();
     let gives_up = || {
