@@ -177,7 +177,7 @@ impl Ledger {
             if let Some(arena) = &entry.arena {
                 for (records, policy) in dropped {
                     for offsets in unbroken(arena, records) {
-                        trail.dropped(offsets, policy);
+                        trail.dropped(self.id, offsets, policy);
                     }
                 }
             }

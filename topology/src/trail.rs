@@ -10,7 +10,7 @@ use std::ops::{Range, RangeInclusive};
 use crate::ack::Attempt;
 use crate::outcome::Policy;
 
-/// Runs of dropped records that a partition remembers at most, 24 bytes each: the newest ones.
+/// Runs of dropped records that a partition remembers at most, 32 bytes each: the newest ones.
 const DROPPED_MAX: usize = 16_384;
 
 /// Spans of offsets that a partition remembers to have read at most; each assignment adds one, and each
@@ -85,6 +85,7 @@ struct Span {
 /// Neighbours with one fate.
 #[derive(Clone, Copy, Debug)]
 struct Run {
+    ledger: u64,
     first: i64,
     last: i64,
     policy: Policy,
@@ -129,10 +130,10 @@ impl Trail {
 
     /// Records of neighbouring offsets were left out on purpose. Those of one batch come in the order of
     /// their offsets.
-    pub(crate) fn dropped(&mut self, offsets: RangeInclusive<i64>, policy: Policy) {
+    pub(crate) fn dropped(&mut self, ledger: u64, offsets: RangeInclusive<i64>, policy: Policy) {
         let (first, last) = offsets.into_inner();
         if let Some(run) = self.dropped.back_mut()
-            && run.policy == policy
+            && (run.ledger, run.policy) == (ledger, policy)
             && run.last + 1 == first
         {
             run.last = last;
@@ -144,6 +145,7 @@ impl Trail {
             self.forgotten = self.forgotten.max(run.last + 1);
         }
         self.dropped.push_back(Run {
+            ledger,
             first,
             last,
             policy,
@@ -170,9 +172,14 @@ impl Trail {
     }
 
     /// The assignment is over. What it read from `frontier` on, the first offset that is not settled, is
-    /// handed back: another one reads it again.
+    /// handed back, also what it dropped: another one reads it again, and may keep it.
     pub(crate) fn end(&mut self, ledger: u64, frontier: i64) {
         self.open.retain(|_, open| open.ledger != ledger);
+        self.dropped
+            .retain(|run| run.ledger != ledger || run.first < frontier);
+        for run in self.dropped.iter_mut().filter(|run| run.ledger == ledger) {
+            run.last = run.last.min(frontier - 1);
+        }
         let ended = self.spans.iter_mut().filter(|span| span.ledger == ledger);
         for span in ended {
             span.read.end = span.read.end.min(frontier);
@@ -188,7 +195,12 @@ impl Trail {
     pub(crate) fn find(&self, offset: i64) -> Whereabouts {
         let dropped = self.dropped.iter().rev();
         let mut dropped = dropped.filter(|run| (run.first..=run.last).contains(&offset));
-        if let Some(run) = dropped.next() {
+        let run = dropped.next().filter(|run| {
+            // Where an assignment begins before what the one before it had settled.
+            let mut later = self.spans.iter().filter(|span| span.ledger > run.ledger);
+            !later.any(|span| span.read.contains(&offset))
+        });
+        if let Some(run) = run {
             return Whereabouts::Dropped(run.policy);
         }
         let open = self.open.range(..=offset).next_back();
@@ -326,16 +338,44 @@ mod tests {
         trail.read(1, 0, all, 1_000);
         for offset in 0..all {
             if offset % 4 < 2 {
-                trail.dropped(offset..=offset, policy((offset % 4 / 2) as usize));
+                trail.dropped(1, offset..=offset, policy((offset % 4 / 2) as usize));
             }
         }
         trail.closed(1, 0);
         assert_eq!(trail.dropped.len(), DROPPED_MAX, "neighbours are one run");
         assert_eq!(trail.find(4), Whereabouts::Dropped(policy(0)));
         assert_eq!(trail.find(6), Whereabouts::Settled { certain: true });
-        trail.dropped(all..=all, policy(1));
+        trail.dropped(1, all..=all, policy(1));
         assert_eq!(trail.find(all), Whereabouts::Dropped(policy(1)));
         assert_eq!(trail.find(1), Whereabouts::Settled { certain: false });
         assert_eq!(trail.find(2), Whereabouts::Settled { certain: true });
+    }
+
+    #[test]
+    fn what_was_dropped_and_handed_back_is_what_becomes_of_it_when_it_is_read_again() {
+        let mut trail = Trail::default();
+        trail.begin(1, 10);
+        trail.read(1, 10, 19, 1_000);
+        trail.dropped(1, 11..=18, policy(0));
+        assert_eq!(trail.find(15), Whereabouts::Dropped(policy(0)));
+        // Of the batch 15 was open still, so all from there on is read again.
+        trail.end(1, 15);
+        assert_eq!(trail.find(14), Whereabouts::Dropped(policy(0)));
+        assert_eq!(trail.find(15), Whereabouts::Elsewhere);
+        // What was settled was not committed, so this assignment begins before it.
+        trail.begin(2, 14);
+        assert_eq!(trail.find(15), Whereabouts::NotRead);
+        trail.read(2, 14, 17, 2_000);
+        assert_eq!(trail.find(13), Whereabouts::Dropped(policy(0)));
+        assert_eq!(trail.find(14), in_flight(2_000));
+        assert_eq!(trail.find(16), in_flight(2_000));
+        trail.dropped(2, 16..=16, policy(1));
+        assert_eq!(trail.find(16), Whereabouts::Dropped(policy(1)));
+        trail.closed(2, 14);
+        let settled = Whereabouts::Settled { certain: true };
+        assert_eq!([14, 15, 17].map(|offset| trail.find(offset)), [settled; 3]);
+        // The end of one before says nothing of what this one dropped.
+        trail.end(1, 11);
+        assert_eq!(trail.find(16), Whereabouts::Dropped(policy(1)));
     }
 }

@@ -124,7 +124,12 @@ impl Fate {
     /// What the programs alone can tell.
     pub(super) fn told_by(running: &[Result<State, String>]) -> Option<Self> {
         let told = running.iter().flatten().filter_map(Self::as_told);
-        told.min_by_key(|fate| matches!(fate, Self::NotRead { .. }))
+        // One program may have dropped what another one has read again since.
+        told.min_by_key(|fate| match fate {
+            Self::InFlight { .. } => 0,
+            Self::NotRead { .. } => 2,
+            _ => 1,
+        })
     }
 
     /// What a program alone can tell.
