@@ -7,7 +7,6 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use isobar_topology::spec::units::Duration;
 use isobar_topology::{Graph, Plan};
-use tokio::runtime::{Builder, Runtime};
 
 use super::Context;
 use super::launch::refused;
@@ -56,12 +55,6 @@ pub(super) fn bound_in_flight(graph: &mut Graph, most: Option<NonZeroU32>) {
             spout.max_in_flight_records = most.get() as usize;
         }
     }
-}
-
-/// A runtime on this thread.
-pub(super) fn runtime() -> Result<Runtime, Failure> {
-    let runtime = Builder::new_current_thread().enable_all().build();
-    Ok(runtime.context("cannot make a runtime")?)
 }
 
 /// What a run did is told whether or not it can be checked: the check, and why there is none.

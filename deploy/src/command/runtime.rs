@@ -13,13 +13,35 @@ const END_WITHIN: Duration = Duration::from_secs(1);
 
 /// Runs a future to its end and lets go of all that was started beside it.
 pub(super) fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot make the runtime of the command")?;
-    let output = runtime.block_on(future);
-    runtime.shutdown_timeout(END_WITHIN);
-    Ok(output)
+    Ok(Runtime::new()?.block_on(future))
+}
+
+/// For several futures, one after the other. Where it goes, all is let go of that was started beside them.
+pub(super) struct Runtime(Option<tokio::runtime::Runtime>);
+
+impl Runtime {
+    /// Fails when the system gives no more file descriptors.
+    pub(super) fn new() -> Result<Self, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot make the runtime of the command")?;
+        Ok(Self(Some(runtime)))
+    }
+
+    /// Runs a future to its end.
+    pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let runtime = self.0.as_ref().expect("it is there until it is dropped");
+        runtime.block_on(future)
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_timeout(END_WITHIN);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ mod fate;
 
 use std::str::FromStr;
 
-use anyhow::Context as _;
 use clap::Args;
 use futures::future::join_all;
 use isobar_operators::inquiry::{self, Letters, Place};
@@ -16,6 +15,7 @@ use isobar_topology::spec::units::Duration;
 
 use super::Context;
 use super::api::Api;
+use super::runtime::Runtime;
 use super::source::{asking, choose};
 use crate::cli::{FileArgs, OutputArgs};
 use crate::endpoint::client;
@@ -108,10 +108,7 @@ pub(super) fn execute(args: &WhereArgs, mut context: Context<'_>) -> Outcome {
         .map_err(|why| Failure::usage(format!("{}: {why}", args.file.file.display())))?;
     let searches =
         inquiry::searches(spec, &source.spout, within).map_err(super::launch::refused)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot make a runtime")?;
+    let runtime = Runtime::new()?;
     // Brokers and programs are asked first: what is settled meanwhile is found after that.
     let (logged, running) = std::thread::scope(|scope| {
         let logged = scope.spawn(|| inquiry::logged(&source, place, within));

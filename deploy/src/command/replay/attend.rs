@@ -16,7 +16,7 @@ use isobar_operators::replay::Gate;
 use isobar_operators::replay::registry::{Claim, State};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::command::job::runtime;
+use crate::command::runtime::Runtime;
 use crate::exit::Failure;
 use crate::observer::Observer;
 use crate::progress::Screen;
@@ -79,7 +79,7 @@ impl Attended {
             paused: false,
             deaf: false,
         };
-        let runtime = runtime()?;
+        let runtime = Runtime::new()?;
         let thread = std::thread::Builder::new()
             .name("replay-register".to_owned())
             .spawn(move || runtime.block_on(beside.attend(ended)))

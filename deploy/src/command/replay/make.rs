@@ -17,6 +17,7 @@ use super::part::Part;
 use super::preview::{self, Preview};
 use super::sample::Sample;
 use crate::command::Context;
+use crate::command::runtime::Runtime;
 use crate::command::source::{asking, check_order};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Format, number};
@@ -53,10 +54,7 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
     let extents = extents(args, &source, &mut ranges)?;
     let searches = part.searches()?;
     let mut sinks = Vec::new();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot make a runtime")?;
+    let runtime = Runtime::new()?;
     for (sink, search) in part.sinks.iter().zip(&searches) {
         if args.target == Target::Purge && search.origin().is_none() {
             return Err(Failure::usage(format!(

@@ -8,10 +8,10 @@ use isobar_operators::sample::{Sampled, spread};
 use isobar_topology::spec::Spec;
 use isobar_topology::{Plan, Registry};
 use jiff::Timestamp;
-use tokio::runtime::Runtime;
 
 use super::make::undetermined;
 use super::sample::{Known, Sample};
+use crate::command::runtime::Runtime;
 use crate::command::source::asking;
 use crate::exit::Failure;
 use crate::rehearsal::{Stage, Told};

@@ -18,7 +18,7 @@ use super::held::forget_group;
 use super::purge::PURGE;
 use crate::cli::OutputArgs;
 use crate::command::Context;
-use crate::command::job::runtime;
+use crate::command::runtime::Runtime;
 use crate::command::source::{OfArgs, asking};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Format, Table, known, number, time};
@@ -188,7 +188,7 @@ pub(super) fn want(args: &RunOfArgs, wanted: Wanted, mut context: Context<'_>) -
     let (registry, source) = find(&args.of, &mut context)?;
     let run = choose(&registry, args.run.as_deref())?;
     let within = args.of.timeout.get();
-    let runtime = runtime()?;
+    let runtime = Runtime::new()?;
     let run = match (run.is_alive(), wanted, run.entry.state) {
         (true, ..) => runtime.block_on(tell(&registry, &run, wanted, within))?,
         // Nobody hears it any more.

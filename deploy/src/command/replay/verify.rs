@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Context as _;
 use isobar_operators::replay::{Search, forks, origin_of, splits};
 use isobar_topology::spec::Spec;
 use serde::Serialize;
@@ -13,6 +12,7 @@ use super::document::{PlanFile, PlannedPartition, ReportFile, ReportedPartition,
 use super::make::undetermined;
 use super::{part, ticket};
 use crate::command::Context;
+use crate::command::runtime::Runtime;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Format, Table, known, number};
 
@@ -25,10 +25,7 @@ pub(super) fn execute(args: &VerifyArgs, mut context: Context<'_>) -> Outcome {
     let (_, part) = part::of_plan(&plan, &mut context)?;
     let searches = part.searches()?;
     let shape = Shape::of(&part.spec, &searches);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot make a runtime")?;
+    let runtime = Runtime::new()?;
     let verdict = runtime.block_on(Verdict::find(&plan, report.as_ref(), &searches, shape))?;
     if let Some(file) = &args.report {
         ticket::write(file, &plan, report.as_ref(), &verdict)?;
