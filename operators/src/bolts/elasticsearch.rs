@@ -23,7 +23,7 @@ use crate::elasticsearch::counts::Counts;
 use crate::elasticsearch::credentials::{Client, Credentials};
 use crate::elasticsearch::deliver::{BodySize, Delivery};
 use crate::elasticsearch::exchange::{Cluster, Exchange, Shared};
-use crate::elasticsearch::existing::Existing;
+use crate::elasticsearch::existing::{self, Existing};
 use crate::elasticsearch::gzip;
 use crate::elasticsearch::held::HeldIndices;
 use crate::elasticsearch::hosts::{Hosts, Standing, named};
@@ -151,7 +151,8 @@ impl Bolt for Elasticsearch {
         self.delivery = Some(Rc::new(self.delivery(client)));
         if self.existing.is_some() {
             let connection = &self.settings.connection;
-            self.ask = Some(Ask::of(connection, connection.request_timeout.get())?);
+            let within = connection.request_timeout.get().min(existing::WITHIN);
+            self.ask = Some(Ask::of(connection, within)?.within(within));
         }
         Ok(())
     }
@@ -189,18 +190,14 @@ impl Bolt for Elasticsearch {
             }
         }
         if !unasked.is_empty() {
-            let learnt = self.learn(unasked.iter().map(|(_, index)| index)).await;
+            self.learn(unasked.iter().map(|(_, index)| index)).await;
             for (row, _) in unasked {
                 let (place, record) = ((row as u32, rows), batch.record(row));
                 let lines = &mut self.lines;
-                let added = match learnt {
-                    true => self.body.add(lines, record, &pending, place, limits),
-                    false => Err(Settled::Failed.into()),
-                };
-                match added {
+                match self.body.add(lines, record, &pending, place, limits) {
                     Ok(()) => self.send_if_full(&delivery, out),
                     Err(NotAdded::Settled(settled)) => pending.settle(place.0, rows, settled),
-                    // The answer is too old already: once more.
+                    // Nobody told, or the answer is too old already: once more.
                     Err(NotAdded::Unasked(_)) => pending.settle(place.0, rows, Settled::Failed),
                 }
             }
@@ -236,22 +233,16 @@ impl Bolt for Elasticsearch {
 }
 
 impl Elasticsearch {
-    /// Asks which of these indices exist; says whether that was told. No record is lost by what is not.
-    async fn learn<'i>(&self, indices: impl Iterator<Item = &'i Arc<str>>) -> bool {
+    /// Asks which of these indices exist. No record is lost by what is not told.
+    async fn learn<'i>(&self, indices: impl Iterator<Item = &'i Arc<str>>) {
         let (Some(existing), Some(ask)) = (&self.existing, &self.ask) else {
-            return false;
+            return;
         };
         let indices: BTreeSet<Arc<str>> = indices.cloned().collect();
-        let (bolt, health) = (&self.context.id, &self.context.health);
+        let (bolt, health) = (&self.context.id, self.context.health.of_records());
         match existing.learn(ask, indices).await {
-            Ok(()) => {
-                health.clear(bolt, EXISTENCE);
-                true
-            }
-            Err(error) => {
-                health.set(bolt, EXISTENCE, error.to_string());
-                false
-            }
+            Ok(()) => health.clear(bolt, EXISTENCE),
+            Err(error) => health.set(bolt, EXISTENCE, error.to_string()),
         }
     }
 

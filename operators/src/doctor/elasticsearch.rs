@@ -46,6 +46,8 @@ struct Sink {
     pipeline: Option<String>,
     /// `create` or `index`.
     operation: &'static str,
+    /// Whether it asks which indices exist, so as to make none.
+    asks_existence: bool,
     body_bytes: usize,
 }
 
@@ -78,6 +80,7 @@ pub(super) fn clusters(spec: &Spec) -> Result<Vec<Cluster>, Problems> {
             origin: config.origin_field().map(str::to_owned),
             pipeline: config.pipeline.clone(),
             operation: config.operation().name(),
+            asks_existence: config.asks_existence(),
             body_bytes: config.body_bytes.get(),
         };
         let of_name = |one: &&mut Cluster| one.name == config.connection;
@@ -285,12 +288,13 @@ fn of_sink(number: usize, sink: &Sink) -> Vec<Question> {
         body,
     };
     let get = |depth, name, path| question(depth, name, Method::GET, path, None);
+    let mut of_index = vec![written_with(sink), "auto_configure", "read"];
+    if sink.asks_existence {
+        of_index.push(ASKED_WITH);
+    }
     let privileges = json!({
         "cluster": ["monitor"],
-        "index": [{
-            "names": [pattern],
-            "privileges": [written_with(sink), "auto_configure", "read"],
-        }],
+        "index": [{"names": [pattern], "privileges": of_index}],
     });
     let mut questions = vec![
         get(
@@ -334,6 +338,9 @@ fn of_sink(number: usize, sink: &Sink) -> Vec<Question> {
     }
     questions
 }
+
+/// The privilege that it takes to ask whether an index exists.
+const ASKED_WITH: &str = "view_index_metadata";
 
 /// The privilege that its bulk requests need.
 fn written_with(sink: &Sink) -> &'static str {

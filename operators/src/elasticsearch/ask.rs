@@ -18,6 +18,10 @@ use super::http::NoReply;
 /// Longest part of an answer that an error repeats, in bytes.
 const SAID_MAX: usize = 300;
 
+/// What to do where a host does not tell whether an index exists.
+const MAY_ASK_EXISTENCE: &str = "give the user the privilege `view_index_metadata` on it, or let indices be made: `missing_index: create`, \
+     `--create-missing` of a replay";
+
 /// Longest answer, in bytes: some ten times a page of documents or the mappings of a thousand indices.
 const ANSWER_MAX: usize = 64 << 20;
 
@@ -75,22 +79,25 @@ impl Ask {
         self.send(host, method, path, body.into()).await
     }
 
-    /// Asks the hosts, one after the other, whether there is an index, an alias or a data stream of this name.
-    /// Fails with what each said where none can tell.
+    /// Asks the hosts, one after the other, whether there is an index, an alias or a data stream of this name,
+    /// and see [`Ask::within`]. Fails with what each said where none can tell.
     pub(crate) async fn exists(&self, name: &str) -> Result<bool, OperatorError> {
-        let mut causes = Vec::new();
-        for host in &self.urls {
+        let answer = |host| async move {
+            let host_name = named(host);
             match self.send(host, Method::HEAD, name, Bytes::new()).await {
-                Ok((200, _)) => return Ok(true),
-                Ok((404, _)) => return Ok(false),
-                Ok((status, _)) => causes.push(format!("{}: {status}", named(host))),
-                Err(cause) => causes.push(format!("{}: {cause}", named(host))),
+                Ok((200, _)) => Ok(true),
+                Ok((404, _)) => Ok(false),
+                Ok((status @ (401 | 403), _)) => {
+                    Err(format!("{host_name}: {status} ({MAY_ASK_EXISTENCE})"))
+                }
+                Ok((status, _)) => Err(format!("{host_name}: {status}")),
+                Err(cause) => Err(format!("{host_name}: {cause}")),
             }
-        }
-        let causes = causes.join("; ");
-        Err(OperatorError::external(format!(
-            "asking whether `{name}` exists: {causes}"
-        )))
+        };
+        let told = self.first(answer).await.map_err(|causes| {
+            OperatorError::external(format!("asking whether `{name}` exists: {causes}"))
+        })?;
+        Ok(told)
     }
 
     async fn send(
@@ -152,24 +159,30 @@ impl Ask {
                 }
             }
         };
+        let (name, answer) = self.first(answer).await.map_err(OperatorError::external)?;
+        serde_json::from_slice(&answer)
+            .map_err(|error| OperatorError::external(format!("{name}: no JSON: {error}")))
+    }
+
+    /// The first good answer of a host, see [`Ask::within`]. Fails with what each said.
+    async fn first<'a, T, A: Future<Output = Result<T, String>>>(
+        &'a self,
+        answer: impl Fn(&'a Url) -> A,
+    ) -> Result<T, String> {
         let mut hosts = self.urls.iter();
         let (mut asked, mut causes) = (FuturesUnordered::new(), Vec::new());
         loop {
             let next = hosts.next();
-            asked.extend(next.map(answer));
+            asked.extend(next.map(&answer));
             let besides_after = self.besides_after.filter(|_| next.is_some());
             let answer = match besides_after {
                 Some(after) => tokio::time::timeout(after, asked.next()).await,
                 None => Ok(asked.next().await),
             };
             match answer {
-                Ok(Some(Ok((name, answer)))) => {
-                    return serde_json::from_slice(&answer).map_err(|error| {
-                        OperatorError::external(format!("{name}: no JSON: {error}"))
-                    });
-                }
+                Ok(Some(Ok(told))) => return Ok(told),
                 Ok(Some(Err(cause))) => causes.push(cause),
-                Ok(None) => return Err(OperatorError::external(causes.join("; "))),
+                Ok(None) => return Err(causes.join("; ")),
                 Err(_too_slow) => {}
             }
         }
@@ -183,6 +196,7 @@ pub(crate) fn said(answer: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::net::TcpListener;
 
     use serde_json::json;
@@ -209,6 +223,51 @@ mod tests {
         let ask = Ask::of(&connection, forever).expect("a client");
         let answer = ask.within(forever).any(Method::GET, "x", None).await;
         assert_eq!(answer.expect("an answer"), json!({"a": 1}));
+        serving.await.expect("it ends");
+    }
+
+    #[tokio::test]
+    async fn who_may_not_ask_whether_an_index_exists_is_told_what_that_takes() {
+        // It takes connections, and never answers.
+        let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let other = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let hosts = [&silent, &other].map(|one| {
+            let address = one.local_addr().expect("an address");
+            format!("http://{address}")
+        });
+        let serving = tokio::task::spawn_blocking(move || {
+            for status in ["403 Forbidden", "404 Not Found"] {
+                let (mut stream, _) = other.accept().expect("a client");
+                let _ = request(&mut stream).expect("a request");
+                let head =
+                    format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                stream.write_all(head.as_bytes()).expect("a reader");
+            }
+        });
+        let connection = serde_json::from_value(json!({ "hosts": hosts })).expect("sound");
+        let within = Duration::from_secs(2);
+        let ask = Ask::of(&connection, within)
+            .expect("a client")
+            .within(within);
+        let refused = ask
+            .exists("logs")
+            .await
+            .expect_err("it may not")
+            .to_string();
+        for part in [
+            "whether `logs` exists",
+            "403",
+            "`view_index_metadata`",
+            "no answer within 2s",
+        ] {
+            assert!(refused.contains(part), "{refused}");
+        }
+        // One that says nothing is not waited for where another one tells.
+        let forever = Duration::from_secs(3_600);
+        let ask = Ask::of(&connection, forever)
+            .expect("a client")
+            .within(forever);
+        assert!(!ask.exists("logs").await.expect("one tells"));
         serving.await.expect("it ends");
     }
 }

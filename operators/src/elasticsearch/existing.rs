@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::stream::{self, StreamExt};
 use isobar_topology::clock::{self, Instant};
 use isobar_topology::{OperatorError, Policy};
 
@@ -15,6 +16,12 @@ const BELIEVED_FOR: Duration = Duration::from_secs(10);
 
 /// Names that are known at a time; the oldest answers are forgotten for new ones.
 const KNOWN_MAX: usize = 1_000;
+
+/// Names that are asked for at one time.
+const AT_ONE_TIME: usize = 8;
+
+/// The bolt stands still meanwhile, with what it has to send: whoever tells does so in milliseconds.
+pub(crate) const WITHIN: Duration = Duration::from_secs(5);
 
 /// The names that a bolt has asked for: indices, aliases and data streams.
 pub(crate) struct Existing {
@@ -39,28 +46,90 @@ impl Existing {
         (clock::now() - *since < BELIEVED_FOR).then_some(*is_there)
     }
 
-    /// Asks for names. Fails, with nothing known of the others, when no host answers for one.
+    /// Asks for names, some at one time. Fails where no host tells of one, and the others are known
+    /// nevertheless; and after [`WITHIN`], when those are known that were told by then.
     pub(crate) async fn learn(
         &self,
         ask: &Ask,
         names: impl IntoIterator<Item = Arc<str>>,
     ) -> Result<(), OperatorError> {
-        for name in names {
-            let is_there = ask.exists(&name).await?;
-            let mut known = self.lock();
-            if known.len() >= KNOWN_MAX && !known.contains_key(&name) {
-                let oldest = known.iter().min_by_key(|(_, (_, since))| *since);
-                if let Some(oldest) = oldest.map(|(name, _)| Arc::clone(name)) {
-                    let _ = known.remove(&oldest);
-                }
-            }
-            let _ = known.insert(name, (is_there, clock::now()));
+        let asking = stream::iter(names).map(|name| async move {
+            let told = ask.exists(&name).await;
+            (name, told)
+        });
+        let told = asking.buffer_unordered(AT_ONE_TIME);
+        let told = told.fold(Ok(()), |so_far, (name, told)| async move {
+            self.know(name, told?);
+            so_far
+        });
+        match tokio::time::timeout(WITHIN, told).await {
+            Ok(told) => told,
+            Err(_) => Err(OperatorError::external(format!(
+                "asking which indices exist: not all was told within {WITHIN:?}"
+            ))),
         }
-        Ok(())
+    }
+
+    fn know(&self, name: Arc<str>, is_there: bool) {
+        let mut known = self.lock();
+        if known.len() >= KNOWN_MAX && !known.contains_key(&name) {
+            let oldest = known.iter().min_by_key(|(_, (_, since))| *since);
+            if let Some(oldest) = oldest.map(|(name, _)| Arc::clone(name)) {
+                let _ = known.remove(&oldest);
+            }
+        }
+        let _ = known.insert(name, (is_there, clock::now()));
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, (bool, Instant)>> {
         // Nothing panics while holding this lock.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    use isobar_topology::testing::policy;
+    use serde_json::json;
+
+    use super::*;
+    use crate::stand_in::request;
+
+    #[tokio::test]
+    async fn what_is_told_of_some_names_is_known_though_nobody_tells_of_another() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let host = format!("http://{}", listener.local_addr().expect("an address"));
+        let serving = tokio::task::spawn_blocking(move || {
+            for _ in 0..3 {
+                let (mut stream, _) = listener.accept().expect("a client");
+                let (head, _) = request(&mut stream).expect("a request");
+                let status = match head.split(' ').nth(1) {
+                    Some("/there") => "200 OK",
+                    Some("/gone") => "404 Not Found",
+                    _ => "503 Service Unavailable",
+                };
+                let reply =
+                    format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                stream.write_all(reply.as_bytes()).expect("a reader");
+            }
+        });
+        let connection = serde_json::from_value(json!({ "hosts": [host] })).expect("sound");
+        let ask = Ask::of(&connection, WITHIN).expect("a client");
+        let existing = Existing::new(policy(0));
+        let names = ["broken", "gone", "there"].map(Arc::from);
+        let error = existing
+            .learn(&ask, names)
+            .await
+            .expect_err("of one none tells");
+        assert!(
+            error.to_string().contains("whether `broken` exists"),
+            "{error}"
+        );
+        let known = ["broken", "gone", "there"].map(|name| existing.has(name));
+        assert_eq!(known, [None, Some(false), Some(true)]);
+        serving.await.expect("it ends");
     }
 }

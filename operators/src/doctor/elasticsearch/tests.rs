@@ -13,6 +13,7 @@ fn sink() -> Sink {
         origin: Some("_isobar".to_owned()),
         pipeline: None,
         operation: "create",
+        asks_existence: false,
         body_bytes: 4 << 20,
     }
 }
@@ -485,10 +486,11 @@ fn pipelines_and_privileges_that_are_missing_are_named() {
         "no pipeline clean",
     );
     let granted = json!({"cluster": {"monitor": false}, "index": {"logs-*": {
-        "create_doc": false, "auto_configure": false, "read": true,
+        "create_doc": false, "auto_configure": false, "read": true, "view_index_metadata": false,
     }}});
     for (status, part) in [
         (Status::Error, "no `create_doc` on logs-*"),
+        (Status::Error, "no `view_index_metadata` on logs-*"),
         (Status::Warning, "no `auto_configure`"),
         (Status::Info, "no `monitor`"),
     ] {
@@ -538,4 +540,20 @@ fn targets_of_bolts_become_the_names_that_are_asked_for() {
             .iter()
             .all(|question| question.path.contains("logs-") || question.name.0 == once::PRIVILEGES)
     );
+    // Who makes indices need not ask whether they exist.
+    for asks_existence in [false, true] {
+        let sink = Sink {
+            asks_existence,
+            ..sink.clone()
+        };
+        let questions = of_sink(0, &sink);
+        let asked = |question: &Question| question.name.0 == once::PRIVILEGES;
+        let asked = questions.into_iter().find(asked).expect("it is asked");
+        let body = asked.body.expect("it has one").to_string();
+        assert_eq!(
+            body.contains("view_index_metadata"),
+            asks_existence,
+            "{body}"
+        );
+    }
 }

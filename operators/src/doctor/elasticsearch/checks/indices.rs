@@ -208,6 +208,11 @@ fn lacking(sink: &Sink, answer: &Value) -> Vec<Said> {
             "documents are refused and wait",
         ),
         (
+            ASKED_WITH,
+            Status::Error,
+            "whether an index exists is not told, and documents wait",
+        ),
+        (
             "auto_configure",
             Status::Warning,
             "no index is made where none is",
