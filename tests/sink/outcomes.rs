@@ -178,7 +178,12 @@ fn what_is_stored_is_delivered() {
 
 #[test]
 fn requests_that_fail_are_sent_again_and_store_nothing_twice() {
-    let again = |action| matches!(action, Action::RetryItem | Action::AskAnother);
+    let again = |action| {
+        matches!(
+            action,
+            Action::RetryItem | Action::AskAnother | Action::RetrySmaller
+        )
+    };
     each(Level::Request, 8, again, |row| {
         let (status, kind, reason) = words(row);
         sent_again(row, &RequestFault::refuse(status, kind, reason), false);

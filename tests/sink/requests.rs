@@ -246,13 +246,16 @@ fn bodies_shrink_until_what_is_on_the_way_lets_them_through() {
 /// one behind a proxy that waits no longer.
 #[test]
 fn bodies_shrink_until_they_are_done_in_time() {
-    let proxy = RequestFault::refuse(504, "", "");
-    for late in [RequestFault::Delay(Duration::from_secs(60)), proxy] {
+    let minute = Duration::from_secs(60);
+    for (late, request_timeout) in [
+        (RequestFault::Delay(minute), "500ms"),
+        (RequestFault::GatewayTimeout(Duration::from_secs(1)), "60s"),
+    ] {
         let server = server();
         let too_slow = |request: &Request<'_>| request.body.len() > 40_000;
         server.fail_requests_if(ALWAYS, too_slow, late.clone());
         let setup = Setup {
-            connection: json!({"request_timeout": "500ms"}),
+            connection: json!({ "request_timeout": request_timeout }),
             records: 3_000,
             lanes: 1,
             ..Setup::new("requests-slow", &server)
@@ -263,6 +266,23 @@ fn bodies_shrink_until_they_are_done_in_time() {
         let times = ran.count("requests_timed_out");
         assert!((1..20).contains(&times), "{late:?}: {times}");
     }
+}
+
+/// It has waited for nothing: no request would have been small enough, and the other host takes all.
+#[test]
+fn a_proxy_that_says_at_once_that_it_has_waited_in_vain_is_a_host_that_is_away() {
+    let proxy = server();
+    let other = server();
+    proxy.fail_requests(ALWAYS, RequestFault::refuse(504, "", ""));
+    let setup = Setup {
+        hosts: vec![proxy.url(), other.url()],
+        ..Setup::new("requests-away-behind", &proxy)
+    };
+    let ran = setup.run();
+    ran.assert_exact(&setup, &other);
+    let counted = ["requests_unavailable", "requests_timed_out"].map(|name| ran.count(name));
+    assert!(counted[0] > 0 && counted[1] == 0, "{counted:?}");
+    assert_eq!(ran.account.retried, 0, "each went to the other at once");
 }
 
 #[test]

@@ -63,6 +63,17 @@ fn action(row: &Row) -> String {
         Action::AskAnother => {
             "the host is left out for a while, the request is sent to another".to_owned()
         }
+        Action::RetrySmaller => {
+            let smaller = "the host is left out for a while, the records are sent again later, and requests are \
+                           halved until they are done in time";
+            match row.level {
+                Level::Request => format!(
+                    "after a second or longer: {smaller}; sooner, as by a proxy with nothing behind it: the \
+                     request is sent to another"
+                ),
+                _ => smaller.to_owned(),
+            }
+        }
         Action::HoldConnection => "the same, and what to change is told; records wait".to_owned(),
         Action::Split(class) => {
             format!("sent again in halves; a document that is left alone is rejected as `{class}`")

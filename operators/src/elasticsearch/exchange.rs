@@ -141,6 +141,9 @@ const PLAIN: &[(&str, &str)] = &[
 ];
 const COMPRESSED: &[(&str, &str)] = &[PLAIN[0], PLAIN[1], ("content-encoding", "gzip")];
 
+/// A proxy that says sooner that it has waited in vain has not: what is behind it is away, whatever the request.
+const WAITED: Duration = Duration::from_secs(1);
+
 /// The kind of the condition while no request was ever understood.
 const REFUSED: &str = "refused";
 
@@ -206,7 +209,8 @@ impl Exchange {
             match answer {
                 Answer::Reply { status, body } => {
                     let was_away = chosen.is_tried();
-                    if let Some(outcome) = self.read(chosen, status, &body, items) {
+                    let took = clock::now() - *began;
+                    if let Some(outcome) = self.read(chosen, status, &body, items, took) {
                         return outcome;
                     }
                     // That a host still refuses all that comes is nothing new, and no request's fault.
@@ -273,8 +277,15 @@ impl Exchange {
         }
     }
 
-    /// What a reply means; `None` when another host is to be asked.
-    fn read(&self, chosen: Chosen<'_>, status: u16, body: &[u8], items: usize) -> Option<Outcome> {
+    /// What a reply means that came after so long; `None` when another host is to be asked.
+    fn read(
+        &self,
+        chosen: Chosen<'_>,
+        status: u16,
+        body: &[u8],
+        items: usize,
+        took: Duration,
+    ) -> Option<Outcome> {
         let said = match status {
             200 => None,
             _ => reply::fault_of_request(body),
@@ -287,12 +298,19 @@ impl Exchange {
             kind: outcome::NO_ERROR.into(),
             ..Fault::default()
         });
-        let class = outcome::class_of(Level::Request, status, Some(&fault));
+        let class = match outcome::class_of(Level::Request, status, Some(&fault)) {
+            Class::TimedOut if took < WAITED => Class::Away,
+            class => class,
+        };
         let outcome = match class.action().of_request() {
             Action::ReadItems => return self.read_items(chosen, body, items),
             Action::Split(_) if class == Class::TooLarge => Outcome::TooLarge,
             Action::Split(_) => Outcome::Malformed(text),
             Action::RetryRequest => Outcome::Busy,
+            Action::RetrySmaller => {
+                self.fail(chosen, class, text);
+                return Some(Outcome::TimedOut);
+            }
             action => {
                 let advice = match action {
                     Action::HoldConnection | Action::ClientBug => {
@@ -301,8 +319,7 @@ impl Exchange {
                     _ => String::new(),
                 };
                 self.fail(chosen, class, text + &advice);
-                // A proxy has waited: as where we did, the time of the request is used up.
-                return (class == Class::TimedOut).then_some(Outcome::TimedOut);
+                return None;
             }
         };
         self.counts.request(class);

@@ -152,6 +152,9 @@ pub enum Action {
     RetryRequest,
     /// The host is left out for a while; another one is asked, or the request is sent again later.
     AskAnother,
+    /// The host is left out for a while, and its records are sent again later, in requests of half the size: the
+    /// time of this one is used up.
+    RetrySmaller,
     /// As before, and a person is told what to change: no other host will do better by itself.
     HoldConnection,
     /// The request is sent again in halves; a document that is left alone is rejected with a reason of
@@ -182,9 +185,8 @@ impl Class {
             Self::Refused => Action::Reject("refused"),
             Self::Fault => Action::CountAttempt,
             Self::Answered => Action::ReadItems,
-            Self::Away | Self::Unconnected | Self::Broken | Self::TimedOut | Self::Unreadable => {
-                Action::AskAnother
-            }
+            Self::Away | Self::Unconnected | Self::Broken | Self::Unreadable => Action::AskAnother,
+            Self::TimedOut => Action::RetrySmaller,
             Self::TooLarge => Action::Split("too_large"),
             Self::Malformed => Action::Split("refused"),
             Self::Denied | Self::Foreign | Self::Encoding => Action::HoldConnection,

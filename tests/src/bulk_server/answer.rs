@@ -121,6 +121,12 @@ fn answer_bulk(shared: &Shared, index: &str, query: &str, body: &[u8]) -> Answer
             kind,
             reason,
         }) => return Answer::error(*status, kind, reason),
+        Some(RequestFault::GatewayTimeout(delay)) => {
+            return Answer {
+                delay: *delay,
+                ..Answer::error(504, "", "")
+            };
+        }
         Some(RequestFault::CutBefore) => {
             return Answer {
                 cut: Cut::BeforeReply,

@@ -15,6 +15,9 @@ pub enum RequestFault {
         /// The error's `reason`.
         reason: String,
     },
+    /// Nothing is stored; this much later 504 comes with an empty body, as from a proxy that has waited long
+    /// enough.
+    GatewayTimeout(Duration),
     /// The connection is closed once the body is read; nothing is stored.
     CutBefore,
     /// All is stored, then the connection is closed without an answer.

@@ -45,11 +45,15 @@ fn each_level_has_actions_of_its_own() {
                 Action::ReadItems
                     | Action::RetryRequest
                     | Action::AskAnother
+                    | Action::RetrySmaller
                     | Action::HoldConnection
                     | Action::Split(_)
                     | Action::ClientBug
             ),
-            Level::Connection => matches!(action, Action::AskAnother | Action::Split(_)),
+            Level::Connection => matches!(
+                action,
+                Action::AskAnother | Action::RetrySmaller | Action::Split(_)
+            ),
         };
         assert!(fits, "{}: {action:?}", row.id);
         let holds = matches!(
