@@ -49,6 +49,8 @@ pub enum Plant {
     SkipsARecord,
     /// More is in flight than may be.
     ReadsTooMuch,
+    /// A spout never lets go of bytes that were in flight.
+    KeepsBytes,
     /// More is read ahead of the frontier than may be.
     RunsAhead,
     /// More waits in queues than may.
@@ -146,6 +148,7 @@ fn every_rule_of_the_oracle_catches_the_mistake_that_it_is_there_for() {
             "records were handed out, the account says",
         ),
         (Plant::ReadsTooMuch, "in flight are too much"),
+        (Plant::KeepsBytes, "bytes of no record"),
         (Plant::RunsAhead, "records are read and not committed"),
         (Plant::QueuesTooMuch, "is over its bound"),
         (Plant::LosesTheOrder, "gets offset"),
