@@ -1,5 +1,7 @@
 //! Rules for what depends on what: deploy on operators on topology, and never the other way round.
 
+use std::collections::BTreeSet;
+
 use crate::tree::{check, texts};
 
 /// What each crate may depend on besides tests: for the core all of it, since a new dependency there
@@ -73,6 +75,35 @@ fn every_dependency_is_used() {
         "each dependency is named in the sources of its crate",
         &complaints,
     );
+}
+
+/// What is in the lock file is what was looked at: a release with its checksum, and no branch of a repository.
+#[test]
+fn every_dependency_is_a_release_of_one_registry() {
+    let locks = texts(&["Cargo.lock"]);
+    let lock = locks.iter().find(|file| file.path == "Cargo.lock");
+    let lock = &lock.expect("it is kept").content;
+    let mut registries = BTreeSet::new();
+    let mut complaints = Vec::new();
+    for package in lock.split("[[package]]").skip(1) {
+        let value = |key: &str| {
+            let mut lines = package.lines();
+            let start = format!("{key} = \"");
+            lines.find_map(|line| line.strip_prefix(&start)?.strip_suffix('"'))
+        };
+        let name = value("name").expect("each has a name");
+        match value("source") {
+            None if name.starts_with("isobar") => {}
+            Some(source) if source.starts_with("registry+") && value("checksum").is_some() => {
+                let _ = registries.insert(source);
+            }
+            other => complaints.push(format!("{name} comes from {other:?}")),
+        }
+    }
+    if registries.len() != 1 {
+        complaints.push(format!("the registries are {registries:?}"));
+    }
+    check("dependencies are releases of one registry", &complaints);
 }
 
 /// The names in the section `[dependencies]` of a crate.
