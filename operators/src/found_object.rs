@@ -8,13 +8,14 @@ use isobar_topology::json;
 use isobar_topology::spec::{Component, Problem, Problems};
 use isobar_topology::{Prepare, RecordMut, Rejection};
 
-use crate::field_path::FieldPath;
+use crate::field_path::{EditSpace, FieldPath};
 
 /// Puts objects that were found into documents; one for each lane.
 #[derive(Clone, Debug)]
 pub(crate) struct FoundObject {
     field: FieldPath,
     merges: bool,
+    space: EditSpace,
     /// A document without the field, and the same with the members of the object.
     document: Vec<u8>,
     merged: Vec<u8>,
@@ -39,6 +40,7 @@ impl FoundObject {
         Ok(Some(Self {
             field: FieldPath::new(field, &component.path.key("field"), prepare)?,
             merges: merge,
+            space: EditSpace::default(),
             document: Vec::new(),
             merged: Vec::new(),
         }))
@@ -53,6 +55,11 @@ impl FoundObject {
         self.merges
     }
 
+    /// How often it copies what a record has into the batch: to merge, also what is left around the field.
+    pub(crate) fn copies(&self) -> usize {
+        1 + usize::from(self.merges)
+    }
+
     /// Puts a raw object, whose names do not repeat, where it belongs.
     pub(crate) fn place(
         &mut self,
@@ -60,9 +67,9 @@ impl FoundObject {
         object: &[u8],
     ) -> Result<(), Rejection> {
         if !self.merges {
-            return self.field.set(record, &mut self.document, object);
+            return self.field.set(record, &mut self.space, object);
         }
-        let _was_there = self.field.remove(record, &mut self.document);
+        self.field.remove(record, &mut self.space);
         self.document.clear();
         let _has_document = record.view().write(&mut self.document);
         // Not one by one: hostile documents may have many.

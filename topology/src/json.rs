@@ -12,11 +12,13 @@ pub(crate) mod oracle;
 mod scan;
 mod text;
 mod walk;
+mod ways;
 
-pub use edit::{Edit, edit_inside, set_inside};
+pub use edit::{Edit, Place, edit_places};
 pub(crate) use keys::key_hash;
 pub use text::{string, unescape, write_bytes_lossy, write_string};
 pub use walk::{element, for_each_element, for_each_member, member, skip_value};
+pub use ways::Ways;
 
 /// Deepest nesting of objects and arrays. Elasticsearch stops at 20 objects by default
 /// (`index.mapping.depth.limit`), most JSON readers at 128.

@@ -15,7 +15,8 @@ use serde::Deserialize;
 use crate::conversion::Kind;
 use crate::excerpt::excerpt;
 use crate::expression::text_of;
-use crate::field_path::{FieldPath, no_document};
+use crate::field_path::{EditSpace, FieldPath, no_document};
+use crate::field_paths::FieldPaths;
 
 pub(super) const TYPE: BoltType = BoltType {
     name: "convert",
@@ -91,9 +92,15 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         }
     }
     problems.or(())?;
-    let (fields, on_invalid): (Arc<[_]>, _) = (fields.into(), config.on_invalid);
+    let mut paths = FieldPaths::default();
+    for (number, (field, _)) in fields.iter().enumerate() {
+        paths.add(field, number);
+    }
+    let (paths, fields): (_, Arc<[_]>) = (Arc::new(paths), fields.into());
+    let on_invalid = config.on_invalid;
     Ok(PreparedBolt::new(Arc::new(move |context| {
         AnyBolt::new(Convert {
+            paths: Arc::clone(&paths),
             fields: Arc::clone(&fields),
             on_invalid,
             failed: context.counters.counter(
@@ -101,18 +108,20 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
                 "Values that could not be converted and were removed or kept as they were.",
             ),
             text: Vec::new(),
-            buffer: Vec::new(),
+            space: EditSpace::default(),
         })
     })))
 }
 
 struct Convert {
+    paths: Arc<FieldPaths>,
+    /// By their numbers.
     fields: Arc<[(FieldPath, Kind)]>,
     on_invalid: OnInvalid,
     failed: Counter,
     /// The text of the value at hand.
     text: Vec<u8>,
-    buffer: Vec<u8>,
+    space: EditSpace,
 }
 
 impl Bolt for Convert {
@@ -133,10 +142,11 @@ impl Bolt for Convert {
 impl Convert {
     /// Converts the fields of a record; how many could not be.
     fn convert(&mut self, record: &mut RecordMut<'_>) -> Result<u64, Rejection> {
-        let mut failures = 0;
-        for (field, kind) in &*self.fields {
-            let mut refused = None;
-            let edited = field.edit(record, &mut self.buffer, |raw, out| {
+        let (mut failures, mut refused) = (0, None);
+        let edited = self
+            .paths
+            .edit(record, &mut self.space, |number, raw, out| {
+                let (field, kind) = &self.fields[number];
                 if is_already(raw, *kind) {
                     return Edit::Keep;
                 }
@@ -154,12 +164,8 @@ impl Convert {
                     OnInvalid::Keep => Edit::Keep,
                 }
             });
-            let _ = edited.map_err(no_document)?;
-            if let Some(rejection) = refused {
-                return Err(rejection);
-            }
-        }
-        Ok(failures)
+        edited.map_err(no_document)?;
+        refused.map_or(Ok(failures), Err)
     }
 }
 

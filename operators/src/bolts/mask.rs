@@ -8,11 +8,10 @@ mod text;
 
 use std::sync::Arc;
 
-use isobar_topology::json::Edit;
 use isobar_topology::spec::{Component, Path, Problem, Problems, Secret, parse_config};
 use isobar_topology::{
-    AnyBolt, Batch, Bolt, BoltType, Counter, Emitter, Example, NoDocument, OperatorError, Prepare,
-    PreparedBolt, RecordMut, Verdict,
+    AnyBolt, Batch, Bolt, BoltType, Counter, Emitter, Example, OperatorError, Prepare,
+    PreparedBolt, Verdict,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -21,7 +20,8 @@ use patterns::Find;
 use pseudonyms::Pseudonyms;
 use text::{Masker, Replacement};
 
-use crate::field_path::{FieldPath, no_document};
+use crate::field_path::{EditSpace, FieldPath, no_document};
+use crate::field_paths::FieldPaths;
 
 pub(super) const TYPE: BoltType = BoltType {
     name: "mask",
@@ -51,7 +51,11 @@ patterns: [email, card_number, 'token=\\w+']
 /// all texts and numbers inside of them, what a pattern finds is replaced. Names of fields stay.
 ///
 /// `user.password` is the field inside of `user`, in each element where `user` is a list, and one that has
-/// this whole name, as Elasticsearch takes both for the same. `["user.password"]` is only the latter.
+/// this whole name, as Elasticsearch takes both for the same; so `a.b.c` is also `b.c` inside of `a`, and `c`
+/// inside of `a.b`. `["user.password"]` is only the field that has this whole name.
+///
+/// A value of `fields` is replaced as it came, also inside of one that is searched, and what was put in is
+/// not searched.
 ///
 /// Only the document is changed: what the topology rejects later goes to its dead letters as it was read.
 /// Moves the metric `masked_values`.
@@ -66,8 +70,8 @@ pub struct MaskConfig {
     search: Vec<String>,
     /// What to look for: `email`, `ipv4`, `ipv6`, `card_number` (13 to 19 digits, with spaces or dashes,
     /// whose check digit is right, whatever stands beside them), or regular expressions as in
-    /// `parse_regex`, such as `token=\w+`; `(?:secret)` finds just this text. They are looked for one after
-    /// the other.
+    /// `parse_regex`, such as `token=\w+`; `(?:secret)` finds just this text. All are looked for in the text
+    /// as it came; where what they find overlaps, it is replaced as one.
     #[serde(default)]
     patterns: Vec<String>,
     /// What stands in place of what was found. Default `***`.
@@ -116,17 +120,22 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     problems.or(())?;
     let replacement = replacement.expect("no problem means a replacement");
     let (whole, searched) = whole.zip(searched).expect("no problem means both");
+    let mut fields = FieldPaths::default();
+    // The first one of a place counts.
+    whole.iter().for_each(|field| fields.add(field, WHOLE));
+    searched
+        .iter()
+        .for_each(|field| fields.add(field, SEARCHED));
+    let fields = Arc::new(fields);
     let finds: Arc<[Find]> = finds.into();
     Ok(PreparedBolt {
         memory_per_lane: finds.iter().map(Find::finder_size).sum(),
         memory_shared: finds.iter().map(Find::size).sum(),
         ..PreparedBolt::new(Arc::new(move |context| {
             AnyBolt::new(Mask {
-                whole: Arc::clone(&whole),
-                searched: Arc::clone(&searched),
-                replacement: replacement.clone(),
+                fields: Arc::clone(&fields),
                 masker: Masker::new(&finds, replacement.clone()),
-                buffer: Vec::new(),
+                space: EditSpace::default(),
                 masked: context.counters.counter(
                     "masked_values",
                     "Values of fields in which something was replaced.",
@@ -162,79 +171,45 @@ fn fields(
     names: &[String],
     path: &Path,
     prepare: &mut Prepare<'_>,
-) -> Result<Arc<[FieldPath]>, Problems> {
+) -> Result<Vec<FieldPath>, Problems> {
     let (mut problems, mut fields) = (Problems::default(), Vec::new());
     for (index, written) in names.iter().enumerate() {
-        let path = path.index(index);
-        let paths = whole_name(written, &path)
-            .and_then(|()| FieldPath::as_indexed(written, &path, prepare));
-        match paths {
+        match FieldPath::as_indexed(written, &path.index(index), prepare) {
             Ok(paths) => fields.extend(paths),
             Err(problem) => problems.push(problem),
         }
     }
-    problems.or(fields.into())
+    problems.or(fields)
 }
 
-/// Refuses what is meant for many fields: it would hide none.
-fn whole_name(written: &str, path: &Path) -> Result<(), Problem> {
-    if written.contains('*') && !written.contains("[\"") {
-        let problem = Problem::new(
-            path.clone(),
-            format!("`{written}` does not stand for many fields"),
-        );
-        return Err(problem.expected(format!(
-            "the name of each field, or [\"{written}\"] for one that has a star in its name"
-        )));
-    }
-    Ok(())
-}
+/// The numbers of fields that are replaced as a whole, and of those that are searched.
+const WHOLE: usize = 0;
+const SEARCHED: usize = 1;
 
 struct Mask {
-    whole: Arc<[FieldPath]>,
-    searched: Arc<[FieldPath]>,
-    replacement: Replacement,
+    fields: Arc<FieldPaths>,
     masker: Masker,
-    buffer: Vec<u8>,
+    space: EditSpace,
     masked: Counter,
 }
 
 impl Bolt for Mask {
     async fn process(&mut self, batch: Batch, out: &mut Emitter) -> Result<(), OperatorError> {
+        let (fields, masker, space) = (&*self.fields, &mut self.masker, &mut self.space);
         let mut masked = 0;
-        batch.judge(out, |record| match self.mask(record) {
-            Ok(count) => {
+        batch.judge(out, |record| {
+            let changed = fields.change(record, space, |raw, places, out| {
+                let count = masker.mask(raw, places, out);
                 masked += count;
-                Verdict::Keep
+                count > 0
+            });
+            match changed {
+                Ok(()) => Verdict::Keep,
+                Err(error) => Verdict::Reject(no_document(error)),
             }
-            Err(error) => Verdict::Reject(no_document(error)),
         });
         self.masked.add(masked);
         Ok(())
-    }
-}
-
-impl Mask {
-    /// How many fields were changed.
-    fn mask(&mut self, record: &mut RecordMut<'_>) -> Result<u64, NoDocument> {
-        let mut masked = 0;
-        for field in &*self.searched {
-            let is_masked = field.edit(record, &mut self.buffer, |raw, out| {
-                match self.masker.mask(raw, out) {
-                    true => Edit::Replace,
-                    false => Edit::Keep,
-                }
-            })?;
-            masked += u64::from(is_masked);
-        }
-        for field in &*self.whole {
-            let is_masked = field.edit(record, &mut self.buffer, |raw, out| {
-                self.replacement.write(raw, out);
-                Edit::Replace
-            })?;
-            masked += u64::from(is_masked);
-        }
-        Ok(masked)
     }
 }
 

@@ -9,7 +9,8 @@ use isobar_topology::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::field_path::FieldPath;
+use crate::field_path::{EditSpace, FieldPath};
+use crate::field_paths::FieldPaths;
 
 pub(super) const TYPE: BoltType = BoltType {
     name: "remove_fields",
@@ -34,8 +35,9 @@ fields: [session_id, user.password]
 #[serde(deny_unknown_fields)]
 pub struct RemoveFieldsConfig {
     /// Names of fields. `user.password` is the field inside of `user`, in each element where `user` is a
-    /// list, and one that has this whole name, as Elasticsearch takes both for the same. `["user.password"]`
-    /// is only the latter.
+    /// list, and one that has this whole name, as Elasticsearch takes both for the same; so `a.b.c` is also
+    /// `b.c` inside of `a`, and `c` inside of `a.b`. `["user.password"]` is only the field that has this
+    /// whole name.
     #[schemars(length(min = 1))]
     fields: Vec<String>,
 }
@@ -44,7 +46,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let config: RemoveFieldsConfig = parse_config(&component.config, &component.path)?;
     let path = component.path.key("fields");
     let mut problems = Problems::default();
-    let mut fields: Vec<FieldPath> = Vec::new();
+    let mut fields = FieldPaths::default();
     for (index, written) in config.fields.iter().enumerate() {
         let path = path.index(index);
         if config.fields[..index].contains(written) {
@@ -55,31 +57,29 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
             continue;
         }
         match FieldPath::as_indexed(written, &path, prepare) {
-            Ok(paths) => fields.extend(paths),
+            Ok(paths) => paths.iter().for_each(|path| fields.add(path, index)),
             Err(problem) => problems.push(problem),
         }
     }
     problems.or(())?;
-    let fields: Arc<[FieldPath]> = fields.into();
+    let fields = Arc::new(fields);
     Ok(PreparedBolt::new(Arc::new(move |_| {
         AnyBolt::new(RemoveFields {
             fields: Arc::clone(&fields),
-            buffer: Vec::new(),
+            space: EditSpace::default(),
         })
     })))
 }
 
 struct RemoveFields {
-    fields: Arc<[FieldPath]>,
-    buffer: Vec<u8>,
+    fields: Arc<FieldPaths>,
+    space: EditSpace,
 }
 
 impl Bolt for RemoveFields {
     async fn process(&mut self, batch: Batch, out: &mut Emitter) -> Result<(), OperatorError> {
         batch.judge(out, |record| {
-            for field in &*self.fields {
-                let _ = field.remove(record, &mut self.buffer);
-            }
+            self.fields.remove(record, &mut self.space);
             Verdict::Keep
         });
         Ok(())
@@ -113,11 +113,34 @@ mod tests {
                 Some(r#"{"b":{"a":2}}"#),
                 Some("{}"),
                 Some(r#"{"b":1}"#),
-                Some(r#"{"log":{"level":1},"user":{"id":7}}"#),
+                Some(r#"{"log":{"level":1},"user":{"id": 7}}"#),
                 Some(r#"{"user":[{},{"id":2},3]}"#),
                 None
             ]
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dots_may_be_anywhere_in_names() {
+        let options = json!({"fields": ["a.b.c", "user.id", "user"]});
+        let mut bolt = PreparedForTest::new(&TYPE, &options).expect("good options");
+        let inputs = [
+            r#"{"a":{"b":{"c":1,"d":1}}}"#,
+            r#"{"a":{"b.c":1}}"#,
+            r#"{"a.b":[{"c":1},{"d":1}]}"#,
+            r#"{"a.b.c":1,"x":1}"#,
+            r#"{"user":{"id":1},"user.id":1,"user.name":1}"#,
+        ];
+        let emitted = bolt.run(&inputs.map(Input::document)).await;
+        let documents: Vec<Option<&str>> = emitted.iter().map(|e| e.document.as_deref()).collect();
+        let expected = [
+            r#"{"a":{"b":{"d":1}}}"#,
+            r#"{"a":{}}"#,
+            r#"{"a.b":[{},{"d":1}]}"#,
+            r#"{"x":1}"#,
+            r#"{"user.name":1}"#,
+        ];
+        assert_eq!(documents, expected.map(Some));
     }
 
     #[test]
@@ -136,6 +159,12 @@ mod tests {
             &[
                 "bolts.bolt.fields[1]: `doc.b` begins as in an expression; expected `b`, or [\"doc\"].b for what is inside of a field `doc`",
                 "bolts.bolt.fields[2]: the field `a` is named twice; expected each field once",
+            ],
+        );
+        check(
+            json!(["user.*", "[\"*\"]"]),
+            &[
+                "bolts.bolt.fields[0]: `user.*` does not stand for many fields; expected the name of each field, or [\"user.*\"] for one that has a star in its name",
             ],
         );
     }

@@ -1,5 +1,6 @@
 //! `rename_fields`: gives fields of documents other names.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Path, Problem, Problems, parse_config};
@@ -10,7 +11,8 @@ use isobar_topology::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::field_path::FieldPath;
+use crate::field_path::{EditSpace, FieldPath};
+use crate::field_paths::FieldPaths;
 use crate::ordered::Ordered;
 
 pub(super) const TYPE: BoltType = BoltType {
@@ -76,14 +78,20 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     }
     problems.or(())?;
     let is_flat = renames.iter().all(|rename| rename.top_level().is_some());
-    let renames: Arc<[Rename]> = renames.into();
+    let (mut from, mut to) = (FieldPaths::default(), FieldPaths::default());
+    for (number, rename) in renames.iter().enumerate() {
+        from.add(&rename.from, number);
+        to.add(&rename.to, number);
+    }
+    let (renames, paths): (Arc<[Rename]>, _) = (renames.into(), Arc::new((from, to)));
     Ok(PreparedBolt::new(Arc::new(move |_| {
         AnyBolt::new(RenameFields {
             renames: Arc::clone(&renames),
             is_flat,
+            paths: Arc::clone(&paths),
             taken: Vec::new(),
-            ends: Vec::new(),
-            buffer: Vec::new(),
+            places: Vec::new(),
+            space: EditSpace::default(),
         })
     })))
 }
@@ -127,11 +135,13 @@ struct RenameFields {
     renames: Arc<[Rename]>,
     /// All of them are of top-level fields.
     is_flat: bool,
-    /// The values of the fields of the record at hand, one after the other, and where each of them ends;
+    /// The old names and the new ones.
+    paths: Arc<(FieldPaths, FieldPaths)>,
+    /// The values of the fields of the record at hand, one after the other, and where each of them is;
     /// `None` for fields that it does not have.
     taken: Vec<u8>,
-    ends: Vec<Option<usize>>,
-    buffer: Vec<u8>,
+    places: Vec<Option<Range<usize>>>,
+    space: EditSpace,
 }
 
 impl Bolt for RenameFields {
@@ -153,26 +163,23 @@ impl RenameFields {
             return Ok(());
         }
         self.taken.clear();
-        self.ends.clear();
+        self.places.clear();
         // All are taken before any is set: a new name may be inside of an old one.
         for Rename { from, .. } in &*self.renames {
-            let value = from.get(record.view());
-            let end = value.map(|raw| {
+            let place = from.get(record.view()).map(|raw| {
+                let start = self.taken.len();
                 self.taken.extend_from_slice(raw);
-                self.taken.len()
+                start..self.taken.len()
             });
-            if end.is_some() {
-                let _ = from.remove(record, &mut self.buffer);
-            }
-            self.ends.push(end);
+            self.places.push(place);
         }
-        let mut start = 0;
-        for (Rename { to, .. }, end) in self.renames.iter().zip(&self.ends) {
-            let Some(end) = *end else { continue };
-            to.set(record, &mut self.buffer, &self.taken[start..end])?;
-            start = end;
-        }
-        Ok(())
+        let (from, to) = &*self.paths;
+        let places = &self.places;
+        from.remove_some(record, &mut self.space, |number| places[number].is_some());
+        let value = |number: usize| Some(&self.taken[places[number].clone()?]);
+        to.set(record, &mut self.space, value, |number| {
+            &self.renames[number].to
+        })
     }
 }
 

@@ -11,7 +11,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::field_path::{FieldPath, no_document};
+use crate::field_path::{EditSpace, FieldPath, no_document};
+use crate::field_paths::FieldPaths;
 use crate::template::{Missing, Template};
 
 pub(super) const TYPE: BoltType = BoltType {
@@ -67,7 +68,9 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let mut fields: Vec<Field> = Vec::new();
     for (name, value) in &config.fields {
         let path = path.key(name);
-        match field(name, value, &path, prepare) {
+        let is_template = |field: &&Field| matches!(field.setting, Setting::Template(..));
+        let templates = fields.iter().filter(is_template).count();
+        match field(name, value, templates, &path, prepare) {
             Ok(field) if fields.iter().any(|known| known.path.overlaps(&field.path)) => {
                 problems.push(
                     Problem::new(path, format!("the field `{name}` is set twice"))
@@ -79,21 +82,30 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         }
     }
     problems.or(())?;
-    let fields: Arc<[Field]> = fields.into();
+    let mut inside = FieldPaths::default();
+    for (number, field) in fields.iter().enumerate() {
+        if field.path.top_level().is_none() {
+            inside.add(&field.path, number);
+        }
+    }
+    let (fields, inside): (Arc<[Field]>, _) = (fields.into(), Arc::new(inside));
     Ok(PreparedBolt::new(Arc::new(move |_| {
         AnyBolt::new(SetFields {
             fields: Arc::clone(&fields),
+            inside: Arc::clone(&inside),
             constants: Vec::new(),
             text: Vec::new(),
             ends: Vec::new(),
-            buffer: Vec::new(),
+            space: EditSpace::default(),
         })
     })))
 }
 
+/// `templates` is the number of templates before it.
 fn field(
     name: &str,
     value: &Value,
+    templates: usize,
     path: &Path,
     prepare: &mut Prepare<'_>,
 ) -> Result<Field, Problem> {
@@ -102,7 +114,7 @@ fn field(
             let template = Template::compile(text, path, prepare)?;
             match template.constant() {
                 Some(text) => Setting::Constant(Value::from(text).to_string().into_bytes()),
-                None => Setting::Template(template),
+                None => Setting::Template(template, templates),
             }
         }
         other => {
@@ -144,17 +156,20 @@ struct Field {
 enum Setting {
     /// Raw JSON.
     Constant(Vec<u8>),
-    Template(Template),
+    /// With its number among those of the bolt.
+    Template(Template, usize),
 }
 
 struct SetFields {
     fields: Arc<[Field]>,
+    /// Those that are inside of others, by their numbers.
+    inside: Arc<FieldPaths>,
     /// Constants in the batch at hand, in the order of the top-level fields that have one.
     constants: Vec<Shared>,
     /// What the templates gave for the record at hand, one after the other.
     text: Vec<u8>,
     ends: Vec<usize>,
-    buffer: Vec<u8>,
+    space: EditSpace,
 }
 
 impl Bolt for SetFields {
@@ -184,25 +199,34 @@ impl SetFields {
         let (mut constants, mut ends) = (self.constants.iter(), self.ends.iter());
         let mut start = 0;
         for field in &*self.fields {
-            let json = match (&field.setting, field.path.top_level()) {
+            match (&field.setting, field.path.top_level()) {
                 (Setting::Constant(_), Some(symbol)) => {
                     let constant = constants
                         .next()
                         .expect("one for each top-level field with a constant");
                     record.set_shared(symbol, *constant).map_err(no_document)?;
-                    continue;
                 }
-                (Setting::Constant(json), None) => json.as_slice(),
-                (Setting::Template(_), _) => {
+                (Setting::Constant(_), None) => {}
+                (Setting::Template(..), symbol) => {
                     let end = *ends.next().expect("one for each field with a template");
-                    let json = &self.text[start..end];
+                    if let Some(symbol) = symbol {
+                        let json = &self.text[start..end];
+                        record.set(symbol, json).map_err(no_document)?;
+                    }
                     start = end;
-                    json
                 }
-            };
-            field.path.set(record, &mut self.buffer, json)?;
+            }
         }
-        Ok(())
+        let value = |number: usize| match &self.fields[number].setting {
+            Setting::Constant(json) => Some(json.as_slice()),
+            Setting::Template(_, number) => {
+                let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
+                Some(&self.text[start..self.ends[*number]])
+            }
+        };
+        self.inside.set(record, &mut self.space, value, |number| {
+            &self.fields[number].path
+        })
     }
 
     /// Evaluates all templates before any field is set, so that they see the same document.
@@ -210,7 +234,7 @@ impl SetFields {
         self.text.clear();
         self.ends.clear();
         for field in &*self.fields {
-            if let Setting::Template(template) = &field.setting {
+            if let Setting::Template(template, _) = &field.setting {
                 template.render_json(record.view(), &mut self.text)?;
                 self.ends.push(self.text.len());
             }

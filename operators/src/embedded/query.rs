@@ -3,6 +3,8 @@
 
 use serde_json::Value;
 
+use crate::indexed_field::in_all_forms;
+
 /// What a query asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Query {
@@ -146,7 +148,7 @@ impl Clause {
             None => self.finds_in(document),
             Some("_id") => self.says(id),
             Some("_index") => self.says(index),
-            Some(path) => fields(document, path)
+            Some(path) => in_all_forms(document, path)
                 .iter()
                 .any(|value| self.finds_in(value)),
         }
@@ -177,23 +179,6 @@ impl Clause {
             };
             ends && start == first
         })
-    }
-}
-
-/// The values of a field, by its path: a member's name may have dots in it, and lists stand in between.
-fn fields<'d>(value: &'d Value, path: &str) -> Vec<&'d Value> {
-    match value {
-        Value::Array(items) => items.iter().flat_map(|item| fields(item, path)).collect(),
-        Value::Object(members) => {
-            let mut found: Vec<&Value> = members.get(path).into_iter().collect();
-            for (at, _) in path.match_indices('.') {
-                if let Some(member) = members.get(&path[..at]) {
-                    found.extend(fields(member, &path[at + 1..]));
-                }
-            }
-            found
-        }
-        _ => Vec::new(),
     }
 }
 

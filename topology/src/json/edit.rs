@@ -1,9 +1,8 @@
-//! Changing what lies inside of raw values. What is around it is copied as it is written, but for white
-//! space.
+//! Changing what lies inside of raw values. What is around it is copied as it is written.
 
-use super::Kind;
-use super::text::write_string;
-use super::walk::{for_each_element, for_each_member, is_key};
+use std::ops::Range;
+
+use super::walk::skip_space;
 
 /// What becomes of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,128 +15,107 @@ pub enum Edit {
     Replace,
 }
 
-/// Lets `edit` change what lies at the end of a way of names into a raw value, and appends the whole with
-/// what it made of that. An empty way means the value itself. A list on the way leads on through each of
-/// its elements; what the way does not lead to is left alone.
-///
-/// `edit` gets a raw value and appends what is to stand in its place. Nothing is appended unless the
-/// answer is [`Edit::Replace`].
-pub fn edit_inside<N: AsRef<str>>(
-    value: &[u8],
-    way: &[N],
-    out: &mut Vec<u8>,
-    edit: &mut impl FnMut(&[u8], &mut Vec<u8>) -> Edit,
-) -> Edit {
-    let start = out.len();
-    let edited = match (way.split_first(), Kind::of(value)) {
-        (None, _) => edit(value, out),
-        (Some((name, rest)), Kind::Object) => edit_member(value, name.as_ref(), rest, out, edit),
-        (Some(_), Kind::Array) => edit_elements(value, way, out, edit),
-        _ => Edit::Keep,
-    };
-    if edited != Edit::Replace {
-        out.truncate(start);
-    }
-    edited
+/// Where in a raw value another one lies; see [`super::Ways::find`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    way: usize,
+    /// The opening quote of its name; of the value itself, its start.
+    member: usize,
+    start: usize,
+    pub(super) end: usize,
 }
 
-fn edit_member<N: AsRef<str>>(
-    object: &[u8],
-    name: &str,
-    rest: &[N],
+impl Place {
+    pub(super) fn new(way: usize, member: usize, start: usize) -> Self {
+        Self {
+            way,
+            member,
+            start,
+            end: start,
+        }
+    }
+
+    /// The whole of a raw value, as the end of a way.
+    #[inline]
+    pub fn whole(way: usize, value: &[u8]) -> Self {
+        Self {
+            way,
+            member: 0,
+            start: 0,
+            end: value.len(),
+        }
+    }
+
+    /// The number of the way that leads there.
+    #[inline]
+    pub fn way(&self) -> usize {
+        self.way
+    }
+
+    /// Its bytes in the raw value.
+    #[inline]
+    pub fn range(&self) -> Range<usize> {
+        self.start..self.end
+    }
+}
+
+/// Lets `edit` change what lies at places of a raw value, in their order, and appends the whole with what it
+/// made of that. What is inside of a value that was replaced or removed is not asked for.
+///
+/// `edit` gets the number of a way and a raw value, and appends what is to stand in its place. Nothing is
+/// appended unless the answer is [`Edit::Replace`].
+pub fn edit_places(
+    value: &[u8],
+    places: &[Place],
     out: &mut Vec<u8>,
-    edit: &mut impl FnMut(&[u8], &mut Vec<u8>) -> Edit,
+    mut edit: impl FnMut(usize, &[u8], &mut Vec<u8>) -> Edit,
 ) -> Edit {
-    let mut edited = Edit::Keep;
-    out.push(b'{');
-    for_each_member(object, |key, value| {
-        let before = out.len();
-        start_member(key, out);
-        let of_value = match is_key(key, name) {
-            true => edit_inside(value, rest, out, edit),
-            false => Edit::Keep,
-        };
-        match of_value {
-            Edit::Keep => return out.extend_from_slice(value),
-            Edit::Remove => out.truncate(before),
-            Edit::Replace => {}
+    let before = out.len();
+    let (mut copied, mut edited) = (0, Edit::Keep);
+    for place in places {
+        if place.start < copied {
+            continue;
+        }
+        out.extend_from_slice(&value[copied..place.start]);
+        copied = place.start;
+        let at = out.len();
+        match edit(place.way, &value[place.range()], out) {
+            Edit::Keep => {
+                out.truncate(at);
+                continue;
+            }
+            Edit::Replace => copied = place.end,
+            Edit::Remove if place.member == place.start => {
+                out.truncate(before);
+                return Edit::Remove;
+            }
+            Edit::Remove => {
+                out.truncate(at - (place.start - place.member));
+                copied = end_without(value, place.end, out);
+            }
         }
         edited = Edit::Replace;
-    });
-    out.push(b'}');
+    }
+    match edited {
+        Edit::Keep => out.truncate(before),
+        _ => out.extend_from_slice(&value[copied..]),
+    }
     edited
 }
 
-fn edit_elements<N: AsRef<str>>(
-    array: &[u8],
-    way: &[N],
-    out: &mut Vec<u8>,
-    edit: &mut impl FnMut(&[u8], &mut Vec<u8>) -> Edit,
-) -> Edit {
-    let mut edited = Edit::Keep;
-    out.push(b'[');
-    for_each_element(array, |element| {
-        if out.last() != Some(&b'[') {
-            out.push(b',');
-        }
-        match edit_inside(element, way, out, edit) {
-            Edit::Replace => edited = Edit::Replace,
-            _ => out.extend_from_slice(element),
-        }
-    });
-    out.push(b']');
-    edited
-}
-
-/// Appends a raw object in which the member at the end of a way of names is what `write` appends: in place
-/// of one of its name, behind the others. Objects on the way that are missing or null are made.
-///
-/// `false` where something on the way, or the value itself, is no object: what was appended is meaningless
-/// then.
-pub fn set_inside<N: AsRef<str>>(
-    value: Option<&[u8]>,
-    way: &[N],
-    out: &mut Vec<u8>,
-    write: impl FnOnce(&mut Vec<u8>),
-) -> bool {
-    let Some((name, rest)) = way.split_first() else {
-        write(out);
-        return true;
-    };
-    let object = value.filter(|value| Kind::of(value) != Kind::Null);
-    let object = object.unwrap_or(b"{}");
-    if Kind::of(object) != Kind::Object {
-        return false;
+/// Where to go on behind a member that ended at `end` and was left out: one comma beside it goes, too.
+fn end_without(value: &[u8], end: usize, out: &mut Vec<u8>) -> usize {
+    let behind = skip_space(value, end);
+    if value.get(behind) == Some(&b',') {
+        return skip_space(value, behind + 1);
     }
-    let (name, mut replaced) = (name.as_ref(), None);
-    out.push(b'{');
-    for_each_member(object, |key, value| {
-        if is_key(key, name) {
-            replaced = Some(value);
-            return;
-        }
-        start_member(key, out);
-        out.extend_from_slice(value);
-    });
-    if out.last() != Some(&b'{') {
-        out.push(b',');
+    while out.last().is_some_and(u8::is_ascii_whitespace) {
+        let _ = out.pop();
     }
-    write_string(out, name);
-    out.push(b':');
-    let is_set = set_inside(replaced, rest, out, write);
-    out.push(b'}');
-    is_set
-}
-
-/// Appends the raw key of a member to an object that was begun.
-fn start_member(key: &[u8], out: &mut Vec<u8>) {
-    // Nothing but the start of an object ends so, as a value is between.
-    if out.last() != Some(&b'{') {
-        out.push(b',');
+    if out.last() == Some(&b',') {
+        let _ = out.pop();
     }
-    out.push(b'"');
-    out.extend_from_slice(key);
-    out.extend_from_slice(b"\":");
+    end
 }
 
 #[cfg(test)]
@@ -145,32 +123,43 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Map, Value};
 
+    use super::super::{Kind, Ways};
     use super::*;
 
-    fn way(text: &str) -> Vec<&str> {
-        text.split('.').filter(|name| !name.is_empty()).collect()
+    fn edit_ways(
+        value: &str,
+        ways: &[Vec<&str>],
+        out: &mut Vec<u8>,
+        edit: impl FnMut(usize, &[u8], &mut Vec<u8>) -> Edit,
+    ) -> Edit {
+        let mut all = Ways::default();
+        for (number, way) in ways.iter().enumerate() {
+            let _is_new = all.add(way, number);
+        }
+        let mut places = vec![Place::whole(99, b"before")];
+        all.find(value.as_bytes(), &mut places);
+        edit_places(value.as_bytes(), &places, out, edit)
     }
 
-    /// What becomes of it when numbers are removed and everything else at the end of the way is `"x"`.
-    fn edited(value: &str, path: &str) -> String {
+    /// What becomes of it when numbers are removed, true and false are kept, and everything else at the end
+    /// of a way is its number as text.
+    fn edited(value: &str, paths: &[&'static str]) -> String {
+        let names = |path: &&'static str| path.split('.').filter(|name| !name.is_empty()).collect();
+        let ways: Vec<Vec<&str>> = paths.iter().map(names).collect();
         let mut out = b"before ".to_vec();
-        let edited =
-            edit_inside(
-                value.as_bytes(),
-                &way(path),
-                &mut out,
-                &mut |value, out| match Kind::of(value) {
-                    Kind::Number => Edit::Remove,
-                    Kind::Bool => {
-                        out.extend_from_slice(b"discarded");
-                        Edit::Keep
-                    }
-                    _ => {
-                        out.extend_from_slice(b"\"x\"");
-                        Edit::Replace
-                    }
-                },
-            );
+        let edited = edit_ways(value, &ways, &mut out, |way, value, out| {
+            match Kind::of(value) {
+                Kind::Number => Edit::Remove,
+                Kind::Bool => {
+                    out.extend_from_slice(b"discarded");
+                    Edit::Keep
+                }
+                _ => {
+                    out.extend_from_slice(format!("\"{way}\"").as_bytes());
+                    Edit::Replace
+                }
+            }
+        });
         let out = String::from_utf8(out).expect("UTF-8");
         let out = out.strip_prefix("before ").expect("it is appended");
         assert_eq!(out.is_empty(), edited != Edit::Replace);
@@ -184,57 +173,64 @@ mod tests {
     #[test]
     fn what_lies_at_the_end_of_a_way_is_changed_and_nothing_else() {
         for (value, path, expected) in [
-            ("\"a\"", "", "\"x\""),
+            ("\"a\"", "", "\"0\""),
             ("1", "", "removed"),
             ("true", "", "kept"),
             (r#"{"a":1}"#, "a", "{}"),
             (r#"{"a":1,"b":2}"#, "a", r#"{"b":2}"#),
-            (r#"{"b":2,"a":1}"#, "a", r#"{"b":2}"#),
+            (r#"{"b":2 , "a":1}"#, "a", r#"{"b":2 }"#),
             (r#"{"a":true}"#, "a", "kept"),
             (r#"{"b":1,"c":{"a":1}}"#, "a", "kept"),
             ("[]", "a", "kept"),
             ("7", "a", "kept"),
             (
-                r#" {"a" : {"b" : "}", "c":[ 1, 2 ]} , "b": 0}"#.trim_start(),
+                r#"{"a" : {"b" : "}", "c":[ 1, 2 ]} , "b": 0}"#,
                 "a.b",
-                r#"{"a":{"b":"x","c":[ 1, 2 ]},"b":0}"#,
+                r#"{"a" : {"b" : "0", "c":[ 1, 2 ]} , "b": 0}"#,
             ),
             (
                 r#"{"a":[{"b":"1"},{"c":2},[{"b":3}],4,{"b":true}]}"#,
                 "a.b",
-                r#"{"a":[{"b":"x"},{"c":2},[{}],4,{"b":true}]}"#,
+                r#"{"a":[{"b":"0"},{"c":2},[{}],4,{"b":true}]}"#,
             ),
-            (r#"{"\u0061":"1","a":2}"#, "a", r#"{"\u0061":"x"}"#),
+            (r#"{"\u0061":"1","a":2}"#, "a", r#"{"\u0061":"0"}"#),
         ] {
-            assert_eq!(edited(value, path), expected, "{path} in {value}");
+            assert_eq!(edited(value, &[path]), expected, "{path} in {value}");
         }
     }
 
     #[test]
-    fn a_member_is_set_and_the_objects_around_it_are_made() {
-        for (value, path, expected) in [
-            (None, "", Some("9")),
-            (None, "a.b", Some(r#"{"a":{"b":9}}"#)),
-            (Some("null"), "a", Some(r#"{"a":9}"#)),
-            (Some("{}"), "a", Some(r#"{"a":9}"#)),
-            (Some(r#"{"b":1, "a":2}"#), "a", Some(r#"{"b":1,"a":9}"#)),
+    fn many_places_are_changed_at_once() {
+        for (value, paths, expected) in [
+            (r#"{"a":1,"b":2,"c":3}"#, &["a", "b", "c"][..], "{}"),
             (
-                Some(r#"{"a":{"c":[1]},"d":2}"#),
-                "a.b",
-                Some(r#"{"d":2,"a":{"c":[1],"b":9}}"#),
+                r#"{"a":1, "b":true,"c":3}"#,
+                &["a", "b", "c"],
+                r#"{"b":true}"#,
             ),
-            (Some(r#"{"\u0061":2}"#), "a", Some(r#"{"a":9}"#)),
-            (Some("1"), "a", None),
-            (Some(r#"{"a":"text"}"#), "a.b", None),
-            (Some(r#"{"a":[{}]}"#), "a.b", None),
+            (
+                r#"{"a":{"b":"x","c":{"d":1}},"e":["y"]}"#,
+                &["e", "a.c.d", "a.b"],
+                r#"{"a":{"b":"2","c":{}},"e":"0"}"#,
+            ),
+            // Inside of what is replaced, removed, and kept.
+            (r#"{"a":{"b":"x"}}"#, &["a.b", "a"], r#"{"a":"1"}"#),
+            (r#"{"a":[{"b":1}],"c":1}"#, &["", "a.b"], "\"0\""),
         ] {
-            let mut out = Vec::new();
-            let is_set = set_inside(value.map(str::as_bytes), &way(path), &mut out, |out| {
-                out.push(b'9');
-            });
-            let found = is_set.then(|| String::from_utf8(out).expect("UTF-8"));
-            assert_eq!(found.as_deref(), expected, "{path} in {value:?}");
+            assert_eq!(edited(value, paths), expected, "{paths:?} in {value}");
         }
+        let mut out = Vec::new();
+        let ways = [vec!["a"], vec!["a", "b"]];
+        let edited = edit_ways(
+            r#"{"a":{"b":1,"c":2}}"#,
+            &ways,
+            &mut out,
+            |way, _, _| match way {
+                0 => Edit::Keep,
+                _ => Edit::Remove,
+            },
+        );
+        assert_eq!((edited, &*out), (Edit::Replace, &br#"{"a":{"c":2}}"#[..]));
     }
 
     fn value() -> impl Strategy<Value = Value> {
@@ -276,15 +272,19 @@ mod tests {
         }
     }
 
+    fn way() -> impl Strategy<Value = Vec<&'static str>> {
+        prop::collection::vec(prop_oneof![Just("a"), Just("b")], 1..4)
+    }
+
     proptest! {
         #[test]
         fn values_are_changed_as_a_tree_of_them_is(
             value in value(),
-            way in prop::collection::vec(prop_oneof![Just("a"), Just("b")], 1..4),
+            ways in prop::collection::vec(way(), 1..5),
         ) {
             let text = value.to_string();
             let mut out = Vec::new();
-            let edited = edit_inside(text.as_bytes(), &way, &mut out, &mut |value, out| {
+            let edited = edit_ways(&text, &ways, &mut out, |_, value, out| {
                 match Kind::of(value) {
                     Kind::Number => Edit::Remove,
                     Kind::String => {
@@ -295,12 +295,49 @@ mod tests {
                 }
             });
             let mut expected = value.clone();
-            by_serde(&mut expected, &way);
+            for way in &ways {
+                by_serde(&mut expected, way);
+            }
             let found = match edited {
                 Edit::Replace => serde_json::from_slice(&out).expect("JSON"),
                 _ => value,
             };
-            prop_assert_eq!(found, expected, "{:?} in {}", way, text);
+            prop_assert_eq!(found, expected, "{:?} in {}", ways, text);
         }
+
+        #[test]
+        fn members_are_set_as_in_a_tree(value in value(), ways in prop::collection::vec(way(), 1..4)) {
+            let apart = |way: &[&str], others: &[Vec<&str>]| {
+                others.iter().all(|other| !way.starts_with(other) && !other.starts_with(way))
+            };
+            let mut all = Ways::default();
+            let mut expected = Some(value.clone());
+            for (number, way) in ways.iter().enumerate() {
+                if apart(way, &ways[..number]) {
+                    prop_assert!(all.add(way, number));
+                    expected = expected.and_then(|tree| set_by_serde(tree, way));
+                }
+            }
+            let mut out = Vec::new();
+            let text = value.to_string();
+            let set = all.set(Some(text.as_bytes()), &mut out, &|_| Some(&b"[7]"[..]));
+            let found = set.ok().map(|()| serde_json::from_slice(&out).expect("JSON"));
+            prop_assert_eq!(found, expected, "{:?} in {}", ways, text);
+        }
+    }
+
+    /// `None` where something on the way is no object.
+    fn set_by_serde(value: Value, way: &[&str]) -> Option<Value> {
+        let Some((name, rest)) = way.split_first() else {
+            return Some(serde_json::json!([7]));
+        };
+        let mut members = match value {
+            Value::Object(members) => members,
+            Value::Null => Map::new(),
+            _ => return None,
+        };
+        let before = members.remove(*name).unwrap_or_default();
+        let _ = members.insert((*name).to_owned(), set_by_serde(before, rest)?);
+        Some(members.into())
     }
 }

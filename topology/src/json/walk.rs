@@ -19,7 +19,7 @@ pub fn member<'a>(object: &'a [u8], key: &str) -> Option<&'a [u8]> {
 }
 
 /// Whether a raw key, as it stands between its quotes, is this text.
-pub(super) fn is_key(raw: &[u8], key: &str) -> bool {
+fn is_key(raw: &[u8], key: &str) -> bool {
     match raw.contains(&b'\\') {
         true => unescape(raw) == key,
         false => raw == key.as_bytes(),
@@ -136,7 +136,7 @@ fn walk_elements<'a>(array: &'a [u8], mut visit: impl FnMut(&'a [u8]) -> bool) {
     }
 }
 
-fn skip_string(text: &[u8], at: usize) -> usize {
+pub(super) fn skip_string(text: &[u8], at: usize) -> usize {
     let mut at = at + 1;
     loop {
         at = next_special(text, at);
@@ -149,7 +149,7 @@ fn skip_string(text: &[u8], at: usize) -> usize {
     }
 }
 
-fn skip_space(text: &[u8], mut at: usize) -> usize {
+pub(super) fn skip_space(text: &[u8], mut at: usize) -> usize {
     while matches!(text.get(at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
         at += 1;
     }

@@ -52,6 +52,29 @@ fn fields_inside_of_others_are_replaced_wherever_they_are_written() {
 }
 
 #[test]
+fn dots_may_be_anywhere_in_names() {
+    for document in [
+        r#"{"a":{"b":{"c":1}}}"#,
+        r#"{"a":{"b.c":1}}"#,
+        r#"{"a.b":{"c":1}}"#,
+        r#"{"a.b.c":1}"#,
+        r#"{"a":[{"b.c":1}],"a.b":[[{"c":1}]]}"#,
+    ] {
+        let after = document.replace('1', "\"***\"");
+        let document: Value = serde_json::from_str(document).expect("JSON");
+        let after: Value = serde_json::from_str(&after).expect("JSON");
+        check(json!({"fields": ["a.b.c"]}), &document, after.clone());
+        let options = json!({"search": ["a.b.c"], "patterns": ["[1]"]});
+        check(options, &document, after);
+    }
+    check(
+        json!({"fields": ["a[\"b.c\"]"]}),
+        &json!({"a": {"b": {"c": 1}, "b.c": 2}, "a.b": {"c": 3}}),
+        json!({"a": {"b": {"c": 1}, "b.c": "***"}, "a.b": {"c": 3}}),
+    );
+}
+
+#[test]
 fn named_patterns_find_what_they_are_called_after() {
     for (pattern, text, expected) in [
         (
@@ -143,6 +166,75 @@ fn the_same_text_has_the_same_pseudonym_wherever_it_is_found() {
     assert_eq!(alone["user"], one);
 }
 
+/// The pseudonym of a text, as of a field that is it.
+fn pseudonym(text: &str) -> Value {
+    let options = json!({"fields": ["a"], "pseudonym_key": KEY});
+    let input = Input::document(&json!({"a": text}).to_string());
+    let (mut document, _) = run(&TYPE, &options, input).expect("stays");
+    document["a"].take()
+}
+
+const KEY: &str = "a key of 16 bytes, or more";
+
+#[test]
+fn a_field_inside_of_one_that_is_searched_has_the_pseudonym_of_its_value() {
+    let mail = "nn@mail.example";
+    for fields in [
+        json!(["user.email"]),
+        json!(["user.email", "[\"user.email\"]", "user.email"]),
+    ] {
+        let options = json!({
+            "fields": fields, "search": ["user", "message", "[\"user.email\"]"], "patterns": ["email"],
+            "pseudonym_key": KEY,
+        });
+        let of_mail = pseudonym(mail);
+        check(
+            options,
+            &json!({
+                "user": [{"email": mail, "other": mail}, {"email": {"x": mail}}], "user.email": mail,
+                "message": mail,
+            }),
+            json!({
+                "user": [
+                    {"email": of_mail, "other": of_mail},
+                    {"email": pseudonym("{\"x\":\"nn@mail.example\"}")},
+                ],
+                "user.email": of_mail, "message": of_mail,
+            }),
+        );
+    }
+}
+
+#[test]
+fn what_was_put_in_for_one_pattern_is_not_found_by_another() {
+    let options =
+        json!({"search": ["m"], "patterns": ["email", "[0-9a-f]{4,}"], "pseudonym_key": KEY});
+    let (mail, number) = (pseudonym("x@y.example"), pseudonym("12345"));
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    check(
+        options,
+        &json!({"m": "12345 by x@y.example, 1234@y.example"}),
+        json!({"m": format!(
+            "{} by {}, {}", text(&number), text(&mail), text(&pseudonym("1234@y.example")),
+        )}),
+    );
+    let options = json!({"search": ["m"], "patterns": ["(?:ab)", "(?:bc)", "\\*+", "[d]"]});
+    check(
+        options,
+        &json!({"m": "abc * ab dd"}),
+        json!({"m": "*** *** *** ******"}),
+    );
+}
+
+#[test]
+fn a_field_inside_of_one_that_is_replaced_goes_with_it() {
+    check(
+        json!({"fields": ["a.b", "a", "c"], "search": ["a.d", "c.d"], "patterns": ["[x]"]}),
+        &json!({"a": {"b": 1, "d": "x"}, "c": {"d": "x"}, "a.b": "x", "a.d": "ax"}),
+        json!({"a": "***", "c": "***", "a.b": "***", "a.d": "a***"}),
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn masked_values_are_counted() {
     let options = json!({"fields": ["a"], "search": ["b"], "patterns": ["email"]});
@@ -150,6 +242,16 @@ async fn masked_values_are_counted() {
     let documents = [r#"{"a":1,"b":"x@y.example"}"#, r#"{"b":"x"}"#].map(Input::document);
     assert_eq!(bolt.run(&documents).await.len(), 2);
     assert_eq!(bolt.counters.values()[0].2, 2);
+
+    let options = json!({"fields": ["a.b"], "search": ["a", "a.c", "a.e"], "patterns": ["[x]"]});
+    let mut bolt = PreparedForTest::new(&TYPE, &options).expect("good options");
+    let documents = [
+        r#"{"a":{"b":1,"c":"x","d":"x"}}"#,
+        r#"{"a":{"b":1,"c":"y","d":"y"}}"#,
+        r#"{"a.e":"x","a.b":"x"}"#,
+    ];
+    assert_eq!(bolt.run(&documents.map(Input::document)).await.len(), 3);
+    assert_eq!(bolt.counters.values()[0].2, 2 + 1 + 2);
 }
 
 #[test]
