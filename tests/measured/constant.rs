@@ -49,6 +49,7 @@ fn prepare_constant(component: &Component, _: &mut Prepare<'_>) -> Result<Prepar
     Ok(PreparedSpout {
         max_in_flight_records: 100_000,
         max_in_flight_bytes: 48 << 20,
+        batch_bytes: 1 << 20,
         max_uncommitted: 1_000_000,
         memory: 0,
         reads: None,

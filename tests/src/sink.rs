@@ -378,6 +378,7 @@ fn registry() -> Registry {
                 start: Box::new(start),
                 max_in_flight_records: number("max_in_flight") as usize,
                 max_in_flight_bytes: 1 << 30,
+                batch_bytes: 1 << 20,
                 max_uncommitted: usize::MAX,
                 reads: None,
                 memory: 0,

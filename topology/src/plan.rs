@@ -37,6 +37,8 @@ pub struct Plan {
     pub report: PlanReport,
     /// How each bolt takes part in a rehearsal, by its number in the graph.
     pub parts: Vec<Part>,
+    /// Ids of bolts with [`PreparedBolt::dates_by_clock`].
+    pub dated_by_clock: Vec<String>,
 }
 
 /// A consumer of a stream, before numbers are known.
@@ -128,13 +130,15 @@ pub fn plan_after(
     let overloads = Overloads::of(&spouts, &bolts, &edges, &mut prepare, &mut problems);
     problems.or(())?;
 
-    let mut memory = MemoryReport::new(&spouts, &bolts, lanes, symbols.len());
+    let mut memory = MemoryReport::new(&spouts, &bolts, &edges, lanes, symbols.len());
     let streams: Vec<Vec<String>> = bolts
         .iter()
         .map(|bolt| checks::stream_names(&bolt.made))
         .collect();
     let nodes = report::nodes(&spouts, &bolts, &streams);
     let parts = bolts.iter().map(|bolt| bolt.made.part()).collect();
+    let by_clock = bolts.iter().filter(|bolt| bolt.made.dates_by_clock);
+    let dated_by_clock = by_clock.map(|bolt| bolt.component.id.clone()).collect();
     let notes = checks::apart(&bolts, &edges, lanes);
     let graph = build(
         spec, lanes, symbols, policies, lossy, spouts, bolts, &edges, &groupings, &overloads,
@@ -146,6 +150,7 @@ pub fn plan_after(
         graph,
         report,
         parts,
+        dated_by_clock,
     })
 }
 

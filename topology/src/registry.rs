@@ -118,6 +118,8 @@ pub struct PreparedSpout {
     pub max_in_flight_records: usize,
     /// Most bytes in flight over all lanes.
     pub max_in_flight_bytes: usize,
+    /// Bytes of records in one batch at most; a larger record is a batch of its own.
+    pub batch_bytes: usize,
     /// Most records of one partition between frontier and last read.
     pub max_uncommitted: usize,
     /// Tells whether it reads this topic; `None` where no bolt can write what it reads.
@@ -144,6 +146,15 @@ pub struct PreparedBolt {
     /// Rows that each copy makes out of one batch in flight at most, for bolts that split records; 0 for
     /// all others.
     pub parts_per_lane: usize,
+    /// How often it copies what a record has into the batch at most, for documents that it makes or fields
+    /// that it sets; 0 for bolts that change none.
+    pub copies: usize,
+    /// Whether batches stay with it, with what bolts before it have copied, until an outside system has
+    /// answered; for sinks that do not let go of that before.
+    pub keeps_documents: bool,
+    /// Whether it takes the year of some times from the time of reading where a record has no timestamp: read
+    /// again much later, that one may get another time.
+    pub dates_by_clock: bool,
     /// Fields of documents that records have in common which must come to the same copy, as groupings
     /// write them (`doc.host`): for bolts that compare records. A plan with more lanes says so where they
     /// may not. `None` for bolts that look at one record at a time.
@@ -176,6 +187,9 @@ impl PreparedBolt {
             streams: Vec::new(),
             document: DocumentUse::Needs,
             parts_per_lane: 0,
+            copies: 1,
+            keeps_documents: false,
+            dates_by_clock: false,
             alike: None,
             writes: None,
             topic: None,

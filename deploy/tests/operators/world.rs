@@ -204,6 +204,7 @@ pub fn registry() -> Registry {
                 start: Box::new(|_| Ok(Vec::new())),
                 max_in_flight_records: 1_000,
                 max_in_flight_bytes: 64 << 20,
+                batch_bytes: 1 << 20,
                 max_uncommitted: 100_000,
                 reads: None,
                 memory: 0,

@@ -204,6 +204,7 @@ fn prepare_numbers(component: &Component, _: &mut Prepare<'_>) -> Result<Prepare
         start: Box::new(start),
         max_in_flight_records: 1_000,
         max_in_flight_bytes: 1 << 20,
+        batch_bytes: 1 << 20,
         max_uncommitted: 10_000,
         reads: None,
         memory: 1 << 20,

@@ -96,6 +96,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let (fields, window): (Arc<[FieldPath]>, _) = (fields.into(), config.window_records);
     Ok(PreparedBolt {
         memory_per_lane: Seen::memory(window),
+        copies: 0,
         alike: Some(alike),
         ..PreparedBolt::new(Arc::new(move |context| {
             AnyBolt::new(Deduplicate {

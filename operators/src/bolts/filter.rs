@@ -72,6 +72,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let policy = prepare.policy(&format!("{}.filtered", component.id), &path)?;
     Ok(PreparedBolt {
         document: DocumentUse::Any,
+        copies: 0,
         facts: vec![(name.to_owned(), text.clone())],
         ..PreparedBolt::new(Arc::new(move |context| {
             AnyBolt::new(Filter {

@@ -98,6 +98,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
             ValueOf::Payload => DocumentUse::Any,
         },
         topic,
+        keeps_documents: true,
         memory_per_lane: 2 * Outgoing::KEPT,
         memory_shared,
         facts,

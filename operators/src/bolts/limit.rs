@@ -125,6 +125,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let of = config.key.as_deref().unwrap_or("all records");
     Ok(PreparedBolt {
         document: DocumentUse::Any,
+        copies: 0,
         streams: match config.above {
             Above::Drop => Vec::new(),
             Above::Divert => vec!["above".to_owned()],

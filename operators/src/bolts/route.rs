@@ -99,6 +99,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         emits: false,
         streams,
         document: DocumentUse::Any,
+        copies: 0,
         facts: config.routes.0,
         ..PreparedBolt::new(Arc::new(move |context| {
             AnyBolt::new(Route {

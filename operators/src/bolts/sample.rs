@@ -67,6 +67,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
             None => DocumentUse::Any,
             Some(_) => DocumentUse::Needs,
         },
+        copies: 0,
         facts: vec![("keep".to_owned(), keep.to_string())],
         ..PreparedBolt::new(Arc::new(move |_| {
             AnyBolt::new(Sample {

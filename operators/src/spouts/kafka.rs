@@ -90,6 +90,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedS
         })),
         max_in_flight_records: config.max_in_flight_records,
         max_in_flight_bytes: config.max_in_flight_bytes.get(),
+        batch_bytes: settings.limits.bytes,
         max_uncommitted: config.max_uncommitted,
         memory: consumer.memory(prepare.lanes) + prepare.lanes * per_lane + embedded(&consumer),
         facts: facts(&config, &consumer),

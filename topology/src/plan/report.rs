@@ -1,8 +1,10 @@
 //! What a plan says to people and programs.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
-use super::Prepared;
+use super::{Edge, Prepared};
 use crate::graph::{Graph, Grouping, Target};
 use crate::overload::OnFull;
 use crate::record::{Row, Slot};
@@ -72,7 +74,8 @@ pub struct EdgeReport {
 pub struct MemoryReport {
     /// Fetched by clients and not read yet.
     pub clients: usize,
-    /// Records in flight, with room for their edits.
+    /// Records in flight, with room for the documents that bolts make of them. A record that is larger than a
+    /// batch may be, and is changed, takes more.
     pub in_flight: usize,
     /// Held by bolts: bodies, replies, tables.
     pub bolts: usize,
@@ -93,12 +96,18 @@ impl MemoryReport {
     pub(super) fn new(
         spouts: &[Prepared<'_, PreparedSpout>],
         bolts: &[Prepared<'_, PreparedBolt>],
+        edges: &[Edge<'_>],
         lanes: usize,
         symbols: usize,
     ) -> Self {
         let per_record = size_of::<Row>() + symbols * size_of::<Slot>();
+        let copies = Copies::new(bolts, edges);
         let in_flight = spouts.iter().map(|spout| {
-            spout.made.max_in_flight_bytes + spout.made.max_in_flight_records * per_record
+            let made = &spout.made;
+            let records = made.max_in_flight_bytes + made.max_in_flight_records * per_record;
+            // Each lane takes one batch at a time through its bolts.
+            let passing = lanes * copies.passing * GROWTH * made.batch_bytes;
+            records + passing + copies.kept * made.max_in_flight_bytes
         });
         let held = bolts.iter().map(|bolt| {
             let per_lane = bolt.made.memory_per_lane + bolt.made.parts_per_lane * per_record;
@@ -122,6 +131,55 @@ impl MemoryReport {
             .filter(|bolt| tasks[*bolt] == *bolt)
             .count();
         self.inboxes = heads * graph.lanes * graph.queue_bytes;
+        // Batches that bolts hand to other tasks wait there with what was copied for them, which the queue
+        // counts; those that spouts hand over, and rejected ones, have nothing of that.
+        let edited: BTreeSet<usize> = (graph.bolts.iter())
+            .flat_map(|bolt| bolt.targets())
+            .filter(|(stream, _)| *stream != Stream::REJECTED.index())
+            .map(|(_, target)| target.bolt)
+            .filter(|bolt| tasks[*bolt] == *bolt)
+            .collect();
+        let edited = edited.len() * graph.lanes * graph.queue_bytes;
+        self.in_flight += edited;
+        self.total += edited;
+    }
+}
+
+/// A buffer that grows has up to twice what is in it.
+const GROWTH: usize = 2;
+
+/// How often what a record has is in a batch at most, for documents that bolts make and fields that they set,
+/// besides the record itself.
+struct Copies {
+    /// On the way through the bolts of a task, over all branches.
+    passing: usize,
+    /// In sinks that keep it until they are answered.
+    kept: usize,
+}
+
+impl Copies {
+    /// Bolts are in the order of processing. A batch that goes several ways takes its copies along on each;
+    /// rejected records start over without any.
+    fn new(bolts: &[Prepared<'_, PreparedBolt>], edges: &[Edge<'_>]) -> Self {
+        let mut behind = vec![0; bolts.len()];
+        let (mut passing, mut kept) = (0, 0);
+        for (number, bolt) in bolts.iter().enumerate() {
+            let inputs = edges
+                .iter()
+                .filter(|edge| edge.to == number && edge.stream != Stream::REJECTED);
+            let before = inputs.filter_map(|edge| {
+                let from = bolts.iter().position(|bolt| bolt.component.id == edge.from);
+                from.map(|from| behind[from])
+            });
+            if bolt.made.is_sink() {
+                let all: usize = before.sum();
+                passing += all;
+                kept += if bolt.made.keeps_documents { all } else { 0 };
+            } else {
+                behind[number] = before.max().unwrap_or(0) + bolt.made.copies;
+            }
+        }
+        Self { passing, kept }
     }
 }
 

@@ -40,6 +40,7 @@ fn registry() -> Registry {
                     start: Box::new(|_| Ok(vec![Box::new(|| Script::spout([Next::End]))])),
                     max_in_flight_records: 10,
                     max_in_flight_bytes: 1000,
+                    batch_bytes: 100,
                     max_uncommitted: 10,
                     reads: None,
                     memory: 0,
@@ -524,6 +525,7 @@ fn records_do_not_come_round_and_files_have_one_writer() {
             start: Box::new(|_| Ok(vec![Box::new(|| Script::spout([Next::End]))])),
             max_in_flight_records: 10,
             max_in_flight_bytes: 1000,
+            batch_bytes: 100,
             max_uncommitted: 10,
             reads: Some(Box::new(move |topic| topic.name == own)),
             memory: 0,
@@ -586,4 +588,36 @@ fn records_do_not_come_round_and_files_have_one_writer() {
             "bolts.two.path: `one` writes the file f too; expected another one, or all records as `inputs` of one bolt",
         ],
     );
+}
+
+#[test]
+fn what_bolts_copy_of_a_batch_has_room_in_the_plan() {
+    let planned = |bolts: Value| {
+        let file = json!({
+            "isobar": 1, "name": "t", "spouts": {"in": {"type": "script"}},
+            "bolts": bolts, "dead_letter": {"type": "letters"},
+        });
+        let spec = Spec::read(&Node::from_json(&file)).expect("sound");
+        plan(&spec, &registry(), 2, FilePath::new(".")).expect("sound")
+    };
+    let in_flight = |bolts: Value| planned(bolts).report.memory.in_flight;
+    let parse = || json!({"type": "parse", "inputs": ["in"]});
+    let end = |from: &str| json!({"type": "letters", "inputs": [from]});
+    let one = in_flight(json!({"parse": parse(), "end": end("parse")}));
+    // A batch of 100 bytes on each of two lanes, in a buffer that grew.
+    let copy = 2 * 2 * 100;
+    let set = |from: &str| json!({"type": "set", "inputs": [from]});
+    let three = json!({"parse": parse(), "a": set("parse"), "b": set("a"), "end": end("b")});
+    assert_eq!(in_flight(three) - one, 2 * copy);
+    let branches = json!({
+        "parse": parse(), "route": {"type": "route", "inputs": ["parse"]},
+        "a": end("route.errors"), "b": end("route.rest"),
+    });
+    assert_eq!(in_flight(branches) - one, 3 * copy);
+    let queue = json!({
+        "parse": parse(),
+        "end": {"type": "letters", "inputs": [{"from": "parse", "grouping": "shuffle"}]},
+    });
+    let queue_bytes = planned(queue.clone()).graph.queue_bytes;
+    assert_eq!(in_flight(queue) - one, 2 * queue_bytes);
 }
