@@ -95,6 +95,11 @@ impl EventTime {
         })
     }
 
+    /// Whether it takes the year from the time of reading where a record has no timestamp.
+    pub(crate) fn dates_by_clock(&self) -> bool {
+        !self.formats.iter().all(TimeFormat::says_year)
+    }
+
     /// Sets the event time of a record from its document. `false` when it has none that can be read
     /// and is kept all the same.
     #[inline]

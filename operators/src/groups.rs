@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use isobar_topology::{
     AnyBolt, Batch, Bolt, Emitter, OperatorError, PreparedBolt, RecordMut, Rejection, Symbol,
-    Verdict,
 };
 
 use crate::conversion::Kind;
 use crate::pattern::{Matcher, Pattern};
-use crate::text_source::{self, TextSource};
+use crate::text_source::{self, TextSource, WriteFields};
+use crate::unfit::Unfit;
 
 /// A group and its field.
 #[derive(Clone, Copy, Debug)]
@@ -33,11 +33,13 @@ pub(crate) fn bolt(
         document: source.document_use(),
         memory_shared: pattern.size(),
         memory_per_lane: Pattern::MATCHER_SIZE,
-        ..PreparedBolt::new(Arc::new(move |_| {
+        ..PreparedBolt::new(Arc::new(move |context| {
             AnyBolt::new(ParseGroups {
                 source: source.clone(),
+                unfit: source.unfit(&context),
                 matcher: Matcher::new(Arc::clone(&pattern)),
                 fields: fields.clone(),
+                tried: Vec::new(),
             })
         }))
     }
@@ -45,16 +47,17 @@ pub(crate) fn bolt(
 
 struct ParseGroups {
     source: TextSource,
+    unfit: Unfit,
     matcher: Matcher,
     fields: Vec<Field>,
+    /// A value that was converted to see whether it can be.
+    tried: Vec<u8>,
 }
 
 impl Bolt for ParseGroups {
     async fn process(&mut self, batch: Batch, out: &mut Emitter) -> Result<(), OperatorError> {
-        batch.judge(out, |record| match self.parse(record) {
-            Ok(()) => Verdict::Keep,
-            Err(rejection) => Verdict::Reject(rejection),
-        });
+        let unfit = self.unfit.clone();
+        unfit.judge(batch, out, |record| self.parse(record));
         Ok(())
     }
 }
@@ -68,11 +71,23 @@ impl ParseGroups {
         if !matcher.find(&text, 0) {
             return Err(no_match(matcher.fits_until(&text)));
         }
+        // A document that is there is changed only where all of it fits.
+        for field in fields.iter().filter(|_| reads_field) {
+            if let Some((start, end)) = matcher.group(field.group) {
+                self.tried.clear();
+                if !field
+                    .kind
+                    .write(&text.as_bytes()[start..end], &mut self.tried)
+                {
+                    return Err(not_of_kind(field.kind, start));
+                }
+            }
+        }
         let mut rejection = None;
         let mut write = |out: &mut Vec<u8>, (kind, (start, end)): (Kind, (usize, usize))| {
             if !kind.write(&text.as_bytes()[start..end], out) {
                 out.extend_from_slice(b"null");
-                rejection = Some((kind, start));
+                rejection = Some(not_of_kind(kind, start));
             }
         };
         text_source::write(record, reads_field, |document| {
@@ -96,11 +111,14 @@ impl ParseGroups {
                 });
             }
         });
-        rejection.map_or(Ok(()), |(kind, at)| {
-            let reason = format!("invalid text at byte {at}: expected {}", kind.expected());
-            Err(Rejection::new("no_match", reason))
-        })
+        rejection.map_or(Ok(()), Err)
     }
+}
+
+#[cold]
+fn not_of_kind(kind: Kind, at: usize) -> Rejection {
+    let reason = format!("invalid text at byte {at}: expected {}", kind.expected());
+    Rejection::new("no_match", reason)
 }
 
 #[cold]

@@ -52,6 +52,7 @@ mod stand_in;
 pub mod tap;
 mod template;
 mod text_source;
+mod unfit;
 
 pub use elasticsearch::outcome;
 use isobar_topology::Registry;

@@ -2,34 +2,46 @@
 //! field of a document and set others beside it.
 
 use isobar_topology::json::{self, Kind};
-use isobar_topology::spec::{Component, Problem};
-use isobar_topology::{DocumentUse, DocumentWriter, Prepare, RecordMut, Rejection, Symbol};
+use isobar_topology::spec::{Component, Problems};
+use isobar_topology::{
+    BoltContext, DocumentUse, DocumentWriter, Prepare, RecordMut, Rejection, Symbol,
+};
 
 use crate::cursor::without_line_end;
 use crate::expression::text_of;
 use crate::field_path::FieldPath;
+use crate::unfit::{OnInvalid, Unfit};
 
 /// Where the text of a record is, as the option `field` says.
 #[derive(Clone, Debug)]
 pub(crate) struct TextSource {
     field: Option<FieldPath>,
+    on_invalid: OnInvalid,
     /// The text of a field while it is parsed.
     text: Vec<u8>,
 }
 
 impl TextSource {
-    /// Reads the option `field` of a parser.
+    /// Reads the options `field` and `on_invalid` of a parser.
     pub(crate) fn new(
         field: Option<&str>,
+        on_invalid: OnInvalid,
         component: &Component,
         prepare: &mut Prepare<'_>,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, Problems> {
+        OnInvalid::check(field, component)?;
         let path = component.path.key("field");
         let field = field.map(|field| FieldPath::new(field, &path, prepare));
         Ok(Self {
             field: field.transpose()?,
+            on_invalid,
             text: Vec::new(),
         })
+    }
+
+    /// What becomes of records that do not fit.
+    pub(crate) fn unfit(&self, context: &BoltContext) -> Unfit {
+        Unfit::new(self.on_invalid, context)
     }
 
     /// The field that is read; `None` where it is the record's value.
@@ -89,28 +101,46 @@ pub(crate) fn write(
     }
 }
 
+/// What parsers write fields into.
+pub(crate) trait WriteFields {
+    /// Writes a field whose value `write` appends as raw JSON, in place of one that has its name.
+    fn member(&mut self, symbol: Symbol, write: impl FnOnce(&mut Vec<u8>));
+
+    /// Writes a field with text; bytes that are not UTF-8 are replaced by U+FFFD.
+    #[inline]
+    fn string(&mut self, symbol: Symbol, text: &[u8]) {
+        self.member(symbol, |out| json::write_bytes_lossy(out, text));
+    }
+}
+
+impl WriteFields for DocumentWriter<'_> {
+    #[inline]
+    fn member(&mut self, symbol: Symbol, write: impl FnOnce(&mut Vec<u8>)) {
+        DocumentWriter::member(self, symbol, write);
+    }
+}
+
+/// A document that is there.
+impl WriteFields for RecordMut<'_> {
+    #[inline]
+    fn member(&mut self, symbol: Symbol, write: impl FnOnce(&mut Vec<u8>)) {
+        let set = self.set_with(symbol, write);
+        set.expect("a record with a field to read has a document");
+    }
+}
+
 /// The fields of a new document or of one that is there.
 pub(crate) enum Members<'m, 'r> {
     New(&'m mut DocumentWriter<'r>),
     Existing(&'m mut RecordMut<'r>),
 }
 
-impl Members<'_, '_> {
-    /// Writes a field whose value `write` appends as raw JSON, in place of one that has its name.
+impl WriteFields for Members<'_, '_> {
     #[inline]
-    pub(crate) fn member(&mut self, symbol: Symbol, write: impl FnOnce(&mut Vec<u8>)) {
+    fn member(&mut self, symbol: Symbol, write: impl FnOnce(&mut Vec<u8>)) {
         match self {
-            Members::New(document) => document.member(symbol, write),
-            Members::Existing(record) => {
-                let set = record.set_with(symbol, write);
-                set.expect("a record with a field to read has a document");
-            }
+            Members::New(document) => WriteFields::member(*document, symbol, write),
+            Members::Existing(record) => WriteFields::member(*record, symbol, write),
         }
-    }
-
-    /// Writes a field with text; bytes that are not UTF-8 are replaced by U+FFFD.
-    #[inline]
-    pub(crate) fn string(&mut self, symbol: Symbol, text: &[u8]) {
-        self.member(symbol, |out| json::write_bytes_lossy(out, text));
     }
 }

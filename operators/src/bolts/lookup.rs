@@ -10,6 +10,7 @@ mod table_file;
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use isobar_topology::clock::Instant;
@@ -17,13 +18,15 @@ use isobar_topology::spec::units::{ByteSize, Duration};
 use isobar_topology::spec::{Component, Problems, parse_config};
 use isobar_topology::{
     AnyBolt, Batch, Bolt, BoltContext, BoltType, Counter, Emitter, Example, OperatorError, Prepare,
-    PreparedBolt, Record, RecordMut, Rejection, Shared, Symbol, Verdict,
+    PreparedBolt, Record, RecordMut, Rejection, Shared, Verdict,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::expression::Expression;
-use options::{about_file, defaults, shape, symbols};
+use crate::field_path::{EditSpace, FieldPath, no_document};
+use crate::field_paths::FieldPaths;
+use options::{about_file, defaults, fields, shape};
 use read::TableFormat;
 use reload::{Follower, Source};
 use table_file::ROW_BYTES_MAX;
@@ -59,7 +62,9 @@ default: {team: unknown}
 /// The table is a file of CSV with a first line of column names, or of JSON with one object per line.
 /// A table with `host,zone,owner` and the options `key: host`, `from: doc.host`,
 /// `fields: {zone: zone, team: owner}` sets `zone` and `team` by the record's `host`. Fields that a
-/// document has already are replaced. Values of CSV are text; JSON keeps its types. An empty cell, a
+/// document has already are replaced. `host.zone` is the field inside of `host`, `["host.zone"]` one with a
+/// dot in its name; objects that are not there are made, and a record that has something else there is
+/// rejected as `not_an_object`. Values of CSV are text; JSON keeps its types. An empty cell, a
 /// missing member and null are no value, and set nothing.
 ///
 /// The table is read when the topology starts, and again when the file has changed. Replace the file
@@ -83,7 +88,8 @@ pub struct LookupConfig {
     /// Fields of the document, each with the column that its value comes from. Default: every column
     /// but `key`, under its own name.
     fields: Option<BTreeMap<String, String>>,
-    /// Name of one field for an object of all fields, instead of the fields themselves.
+    /// One field for an object of all fields, such as `about` or `host.about`, instead of the fields
+    /// themselves, whose names are then names in that object.
     target: Option<String>,
     /// What becomes of a record without a row: `keep` lets it go on, `reject` sends it to `rejected`
     /// as `lookup_missing`. A record that lacks what `from` asks for is one without a row. Default
@@ -155,9 +161,9 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let from = Expression::compile(&config.from, &path.key("from"), prepare);
     let from = problems.take(from.map_err(Problems::from));
     let shape = problems.take(shape(&config, path, prepare));
-    let symbols = shape.as_ref().and_then(|shape| {
-        let symbols = symbols(&config, shape, path, prepare);
-        problems.take(symbols.map_err(Problems::from))
+    let fields = shape.as_ref().and_then(|shape| {
+        let fields = fields(&config, shape, path, prepare);
+        problems.take(fields)
     });
     let source = shape.and_then(|shape| {
         let interval = Some(config.reload_interval.get()).filter(|interval| !interval.is_zero());
@@ -166,16 +172,23 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         problems.take(loaded.map_err(|error| about_file(&config, path, &error).into()))
     });
     problems.or(())?;
-    let made = from.zip(symbols).zip(source);
-    let ((from, symbols), source) = made.expect("no problem means all three");
+    let made = from.zip(fields).zip(source);
+    let ((from, fields), source) = made.expect("no problem means all three");
     let size = source.table().size();
     let rows = source.table().rows();
+    let mut inside = FieldPaths::default();
+    for (number, field) in fields.iter().enumerate() {
+        if field.top_level().is_none() {
+            inside.add(field, number);
+        }
+    }
     let prepared = Arc::new(Prepared {
         defaults: defaults(source.shape()),
         file: config.file.clone(),
         source: Arc::new(source),
         from,
-        symbols,
+        fields,
+        inside,
         on_missing: config.on_missing,
     });
     Ok(PreparedBolt {
@@ -197,7 +210,9 @@ struct Prepared {
     /// As the topology file names it.
     file: String,
     from: Expression,
-    symbols: Vec<Symbol>,
+    fields: Vec<FieldPath>,
+    /// Those that are inside of others, by their numbers.
+    inside: FieldPaths,
     defaults: Vec<Vec<u8>>,
     on_missing: OnMissing,
 }
@@ -208,6 +223,7 @@ struct Lookup {
     hits: Counter,
     misses: Counter,
     batch: InBatch,
+    space: EditSpace,
 }
 
 /// What was found for the records of a batch; kept for its memory.
@@ -216,11 +232,21 @@ struct InBatch {
     key: Vec<u8>,
     /// Where the values of each record start in `values`; `None` for a miss.
     places: Vec<Option<usize>>,
-    /// Values that were put into the batch, for each row of the table that occurs and for misses.
-    values: Vec<Option<Shared>>,
+    /// Values for misses, and for each row of the table that occurs.
+    values: Vec<Option<Found>>,
+    /// Those for fields inside of others.
+    text: Vec<u8>,
     /// Where the values of a row of the table start.
     place_of_row: HashMap<usize, usize>,
     misses: usize,
+}
+
+/// A value that was found.
+enum Found {
+    /// It was put into the batch.
+    Shared(Shared),
+    /// Where it is among those for fields inside of others.
+    Inside(Range<usize>),
 }
 
 impl Lookup {
@@ -232,6 +258,7 @@ impl Lookup {
             hits: counters.counter("hits", "Records for which the table has a row."),
             misses: counters.counter("misses", "Records for which the table has no row."),
             batch: InBatch::default(),
+            space: EditSpace::default(),
         }
     }
 }
@@ -243,12 +270,24 @@ impl Bolt for Lookup {
         found.find(&mut batch, prepared, self.follower.table());
         self.misses.add(found.misses as u64);
         self.hits.add((batch.len() - found.misses) as u64);
-        let mut places = found.places.iter();
-        let values = &found.values;
-        let key = &mut found.key;
-        batch.judge(out, |record| match places.next() {
-            Some(Some(place)) => prepared.set(record, &values[*place..]),
-            _ => prepared.miss(record, &values[..prepared.symbols.len()], key),
+        let InBatch {
+            places,
+            values,
+            text,
+            key,
+            ..
+        } = found;
+        let mut places = places.iter();
+        let (text, space, count) = (text.as_slice(), &mut self.space, prepared.fields.len());
+        batch.judge(out, |record| {
+            let set = match places.next() {
+                Some(Some(place)) => prepared.set(record, &values[*place..][..count], text, space),
+                _ if prepared.on_missing == OnMissing::Reject => {
+                    Err(prepared.missing(record.view(), key))
+                }
+                _ => prepared.set(record, &values[..count], text, space),
+            };
+            set.map_or_else(Verdict::Reject, |()| Verdict::Keep)
         });
         Ok(())
     }
@@ -268,11 +307,13 @@ impl InBatch {
     fn find(&mut self, batch: &mut Batch, prepared: &Prepared, table: &table::Table) {
         self.places.clear();
         self.values.clear();
+        self.text.clear();
         self.place_of_row.clear();
         self.misses = 0;
-        for value in &prepared.defaults {
-            let shared = (!value.is_empty()).then(|| batch.share(value));
-            self.values.push(shared);
+        for (field, value) in prepared.fields.iter().zip(&prepared.defaults) {
+            let value = Some(value.as_slice()).filter(|value| !value.is_empty());
+            let found = value.map(|value| found(field, value, batch, &mut self.text));
+            self.values.push(found);
         }
         for record in 0..batch.len() {
             self.key.clear();
@@ -287,9 +328,11 @@ impl InBatch {
             };
             let place = *self.place_of_row.entry(row).or_insert_with(|| {
                 let place = self.values.len();
-                let values = (0..prepared.symbols.len()).map(|value| table.value(row, value));
-                let values = values.map(|value| value.map(|json| batch.share(json)));
-                self.values.extend(values);
+                for (number, field) in prepared.fields.iter().enumerate() {
+                    let value = table.value(row, number);
+                    let found = value.map(|value| found(field, value, batch, &mut self.text));
+                    self.values.push(found);
+                }
                 place
             });
             self.places.push(Some(place));
@@ -297,34 +340,47 @@ impl InBatch {
     }
 }
 
-impl Prepared {
-    fn set(&self, record: &mut RecordMut<'_>, values: &[Option<Shared>]) -> Verdict {
-        for (symbol, value) in self.symbols.iter().zip(values) {
-            if let Some(value) = value
-                && let Err(error) = record.set_shared(*symbol, *value)
-            {
-                return Verdict::Reject(Rejection::new("no_document", error.to_string()));
-            }
+/// Keeps a value for the records of a batch.
+fn found(field: &FieldPath, value: &[u8], batch: &mut Batch, inside: &mut Vec<u8>) -> Found {
+    match field.top_level() {
+        Some(_) => Found::Shared(batch.share(value)),
+        None => {
+            let start = inside.len();
+            inside.extend_from_slice(value);
+            Found::Inside(start..inside.len())
         }
-        Verdict::Keep
     }
+}
 
-    fn miss(
+impl Prepared {
+    /// Sets the fields to values, of which `text` has those that are inside of others.
+    fn set(
         &self,
         record: &mut RecordMut<'_>,
-        defaults: &[Option<Shared>],
-        key: &mut Vec<u8>,
-    ) -> Verdict {
-        match self.on_missing {
-            OnMissing::Keep => self.set(record, defaults),
-            OnMissing::Reject => Verdict::Reject(Rejection::new(
-                "lookup_missing",
-                self.why_missing(record.view(), key),
-            )),
+        values: &[Option<Found>],
+        text: &[u8],
+        space: &mut EditSpace,
+    ) -> Result<(), Rejection> {
+        for (field, value) in self.fields.iter().zip(values) {
+            if let Some(Found::Shared(value)) = value
+                && let Some(symbol) = field.top_level()
+            {
+                record.set_shared(symbol, *value).map_err(no_document)?;
+            }
         }
+        let inside = |number: usize| match &values[number] {
+            Some(Found::Inside(range)) => Some(&text[range.clone()]),
+            _ => None,
+        };
+        self.inside
+            .set(record, space, inside, |number| &self.fields[number])
     }
 
     #[cold]
+    fn missing(&self, record: Record<'_>, key: &mut Vec<u8>) -> Rejection {
+        Rejection::new("lookup_missing", self.why_missing(record, key))
+    }
+
     fn why_missing(&self, record: Record<'_>, key: &mut Vec<u8>) -> String {
         key.clear();
         match self.from.write_text(record, key) {

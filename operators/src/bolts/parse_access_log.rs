@@ -12,7 +12,7 @@ use std::sync::Arc;
 use isobar_topology::spec::{Component, Path, Problem, Problems, parse_config};
 use isobar_topology::{
     AnyBolt, Batch, Bolt, BoltType, Emitter, Example, OperatorError, Prepare, PreparedBolt,
-    RecordMut, Rejection, Symbol, Verdict, json,
+    RecordMut, Rejection, Symbol, json,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -20,7 +20,8 @@ use serde::Deserialize;
 use line::{Line, NameAndPort, Parser, Request, Text};
 
 use crate::field_name;
-use crate::text_source::{self, Members, TextSource};
+use crate::text_source::{self, Members, TextSource, WriteFields};
+use crate::unfit::{OnInvalid, Unfit};
 
 pub(super) const TYPE: BoltType = BoltType {
     name: "parse_access_log",
@@ -74,6 +75,10 @@ pub struct ParseAccessLogConfig {
     /// A field with the line, such as `log` or `event.original`; what is found becomes fields of the
     /// document. Default: the record's value is parsed.
     field: Option<String>,
+    /// What becomes of a record whose `field` is missing or does not fit: `reject`, or `keep` as it is, counted
+    /// by the metric `unparsed_fields`. Default `reject`.
+    #[serde(default)]
+    on_invalid: OnInvalid,
     /// Name of a further field, with the whole line as text. Default: none.
     raw_field: Option<String>,
 }
@@ -93,17 +98,23 @@ enum Format {
 fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedBolt, Problems> {
     let config: ParseAccessLogConfig = parse_config(&component.config, &component.path)?;
     let mut problems = Problems::default();
-    let source = TextSource::new(config.field.as_deref(), component, prepare);
-    let source = problems.take(source.map_err(Problems::from));
+    let source = TextSource::new(
+        config.field.as_deref(),
+        config.on_invalid,
+        component,
+        prepare,
+    );
+    let source = problems.take(source);
     let fields = problems.take(Fields::new(&config, component, prepare));
     problems.or(())?;
     let (source, fields) = source.zip(fields).expect("no problem means both");
     let parser = Parser::new(config.format, fields.rest.is_some());
     Ok(PreparedBolt {
         document: source.document_use(),
-        ..PreparedBolt::new(Arc::new(move |_| {
+        ..PreparedBolt::new(Arc::new(move |context| {
             AnyBolt::new(ParseAccessLog {
                 source: source.clone(),
+                unfit: source.unfit(&context),
                 parser: parser.clone(),
                 fields,
                 plain: Vec::new(),
@@ -227,6 +238,7 @@ fn further_field(written: &str, path: &Path, prepare: &mut Prepare<'_>) -> Resul
 
 struct ParseAccessLog {
     source: TextSource,
+    unfit: Unfit,
     parser: Parser,
     fields: Fields,
     /// A text whose escapes are resolved.
@@ -235,10 +247,8 @@ struct ParseAccessLog {
 
 impl Bolt for ParseAccessLog {
     async fn process(&mut self, batch: Batch, out: &mut Emitter) -> Result<(), OperatorError> {
-        batch.judge(out, |record| match self.parse(record) {
-            Ok(()) => Verdict::Keep,
-            Err(rejection) => Verdict::Reject(rejection),
-        });
+        let unfit = self.unfit.clone();
+        unfit.judge(batch, out, |record| self.parse(record));
         Ok(())
     }
 }

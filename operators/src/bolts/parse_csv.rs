@@ -10,7 +10,7 @@ use isobar_topology::json;
 use isobar_topology::spec::{Component, Path, Problem, Problems, parse_config};
 use isobar_topology::{
     AnyBolt, Batch, Bolt, BoltType, Emitter, Example, OperatorError, Prepare, PreparedBolt,
-    RecordMut, Rejection, Symbol, Verdict,
+    RecordMut, Rejection, Symbol,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -18,7 +18,8 @@ use serde::Deserialize;
 use line::Values;
 
 use crate::field_name;
-use crate::text_source::{self, TextSource};
+use crate::text_source::{self, TextSource, WriteFields};
+use crate::unfit::{OnInvalid, Unfit};
 
 pub(super) const TYPE: BoltType = BoltType {
     name: "parse_csv",
@@ -61,6 +62,10 @@ pub struct ParseCsvConfig {
     /// A field with the line, such as `log` or `event.original`; what is found becomes fields of the
     /// document. Default: the record's value is parsed.
     field: Option<String>,
+    /// What becomes of a record whose `field` is missing or does not fit: `reject`, or `keep` as it is, counted
+    /// by the metric `unparsed_fields`. Default `reject`.
+    #[serde(default)]
+    on_invalid: OnInvalid,
 }
 
 fn comma() -> String {
@@ -70,8 +75,13 @@ fn comma() -> String {
 fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedBolt, Problems> {
     let config: ParseCsvConfig = parse_config(&component.config, &component.path)?;
     let mut problems = Problems::default();
-    let source = TextSource::new(config.field.as_deref(), component, prepare);
-    let source = problems.take(source.map_err(Problems::from));
+    let source = TextSource::new(
+        config.field.as_deref(),
+        config.on_invalid,
+        component,
+        prepare,
+    );
+    let source = problems.take(source);
     let columns = columns(&config.columns, &component.path.key("columns"), prepare);
     let columns = problems.take(columns);
     let delimiter = match config.delimiter.as_bytes() {
@@ -90,9 +100,10 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let (columns, delimiter) = columns.zip(delimiter).expect("no problem means both");
     Ok(PreparedBolt {
         document: source.document_use(),
-        ..PreparedBolt::new(Arc::new(move |_| {
+        ..PreparedBolt::new(Arc::new(move |context| {
             AnyBolt::new(ParseCsv {
                 source: source.clone(),
+                unfit: source.unfit(&context),
                 values: Values::new(delimiter, columns.len()),
                 columns: Arc::clone(&columns),
             })
@@ -135,6 +146,7 @@ fn columns(
 
 struct ParseCsv {
     source: TextSource,
+    unfit: Unfit,
     values: Values,
     /// The field of each column; `None` for those that are left out.
     columns: Arc<[Option<Symbol>]>,
@@ -142,10 +154,8 @@ struct ParseCsv {
 
 impl Bolt for ParseCsv {
     async fn process(&mut self, batch: Batch, out: &mut Emitter) -> Result<(), OperatorError> {
-        batch.judge(out, |record| match self.parse(record) {
-            Ok(()) => Verdict::Keep,
-            Err(rejection) => Verdict::Reject(rejection),
-        });
+        let unfit = self.unfit.clone();
+        unfit.judge(batch, out, |record| self.parse(record));
         Ok(())
     }
 }

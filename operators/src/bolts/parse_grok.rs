@@ -22,6 +22,7 @@ use crate::field_name;
 use crate::groups::{self, Field};
 use crate::pattern::Pattern;
 use crate::text_source::TextSource;
+use crate::unfit::OnInvalid;
 
 pub(super) const TYPE: BoltType = BoltType {
     name: "parse_grok",
@@ -70,6 +71,10 @@ pub struct ParseGrokConfig {
     /// A field with the text, such as `log` or `event.original`; what is found becomes fields of the
     /// document. Default: the record's value is parsed.
     field: Option<String>,
+    /// What becomes of a record whose `field` is missing or does not fit: `reject`, or `keep` as it is, counted
+    /// by the metric `unparsed_fields`. Default `reject`.
+    #[serde(default)]
+    on_invalid: OnInvalid,
 }
 
 fn schema() -> Schema {
@@ -84,8 +89,13 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let config: ParseGrokConfig = parse_config(&component.config, &component.path)?;
     let mut problems = Problems::default();
     let path = component.path.key("pattern");
-    let source = TextSource::new(config.field.as_deref(), component, prepare);
-    let source = problems.take(source.map_err(Problems::from));
+    let source = TextSource::new(
+        config.field.as_deref(),
+        config.on_invalid,
+        component,
+        prepare,
+    );
+    let source = problems.take(source);
     for (name, text) in &config.patterns {
         let path = component.path.key("patterns").key(name);
         if let Err(problem) = Expansion::new(text, &config.patterns, &path) {

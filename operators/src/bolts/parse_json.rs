@@ -15,6 +15,7 @@ use serde::Deserialize;
 use crate::event_time::{EventTime, Names, OnInvalid, Options, judge_times};
 use crate::expression::text_of;
 use crate::found_object::FoundObject;
+use crate::unfit::{self, Unfit};
 
 pub(super) const TYPE: BoltType = BoltType {
     name: "parse_json",
@@ -58,6 +59,10 @@ pub struct ParseJsonConfig {
     /// They take the place of fields of the same names, and `field` is removed.
     #[serde(default)]
     merge: bool,
+    /// What becomes of a record whose `field` is missing or holds no JSON object: `reject`, or `keep` as it is,
+    /// counted by the metric `unparsed_fields`; with `event_time` it still needs a time. Default `reject`.
+    #[serde(default)]
+    on_invalid: unfit::OnInvalid,
     /// The field that says when the event was: `timestamp`, `event.created` for a field inside of
     /// another, `["event.created"]` for a name with a dot. It sets the event time, which names indices;
     /// without this option that is the timestamp of the record.
@@ -125,16 +130,25 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let event_time = problems.take(event_time.transpose());
     let found = FoundObject::new(config.field.as_deref(), config.merge, component, prepare);
     let found = problems.take(found);
+    let checked = unfit::OnInvalid::check(config.field.as_deref(), component);
+    let _checked = problems.take(checked.map_err(Problems::from));
     problems.or(())?;
     let (event_time, found) = event_time.zip(found).expect("no problem means both");
     Ok(PreparedBolt {
-        document: match found {
+        document: match &found {
             None => DocumentUse::Makes,
             Some(_) => DocumentUse::Needs,
+        },
+        dates_by_clock: event_time.as_ref().is_some_and(EventTime::dates_by_clock),
+        copies: match &found {
+            // What was read is the document.
+            None => 0,
+            Some(found) => found.copies(),
         },
         ..PreparedBolt::new(Arc::new(move |context| {
             AnyBolt::new(ParseJson {
                 found: found.clone(),
+                unfit: Unfit::new(config.on_invalid, &context),
                 event_time: event_time.clone(),
                 invalid_times: context.counters.counter(
                     "invalid_event_times",
@@ -149,6 +163,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
 struct ParseJson {
     /// Where it reads a field.
     found: Option<FoundObject>,
+    unfit: Unfit,
     event_time: Option<EventTime>,
     invalid_times: Counter,
     /// The object that was found in it.
@@ -169,7 +184,8 @@ impl ParseJson {
     fn parse(&mut self, record: &mut RecordMut<'_>) -> Result<bool, Rejection> {
         match &mut self.found {
             None => parse_value(record)?,
-            Some(found) => parse_field(found, &mut self.object, record)?,
+            Some(found) => parse_field(found, &mut self.object, record)
+                .or_else(|rejection| self.unfit.decide(rejection))?,
         }
         match &mut self.event_time {
             None => Ok(true),
@@ -407,6 +423,39 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_fit_in_a_field_is_kept_where_that_is_asked_for() {
+        for merge in [true, false] {
+            let options = json!({"field": "log.text", "merge": merge, "on_invalid": "keep"});
+            let mut bolt = PreparedForTest::new(&TYPE, &options).expect("good options");
+            let kept = [
+                r#"{"log":{"text":"at main.rs:1"},"a":1}"#,
+                r#"{"log":{"text":"{\"a\":1,\"a\":2}"}}"#,
+                r#"{"log":{"text":7}}"#,
+                r#"{"log":"started"}"#,
+                "{}",
+            ];
+            let fits = r#"{"log":{"text":"{}"}}"#;
+            let inputs = kept.iter().chain([&fits]);
+            let inputs: Vec<Input> = inputs.map(|json| Input::document(json)).collect();
+            let emitted = bolt.run(&inputs).await;
+            let documents: Vec<_> = emitted.iter().map(|e| e.document.as_deref()).collect();
+            assert_eq!(documents[..kept.len()], kept.map(Some));
+            assert_eq!(emitted.len(), kept.len() + 1);
+            let counters = bolt.counters.values();
+            let counted = counters
+                .iter()
+                .find(|(name, ..)| *name == "unparsed_fields");
+            assert_eq!(counted.map(|(.., count)| *count), Some(5));
+        }
+        let options = json!({
+            "field": "log", "on_invalid": "keep", "event_time": "log.t", "event_time_format": "unix_s",
+        });
+        let parsed = parse(&options, Input::document(r#"{"log":"started"}"#)).await;
+        let reason = "event_time: The field log.t with the event time is missing";
+        assert_eq!(parsed, Err(reason.to_owned()));
+    }
+
     #[test]
     fn bad_options_are_problems() {
         let check = |options: Value, expected: &[&str]| {
@@ -419,6 +468,12 @@ mod tests {
                 "bolts.bolt.event_time: `` is not a field; expected a name such as host, user.name for a field inside of another, or [\"user.name\"] for a name with a dot in it",
                 "bolts.bolt.event_time_format: unknown format `unix`; expected rfc3339, unix_s, unix_ms, unix_us, unix_ns, or a pattern of strptime such as %d/%b/%Y:%H:%M:%S %z; did you mean unix_s?",
                 "bolts.bolt.field: `a.` is not a field; expected a name such as host, user.name for a field inside of another, or [\"user.name\"] for a name with a dot in it",
+            ],
+        );
+        check(
+            json!({"on_invalid": "keep"}),
+            &[
+                "bolts.bolt.on_invalid: `on_invalid` is given without `field`; expected `field`, the field with the text",
             ],
         );
         check(

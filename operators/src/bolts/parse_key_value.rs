@@ -10,7 +10,7 @@ use isobar_topology::json;
 use isobar_topology::spec::{Component, Path, Problem, Problems, parse_config};
 use isobar_topology::{
     AnyBolt, Batch, Bolt, BoltType, Emitter, Example, OperatorError, Prepare, PreparedBolt,
-    RecordMut, Rejection, Verdict,
+    RecordMut, Rejection,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -19,6 +19,7 @@ use pairs::{Pairs, Syntax};
 
 use crate::found_object::FoundObject;
 use crate::text_source::TextSource;
+use crate::unfit::{OnInvalid, Unfit};
 
 pub(super) const TYPE: BoltType = BoltType {
     name: "parse_key_value",
@@ -61,6 +62,10 @@ pub struct ParseKeyValueConfig {
     /// place of fields of the same names, and `field` is removed.
     #[serde(default)]
     merge: bool,
+    /// What becomes of a record whose `field` is missing or does not fit: `reject`, or `keep` as it is, counted
+    /// by the metric `unparsed_fields`. Default `reject`.
+    #[serde(default)]
+    on_invalid: OnInvalid,
     /// The character between two pairs, of ASCII. Spaces beside it do not count; tabs stand for spaces.
     /// Default: a space.
     #[serde(default = "space")]
@@ -95,8 +100,13 @@ fn equals() -> String {
 fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedBolt, Problems> {
     let config: ParseKeyValueConfig = parse_config(&component.config, &component.path)?;
     let mut problems = Problems::default();
-    let source = TextSource::new(config.field.as_deref(), component, prepare);
-    let source = problems.take(source.map_err(Problems::from));
+    let source = TextSource::new(
+        config.field.as_deref(),
+        config.on_invalid,
+        component,
+        prepare,
+    );
+    let source = problems.take(source);
     let found = match &source {
         None => None,
         Some(_) => {
@@ -129,9 +139,11 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     };
     Ok(PreparedBolt {
         document: source.document_use(),
-        ..PreparedBolt::new(Arc::new(move |_| {
+        copies: found.as_ref().map_or(1, FoundObject::copies),
+        ..PreparedBolt::new(Arc::new(move |context| {
             AnyBolt::new(ParseKeyValue {
                 source: source.clone(),
+                unfit: source.unfit(&context),
                 found: found.clone(),
                 pairs: Pairs::new(syntax),
                 object: Vec::new(),
@@ -156,6 +168,7 @@ fn separator(written: &str, path: Path) -> Result<u8, Problem> {
 
 struct ParseKeyValue {
     source: TextSource,
+    unfit: Unfit,
     /// Where it reads a field.
     found: Option<FoundObject>,
     pairs: Pairs,
@@ -165,10 +178,8 @@ struct ParseKeyValue {
 
 impl Bolt for ParseKeyValue {
     async fn process(&mut self, batch: Batch, out: &mut Emitter) -> Result<(), OperatorError> {
-        batch.judge(out, |record| match self.parse(record) {
-            Ok(()) => Verdict::Keep,
-            Err(rejection) => Verdict::Reject(rejection),
-        });
+        let unfit = self.unfit.clone();
+        unfit.judge(batch, out, |record| self.parse(record));
         Ok(())
     }
 }

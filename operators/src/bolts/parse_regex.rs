@@ -12,6 +12,7 @@ use crate::field_name;
 use crate::groups::{self, Field};
 use crate::pattern::Pattern;
 use crate::text_source::TextSource;
+use crate::unfit::OnInvalid;
 
 pub(super) const TYPE: BoltType = BoltType {
     name: "parse_regex",
@@ -54,14 +55,23 @@ pub struct ParseRegexConfig {
     /// A field with the text, such as `log` or `event.original`; what is found becomes fields of the
     /// document. Default: the record's value is parsed.
     field: Option<String>,
+    /// What becomes of a record whose `field` is missing or does not fit: `reject`, or `keep` as it is, counted
+    /// by the metric `unparsed_fields`. Default `reject`.
+    #[serde(default)]
+    on_invalid: OnInvalid,
 }
 
 fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedBolt, Problems> {
     let config: ParseRegexConfig = parse_config(&component.config, &component.path)?;
     let mut problems = Problems::default();
     let path = component.path.key("pattern");
-    let source = TextSource::new(config.field.as_deref(), component, prepare);
-    let source = problems.take(source.map_err(Problems::from));
+    let source = TextSource::new(
+        config.field.as_deref(),
+        config.on_invalid,
+        component,
+        prepare,
+    );
+    let source = problems.take(source);
     let pattern = Pattern::compile(&config.pattern, &path);
     let pattern = problems.take(pattern.map_err(Problems::from));
     let mut fields = Vec::new();

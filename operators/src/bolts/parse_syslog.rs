@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{
-    AnyBolt, Batch, Bolt, BoltType, DocumentUse, DocumentWriter, Emitter, Example, OperatorError,
-    Prepare, PreparedBolt, RecordMut, Symbol, Verdict, clock, json,
+    AnyBolt, Batch, Bolt, BoltType, Emitter, Example, OperatorError, Prepare, PreparedBolt,
+    RecordMut, Rejection, Symbol, clock, json,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -23,9 +23,10 @@ use serde::Deserialize;
 use line::{FACILITIES, Line, Parser, SEVERITIES};
 use structured_data::StructuredData;
 
-use crate::cursor::without_line_end;
 use crate::event_time::{self, rfc3339};
 use crate::field_name;
+use crate::text_source::{TextSource, WriteFields};
+use crate::unfit::{OnInvalid, Unfit};
 
 pub(super) const TYPE: BoltType = BoltType {
     name: "parse_syslog",
@@ -88,6 +89,13 @@ pub struct ParseSyslogConfig {
     /// may get another year, hence another index and a second document. Default `UTC`.
     #[serde(default = "utc")]
     zone: String,
+    /// A field with the line, such as `log` or `event.original`; what is found becomes fields of the
+    /// document. Default: the record's value is parsed.
+    field: Option<String>,
+    /// What becomes of a record whose `field` is missing or does not fit: `reject`, or `keep` as it is, counted
+    /// by the metric `unparsed_fields`. Default `reject`.
+    #[serde(default)]
+    on_invalid: OnInvalid,
     /// Name of a further field, with the whole line as text. Default: none.
     raw_field: Option<String>,
 }
@@ -120,14 +128,26 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let mut problems = Problems::default();
     let zone = event_time::zone(&config.zone, &component.path.key("zone"));
     let zone = problems.take(zone.map_err(Problems::from));
+    let source = TextSource::new(
+        config.field.as_deref(),
+        config.on_invalid,
+        component,
+        prepare,
+    );
+    let source = problems.take(source);
     let fields = problems.take(Fields::new(&config, component, prepare).map_err(Problems::from));
     problems.or(())?;
-    let (zone, fields) = zone.zip(fields).expect("no problem means both");
+    let made = zone.zip(source).zip(fields);
+    let ((zone, source), fields) = made.expect("no problem means all three");
     let (format, mode) = (config.format, config.mode);
     Ok(PreparedBolt {
-        document: DocumentUse::Makes,
-        ..PreparedBolt::new(Arc::new(move |_| {
+        document: source.document_use(),
+        // Only lines of RFC 5424 say it.
+        dates_by_clock: format != Format::Rfc5424,
+        ..PreparedBolt::new(Arc::new(move |context| {
             AnyBolt::new(ParseSyslog {
+                source: source.clone(),
+                unfit: source.unfit(&context),
                 parser: Parser {
                     format,
                     mode,
@@ -223,6 +243,8 @@ impl Fields {
 }
 
 struct ParseSyslog {
+    source: TextSource,
+    unfit: Unfit,
     parser: Parser,
     fields: Fields,
 }
@@ -230,44 +252,54 @@ struct ParseSyslog {
 impl Bolt for ParseSyslog {
     async fn process(&mut self, batch: Batch, out: &mut Emitter) -> Result<(), OperatorError> {
         let now = clock::unix_ms();
-        batch.judge(out, |record| self.parse(record, now));
+        let unfit = self.unfit.clone();
+        unfit.judge(batch, out, |record| self.parse(record, now));
         Ok(())
     }
 }
 
 impl ParseSyslog {
-    fn parse(&mut self, record: &mut RecordMut<'_>, now: i64) -> Verdict {
-        let text = self.without_line_end(record.payload().unwrap_or_default());
+    fn parse(&mut self, record: &mut RecordMut<'_>, now: i64) -> Result<(), Rejection> {
+        let reads_field = self.source.field().is_some();
+        let text = self.source.read(record)?;
+        let text = match self.parser.mode {
+            Mode::Strict => text,
+            Mode::Lenient => without_line_ends(text),
+        };
         let read_at = record.view().timestamp();
         let reference = if read_at >= 0 { read_at } else { now };
-        match self.parser.line(text, reference) {
-            Ok(line) => {
-                if let Some(time) = line.time {
-                    record.set_event_time(time.ms);
-                }
-                record.write_document(|document| self.write(document, text, &line));
-                Verdict::Keep
-            }
-            Err(error) => Verdict::Reject(error.rejection("invalid_syslog", "syslog line")),
-        }
-    }
-
-    /// Senders that end lines in a stream leave the end in the record.
-    fn without_line_end<'a>(&self, payload: &'a [u8]) -> &'a [u8] {
-        match self.parser.mode {
-            Mode::Strict => without_line_end(payload),
-            Mode::Lenient => {
-                let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r' | 0);
-                let end = payload.iter().rposition(|byte| !is_end(byte));
-                &payload[..end.map_or(0, |last| last + 1)]
-            }
-        }
-    }
-
-    fn write(&mut self, document: &mut DocumentWriter<'_>, text: &[u8], line: &Line<'_>) {
-        let fields = &self.fields;
+        let line = self.parser.line(text, reference);
+        let line = line.map_err(|error| error.rejection("invalid_syslog", "syslog line"))?;
         if let Some(time) = line.time {
-            document.member(fields.timestamp, |out| match time.written {
+            record.set_event_time(time.ms);
+        }
+        let (fields, data) = (&self.fields, &mut self.parser.structured_data);
+        // Told apart once, not for each field.
+        match reads_field {
+            false => record.write_document(|document| fields.write(document, text, &line, data)),
+            true => fields.write(record, text, &line, data),
+        }
+        Ok(())
+    }
+}
+
+/// Senders that end lines in a stream leave the end in the record.
+fn without_line_ends(text: &[u8]) -> &[u8] {
+    let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r' | 0);
+    let end = text.iter().rposition(|byte| !is_end(byte));
+    &text[..end.map_or(0, |last| last + 1)]
+}
+
+impl Fields {
+    fn write(
+        &self,
+        document: &mut impl WriteFields,
+        text: &[u8],
+        line: &Line<'_>,
+        data: &mut StructuredData,
+    ) {
+        if let Some(time) = line.time {
+            document.member(self.timestamp, |out| match time.written {
                 Some(text) => json::write_bytes_lossy(out, text),
                 None => {
                     out.push(b'"');
@@ -277,33 +309,32 @@ impl ParseSyslog {
             });
         }
         for (field, text) in [
-            (fields.hostname, line.hostname),
-            (fields.app_name, line.app_name),
-            (fields.proc_id, line.proc_id),
-            (fields.msg_id, line.msg_id),
+            (self.hostname, line.hostname),
+            (self.app_name, line.app_name),
+            (self.proc_id, line.proc_id),
+            (self.msg_id, line.msg_id),
         ] {
             if let Some(text) = text {
                 document.string(field, text);
             }
         }
         if line.has_structured_data {
-            let data = &mut self.parser.structured_data;
-            document.member(fields.structured_data, |out| data.write(text, out));
+            document.member(self.structured_data, |out| data.write(text, out));
         }
         if let Some(priority) = line.priority {
             let (facility, severity) = (usize::from(priority >> 3), usize::from(priority & 7));
-            document.member(fields.priority, |out| write_number(out, priority.into()));
-            document.string(fields.facility, FACILITIES[facility].as_bytes());
-            document.string(fields.severity, SEVERITIES[severity].as_bytes());
-            document.member(fields.severity_code, |out| out.push(b'0' + (priority & 7)));
+            document.member(self.priority, |out| write_number(out, priority.into()));
+            document.string(self.facility, FACILITIES[facility].as_bytes());
+            document.string(self.severity, SEVERITIES[severity].as_bytes());
+            document.member(self.severity_code, |out| out.push(b'0' + (priority & 7)));
         }
         if let Some(version) = line.version {
-            document.member(fields.version, |out| write_number(out, version));
+            document.member(self.version, |out| write_number(out, version));
         }
         if let Some(message) = line.message {
-            document.string(fields.message, message);
+            document.string(self.message, message);
         }
-        if let Some(raw) = fields.raw {
+        if let Some(raw) = self.raw {
             document.string(raw, text);
         }
     }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{
     AnyBolt, Batch, Bolt, BoltType, Counter, Emitter, Example, OperatorError, Prepare,
-    PreparedBolt, RecordMut, Rejection, Symbol,
+    PreparedBolt, RecordMut, Rejection,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::event_time::{EventTime, Names, OnInvalid, Options, judge_times, rfc3339};
-use crate::field_name;
+use crate::field_path::{EditSpace, FieldPath};
 
 pub(super) const TYPE: BoltType = BoltType {
     name: "parse_timestamp",
@@ -58,8 +58,9 @@ pub struct ParseTimestampConfig {
     /// `UTC`.
     #[serde(default = "utc")]
     zone: String,
-    /// A top-level field that the time is written to, in the form of RFC 3339 and in UTC; it may be
-    /// `field` itself. Default: the document stays as it is.
+    /// A field that the time is written to, in the form of RFC 3339 and in UTC, such as `@timestamp` or
+    /// `event.created`; it may be `field` itself. Objects around it that are not there are made; a record
+    /// that has something else there is rejected as `not_an_object`. Default: the document stays as it is.
     target: Option<String>,
     /// What becomes of a record whose field is missing or cannot be read: `reject`, or `keep` with the
     /// event time that it has, counted by the metric `invalid_event_times`. Default `reject`.
@@ -97,29 +98,33 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         },
     };
     let event_time = problems.take(EventTime::new(&options, prepare));
-    let target = config.target.as_deref().map(|target| {
-        let path = path.key("target");
-        let name = field_name::top_level(target, &path)?;
-        prepare.symbol(name, &path)
-    });
+    let target = config
+        .target
+        .as_deref()
+        .map(|target| FieldPath::new(target, &path.key("target"), prepare));
     let target = problems.take(target.transpose().map_err(Problems::from));
     problems.or(())?;
     let (event_time, target) = event_time.zip(target).expect("no problem means both");
-    Ok(PreparedBolt::new(Arc::new(move |context| {
-        AnyBolt::new(ParseTimestamp {
-            event_time: event_time.clone(),
-            target,
-            invalid_times: context.counters.counter(
-                "invalid_event_times",
-                "Records whose event time could not be read and that were kept with the one that they had.",
-            ),
-        })
-    })))
+    Ok(PreparedBolt {
+        dates_by_clock: event_time.dates_by_clock(),
+        ..PreparedBolt::new(Arc::new(move |context| {
+            AnyBolt::new(ParseTimestamp {
+                event_time: event_time.clone(),
+                target: target.clone(),
+                space: EditSpace::default(),
+                invalid_times: context.counters.counter(
+                    "invalid_event_times",
+                    "Records whose event time could not be read and that were kept with the one that they had.",
+                ),
+            })
+        }))
+    })
 }
 
 struct ParseTimestamp {
     event_time: EventTime,
-    target: Option<Symbol>,
+    target: Option<FieldPath>,
+    space: EditSpace,
     invalid_times: Counter,
 }
 
@@ -136,13 +141,12 @@ impl ParseTimestamp {
     fn parse(&mut self, record: &mut RecordMut<'_>) -> Result<bool, Rejection> {
         let has_time = self.event_time.apply(record)?;
         let time = record.view().event_time().filter(|_| has_time);
-        if let Some((target, ms)) = self.target.zip(time) {
-            let set = record.set_with(target, |out| {
+        if let Some((target, ms)) = self.target.as_ref().zip(time) {
+            target.set_with(record, &mut self.space, |out| {
                 out.push(b'"');
                 rfc3339::write(out, ms);
                 out.push(b'"');
-            });
-            set.map_err(|error| Rejection::new("no_document", error.to_string()))?;
+            })?;
         }
         Ok(has_time)
     }
@@ -216,6 +220,14 @@ mod tests {
             found,
             Ok((json!({"t": "1970-01-01T00:00:05Z", "b": 1}), Some(5_000)))
         );
+        let options = json!({"field": "t", "formats": ["unix_s"], "target": "event.created"});
+        let found = parse(&options, r#"{"t":5,"event":{"kind":1}}"#);
+        let event = json!({"kind": 1, "created": "1970-01-01T00:00:05Z"});
+        assert_eq!(found, Ok((json!({"t": 5, "event": event}), Some(5_000))));
+        let found = parse(&options, r#"{"t":5,"event":1}"#);
+        let reason =
+            "not_an_object: The field event.created cannot be set: what is around it is no object";
+        assert_eq!(found, Err(reason.to_owned()));
     }
 
     #[test]
@@ -244,11 +256,11 @@ mod tests {
     fn bad_options_are_problems() {
         check_problems(
             &TYPE,
-            &json!({"field": "a..b", "formats": ["unix_ms", "unix_m"], "zone": "UTC", "target": "c.d"}),
+            &json!({"field": "a..b", "formats": ["unix_ms", "unix_m"], "zone": "UTC", "target": "c."}),
             &[
                 "bolts.bolt.field: `a..b` is not a field; expected a name such as host, user.name for a field inside of another, or [\"user.name\"] for a name with a dot in it",
                 "bolts.bolt.formats[1]: unknown format `unix_m`; expected rfc3339, unix_s, unix_ms, unix_us, unix_ns, or a pattern of strptime such as %d/%b/%Y:%H:%M:%S %z; did you mean unix_ms?",
-                "bolts.bolt.target: `c.d` looks like a field inside of `c`; expected the name of a top-level field, or [\"c.d\"] for one that has dots in its name",
+                "bolts.bolt.target: `c.` is not a field; expected a name such as host, user.name for a field inside of another, or [\"user.name\"] for a name with a dot in it",
             ],
         );
         check_problems(

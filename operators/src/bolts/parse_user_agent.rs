@@ -10,13 +10,13 @@ use isobar_topology::json::{self, Kind};
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{
     AnyBolt, Batch, Bolt, BoltType, Counter, Emitter, Example, OperatorError, Prepare,
-    PreparedBolt, RecordMut, Rejection, Symbol, Verdict,
+    PreparedBolt, RecordMut, Rejection, Verdict,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::expression::text_of;
-use crate::field_name;
+use crate::field_path::{EditSpace, FieldPath};
 use rules::{Agent, Rules};
 
 pub(super) const TYPE: BoltType = BoltType {
@@ -79,11 +79,13 @@ pub struct ParseUserAgentConfig {
     /// The file with the rules, of at most 4 MiB; a relative path starts at the directory of the topology
     /// file.
     file: String,
-    /// The top-level field with the text, of which the first 1024 bytes are looked at. Default
-    /// `user_agent`.
+    /// The field with the text, such as `http.user_agent`, of which the first 1024 bytes are looked at.
+    /// Default `user_agent`.
     #[serde(default = "user_agent")]
     field: String,
-    /// The top-level field that gets the object. Default: `field`.
+    /// The field that gets the object, such as `user_agent` where `field` is `user_agent.original`. Objects
+    /// around it that are not there are made; a record that has something else there is rejected as
+    /// `not_an_object`. Default: `field`.
     target: Option<String>,
     /// What becomes of a record without the field, or without text in it: `keep` lets it go on, `reject`
     /// sends it to `rejected` as `missing_field`. Default `keep`.
@@ -107,16 +109,14 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let config: ParseUserAgentConfig = parse_config(&component.config, &component.path)?;
     let path = &component.path;
     let mut problems = Problems::default();
-    let mut symbol = |option: &str, written: &str, prepare: &mut Prepare<'_>| {
-        let path = path.key(option);
-        let name = field_name::top_level(written, &path);
-        let symbol = name.and_then(|name| prepare.symbol(name, &path));
-        problems.take(symbol.map_err(Problems::from))
+    let mut field_of = |option: &str, written: &str, prepare: &mut Prepare<'_>| {
+        let field = FieldPath::new(written, &path.key(option), prepare);
+        problems.take(field.map_err(Problems::from))
     };
-    let field = symbol("field", &config.field, prepare);
+    let field = field_of("field", &config.field, prepare);
     let target = match &config.target {
-        Some(target) => symbol("target", target, prepare),
-        None => field,
+        Some(target) => field_of("target", target, prepare),
+        None => field.clone(),
     };
     let rules = Rules::load(&prepare.file(&config.file)).map_err(|error| {
         Problem::new(path.key("file"), format!("{}: {error}", config.file)).expected(
@@ -138,8 +138,9 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         ..PreparedBolt::new(Arc::new(move |context| {
             AnyBolt::new(ParseUserAgent {
                 rules: Arc::clone(&rules),
-                field,
-                target,
+                field: field.clone(),
+                target: target.clone(),
+                space: EditSpace::default(),
                 on_missing: config.on_missing,
                 unknown: context.counters.counter(
                     "unknown_agents",
@@ -152,8 +153,9 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
 
 struct ParseUserAgent {
     rules: Arc<Rules>,
-    field: Symbol,
-    target: Symbol,
+    field: FieldPath,
+    target: FieldPath,
+    space: EditSpace,
     on_missing: OnMissing,
     unknown: Counter,
 }
@@ -171,14 +173,13 @@ impl Bolt for ParseUserAgent {
 }
 
 impl ParseUserAgent {
-    fn parse(&self, record: &mut RecordMut<'_>, unknown: &mut u64) -> Result<(), Rejection> {
-        let view = record.view();
-        let raw = view.get(self.field);
+    fn parse(&mut self, record: &mut RecordMut<'_>, unknown: &mut u64) -> Result<(), Rejection> {
+        let raw = self.field.get(record.view());
         let Some(raw) = raw.filter(|raw| Kind::of(raw) == Kind::String) else {
             return match self.on_missing {
                 OnMissing::Keep => Ok(()),
                 OnMissing::Reject => {
-                    let name = record.symbols().name(self.field);
+                    let name = self.field.written();
                     let text = format!("The field {name} with the user agent is missing");
                     Err(Rejection::new("missing_field", text))
                 }
@@ -187,8 +188,8 @@ impl ParseUserAgent {
         let text = String::from_utf8_lossy(&text_of(raw)).into_owned();
         let agent = self.rules.find(&text);
         *unknown += u64::from(agent.is_unknown());
-        let set = record.set_with(self.target, |out| write(out, &text, &agent));
-        set.map_err(|error| Rejection::new("no_document", error.to_string()))
+        let target = &self.target;
+        target.set_with(record, &mut self.space, |out| write(out, &text, &agent))
     }
 }
 

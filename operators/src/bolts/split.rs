@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::field_name;
+use crate::field_path::{EditSpace, FieldPath};
 use parts::{NoParts, Parts, Source};
 
 pub(super) const TYPE: BoltType = BoltType {
@@ -63,8 +64,8 @@ const ENOUGH: usize = 4_096;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SplitConfig {
-    /// The top-level field with the array or the text. Default: the record's value is split, as text, for a
-    /// parser that comes behind this bolt.
+    /// The field with the array or the text, such as `events` or `payload.events`. Default: the record's
+    /// value is split, as text, for a parser that comes behind this bolt.
     field: Option<String>,
     /// What stands between the parts of a text, such as `","`. Empty parts are left out and have no number.
     /// Default: line ends.
@@ -74,8 +75,8 @@ pub struct SplitConfig {
     /// `field`.
     #[serde(default, rename = "as")]
     shape: Shape,
-    /// The field that gets the part, with `as: field`; the one that is split is removed then. Default: the
-    /// one that is split.
+    /// The top-level field that gets the part, with `as: field`; the one that is split is removed then.
+    /// Default: the one that is split, where that is a top-level field itself.
     into: Option<String>,
     /// Parts of one record at most; one with more is rejected. Default 1000.
     #[serde(default = "max_parts")]
@@ -120,15 +121,17 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let config: SplitConfig = parse_config(&component.config, &component.path)?;
     let at = |option: &str| component.path.key(option);
     let mut problems = Problems::default();
-    let mut symbol = |option: &str, written: &Option<String>| {
-        let name = written.as_deref()?;
-        let path = at(option);
-        let name = field_name::top_level(name, &path);
-        let symbol = name.and_then(|name| prepare.symbol(name, &path));
-        problems.take(symbol.map_err(Problems::from))
-    };
-    let field = symbol("field", &config.field);
-    let into = symbol("into", &config.into);
+    let field = (config.field.as_deref())
+        .map(|written| FieldPath::new(written, &at("field"), prepare))
+        .transpose();
+    let field = problems.take(field.map_err(Problems::from)).flatten();
+    let into = config.into.as_deref().map(|written| {
+        let path = at("into");
+        prepare.symbol(field_name::top_level(written, &path)?, &path)
+    });
+    let into = problems
+        .take(into.transpose().map_err(Problems::from))
+        .flatten();
     let is_document = config.shape == Shape::Document;
     let needs = |option: &str, what: &str| {
         Problem::new(at(option), "there is no `field` to split").expected(what.to_owned())
@@ -151,6 +154,17 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
             problems.push(Problem::new(at(option), text).expected("`as: field`, or nothing here"));
         }
     }
+    let is_inside = field
+        .as_ref()
+        .is_some_and(|field| field.top_level().is_none());
+    if is_inside && !is_document && config.into.is_none() {
+        // Each part would have a copy of what is around it.
+        let text = "`field` is inside of another";
+        problems.push(
+            Problem::new(at("into"), text)
+                .expected("`into`, the top-level field that gets the part, or `as: document`"),
+        );
+    }
     if config.separator.as_deref() == Some("") {
         problems.push(
             Problem::new(at("separator"), "it is empty")
@@ -165,24 +179,29 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         }
     };
     problems.or(())?;
+    let becomes = match &field {
+        None => Part::Value,
+        Some(_) if is_document => Part::Document,
+        Some(field) => Part::Field(
+            into.or(field.top_level())
+                .expect("one inside of another has `into`"),
+        ),
+    };
     let source = Source {
-        field: field.map(|field| (field, config.field.unwrap_or_default())),
+        field,
         separator: config.separator.map(String::into_bytes),
         takes_text: !is_document,
         parts_max: usize::from(config.max_parts),
-    };
-    let becomes = match (is_document, field) {
-        (_, None) => Part::Value,
-        (true, _) => Part::Document,
-        (false, Some(field)) => Part::Field {
-            from: field,
-            to: into.unwrap_or(field),
-        },
     };
     Ok(PreparedBolt {
         document: match becomes {
             Part::Value => DocumentUse::Unmakes("field: NAME"),
             _ => DocumentUse::Needs,
+        },
+        copies: match becomes {
+            Part::Value => 0,
+            // What is left around the field, and the parts.
+            Part::Document | Part::Field(_) => 2,
         },
         parts_per_lane: ENOUGH + source.parts_max,
         facts: vec![(
@@ -191,7 +210,9 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         )],
         ..PreparedBolt::new(Arc::new(move |context| {
             AnyBolt::new(Split {
+                field: source.field.clone(),
                 parts: Parts::new(source.clone()),
+                space: EditSpace::default(),
                 becomes,
                 policy,
                 waiting: VecDeque::new(),
@@ -212,14 +233,15 @@ enum Part {
     Value,
     /// The document.
     Document,
-    Field {
-        from: Symbol,
-        to: Symbol,
-    },
+    /// A field of the whole record, without the one that was split.
+    Field(Symbol),
 }
 
 struct Split {
+    /// What is split; `None` for the record's value.
+    field: Option<FieldPath>,
     parts: Parts,
+    space: EditSpace,
     becomes: Part,
     /// By which records without parts are dropped; `None` rejects them.
     policy: Option<Policy>,
@@ -253,13 +275,20 @@ impl Split {
         let Some(batch) = self.waiting.pop_front() else {
             return;
         };
-        let (parts, policy) = (&mut self.parts, self.policy);
+        let (parts, policy, becomes) = (&mut self.parts, self.policy, self.becomes);
+        let (field, space) = (&self.field, &mut self.space);
         parts.clear();
         let split = batch.split(out, ENOUGH, |record| {
-            parts.find(record).map_err(|none| match (none, policy) {
+            let count = parts.find(record.view());
+            let count = count.map_err(|none| match (none, policy) {
                 (NoParts::Empty(_), Some(policy)) => Verdict::Drop(policy),
                 (none, _) => Verdict::Reject(none.into()),
-            })
+            })?;
+            // Once, and not for each part: it may be long.
+            if let (Part::Field(_), Some(field)) = (becomes, field) {
+                field.remove(record, space);
+            }
+            Ok(count)
         });
         if let Some(rest) = split.rest {
             self.waiting.push_front(rest);
@@ -267,7 +296,6 @@ impl Split {
         let Some(batch) = split.parts else { return };
         self.made.add(batch.len() as u64);
         let mut found = self.parts.iter();
-        let becomes = self.becomes;
         batch.judge(out, |part| {
             let (text, range) = found.next().expect("one for each row");
             match becomes {
@@ -278,11 +306,8 @@ impl Split {
                         return Verdict::Reject(Rejection::new("not_an_object", text));
                     }
                 }
-                Part::Field { from, to } => {
-                    if from != to {
-                        let _ = part.remove(from);
-                    }
-                    part.set(to, text).expect("the field is of a document");
+                Part::Field(into) => {
+                    part.set(into, text).expect("the field is of a document");
                 }
             }
             Verdict::Keep

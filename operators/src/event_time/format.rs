@@ -73,6 +73,14 @@ impl TimeFormat {
         Ok(TimeFormat::Pattern(Box::new(pattern)))
     }
 
+    /// Whether it says the year.
+    pub(super) fn says_year(&self) -> bool {
+        match self {
+            TimeFormat::Rfc3339 | TimeFormat::Unix(_) => true,
+            TimeFormat::Pattern(pattern) => pattern.says_year,
+        }
+    }
+
     /// The time of a raw JSON value: text, and for times since 1970 numbers as well. `timestamp` is that of
     /// the record, or negative, for times without a year.
     #[inline]

@@ -5,14 +5,14 @@ use std::num::NonZeroU16;
 use super::{Batch, Verdict};
 use crate::operator::Emitter;
 use crate::ordinals::Ordinals;
-use crate::record::{Record, Row, Slot};
+use crate::record::{RecordMut, Row, Slot};
 use crate::rejection::Rejection;
 
 /// What came of a batch that was split.
 #[derive(Debug)]
 pub struct Split {
     /// The parts of the first records, in order: each is a copy of its record with its number in
-    /// [`Record::ordinals`], to be edited. `None` when none of them was split.
+    /// [`crate::Record::ordinals`], to be edited. `None` when none of them was split.
     pub parts: Option<Batch>,
     /// The records that are left for the next time.
     pub rest: Option<Batch>,
@@ -21,25 +21,26 @@ pub struct Split {
 impl Batch {
     /// Splits records into as many parts as `count` says, from the first record on until there are
     /// `enough` parts; the last one may make them more. A record for which `count` gives a verdict is
-    /// dealt with as by [`Batch::judge`] ([`Verdict::Keep`] makes one part).
+    /// dealt with as by [`Batch::judge`] ([`Verdict::Keep`] makes one part). What `count` changes in a
+    /// record all of its parts have.
     ///
     /// A record is answered when all of its parts are, and counts as the worst of them. Ids of documents
     /// follow from the numbers, so the same record must always be split in the same way. Each part costs
     /// a row and the slots of its fields, which is why there is an `enough`. A record that went through
     /// [`Ordinals::DEPTH_MAX`] splits is rejected without being asked for.
     pub fn split(
-        self,
+        mut self,
         out: &mut Emitter,
         enough: usize,
-        mut count: impl FnMut(Record<'_>) -> Result<NonZeroU16, Verdict>,
+        mut count: impl FnMut(&mut RecordMut<'_>) -> Result<NonZeroU16, Verdict>,
     ) -> Split {
         let (mut counts, mut verdicts) = (Vec::new(), Vec::new());
         let (mut asked, mut total) = (0, 0);
         while asked < self.len() && total < enough {
-            let record = self.record(asked);
-            let counted = match record.ordinals().depth() {
+            let mut record = self.record_mut(asked);
+            let counted = match record.view().ordinals().depth() {
                 Ordinals::DEPTH_MAX => Err(Verdict::Reject(too_deep())),
-                _ => count(record),
+                _ => count(&mut record),
             };
             let parts = match counted {
                 Ok(parts) => parts.get(),

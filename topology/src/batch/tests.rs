@@ -209,6 +209,7 @@ proptest! {
                     // It is not asked about those that are too deep.
                     let mut asked = rows.iter().zip(&choices);
                     let batch = batch.split(&mut out, enough, |record| {
+                        let record = record.view();
                         let (_, choice) = asked
                             .find(|(row, _)| row.ordinals == record.ordinals() && row.offset == record.offset())
                             .expect("in the order of the rows");

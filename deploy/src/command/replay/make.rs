@@ -76,6 +76,7 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
         });
     }
     let tables = part.planned_tables();
+    let dated_by_clock = part.plan.dated_by_clock.clone();
     let mut sample = None;
     if args.sample > 0 && !ranges.iter().all(Range::is_empty) {
         let preview = Preview {
@@ -94,7 +95,17 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
         false => missing_indices(&args.target, &sinks, sample.as_ref()),
     };
     let oldest_ms = sample.as_ref().and_then(|sample| sample.oldest_ms);
-    let notes = preview::notes(&part.spec, context.registry, &part.tables, oldest_ms);
+    let dated_by_clock = match sample.as_ref().is_some_and(|sample| !sample.has_undated) {
+        true => Vec::new(),
+        false => dated_by_clock,
+    };
+    let notes = preview::notes(
+        &part.spec,
+        context.registry,
+        &part.tables,
+        &dated_by_clock,
+        oldest_ms,
+    );
     let made_at_ms = clock::unix_ms();
     let id = format!("{made_at_ms:x}");
     let topology = &part.spec.name;

@@ -68,12 +68,14 @@ impl Preview<'_> {
     }
 }
 
-/// What could make documents other ones than the first time, a sentence each. `oldest_ms` is the time of
-/// the oldest record that is known.
+/// What could make documents other ones than the first time, a sentence each. `dated_by_clock` are bolts that
+/// take years from the time of reading, where records without a timestamp may come; `oldest_ms` is the time
+/// of the oldest record that is known.
 pub(super) fn notes(
     part: &Spec,
     registry: &Registry,
     tables: &[Table],
+    dated_by_clock: &[String],
     oldest_ms: Option<i64>,
 ) -> Vec<String> {
     let mut notes = Vec::new();
@@ -109,5 +111,40 @@ pub(super) fn notes(
             ));
         }
     }
+    notes.extend(dated_by_clock.iter().map(|bolt| {
+        format!(
+            "{bolt} takes the year of times that do not say it from the time of reading where a record has no \
+             timestamp: such records may get another time than they did, hence another index"
+        )
+    }));
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use isobar_topology::spec::Node;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn bolts_that_go_by_more_than_the_record_are_named() {
+        let file = json!({
+            "isobar": 1, "name": "t", "spouts": {"in": {"type": "kafka"}},
+            "bolts": {
+                "parse": {"type": "parse_syslog", "inputs": ["in"]},
+                "once": {"type": "deduplicate", "inputs": ["parse"]},
+            },
+        });
+        let spec = Spec::read(&Node::from_json(&file)).expect("sound");
+        let notes = |dated: &[String]| {
+            let notes = notes(&spec, &isobar_operators::registry(), &[], dated, None);
+            let first = notes
+                .iter()
+                .map(|note| note.split(' ').next().map(str::to_owned));
+            first.collect::<Option<Vec<String>>>().expect("words")
+        };
+        assert_eq!(notes(&[]), ["once"]);
+        assert_eq!(notes(&["parse".to_owned()]), ["once", "parse"]);
+    }
 }

@@ -34,6 +34,9 @@ pub(super) struct Sample {
     /// Names that documents would be written to and that do not exist.
     #[serde(skip)]
     pub(super) missing_indices: BTreeSet<String>,
+    /// Whether there are records without a timestamp among them.
+    #[serde(skip)]
+    pub(super) has_undated: bool,
 }
 
 /// What would become of a record on a branch.
@@ -195,6 +198,7 @@ impl Sample {
                 .map(|(record, _)| record.timestamp)
                 .filter(|ms| *ms >= 0)
                 .min(),
+            has_undated: records.iter().any(|(record, _)| record.timestamp < 0),
             ..Self::default()
         };
         for (record, told) in records {

@@ -1,12 +1,12 @@
 //! What the options of a lookup and the columns of its table mean together.
 
 use isobar_topology::spec::{Path, Problem, Problems};
-use isobar_topology::{Prepare, Symbol, json};
+use isobar_topology::{Prepare, json};
 
 use super::read::{Field, Shape, TableFormat, columns};
 use super::table_file::TableError;
 use super::{LookupConfig, OnMissing};
-use crate::field_name;
+use crate::field_path::FieldPath;
 
 /// A problem of the file.
 pub(super) fn about_file(config: &LookupConfig, path: &Path, error: &TableError) -> Problem {
@@ -58,14 +58,13 @@ pub(super) fn shape(
         Some(fields) => {
             let named = fields.iter().filter_map(|(written, column)| {
                 let path = path.key("fields").key(written);
-                let name = match config.target {
-                    // Names inside of an object are names and nothing else.
-                    Some(_) => written,
-                    None => problems
-                        .take(field_name::top_level(written, &path).map_err(Problems::from))?,
-                };
+                // Names inside of an object are names and nothing else.
+                if config.target.is_none() {
+                    let checked = FieldPath::check(written, &path);
+                    problems.take(checked.map_err(Problems::from))?;
+                }
                 known(column, path, &mut problems);
-                Some((name.to_owned(), column.clone()))
+                Some((written.clone(), column.clone()))
             });
             named.collect()
         }
@@ -83,7 +82,7 @@ pub(super) fn shape(
             let problem = Problem::new(path.key("default").key(name), "a template");
             problems.push(problem.expected("a constant; `set_fields` takes templates"));
         }
-        if !pairs.iter().any(|(field, _)| field == name) {
+        if !pairs.iter().any(|(field, _)| is_called(field, name)) {
             let fields = pairs.iter().map(|(field, _)| field.as_str());
             problems.push(
                 Problem::new(
@@ -99,10 +98,9 @@ pub(super) fn shape(
         }
     }
     let fields = pairs.into_iter().map(|(name, column)| Field {
-        default: config
-            .default
-            .get(&name)
-            .map(|value| value.to_string().into_bytes())
+        default: (config.default.iter())
+            .find(|(of, _)| is_called(&name, of))
+            .map(|(_, value)| value.to_string().into_bytes())
             .unwrap_or_default(),
         name,
         column,
@@ -114,6 +112,12 @@ pub(super) fn shape(
         nested: config.target.is_some(),
         bytes_max,
     })
+}
+
+/// Whether a field is meant by a name, with or without the brackets around one with dots.
+fn is_called(field: &str, name: &str) -> bool {
+    let bare = field.strip_prefix("[\"");
+    field == name || bare.and_then(|field| field.strip_suffix("\"]")) == Some(name)
 }
 
 fn format(config: &LookupConfig, path: &Path) -> Result<TableFormat, Problems> {
@@ -136,29 +140,37 @@ fn format(config: &LookupConfig, path: &Path) -> Result<TableFormat, Problems> {
 }
 
 /// The fields that are set, in the order of the values of a row.
-pub(super) fn symbols(
+pub(super) fn fields(
     config: &LookupConfig,
     shape: &Shape,
     path: &Path,
     prepare: &mut Prepare<'_>,
-) -> Result<Vec<Symbol>, Problem> {
+) -> Result<Vec<FieldPath>, Problems> {
     if let Some(target) = &config.target {
-        let path = path.key("target");
-        return Ok(vec![
-            prepare.symbol(field_name::top_level(target, &path)?, &path)?,
-        ]);
+        return Ok(vec![FieldPath::new(target, &path.key("target"), prepare)?]);
     }
     let path = path.key("fields");
-    let mut symbols: Vec<Symbol> = Vec::new();
+    let (mut fields, mut problems): (Vec<FieldPath>, _) = (Vec::new(), Problems::default());
     for Field { name, .. } in &shape.fields {
-        let symbol = prepare.symbol(name, &path)?;
-        if symbols.contains(&symbol) {
-            let problem = Problem::new(path.key(name), format!("the field `{name}` is set twice"));
-            return Err(problem.expected("each field once"));
+        let path = path.key(name);
+        let field = match config.fields {
+            Some(_) => FieldPath::new(name, &path, prepare),
+            // Columns may be called anything.
+            None => FieldPath::named(name, &path, prepare),
+        };
+        match field {
+            Ok(field) if fields.iter().any(|known| known.overlaps(&field)) => {
+                let text = format!("the field `{name}` is set twice");
+                problems.push(
+                    Problem::new(path, text)
+                        .expected("each field once, and none inside of another one that is set"),
+                );
+            }
+            Ok(field) => fields.push(field),
+            Err(problem) => problems.push(problem),
         }
-        symbols.push(symbol);
     }
-    Ok(symbols)
+    problems.or(fields)
 }
 
 /// The values of a record without a row: raw JSON, empty for none.

@@ -97,6 +97,44 @@ async fn defaults_stand_in_where_the_table_has_no_value() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn fields_may_be_inside_of_others() {
+    let given = [
+        r#"{"host":"web-1","about":{"n":1,"zone":"old"}}"#,
+        r#"{"host":"web-2","about.zone":"stays"}"#,
+        r#"{"host":"web-3","about":{"n":1}}"#,
+        r#"{"host":"web-1"}"#,
+    ];
+    let options = json!({
+        "fields": {"about.zone": "zone", "about.team.name": "owner", "[\"t.n\"]": "owner"},
+        "default": {"about.team.name": "?", "t.n": "none"},
+    });
+    let team = |name: &str| json!({"name": name});
+    assert_eq!(
+        documents("hosts.csv", HOSTS, options, &given).await,
+        [
+            json!({"host": "web-1", "about": {"n": 1, "zone": "eu-west", "team": team("search")}, "t.n": "search"}),
+            json!({"host": "web-2", "about.zone": "stays", "about": {"zone": "eu, north", "team": team("?")}, "t.n": "none"}),
+            json!({"host": "web-3", "about": {"n": 1, "team": team("?")}, "t.n": "none"}),
+            json!({"host": "web-1", "about": {"zone": "eu-west", "team": team("search")}, "t.n": "search"}),
+        ]
+    );
+    let options = json!({"target": "about.host", "fields": {"zone": "zone"}});
+    assert_eq!(
+        documents("hosts.csv", HOSTS, options.clone(), &given[..1]).await,
+        [json!({"host": "web-1", "about": {"n": 1, "zone": "old", "host": {"zone": "eu-west"}}})]
+    );
+    let emitted = run(
+        "hosts.csv",
+        HOSTS,
+        options,
+        &[r#"{"host":"web-1","about":7}"#],
+    )
+    .await;
+    let rejection = emitted[0].rejection.as_ref().map(|one| one.class);
+    assert_eq!(rejection, Some("not_an_object"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_fields_every_column_but_the_key_is_one() {
     let given = [r#"{"host":"web-1"}"#, r#"{"host":"web-2"}"#];
     assert_eq!(
@@ -255,7 +293,8 @@ fn prepared_parts(scratch: &Scratch) -> Prepared {
             source: Arc::new(source.map_err(|e| e.to_string()).expect("a good table")),
             file: "t.csv".to_owned(),
             from: Expression::compile("doc.host", &path, prepare).expect("good"),
-            symbols: vec![value],
+            fields: vec![FieldPath::new("value", &path, prepare).expect("a field")],
+            inside: FieldPaths::default(),
             defaults: vec![Vec::new()],
             on_missing: OnMissing::Keep,
         }
@@ -392,12 +431,12 @@ fn options_that_do_not_fit_are_said_all_at_once() {
     };
     let text = problems(json!({
         "key": "hots", "from": "doc.host ==", "on_missing": "reject",
-        "fields": {"zone": "zome", "a.b": "zone"}, "default": {"zoe": 1}, "table_bytes_max": "3GiB",
+        "fields": {"zone": "zome", "a..b": "zone"}, "default": {"zoe": 1}, "table_bytes_max": "3GiB",
     }));
     for expected in [
         "bolts.bolt.key: hosts.csv has no column `hots`; expected one of host, zone, owner; did you mean host?",
         "bolts.bolt.fields.zone: hosts.csv has no column `zome`; expected one of host, zone, owner; did you mean zone?",
-        "bolts.bolt.fields[\"a.b\"]: `a.b` looks like a field inside of `a`",
+        "bolts.bolt.fields[\"a..b\"]: `a..b` is not a field; expected a name such as host, ",
         "bolts.bolt.default: records without a row are rejected; expected `on_missing: keep`, or no defaults",
         "bolts.bolt.default.zoe: it is not a field of this lookup; expected one of zone; did you mean zone?",
         "bolts.bolt.table_bytes_max: found 3GiB; expected at most 2GiB",
@@ -422,6 +461,10 @@ fn options_that_do_not_fit_are_said_all_at_once() {
         (
             json!({"fields": {"a": "zone", "[\"a\"]": "owner"}}),
             "bolts.bolt.fields.a: the field `a` is set twice",
+        ),
+        (
+            json!({"fields": {"a": "zone", "a.b": "owner"}}),
+            "bolts.bolt.fields[\"a.b\"]: the field `a.b` is set twice; expected each field once, and none inside",
         ),
         (
             json!({"file": "hosts.txt"}),

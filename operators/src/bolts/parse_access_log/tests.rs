@@ -442,3 +442,16 @@ proptest! {
         let _ = run(&TYPE, &options, Input::raw(payload));
     }
 }
+
+#[test]
+fn a_field_that_does_not_fit_is_kept_where_that_is_asked_for() {
+    let options = json!({"field": "line", "on_invalid": "keep", "raw_field": "raw"});
+    for document in [
+        json!({"line": "started", "a": 1}),
+        json!({"line": 1}),
+        json!({}),
+    ] {
+        let found = run(&TYPE, &options, Input::document(&document.to_string()));
+        assert_eq!(found.map(|found| found.0), Ok(document));
+    }
+}

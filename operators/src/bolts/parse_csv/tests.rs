@@ -115,3 +115,16 @@ proptest! {
         let _ = run(&TYPE, &options(), Input::raw(line));
     }
 }
+
+#[test]
+fn a_field_that_does_not_fit_is_kept_where_that_is_asked_for() {
+    let options = json!({"columns": ["a", "b"], "field": "line", "on_invalid": "keep"});
+    for document in [
+        json!({"line": "1,2,3", "a": 1}),
+        json!({"line": 1}),
+        json!({}),
+    ] {
+        let found = run(&TYPE, &options, Input::document(&document.to_string()));
+        assert_eq!(found.map(|found| found.0), Ok(document));
+    }
+}

@@ -481,3 +481,22 @@ fn address() -> impl Strategy<Value = u128> {
     };
     prop_oneof![any::<u128>(), any::<[bool; 8]>().prop_map(of_bits)]
 }
+
+#[test]
+fn a_field_that_does_not_fit_is_kept_as_it_is() {
+    let pattern = "^%{WORD:a} %{INT:n:int}$";
+    let options = json!({"pattern": pattern, "field": "line", "on_invalid": "keep"});
+    for (line, expected) in [
+        ("x 1", json!({"line": "x 1", "a": "x", "n": 1})),
+        ("x", json!({"line": "x"})),
+        // Nothing of it is set where one value is not of its type.
+        (
+            "x 99999999999999999999",
+            json!({"line": "x 99999999999999999999"}),
+        ),
+    ] {
+        let input = Input::document(&json!({"line": line}).to_string());
+        let found = run(&TYPE, &options, input).map(|found| found.0);
+        assert_eq!(found, Ok(expected));
+    }
+}

@@ -99,3 +99,12 @@ proptest! {
         let _ = run(&TYPE, &json!({"pattern": r"(?<a>\w+)\b(?<b>.*)"}), Input::raw(text));
     }
 }
+
+#[test]
+fn a_field_that_does_not_fit_is_kept_where_that_is_asked_for() {
+    let options = json!({"pattern": PATTERN, "field": "line", "on_invalid": "keep"});
+    for document in [json!({"line": "?", "a": 1}), json!({"line": 1}), json!({})] {
+        let found = run(&TYPE, &options, Input::document(&document.to_string()));
+        assert_eq!(found.map(|found| found.0), Ok(document));
+    }
+}

@@ -9,6 +9,7 @@ use isobar_topology::testing::{Emitted, Input, PreparedForTest};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::one_record::run;
 
 /// What the bolt with these options makes of payloads that were read at 2023-11-14T22:13:20Z.
 fn emitted(options: &Value, payloads: &[&[u8]]) -> Vec<Emitted> {
@@ -163,6 +164,49 @@ fn options_that_do_not_fit_are_said_all_at_once() {
         text.contains("bolts.bolt.raw_field: the document has a field `message` already"),
         "{text}"
     );
+}
+
+#[test]
+fn a_line_in_a_field_sets_the_others_beside_it() {
+    let options = json!({"field": "event.original", "format": "rfc5424", "raw_field": "raw"});
+    let line = "<34>1 2026-01-31T06:00:00Z web-1 su 47 - [a b=\"c\"] m\n\0\n";
+    let document = json!({"event": {"original": line}, "hostname": "old", "pod": "a"});
+    let (found, time) = run(&TYPE, &options, Input::document(&document.to_string())).expect("fits");
+    assert_eq!(
+        found,
+        json!({
+            "event": {"original": line}, "hostname": "web-1", "pod": "a", "app_name": "su", "proc_id": "47",
+            "timestamp": "2026-01-31T06:00:00Z", "structured_data": {"a": {"b": "c"}}, "message": "m",
+            "priority": 34, "facility": "auth", "severity": "crit", "severity_code": 2, "version": 1,
+            "raw": line.trim_end_matches(['\n', '\0']),
+        })
+    );
+    assert_eq!(time, Some(1_769_839_200_000));
+    for (document, expected) in [
+        ("{}", "missing_field: The field event.original is missing"),
+        (
+            r#"{"event":{"original":"<34>1 x"}}"#,
+            "invalid_syslog: invalid syslog line at byte 6: expected ",
+        ),
+    ] {
+        let found = run(&TYPE, &options, Input::document(document)).expect_err("rejected");
+        assert!(found.starts_with(expected), "{found}");
+        let mut keeps = options.clone();
+        keeps["on_invalid"] = json!("keep");
+        let (found, time) = run(&TYPE, &keeps, Input::document(document)).expect("is kept");
+        assert_eq!(found.to_string(), document);
+        assert_eq!(time, Some(1_700_000_000_000));
+    }
+}
+
+#[test]
+fn a_plan_knows_which_lines_say_no_year() {
+    let by_clock = |options: Value| {
+        let prepared = PreparedForTest::new(&TYPE, &options).expect("good options");
+        prepared.prepared.dates_by_clock
+    };
+    assert!(by_clock(json!({})) && by_clock(json!({"format": "rfc3164"})));
+    assert!(!by_clock(json!({"format": "rfc5424"})));
 }
 
 #[test]

@@ -68,6 +68,33 @@ async fn the_text_stays_where_another_field_gets_the_object() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn fields_may_be_inside_of_others() {
+    let options = json!({"field": "user_agent.original", "target": "user_agent"});
+    let mut bolt = prepared(RULES, options).expect("good options");
+    let found = one(
+        &mut bolt,
+        &json!({"user_agent": {"original": "Firefox/1.2"}}),
+    )
+    .await;
+    let agent = json!({"original": "Firefox/1.2", "name": "Firefox", "version": "1.2"});
+    assert_eq!(found, Ok(json!({"user_agent": agent})));
+    let options = json!({"field": "http.agent", "target": "client.agent"});
+    let mut bolt = prepared(RULES, options).expect("good options");
+    for (client, expected) in [
+        (json!({"ip": 1}), Ok(json!({"ip": 1, "agent": agent}))),
+        (
+            json!("x"),
+            Err("not_an_object: The field client.agent cannot be set: what is around it is no object".to_owned()),
+        ),
+    ] {
+        let http = json!({"agent": "Firefox/1.2"});
+        let found = one(&mut bolt, &json!({"http": http, "client": client})).await;
+        let expected = expected.map(|client| json!({"http": http, "client": client}));
+        assert_eq!(found, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn records_without_text_are_kept_or_rejected() {
     for document in [
         json!({}),
@@ -125,7 +152,7 @@ fn files_that_are_no_rules_are_problems() {
 fn bad_options_are_problems() {
     let found = prepared(
         RULES,
-        json!({"field": "a.b", "target": "c.d", "file": "none.yaml"}),
+        json!({"field": "a..b", "target": "c.", "file": "none.yaml"}),
     );
     let found = found.err().expect("is refused");
     let paths: Vec<&str> = found

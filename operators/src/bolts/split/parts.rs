@@ -4,15 +4,16 @@ use std::num::NonZeroU16;
 use std::ops::Range;
 
 use isobar_topology::json::{self, Kind};
-use isobar_topology::{Record, Rejection, Symbol};
+use isobar_topology::{Record, Rejection};
 
 use crate::expression::text_of;
+use crate::field_path::FieldPath;
 
 /// Where parts are looked for.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
-    /// The field with its name; `None` for the record's value.
-    pub(super) field: Option<(Symbol, String)>,
+    /// The field; `None` for the record's value.
+    pub(super) field: Option<FieldPath>,
     /// What stands between parts of a text; `None` for line ends.
     pub(super) separator: Option<Vec<u8>>,
     /// Whether a field may be a text.
@@ -102,13 +103,14 @@ impl Parts {
         let most = self.source.parts_max + 1;
         let separator = self.source.separator.as_deref();
         let (text, found) = (&mut self.text, &mut self.found);
-        let Some((field, name)) = &self.source.field else {
+        let Some(field) = &self.source.field else {
             let value = record.payload().unwrap_or_default();
             found.extend(parts_of(value, separator).take(most));
             return Ok(());
         };
-        let raw = record
-            .get(*field)
+        let name = field.written();
+        let raw = field
+            .get(record)
             .ok_or_else(|| NoParts::Not("missing_field", format!("The field {name} is missing")))?;
         match Kind::of(raw) {
             Kind::Array => {
@@ -146,7 +148,7 @@ impl Parts {
 
     fn what(&self) -> String {
         match &self.source.field {
-            Some((_, name)) => format!("The field {name}"),
+            Some(field) => format!("The field {}", field.written()),
             None => "The record".to_owned(),
         }
     }

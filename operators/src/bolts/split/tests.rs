@@ -45,6 +45,34 @@ fn elements_take_the_place_of_their_array() {
 }
 
 #[test]
+fn an_array_may_be_inside_of_other_fields() {
+    assert_eq!(
+        parts(
+            &json!({"field": "a.items", "into": "item"}),
+            r#"{"a":{"items":[1,{"b":2}],"n":3}}"#
+        ),
+        [
+            r#"0 {"a":{"n":3},"item":1}"#,
+            r#"1 {"a":{"n":3},"item":{"b":2}}"#
+        ]
+    );
+    assert_eq!(
+        parts(
+            &json!({"field": "a.items", "as": "document"}),
+            r#"{"a":{"items":[{"n":1},{"n":2}]}}"#
+        ),
+        [r#"0 {"n":1}"#, r#"1 {"n":2}"#]
+    );
+    assert_eq!(
+        parts(
+            &json!({"field": "a.items", "into": "a"}),
+            r#"{"a":{"items":[1]}}"#
+        ),
+        [r#"0 {"a":1}"#]
+    );
+}
+
+#[test]
 fn an_element_can_be_the_document() {
     let options = json!({"field": "items", "as": "document"});
     assert_eq!(
@@ -202,6 +230,20 @@ fn bad_options_are_problems() {
             "bolts.bolt.as: there is no `field` to split; expected `field`, the name of a field with an array",
             "bolts.bolt.into: there is no `field` to split; expected `field`, or no `into`: a parser behind this bolt makes documents of the parts",
             "bolts.bolt.separator: it is empty; expected one character or more, such as \",\"",
+        ],
+    );
+    check_problems(
+        &TYPE,
+        &json!({"field": "a.b"}),
+        &[
+            "bolts.bolt.into: `field` is inside of another; expected `into`, the top-level field that gets the part, or `as: document`",
+        ],
+    );
+    check_problems(
+        &TYPE,
+        &json!({"field": "a.b", "into": "c.d"}),
+        &[
+            "bolts.bolt.into: `c.d` looks like a field inside of `c`; expected the name of a top-level field, or [\"c.d\"] for one that has dots in its name",
         ],
     );
     check_problems(

@@ -2,7 +2,7 @@
 
 use isobar_topology::spec::Path;
 use isobar_topology::testing::{Harness, Input, with_prepare};
-use isobar_topology::{Prepare, Symbols};
+use isobar_topology::{Prepare, RecordMut, Symbols};
 
 use super::*;
 
@@ -270,7 +270,7 @@ fn each_part_of_a_record_has_its_number_in_id_and_origin() {
     });
     let mut harness = Harness::new(symbols);
     let mut out = harness.emitter();
-    let two = |_: Record<'_>| Ok(std::num::NonZeroU16::new(2).expect("not 0"));
+    let two = |_: &mut RecordMut<'_>| Ok(std::num::NonZeroU16::new(2).expect("not 0"));
     let batch = harness.batch(&documents(&["{}"]));
     let once = batch.split(&mut out, 1, two).parts.expect("two parts");
     let twice = once.split(&mut out, 9, two).parts.expect("four parts");
