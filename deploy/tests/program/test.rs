@@ -205,6 +205,60 @@ fn what_differs_is_looked_for_at_the_bolt_that_is_named() {
 }
 
 #[test]
+fn a_field_that_must_not_be_there_is_looked_for_as_it_is_indexed() {
+    let values = [
+        r#"{"id":1,"team":"a","user":[{"password":"x"}]}"#,
+        r#"{"id":1,"team":"a","user.password":"x"}"#,
+        r#"{"id":1,"team":"a","user":{"password":null}}"#,
+        r#"{"id":1,"team":"a","a":{"b.c":1}}"#,
+        r#"{"id":1,"team":"a","a.b":[{"c":1}]}"#,
+    ];
+    for (number, value) in values.iter().enumerate() {
+        let test = format!(
+            "
+  - name: nothing personal
+    record: {{value: '{value}'}}
+    expect: [{{bolt: index, without: [user.password, a.b.c]}}]
+"
+        );
+        let ran = run(
+            &format!("test-without-{number}"),
+            &with(&test),
+            &["test", "FILE"],
+        );
+        assert_eq!(ran.exit, Exit::Failed, "{value}: {}", ran.output);
+    }
+    let tests = r#"
+  - name: just this name
+    record: {value: '{"id":1,"team":"a","user":{"password":"x"}}'}
+    expect: [{bolt: index, without: ['["user.password"]']}]
+  - name: the name is there
+    record: {value: '{"id":2,"team":"a","user.password":"x"}'}
+    expect: [{bolt: index, without: ['["user.password"]']}]
+"#;
+    let ran = run("test-without-brackets", &with(tests), &["test", "FILE"]);
+    assert!(
+        ran.output.contains("2 tests: 1 passed, 1 failed"),
+        "{}",
+        ran.output
+    );
+    let tests = r#"
+  - name: no fields
+    record: {value: 1}
+    expect: [{without: ["user.*", doc.a, "a..b"]}]
+"#;
+    let ran = run("test-without-none", &with(tests), &["test", "FILE"]);
+    assert_eq!(ran.exit, Exit::Usage);
+    for expected in [
+        "tests[0].expect[0].without[0]: `user.*` does not stand for many fields; ",
+        "tests[0].expect[0].without[1]: `doc.a` begins as in an expression; ",
+        "tests[0].expect[0].without[2]: `a..b` is not a field; ",
+    ] {
+        assert!(ran.error.contains(expected), "{}", ran.error);
+    }
+}
+
+#[test]
 fn a_file_with_mistakes_is_answered_with_all_of_them() {
     let tests = r#"
   - {name: a, record: {value: 1, ofset: 3}, expect: [{bolt: indx}, {dropped: none, document: {}}]}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path as FilePath, PathBuf};
 
+use isobar_operators::indexed_field::IndexedField;
 use isobar_topology::Plan;
 use isobar_topology::spec::{Node, Path, Problem, Problems, Value as Yaml, parse_config};
 use schemars::JsonSchema;
@@ -91,7 +92,8 @@ pub(super) struct Expected {
     /// Members of the document that is written.
     #[serde(default)]
     pub(super) document: Option<Map<String, Value>>,
-    /// Members that the document must not have, such as user.password.
+    /// Fields that the document must not have, such as user.password: neither inside of others, also in
+    /// lists, nor with dots in their names. ["user.password"] is just the field that has this whole name.
     #[serde(default)]
     pub(super) without: Vec<String>,
     /// It is rejected.
@@ -321,6 +323,10 @@ fn check_expected(one: &Expected, path: &Path, names: &Names, problems: &mut Pro
     if let Some(rejection) = &one.rejected {
         let path = path.key("rejected").key("by");
         check("bolt", &rejection.by, path, &names.bolts);
+    }
+    for (number, written) in one.without.iter().enumerate() {
+        let field = IndexedField::new(written, &path.key("without").index(number));
+        problems.extend([field.err()]);
     }
     problems.extend([contradiction(one, path)]);
 }

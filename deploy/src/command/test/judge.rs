@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use isobar_operators::indexed_field::IndexedField;
 use isobar_operators::sample::Sampled;
 use isobar_topology::clock;
+use isobar_topology::spec::Path;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -330,16 +332,15 @@ fn document_of(expected: &Expected, written: Option<&Written>, exact: bool) -> V
             ..one
         }));
     }
-    for path in &expected.without {
-        let whole = document.get(path);
-        let value = whole.or_else(|| path.split('.').try_fold(document, |at, name| at.get(name)));
-        if let Some(value) = value {
-            found.push(Difference {
-                path: format!("document.{path}"),
-                before: None,
-                after: Some(value.clone()),
-            });
-        }
+    for written in &expected.without {
+        // What is no field was refused when the test was read.
+        let field = IndexedField::new(written, &Path::root());
+        let values = field.iter().flat_map(|field| field.values(document));
+        found.extend(values.map(|value| Difference {
+            path: format!("document.{written}"),
+            before: None,
+            after: Some(value.clone()),
+        }));
     }
     found
 }
