@@ -25,6 +25,7 @@ use super::brokers::{SecurityArgs, check_readable, quoted, reference, tls_text};
 use super::source::asking;
 use crate::environment::Environment;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::output::printable;
 use proposal::Subject;
 use recognise::{Recognised, recognise};
 
@@ -158,19 +159,10 @@ pub(super) fn execute(args: &InitArgs, context: Context<'_>) -> Outcome {
     let source = Source::of_group(connection, "isobar", std::slice::from_ref(&args.topic));
     let (count, within) = (args.sample.get() as usize, args.timeout.get());
     let sampled = sample(&source, &Selection::default(), Which::Newest, count, within);
-    let mut records: Vec<Sampled> = sampled.map_err(asking)?.records;
-    // They say nothing of the format.
-    records.retain(|record| record.payload.is_some());
-    if records.is_empty() {
-        let topic = &args.topic;
-        return Err(Failure::new(
-            Exit::Failed,
-            anyhow!("topic {topic} has no record to look at; `isobar generate` makes some"),
-        ));
-    }
+    let records = with_values(sampled.map_err(asking)?.records, &args.topic)?;
     let Recognised { text, told } = recognise(&subject, &records, context.registry)?;
     for line in told {
-        context.screen.line(&format!("isobar: {line}"));
+        context.screen.line(&printable(&format!("isobar: {line}")));
     }
     match &args.out {
         None => context.output.text(&text)?,
@@ -185,4 +177,19 @@ pub(super) fn execute(args: &InitArgs, context: Context<'_>) -> Outcome {
         }
     }
     Ok(Exit::Done)
+}
+
+/// The records without tombstones, which say nothing of the format. Fails when there are no others.
+fn with_values(mut records: Vec<Sampled>, topic: &str) -> Result<Vec<Sampled>, Failure> {
+    let all = records.len();
+    records.retain(|record| record.payload.is_some());
+    let text = match (all, records.len()) {
+        (_, 1..) => return Ok(records),
+        (0, 0) => format!("topic {topic} has no record to look at; `isobar generate` makes some"),
+        (all, 0) => format!(
+            "the newest {all} records of topic {topic} are tombstones, which have no value; `--sample NUMBER` looks \
+             at more of them"
+        ),
+    };
+    Err(Failure::new(Exit::Failed, anyhow!(text)))
 }

@@ -14,7 +14,7 @@ pub(super) fn advice(records: &[Sampled]) -> String {
             .filter_map(|record| record.payload.as_deref());
         payloads.filter(|payload| is_one(payload)).count() * 2 > records.len()
     };
-    const NOT_READ: &str = "Isobar does not read those (deploy/SUPPORT.md)";
+    const NOT_READ: &str = "Isobar has no parser for those (`isobar operators` lists what it has)";
     if most(is_of_registry) {
         return format!(
             "they begin as Avro or Protobuf of a schema registry does, with a zero byte and a number: {NOT_READ}"

@@ -59,8 +59,39 @@ pub(super) struct Proposal {
     pub(super) time: Option<Time>,
     /// Some records have none there, and keep their own.
     pub(super) some_have_none: bool,
-    /// Events of any time are taken.
-    pub(super) any_time: bool,
+    /// What is taken besides events of the usual times.
+    pub(super) far_off: FarOff,
+}
+
+/// On which side of now there are events outside of the usual bounds; with any, all are taken.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct FarOff {
+    /// Older than a year.
+    pub(super) past: bool,
+    /// More than a day ahead.
+    pub(super) ahead: bool,
+}
+
+impl FarOff {
+    /// While it is not known.
+    pub(super) const OF_ANY: Self = Self {
+        past: true,
+        ahead: true,
+    };
+
+    /// The option of the sink, with the reason for it.
+    fn bounds(self) -> String {
+        let some = match (self.past, self.ahead) {
+            (false, false) => return String::new(),
+            (true, false) => "older than a year",
+            (false, true) => "more than a day ahead",
+            (true, true) => "older than a year, others more than a day ahead",
+        };
+        format!(
+            "    # Some events are {some}. Each time far off makes an index of its own.\n    \
+             event_time_bounds: off\n"
+        )
+    }
 }
 
 impl Subject {
@@ -249,13 +280,8 @@ impl Proposal {
             }
             _ => (String::new(), "parse"),
         };
-        let bounds = match self.any_time {
-            true => {
-                "    # Some events are older than a year. Each time far off makes an index of its own.\n    \
-                 event_time_bounds: off\n"
-            }
-            false => "",
-        };
+        let bounds = self.far_off.bounds();
+        let quoted_name = quoted(name);
         let (topic, brokers) = (quoted(topic), quoted(&format!("${{KAFKA:-{brokers}}}")));
         let hosts = quoted(&format!("${{ES:-{hosts}}}"));
         let tls = option("tls", subject.tls.as_ref(), "{ca: /etc/ssl/kafka-ca.pem}");
@@ -276,7 +302,7 @@ impl Proposal {
 {head}
 isobar: 1
 # Also the name of the consumer group.
-name: {name}
+name: {quoted_name}
 
 connections:
   kafka:

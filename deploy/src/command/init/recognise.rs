@@ -6,13 +6,14 @@ use std::path::Path;
 
 use anyhow::anyhow;
 use isobar_operators::sample::Sampled;
-use isobar_topology::Registry;
 use isobar_topology::spec::Problem;
+use isobar_topology::{Registry, clock};
 use serde_json::{Map, Value};
 
 use super::advice::{advice, has_commas_in_times};
-use super::proposal::{Format, Proposal, Subject, Time};
-use super::times::times;
+use super::proposal::{FarOff, Format, Proposal, Subject, Time};
+use super::times::{is_plain, times};
+use crate::command::brokers::quoted;
 use crate::exit::{Exit, Failure};
 use crate::rehearsal::{Stage, Told};
 use crate::substitute::Outside;
@@ -41,7 +42,7 @@ pub(super) fn recognise(
         format,
         time: None,
         some_have_none: false,
-        any_time: true,
+        far_off: FarOff::OF_ANY,
     };
     let mut formats = vec![
         Format::Json,
@@ -133,17 +134,29 @@ pub(super) fn recognise(
         }
     });
     if let Some((field, some)) = json_inside(&told) {
+        let (keep, others) = match some == fits {
+            true => ("", ""),
+            false => (", `on_invalid: keep`", "; the others stay as they are"),
+        };
         head.push(format!(
             "The field `{field}` holds JSON objects as text in {some} of them: a second bolt `parse_json`, with \
-             `field: {field}` and `merge: true`, makes fields of what is in them."
+             `field: {}`{keep} and `merge: true`, makes fields of what is in them{others}.",
+            quoted(&field)
         ));
     }
     let within = Proposal {
-        any_time: false,
+        far_off: FarOff::default(),
         ..proposal.clone()
     };
-    if fitting(&run(subject, &within, records, registry)?) == fits {
-        proposal = within;
+    proposal.far_off = match fitting(&run(subject, &within, records, registry)?) == fits {
+        true => FarOff::default(),
+        false => far_off(&run(subject, &proposal, records, registry)?),
+    };
+    if proposal.far_off.ahead {
+        head.push(
+            "Some events are more than a day ahead: look at the clock, or the zone, of who writes them."
+                .to_owned(),
+        );
     }
     let mut told = head.clone();
     told[0] = format!(
@@ -165,10 +178,10 @@ pub(super) fn recognise(
         ]
         .map(str::to_owned),
     );
-    Ok(Recognised {
-        text: proposal.text(subject, &head),
-        told,
-    })
+    let text = proposal.text(subject, &head);
+    // Not only what it was made of.
+    let _sound = file(text.clone()).plan(registry, 1)?;
+    Ok(Recognised { text, told })
 }
 
 /// Refuses what no file can be written for, such as hosts that are none, before anybody is asked.
@@ -177,9 +190,9 @@ pub(super) fn check(subject: &Subject, registry: &Registry) -> Result<(), Failur
         format: Format::Json,
         time: None,
         some_have_none: false,
-        any_time: true,
+        far_off: FarOff::OF_ANY,
     };
-    let refused = file(subject, &proposal).plan(registry, 1).err();
+    let refused = file(proposal.text(subject, &[])).plan(registry, 1).err();
     let Some(refused) = refused else {
         return Ok(());
     };
@@ -197,13 +210,12 @@ pub(super) fn check(subject: &Subject, registry: &Registry) -> Result<(), Failur
     Err(Failure::usage(problems.collect::<Vec<_>>().join("\n")))
 }
 
-fn file(subject: &Subject, proposal: &Proposal) -> TopologyFile {
+fn file(text: String) -> TopologyFile {
     let stand_in = || "stands for what is not asked for yet".to_owned();
     let outside = Outside {
         variable: &|name| (!matches!(name, "KAFKA" | "ES")).then(stand_in),
         file: &|_| Ok(stand_in()),
     };
-    let text = proposal.text(subject, &[]);
     TopologyFile::from_text(Path::new("proposal.yaml"), text, &outside)
 }
 
@@ -214,7 +226,7 @@ fn run(
     records: &[Sampled],
     registry: &Registry,
 ) -> Result<Vec<Told>, Failure> {
-    let file = file(subject, proposal);
+    let file = file(proposal.text(subject, &[]));
     let mut stage = Stage::open(file.plan(registry, 1)?)?;
     let spout = file.spec()?.spouts[0].id.clone();
     let each = records.iter();
@@ -223,6 +235,17 @@ fn run(
 
 fn fitting(told: &[Told]) -> usize {
     told.iter().filter(|told| !told.is_rejected()).count()
+}
+
+/// On which side of now there are events outside of the usual bounds of a sink.
+fn far_off(told: &[Told]) -> FarOff {
+    const DAY: i64 = 86_400_000;
+    let now = clock::unix_ms();
+    let times = told.iter().filter_map(|told| told.steps.last()?.event_time);
+    times.fold(FarOff::default(), |far, time| FarOff {
+        past: far.past || time < now - 365 * DAY,
+        ahead: far.ahead || time > now + DAY,
+    })
 }
 
 /// A field in which most documents have a JSON object as text, as container runtimes write the lines of
@@ -244,8 +267,7 @@ fn json_inside(told: &[Told]) -> Option<(String, usize)> {
         }
     }
     let (name, some) = counts.into_iter().max_by_key(|(_, some)| *some)?;
-    let is_plain = !name.contains(['.', '[', '"', '`', '\n']);
-    (is_plain && some * 2 > all).then(|| (name.to_owned(), some))
+    (is_plain(name) && some * 2 > all).then(|| (name.to_owned(), some))
 }
 
 /// The columns that most lines have, if those are enough to be no accident.

@@ -246,16 +246,133 @@ fn json_inside_of_a_field_is_told() {
     ];
     let found = recognised(&lines.map(|line| sampled(line, 0)));
     let found = found.unwrap_or_else(|f| panic!("{:#}", f.error));
-    let said = "The field `log` holds JSON objects as text in 2 of them: a second bolt `parse_json`, with `field: log` and `merge: true`, makes fields of what is in them.";
+    let said = "The field `log` holds JSON objects as text in 2 of them: a second bolt `parse_json`, with `field: \"log\"`, `on_invalid: keep` and `merge: true`, makes fields of what is in them; the others stay as they are.";
     assert!(
         found.text.contains(&format!("# {said}\n")),
         "{}",
         found.text
     );
     assert_eq!(found.told[2], said);
+    let found = recognised(&[sampled(r#"{"@message":"{\"level\":1}"}"#, 0)]);
+    let found = found.unwrap_or_else(|f| panic!("{:#}", f.error));
+    assert_eq!(
+        found.told[2],
+        "The field `@message` holds JSON objects as text in 1 of them: a second bolt `parse_json`, with `field: \"@message\"` and `merge: true`, makes fields of what is in them."
+    );
     let plain = recognised(&[sampled(r#"{"log":"{ started }"}"#, 0)]);
     let plain = plain.unwrap_or_else(|f| panic!("{:#}", f.error));
     assert_eq!(plain.told.len(), 2, "{:?}", plain.told);
+}
+
+#[test]
+fn what_is_advised_keeps_records_that_do_not_fit() {
+    let mut stage = stage(
+        "isobar: 1
+name: t
+connections: {kafka: {type: kafka, brokers: \"a:1\"}}
+spouts: {records: {type: kafka, connection: kafka, topics: [t], start: earliest}}
+bolts:
+  parse: {type: parse_json, inputs: [records]}
+  inside: {type: parse_json, inputs: [parse], field: \"log\", on_invalid: keep, merge: true}
+  out: {type: console, inputs: [inside]}
+dead_letter: {type: console}
+",
+    );
+    for (line, expected) in [
+        (r#"{"log":"{\"level\":1}"}"#, r#"{"level":1}"#),
+        (r#"{"log":"started"}"#, r#"{"log":"started"}"#),
+        (r#"{"logs":1}"#, r#"{"logs":1}"#),
+    ] {
+        let told = stage.run("records", &sampled(line, 0), None);
+        let told = told.unwrap_or_else(|f| panic!("{:#}", f.error));
+        assert!(!told.is_rejected(), "{told:?}");
+        let document = told.steps[1].document.as_ref().expect("a document");
+        assert_eq!(document.to_string(), expected);
+    }
+}
+
+#[test]
+fn a_name_that_a_producer_chose_is_no_part_of_the_file() {
+    for name in [
+        "log\\rsettings: {max_attempts: 1} #",
+        "a: b",
+        "l\\u001b[2J",
+        "a`",
+    ] {
+        let line = format!(r#"{{"{name}":"{{}}","{name} time":"2026-01-01T00:00:00Z"}}"#);
+        let found = recognised(&[sampled(&line, 0)]).unwrap_or_else(|f| panic!("{:#}", f.error));
+        assert_eq!(found.told.len(), 2, "{:?}", found.told);
+        let said = found.told.concat() + &found.text;
+        let control = said.chars().find(|c| c.is_control() && *c != '\n');
+        assert_eq!(control, None, "{said}");
+        assert!(!said.contains("max_attempts"), "{said}");
+    }
+}
+
+#[test]
+fn events_far_off_are_told_by_their_side_of_now() {
+    let day = 86_400_000;
+    let at = |days: i64| format!(r#"{{"ts":{}}}"#, clock::unix_ms() + days * day);
+    for (days, expected, is_told) in [
+        (vec![-1, 0], None, false),
+        (vec![-400, 0], Some("older than a year. Each"), false),
+        (vec![2, 0], Some("more than a day ahead. Each"), true),
+        (
+            vec![2, -400, 0],
+            Some("older than a year, others more than a day ahead. Each"),
+            true,
+        ),
+    ] {
+        let records: Vec<Sampled> = days.iter().map(|days| sampled(&at(*days), 0)).collect();
+        let found = recognised(&records).unwrap_or_else(|f| panic!("{:#}", f.error));
+        let text = &found.text;
+        assert_eq!(
+            text.contains("event_time_bounds: off"),
+            expected.is_some(),
+            "{text}"
+        );
+        assert!(text.contains(expected.unwrap_or_default()), "{text}");
+        let told = found
+            .told
+            .iter()
+            .any(|line| line.contains("look at the clock, or the zone"));
+        assert_eq!(told, is_told, "{:?}", found.told);
+    }
+}
+
+#[test]
+fn topics_may_be_called_as_numbers_and_words_of_yaml() {
+    for topic in ["2024", "1e5", "true", "null"] {
+        let subject = Subject::new(None, &["a:1".to_owned()], topic, "http://b:2");
+        let registry = isobar_operators::registry();
+        recognise::check(&subject, &registry).unwrap_or_else(|f| panic!("{topic}: {:#}", f.error));
+        let found = recognise(&subject, &[sampled(r#"{"a":1}"#, 0)], &registry);
+        let found = found.unwrap_or_else(|f| panic!("{topic}: {:#}", f.error));
+        let _ = stage(&found.text);
+    }
+}
+
+#[test]
+fn a_topic_without_values_is_told_from_one_without_records() {
+    let tombstone = Sampled {
+        payload: None,
+        ..sampled("", 0)
+    };
+    for (records, expected) in [
+        (
+            vec![],
+            "topic t has no record to look at; `isobar generate` makes some",
+        ),
+        (
+            vec![tombstone.clone(), tombstone.clone()],
+            "the newest 2 records of topic t are tombstones, which have no value; `--sample NUMBER` looks at more of them",
+        ),
+    ] {
+        let failure = with_values(records, "t").expect_err("nothing to look at");
+        assert_eq!(format!("{:#}", failure.error), expected);
+    }
+    let records = with_values(vec![tombstone, sampled("a", 1)], "t");
+    assert_eq!(records.unwrap_or_else(|f| panic!("{:#}", f.error)).len(), 1);
 }
 
 #[test]

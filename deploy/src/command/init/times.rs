@@ -79,13 +79,9 @@ fn add_fields(
     depth: usize,
     found: &mut Vec<((usize, usize), Time)>,
 ) {
-    let is_plain = |name: &str| {
-        let mut letters = name.chars();
-        letters.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '@'))
-    };
     for (name, value) in object {
         // In options `doc.` is taken for that of expressions.
-        let is_bare = is_plain(name) && !name.is_empty() && (depth > 1 || name != "doc");
+        let is_bare = is_plain(name) && (depth > 1 || name != "doc");
         let field = match is_bare {
             true => format!("{outer}{name}"),
             false if depth == 1 && name.split('.').all(is_plain) => format!("[\"{name}\"]"),
@@ -109,6 +105,13 @@ fn add_fields(
             found.push((rank, Time { field, format }));
         }
     }
+}
+
+/// Whether a name may stand in a file and on a screen, and in options without brackets: it is of whoever wrote
+/// the records.
+pub(super) fn is_plain(name: &str) -> bool {
+    let mut letters = name.chars();
+    !name.is_empty() && letters.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '@'))
 }
 
 /// The place among usual names; `@timestamp`, which Kibana sorts by, comes first.
