@@ -5,6 +5,7 @@
 
 mod against_serde;
 mod bolt;
+mod inside;
 mod targets;
 
 use std::sync::OnceLock;

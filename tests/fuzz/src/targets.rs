@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::against_serde;
 use super::bolt::Bolt;
+use super::inside;
 
 /// Something that is fuzzed.
 pub struct Target {
@@ -22,9 +23,11 @@ pub struct Target {
 }
 
 /// Everything that is fuzzed.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 18] = [
     target("json", json_parser),
     target("document", document),
+    target("inside", inside::members),
+    target("merge", inside::merge),
     target("syslog", syslog),
     target("access_log", access_log),
     target("key_value", key_value),
