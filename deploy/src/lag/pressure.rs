@@ -36,7 +36,7 @@ pub(crate) fn on(running: &Running, spout: usize) -> Option<Pressure> {
         let mut ids = bolts.iter().copied();
         ids.find(|bolt| *graph.bolts[*bolt].id == *condition.component)
     };
-    if let Some((bolt, condition)) = first(running.health().conditions(), by_id) {
+    if let Some((bolt, condition)) = first(running.conditions(), by_id) {
         return Some(Pressure {
             bolt: Some(bolt),
             text: format!("{}: {}", condition.kind, condition.text),
