@@ -24,6 +24,22 @@ pub(crate) struct EditSpace {
     new: Vec<u8>,
 }
 
+impl EditSpace {
+    /// Bytes that are kept of a value for the next one.
+    const KEPT: usize = 1 << 20;
+
+    /// Lets go of the memory of a value that was larger than most are.
+    #[inline]
+    pub(crate) fn let_go(&mut self) {
+        if self.value.capacity() > Self::KEPT {
+            self.value = Vec::new();
+        }
+        if self.new.capacity() > Self::KEPT {
+            self.new = Vec::new();
+        }
+    }
+}
+
 /// Most names of a field that is looked for in all the forms that there are of it, which are 2 to the power
 /// of one less. Deeper than that nobody writes logs.
 const NAMES_MAX: usize = 8;
@@ -219,7 +235,9 @@ pub(crate) fn edit_inside(
     }
     space.value.clear();
     let edited = json::edit_places(raw, &space.places, &mut space.value, edit);
-    apply(edited, outer, record, &space.value)
+    let applied = apply(edited, outer, record, &space.value);
+    space.let_go();
+    applied
 }
 
 /// Does what was decided about a top-level field.
@@ -256,7 +274,9 @@ pub(crate) fn set_inside<'f, 'v>(
     space.value.clear();
     ways.set(record.view().get(outer), &mut space.value, &of)
         .map_err(|number| fields(number).not_an_object())?;
-    record.set(outer, &space.value).map_err(no_document)
+    let set = record.set(outer, &space.value).map_err(no_document);
+    space.let_go();
+    set
 }
 
 /// However it is written.

@@ -85,6 +85,7 @@ impl FieldPaths {
             if !space.places.is_empty() && change(raw, &space.places, &mut space.value) {
                 record.set(*symbol, &space.value)?;
             }
+            space.let_go();
         }
         Ok(())
     }
@@ -193,6 +194,7 @@ mod tests {
         all.edit(&mut batch.record_mut(0), &mut space, edit)
             .expect("a document");
         assert!(batch.size() - before <= document.len(), "one copy");
+        assert_eq!(space.value.capacity(), 0, "a large value is let go of");
         let after = written(&batch);
         assert!(after.ends_with("\"f18\":18,\"f19\":19}}"));
 

@@ -71,6 +71,8 @@ pub fn edit_places(
     mut edit: impl FnMut(usize, &[u8], &mut Vec<u8>) -> Edit,
 ) -> Edit {
     let before = out.len();
+    // Growing bit by bit would copy a long value twice.
+    out.reserve(value.len() + value.len() / 16);
     let (mut copied, mut edited) = (0, Edit::Keep);
     for place in places {
         if place.start < copied {
