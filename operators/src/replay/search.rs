@@ -62,7 +62,8 @@ pub struct Found {
     pub more: u64,
     /// Offsets of which a record, or the same part of one, has documents in two indices.
     pub doubled: Vec<i64>,
-    /// The parts that have a document, by offset; empty where the topology splits no records.
+    /// The parts that have a document, by offset; empty where the topology splits no records, and where
+    /// whole ranges are looked for.
     pub parts: BTreeMap<i64, BTreeSet<Ordinals>>,
 }
 
@@ -117,9 +118,11 @@ impl Search {
     }
 
     /// Finds the offsets of a partition, from one to before another, that have a document. `source` is
-    /// that of [`super::origin_of`]. Reads 10,000 documents at a time; refresh before.
+    /// that of [`super::origin_of`]. Reads 10,000 documents at a time; refresh before. The answer has a number
+    /// for each offset: whoever asks about many, asks about so many at a time.
     ///
-    /// Fails when documents carry no origin, or when an answer is not whole.
+    /// Of a record with more than 10,000 documents in one index the others are not counted. Fails when
+    /// documents carry no origin, or when an answer is not whole.
     pub async fn offsets(
         &self,
         source: &str,
@@ -133,15 +136,20 @@ impl Search {
         Ok(finding.found)
     }
 
-    /// Finds those of some offsets, in ascending order, that have a document; otherwise as
+    /// Finds those of some offsets, in ascending order, that have a document, and of which parts; otherwise as
     /// [`Search::offsets`].
+    ///
+    /// Fails also where a record has more than 10,000 documents in one index.
     pub async fn among(
         &self,
         source: &str,
         partition: i32,
         offsets: &[i64],
     ) -> Result<Found, OperatorError> {
-        let mut finding = Finding::default();
+        let mut finding = Finding {
+            keeps_parts: true,
+            ..Finding::default()
+        };
         for offsets in offsets.chunks(TERMS_MAX) {
             let terms = json!({"terms": offsets});
             self.find(source, partition, &terms, &mut finding).await?;
@@ -160,11 +168,15 @@ impl Search {
         let mut after = Value::Null;
         loop {
             let page = self.page(source, partition, wanted, &after, Versions::LeftOut);
-            let page = page.await?;
-            let Some(last) = page.last() else {
-                return Ok(());
-            };
-            after = last["sort"].clone();
+            let mut page = page.await?;
+            let goes_on = page.len() >= PAGE;
+            if goes_on && !cut(&mut page) && finding.keeps_parts {
+                return Err(OperatorError::external(format!(
+                    "a record has more than {PAGE} documents in an index, and which parts of it they are is \
+                     not told: {}",
+                    page[0]
+                )));
+            }
             for hit in &page {
                 let sort = &hit["sort"];
                 let (Some(offset), Some(index)) = (sort[0].as_i64(), sort[1].as_str()) else {
@@ -172,6 +184,10 @@ impl Search {
                 };
                 let part = self.splits.then(|| self.part(hit));
                 finding.add(offset, part, index);
+            }
+            match page.last() {
+                Some(last) if goes_on => after = last["sort"].clone(),
+                _ => return Ok(()),
             }
         }
     }
@@ -334,18 +350,33 @@ pub(crate) fn ordinals_of(value: &Value) -> Ordinals {
     parts.unwrap_or_default()
 }
 
+/// Takes from a full page what is in its last place: more of that may follow, and a search goes on behind a
+/// place, not within it. Returns `false` when that is all of it, and nothing is taken.
+fn cut(page: &mut Vec<Value>) -> bool {
+    let Some(last) = page.last() else {
+        return false;
+    };
+    let whole = page.iter().rposition(|hit| hit["sort"] != last["sort"]);
+    if let Some(whole) = whole {
+        page.truncate(whole + 1);
+    }
+    whole.is_some()
+}
+
 /// What was found so far, and the index of each document of the last offset by the part that it is of.
 #[derive(Default)]
 struct Finding {
     found: Found,
     last: BTreeMap<Ordinals, String>,
+    /// The parts that have a document are wanted.
+    keeps_parts: bool,
 }
 
 impl Finding {
     /// Takes the next document, in the order of offset and index, with the part that it may be of.
     fn add(&mut self, offset: i64, part: Option<Ordinals>, index: &str) {
         let found = &mut self.found;
-        if let Some(part) = part {
+        if let Some(part) = part.filter(|_| self.keeps_parts) {
             let _ = found.parts.entry(offset).or_default().insert(part);
         }
         let is_first = found.offsets.last() != Some(&offset);
@@ -385,7 +416,87 @@ pub(crate) fn pattern(index: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+    use crate::stand_in::{answer, request};
+
+    /// The indices of a host that answers each body so.
+    pub(super) fn answered(by: impl FnMut(Value) -> Value + Send + 'static) -> Search {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let connection = json!({"hosts": [format!("http://{address}")]});
+        let connection = serde_json::from_value(connection).expect("sound");
+        drop(std::thread::spawn(move || {
+            let by = Arc::new(Mutex::new(by));
+            // A client may open another connection while it waits for one.
+            for stream in listener.incoming() {
+                let (mut stream, by) = (stream.expect("a client"), Arc::clone(&by));
+                drop(std::thread::spawn(move || {
+                    while let Some((_, body)) = request(&mut stream) {
+                        let body = serde_json::from_str(&body).unwrap_or_default();
+                        let said = by.lock().expect("nobody panics")(body);
+                        answer(&mut stream, &said.to_string());
+                    }
+                }));
+            }
+        }));
+        Search {
+            ask: Ask::of(&connection, Duration::from_secs(10)).expect("a client"),
+            pattern: "logs".to_owned(),
+            origin: Some("_isobar".to_owned()),
+            splits: false,
+        }
+    }
+
+    /// The indices of a host with these documents: offset, index and part, in the order of the first two.
+    fn with_documents(documents: Vec<(i64, &'static str, u64)>) -> Search {
+        let search = answered(move |asked| {
+            let size = asked["size"].as_u64().expect("a number") as usize;
+            let after = asked.get("search_after");
+            let after = after.map(|after| (after[0].as_i64(), after[1].as_str()));
+            let is_behind = |(offset, index, _): &&(i64, &str, u64)| {
+                after.is_none_or(|after| (Some(*offset), Some(*index)) > after)
+            };
+            let hit = |(offset, index, part): &(i64, &str, u64)| json!({"sort": [offset, index], "_source": {"_isobar": {"n": part}}});
+            let hits = documents.iter().filter(is_behind).take(size).map(hit);
+            let hits: Vec<Value> = hits.collect();
+            json!({"_shards": {"failed": 0}, "timed_out": false, "hits": {"hits": hits}})
+        });
+        Search {
+            splits: true,
+            ..search
+        }
+    }
+
+    #[tokio::test]
+    async fn no_part_is_left_out_where_a_page_ends_within_a_record() {
+        let parts = |offset: i64| (0..21).map(move |part| (offset, "logs", part));
+        // The first page ends within the record at 476.
+        let search = with_documents((0..500).flat_map(parts).collect());
+        let offsets: Vec<i64> = (0..500).collect();
+        let found = search.among("s", 0, &offsets).await.expect("an answer");
+        assert_eq!(found.offsets, offsets);
+        assert_eq!(found.more, 500 * 20);
+        assert!(found.parts.values().all(|parts| parts.len() == 21));
+        // Whoever asks for all of a range wants no parts, and would have to keep them.
+        let found = search.offsets("s", 0, (0, 500)).await.expect("an answer");
+        assert_eq!((found.more, found.parts.len()), (500 * 20, 0));
+    }
+
+    #[tokio::test]
+    async fn a_record_with_more_parts_than_an_answer_has_is_not_told_as_whole() {
+        let many = (0..10_001).map(|part| (7, "logs", part));
+        let search = with_documents(many.chain([(8, "logs", 0)]).collect());
+        let refused = search.among("s", 0, &[7, 8]).await.expect_err("too many");
+        assert!(
+            refused.to_string().contains("more than 10000 documents"),
+            "{refused}"
+        );
+        let found = search.offsets("s", 0, (7, 9)).await.expect("an answer");
+        assert_eq!(found.offsets, [7, 8]);
+    }
 
     #[test]
     fn templates_become_patterns() {
@@ -424,7 +535,10 @@ mod tests {
     #[test]
     fn parts_of_one_record_may_be_in_several_indices_and_each_in_one_only() {
         let part = |text: &str| text.parse::<Ordinals>().expect("sound");
-        let mut finding = Finding::default();
+        let mut finding = Finding {
+            keeps_parts: true,
+            ..Finding::default()
+        };
         for (offset, number, index) in [
             (3, "0", "a"),
             (3, "2", "a"),

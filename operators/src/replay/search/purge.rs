@@ -110,38 +110,13 @@ fn is_settled(item: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
-    use std::sync::{Arc, Mutex};
-
+    use super::super::tests::answered;
     use super::*;
-    use crate::elasticsearch::ask::Ask;
-    use crate::stand_in::{answer, request};
 
     /// The indices of a host that gives these answers, one after the other.
     fn answering(answers: Vec<Value>) -> Search {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let connection = json!({"hosts": [format!("http://{address}")]});
-        let connection = serde_json::from_value(connection).expect("sound");
-        drop(std::thread::spawn(move || {
-            let answers = Arc::new(Mutex::new(answers.into_iter()));
-            // A client may open another connection while it waits for one.
-            for stream in listener.incoming() {
-                let (mut stream, answers) = (stream.expect("a client"), Arc::clone(&answers));
-                drop(std::thread::spawn(move || {
-                    while request(&mut stream).is_some() {
-                        let body = answers.lock().expect("nobody panics").next();
-                        answer(&mut stream, &body.expect("one is left").to_string());
-                    }
-                }));
-            }
-        }));
-        Search {
-            ask: Ask::of(&connection, std::time::Duration::from_secs(10)).expect("a client"),
-            pattern: "logs".to_owned(),
-            origin: Some("_isobar".to_owned()),
-            splits: false,
-        }
+        let mut answers = answers.into_iter();
+        answered(move |_| answers.next().expect("one is left"))
     }
 
     #[tokio::test]
@@ -151,7 +126,7 @@ mod tests {
             let hits: Vec<Value> = hits.collect();
             json!({"_shards": {"failed": 0}, "timed_out": false, "hits": {"hits": hits}})
         };
-        let answered = |statuses: &[u16]| {
+        let deleted = |statuses: &[u16]| {
             let items = statuses
                 .iter()
                 .map(|status| json!({"delete": {"status": status}}));
@@ -160,10 +135,10 @@ mod tests {
         let search = answering(vec![
             json!({}),
             found(&["1", "2", "3", "4"]),
-            answered(&[200, 404, 409, 200]),
+            deleted(&[200, 404, 409, 200]),
             json!({}),
             found(&["3"]),
-            answered(&[404]),
+            deleted(&[404]),
             json!({}),
             found(&[]),
         ]);
