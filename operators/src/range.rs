@@ -2,9 +2,11 @@
 //!
 //! Half-open ranges for replay, single places for moving a group. Nothing is narrowed in silence:
 //! what the log no longer or not yet has is said for each partition. `range/resolve.rs` asks the
-//! brokers where a range is, `range/extent.rs` reads what is in it; what is here contacts nobody.
+//! brokers where a range is, `range/extent.rs` reads what is in it, `range/records.rs` which offsets hold
+//! a record; what is here contacts nobody.
 
 mod extent;
+mod records;
 mod resolve;
 
 use std::collections::BTreeSet;
@@ -16,6 +18,7 @@ use isobar_topology::spec::units::Duration;
 use crate::kafka::admin::TopicPartition;
 
 pub use extent::{Extent, Last, again, extents};
+pub use records::{Records, records};
 pub use resolve::{Log, logs, places, ranges};
 
 /// A place in the log of each partition.
