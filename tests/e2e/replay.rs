@@ -111,6 +111,7 @@ fn replays_are_exact_end_by_position_and_refuse_what_has_changed() {
     // Documents of the former topic stay in the index, and count for nothing.
     anew(&kafka);
     hazards::records_that_are_deleted_under_a_run_are_told_as_lost(&kafka, &search, &mut steps);
+    hazards::a_run_that_was_stopped_and_resumed_is_verified_exactly(&kafka, &search, &mut steps);
     hazards::an_open_transaction_is_named_and_not_waited_for(&kafka, &search, &mut steps);
     hazards::holes_of_compaction_are_gaps(&kafka, &search, &mut steps);
     anew(&kafka);
@@ -429,6 +430,27 @@ fn a_data_stream_is_purged_and_written_anew(kafka: &Kafka, search: &Search, step
     steps.done("purge a partition of a data stream");
 }
 
+/// As behind a run that was killed: nobody knows what it has counted.
+fn without_counts_the_brokers_say_what_is_no_record(setup: &Setup) {
+    let report = setup.topology().with_file_name("plan.report.json");
+    std::fs::remove_file(report).expect("it is there");
+    let verify = |plan: &str| {
+        let command = ["replay", "verify", plan];
+        setup.finish_alone(&command, LIMIT).expect("it ends")
+    };
+    let found = verify("plan.json");
+    assert_eq!(found.status.code(), Some(4), "{}", found.stdout);
+    let only = "logs/0: without a document: 21\n";
+    assert!(found.stdout.contains(only), "{}", found.stdout);
+    // Before it are ten records, ten that were taken back, and their marker.
+    let range = ["--from", "0", "--to", "21", "--target", "missing"];
+    let command = [&["replay", "plan"][..], &range, &["--out", "before.json"]].concat();
+    let planned = setup.finish(&command, LIMIT).expect("it ends");
+    assert_eq!(planned.status.code(), Some(0), "{}", planned.stderr);
+    let found = verify("before.json");
+    assert_eq!(found.status.code(), Some(0), "{}", found.stdout);
+}
+
 fn ranges_end_by_position_and_plans_refuse_what_has_changed(
     kafka: &Kafka,
     search: &Search,
@@ -462,6 +484,8 @@ fn ranges_end_by_position_and_plans_refuse_what_has_changed(
         "{ran}"
     );
     steps.done("end at markers");
+    without_counts_the_brokers_say_what_is_no_record(&setup);
+    steps.done("verify without the counts of a run");
 
     kafka
         .delete_records("logs", 0, 5)

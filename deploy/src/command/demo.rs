@@ -73,7 +73,7 @@ pub(super) fn execute(args: &DemoArgs, context: Context<'_>) -> Outcome {
     let plan = file.plan(context.registry, cores())?;
     block_on(async {
         let server = bind(args.http.as_ref()).await?;
-        let signals = Signals::listen()?;
+        let mut signals = Signals::listen()?;
         let Launched {
             mut observer,
             embedded,
@@ -96,7 +96,7 @@ pub(super) fn execute(args: &DemoArgs, context: Context<'_>) -> Outcome {
             give_up_after: None,
             screen: &context.screen,
             observer: &observer,
-            signals,
+            signals: &mut signals,
             goal: None,
         };
         let end = tokio::select! {

@@ -65,12 +65,25 @@ pub(super) fn apart<T>(checked: Result<T, Failure>) -> (Option<T>, Option<Failur
     }
 }
 
+/// Waits for the check of what was done, and no longer when a signal comes: it may take as long as the work
+/// itself, and nothing but the answer is lost with it.
+pub(super) async fn unless_stopped<T>(
+    check: impl Future<Output = Result<T, Failure>>,
+    signals: &mut Signals,
+) -> Result<T, Failure> {
+    tokio::select! {
+        biased;
+        by = signals.next() => Err(Failure::new(Exit::Failed, anyhow!("stopped by {by}"))),
+        checked = check => checked,
+    }
+}
+
 /// Runs a planned graph whose spouts end by themselves, and reports. Gives up when nothing was read and
 /// nothing settled for so long. `signals` stop it; a terminal shows how far it is from its `goal`; `started` hears what can be seen of it.
 pub(super) async fn to_its_end(
     plan: Plan,
     give_up_after: Duration,
-    signals: Signals,
+    signals: &mut Signals,
     goal: Option<Goal>,
     context: &Context<'_>,
     started: impl FnOnce(&Arc<Observer>),
@@ -91,4 +104,28 @@ pub(super) async fn to_its_end(
     let end = run.watch().await;
     context.screen.clear();
     Ok(Report::of(&observer, end, true, false))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_check_that_goes_on_for_long_can_be_stopped() {
+        let (stop, told) = mpsc::channel(2);
+        let mut signals = Signals::told(told);
+        let checked = unless_stopped(async { Ok(7) }, &mut signals).await;
+        assert!(checked.is_ok_and(|checked| checked == 7));
+        // The first one stops the run, the next one the check.
+        stop.try_send("SIGINT").expect("it has room");
+        assert_eq!(signals.next().await, "SIGINT");
+        stop.try_send("replay abort").expect("it has room");
+        let endless = std::future::pending::<Result<(), Failure>>();
+        let stopped = unless_stopped(endless, &mut signals).await;
+        let stopped = stopped.expect_err("nobody waits for it");
+        assert_eq!(stopped.exit, Exit::Failed);
+        assert_eq!(stopped.error.to_string(), "stopped by replay abort");
+    }
 }

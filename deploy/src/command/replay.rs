@@ -46,7 +46,8 @@ enum Action {
     Plan(PlanArgs),
     /// Does what a plan says, ends, and verifies
     ///
-    /// Ctrl-C stops it in order; after that, or after a crash, --resume goes on.
+    /// Ctrl-C stops it in order; after that, or after a crash, --resume goes on. Once all is settled, Ctrl-C ends
+    /// the check of the index, which `isobar replay verify` does again.
     #[command(after_help = "Example:\n  isobar replay run plan.json --rate 5000")]
     Run(RunArgs),
     /// Checks that the index has what the plan says. Changes nothing there
@@ -160,7 +161,7 @@ struct PlanArgs {
 /// What `run` takes.
 #[derive(Args, Debug)]
 struct RunArgs {
-    /// The plan.
+    /// The plan. The report of the run is written beside it.
     plan: PathBuf,
 
     /// Does not ask. Needed where standard input is no terminal.
@@ -197,7 +198,7 @@ struct RunArgs {
     timeout: Duration,
 
     /// Writes what was planned and what came of it to a file, for a ticket: in Markdown where its name ends in
-    /// .md, else in JSON.
+    /// .md, else in JSON. Also where it did not come to its end.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 

@@ -135,7 +135,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
                 context.screen.line(&format!("isobar: {said}"));
             }
         }
-        let signals = Signals::listen()?;
+        let mut signals = Signals::listen()?;
         let Launched {
             mut observer,
             embedded: _services,
@@ -160,7 +160,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
             give_up_after: args.exit_when_caught_up.then_some(args.give_up_after),
             screen: &context.screen,
             observer: &observer,
-            signals,
+            signals: &mut signals,
             goal: None,
         };
         let serving = async {
@@ -178,7 +178,6 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
             never = observer.peers.run() => match never {},
         };
         if let Some(replays) = &observer.replays {
-            let mut signals = Signals::listen()?;
             tokio::select! {
                 () = replays.end(matches!(end, End::CutShort(_))) => {}
                 _ = signals.next() => replays.end(true).await,

@@ -50,7 +50,7 @@ pub(super) struct Run<'a> {
     pub(super) give_up_after: Option<units::Duration>,
     pub(super) screen: &'a Screen,
     pub(super) observer: &'a Observer,
-    pub(super) signals: Signals,
+    pub(super) signals: &'a mut Signals,
     /// What it is to come to, where that is fixed.
     pub(super) goal: Option<Goal>,
 }

@@ -9,7 +9,7 @@ use testkit::services::kafka::Sent;
 use testkit::services::{Kafka, Search};
 use testkit::{records, wait};
 
-use super::{LIMIT, json_of, plan, run};
+use super::{LIMIT, committed, json_of, plan, run};
 use crate::support::{Steps, setup};
 
 /// Five times as much as is fetched beforehand.
@@ -74,7 +74,52 @@ pub(super) fn records_that_are_deleted_under_a_run_are_told_as_lost(
         ticket["verification"]["partitions"][0]["others"]["lost"],
         lost
     );
+    assert_eq!(
+        committed(kafka, group),
+        [None],
+        "no group is left, although that is not well"
+    );
     steps.done("records that are deleted under a run");
+}
+
+/// What a run counted that was stopped in order is known to the one that goes on: the check is exact although a
+/// record is dead-lettered, and others are taken back.
+pub(super) fn a_run_that_was_stopped_and_resumed_is_verified_exactly(
+    kafka: &Kafka,
+    search: &Search,
+    steps: &mut Steps,
+) {
+    kafka
+        .produce("logs", [sent(b"no JSON".to_vec())])
+        .expect("it is acknowledged");
+    let aborted = (0..3).map(records::json).map(sent);
+    kafka
+        .produce_transaction("logs", aborted, false)
+        .expect("sent and taken back");
+    let setup = setup(kafka, &search.url(), "stopped", FEW);
+    let planned = plan(&setup, "index=stopped", "stopped.json");
+    let group = planned["group"].as_str().expect("a group");
+    let command = ["replay", "run", "stopped.json", "--yes", "--rate", "300"];
+    let mut process = setup.begin_alone(&command).expect("it starts");
+    wait::until("progress", LIMIT, || {
+        process.check_running()?;
+        ensure!(
+            super::kills::settled(kafka, group) > 0,
+            "nothing is settled"
+        );
+        Ok(())
+    })
+    .expect("it gets on");
+    let status = process.stop(LIMIT).expect("it ends in order");
+    assert_eq!(status.code(), Some(1), "{}", process.log_tail());
+    let resumed = run(&setup, &["stopped.json", "--yes", "--resume", "-o", "json"]);
+    let resumed = json_of(&resumed);
+    let verified = &resumed["verification"]["partitions"][0];
+    assert!(resumed["run"]["accounting"]["total"]["read"].as_u64() < Some(LEFT));
+    assert_eq!(verified["verdict"], "exact", "{resumed}");
+    let others = serde_json::json!({"dead_lettered": 1, "dropped": 0, "gaps": 4, "lost": 0});
+    assert_eq!(verified["others"], others, "{resumed}");
+    steps.done("a run that is stopped and resumed");
 }
 
 /// An open transaction holds back what is behind it: a plan says so, and does not wait for it.

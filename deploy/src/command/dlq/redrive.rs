@@ -6,22 +6,26 @@
 mod selection;
 mod verdict;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use clap::Args;
 use isobar_operators::dead_letter::REDRIVE;
-use isobar_operators::redrive::{Job, redrive};
+use isobar_operators::letters::DeadLetters;
+use isobar_operators::redrive::{Job, Pick, redrive};
 use isobar_operators::replay::{Choice, Target, forks, whole};
 use isobar_topology::clock;
 use isobar_topology::spec::units::Duration;
 use serde_json::json;
 
 use super::filter::FilterArgs;
+use super::letters::Letters;
 use super::{VERSION, read, topic_of};
 use crate::cli::OutputArgs;
 use crate::command::Context;
-use crate::command::job::{agree, apart, bound_in_flight, to_its_end};
+use crate::command::job::{agree, apart, bound_in_flight, to_its_end, unless_stopped};
 use crate::command::replay::part::Part;
 use crate::command::run::report::Report;
 use crate::command::runtime::block_on;
@@ -133,23 +137,23 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
     let searches = part.searches()?;
     let forks = forks(&part.spec);
     block_on(async {
-        let signals = Signals::listen()?;
+        let mut signals = Signals::listen()?;
         let report = to_its_end(
             part.plan,
             args.give_up_after,
-            signals,
+            &mut signals,
             None,
             &context,
             |_| {},
         )
         .await?;
-        let records = Records::of(&picks);
-        let after = records.letters(&topic, args.of.timeout);
         let dropped = Dropped::of(&report.accounting.total, &part.left_out);
-        let (verdict, unchecked) = apart(match after {
-            Ok(after) => Verdict::find(&records, &after, &searches, dropped, forks).await,
-            Err(failure) => Err(failure),
-        });
+        let check = async {
+            let after = letters_after(Arc::clone(&picks), topic, args.of.timeout).await?;
+            let records = Records::of(&picks);
+            Verdict::find(&records, &after, &searches, dropped, forks).await
+        };
+        let (verdict, unchecked) = apart(unless_stopped(check, &mut signals).await);
         print(args, &run, &selection, &report, verdict.as_ref(), &context)?;
         if let Some(Failure { exit, error }) = unchecked {
             let error = error.context("the redrive has ended, but could not be verified");
@@ -158,6 +162,18 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
         let checked = verdict.map_or(Exit::Done, |verdict| verdict.exit());
         Ok(report.exit().max(checked).max(selection.exit()))
     })?
+}
+
+/// The letters that there are of the records after the run. Reading all of a topic takes a while, and waits for
+/// no signal: on a thread beside.
+async fn letters_after(
+    picks: Arc<BTreeMap<(i32, i64), Pick>>,
+    topic: DeadLetters,
+    within: Duration,
+) -> Result<Letters, Failure> {
+    let read =
+        tokio::task::spawn_blocking(move || Records::of(&picks).letters(&topic, within)).await;
+    read.context("the letters could not be read")?
 }
 
 fn print(

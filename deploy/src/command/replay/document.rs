@@ -127,7 +127,7 @@ pub(super) struct ReportFile {
     pub(super) id: String,
     /// Everything was read and settled.
     pub(super) complete: bool,
-    /// It went on where an earlier run had ended, whose counts are not in it.
+    /// It went on where an earlier run had ended. Whose counts are in it, each partition says.
     pub(super) resumed: bool,
     pub(super) summary: String,
     pub(super) partitions: Vec<ReportedPartition>,
@@ -146,6 +146,27 @@ pub(super) struct ReportedPartition {
     pub(super) dropped: u64,
     /// Deleted at the broker before they were read.
     pub(super) lost: u64,
+    /// The first offset that the counts are of; null in older reports, where those of a resumed run begin
+    /// nobody knows where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) from: Option<i64>,
+    /// They are of all that is before this offset, and of nothing behind it: whoever goes on from there can
+    /// add to them. Null where records behind it are among them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) to: Option<i64>,
+}
+
+impl ReportedPartition {
+    /// Adds what an earlier run counted, up to where these counts begin.
+    pub(super) fn add(&mut self, earlier: &Self) {
+        self.read += earlier.read;
+        self.delivered += earlier.delivered;
+        self.already_present += earlier.already_present;
+        self.dead_lettered += earlier.dead_lettered;
+        self.dropped += earlier.dropped;
+        self.lost += earlier.lost;
+        self.from = earlier.from;
+    }
 }
 
 impl PlannedPartition {
@@ -290,6 +311,30 @@ impl ReportFile {
     }
 }
 
+impl ReportFile {
+    /// What is said of a partition.
+    pub(super) fn of_partition(&self, partition: &TopicPartition) -> Option<&ReportedPartition> {
+        let mut partitions = self.partitions.iter();
+        partitions.find(|one| {
+            (one.topic.as_str(), one.partition) == (&*partition.topic, partition.partition)
+        })
+    }
+
+    /// What became of all that is planned of a partition; `None` where not all of it is settled, or where an
+    /// earlier run that ended out of order has counted a part of it.
+    pub(super) fn counts(&self, planned: &PlannedPartition) -> Option<ReportedPartition> {
+        if !self.complete {
+            return None;
+        }
+        let counted = self.of_partition(&planned.name());
+        let is_whole = match counted.and_then(|counted| counted.from) {
+            Some(from) => from == planned.from,
+            None => !self.resumed || planned.offsets() == 0,
+        };
+        is_whole.then(|| counted.cloned().unwrap_or_default())
+    }
+}
+
 /// A kind of file, and the command that makes one.
 #[derive(Clone, Copy)]
 struct Kind {
@@ -348,13 +393,28 @@ pub(super) fn replace(path: &Path, text: &str) -> Result<(), Failure> {
     write_to(path, File::create(path), text)
 }
 
+/// Fails where a file cannot be written: better before hours of work than after them. What is there stays
+/// as it is.
+pub(super) fn check_writable(path: &Path) -> Result<(), Failure> {
+    let is_new = !path.exists();
+    let opened = File::options().append(true).create(true).open(path);
+    let cleared = opened.and_then(|_| match is_new {
+        true => std::fs::remove_file(path),
+        false => Ok(()),
+    });
+    cleared.map_err(|error| unwritten(path, &error))
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> Failure {
+    Failure::usage(format!("{}: cannot be written: {error}", path.display()))
+}
+
 fn write_to(path: &Path, file: io::Result<File>, text: &str) -> Result<(), Failure> {
     let written = file.and_then(|mut file| {
         file.write_all(text.as_bytes())?;
         file.sync_all()
     });
-    written
-        .map_err(|error| Failure::usage(format!("{}: cannot be written: {error}", path.display())))
+    written.map_err(|error| unwritten(path, &error))
 }
 
 #[cfg(test)]
@@ -448,6 +508,54 @@ At 100 records a second that takes about 11.0 s
             let first: serde_json::Value = serde_json::from_str(&text).expect("JSON");
             assert_eq!(again, first);
         }
+    }
+
+    #[test]
+    fn counts_of_a_partition_are_whole_where_they_begin_with_its_range() {
+        let plan: PlanFile = parse(TEXT, PLAN).expect("version 1");
+        let check = |complete: bool, resumed: bool, from: &str, expected: Option<u64>| {
+            let text = format!(
+                r#"{{"version": 1, "id": "19a", "complete": {complete}, "resumed": {resumed},
+                    "summary": "s", "partitions": [{{"topic": "t", "partition": 0, "read": 7,
+                    "delivered": 7, "already_present": 0, "dead_lettered": 0, "dropped": 0,
+                    "lost": 0{from}}}]}}"#
+            );
+            let report: ReportFile = parse(&text, REPORT).expect("version 1");
+            let counts = report.counts(&plan.partitions[0]);
+            assert_eq!(counts.map(|counts| counts.read), expected, "{text}");
+            let again = serde_json::to_value(&report).expect("JSON");
+            let first: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+            assert_eq!(again, first);
+        };
+        // As older programs have written it.
+        check(true, false, "", Some(7));
+        check(true, true, "", None);
+        let whole = r#", "from": 100, "to": 1300"#;
+        check(true, true, whole, Some(7));
+        check(false, true, whole, None);
+        check(true, true, r#", "from": 101, "to": 1300"#, None);
+    }
+
+    #[test]
+    fn whether_a_file_can_be_written_is_known_without_changing_it() {
+        let name = format!("isobar-replay-report-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&directory).expect("it is made");
+        let path = directory.join("plan.report.json");
+        assert!(check_writable(&path).is_ok());
+        assert!(!path.exists(), "nothing is left");
+        std::fs::write(&path, "kept").expect("written");
+        assert!(check_writable(&path).is_ok());
+        assert_eq!(std::fs::read(&path).expect("it is there"), b"kept");
+        std::fs::remove_dir_all(&directory).expect("it is there");
+        let nowhere = path;
+        let refused = check_writable(&nowhere).expect_err("there is no directory");
+        assert_eq!(refused.exit, crate::exit::Exit::Usage);
+        let text = refused.error.to_string();
+        assert!(
+            text.contains("plan.report.json: cannot be written: "),
+            "{text}"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Runs a plan: checks its pins again, reads the fixed ranges through the graph, reports, verifies.
 
-use std::collections::BTreeMap;
+mod reported;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,19 +10,19 @@ use isobar_operators::kafka::admin::{Admin, TopicPartition};
 use isobar_operators::lag::{self, Source};
 use isobar_operators::replay::registry::{Registry, State};
 use isobar_operators::replay::{Gate, Job, Sink, missing_index_policy, read_only};
+use isobar_topology::Plan;
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::RunArgs;
 use super::attend::{Attendance, Attended, Ended};
-use super::document::{PlanFile, ReportFile, ReportedPartition, VERSION, write};
-use super::held::{Brokers, check_pins, claim, forget_group, known_ids, ranges};
+use super::document::{PlanFile, ReportFile, VERSION, check_writable, write};
+use super::held::{Brokers, Progress, check_pins, claim, forget_group, known_ids, ranges};
 use super::purge::{PURGE, purge};
-use super::verify::{Shape, Verdict};
+use super::verify::{Asked, Shape, Verdict};
 use super::{part, ticket};
-use crate::accounting::Accounting;
 use crate::command::Context;
-use crate::command::job::{agree, apart, bound_in_flight, to_its_end};
+use crate::command::job::{agree, apart, bound_in_flight, to_its_end, unless_stopped};
 use crate::command::run::report::Report;
 use crate::command::runtime::Runtime;
 use crate::command::signals::Signals;
@@ -29,8 +30,9 @@ use crate::command::source::asking;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::observer::Observer;
 use crate::output::{Format, number};
-use crate::progress::Goal;
+use crate::progress::{Goal, Screen};
 use crate::topology_file::TopologyFile;
+use reported::reported;
 
 /// What is to be known of a purge that did not come to its end.
 const REMAINS: &str = "the documents that were deleted are missing until the plan is run to its end with \
@@ -58,7 +60,13 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         context
             .screen
             .line("isobar: nothing to replay: the ranges of the plan are empty");
+        if let Some(file) = &args.report {
+            ticket::write(file, &plan, None, Err("the ranges of the plan are empty"))?;
+        }
         return Ok(Exit::Done);
+    }
+    for file in [Some(&ReportFile::beside(&args.plan)), args.report.as_ref()] {
+        file.map_or(Ok(()), |file| check_writable(file))?;
     }
     agree(args.yes, &plan.text(), "replayed", &context)?;
 
@@ -77,13 +85,21 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     graph.name.clone_from(&plan.group);
     bound_in_flight(graph, args.max_in_flight);
     let searches = part.searches()?;
-    let shape = Shape::of(&part.spec, &searches);
+    let asked = Asked {
+        searches: &searches,
+        shape: Shape::of(&part.spec, &searches),
+        source: &source,
+        within: args.timeout.get(),
+    };
     let runtime = Runtime::new()?;
     let registry = Registry::of(file.spec()?, &plan.spout, args.timeout.get());
     let registry = registry.ok_or_else(|| Failure::usage("the spout has no connection"))?;
     let claimed = claim(&plan, registry, &brokers, args.resume, &context.screen);
     let (claim, progress) = runtime.block_on(claimed)?;
-    let resumed = !progress.is_empty();
+    let earlier = match progress.is_empty() {
+        true => None,
+        false => earlier(&args.plan, &plan, &context.screen),
+    };
     let (stop, told) = mpsc::channel(2);
     let attended = Attended::start(Attendance {
         claim,
@@ -93,75 +109,126 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         stop,
         screen: context.screen.clone(),
     })?;
-    runtime.block_on(async {
+    let claimed = Claimed {
+        args,
+        plan: &plan,
+        brokers: &brokers,
+        asked: &asked,
+        sinks: &part.sinks,
+        progress: &progress,
+        earlier: earlier.as_ref(),
+        context: &context,
+    };
+    let outcome = runtime.block_on(async {
         let mut signals = Signals::listen_also(told)?;
-        if plan.target == PURGE {
-            let purged = purge(&plan, &progress, &searches, &gate, &mut signals).await?;
-            let documents = number(purged.documents);
-            context.screen.line(&format!(
-                "isobar: {documents} documents of the range are deleted"
-            ));
-            if let Some(by) = purged.stopped_by {
-                let state = match attended.ended() {
-                    Some(_) => State::Aborted,
-                    None => State::Stopped,
-                };
-                let why =
-                    format!("stopped by {by} while it deleted: {documents} documents are gone");
-                attended.end(state, Some(why));
-                return Err(Failure::new(
-                    Exit::Failed,
-                    anyhow!("stopped by {by}: nothing is written anew yet; {REMAINS}"),
-                ));
-            }
+        if plan.target == PURGE
+            && let Some((word, failure)) = claimed.purge(&gate, &mut signals).await
+        {
+            let state = match attended.ended() {
+                Some(_) => State::Aborted,
+                None => State::Stopped,
+            };
+            attended.end(state, Some(word));
+            return Err(failure);
         }
+        claimed.run(part.plan, attended, &mut signals).await
+    });
+    // Of what still goes on beside, such as a question to the brokers, nobody wants to know any more.
+    drop(runtime);
+    outcome
+}
+
+/// A run that has its claim.
+struct Claimed<'a> {
+    args: &'a RunArgs,
+    plan: &'a PlanFile,
+    brokers: &'a Brokers,
+    asked: &'a Asked<'a>,
+    sinks: &'a [Sink],
+    progress: &'a Progress,
+    earlier: Option<&'a ReportFile>,
+    context: &'a Context<'a>,
+}
+
+impl Claimed<'_> {
+    /// Deletes what is written anew afterwards. Returns what to tell the register, and with what to end, when
+    /// it did not come to its end.
+    async fn purge(&self, gate: &Gate, signals: &mut Signals) -> Option<(String, Failure)> {
+        let screen = &self.context.screen;
+        let purged = purge(self.plan, self.progress, self.asked.searches, gate, signals);
+        let (word, failure) = match purged.await {
+            Ok(purged) => {
+                let documents = number(purged.documents);
+                screen.line(&format!(
+                    "isobar: {documents} documents of the range are deleted"
+                ));
+                let by = purged.stopped_by?;
+                let failure = anyhow!("stopped by {by}: nothing is written anew yet; {REMAINS}");
+                (
+                    format!("stopped by {by} while it deleted: {documents} documents are gone"),
+                    Failure::new(Exit::Failed, failure),
+                )
+            }
+            Err(failure) => ("it failed while it deleted".to_owned(), failure),
+        };
+        let _ = self.says(self.ticket(None, Err(&format!("{:#}", failure.error))));
+        Some((word, failure))
+    }
+
+    /// Runs the part of the topology to its end, verifies, and tells everybody.
+    async fn run(&self, part: Plan, attended: Attended, signals: &mut Signals) -> Outcome {
+        let Self {
+            args,
+            plan,
+            context,
+            ..
+        } = *self;
         let observe = |observer: &Arc<Observer>| attended.observe(observer);
-        let goal = Some(goal(&plan));
-        let after = args.give_up_after;
-        let run = to_its_end(part.plan, after, signals, goal, &context, observe).await?;
-        let report = reported(&plan, &run, resumed);
-        write(&ReportFile::beside(&args.plan), &report, false)?;
+        let (goal, after) = (Some(goal(plan)), args.give_up_after);
+        let run = to_its_end(part, after, signals, goal, context, observe).await?;
+        let report = reported(
+            plan,
+            &run.accounting,
+            run.summary(),
+            self.progress,
+            self.earlier,
+        );
+        let kept = write(&ReportFile::beside(&args.plan), &report, false);
         let (verdict, unchecked) = match report.complete {
-            true => apart(Verdict::find(&plan, Some(&report), &searches, shape).await),
+            true => {
+                let check = Verdict::find(plan, Some(&report), self.asked);
+                apart(unless_stopped(check, signals).await)
+            }
             false => (None, None),
         };
-        let ended = attended.ended().filter(|_| !report.complete);
-        print(
-            args,
-            &plan,
-            &run,
-            verdict.as_ref(),
-            ended.as_ref(),
-            &context,
-        )?;
+        let ended = attended.ended();
+        let is_ours = !matches!(ended, Some(Ended::TakenOver(_)));
+        let ended = ended.filter(|_| !report.complete);
+        let printed = self.print(&run, report.complete, verdict.as_ref(), ended.as_ref());
         let (state, why) = match (&ended, report.complete) {
             (Some(_), _) => (State::Aborted, run.summary().to_owned()),
             (None, false) => (State::Stopped, run.summary().to_owned()),
             (None, true) => {
-                let word = verdict.as_ref().map_or("not verified", Verdict::word);
-                (State::Done, format!("verified: {word}"))
+                let why = match &verdict {
+                    Some(verdict) => format!("verified: {}", verdict.word()),
+                    None => "not verified".to_owned(),
+                };
+                (State::Done, why)
             }
         };
         attended.end(state, Some(why));
-        if let Some(Failure { exit, error }) = unchecked {
-            let error = error.context("the replay is complete, but could not be verified");
-            return Err(Failure::new(exit, error));
+        let is_given_up = ended == Some(Ended::Aborted);
+        if is_given_up && plan.target == PURGE {
+            context.screen.line(&format!("isobar: {REMAINS}"));
+        }
+        if leaves_no_group(report.complete && is_ours, is_given_up, &plan.target) {
+            forget_group(&self.brokers.admin, &plan.group, &context.screen);
         }
         let mut exit = run.exit();
         if let Some(verdict) = &verdict {
             exit = exit.max(verdict.exit());
         }
-        let is_given_up = ended == Some(Ended::Aborted);
-        if is_given_up && plan.target == PURGE {
-            context.screen.line(&format!("isobar: {REMAINS}"));
-        }
-        let left_out = without_index(&run, &part.sinks);
-        let is_over =
-            (verdict.is_some() && exit == Exit::Done) || (is_given_up && plan.target != PURGE);
-        if is_over {
-            // Nobody would read it any more, and its lag would grow for ever.
-            forget_group(&brokers.admin, &plan.group, &context.screen);
-        }
+        let left_out = without_index(&run, self.sinks);
         if left_out > 0 {
             context.screen.line(&format!(
                 "isobar: {} records are left out, as the index of a document does not exist; a plan with \
@@ -170,10 +237,103 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
             ));
             exit = exit.max(Exit::Threshold);
         }
-        if let (Some(file), Some(verdict)) = (&args.report, &verdict) {
-            ticket::write(file, &plan, Some(&report), verdict)?;
+        let why = match &unchecked {
+            Some(Failure { error, .. }) => format!("{error:#}"),
+            None => "not all of its offsets are settled".to_owned(),
+        };
+        let noted = self.ticket(Some(&report), verdict.as_ref().ok_or(&why));
+        // Both could be written when the run began, and what they would say has been printed.
+        for written in [kept, noted] {
+            if !self.says(written) {
+                exit = exit.max(Exit::Failed);
+            }
         }
-        Ok(exit)
+        printed?;
+        match unchecked {
+            Some(Failure { exit, error }) => {
+                let error = error.context(
+                    "the replay is complete, but could not be verified (isobar replay verify does that)",
+                );
+                Err(Failure::new(exit, error))
+            }
+            None => Ok(exit),
+        }
+    }
+
+    /// Writes the ticket, where one is wanted.
+    fn ticket(
+        &self,
+        report: Option<&ReportFile>,
+        checked: Result<&Verdict, &String>,
+    ) -> Result<(), Failure> {
+        match &self.args.report {
+            Some(file) => ticket::write(file, self.plan, report, checked.map_err(String::as_str)),
+            None => Ok(()),
+        }
+    }
+
+    /// Says what could not be done; returns whether it was.
+    fn says(&self, done: Result<(), Failure>) -> bool {
+        if let Err(Failure { error, .. }) = &done {
+            self.context.screen.line(&format!("isobar: {error:#}"));
+        }
+        done.is_ok()
+    }
+
+    fn print(
+        &self,
+        run: &Report,
+        is_complete: bool,
+        verdict: Option<&Verdict>,
+        ended: Option<&Ended>,
+    ) -> Result<(), Failure> {
+        let Context { output, screen, .. } = self.context;
+        match self.args.output.format {
+            Format::Json => output.json(&json!({
+                "version": VERSION,
+                "id": self.plan.id,
+                "run": run,
+                "verification": verdict,
+            }))?,
+            Format::Table => {
+                let mut text = format!("{}\n{}", run.summary(), run.accounting.table());
+                if let Some(verdict) = verdict {
+                    text.push_str(&format!("\n{}", verdict.text()));
+                }
+                output.text(&text)?;
+            }
+        }
+        run.say_why(screen);
+        if let Some(Ended::TakenOver(by)) = ended {
+            screen.line(&format!(
+                "isobar: nothing was heard of this run for too long, and {by} has its records now"
+            ));
+        }
+        if !is_complete && ended.is_none() {
+            let report = ReportFile::beside(&self.args.plan);
+            screen.line(&format!(
+                "isobar: not all of {} offsets are settled; --resume goes on (report: {})",
+                number(self.plan.offsets()),
+                report.display()
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Whether nobody goes on with a run any more: it is complete, whatever the index says of it, or was given up
+/// and lacks nothing. Then nobody would read its progress, and its lag would grow for ever.
+fn leaves_no_group(is_complete: bool, is_given_up: bool, target: &str) -> bool {
+    is_complete || (is_given_up && target != PURGE)
+}
+
+/// The report of earlier runs of a plan, where it is gone on with.
+fn earlier(path: &Path, plan: &PlanFile, screen: &Screen) -> Option<ReportFile> {
+    ReportFile::of(path, plan).unwrap_or_else(|Failure { error, .. }| {
+        screen.line(&format!(
+            "isobar: {error:#}: what earlier runs have counted is not known"
+        ));
+        None
     })
 }
 
@@ -187,7 +347,8 @@ fn goal(plan: &PlanFile) -> Goal {
     )
 }
 
-fn source_of(plan: &PlanFile, file: &TopologyFile) -> Result<Source, Failure> {
+/// The spout of a plan, as one that is asked about.
+pub(super) fn source_of(plan: &PlanFile, file: &TopologyFile) -> Result<Source, Failure> {
     let sources = lag::sources(file.spec()?);
     let sources = sources.map_err(|problems| Failure::from(file.refuse(problems)))?;
     let source = sources.into_iter().find(|one| one.spout == plan.spout);
@@ -199,86 +360,4 @@ fn without_index(run: &Report, sinks: &[Sink]) -> u64 {
     let dropped = &run.accounting.total.dropped_by_policy;
     let policies = sinks.iter().map(|sink| missing_index_policy(&sink.bolt));
     policies.filter_map(|policy| dropped.get(&policy)).sum()
-}
-
-/// The report to keep: complete when each partition was settled up to its end.
-fn reported(plan: &PlanFile, run: &Report, resumed: bool) -> ReportFile {
-    let accounts = by_partition(&run.accounting);
-    let complete = ranges(plan).iter().all(|(partition, (_, to))| {
-        let account = accounts.get(partition);
-        account.and_then(|(frontier, _)| *frontier) >= Some(*to)
-    });
-    ReportFile {
-        version: VERSION,
-        id: plan.id.clone(),
-        complete,
-        resumed,
-        summary: run.summary().to_owned(),
-        partitions: accounts
-            .into_values()
-            .map(|(_, reported)| reported)
-            .collect(),
-    }
-}
-
-fn by_partition(
-    accounting: &Accounting,
-) -> BTreeMap<TopicPartition, (Option<i64>, ReportedPartition)> {
-    let partitions = accounting.spouts.iter().flat_map(|spout| &spout.partitions);
-    let each = partitions.map(|account| {
-        let terms = &account.terms;
-        let reported = ReportedPartition {
-            topic: account.topic.clone(),
-            partition: account.partition,
-            read: terms.read,
-            delivered: terms.delivered,
-            already_present: terms.already_present,
-            dead_lettered: terms.dead_lettered,
-            dropped: terms.dropped,
-            lost: terms.lost,
-        };
-        let name = TopicPartition::new(&account.topic, account.partition);
-        (name, (account.frontier, reported))
-    });
-    each.collect()
-}
-
-fn print(
-    args: &RunArgs,
-    plan: &PlanFile,
-    run: &Report,
-    verdict: Option<&Verdict>,
-    ended: Option<&Ended>,
-    context: &Context<'_>,
-) -> Result<(), Failure> {
-    match args.output.format {
-        Format::Json => context.output.json(&json!({
-            "version": VERSION,
-            "id": plan.id,
-            "run": run,
-            "verification": verdict,
-        }))?,
-        Format::Table => {
-            let mut text = format!("{}\n{}", run.summary(), run.accounting.table());
-            if let Some(verdict) = verdict {
-                text.push_str(&format!("\n{}", verdict.text()));
-            }
-            context.output.text(&text)?;
-        }
-    }
-    run.say_why(&context.screen);
-    if let Some(Ended::TakenOver(by)) = ended {
-        context.screen.line(&format!(
-            "isobar: nothing was heard of this run for too long, and {by} has its records now"
-        ));
-    }
-    if verdict.is_none() && ended.is_none() {
-        let report = ReportFile::beside(Path::new(&args.plan));
-        context.screen.line(&format!(
-            "isobar: not all of {} offsets are settled; --resume goes on (report: {})",
-            number(plan.offsets()),
-            report.display()
-        ));
-    }
-    Ok(())
 }

@@ -8,52 +8,67 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::document::{PlanFile, ReportFile, VERSION, replace};
-use super::verify::Verdict;
+use super::verify::{Verdict, Verified, others_of};
 use crate::exit::Failure;
 use crate::output::{known, number};
+
+/// What the index said, or why it was not asked.
+type Checked<'a> = Result<&'a Verdict, &'a str>;
 
 /// Writes it: Markdown where the name ends in `.md`, else JSON. A file that is there is replaced.
 pub(super) fn write(
     path: &Path,
     plan: &PlanFile,
     report: Option<&ReportFile>,
-    verdict: &Verdict,
+    checked: Checked<'_>,
 ) -> Result<(), Failure> {
     let now_ms = clock::unix_ms();
     let is_markdown = path.extension().is_some_and(|extension| extension == "md");
     let text = match is_markdown {
-        true => markdown(plan, report, verdict, now_ms),
+        true => markdown(plan, report, checked, now_ms),
         false => {
-            let document = document(plan, report, verdict, now_ms);
+            let document = document(plan, report, checked, now_ms);
             format!("{document:#}\n")
         }
     };
     replace(path, &text)
 }
 
-fn document(plan: &PlanFile, report: Option<&ReportFile>, verdict: &Verdict, now_ms: i64) -> Value {
-    json!({
+fn document(
+    plan: &PlanFile,
+    report: Option<&ReportFile>,
+    checked: Checked<'_>,
+    now_ms: i64,
+) -> Value {
+    let mut document = json!({
         "version": VERSION,
         "checked_at_ms": now_ms,
         "plan": plan,
         "run": report,
-        "verification": verdict,
-    })
+        "verification": checked.ok(),
+    });
+    if let Err(why) = checked {
+        document["not_verified"] = why.into();
+    }
+    document
 }
 
 fn markdown(
     plan: &PlanFile,
     report: Option<&ReportFile>,
-    verdict: &Verdict,
+    checked: Checked<'_>,
     now_ms: i64,
 ) -> String {
     let mut text = format!(
         "# Replay {} of {}: {}\n\n",
         plan.id,
         plan.topology,
-        verdict.word()
+        checked.map_or("not verified", Verdict::word)
     );
-    text.push_str(&format!("{}.\n\n", verdict.sentence()));
+    text.push_str(&match checked {
+        Ok(verdict) => format!("{}.\n\n", verdict.sentence()),
+        Err(why) => format!("not verified: {why}.\n\n"),
+    });
     let sinks = plan.sinks.iter();
     let indices: Vec<String> = sinks
         .map(|sink| {
@@ -88,26 +103,26 @@ fn markdown(
         "\n| partition | from | to | planned | in the index | stored by the run | there before | dead-lettered | \
          dropped | gaps | lost | verdict |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|\n",
     );
-    for (planned, found) in plan.partitions.iter().zip(verdict.partitions()) {
-        let whole = report.filter(|report| report.complete && !report.resumed);
-        let counted = whole.and_then(|report| {
-            let mut partitions = report.partitions.iter();
-            partitions.find(|one| one.topic == planned.topic && one.partition == planned.partition)
-        });
-        let [dead_lettered, dropped, gaps, lost] = found.others();
+    for (at, planned) in plan.partitions.iter().enumerate() {
+        let found = checked
+            .ok()
+            .and_then(|verdict| verdict.partitions().get(at));
+        let counted = report.and_then(|report| report.counts(planned));
+        let [dead_lettered, dropped, gaps, lost] =
+            found.map_or_else(|| others_of(planned, report), Verified::others);
         let cells = [
             format!("{}/{}", planned.topic, planned.partition),
             number(planned.from),
             number(planned.to),
             number(planned.offsets()),
-            number(found.in_index()),
-            known(counted.map(|one| one.delivered)),
-            known(counted.map(|one| one.already_present)),
+            known(found.map(Verified::in_index)),
+            known(counted.as_ref().map(|one| one.delivered)),
+            known(counted.as_ref().map(|one| one.already_present)),
             known(dead_lettered),
             known(dropped),
             known(gaps),
             known(lost),
-            found.word().to_owned(),
+            found.map_or("not verified", Verified::word).to_owned(),
         ];
         text.push_str(&format!(
             "| {} |\n",
@@ -129,7 +144,7 @@ fn markdown(
         let said = one.narrowed.iter().chain(&one.notes);
         said.map(move |said| format!("{}/{}: {said}", one.topic, one.partition))
     });
-    let notes = verdict.notes();
+    let notes = checked.map_or_else(|_| String::new(), Verdict::notes);
     let notes = notes.lines().map(str::to_owned);
     let all: Vec<String> = notes
         .chain(of_partitions)
@@ -197,7 +212,7 @@ mod tests {
     fn a_ticket_has_all_that_somebody_asks_who_was_not_there() {
         let (plan, report) = (plan(), report(false));
         let verdict = Verdict::for_tests(&plan, &report, 1_297);
-        let text = markdown(&plan, Some(&report), &verdict, 1_000);
+        let text = markdown(&plan, Some(&report), Ok(&verdict), 1_000);
         assert_eq!(
             text,
             "\
@@ -226,16 +241,33 @@ exact: every offset of the plan is accounted for.
 - copy was left out
 "
         );
-        let document = document(&plan, Some(&report), &verdict, 1_000);
+        let document = document(&plan, Some(&report), Ok(&verdict), 1_000);
         assert_eq!(document["verification"]["verdict"], "exact");
         assert_eq!(document["run"]["partitions"][0]["delivered"], 10);
+    }
+
+    #[test]
+    fn what_was_not_verified_is_told_with_the_reason_and_all_that_is_known() {
+        let (plan, report) = (plan(), report(false));
+        let why = "stopped by SIGINT";
+        let text = markdown(&plan, Some(&report), Err(why), 1_000);
+        let start = "# Replay 19a of logs: not verified\n\nnot verified: stopped by SIGINT.\n\n";
+        assert!(text.starts_with(start), "{text}");
+        let row = "| t/0 | 0 | 1,300 | 1,300 | ? | 10 | 1,287 | 1 | 0 | 2 | 0 | not verified |\n";
+        assert!(text.contains(row), "{text}");
+        let whole = document(&plan, Some(&report), Err(why), 1_000);
+        assert_eq!(whole["verification"], Value::Null);
+        assert_eq!(whole["not_verified"], why);
+        assert_eq!(whole["run"]["complete"], true);
+        let nothing = markdown(&plan, None, Err("the ranges of the plan are empty"), 1_000);
+        assert!(nothing.contains("\nnot verified: the ranges of the plan are empty.\n"));
     }
 
     #[test]
     fn what_an_earlier_run_counted_is_not_known() {
         let (plan, report) = (plan(), report(true));
         let verdict = Verdict::for_tests(&plan, &report, 1_297);
-        let text = markdown(&plan, Some(&report), &verdict, 1_000);
+        let text = markdown(&plan, Some(&report), Ok(&verdict), 1_000);
         let row = "| t/0 | 0 | 1,300 | 1,300 | 1,297 | ? | ? | ? | ? | ? | ? | unknown |\n";
         assert!(text.contains(row), "{text}");
         assert!(text.contains("it went on from an earlier one"), "{text}");

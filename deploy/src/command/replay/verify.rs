@@ -1,40 +1,71 @@
 //! Checks a replay against the index itself: each offset of the plan has a document, or it is known what
-//! became of it.
+//! became of it, from the run that counted it or from the brokers.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod tally;
 
+use std::time::Duration;
+
+use isobar_operators::lag::Source;
+use isobar_operators::range::{Records, records};
+#[cfg(test)]
+use isobar_operators::replay::Found;
 use isobar_operators::replay::{Search, forks, origin_of, splits};
+use isobar_topology::OperatorError;
 use isobar_topology::spec::Spec;
 use serde::Serialize;
 
 use super::VerifyArgs;
-use super::document::{PlanFile, PlannedPartition, ReportFile, ReportedPartition, VERSION};
+use super::document::{
+    PlanFile, PlannedPartition, ReportFile, ReportedPartition, VERSION, check_writable,
+};
 use super::make::undetermined;
+use super::run::source_of;
 use super::{part, ticket};
 use crate::command::Context;
-use crate::command::runtime::Runtime;
+use crate::command::runtime::block_on;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Format, Table, known, number};
+use tally::{STRETCHES_MAX, Tally, Window, windows};
 
 /// Most offsets without a document that are named for each partition.
 const NAMED_MAX: usize = 10;
+/// How long each of a few questions to the brokers may take.
+const WITHIN: Duration = Duration::from_secs(10);
 
 pub(super) fn execute(args: &VerifyArgs, mut context: Context<'_>) -> Outcome {
     let plan = PlanFile::read(&args.plan)?;
     let report = ReportFile::of(&args.plan, &plan)?;
-    let (_, part) = part::of_plan(&plan, &mut context)?;
-    let searches = part.searches()?;
-    let shape = Shape::of(&part.spec, &searches);
-    let runtime = Runtime::new()?;
-    let verdict = runtime.block_on(Verdict::find(&plan, report.as_ref(), &searches, shape))?;
+    let (file, part) = part::of_plan(&plan, &mut context)?;
+    let source = source_of(&plan, &file)?;
     if let Some(file) = &args.report {
-        ticket::write(file, &plan, report.as_ref(), &verdict)?;
+        check_writable(file)?;
     }
+    let searches = part.searches()?;
+    let asked = Asked {
+        searches: &searches,
+        shape: Shape::of(&part.spec, &searches),
+        source: &source,
+        within: WITHIN,
+    };
+    let verdict = block_on(Verdict::find(&plan, report.as_ref(), &asked))??;
     match args.output.format {
         Format::Table => context.output.text(&verdict.text())?,
         Format::Json => context.output.json(&verdict)?,
     }
+    if let Some(file) = &args.report {
+        ticket::write(file, &plan, report.as_ref(), Ok(&verdict))?;
+    }
     Ok(verdict.exit())
+}
+
+/// Who is asked, and what of the topology decides how much their answers prove.
+pub(super) struct Asked<'a> {
+    pub(super) searches: &'a [Search],
+    pub(super) shape: Shape,
+    /// The brokers.
+    pub(super) source: &'a Source,
+    /// How long each answer of theirs may take.
+    pub(super) within: Duration,
 }
 
 /// What the index has of a plan.
@@ -43,7 +74,7 @@ pub(super) struct Verdict {
     version: u32,
     id: String,
     /// `exact`: every offset is accounted for. `wrong`: one is not, or has documents in two indices.
-    /// `unknown`: what became of some is known to an earlier run alone.
+    /// `unknown`: what became of some is known to nobody any more.
     verdict: Word,
     partitions: Vec<Verified>,
 }
@@ -86,14 +117,23 @@ pub(super) struct Verified {
     planned: u64,
     /// Of those, with a document in any index.
     in_index: u64,
-    /// What the run says of the others; null when it is not known.
+    /// What became of the others, as the run says, or the brokers where they hold no record; null when it is
+    /// not known.
     others: Option<Others>,
     /// Documents beyond one for each offset, of split records.
     more: u64,
-    /// Offsets of which a record, or the same part of one, has documents in two indices of one sink.
+    /// The first offsets of which a record, or the same part of one, has documents in two indices of one
+    /// sink.
     doubled: Vec<i64>,
-    /// The first offsets without a document.
+    /// How many of these there are.
+    doubled_in_all: u64,
+    /// The first offsets without a document; where the brokers were asked, of those that hold a record.
     without: Vec<i64>,
+    /// How many of these there are.
+    without_in_all: u64,
+    /// Why the brokers did not say which offsets hold a record, where that was to be known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_asked: Option<String>,
     verdict: Word,
 }
 
@@ -129,33 +169,28 @@ impl Others {
 }
 
 impl Verdict {
-    /// Asks the indices for every offset of a plan, and compares with the report of its run.
+    /// Asks the indices for every offset of a plan, and compares with the report of its run. Where that does not
+    /// tell what became of all others, asks the brokers which of them hold a record at all.
     pub(super) async fn find(
         plan: &PlanFile,
         report: Option<&ReportFile>,
-        searches: &[Search],
-        shape: Shape,
+        asked: &Asked<'_>,
     ) -> Result<Self, Failure> {
-        for search in searches {
+        for search in asked.searches {
             search.refresh().await.map_err(undetermined)?;
         }
         let mut partitions = Vec::new();
         for planned in &plan.partitions {
             let id = plan.topics.get(&planned.topic).and_then(Option::as_deref);
-            let source = origin_of(&plan.cluster_id, &planned.topic, id);
-            let mut indexed = Indexed::default();
-            for search in searches {
-                let range = (planned.from, planned.to);
-                let found = search.offsets(&source, planned.partition, range).await;
-                let found = found.map_err(undetermined)?;
-                for offset in found.offsets {
-                    *indexed.offsets.entry(offset).or_default() += 1;
-                }
-                indexed.doubled.extend(found.doubled);
-                indexed.more += found.more;
-            }
+            let origin = origin_of(&plan.cluster_id, &planned.topic, id);
+            let tally = asked.indices(planned, &origin).await;
+            let tally = tally.map_err(undetermined)?;
             let others = others(planned, report);
-            partitions.push(verified(planned, indexed, others, shape));
+            let held = match others {
+                None if tally.missing > 0 => Some(asked.brokers(planned, &origin, &tally).await),
+                _ => None,
+            };
+            partitions.push(verified(planned, tally, others, held, asked.shape));
         }
         Ok(Self::of(plan, partitions))
     }
@@ -179,12 +214,14 @@ impl Verdict {
             splits: false,
         };
         let partitions = plan.partitions.iter().map(|planned| {
-            let offsets = planned.to - in_index..planned.to;
-            let indexed = Indexed {
-                offsets: offsets.map(|offset| (offset, 1)).collect(),
-                ..Indexed::default()
-            };
-            verified(planned, indexed, others(planned, Some(report)), shape)
+            let mut window = Window::of((planned.from, planned.to));
+            window.add(Found {
+                offsets: (planned.to - in_index..planned.to).collect(),
+                ..Found::default()
+            });
+            let mut tally = Tally::default();
+            tally.take(&window, shape.sinks);
+            verified(planned, tally, others(planned, Some(report)), None, shape)
         });
         Self::of(plan, partitions.collect())
     }
@@ -248,9 +285,9 @@ impl Verdict {
             Word::Exact => "exact: every offset of the plan is accounted for",
             Word::Wrong => "wrong: see below",
             Word::Unknown => {
-                "unknown: what has no document was rejected, dropped or no record, but which is not \
-                 known: an earlier run counted it, or records go to more than one place, or are split \
-                 into parts, of which some may be missing"
+                "unknown: of what has no document it is not known whether it was rejected or dropped: an \
+                 earlier run counted it, or records go to more than one place, or are split into parts, of \
+                 which some may be missing"
             }
         }
     }
@@ -263,14 +300,18 @@ impl Verdict {
             if one.verdict != Word::Exact && !one.without.is_empty() {
                 notes.push_str(&format!(
                     "{name}: without a document: {}\n",
-                    listed(&one.without, one.planned - one.in_index)
+                    listed(&one.without, one.without_in_all)
+                ));
+            }
+            if let Some(why) = &one.not_asked {
+                notes.push_str(&format!(
+                    "{name}: which of these offsets hold a record is not known: {why}\n"
                 ));
             }
             if !one.doubled.is_empty() {
-                let count = one.doubled.len() as u64;
                 notes.push_str(&format!(
                     "{name}: in two indices: {}\n",
-                    listed(&one.doubled, count)
+                    listed(&one.doubled, one.doubled_in_all)
                 ));
             }
         }
@@ -285,13 +326,7 @@ impl Verified {
 
     /// Offsets that were dead-lettered, dropped, gaps and lost; `None` where that is not known.
     pub(super) fn others(&self) -> [Option<u64>; 4] {
-        let others = self.others;
-        [
-            others.map(|others| others.dead_lettered),
-            others.map(|others| others.dropped),
-            others.map(|others| others.gaps),
-            others.map(|others| others.lost),
-        ]
+        in_order(self.others)
     }
 
     pub(super) fn word(&self) -> &'static str {
@@ -309,40 +344,102 @@ impl Word {
     }
 }
 
-/// What the report of a whole run says of the offsets of a partition that have no document.
+impl Asked<'_> {
+    /// What the indices have of a partition.
+    async fn indices(
+        &self,
+        planned: &PlannedPartition,
+        origin: &str,
+    ) -> Result<Tally, OperatorError> {
+        let mut tally = Tally::default();
+        for range in windows((planned.from, planned.to)) {
+            let mut window = Window::of(range);
+            for search in self.searches {
+                window.add(search.offsets(origin, planned.partition, range).await?);
+            }
+            tally.take(&window, self.searches.len());
+        }
+        Ok(tally)
+    }
+
+    /// What the brokers have where the indices have nothing; else why that is not known.
+    async fn brokers(
+        &self,
+        planned: &PlannedPartition,
+        origin: &str,
+        tally: &Tally,
+    ) -> Result<Records, String> {
+        let Some(stretches) = tally.stretches() else {
+            let most = number(STRETCHES_MAX);
+            return Err(format!("there are more than {most} stretches of them"));
+        };
+        let partition = planned.name();
+        let found = records(self.source, origin, &partition, stretches, self.within);
+        found.await.map_err(|error| error.to_string())
+    }
+}
+
+/// The same as [`Verified::others`], by what a run says alone.
+pub(super) fn others_of(
+    planned: &PlannedPartition,
+    report: Option<&ReportFile>,
+) -> [Option<u64>; 4] {
+    in_order(others(planned, report))
+}
+
+fn in_order(others: Option<Others>) -> [Option<u64>; 4] {
+    [
+        others.map(|others| others.dead_lettered),
+        others.map(|others| others.dropped),
+        others.map(|others| others.gaps),
+        others.map(|others| others.lost),
+    ]
+}
+
+/// What the report of a run says of the offsets of a partition that have no document.
 fn others(planned: &PlannedPartition, report: Option<&ReportFile>) -> Option<Others> {
-    let whole = report.filter(|report| report.complete && !report.resumed)?;
-    let mut reported = whole.partitions.iter();
-    let of_partition =
-        |one: &&ReportedPartition| one.topic == planned.topic && one.partition == planned.partition;
-    let reported = reported.find(of_partition).cloned().unwrap_or_default();
-    Some(Others::of(planned.offsets(), &reported))
+    let counts = report?.counts(planned)?;
+    Some(Others::of(planned.offsets(), &counts))
 }
 
-/// What the indices have of a partition.
-#[derive(Debug, Default)]
-struct Indexed {
-    /// Each with the number of sinks whose indices have it.
-    offsets: BTreeMap<i64, usize>,
-    doubled: BTreeSet<i64>,
-    more: u64,
-}
-
-/// Compares what the indices have with what the run says of the other offsets.
+/// Compares what the indices have with what the run says of the other offsets, or what the brokers hold there.
 fn verified(
     planned: &PlannedPartition,
-    indexed: Indexed,
+    tally: Tally,
     others: Option<Others>,
+    held: Option<Result<Records, String>>,
     shape: Shape,
 ) -> Verified {
-    let count = planned.offsets();
-    let in_index = indexed.offsets.len() as u64;
-    let missing = count - in_index;
-    let without = (planned.from..planned.to).filter(|offset| !indexed.offsets.contains_key(offset));
+    let missing = tally.missing;
+    let (mut without, mut without_in_all) = (tally.first_missing(), missing);
+    let (mut others, mut not_asked) = (others, None);
+    match held {
+        // Not one record is without its document.
+        Some(Ok(held)) if held.count + held.deleted == 0 => {
+            others = Some(Others {
+                gaps: missing,
+                ..Others::default()
+            });
+        }
+        Some(Ok(held)) => {
+            // What is known to be a gap needs no looking at.
+            (without, without_in_all) = match held.deleted {
+                0 => (held.first, held.count),
+                _ => (without, without_in_all),
+            };
+            not_asked = (held.deleted > 0)
+                .then(|| format!("{} of them are deleted by now", number(held.deleted)));
+        }
+        Some(Err(why)) => not_asked = Some(why),
+        None => {}
+    }
+    let accounted = others.is_some_and(|others| others.sum() == missing);
+    // Gaps and lost offsets are such on every branch.
+    let is_on_branches = others.is_some_and(Others::on_branches);
     let is_everywhere =
-        missing == 0 && !shape.splits && indexed.offsets.values().all(|one| *one == shape.sinks);
+        !shape.splits && !tally.is_uneven && (missing == 0 || (accounted && !is_on_branches));
     let verdict = match others {
-        _ if !indexed.doubled.is_empty() => Word::Wrong,
+        _ if tally.doubled > 0 => Word::Wrong,
         Some(others) if missing > others.sum() => Word::Wrong,
         _ if is_everywhere => Word::Exact,
         // A record that goes to several sinks counts once: one may have its document and another not.
@@ -351,20 +448,21 @@ fn verified(
         _ if shape.splits => Word::Unknown,
         _ if missing == 0 => Word::Exact,
         // Records of a fork have fates on other branches, which may stand for those of others.
-        Some(others) if others.sum() == missing && !(shape.forks && others.on_branches()) => {
-            Word::Exact
-        }
+        _ if accounted && !(shape.forks && is_on_branches) => Word::Exact,
         _ => Word::Unknown,
     };
     Verified {
         topic: planned.topic.clone(),
         partition: planned.partition,
-        planned: count,
-        in_index,
+        planned: planned.offsets(),
+        in_index: tally.in_index,
         others,
-        more: indexed.more,
-        doubled: indexed.doubled.into_iter().collect(),
-        without: without.take(NAMED_MAX).collect(),
+        more: tally.more,
+        doubled: tally.first_doubled,
+        doubled_in_all: tally.doubled,
+        without,
+        without_in_all,
+        not_asked,
         verdict,
     }
 }
@@ -382,18 +480,38 @@ fn listed(offsets: &[i64], count: u64) -> String {
 mod tests {
     use super::*;
 
+    const PLAIN: Shape = Shape {
+        sinks: 1,
+        forks: false,
+        splits: false,
+    };
+
     fn check(offsets: &[i64], others: Option<Others>, expected: Word, without: &[i64]) {
         check_part((1, false, false), offsets, others, expected, without);
     }
 
     fn check_part(
-        (sinks, forks, splits): (usize, bool, bool),
+        (sinks, forks, splits): (u16, bool, bool),
         offsets: &[i64],
         others: Option<Others>,
         expected: Word,
         without: &[i64],
     ) {
-        let planned = PlannedPartition {
+        let shape = Shape {
+            sinks: sinks.into(),
+            forks,
+            splits,
+        };
+        let verified = verified(&planned(), tally(offsets, shape), others, None, shape);
+        assert_eq!(
+            (verified.verdict, verified.without.as_slice()),
+            (expected, without)
+        );
+    }
+
+    /// Offsets from 10 to 13.
+    fn planned() -> PlannedPartition {
+        PlannedPartition {
             topic: "t".to_owned(),
             partition: 0,
             from: 10,
@@ -401,21 +519,20 @@ mod tests {
             extent: None,
             narrowed: Vec::new(),
             notes: Vec::new(),
-        };
-        let mut indexed = Indexed::default();
-        for offset in offsets {
-            *indexed.offsets.entry(*offset).or_default() += 1;
         }
-        let shape = Shape {
-            sinks,
-            forks,
-            splits,
-        };
-        let verified = verified(&planned, indexed, others, shape);
-        assert_eq!(
-            (verified.verdict, verified.without.as_slice()),
-            (expected, without)
-        );
+    }
+
+    fn tally(offsets: &[i64], shape: Shape) -> Tally {
+        let mut window = Window::of((10, 14));
+        for offset in offsets {
+            window.add(Found {
+                offsets: vec![*offset],
+                ..Found::default()
+            });
+        }
+        let mut tally = Tally::default();
+        tally.take(&window, shape.sinks);
+        tally
     }
 
     #[test]
@@ -444,6 +561,11 @@ mod tests {
         check_part(both, &twice, others(0, 0, 0), Word::Exact, &[]);
         check_part(both, &twice[1..], others(0, 0, 0), Word::Unknown, &[]);
         check_part(both, &[10, 13], others(1, 0, 0), Word::Wrong, &[11, 12]);
+        // What is no record has no document anywhere.
+        let rest = [10, 10, 12, 12, 13, 13];
+        check_part(both, &rest, others(0, 0, 1), Word::Exact, &[11]);
+        check_part(both, &rest[1..], others(0, 0, 1), Word::Unknown, &[11]);
+        check_part(both, &rest, others(0, 1, 0), Word::Unknown, &[11]);
         // One may be lost, and the one that was dropped on a branch be indexed on another.
         let fork = (1, true, false);
         check_part(fork, &[10, 11, 12], others(0, 1, 0), Word::Unknown, &[13]);
@@ -459,6 +581,40 @@ mod tests {
     fn a_run_whose_counts_are_not_known_is_exact_only_when_nothing_is_missing() {
         check(&[10, 11, 12, 13], None, Word::Exact, &[]);
         check(&[10, 11, 12], None, Word::Unknown, &[13]);
+    }
+
+    #[test]
+    fn what_the_brokers_hold_no_record_of_is_a_gap_whoever_counted_it() {
+        let check = |held, word: Word, gaps: Option<u64>, notes: &str| {
+            let tally = tally(&[10, 12], PLAIN);
+            let found = verified(&planned(), tally, None, Some(held), PLAIN);
+            assert_eq!(found.verdict, word);
+            assert_eq!(found.others.map(|others| others.gaps), gaps);
+            let verdict = Verdict {
+                version: VERSION,
+                id: "19a".to_owned(),
+                verdict: word,
+                partitions: vec![found],
+            };
+            assert_eq!(verdict.notes(), notes);
+        };
+        let held = |first: &[i64], deleted| {
+            Ok(Records {
+                count: first.len() as u64,
+                first: first.to_vec(),
+                deleted,
+            })
+        };
+        check(held(&[], 0), Word::Exact, Some(2), "");
+        // A record without a document: only an earlier run knew why.
+        let one = "t/0: without a document: 13\n";
+        check(held(&[13], 0), Word::Unknown, None, one);
+        let both = "t/0: without a document: 11, 13\n\
+                    t/0: which of these offsets hold a record is not known: ";
+        let deleted = format!("{both}1 of them are deleted by now\n");
+        check(held(&[], 1), Word::Unknown, None, &deleted);
+        let away = format!("{both}no answer\n");
+        check(Err("no answer".to_owned()), Word::Unknown, None, &away);
     }
 
     #[test]

@@ -137,11 +137,12 @@ async fn run_graph<F: Future<Output = ()>>(
     let observer = Observer::new(running, document, configuration, recorder, lag);
     let (send, receive) = mpsc::channel(2);
     let screen = Screen::to(std::io::sink());
+    let mut signals = Signals::told(receive);
     let run = Run {
         give_up_after: args.exit_when_caught_up.then_some(args.give_up_after),
         screen: &screen,
         observer: &observer,
-        signals: Signals::told(receive),
+        signals: &mut signals,
         goal: None,
     };
     let start = clock::now();
