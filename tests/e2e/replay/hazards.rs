@@ -1,8 +1,6 @@
 //! What happens to the log under a plan: records that are deleted while they are read, and a transaction that is
 //! still open.
 
-use std::time::Duration;
-
 use anyhow::ensure;
 use serde_json::Value;
 use testkit::services::kafka::Sent;
@@ -33,14 +31,8 @@ pub(super) fn records_that_are_deleted_under_a_run_are_told_as_lost(
     search: &Search,
     steps: &mut Steps,
 ) {
-    // Small batches: a broker gives whole ones. A batch is sent when nothing has come for 20 ms.
-    let numbers = (0..RECORDS).inspect(|number| {
-        if number.is_multiple_of(100) {
-            wait::rest(Duration::from_millis(30));
-        }
-    });
     kafka
-        .produce("logs", numbers.map(records::json).map(sent))
+        .produce_in_batches("logs", 100, (0..RECORDS).map(records::json).map(sent))
         .expect("all is acknowledged");
     let setup = setup(kafka, &search.url(), "deleted", FEW);
     let planned = plan(&setup, "index=deleted-under-it", "deleted.json");

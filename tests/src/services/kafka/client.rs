@@ -138,7 +138,20 @@ impl KafkaClient {
 
     /// Sends records in this order and returns when the broker has acknowledged all of them.
     pub fn produce(&self, topic: &str, records: impl IntoIterator<Item = Sent>) -> Result<()> {
+        // As by default.
+        self.produce_in_batches(topic, 10_000, records)
+    }
+
+    /// The same in batches of so many records at most: a broker gives whole ones to who reads.
+    pub fn produce_in_batches(
+        &self,
+        topic: &str,
+        most: u32,
+        records: impl IntoIterator<Item = Sent>,
+    ) -> Result<()> {
+        let most = most.to_string();
         let settings = [
+            ("batch.num.messages", most.as_str()),
             ("acks", "all"),
             ("enable.idempotence", "true"),
             ("linger.ms", "20"),
