@@ -42,7 +42,7 @@ pub fn find(running: &Running, recent: Option<&Recent>) -> Option<Bottleneck> {
             Some(Pressure {
                 bolt: None, text, ..
             }) => {
-                let mut bolts = pressure::downstream(running, spout).into_iter();
+                let mut bolts = graph.downstream(spout).into_iter();
                 if let Some((bolt, _)) = busiest(&mut bolts) {
                     return Some(named(bolt, format!("the busiest, and {text}")));
                 }

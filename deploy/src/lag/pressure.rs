@@ -1,9 +1,7 @@
 //! Which bolt keeps a spout from getting on, as far as the runtime can tell.
 
-use std::collections::BTreeSet;
-
 use isobar_operators::kafka::lag::Blocked;
-use isobar_topology::{Condition, HELD, Output, Running, Target};
+use isobar_topology::{Condition, HELD, Running};
 
 /// What keeps a spout from handing out more.
 pub(crate) struct Pressure {
@@ -30,8 +28,8 @@ pub(super) fn blocked(running: &Running, spout: usize) -> Option<Blocked> {
 /// A bolt that says what it waits for comes first. Otherwise, while as much is in flight as may be, it
 /// is the bolt for which most batches wait.
 pub(crate) fn on(running: &Running, spout: usize) -> Option<Pressure> {
-    let bolts = downstream(running, spout);
     let graph = running.graph();
+    let bolts = graph.downstream(spout);
     let by_id = |condition: &Condition| {
         let mut ids = bolts.iter().copied();
         ids.find(|bolt| *graph.bolts[*bolt].id == *condition.component)
@@ -77,23 +75,6 @@ fn first(
     let holding_up = conditions.into_iter().filter(|one| one.holds_up);
     let of_bolts = holding_up.filter_map(|one| Some((bolt(&one)?, one)));
     of_bolts.min_by_key(|(_, one)| one.kind != HELD)
-}
-
-/// The bolts that records of a spout reach.
-pub(crate) fn downstream(running: &Running, spout: usize) -> BTreeSet<usize> {
-    let graph = running.graph();
-    let mut found = BTreeSet::new();
-    let mut open: Vec<&Target> = graph.spouts[spout].out.iter().collect();
-    while let Some(target) = open.pop() {
-        if found.insert(target.bolt) {
-            let outputs = graph.bolts[target.bolt].outputs.iter();
-            open.extend(outputs.flat_map(|output| match output {
-                Output::To(targets) => targets.as_slice(),
-                Output::Drop(_) => &[],
-            }));
-        }
-    }
-    found
 }
 
 #[cfg(test)]
