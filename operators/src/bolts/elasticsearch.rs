@@ -152,7 +152,8 @@ impl Bolt for Elasticsearch {
         if self.existing.is_some() {
             let connection = &self.settings.connection;
             let within = connection.request_timeout.get().min(existing::WITHIN);
-            self.ask = Some(Ask::of(connection, within)?.within(within));
+            self.ask =
+                Some(Ask::of_several(connection, within, existing::AT_ONE_TIME)?.within(within));
         }
         Ok(())
     }

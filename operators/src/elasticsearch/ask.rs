@@ -44,8 +44,17 @@ impl Ask {
         connection: &ElasticsearchConnection,
         timeout: Duration,
     ) -> Result<Self, OperatorError> {
+        Self::of_several(connection, timeout, 1)
+    }
+
+    /// The same for who asks so many questions at a time.
+    pub(crate) fn of_several(
+        connection: &ElasticsearchConnection,
+        timeout: Duration,
+        at_a_time: usize,
+    ) -> Result<Self, OperatorError> {
         Ok(Self {
-            client: Credentials::load(connection)?.client(1),
+            client: Credentials::load(connection)?.client(at_a_time),
             urls: connection.urls(),
             timeout,
             besides_after: None,

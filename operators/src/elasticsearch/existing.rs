@@ -15,10 +15,10 @@ use super::ask::Ask;
 const BELIEVED_FOR: Duration = Duration::from_secs(10);
 
 /// Names that are known at a time; the oldest answers are forgotten for new ones.
-const KNOWN_MAX: usize = 1_000;
+const KNOWN_MAX: usize = 10_000;
 
-/// Names that are asked for at one time.
-const AT_ONE_TIME: usize = 8;
+/// Names that are asked for at one time: a batch may have hundreds.
+pub(crate) const AT_ONE_TIME: usize = 16;
 
 /// The bolt stands still meanwhile, with what it has to send: whoever tells does so in milliseconds.
 pub(crate) const WITHIN: Duration = Duration::from_secs(5);
@@ -59,7 +59,7 @@ impl Existing {
         });
         let told = asking.buffer_unordered(AT_ONE_TIME);
         let told = told.fold(Ok(()), |so_far, (name, told)| async move {
-            self.know(name, told?);
+            self.remember(name, told?);
             so_far
         });
         match tokio::time::timeout(WITHIN, told).await {
@@ -70,15 +70,18 @@ impl Existing {
         }
     }
 
-    fn know(&self, name: Arc<str>, is_there: bool) {
-        let mut known = self.lock();
+    fn remember(&self, name: Arc<str>, is_there: bool) {
+        let (mut known, now) = (self.lock(), clock::now());
         if known.len() >= KNOWN_MAX && !known.contains_key(&name) {
+            known.retain(|_, (_, since)| now - *since < BELIEVED_FOR);
             let oldest = known.iter().min_by_key(|(_, (_, since))| *since);
-            if let Some(oldest) = oldest.map(|(name, _)| Arc::clone(name)) {
+            if known.len() >= KNOWN_MAX
+                && let Some(oldest) = oldest.map(|(name, _)| Arc::clone(name))
+            {
                 let _ = known.remove(&oldest);
             }
         }
-        let _ = known.insert(name, (is_there, clock::now()));
+        let _ = known.insert(name, (is_there, now));
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, (bool, Instant)>> {
@@ -131,5 +134,15 @@ mod tests {
         let known = ["broken", "gone", "there"].map(|name| existing.has(name));
         assert_eq!(known, [None, Some(false), Some(true)]);
         serving.await.expect("it ends");
+    }
+
+    #[test]
+    fn the_oldest_answers_are_forgotten_for_new_ones() {
+        let existing = Existing::new(policy(0));
+        for number in 0..=KNOWN_MAX {
+            existing.remember(number.to_string().into(), true);
+        }
+        assert_eq!(existing.lock().len(), KNOWN_MAX);
+        assert_eq!(existing.has(&KNOWN_MAX.to_string()), Some(true));
     }
 }
