@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use isobar_topology::Registry;
-use isobar_topology::spec::{Component, Entry, Node, OnRejected, Spec, Value};
+use isobar_topology::spec::{Component, Entry, Input, Node, OnRejected, Spec, Value};
 
 use crate::bolts;
 
@@ -17,8 +17,8 @@ pub enum Target {
     Missing,
     /// Every document is written anew.
     Overwrite,
-    /// The documents of the range are deleted, wherever they are, and written anew: for data streams,
-    /// which take no replacements.
+    /// The documents of the range are deleted in the indices of the bolt, and written anew: for data
+    /// streams, which take no replacements.
     Purge,
     /// Every document is written into other indices, by this name or template.
     Index(String),
@@ -93,7 +93,7 @@ impl fmt::Display for Guarantee {
 pub struct Choice {
     /// What becomes of documents that are there.
     pub target: Target,
-    /// Indices that do not exist are made.
+    /// Indices that do not exist are made, also where the target alone does not say so.
     pub create_missing: bool,
     /// Of the bolts that index, only these; empty for all.
     pub only: Vec<String>,
@@ -110,6 +110,12 @@ impl Choice {
             only: Vec::new(),
             exclude: Vec::new(),
         }
+    }
+
+    /// Whether an index that does not exist is made. That of another name is, and so is whatever a document
+    /// goes to that a purge has deleted elsewhere: it would be gone for good.
+    pub fn makes_indices(&self) -> bool {
+        self.create_missing || matches!(self.target, Target::Index(_) | Target::Purge)
     }
 
     /// Whether a bolt is left out, as somebody wants it or it has effects elsewhere.
@@ -145,10 +151,10 @@ impl Choice {
 }
 
 /// The part of a topology that records of `spout` go through, its sinks, and the bolts that are left out
-/// since they have effects elsewhere, or as the choice says. What would have reached those is dropped, counted
-/// under their name. Records wait where live ones are dropped when too many come. Documents for indices that
-/// do not exist are dropped, counted under [`super::missing_index_policy`], unless those are made, or are another one
-/// by the target.
+/// since they have effects elsewhere, or as the choice says. What only those would have taken is dropped, counted
+/// under the name of one of them. Records wait where live ones are dropped when too many come. Documents for
+/// indices that do not exist are dropped, counted under [`super::missing_index_policy`], unless the choice makes
+/// them.
 ///
 /// Fails with a sentence when the choice cannot be.
 pub fn part_for(
@@ -173,19 +179,17 @@ pub fn part_for(
     for bolt in &mut part.bolts {
         if choice.leaves_out(registry, bolt) {
             left_out.push(bolt.id.clone());
-            bolt.kind = "blackhole".to_owned();
-            bolt.config.value = Value::Map(Vec::new());
-            bolt.on_rejected = Some(OnRejected::Drop);
         } else if is_sink(bolt) {
             sinks.push(aim(bolt, choice)?);
         }
     }
     for bolt in &mut part.bolts {
         bolt.inputs.retain(|input| {
-            let from = input.from.component.as_str();
-            reached.contains(from) && !left_out.iter().any(|bolt| bolt == from)
+            let from = &input.from.component;
+            reached.contains(from.as_str()) && !left_out.contains(from)
         });
     }
+    leave_out(&mut part, &left_out);
     match (sinks.as_slice(), &choice.target) {
         ([], _) => Err(format!("no record of {spout} reaches an index")),
         ([_, _, ..], Target::Index(_)) => {
@@ -200,32 +204,58 @@ pub fn part_for(
     }
 }
 
+/// Takes bolts out of a part. Of a stream that nobody else consumes the first of them drops the records,
+/// as something has to answer for them; a record that goes on elsewhere counts as what becomes of it there,
+/// and not as dropped.
+fn leave_out(part: &mut Spec, left_out: &[String]) {
+    let (gone, stay): (Vec<_>, Vec<_>) = part
+        .bolts
+        .iter_mut()
+        .partition(|bolt| left_out.contains(&bolt.id));
+    let mut answered: BTreeSet<(String, String)> = stay
+        .iter()
+        .flat_map(|bolt| &bolt.inputs)
+        .map(stream)
+        .collect();
+    for bolt in gone {
+        bolt.inputs.retain(|input| answered.insert(stream(input)));
+        bolt.kind = "blackhole".to_owned();
+        bolt.config.value = Value::Map(Vec::new());
+        bolt.on_rejected = Some(OnRejected::Drop);
+    }
+    part.bolts
+        .retain(|bolt| !bolt.inputs.is_empty() || !left_out.contains(&bolt.id));
+}
+
+/// The component and the stream that an input takes from.
+fn stream(input: &Input) -> (String, String) {
+    let stream = input.from.stream.as_deref().unwrap_or("out");
+    (input.from.component.clone(), stream.to_owned())
+}
+
 fn is_sink(bolt: &Component) -> bool {
     bolt.kind == "elasticsearch"
 }
 
-/// The bolts of a part from which no record comes to one that is left out: what the part makes of a
-/// record there is all that becomes of it.
-pub fn whole<'p>(part: &'p Spec, left_out: &[String]) -> BTreeSet<&'p str> {
-    let mut whole: BTreeSet<&str> = part.bolts.iter().map(|bolt| bolt.id.as_str()).collect();
-    for bolt in part.sorted_bolts().into_iter().rev() {
-        if left_out.contains(&bolt.id) {
-            let _ = whole.remove(bolt.id.as_str());
-        }
-        if !whole.contains(bolt.id.as_str()) {
-            for input in &bolt.inputs {
-                let _ = whole.remove(input.from.component.as_str());
-            }
+/// The bolts of a part of `live` from which no record comes to one that is left out: what the part makes of
+/// a record there is all that becomes of it.
+pub fn whole<'p>(live: &Spec, part: &'p Spec, left_out: &[String]) -> BTreeSet<&'p str> {
+    let mut lead_there: BTreeSet<&str> = left_out.iter().map(String::as_str).collect();
+    for bolt in live.sorted_bolts().into_iter().rev() {
+        if lead_there.contains(bolt.id.as_str()) {
+            let inputs = bolt.inputs.iter();
+            lead_there.extend(inputs.map(|input| input.from.component.as_str()));
         }
     }
-    whole
+    let bolts = part.bolts.iter().map(|bolt| bolt.id.as_str());
+    bolts.filter(|bolt| !lead_there.contains(bolt)).collect()
 }
 
 /// Whether a stream of a part goes to several bolts, so that a record has several fates.
 pub fn forks(part: &Spec) -> bool {
     let inputs = part.bolts.iter().flat_map(|bolt| &bolt.inputs);
     let mut seen = BTreeSet::new();
-    inputs.into_iter().any(|input| !seen.insert(&input.from))
+    inputs.into_iter().any(|input| !seen.insert(stream(input)))
 }
 
 /// Whether a bolt of `part` splits records: then an offset may have some of its documents and lack others.
@@ -316,8 +346,10 @@ fn aim(bolt: &mut Component, choice: &Choice) -> Result<Sink, String> {
     set(&mut bolt.config, "op", Some(operation));
     // The window was taken when it was live.
     set(&mut bolt.config, "event_time_bounds", Some("off"));
-    let makes = choice.create_missing || matches!(target, Target::Index(_));
-    let missing = if makes { "create" } else { "drop" };
+    let missing = match choice.makes_indices() {
+        true => "create",
+        false => "drop",
+    };
     set(&mut bolt.config, "missing_index", Some(missing));
     if let Target::Index(name) = target {
         set(&mut bolt.config, "data_stream", None);
@@ -426,18 +458,19 @@ mod tests {
         let is = |bolts: &str, sinks: &str, left_out: &str| {
             Ok((bolts.to_owned(), sinks.to_owned(), left_out.to_owned()))
         };
-        let all = "parse find index other copy";
+        // Where another bolt consumes the stream, nothing is dropped in place of the one that is left out.
         assert_eq!(
             part(&[], &[], Target::Missing),
-            is(all, "index other", "copy")
+            is("parse find index other", "index other", "copy")
         );
+        // All that `find` puts out would have gone to `other`.
         assert_eq!(
             part(&["index"], &[], Target::Index("x".to_owned())),
-            is(all, "index", "other copy")
+            is("parse find index other", "index", "other copy")
         );
         assert_eq!(
             part(&[], &["find"], Target::Missing),
-            is("parse find index copy", "index", "find copy")
+            is("parse index", "index", "find copy")
         );
         for (only, exclude, said) in [
             (
@@ -494,11 +527,7 @@ mod tests {
             .iter()
             .map(|bolt| (bolt.id.as_str(), bolt.kind.as_str()))
             .collect();
-        let expected = [
-            ("parse", "parse_json"),
-            ("index", "elasticsearch"),
-            ("copy", "blackhole"),
-        ];
+        let expected = [("parse", "parse_json"), ("index", "elasticsearch")];
         assert_eq!(bolts, expected);
         assert_eq!(part.bolts[0].inputs.len(), 1);
         assert_eq!(left_out, ["copy"]);
@@ -518,8 +547,9 @@ mod tests {
         let other = || Target::Index("logs-again".to_owned());
         for (target, create_missing, expected) in [
             (Target::Missing, false, "drop"),
-            (Target::Purge, false, "drop"),
             (Target::Overwrite, true, "create"),
+            // It may have been deleted elsewhere a moment ago.
+            (Target::Purge, false, "create"),
             (other(), false, "create"),
         ] {
             let choice = Choice {
@@ -574,17 +604,49 @@ mod tests {
     fn a_bolt_that_leads_to_one_that_is_left_out_is_not_whole() {
         let live = spec(json!({"index": "logs"}));
         let (part, _, left_out) = part_of(&live, &Target::Missing).expect("it can be");
-        assert_eq!(whole(&part, &left_out), BTreeSet::from(["index"]));
-        let all = BTreeSet::from(["parse", "index", "copy"]);
-        assert_eq!(whole(&part, &[]), all);
+        assert_eq!(whole(&live, &part, &left_out), BTreeSet::from(["index"]));
+        let all = BTreeSet::from(["parse", "index"]);
+        assert_eq!(whole(&live, &part, &[]), all);
+    }
+
+    #[test]
+    fn of_a_stream_that_only_bolts_consume_that_are_left_out_one_drops_the_records() {
+        let file = json!({
+            "isobar": 1, "name": "logs",
+            "connections": {
+                "kafka": {"type": "kafka", "brokers": "localhost:1"},
+                "search": {"type": "elasticsearch", "hosts": "http://localhost:1"},
+            },
+            "spouts": {
+                "in": {"type": "kafka", "connection": "kafka", "topics": ["a"], "start": "earliest"},
+            },
+            "bolts": {
+                "parse": {"type": "parse_json", "inputs": ["in"]},
+                "route": {"type": "route", "inputs": ["parse"], "routes": {"a": "doc.a == 1"}, "default": "b"},
+                "index": {"type": "elasticsearch", "connection": "search", "index": "a", "inputs": ["route.a"]},
+                "copy": {"type": "file", "path": "copy", "inputs": ["route.a", "route.b"]},
+                "mail": {"type": "file", "path": "mail", "inputs": ["route.b"]},
+            },
+            "dead_letter": {"type": "file", "path": "dead"},
+        });
+        let live = Spec::read(&Node::from_json(&file)).expect("sound");
+        let (part, _, left_out) = part_of(&live, &Target::Missing).expect("it can be");
+        assert_eq!(left_out, ["copy", "mail"]);
+        let bolt = |id: &str| part.bolts.iter().find(|one| one.id == id);
+        let copy = bolt("copy").expect("it answers for route.b");
+        assert_eq!((copy.kind.as_str(), copy.inputs.len()), ("blackhole", 1));
+        assert_eq!(copy.inputs[0].from.stream.as_deref(), Some("b"));
+        assert!(bolt("mail").is_none());
+        assert!(!forks(&part));
+        let planned = plan(&part, &registry(), 1, Path::new(".")).expect("it can be planned");
+        assert!(planned.graph.policy("copy").is_some());
     }
 
     #[test]
     fn a_stream_with_two_consumers_forks() {
         let live = spec(json!({"index": "logs"}));
-        let (mut part, ..) = part_of(&live, &Target::Missing).expect("it can be");
-        assert!(forks(&part));
-        part.bolts.retain(|bolt| bolt.id != "copy");
+        assert!(forks(&live));
+        let (part, ..) = part_of(&live, &Target::Missing).expect("it can be");
         assert!(!forks(&part));
     }
 

@@ -97,7 +97,7 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
     let letters = read(&topic, args.filter.key.clone(), args.of.timeout)?;
     let topology = part.spec.name.clone();
     let run = format!("{topology}{REDRIVE}{:x}", clock::unix_ms());
-    let whole = whole(&part.spec, &part.left_out);
+    let whole = whole(file.spec()?, &part.spec, &part.left_out);
     let scope = Scope {
         topology: &topology,
         reads: &|topic| source.reads(topic),

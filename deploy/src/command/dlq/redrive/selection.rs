@@ -129,7 +129,7 @@ impl Selection {
         }
         for bolt in &part.left_out {
             text.push_str(&format!(
-                "Left out: {bolt} writes to another system; what would reach it is dropped\n"
+                "Left out: {bolt} writes to another system; what would reach nothing else is dropped\n"
             ));
         }
         text.push_str(&self.left_out_text());
