@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use isobar_operators::sample::Sampled;
-use isobar_topology::{Draft, Ordinals, Outcome as Ended, Plan, Rehearsal, Step as Made};
+use isobar_topology::{Draft, Ordinals, Outcome as Ended, Plan, Rehearsal, Step as Made, Trace};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
@@ -135,12 +135,7 @@ impl Stage {
         record: &Sampled,
         now: Option<i64>,
     ) -> Result<Told, Failure> {
-        let spouts = &self.rehearsal.graph().spouts;
-        let number = spouts.iter().position(|one| *one.id == *spout);
-        let number = number.ok_or_else(|| Failure::usage(format!("there is no spout {spout}")))?;
-        let batch = record.batch(self.rehearsal.graph(), spout);
-        let ran = self.rehearsal.run(number, batch, now);
-        let trace = self.runtime.block_on(ran).map_err(anyhow::Error::from)?;
+        let trace = self.trace(spout, record, now)?;
         Ok(Told {
             steps: trace.steps.into_iter().map(|s| self.step(s)).collect(),
             ends: trace
@@ -153,6 +148,30 @@ impl Stage {
                 })
                 .collect(),
         })
+    }
+
+    /// The bolts that would write a record, each with the name of what it would write to; otherwise as
+    /// [`Stage::run`], and cheaper.
+    pub fn targets(
+        &mut self,
+        spout: &str,
+        record: &Sampled,
+    ) -> Result<Vec<(String, String)>, Failure> {
+        let trace = self.trace(spout, record, None)?;
+        let written = trace.ends.into_iter().filter_map(|end| match end.outcome {
+            Ended::Written(draft) => Some((self.bolt(end.bolt?), draft.target)),
+            _ => None,
+        });
+        Ok(written.collect())
+    }
+
+    fn trace(&mut self, spout: &str, record: &Sampled, now: Option<i64>) -> Result<Trace, Failure> {
+        let spouts = &self.rehearsal.graph().spouts;
+        let number = spouts.iter().position(|one| *one.id == *spout);
+        let number = number.ok_or_else(|| Failure::usage(format!("there is no spout {spout}")))?;
+        let batch = record.batch(self.rehearsal.graph(), spout);
+        let ran = self.rehearsal.run(number, batch, now);
+        Ok(self.runtime.block_on(ran).map_err(anyhow::Error::from)?)
     }
 
     fn bolt(&self, number: usize) -> String {

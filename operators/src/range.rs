@@ -17,7 +17,7 @@ use isobar_topology::spec::units::Duration;
 
 use crate::kafka::admin::TopicPartition;
 
-pub use extent::{Extent, Last, again, extents};
+pub use extent::{Extent, LOOKED_AT, Last, Look, again, extents};
 pub use records::{Records, records};
 pub use resolve::{Log, logs, places, ranges};
 

@@ -5,6 +5,7 @@
 //! committed, and keeps its own progress in a group of its own.
 
 mod graph;
+mod names;
 mod reach;
 pub mod registry;
 mod search;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use isobar_topology::{ArenaBuilder, Graph, Partition, SourceBatch};
+use isobar_topology::{ArenaBuilder, Graph, Partition, SourceBatch, clock};
 use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Headers};
 
@@ -160,7 +160,7 @@ fn ranges(
             }
         }
         Which::First(from, to) => {
-            for range in range::ranges(admin, partitions, from, to)? {
+            for range in range::ranges(admin, partitions, from, to, clock::unix_ms())? {
                 let name = format!("{}/{}", range.partition.topic, range.partition.partition);
                 let less = range.narrowed.into_iter();
                 narrowed.extend(less.map(|text| format!("{name}: {text}")));
@@ -218,7 +218,7 @@ impl Best {
     }
 }
 
-fn sampled(record: &BorrowedMessage<'_>, source: u64) -> Sampled {
+pub(crate) fn sampled(record: &BorrowedMessage<'_>, source: u64) -> Sampled {
     let headers = record.headers().into_iter().flat_map(Headers::iter);
     let headers = headers.map(|header| {
         let value = header.value.map(<[u8]>::to_vec);

@@ -128,7 +128,8 @@ fn a_window_goes_into_a_new_index(kafka: &Kafka, search: &Search) {
     let setup = setup(kafka, &search.url(), "live", "")
         .environment("FROM", "100")
         .environment("TO", "600")
-        .environment("NEW", "window-again")
+        // `logs-*` finds it, and no name of a day is like it.
+        .environment("NEW", "logs-window")
         .environment("ALIAS", "window");
     let text = setup.runbook("replay-into-a-new-index.md", LIMIT);
     let text = text.expect("its commands succeed");
@@ -138,11 +139,35 @@ fn a_window_goes_into_a_new_index(kafka: &Kafka, search: &Search) {
             "Offsets in all: 2,000",
             "Sample of 10 records: 10 documents as indexed",
             "Verified: exact",
-            "window window-again",
+            "window logs-window",
         ],
     );
     let client = search.client();
     assert_eq!(client.count("window").expect("it counts"), 2_000);
+    // Another replay of the window takes it for nothing of its own, neither to delete nor to count.
+    let plan = |target: &str| {
+        let range = [
+            "--from", "100", "--to", "600", "--sample", "0", "--target", target,
+        ];
+        let command = [&["replay", "plan"][..], &range, &["--out", target]].concat();
+        let planned = setup.finish(&command, LIMIT).expect("it ends");
+        assert_eq!(planned.status.code(), Some(0), "{}", planned.stderr);
+        planned.stdout
+    };
+    printed(
+        &plan("purge"),
+        &[
+            "  logs-2026.01.01 has 2,000 documents that are deleted\n",
+            "Note: logs-window has 2,000 documents of the range as well: its name is none that index makes, so they \
+             stay there\n",
+        ],
+    );
+    let _ = plan("missing");
+    let command = ["replay", "run", "missing", "--yes"];
+    let ran = setup.finish_alone(&command, LIMIT).expect("it ends");
+    assert_eq!(ran.status.code(), Some(0), "{}\n{}", ran.stdout, ran.stderr);
+    printed(&ran.stdout, &["Verified: exact"]);
+    client.delete_index("logs-window").expect("it is deleted");
 }
 
 /// The runbook that starts a topology again is run on the way: the former release has a lag then.

@@ -2,9 +2,12 @@
 //! of it.
 
 mod attend;
+mod destinations;
 mod document;
 mod extent;
+mod frontier;
 mod held;
+mod indices;
 pub(super) mod make;
 pub(super) mod part;
 mod preview;
@@ -98,7 +101,9 @@ Examples:
 Targets:
   missing      stores what is not there; changes nothing that is
   overwrite    writes every document anew: for a bug that was fixed
-  purge        deletes the documents of the range, then writes them anew
+  purge        deletes the documents of the range, then writes them anew, also
+               into indices that do not exist; the plan says in which ones it
+               deletes
   index=NAME   writes into another index: a name, or a template as in the file
 
 Ranges are half-open: the first offset is in them, the last is not. They are fixed when the plan is \
@@ -128,7 +133,7 @@ struct PlanArgs {
     target: Target,
 
     /// Lets the cluster make indices that do not exist, such as those that a lifecycle has deleted. Without
-    /// it, documents for them are left out; those of another index (index=NAME) never are.
+    /// it, documents for them are left out; those of another index (index=NAME) and of a purge never are.
     #[arg(long)]
     create_missing: bool,
 
@@ -137,7 +142,7 @@ struct PlanArgs {
     only_bolt: Vec<String>,
 
     /// Leaves a bolt out, with what only it leads to. Can be given several times. Bolts that change something
-    /// elsewhere, such as a topic or a file, are left out anyway.
+    /// elsewhere, such as a topic or a file, are left out anyway. Records that reach nothing else are dropped.
     #[arg(long, value_name = "BOLT")]
     exclude_bolt: Vec<String>,
 

@@ -23,6 +23,10 @@ use super::log::Asking;
 /// Bytes of a partition that are fetched at a time by who looks here and there; a larger batch comes whole.
 const FETCHED_MAX: &str = "131072";
 
+/// Bytes of a partition beyond what is wanted of it after which no more are fetched: to hold one costs more
+/// time than a few records do.
+const BEYOND_MAX: usize = 1 << 20;
+
 /// How long one look for a record takes.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -60,20 +64,17 @@ pub(crate) fn read_ranges(
 }
 
 /// Hands out the records of some rounds of ranges, one round after the other, by one client that fetches
-/// little at a time: for whoever looks here and there at many records.
+/// little at a time: for whoever looks here and there at many records. `each` says whether the range goes on;
+/// a round is taken when those before it are over.
 ///
 /// Waits and fails as [`read_ranges`].
 pub(crate) fn read_rounds(
     connection: &KafkaConnection,
     topic: &str,
-    rounds: Vec<BTreeMap<i32, (i64, i64)>>,
+    rounds: impl IntoIterator<Item = BTreeMap<i32, (i64, i64)>>,
     within: Duration,
-    mut each: impl FnMut(&BorrowedMessage<'_>),
+    mut each: impl FnMut(&BorrowedMessage<'_>) -> bool,
 ) -> Result<(), Error> {
-    let mut each = |record: &BorrowedMessage<'_>| {
-        each(record);
-        true
-    };
     let client = reader_of(connection, |config| {
         // Not fewer messages as well: of several partitions one would wait for the other, 1 s each time.
         let _ = config.set("fetch.message.max.bytes", FETCHED_MAX);
@@ -124,7 +125,8 @@ fn read_since(
     read
 }
 
-/// Returns whether all of it came: false when nothing did up to a moment, and later on for `within`.
+/// Returns whether all of it came: false when nothing of what is still open did up to a moment, and later on
+/// for `within`. What comes beyond the end of another one is no sign of life, and much of it is fetched no more.
 fn read_with(
     client: &BaseConsumer<Asking>,
     topic: &str,
@@ -142,6 +144,7 @@ fn read_with(
     client
         .assign(&list)
         .map_err(|error| failed(topic, &error))?;
+    let (mut beyond, mut held) = (BTreeMap::new(), TopicPartitionList::new());
     while !open.is_empty() {
         let left = deadline.saturating_duration_since(clock::now());
         match client.poll(POLL.min(left)) {
@@ -149,22 +152,41 @@ fn read_with(
             None => continue,
             Some(Ok(record)) => {
                 let (partition, next) = (record.partition(), record.offset() + 1);
-                if let Some((_, end)) = open.get(&partition).copied() {
-                    let goes_on = record.offset() >= end || each(&record);
-                    if next >= end || !goes_on {
-                        let _ = open.remove(&partition);
+                let Some((_, end)) = open.get(&partition).copied() else {
+                    let beyond: &mut usize = beyond.entry(partition).or_default();
+                    let before = *beyond;
+                    *beyond += record.payload_len();
+                    if before <= BEYOND_MAX && *beyond > BEYOND_MAX {
+                        let _ = held.add_partition(topic, partition);
+                        client.pause(&held).map_err(|error| failed(topic, &error))?;
                     }
+                    if left.is_zero() {
+                        return Ok(false);
+                    }
+                    continue;
+                };
+                let goes_on = record.offset() >= end || each(&record);
+                if next >= end || !goes_on {
+                    let _ = open.remove(&partition);
                 }
             }
             // What is left of it holds no records: markers of transactions, or aborted ones.
             Some(Err(KafkaError::PartitionEOF(partition))) => {
-                let _ = open.remove(&partition);
+                if open.remove(&partition).is_none() {
+                    continue;
+                }
             }
             // Of several brokers some may be away; when none answers, the time ends.
             Some(Err(error)) if is_passing(&error) => continue,
             Some(Err(error)) => return Err(failed(topic, &error)),
         }
         deadline = clock::now() + within;
+    }
+    // A next round begins with none held. For those that are not, this would throw away what is on its way.
+    if held.count() > 0 {
+        client
+            .resume(&held)
+            .map_err(|error| failed(topic, &error))?;
     }
     Ok(true)
 }

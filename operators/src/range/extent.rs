@@ -1,6 +1,7 @@
 //! How much a range of offsets holds: records, bytes and times. A small range is read whole; of a larger
-//! one some windows are, and the rest is taken to be as they are.
+//! one some windows are, and the rest is taken to be as they are. So it is where records are large.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +14,37 @@ use crate::kafka::admin::TopicPartition;
 use crate::kafka::error::Error;
 use crate::kafka::{leader_epoch, read_rounds};
 use crate::lag::Source;
-use crate::sample::without_a_group;
+use crate::sample::{Sampled, sampled, without_a_group};
 
-/// Windows of a range that is not read whole, spread from its start to its end.
-const WINDOWS: u64 = 8;
+/// Windows of a range that is not read whole, as far apart as the range is long: halving it so often.
+const WINDOWS: u64 = 1 + (1 << HALVINGS);
+const HALVINGS: u32 = 3;
 /// Offsets of a window.
-const WINDOW: i64 = 100;
+const WINDOW: i64 = 90;
+/// Bytes after which a window ends.
+const WINDOW_BYTES: u64 = 1 << 20;
+/// Bytes after which a range is not read whole after all.
+const WHOLE_BYTES: u64 = 4 << 20;
+/// Bytes of all ranges after which those that are read end with their next record, and no others are begun.
+const ALL_BYTES: u64 = 128 << 20;
+/// Offsets behind a range, or at the end of a log, that are looked at for what times find.
+const BESIDE: i64 = 100;
+
+/// Records of a range that are looked at at most.
+pub const LOOKED_AT: u64 = WINDOWS * WINDOW as u64;
+
+/// What is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'r> {
+    /// What is in it.
+    pub range: &'r Range,
+    /// Records close behind it count as late when they are older, in ms since 1970. `None` where it does not
+    /// end by a time.
+    pub before_ms: Option<i64>,
+    /// The log, from its first offset to its end, where a time has found the end: so it does, too, where records
+    /// carry no timestamps.
+    pub log: Option<(i64, i64)>,
+}
 
 /// What a range holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,7 +59,7 @@ pub struct Extent {
     pub oldest_ms: Option<i64>,
     /// The newest one.
     pub newest_ms: Option<i64>,
-    /// A record without a timestamp was among them: a time finds no place beside such.
+    /// A record without a timestamp was among them, or at the end of the log: a time finds no place beside such.
     pub is_without_times: bool,
     /// The last record of those.
     pub last: Option<Last>,
@@ -54,38 +80,59 @@ pub struct Last {
     pub leader_epoch: Option<i32>,
 }
 
-/// Looks what each of some ranges of a source holds, in their order. Records behind a range count as late
-/// when they are of `before_ms`, in ms since 1970, or older.
+/// Looks what each of some ranges of a source holds, in their order, and hands out the records that it sees
+/// there, without the hash of their source.
 ///
 /// Waits for the brokers, at most `within` for each answer, and fails when they do not answer.
 pub fn extents(
     source: &Source,
-    ranges: &[Range],
-    before_ms: Option<i64>,
+    looks: &[Look<'_>],
     within: Duration,
+    mut each: impl FnMut(Sampled),
 ) -> Result<Vec<Extent>, Error> {
-    let mut seen: BTreeMap<TopicPartition, Seen> = BTreeMap::new();
-    let mut by_topic: BTreeMap<Arc<str>, Vec<&Range>> = BTreeMap::new();
-    for range in ranges {
-        let _ = seen.insert(range.partition.clone(), Seen::of(range));
-        by_topic
-            .entry(Arc::clone(&range.partition.topic))
-            .or_default()
-            .push(range);
+    let seen = looks.iter().map(|look| {
+        let seen = Seen::of(*look);
+        (look.range.partition.clone(), seen)
+    });
+    let seen: RefCell<BTreeMap<TopicPartition, Seen>> = RefCell::new(seen.collect());
+    let mut by_topic: BTreeMap<Arc<str>, Vec<Look<'_>>> = BTreeMap::new();
+    for look in looks {
+        let topic = Arc::clone(&look.range.partition.topic);
+        by_topic.entry(topic).or_default().push(*look);
     }
     let connection = without_a_group(source);
-    for (topic, ranges) in by_topic {
-        let rounds = rounds(&ranges, before_ms.is_some());
-        read_rounds(&connection, &topic, rounds, within, |record| {
-            let partition = TopicPartition::new(record.topic(), record.partition());
-            if let Some(seen) = seen.get_mut(&partition) {
-                seen.take(record, before_ms);
+    let bytes = Cell::new(0);
+    for (topic, looks) in by_topic {
+        let rounds = rounds(&looks).into_iter();
+        let rounds = rounds.take_while(|round| !round.is_inside || bytes.get() < ALL_BYTES);
+        let begun = rounds.map(|round| {
+            let mut seen = seen.borrow_mut();
+            for (partition, window) in &round.windows {
+                let partition = TopicPartition::new(&topic, *partition);
+                if let Some(seen) = seen.get_mut(&partition) {
+                    seen.begin(*window, round.is_inside);
+                }
             }
+            round.windows
+        });
+        read_rounds(&connection, &topic, begun, within, |record| {
+            let partition = TopicPartition::new(record.topic(), record.partition());
+            let mut seen = seen.borrow_mut();
+            let Some(seen) = seen.get_mut(&partition) else {
+                return false;
+            };
+            let size = size(record);
+            if seen.is_inside {
+                bytes.set(bytes.get() + size);
+                each(sampled(record, 0));
+            }
+            seen.take(Last::of(record), size, bytes.get() < ALL_BYTES)
         })?;
     }
-    let extents = ranges.iter().map(|range| {
-        let seen = seen.remove(&range.partition).unwrap_or_default();
-        seen.extent(range.len())
+    let mut seen = seen.into_inner();
+    let extents = looks.iter().map(|look| {
+        let seen = seen.remove(&look.range.partition).unwrap_or_default();
+        seen.extent(look.range.len())
     });
     Ok(extents.collect())
 }
@@ -106,37 +153,63 @@ pub fn again(
     let connection = without_a_group(source);
     let mut found: BTreeMap<_, _> = records.keys().map(|one| (one.clone(), None)).collect();
     for (topic, ranges) in by_topic {
-        read_rounds(&connection, &topic, vec![ranges], within, |record| {
+        read_rounds(&connection, &topic, [ranges], within, |record| {
             let partition = TopicPartition::new(record.topic(), record.partition());
             let _ = found.insert(partition, Some(Last::of(record)));
+            true
         })?;
     }
     Ok(found)
 }
 
-/// The windows of some ranges of a topic, and those behind them; in each round at most one of a partition.
-fn rounds(ranges: &[&Range], behind: bool) -> Vec<BTreeMap<i32, (i64, i64)>> {
-    let mut rounds = Vec::new();
-    for number in 0..WINDOWS {
-        let of_round = ranges.iter().filter_map(|range| {
-            let window = window(range, number)?;
-            Some((range.partition.partition, window))
+/// Windows that are read at the same time, at most one of a partition.
+struct Round {
+    windows: BTreeMap<i32, (i64, i64)>,
+    /// They are in the ranges, and not behind them or at the end of a log.
+    is_inside: bool,
+}
+
+/// The windows of some ranges of a topic, after those beside them.
+fn rounds(looks: &[Look<'_>]) -> Vec<Round> {
+    let round = |is_inside: bool, window: &dyn Fn(&Look<'_>) -> Option<(i64, i64)>| {
+        let windows = looks.iter().filter_map(|look| {
+            let window = window(look)?;
+            Some((look.range.partition.partition, window))
         });
-        rounds.push(of_round.collect());
+        Round {
+            windows: windows.collect(),
+            is_inside,
+        }
+    };
+    let behind = |look: &Look<'_>| {
+        let to = look.range.to;
+        look.before_ms.map(|_| (to, to.saturating_add(BESIDE)))
+    };
+    let tail = |look: &Look<'_>| {
+        let (start, end) = look.log?;
+        Some((start.max(end - BESIDE), end))
+    };
+    let mut rounds = vec![round(false, &behind), round(false, &tail)];
+    for number in order() {
+        rounds.push(round(true, &|look| window(look.range, number)));
     }
-    if behind {
-        let of_round = ranges.iter().map(|range| {
-            let window = (range.to, range.to + WINDOW);
-            (range.partition.partition, window)
-        });
-        rounds.push(of_round.collect());
-    }
-    rounds.retain(|round: &BTreeMap<_, _>| !round.is_empty());
+    rounds.retain(|round| !round.windows.is_empty());
     rounds
 }
 
+/// The numbers of windows: the last one, the first, that in the middle, and so on, so that those that have
+/// been are far apart wherever it ends.
+fn order() -> impl Iterator<Item = u64> {
+    let last = WINDOWS - 1;
+    let between = (1..=HALVINGS).flat_map(move |halving| {
+        let step = last >> halving;
+        (step..last).step_by(2 * step as usize)
+    });
+    [last, 0].into_iter().chain(between)
+}
+
 fn is_read_whole(range: &Range) -> bool {
-    range.to - range.from <= WINDOW * WINDOWS as i64
+    range.len() <= LOOKED_AT
 }
 
 /// The window of a range with this number; `None` where there is none.
@@ -154,9 +227,16 @@ fn window(range: &Range, number: u64) -> Option<(i64, i64)> {
 /// What was seen of a range.
 #[derive(Debug, Default)]
 struct Seen {
-    /// The end of the range: what is behind it counts as nothing but late.
+    /// The end of the range.
     to: i64,
-    is_whole: bool,
+    before_ms: Option<i64>,
+    /// The window that is read is in the range.
+    is_inside: bool,
+    /// Where that window ends, and how many bytes of it there were.
+    end: i64,
+    window_bytes: u64,
+    /// After so many bytes a window ends.
+    bytes_max: u64,
     /// Offsets that were looked at.
     offsets: u64,
     records: u64,
@@ -168,48 +248,73 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(range: &Range) -> Self {
-        let is_whole = is_read_whole(range);
+    fn of(look: Look<'_>) -> Self {
         Self {
-            to: range.to,
-            is_whole,
-            offsets: match is_whole {
-                true => range.len(),
-                false => WINDOWS * WINDOW as u64,
+            to: look.range.to,
+            before_ms: look.before_ms,
+            bytes_max: match is_read_whole(look.range) {
+                true => WHOLE_BYTES,
+                false => WINDOW_BYTES,
             },
             ..Self::default()
         }
     }
 
-    fn take(&mut self, record: &BorrowedMessage<'_>, before_ms: Option<i64>) {
-        let last = Last::of(record);
-        if last.offset >= self.to {
-            let is_late = last.timestamp >= 0 && before_ms.is_some_and(|ms| last.timestamp < ms);
-            self.late += u64::from(is_late);
-            return;
+    /// Another window is read.
+    fn begin(&mut self, (start, end): (i64, i64), is_inside: bool) {
+        self.is_inside = is_inside;
+        self.end = end;
+        self.window_bytes = 0;
+        if is_inside {
+            self.offsets += u64::try_from(end - start).unwrap_or(0);
         }
-        self.records += 1;
-        self.bytes += size(record);
+    }
+
+    /// Takes the next record of the window, of so many bytes, and says whether it goes on: while there is room
+    /// for more.
+    fn take(&mut self, last: Last, size: u64, has_room: bool) -> bool {
+        self.window_bytes += size;
+        let goes_on = has_room && self.window_bytes < self.bytes_max;
+        let is_behind = last.offset >= self.to;
         match last.timestamp {
-            0.. => {
+            0.. if is_behind => {
+                let is_late = self.before_ms.is_some_and(|ms| last.timestamp < ms);
+                self.late += u64::from(is_late);
+            }
+            0.. if self.is_inside => {
                 let (oldest, newest) = self.times.unwrap_or((last.timestamp, last.timestamp));
                 self.times = Some((oldest.min(last.timestamp), newest.max(last.timestamp)));
             }
-            _ => self.is_without_times = true,
+            0.. => {}
+            _ => self.is_without_times |= !is_behind,
         }
-        self.last = Some(last);
+        if self.is_inside {
+            self.records += 1;
+            self.bytes += size;
+            if self.last.is_none_or(|before| before.offset < last.offset) {
+                self.last = Some(last);
+            }
+            if !goes_on {
+                self.offsets -= u64::try_from(self.end - last.offset - 1).unwrap_or(0);
+            }
+        }
+        goes_on
     }
 
     /// The same of all of the range, which has so many offsets.
     fn extent(self, offsets: u64) -> Extent {
-        let all = |seen: u64| match self.is_whole {
+        let is_exact = self.offsets == offsets;
+        let all = |seen: u64| match is_exact {
             true => seen,
-            false => (u128::from(seen) * u128::from(offsets) / u128::from(self.offsets)) as u64,
+            false => {
+                let looked_at = u128::from(self.offsets.max(1));
+                (u128::from(seen) * u128::from(offsets) / looked_at) as u64
+            }
         };
         Extent {
             records: all(self.records),
             bytes: all(self.bytes),
-            is_exact: self.is_whole,
+            is_exact,
             oldest_ms: self.times.map(|(oldest, _)| oldest),
             newest_ms: self.times.map(|(_, newest)| newest),
             is_without_times: self.is_without_times,
@@ -241,7 +346,7 @@ fn size(record: &BorrowedMessage<'_>) -> u64 {
 mod tests {
     use rdkafka::ClientConfig;
     use rdkafka::mocking::MockCluster;
-    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+    use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
 
     use super::*;
     use crate::kafka::connection::KafkaConnection;
@@ -265,42 +370,75 @@ mod tests {
             (0..WINDOWS).filter_map(|n| window(&range, n)).collect()
         };
         assert_eq!(windows(5, 5), []);
-        assert_eq!(windows(5, 805), [(5, 805)]);
-        let large = windows(5, 7_105);
-        assert_eq!(large.len(), 8);
-        assert_eq!((large[0], large[7]), ((5, 105), (7_005, 7_105)));
-        assert!(large.windows(2).all(|two| two[0].1 <= two[1].0));
-        let longest = windows(0, i64::MAX);
-        assert_eq!(longest[7].1, i64::MAX);
+        assert_eq!(windows(5, 815), [(5, 815)]);
+        for large in [windows(5, 816), windows(5, 7_105)] {
+            assert_eq!((large.len(), large[0]), (9, (5, 95)));
+            assert!(large.windows(2).all(|two| two[0].1 <= two[1].0));
+        }
+        assert_eq!(windows(5, 7_105)[8], (7_015, 7_105));
+        assert_eq!(windows(0, i64::MAX)[8].1, i64::MAX);
+        let order: Vec<u64> = order().collect();
+        assert_eq!(order, [8, 0, 4, 2, 6, 1, 3, 5, 7]);
     }
 
-    #[test]
-    fn small_ranges_are_counted_and_large_ones_estimated() {
+    /// A cluster with a topic `t` of two partitions, whose other one is written backwards in time, and who reads
+    /// it.
+    fn cluster(
+        payload: &[u8],
+        records: i64,
+    ) -> (MockCluster<'static, DefaultProducerContext>, Source) {
         let cluster = MockCluster::new(1).expect("a stand-in cluster");
         cluster.create_topic("t", 2, 1).expect("it is created");
+        send(&cluster, (0..records).map(|number| (payload, number)));
+        let brokers = [cluster.bootstrap_servers()];
+        let source = Source::of_group(KafkaConnection::plain(&brokers), "", &["t".to_owned()]);
+        (cluster, source)
+    }
+
+    fn send<'p>(
+        cluster: &MockCluster<'static, DefaultProducerContext>,
+        records: impl Iterator<Item = (&'p [u8], i64)>,
+    ) {
         let producer: BaseProducer = ClientConfig::new()
             .set("bootstrap.servers", cluster.bootstrap_servers())
+            // A window reads whole batches.
+            .set("batch.num.messages", "10")
+            .set("message.max.bytes", "2000000")
             .create()
             .expect("a producer");
-        for number in 0..2_000 {
-            // The other partition is written backwards in time.
-            let (partition, time) = match number % 2 {
-                0 => (0, 10_000 + number),
+        for (payload, number) in records {
+            let (partition, time) = match number {
+                // None, as of old producers.
+                NO_TIME => (0, -1),
+                _ if number % 2 == 0 => (0, 10_000 + number),
                 _ => (1, 90_000 - number),
             };
             let record = BaseRecord::to("t")
                 .partition(partition)
                 .timestamp(time)
                 .key("key")
-                .payload("value");
+                .payload(payload);
             producer.send(record).expect("it is queued");
         }
         producer.flush(WITHIN).expect("all is sent");
-        let brokers = [cluster.bootstrap_servers()];
-        let source = Source::of_group(KafkaConnection::plain(&brokers), "", &["t".to_owned()]);
-        let look = |ranges: &[Range], before_ms| {
-            extents(&source, ranges, before_ms, WITHIN).expect("they answer")
-        };
+    }
+
+    const NO_TIME: i64 = -1;
+
+    fn look(source: &Source, ranges: &[Range], before_ms: Option<i64>) -> Vec<Extent> {
+        let looks = ranges.iter().map(|range| Look {
+            range,
+            before_ms,
+            log: None,
+        });
+        let looks: Vec<Look<'_>> = looks.collect();
+        extents(source, &looks, WITHIN, |_| {}).expect("they answer")
+    }
+
+    #[test]
+    fn small_ranges_are_counted_and_large_ones_estimated() {
+        let (_cluster, source) = cluster(b"value", 2_000);
+        let look = |ranges: &[Range], before_ms| look(&source, ranges, before_ms);
         let found = look(&[range(0, 10, 30), range(1, 7, 7)], None);
         let last = found[0].last.expect("it is there");
         assert_eq!((last.offset, last.timestamp), (29, 10_058));
@@ -324,6 +462,7 @@ mod tests {
         let times = (found[0].oldest_ms, found[0].newest_ms);
         assert_eq!(times, (Some(10_000), Some(11_998)));
         assert!(!found[0].is_exact);
+        // Windows are read in another order than offsets come in.
         assert_eq!(found[0].last.map(|last| last.offset), Some(999));
         // All that comes behind is older.
         let found = look(&[range(1, 0, 20), range(0, 0, 20)], Some(89_961));
@@ -343,5 +482,68 @@ mod tests {
         let found = again(&source, &known, WITHIN).expect("they answer");
         let found: Vec<_> = found.into_values().collect();
         assert_eq!(found, [Some(last), None]);
+    }
+
+    #[test]
+    fn of_large_records_few_are_read() {
+        let large = vec![b'x'; 400_000];
+        let (_cluster, source) = cluster(&large, 24);
+        let seen = Cell::new(0);
+        let range = range(0, 0, 12);
+        let look = Look {
+            range: &range,
+            before_ms: None,
+            log: None,
+        };
+        let found = extents(&source, &[look], WITHIN, |_| seen.set(seen.get() + 1));
+        let found = found.expect("they answer").remove(0);
+        // 4 MiB of them.
+        assert_eq!(seen.get(), 11);
+        assert_eq!((found.records, found.is_exact), (12, false));
+        assert_eq!(found.bytes, 12 * 400_003);
+    }
+
+    #[test]
+    fn a_window_ends_with_its_bytes_or_with_those_of_all() {
+        let at = |offset| Last {
+            offset,
+            timestamp: 5,
+            leader_epoch: None,
+        };
+        let range = range(0, 0, 10_000);
+        let mut seen = Seen::of(Look {
+            range: &range,
+            before_ms: None,
+            log: None,
+        });
+        seen.begin((100, 125), true);
+        assert!(seen.take(at(100), WINDOW_BYTES - 1, true));
+        assert!(!seen.take(at(101), 1, true));
+        assert_eq!(seen.offsets, 2);
+        seen.begin((200, 225), true);
+        assert!(!seen.take(at(203), 1, false));
+        assert_eq!(seen.offsets, 6);
+        let extent = seen.extent(10_000);
+        assert_eq!((extent.records, extent.is_exact), (5_000, false));
+    }
+
+    #[test]
+    fn records_without_timestamps_are_seen_in_a_range_and_at_the_end_of_a_log_that_a_time_has_found()
+     {
+        let (cluster, source) = cluster(b"value", 20);
+        let is_without = |range: &Range, log| {
+            let look = Look {
+                range,
+                before_ms: Some(10_005),
+                log,
+            };
+            let found = extents(&source, &[look], WITHIN, |_| {}).expect("they answer");
+            (found[0].is_without_times, found[0].late)
+        };
+        assert_eq!(is_without(&range(0, 10, 10), Some((0, 10))), (false, 0));
+        send(&cluster, [(&b"value"[..], NO_TIME)].into_iter());
+        assert_eq!(is_without(&range(0, 5, 11), None), (true, 0));
+        assert_eq!(is_without(&range(0, 11, 11), None), (false, 0));
+        assert_eq!(is_without(&range(0, 11, 11), Some((0, 11))), (true, 0));
     }
 }

@@ -40,7 +40,7 @@ pub fn logs(
     Ok(partitions.iter().filter_map(log).collect())
 }
 
-/// Fixes the range of each partition. Waits for a few answers of the brokers.
+/// Fixes the range of each partition, at `now_ms`, in ms since 1970. Waits for a few answers of the brokers.
 ///
 /// Fails when a partition gives no answer, or when the range ends before it starts.
 pub fn ranges(
@@ -48,8 +48,8 @@ pub fn ranges(
     partitions: &[TopicPartition],
     from: Place,
     to: Place,
+    now_ms: i64,
 ) -> Result<Vec<Range>, Error> {
-    let now_ms = clock::unix_ms();
     if is_backwards(from, to, now_ms) {
         return Err(Error::Config(format!(
             "the range from {from} to {to} ends before it starts"

@@ -1,9 +1,11 @@
 //! What of a range is in the index: asked over the origin fields that every document carries.
 
+mod own;
 mod purge;
 mod stored;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hyper::Method;
@@ -13,10 +15,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::graph::{Sink, splits};
+use super::names::Names;
 use crate::bolts::ElasticsearchConfig;
 use crate::connections::elasticsearch_of;
 use crate::elasticsearch::ask::Ask;
 
+pub use own::IndexState;
+use own::Other;
 pub use purge::Purge;
 pub use stored::{Place, Stored};
 
@@ -36,21 +41,20 @@ enum Versions {
 /// The indices of a sink, to be searched.
 pub struct Search {
     ask: Ask,
+    /// The bolt that writes there.
+    bolt: String,
     /// Names of the indices, `*` where the record decides.
     pattern: String,
+    /// The names that it can make: the pattern finds others, too.
+    names: Names,
+    /// Other sinks of the topology.
+    others: Vec<Other>,
+    /// The indices that are searched, of those that the pattern finds; `None` for all.
+    own: Mutex<Option<Arc<[String]>>>,
     /// The origin field; `None` where documents carry none.
     origin: Option<String>,
     /// Documents may be of parts of records.
     splits: bool,
-}
-
-/// An index that exists.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IndexState {
-    /// Its name.
-    pub name: String,
-    /// The blocks that keep documents out, by Elasticsearch's names.
-    pub blocks: Vec<String>,
 }
 
 /// Offsets of one partition that have a document.
@@ -82,7 +86,15 @@ impl Search {
         let connection = connection.ok_or_else(gone)?;
         Ok(Self {
             ask: Ask::of(&connection, connection.request_timeout.get())?,
+            bolt: sink.bolt.clone(),
             pattern: pattern(&sink.index),
+            // A pipeline may send documents elsewhere.
+            names: match bolt.config.get("pipeline") {
+                Some(_) => Names::any(),
+                None => Names::of(&sink.index),
+            },
+            others: Vec::new(),
+            own: Mutex::default(),
             origin: config.origin_field().map(str::to_owned),
             splits: splits(spec),
         })
@@ -93,26 +105,14 @@ impl Search {
         self.origin.as_deref()
     }
 
-    /// The indices that exist, with what keeps documents out. Of a data stream, those behind it.
-    pub async fn indices(&self) -> Result<Vec<IndexState>, OperatorError> {
-        let path = format!("{}/_settings?{LENIENT}&flat_settings=true", self.pattern);
-        let answer = self.ask.any(Method::GET, &path, None).await?;
-        let indices = answer.as_object().into_iter().flatten();
-        let state = |(name, index): (&String, &Value)| {
-            let settings = index["settings"].as_object().into_iter().flatten();
-            let blocks = settings
-                .filter(|(key, value)| key.starts_with("index.blocks.") && *value == "true")
-                .map(|(key, _)| key.clone());
-            IndexState {
-                name: name.clone(),
-                blocks: blocks.collect(),
-            }
-        };
-        Ok(indices.map(state).collect())
+    /// Makes everything that is indexed visible to searches, and finds out where they have to look: in the
+    /// indices that are the sink's by their names.
+    pub async fn refresh(&self) -> Result<(), OperatorError> {
+        self.make_visible().await?;
+        self.find_own().await
     }
 
-    /// Makes everything that is indexed visible to searches.
-    pub async fn refresh(&self) -> Result<(), OperatorError> {
+    async fn make_visible(&self) -> Result<(), OperatorError> {
         let path = format!("{}/_refresh?{LENIENT}", self.pattern);
         self.ask.any(Method::POST, &path, None).await.map(|_| ())
     }
@@ -321,8 +321,17 @@ impl Search {
         Ok(json!({"bool": {"filter": [{"term": {name("p"): partition}}, wanted, source]}}))
     }
 
-    /// Searches, and refuses an answer that is not whole. `kept` are the parts of it that are wanted.
+    /// Searches the indices that are the sink's, and refuses an answer that is not whole. `kept` are the parts
+    /// of it that are wanted.
     async fn search(&self, body: &Value, kept: &str) -> Result<Value, OperatorError> {
+        match self.in_own(body) {
+            Some(body) => self.search_all(&body, kept).await,
+            None => self.search_all(body, kept).await,
+        }
+    }
+
+    /// The same in all indices that the pattern finds.
+    async fn search_all(&self, body: &Value, kept: &str) -> Result<Value, OperatorError> {
         let path = format!(
             "{}/_search?{LENIENT}&filter_path=_shards.failed,timed_out,{kept}",
             self.pattern
@@ -444,7 +453,11 @@ mod tests {
         }));
         Search {
             ask: Ask::of(&connection, Duration::from_secs(10)).expect("a client"),
+            bolt: "index".to_owned(),
             pattern: "logs".to_owned(),
+            names: Names::of("logs"),
+            others: Vec::new(),
+            own: Mutex::default(),
             origin: Some("_isobar".to_owned()),
             splits: false,
         }

@@ -63,6 +63,9 @@ pub(super) struct PlanFile {
     pub(super) sinks: Vec<PlannedSink>,
     /// Bolts that are left out: they write to other systems, or somebody wants it.
     pub(super) left_out: Vec<String>,
+    /// Bolts that index the records in the live topology, and not here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) other_sinks: Vec<String>,
     /// Whether anything that was asked for is not in it.
     pub(super) narrowed: bool,
     pub(super) partitions: Vec<PlannedPartition>,
@@ -100,6 +103,9 @@ pub(super) struct PlannedSink {
     pub(super) verifiable: bool,
     /// Its indices that exist, with what keeps documents out.
     pub(super) indices: BTreeMap<String, Vec<String>>,
+    /// Those that a purge deletes in, with the documents of the ranges that are there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) purged: BTreeMap<String, u64>,
 }
 
 /// The half-open range of a partition.
@@ -110,10 +116,10 @@ pub(super) struct PlannedPartition {
     pub(super) partition: i32,
     pub(super) from: i64,
     pub(super) to: i64,
-    /// What was asked for and is not in it.
     /// What is in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) extent: Option<PlannedExtent>,
+    /// What was asked for and is not in it.
     pub(super) narrowed: Vec<String>,
     pub(super) notes: Vec<String>,
 }
@@ -194,6 +200,11 @@ impl PlanFile {
         })
     }
 
+    /// Whether an index that does not exist is made, as [`Choice::makes_indices`] says.
+    pub(super) fn makes_indices(&self) -> bool {
+        self.choice().is_ok_and(|choice| choice.makes_indices())
+    }
+
     pub(super) fn offsets(&self) -> u64 {
         self.partitions.iter().map(PlannedPartition::offsets).sum()
     }
@@ -251,9 +262,10 @@ impl PlanFile {
                 let blocks = blocks.join(", ");
                 text.push_str(&format!("  {index} takes no documents: {blocks}\n"));
             }
+            text.push_str(&sink.purged_text());
         }
         for name in &self.missing_indices {
-            text.push_str(&match self.create_missing {
+            text.push_str(&match self.makes_indices() {
                 true => format!("{name} does not exist, and is made\n"),
                 false => format!(
                     "{name} does not exist: documents for it are left out, unless --create-missing has it made\n"
@@ -261,13 +273,13 @@ impl PlanFile {
             });
         }
         for bolt in &self.left_out {
-            let is_wanted = !self.only_bolts.is_empty() || self.exclude_bolts.contains(bolt);
+            let is_wanted = self.other_sinks.contains(bolt) || self.exclude_bolts.contains(bolt);
             let why = match is_wanted {
                 true => "",
                 false => ", as it changes something elsewhere",
             };
             text.push_str(&format!(
-                "Left out: {bolt}{why}; what would reach it is dropped\n"
+                "Left out: {bolt}{why}; what would reach nothing else is dropped\n"
             ));
         }
         for one in &self.partitions {
@@ -281,6 +293,31 @@ impl PlanFile {
         }
         if let Some(sample) = &self.sample {
             text.push_str(&format!("\n{}", sample.text()));
+        }
+        text
+    }
+}
+
+/// Indices that a purge deletes in that are listed for people.
+const PURGED_LISTED: usize = 20;
+
+impl PlannedSink {
+    /// What is deleted, a line for each index.
+    fn purged_text(&self) -> String {
+        let mut text = String::new();
+        for (index, documents) in self.purged.iter().take(PURGED_LISTED) {
+            let documents = number(*documents);
+            text.push_str(&format!(
+                "  {index} has {documents} documents that are deleted\n"
+            ));
+        }
+        let more = self.purged.iter().skip(PURGED_LISTED);
+        let (count, documents) = more.fold((0, 0), |(count, sum), (_, one)| (count + 1, sum + one));
+        if count > 0 {
+            let (count, documents) = (number(count), number(documents));
+            text.push_str(&format!(
+                "  {count} more indices have {documents} documents that are deleted\n"
+            ));
         }
         text
     }
@@ -559,6 +596,48 @@ At 100 records a second that takes about 11.0 s
     }
 
     #[test]
+    fn a_purge_says_where_it_deletes_and_makes_what_it_writes_to() {
+        let text = TEXT.replace("\"target\": \"missing\"", "\"target\": \"purge\"");
+        let purged = r#"["index.blocks.write"]}, "purged": {"logs-1": 1200}"#;
+        let text = text.replace(r#"["index.blocks.write"]}"#, purged);
+        let text = text.replace(
+            "\"left_out\"",
+            r#""missing_indices": ["logs-0"], "left_out""#,
+        );
+        let mut plan: PlanFile = parse(&text, PLAN).expect("version 1");
+        let again = serde_json::to_value(&plan).expect("JSON");
+        let first: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(again, first);
+        for said in [
+            "\n  logs-1 has 1,200 documents that are deleted\n",
+            "\nlogs-0 does not exist, and is made\n",
+        ] {
+            assert!(plan.text().contains(said), "{}", plan.text());
+        }
+        let many = (0..25).map(|number| (format!("logs-{number:02}"), 2));
+        plan.sinks[0].purged = many.collect();
+        let said = "logs-19 has 2 documents that are deleted\n  5 more indices have 10 documents that are deleted\n";
+        assert!(plan.text().contains(said), "{}", plan.text());
+    }
+
+    #[test]
+    fn why_a_bolt_is_left_out_is_said() {
+        let left_out = r#""other_sinks": ["index_b"], "only_bolts": ["index"], "exclude_bolts": ["find"],
+            "left_out": ["copy", "index_b", "find"]"#;
+        let text = TEXT.replace(r#""left_out": ["copy"]"#, left_out);
+        let plan: PlanFile = parse(&text, PLAN).expect("version 1");
+        let again = serde_json::to_value(&plan).expect("JSON");
+        let first: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(again, first);
+        let said = "\
+Left out: copy, as it changes something elsewhere; what would reach nothing else is dropped
+Left out: index_b; what would reach nothing else is dropped
+Left out: find; what would reach nothing else is dropped
+";
+        assert!(plan.text().contains(said), "{}", plan.text());
+    }
+
+    #[test]
     fn another_file_or_version_is_refused() {
         for (text, part) in [
             (
@@ -589,7 +668,7 @@ Offsets in all: 1,200
 Indexed by index into logs-{{ doc.day }}: protected against storing twice: exact; can be verified
   1 of its indices exist
   logs-1 takes no documents: index.blocks.write
-Left out: copy, as it changes something elsewhere; what would reach it is dropped
+Left out: copy, as it changes something elsewhere; what would reach nothing else is dropped
 t/0: offsets 0 to 99 are gone
 "
         );

@@ -12,6 +12,7 @@ use isobar_topology::clock;
 
 use super::attend::LEASE_MS;
 use super::document::PlanFile;
+use super::frontier;
 use crate::command::source::asking;
 use crate::exit::{Exit, Failure};
 use crate::process;
@@ -192,6 +193,9 @@ pub(super) fn check_pins(
             ));
         }
     }
+    if let Some(why) = frontier::is_passed(plan, brokers)? {
+        return refuse(why);
+    }
     match other_record(plan, brokers, &logs)? {
         Some(why) => refuse(why),
         None => Ok(commits),
@@ -260,7 +264,7 @@ mod tests {
     use isobar_operators::kafka::connection::KafkaConnection;
     use isobar_operators::kafka::{Compression, OutRecord, Producer, ProducerConfig};
     use isobar_operators::offsets::{Change, Group};
-    use isobar_operators::range::Range;
+    use isobar_operators::range::{Look, Range};
     use isobar_topology::spec::Spec;
     use serde_json::json;
 
@@ -276,7 +280,7 @@ mod tests {
             "version": 1, "id": "19a", "made_at_ms": 5, "topology": "t", "file": "/t.yaml",
             "env_files": [], "configuration": "0f", "spout": "in", "group": "t.replay.19a",
             "cluster_id": cluster_id, "topics": {"logs": null}, "from": "0", "to": "10",
-            "target": "purge", "sinks": [], "left_out": [], "narrowed": false,
+            "target": "missing", "sinks": [], "left_out": [], "narrowed": false,
             "partitions": [{"topic": "logs", "partition": 0, "from": 0, "to": 10, "narrowed": [],
                             "notes": []}],
         });
@@ -367,7 +371,12 @@ mod tests {
             narrowed: Vec::new(),
             notes: Vec::new(),
         };
-        let extents = range::extents(&brokers.source, &[range], None, WITHIN);
+        let look = Look {
+            range: &range,
+            before_ms: None,
+            log: None,
+        };
+        let extents = range::extents(&brokers.source, &[look], WITHIN, |_| {});
         let mut extent = PlannedExtent::of(&extents.expect("the broker answers")[0]);
         let last = extent.last.expect("ten records");
         assert_eq!((last.offset, last.timestamp_ms), (9, 1_009));
@@ -385,6 +394,35 @@ mod tests {
                 text.contains("logs/0: the record at 9 is another one"),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_plan_that_overwrites_is_refused_once_the_live_group_is_moved_back() {
+        let (_kafka, mut brokers, mut plan) = planned();
+        let topics = ["logs".to_owned()];
+        let connection = brokers.source.connection().clone();
+        brokers.source = Source::of_group(connection, "live", &topics);
+        let live = Group::of(&brokers.source, WITHIN).expect("a client");
+        let at = TopicPartition::new("logs", 0);
+        for (target, committed, part) in [
+            ("overwrite", 10, None),
+            (
+                "overwrite",
+                9,
+                Some("logs/0: the live topology has settled what is before 9, and"),
+            ),
+            ("purge", 9, Some("has settled what is before 9")),
+            ("missing", 9, None),
+        ] {
+            let moved = live.change(&[(at.clone(), Change::To(committed, String::new()))]);
+            assert!(moved.is_ok(), "{moved:?}");
+            plan.target = target.to_owned();
+            let why = frontier::is_passed(&plan, &brokers).expect("the broker answers");
+            match part {
+                None => assert_eq!(why, None, "{target}"),
+                Some(part) => assert!(why.is_some_and(|why| why.contains(part)), "{target}"),
+            }
         }
     }
 

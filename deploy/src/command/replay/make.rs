@@ -1,26 +1,30 @@
 //! Makes a plan: fixes the ranges, looks at the indices, says what is not as it was asked for.
 
-use std::collections::BTreeSet;
 use std::path::absolute;
 
 use anyhow::Context as _;
-use isobar_operators::lag::Source;
 use isobar_operators::offsets::Position;
-use isobar_operators::range::{self, Extent, Range};
-use isobar_operators::replay::{Choice, Search, Target};
+use isobar_operators::range::{self, Extent, Look, Range};
+use isobar_operators::replay::{Choice, Target, origin_of};
+use isobar_operators::sample::Sampled;
 use isobar_topology::clock;
 
 use super::PlanArgs;
-use super::document::{PlanFile, PlannedPartition, PlannedSink, VERSION, write};
+use super::destinations::Destinations;
+use super::document::{PlanFile, PlannedPartition, VERSION, write};
 use super::extent::PlannedExtent;
+use super::frontier::stay_behind;
+use super::indices::Indices;
 use super::part::Part;
 use super::preview::{self, Preview};
-use super::sample::Sample;
+use super::purge::Documents;
 use crate::command::Context;
 use crate::command::runtime::Runtime;
 use crate::command::source::{asking, check_order};
+use crate::environment::cores;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Format, number};
+use crate::rehearsal::Stage;
 
 pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
     check_order(args.from, args.to)?;
@@ -43,18 +47,7 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
             source.connection().brokers.join(", ")
         )));
     }
-    let partitions: Vec<_> = positions.iter().map(|one| one.partition.clone()).collect();
-    let mut ranges =
-        range::ranges(group.admin(), &partitions, args.from, args.to).map_err(asking)?;
-    if matches!(args.target, Target::Overwrite | Target::Purge) {
-        for (range, position) in ranges.iter_mut().zip(&positions) {
-            stay_behind(range, position);
-        }
-    }
-    let extents = extents(args, &source, &mut ranges)?;
     let searches = part.searches()?;
-    let mut sinks = Vec::new();
-    let runtime = Runtime::new()?;
     for (sink, search) in part.sinks.iter().zip(&searches) {
         if args.target == Target::Purge && search.origin().is_none() {
             return Err(Failure::usage(format!(
@@ -63,22 +56,46 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
                 sink.bolt
             )));
         }
-        let indices = runtime.block_on(search.indices()).map_err(undetermined)?;
-        sinks.push(PlannedSink {
-            bolt: sink.bolt.clone(),
-            index: sink.index.clone(),
-            guarantee: sink.guarantee.to_string(),
-            verifiable: Search::origin(search).is_some(),
-            indices: indices
-                .into_iter()
-                .map(|index| (index.name, index.blocks))
-                .collect(),
-        });
     }
+    let cluster_id = group.cluster_id().map_err(asking)?;
+    let partitions: Vec<_> = positions.iter().map(|one| one.partition.clone()).collect();
+    // What is looked at later goes by the same moment.
+    let now_ms = clock::unix_ms();
+    let ranges = range::ranges(group.admin(), &partitions, args.from, args.to, now_ms);
+    let mut ranges = ranges.map_err(asking)?;
+    let mut are_cut = vec![false; ranges.len()];
+    if matches!(args.target, Target::Overwrite | Target::Purge) {
+        for ((range, position), is_cut) in ranges.iter_mut().zip(&positions).zip(&mut are_cut) {
+            *is_cut = stay_behind(range, position);
+        }
+    }
+    let mut destinations = Destinations::default();
+    if !matches!(args.target, Target::Index(_)) {
+        // A stage of its own: what bolts remember of these records is not to show in the sample.
+        let stage = Stage::open(file.plan_part(&part.spec, context.registry, cores())?)?;
+        destinations = Destinations::of(stage, &source.spout, &ranges);
+    }
+    let looks = looks(args, &ranges, &positions, &are_cut, now_ms);
+    let each = |record: Sampled| destinations.take(&record);
+    let extents = range::extents(&source, &looks, args.of.timeout.get(), each).map_err(asking)?;
+    let destinations = destinations.names()?;
+    check_times(args, &extents, &mut ranges)?;
+
+    let runtime = Runtime::new()?;
+    let documents = ranges.iter().zip(&positions);
+    let documents = documents.filter(|(range, _)| !range.is_empty());
+    let documents = documents.map(|(range, position)| {
+        let topic = &range.partition.topic;
+        let source = origin_of(&cluster_id, topic, position.topic_id.as_deref());
+        (source, range.partition.partition, (range.from, range.to))
+    });
+    let documents: Vec<Documents> = documents.collect();
+    let indices = Indices::look(&part, &searches, &args.target, &documents, &destinations);
+    let indices = runtime.block_on(indices)?;
     let tables = part.planned_tables();
     let dated_by_clock = part.plan.dated_by_clock.clone();
     let mut sample = None;
-    if args.sample > 0 && !ranges.iter().all(Range::is_empty) {
+    if args.sample > 0 && !documents.is_empty() {
         let preview = Preview {
             source: &source,
             ranges: &ranges,
@@ -90,22 +107,22 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
         };
         sample = Some(preview.sample(file.spec()?, part.plan, &searches, &runtime)?);
     }
-    let missing_indices = match ranges.iter().all(Range::is_empty) {
-        true => BTreeSet::new(),
-        false => missing_indices(&args.target, &sinks, sample.as_ref()),
-    };
     let oldest_ms = sample.as_ref().and_then(|sample| sample.oldest_ms);
     let dated_by_clock = match sample.as_ref().is_some_and(|sample| !sample.has_undated) {
         true => Vec::new(),
         false => dated_by_clock,
     };
-    let notes = preview::notes(
+    let mut notes = indices.notes;
+    notes.extend(preview::notes(
         &part.spec,
         context.registry,
         &part.tables,
         &dated_by_clock,
         oldest_ms,
-    );
+    ));
+    if !choice.makes_indices() && extents.iter().any(|extent| !extent.is_exact) {
+        notes.extend(preview::note_on_names(&part.sinks));
+    }
     let made_at_ms = clock::unix_ms();
     let id = format!("{made_at_ms:x}");
     let topology = &part.spec.name;
@@ -122,7 +139,7 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
             .context("where are the files of variables?")?,
         configuration: part.configuration.clone(),
         spout: source.spout.clone(),
-        cluster_id: group.cluster_id().map_err(asking)?,
+        cluster_id,
         topics: positions
             .iter()
             .map(|one| (one.partition.topic.to_string(), one.topic_id.clone()))
@@ -134,11 +151,16 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
         only_bolts: args.only_bolt.clone(),
         exclude_bolts: args.exclude_bolt.clone(),
         rate: args.rate,
-        sinks,
+        sinks: indices.sinks,
         left_out: part.left_out.clone(),
+        other_sinks: part
+            .other_sinks
+            .iter()
+            .map(|sink| sink.bolt.clone())
+            .collect(),
         narrowed: ranges.iter().any(|range| !range.narrowed.is_empty())
-            || (!missing_indices.is_empty() && !args.create_missing),
-        missing_indices,
+            || (!indices.missing.is_empty() && !choice.makes_indices()),
+        missing_indices: indices.missing,
         partitions: ranges.into_iter().zip(&extents).map(planned).collect(),
         tables,
         sample,
@@ -160,32 +182,31 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// Keeps a range that overwrites behind the live topology: two versions of a document on their way at
-/// the same time could arrive in either order.
-fn stay_behind(range: &mut Range, position: &Position) {
-    let committed = position
-        .committed
-        .as_ref()
-        .map_or(0, |commit| commit.offset);
-    if range.to <= committed || range.is_empty() {
-        return;
-    }
-    range.narrowed.push(format!(
-        "offsets from {} on are not settled by the live topology yet, so they are not overwritten",
-        number(committed.max(range.from))
-    ));
-    range.to = committed.max(range.from);
+/// What is to be looked at of each range: beside what is in it, what is behind it where it ends by a time, and the
+/// end of the log where a time has found that.
+fn looks<'r>(
+    args: &PlanArgs,
+    ranges: &'r [Range],
+    positions: &[Position],
+    are_cut: &[bool],
+    now_ms: i64,
+) -> Vec<Look<'r>> {
+    let by_time = args.from.time(now_ms).or(args.to.time(now_ms)).is_some();
+    let each = ranges.iter().zip(positions).zip(are_cut);
+    each.map(|((range, Position { log, .. }), is_cut)| Look {
+        range,
+        before_ms: args.to.time(now_ms).filter(|_| !is_cut),
+        log: (by_time && range.is_empty() && range.from >= log.end).then_some((log.start, log.end)),
+    })
+    .collect()
 }
 
-/// Looks what is in the ranges, and notes where a time has found less than it seems to. Fails where times find
-/// nothing: records without any lie anywhere.
-fn extents(args: &PlanArgs, source: &Source, ranges: &mut [Range]) -> Result<Vec<Extent>, Failure> {
-    let now_ms = clock::unix_ms();
-    let (from_ms, to_ms) = (args.from.time(now_ms), args.to.time(now_ms));
-    let within = args.of.timeout.get();
-    let extents = range::extents(source, ranges, to_ms, within).map_err(asking)?;
-    for (range, extent) in ranges.iter_mut().zip(&extents) {
-        if extent.is_without_times && (from_ms.is_some() || to_ms.is_some()) {
+/// Notes where a time has found less than it seems to. Fails where times find nothing: records without any lie
+/// anywhere.
+fn check_times(args: &PlanArgs, extents: &[Extent], ranges: &mut [Range]) -> Result<(), Failure> {
+    let by_time = args.from.time(0).or(args.to.time(0)).is_some();
+    for (range, extent) in ranges.iter_mut().zip(extents) {
+        if extent.is_without_times && by_time {
             return Err(Failure::usage(format!(
                 "{}/{}: records carry no timestamp, so no time says where they are; give offsets as --from \
                  and --to, earliest or now",
@@ -200,25 +221,7 @@ fn extents(args: &PlanArgs, source: &Source, ranges: &mut [Range]) -> Result<Vec
             ));
         }
     }
-    Ok(extents)
-}
-
-/// Names that documents go to and that do not exist: those of the sample, and of a bolt none of whose indices
-/// exists its name or template.
-fn missing_indices(
-    target: &Target,
-    sinks: &[PlannedSink],
-    sample: Option<&Sample>,
-) -> BTreeSet<String> {
-    if matches!(target, Target::Index(_)) {
-        return BTreeSet::new();
-    }
-    let sampled = sample.map_or_else(BTreeSet::new, |sample| sample.missing_indices.clone());
-    if !sampled.is_empty() {
-        return sampled;
-    }
-    let without = sinks.iter().filter(|sink| sink.indices.is_empty());
-    without.map(|sink| sink.index.clone()).collect()
+    Ok(())
 }
 
 fn planned((range, extent): (Range, &Extent)) -> PlannedPartition {

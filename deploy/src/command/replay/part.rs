@@ -1,7 +1,7 @@
 //! The part of a topology that a replay runs, and the pins that keep a plan from running against
 //! something else than it was made for.
 
-use isobar_operators::replay::{Choice, Search, Sink, Table, part_for, tables};
+use isobar_operators::replay::{Choice, Search, Sink, Table, live_sinks, part_for, tables};
 use isobar_topology::Plan;
 use isobar_topology::spec::Spec;
 
@@ -18,6 +18,8 @@ pub(in crate::command) struct Part {
     pub(in crate::command) plan: Plan,
     pub(in crate::command) sinks: Vec<Sink>,
     pub(in crate::command) left_out: Vec<String>,
+    /// Sinks that records of the spout reach in the live topology, and not here.
+    pub(super) other_sinks: Vec<Sink>,
     /// The tables that records are looked up in.
     pub(super) tables: Vec<Table>,
     /// Hash of the whole topology's effective configuration.
@@ -38,8 +40,11 @@ impl Part {
         let tables = tables(&part).map_err(Failure::usage)?;
         // Without the number of lanes, which is the machine's.
         let effective = configuration::effective(file.tree(), &spec.settings, 0, context.registry);
+        let mut other_sinks = live_sinks(spec, spout);
+        other_sinks.retain(|other| sinks.iter().all(|sink| sink.bolt != other.bolt));
         Ok(Self {
             spec: part,
+            other_sinks,
             plan,
             sinks,
             left_out,
@@ -66,6 +71,7 @@ impl Part {
         sinks
             .map(|sink| {
                 let search = Search::of(&self.spec, sink);
+                let search = search.map(|search| search.beside(&self.sinks, &self.other_sinks));
                 search.map_err(|error| anyhow::Error::from(error).into())
             })
             .collect()

@@ -51,8 +51,10 @@ impl Preview<'_> {
         match self.target {
             // Beside what is indexed today, not what the new index may have.
             Target::Index(_) => {
-                for sink in live_sinks(live, spout) {
-                    let search = Search::of(live, &sink).map_err(anyhow::Error::from)?;
+                let sinks = live_sinks(live, spout);
+                for sink in &sinks {
+                    let search = Search::of(live, sink).map_err(anyhow::Error::from)?;
+                    let search = search.beside(&sinks, &[]);
                     let asked = Known::ask(&sink.bolt, &search, &told);
                     known.push(runtime.block_on(asked).map_err(undetermined)?);
                 }
@@ -66,6 +68,19 @@ impl Preview<'_> {
         }
         Ok(Sample::of(&told, &known, self.target, self.left_out))
     }
+}
+
+/// What of the indices that documents go to is not known, where not all records were looked at: a sentence each.
+pub(super) fn note_on_names(sinks: &[Sink]) -> Vec<String> {
+    let by_record = sinks.iter().filter(|sink| sink.index.contains("{{"));
+    let each = by_record.map(|sink| {
+        format!(
+            "which indices {} writes to is known of records here and there of the ranges: where another one does \
+             not exist, its documents are left out as well, and the run says how many",
+            sink.bolt
+        )
+    });
+    each.collect()
 }
 
 /// What could make documents other ones than the first time, a sentence each. `dated_by_clock` are bolts that

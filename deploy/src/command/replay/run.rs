@@ -155,7 +155,8 @@ impl Claimed<'_> {
     /// it did not come to its end.
     async fn purge(&self, gate: &Gate, signals: &mut Signals) -> Option<(String, Failure)> {
         let screen = &self.context.screen;
-        let purged = purge(self.plan, self.progress, self.asked.searches, gate, signals);
+        let (searches, resume) = (self.asked.searches, self.args.resume);
+        let purged = purge(self.plan, self.progress, searches, resume, gate, signals);
         let (word, failure) = match purged.await {
             Ok(purged) => {
                 let documents = number(purged.documents);

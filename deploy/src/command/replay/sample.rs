@@ -31,9 +31,6 @@ pub(super) struct Sample {
     changed_fields: BTreeMap<String, usize>,
     /// What to know before it is run, a sentence each.
     notes: Vec<String>,
-    /// Names that documents would be written to and that do not exist.
-    #[serde(skip)]
-    pub(super) missing_indices: BTreeSet<String>,
     /// Whether there are records without a timestamp among them.
     #[serde(skip)]
     pub(super) has_undated: bool,
@@ -110,8 +107,6 @@ pub(super) struct Known {
     /// The index that is written to, by the name that the bolt has for it. Names that are not in here
     /// are not known, or lead to no index yet.
     pub(super) written_to: BTreeMap<String, String>,
-    /// Names that the bolt has and that do not exist.
-    pub(super) missing_indices: BTreeSet<String>,
 }
 
 impl Known {
@@ -134,11 +129,8 @@ impl Known {
         });
         let ids: Vec<&str> = ids.into_iter().collect();
         let stored = search.stored(&ids, &places.collect::<Vec<_>>()).await?;
-        let (mut written_to, mut missing_indices) = (BTreeMap::new(), BTreeSet::new());
+        let mut written_to = BTreeMap::new();
         for (name, is_stream) in targets {
-            if !search.exists(name).await? {
-                let _ = missing_indices.insert(name.clone());
-            }
             let index = search.written_to(name, is_stream).await?;
             written_to.extend(index.map(|index| (name.clone(), index)));
         }
@@ -147,7 +139,6 @@ impl Known {
             stored,
             origin: search.origin().map(str::to_owned),
             written_to,
-            missing_indices,
         })
     }
 
@@ -241,10 +232,6 @@ impl Sample {
         }
         sample.changed_fields = fields;
         sample.notes = sample.notes_on(target);
-        if !matches!(target, Target::Index(_)) {
-            let missing = known.iter().flat_map(|known| &known.missing_indices);
-            sample.missing_indices = missing.cloned().collect();
-        }
         sample
     }
 

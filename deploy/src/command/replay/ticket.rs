@@ -132,7 +132,7 @@ fn markdown(
     let missing = plan
         .missing_indices
         .iter()
-        .map(|name| match plan.create_missing {
+        .map(|name| match plan.makes_indices() {
             true => format!("{name} did not exist, and was to be made"),
             false => format!("{name} did not exist: documents for it were left out"),
         });

@@ -56,9 +56,13 @@ function showPlanForm(form, spouts) {
   const toIndex = form.elements.target.value === "index";
   form.elements.index.closest(".field").hidden = !toIndex;
   form.elements.index.required = toIndex;
-  // Another index is made anyway.
-  form.elements.create_missing.closest(".field").hidden = toIndex;
+  // Another index is made anyway, and what a purge deletes is written anew wherever it goes.
+  form.elements.create_missing.closest(".field").hidden = makesIndices(form.elements.target.value);
   write(document.getElementById("replay-target-hint"), TARGETS[form.elements.target.value] ?? "what becomes of documents that are there");
+}
+
+function makesIndices(target) {
+  return target === "purge" || target.startsWith("index");
 }
 
 function options(select, wanted, chosen) {
@@ -77,7 +81,7 @@ function makePlanForm(form) {
     field("from", "From", textInput({ required: "", placeholder: "2h" }), `${places}, or earliest`),
     field("to", "To", textInput({ required: "", placeholder: "now" }), `${places}, or now; not part of it`),
     field("target", "Target", target, " "),
-    field("index", "Name of the index", textInput({ placeholder: "logs-again" }), "a name, or a template as in the topology file"),
+    field("index", "Name of the index", textInput({ placeholder: "again-logs" }), "a name, or a template as in the topology file"),
     field("partitions", "Partitions", textInput({ placeholder: "all" }), "such as 0,3,7-9"),
     field("sample", "Records to compare", element("input", { type: "number", min: 0, max: 100, value: 10, required: "" }), "with what is indexed; 0 for none"),
     tick("create_missing", "Make indices that do not exist", "such as those that a lifecycle has deleted; without it their documents are left out")));
@@ -116,7 +120,7 @@ function asked({ spout, topics, from, to, target, index, create_missing, partiti
     ...(topics.value ? { topics: [topics.value] } : {}),
     ...(value(partitions) ? { partitions: value(partitions) } : {}),
     sample: Number(sample.value),
-    ...(create_missing.checked && target.value !== "index" ? { create_missing: true } : {}),
+    ...(create_missing.checked && !makesIndices(target.value) ? { create_missing: true } : {}),
   };
 }
 
@@ -133,9 +137,10 @@ function showPlan(into) {
     element("h3", { tabindex: -1 }, "Plan"),
     element("p", {}, `Replay ${id}: spout ${spout}, from ${from} to ${to}, target ${target}. Nothing has been changed yet.`));
   const missing = plan.missing_indices ?? [];
+  const areMade = plan.create_missing || makesIndices(target);
   const narrowed = [
     ...partitions.flatMap((one) => one.narrowed.map((why) => `${one.topic}/${one.partition}: ${why}.`)),
-    ...missing.filter(() => !plan.create_missing).map((name) => `${name} does not exist: documents for it are left out.`)];
+    ...missing.filter(() => !areMade).map((name) => `${name} does not exist: documents for it are left out.`)];
   if (plan.narrowed) into.append(noted("warn", "Less than what was asked for:", narrowed));
   const rows = [...partitions.map((one) => ({ ...one, name: `${one.topic}/${one.partition}` }))];
   const all = sum(rows, (row) => row.to - row.from);
@@ -148,8 +153,8 @@ function showPlan(into) {
     ...extentColumns(partitions),
   ], rows, (row) => row.name);
   const facts = [...plan.sinks.flatMap(aboutSink),
-    ...missing.filter(() => plan.create_missing).map((name) => `${name} does not exist, and is made.`),
-    ...plan.left_out.map((bolt) => `Left out: ${bolt}; what would reach it is dropped.`),
+    ...missing.filter(() => areMade).map((name) => `${name} does not exist, and is made.`),
+    ...plan.left_out.map((bolt) => `Left out: ${bolt}; what would reach nothing else is dropped.`),
     ...partitions.flatMap((one) => one.notes.map((note) => `${one.topic}/${one.partition}: ${note}.`))];
   into.append(element("ul", { class: "facts" }, ...facts.map((text) => element("li", {}, text))));
   const notes = [...(plan.notes ?? []), ...(plan.sample?.notes ?? [])];
@@ -181,14 +186,27 @@ function noted(how, head, sentences) {
     element("ul", {}, ...sentences.map((text) => element("li", {}, text))));
 }
 
-function aboutSink({ bolt, index, guarantee, verifiable, indices }) {
+/** Indices that a purge deletes in that are shown. */
+const PURGED_MAX = 20;
+
+/** What a purge deletes, by index. */
+function aboutPurge(purged) {
+  const all = Object.entries(purged);
+  const shown = all.slice(0, PURGED_MAX).map(([name, count]) => `${documents(count)} in ${name} are deleted.`);
+  const rest = all.slice(PURGED_MAX);
+  return rest.length === 0 ? shown
+    : [...shown, `${documents(sum(rest, ([, count]) => count))} in ${number(rest.length)} more indices are deleted.`];
+}
+
+function aboutSink({ bolt, index, guarantee, verifiable, indices, purged = {} }) {
   const names = Object.keys(indices);
   const exist = names.length === 0 ? "none of its indices exists yet"
     : `${number(names.length)} of its indices exist${names.length === 1 ? "s" : ""} (${names.slice(0, 5).join(", ")}${names.length > 5 ? " and more" : ""})`;
   const verified = verifiable ? "It can be verified." : "It cannot be verified, as documents carry no origin.";
   const blocked = Object.entries(indices).filter(([, blocks]) => blocks.length > 0);
   return [`Bolt ${bolt} writes to ${index}: ${exist}. Protected against storing twice: ${guarantee}. ${verified}`,
-    ...blocked.map(([name, blocks]) => `${name} takes no documents: ${blocks.join(", ")}.`)];
+    ...blocked.map(([name, blocks]) => `${name} takes no documents: ${blocks.join(", ")}.`),
+    ...aboutPurge(purged)];
 }
 
 function documents(count) {

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::{Search, Versions};
 
-/// The documents of a partition, from one offset to before another, that are to be deleted, in whatever
-/// index they are; of a data stream, in those behind it.
+/// The documents of a partition, from one offset to before another, that are to be deleted, in the indices
+/// that are searched ([`Search::only`]).
 pub struct Purge<'s> {
     search: &'s Search,
     source: String,
@@ -38,7 +38,7 @@ impl<'s> Purge<'s> {
     /// when there are some after a page of which none could be deleted: others write as fast as it deletes.
     pub async fn page(&mut self) -> Result<Option<u64>, OperatorError> {
         let Search { ask, pattern, .. } = self.search;
-        self.search.refresh().await?;
+        self.search.make_visible().await?;
         let page = (self.search)
             .page(
                 &self.source,
@@ -109,12 +109,12 @@ fn is_settled(item: &Value) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::tests::answered;
     use super::*;
 
     /// The indices of a host that gives these answers, one after the other.
-    fn answering(answers: Vec<Value>) -> Search {
+    pub(in crate::replay::search) fn answering(answers: Vec<Value>) -> Search {
         let mut answers = answers.into_iter();
         answered(move |_| answers.next().expect("one is left"))
     }

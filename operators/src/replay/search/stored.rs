@@ -73,11 +73,6 @@ impl Search {
         Ok(stored.collect())
     }
 
-    /// Whether there is an index, an alias or a data stream of this name.
-    pub async fn exists(&self, name: &str) -> Result<bool, OperatorError> {
-        self.ask.exists(name).await
-    }
-
     /// The index that a document goes to that is written to `name`: itself, the one that an alias writes
     /// to, or the newest of a data stream. `None` where there is none yet, or an alias does not say.
     pub async fn written_to(
