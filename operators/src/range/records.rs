@@ -57,8 +57,9 @@ pub async fn records(
         let mut looked = Looked::at(stretches, start);
         let rounds = looked.windows().into_iter();
         let rounds = rounds.map(|window| BTreeMap::from([(*partition, window)]));
-        read_rounds(&connection, topic, rounds.collect(), within, |record| {
+        read_rounds(&connection, topic, rounds, within, |record| {
             looked.take(record.offset());
+            true
         })?;
         Ok(looked.records)
     })
