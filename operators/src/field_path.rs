@@ -28,9 +28,15 @@ impl EditSpace {
     /// Bytes that are kept of a value for the next one.
     const KEPT: usize = 1 << 20;
 
+    /// Places that are kept room for.
+    const PLACES_KEPT: usize = 32 << 10;
+
     /// Lets go of the memory of a value that was larger than most are.
     #[inline]
     pub(crate) fn let_go(&mut self) {
+        if self.places.capacity() > Self::PLACES_KEPT {
+            self.places = Vec::new();
+        }
         if self.value.capacity() > Self::KEPT {
             self.value = Vec::new();
         }
@@ -149,6 +155,11 @@ impl FieldPath {
         self.outer == other.outer && both.all(|(one, other)| one == other)
     }
 
+    /// Whether it is inside of the other one, and not that one itself.
+    pub(crate) fn is_inside(&self, other: &Self) -> bool {
+        self.overlaps(other) && self.inner.len() > other.inner.len()
+    }
+
     /// The raw value.
     #[inline]
     pub(crate) fn get<'a>(&self, record: Record<'a>) -> Option<&'a [u8]> {
@@ -204,6 +215,7 @@ impl FieldPath {
         write(&mut new);
         let set = self.set(record, space, &new);
         space.new = new;
+        space.let_go();
         set
     }
 

@@ -57,6 +57,7 @@ impl FieldPaths {
         for (symbol, ways) in &self.inside {
             edit_inside(ways, *symbol, record, space, &mut edit)?;
         }
+        space.let_go();
         Ok(())
     }
 
@@ -85,8 +86,8 @@ impl FieldPaths {
             if !space.places.is_empty() && change(raw, &space.places, &mut space.value) {
                 record.set(*symbol, &space.value)?;
             }
-            space.let_go();
         }
+        space.let_go();
         Ok(())
     }
 

@@ -83,7 +83,7 @@ pub async fn documents(
 ) -> Result<Vec<Document>, OperatorError> {
     let (partition, offset) = (place.partition.partition, place.offset);
     let each = searches.iter().map(|search| async move {
-        search.refresh().await?;
+        search.make_visible().await?;
         search.documents(&logged.origin, partition, offset).await
     });
     let found = tokio::time::timeout(within, try_join_all(each)).await;

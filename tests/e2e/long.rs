@@ -1,10 +1,12 @@
 //! Long forms of other suites. They run when they are named: `tests/run e2e long`.
 
+mod neighbours;
+
 use std::time::Duration;
 
 use testkit::services::SearchVersion;
 
-use crate::{chaos, demo, neighbours, outage, outcomes, replay};
+use crate::{chaos, demo, outage, outcomes, replay};
 
 /// Of each protocol.
 const CHAOS: chaos::Form = chaos::Form {

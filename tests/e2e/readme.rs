@@ -1,5 +1,7 @@
 //! The quick start of the README, as it is written, against a Kafka and an Elasticsearch.
 
+mod embedded;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -7,8 +9,8 @@ use testkit::process::{Launch, Process};
 use testkit::scratch::Scratch;
 use testkit::services::Kafka;
 
-use crate::embedded::check_same_as_real;
 use crate::support::with_search;
+use embedded::check_same_as_real;
 
 /// Most of it is the build, where nothing is built yet.
 const LIMIT: Duration = Duration::from_secs(900);

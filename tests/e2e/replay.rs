@@ -8,6 +8,7 @@ pub(crate) mod kills;
 mod missing_index;
 mod page;
 mod redrive;
+mod runbooks;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -21,7 +22,6 @@ use testkit::services::kafka::Sent;
 use testkit::services::{Kafka, Search};
 use testkit::{records, wait};
 
-use crate::runbooks;
 use crate::support::{Steps, catch_up, check_exactly_once, setup, topology, with_search};
 use redrive::REJECTS;
 

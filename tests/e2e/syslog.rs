@@ -1,5 +1,8 @@
 //! Real input: rsyslog sends lines to Kafka; they are parsed, enriched from a table, and indexed.
 
+mod init;
+mod password;
+
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -9,9 +12,9 @@ use testkit::services::rsyslog::{RFC3164, RFC5424};
 use testkit::services::{Kafka, Rsyslog, Search};
 use testkit::wait;
 
-use crate::init::check_init_try_run;
-use crate::password::check_a_password_that_changes;
 use crate::support::{Steps, Total, catch_up, with_search};
+use init::check_init_try_run;
+use password::check_a_password_that_changes;
 
 const LIMIT: Duration = Duration::from_secs(120);
 

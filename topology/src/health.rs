@@ -98,7 +98,9 @@ impl Health {
     /// asked while nobody can tell anything new, as who tells has a record in flight.
     pub(crate) fn end_without_records(&self, may_come_to: impl Fn(&str) -> bool) {
         self.lock().retain(|(component, kind), condition| {
-            let stays = !condition.of_records || may_come_to(component);
+            // A note says what no record waits for: that goes on without any.
+            let ends = condition.of_records && condition.holds_up;
+            let stays = !ends || may_come_to(component);
             if !stays {
                 tracing::info!(component, kind, "No record waits for it any more");
             }

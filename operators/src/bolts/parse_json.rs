@@ -209,7 +209,11 @@ fn parse_field(
     object.clear();
     match Kind::of(raw) {
         Kind::Object if !found.merges() => return Ok(()),
-        Kind::Object => object.extend_from_slice(raw),
+        // Names may repeat further inside of a document, and not in one.
+        Kind::Object => {
+            let span = json::scan_object(raw, |_| {}).map_err(invalid_json)?;
+            object.extend_from_slice(span.of(raw));
+        }
         Kind::String => {
             let text = text_of(raw);
             let span = json::scan_object(&text, |_| {}).map_err(invalid_json)?;
@@ -447,6 +451,10 @@ mod tests {
                 .iter()
                 .find(|(name, ..)| *name == "unparsed_fields");
             assert_eq!(counted.map(|(.., count)| *count), Some(5));
+            // An object as it is stays where it is, and cannot be merged.
+            let object = r#"{"log":{"text":{"a":1,"a":2}},"b":1}"#;
+            let emitted = bolt.run(&[Input::document(object)]).await;
+            assert_eq!(emitted[0].document.as_deref(), Some(object));
         }
         let options = json!({
             "field": "log", "on_invalid": "keep", "event_time": "log.t", "event_time_format": "unix_s",

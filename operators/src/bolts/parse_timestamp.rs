@@ -103,6 +103,14 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         .as_deref()
         .map(|target| FieldPath::new(target, &path.key("target"), prepare));
     let target = problems.take(target.transpose().map_err(Problems::from));
+    let field = FieldPath::new(&config.field, &path.key("field"), prepare);
+    if let (Ok(field), Some(Some(target))) = (field, &target)
+        && target.is_inside(&field)
+    {
+        let message = "is inside of `field`, which is text or a number";
+        let problem = Problem::new(path.key("target"), message);
+        problems.push(problem.expected("the field itself, or one beside it"));
+    }
     problems.or(())?;
     let (event_time, target) = event_time.zip(target).expect("no problem means both");
     Ok(PreparedBolt {

@@ -118,6 +118,13 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         Some(target) => field_of("target", target, prepare),
         None => field.clone(),
     };
+    if let Some((field, target)) = field.as_ref().zip(target.as_ref())
+        && target.is_inside(field)
+    {
+        let message = "is inside of `field`, which is text";
+        let problem = Problem::new(path.key("target"), message);
+        problems.push(problem.expected("the field itself, or one beside it"));
+    }
     let rules = Rules::load(&prepare.file(&config.file)).map_err(|error| {
         Problem::new(path.key("file"), format!("{}: {error}", config.file)).expected(
             "the file regexes.yaml of https://github.com/ua-parser/uap-core, or one like it",

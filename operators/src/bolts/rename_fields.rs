@@ -84,16 +84,20 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         to.add(&rename.to, number);
     }
     let (renames, paths): (Arc<[Rename]>, _) = (renames.into(), Arc::new((from, to)));
-    Ok(PreparedBolt::new(Arc::new(move |_| {
-        AnyBolt::new(RenameFields {
-            renames: Arc::clone(&renames),
-            is_flat,
-            paths: Arc::clone(&paths),
-            taken: Vec::new(),
-            places: Vec::new(),
-            space: EditSpace::default(),
-        })
-    })))
+    Ok(PreparedBolt {
+        // An object in which a field has another name is written without it, and then with it.
+        copies: if is_flat { 1 } else { 2 },
+        ..PreparedBolt::new(Arc::new(move |_| {
+            AnyBolt::new(RenameFields {
+                renames: Arc::clone(&renames),
+                is_flat,
+                paths: Arc::clone(&paths),
+                taken: Vec::new(),
+                places: Vec::new(),
+                space: EditSpace::default(),
+            })
+        }))
+    })
 }
 
 struct Rename {

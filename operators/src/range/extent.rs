@@ -25,7 +25,8 @@ const WINDOW: i64 = 90;
 const WINDOW_BYTES: u64 = 1 << 20;
 /// Bytes after which a range is not read whole after all.
 const WHOLE_BYTES: u64 = 4 << 20;
-/// Bytes of all ranges after which those that are read end with their next record, and no others are begun.
+/// Bytes of all ranges after which windows end with their next record, and of those between the first and the
+/// last one no others are begun.
 const ALL_BYTES: u64 = 128 << 20;
 /// Offsets behind a range, or at the end of a log, that are looked at for what times find.
 const BESIDE: i64 = 100;
@@ -104,7 +105,7 @@ pub fn extents(
     let bytes = Cell::new(0);
     for (topic, looks) in by_topic {
         let rounds = rounds(&looks).into_iter();
-        let rounds = rounds.take_while(|round| !round.is_inside || bytes.get() < ALL_BYTES);
+        let rounds = rounds.take_while(|round| round.is_needed || bytes.get() < ALL_BYTES);
         let begun = rounds.map(|round| {
             let mut seen = seen.borrow_mut();
             for (partition, window) in &round.windows {
@@ -167,6 +168,8 @@ struct Round {
     windows: BTreeMap<i32, (i64, i64)>,
     /// They are in the ranges, and not behind them or at the end of a log.
     is_inside: bool,
+    /// They are read however many bytes there were: nothing would be known of a partition otherwise.
+    is_needed: bool,
 }
 
 /// The windows of some ranges of a topic, after those beside them.
@@ -179,6 +182,7 @@ fn rounds(looks: &[Look<'_>]) -> Vec<Round> {
         Round {
             windows: windows.collect(),
             is_inside,
+            is_needed: true,
         }
     };
     let behind = |look: &Look<'_>| {
@@ -190,8 +194,12 @@ fn rounds(looks: &[Look<'_>]) -> Vec<Round> {
         Some((start.max(end - BESIDE), end))
     };
     let mut rounds = vec![round(false, &behind), round(false, &tail)];
-    for number in order() {
-        rounds.push(round(true, &|look| window(look.range, number)));
+    for (count, number) in order().enumerate() {
+        rounds.push(Round {
+            // The last window, and the first one, which is all of a small range.
+            is_needed: count < 2,
+            ..round(true, &|look| window(look.range, number))
+        });
     }
     rounds.retain(|round| !round.windows.is_empty());
     rounds

@@ -189,6 +189,7 @@ pub fn part_for(
             reached.contains(from.as_str()) && !left_out.contains(from)
         });
     }
+    prune(&mut part, &left_out);
     leave_out(&mut part, &left_out);
     match (sinks.as_slice(), &choice.target) {
         ([], _) => Err(format!("no record of {spout} reaches an index")),
@@ -201,6 +202,51 @@ pub fn part_for(
             ))
         }
         _ => Ok((part, sinks, left_out)),
+    }
+}
+
+/// Takes out bolts from which records come to nothing that stays, where another bolt consumes the same: a record
+/// counts as what becomes of it there. What is rejected on the way there goes nowhere either.
+fn prune(part: &mut Spec, left_out: &[String]) {
+    let gone: BTreeSet<String> = left_out.iter().cloned().collect();
+    let mut dead = gone.clone();
+    for bolt in part.sorted_bolts().into_iter().rev() {
+        let to = part.bolts.iter().filter(|other| {
+            let mut inputs = other.inputs.iter();
+            inputs.any(|input| input.from.component == bolt.id && stream(input).1 != "rejected")
+        });
+        let to: Vec<&str> = to.map(|other| other.id.as_str()).collect();
+        if !to.is_empty() && to.iter().all(|id| dead.contains(*id)) {
+            let _ = dead.insert(bolt.id.clone());
+        }
+    }
+    let consumed: BTreeSet<(String, String)> = part
+        .bolts
+        .iter()
+        .filter(|bolt| !dead.contains(&bolt.id))
+        .flat_map(|bolt| &bolt.inputs)
+        .map(stream)
+        .collect();
+    let is_pruned = |bolt: &Component| {
+        let mut inputs = bolt.inputs.iter().map(stream);
+        dead.contains(&bolt.id)
+            && !gone.contains(&bolt.id)
+            && inputs.all(|stream| consumed.contains(&stream))
+    };
+    part.bolts.retain(|bolt| !is_pruned(bolt));
+    // What was reached by way of those alone is not reached now.
+    loop {
+        let mut sources: BTreeSet<String> = part.bolts.iter().map(|bolt| bolt.id.clone()).collect();
+        sources.extend(part.spouts.iter().map(|spout| spout.id.clone()));
+        for bolt in &mut part.bolts {
+            bolt.inputs
+                .retain(|input| sources.contains(&input.from.component));
+        }
+        let before = part.bolts.len();
+        part.bolts.retain(|bolt| !bolt.inputs.is_empty());
+        if part.bolts.len() == before {
+            return;
+        }
     }
 }
 
@@ -463,10 +509,15 @@ mod tests {
             part(&[], &[], Target::Missing),
             is("parse find index other", "index other", "copy")
         );
-        // All that `find` puts out would have gone to `other`.
+        // All that `find` puts out would have gone to `other`, and `index` consumes what it reads.
         assert_eq!(
             part(&["index"], &[], Target::Index("x".to_owned())),
-            is("parse find index other", "index", "other copy")
+            is("parse index", "index", "other copy")
+        );
+        // Nobody else consumes what `find` puts out.
+        assert_eq!(
+            part(&["other"], &[], Target::Index("x".to_owned())),
+            is("parse find other", "other", "index copy")
         );
         assert_eq!(
             part(&[], &["find"], Target::Missing),

@@ -41,14 +41,6 @@ impl Names {
         }
     }
 
-    /// All names.
-    pub(super) fn any() -> Self {
-        Self {
-            shape: None,
-            fixed: 0,
-        }
-    }
-
     /// Whether this can be one of them.
     pub(super) fn fit(&self, name: &str) -> bool {
         let shape = self.shape.as_ref();

@@ -47,6 +47,8 @@ pub struct Search {
     pattern: String,
     /// The names that it can make: the pattern finds others, too.
     names: Names,
+    /// A pipeline of the cluster may give documents other indices.
+    has_pipeline: bool,
     /// Other sinks of the topology.
     others: Vec<Other>,
     /// The indices that are searched, of those that the pattern finds; `None` for all.
@@ -88,11 +90,9 @@ impl Search {
             ask: Ask::of(&connection, connection.request_timeout.get())?,
             bolt: sink.bolt.clone(),
             pattern: pattern(&sink.index),
-            // A pipeline may send documents elsewhere.
-            names: match bolt.config.get("pipeline") {
-                Some(_) => Names::any(),
-                None => Names::of(&sink.index),
-            },
+            names: Names::of(&sink.index),
+            // Documents may go to indices of any name.
+            has_pipeline: bolt.config.get("pipeline").is_some(),
             others: Vec::new(),
             own: Mutex::default(),
             origin: config.origin_field().map(str::to_owned),
@@ -112,7 +112,8 @@ impl Search {
         self.find_own().await
     }
 
-    async fn make_visible(&self) -> Result<(), OperatorError> {
+    /// Makes everything that is indexed visible to searches, which look into all that the pattern finds.
+    pub async fn make_visible(&self) -> Result<(), OperatorError> {
         let path = format!("{}/_refresh?{LENIENT}", self.pattern);
         self.ask.any(Method::POST, &path, None).await.map(|_| ())
     }
@@ -456,6 +457,7 @@ mod tests {
             bolt: "index".to_owned(),
             pattern: "logs".to_owned(),
             names: Names::of("logs"),
+            has_pipeline: false,
             others: Vec::new(),
             own: Mutex::default(),
             origin: Some("_isobar".to_owned()),

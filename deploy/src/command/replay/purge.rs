@@ -40,6 +40,7 @@ pub(super) async fn holders(
     documents: &[Documents],
 ) -> Result<Holders, OperatorError> {
     let mut holders = Holders::new();
+    search.make_visible().await?;
     for (source, partition, range) in documents {
         for (index, documents) in search.holders(source, *partition, *range).await? {
             *holders.entry(index).or_default() += documents;
@@ -105,7 +106,8 @@ fn targets(
     if !resume && let Some((index, documents)) = found.iter().find(|(index, _)| !is_planned(index))
     {
         return Err(refused(format!(
-            "{index} has {} documents of the range, and had none when the plan was made; make a new plan",
+            "{index} has {} documents of the range, and had none when the plan was made; where an earlier run of \
+             this plan has begun to write, go on with it by --resume, otherwise make a new plan",
             number(*documents)
         )));
     }

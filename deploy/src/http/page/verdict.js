@@ -14,11 +14,14 @@ function judge({ statistics, accountingOfAll, diagnostics, now }) {
   const head = () => (worst.status === "LOST" ? "Records are lost" : capital(said(worst.status)));
   const status = () => [tone(worst.status), head(), why()];
   if (worst && ["bad", "warn"].includes(tone(worst.status))) return status();
-  if (reasons.length > 0) {
+  const silent = statistics.lag.find((one) => one.failure);
+  // Each of those is also a reason, in other words.
+  const { conditions } = diagnostics;
+  const isAllOfLag = reasons.length === conditions.length && conditions.every((one) => one.kind === "lag");
+  if (reasons.length > 0 && !(silent && isAllOfLag)) {
     const more = reasons.length > 1 ? ` And ${reasons.length - 1} more, below.` : "";
     return ["warn", "Not as it should be", said_by ?? reasons[0] + more];
   }
-  const silent = statistics.lag.find((one) => one.failure);
   if (silent) {
     const unknown = silent.lag == null ? "Lag is not known" : "Not everything about the lag is known";
     return ["warn", unknown, `${silent.failure}.${staleness(statistics.lag)}`];

@@ -190,6 +190,9 @@ const GOES_ON: f64 = 0.95;
 const GAPS: usize = 3;
 /// Deletions that are remembered, to learn how fast a bound on size deletes: an hour of them, or more.
 const DELETIONS: usize = 12;
+/// Of deletions that are nearer to each other than this, in milliseconds, only the last one is: so that those that
+/// are remembered reach back for longer than a window.
+const DELETIONS_APART_MS: i64 = 30_000;
 /// Points per step: rates need more of them than trends.
 const POINTS_PER_STEP: i64 = 6;
 
@@ -328,7 +331,15 @@ impl History {
             return;
         };
         match self.start.replace(start) {
-            Some(before) if before < start => self.deletions.push_back((at_ms, start)),
+            Some(before) if before < start => {
+                let before_last = self.deletions.len().checked_sub(2);
+                let is_near = before_last
+                    .is_some_and(|before| at_ms - self.deletions[before].0 < DELETIONS_APART_MS);
+                if is_near {
+                    let _ = self.deletions.pop_back();
+                }
+                self.deletions.push_back((at_ms, start));
+            }
             // Another topic of the same name.
             Some(before) if before > start => self.deletions.clear(),
             _ => {}
@@ -567,6 +578,9 @@ mod tests {
         }
         assert_eq!(deleted(11_200, 308_000), Some(30.0));
         assert_eq!(deleted(11_300, 0), None, "it was made anew");
+        // With each look.
+        let each = (0..200).map(|look| deleted(20_000 + look * 5, 1 + look * 50));
+        assert_eq!(each.last(), Some(Some(10.0)));
     }
 
     #[test]

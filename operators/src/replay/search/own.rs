@@ -82,7 +82,7 @@ impl Search {
     }
 
     /// The indices with documents of a partition, from one offset to before another, whosever they are, with
-    /// how many. `source` is that of [`crate::replay::origin_of`].
+    /// how many. Make them visible before. `source` is that of [`crate::replay::origin_of`].
     ///
     /// Fails when documents carry no origin, when an answer is not whole, or when there are more than 10,000
     /// indices.
@@ -92,7 +92,6 @@ impl Search {
         partition: i32,
         (from, to): (i64, i64),
     ) -> Result<BTreeMap<String, u64>, OperatorError> {
-        self.make_visible().await?;
         let range = json!({"range": {"gte": from, "lt": to}});
         let body = json!({
             "size": 0, "track_total_hits": false,
@@ -126,9 +125,10 @@ impl Search {
         self.set_own(Some(indices.into_iter().collect()));
     }
 
-    /// Finds out which indices are the sink's. A name without `*` is what leads to it, and all are.
+    /// Finds out which indices are the sink's. A name without `*` is what leads to it, and all are; so they are
+    /// where a pipeline may have sent documents anywhere.
     pub(super) async fn find_own(&self) -> Result<(), OperatorError> {
-        if !self.pattern.contains('*') {
+        if !self.pattern.contains('*') || self.has_pipeline {
             self.set_own(None);
             return Ok(());
         }
@@ -378,12 +378,7 @@ mod tests {
                 "buckets": [{"key": "a", "doc_count": 3}, {"key": "b", "doc_count": 1}],
             }}})
         };
-        let search = search(
-            DAYS,
-            &[],
-            &[],
-            vec![json!({}), answer(0), json!({}), answer(1)],
-        );
+        let search = search(DAYS, &[], &[], vec![answer(0), answer(1)]);
         let found = search.holders("s", 0, (0, 10)).await.expect("an answer");
         assert_eq!(
             found,

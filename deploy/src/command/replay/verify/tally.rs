@@ -10,7 +10,7 @@ use super::NAMED_MAX;
 /// Offsets of a window: what is known of one is 3 MB at most.
 const WINDOW: i64 = 100_000;
 /// Most stretches of offsets without a document that are remembered of a partition: 16 bytes each.
-pub(super) const STRETCHES_MAX: usize = 100_000;
+pub(super) const STRETCHES_MAX: usize = 10_000;
 
 /// The windows of a range.
 pub(super) fn windows((from, to): (i64, i64)) -> impl Iterator<Item = (i64, i64)> {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use testkit::isobar::{Isobar, Setup, finish};
 use testkit::services::{Kafka, Search, SearchClient};
 
-const TOPOLOGY: &str = include_str!("../../deploy/topologies/demo.yaml");
+const TOPOLOGY: &str = include_str!("../../../deploy/topologies/demo.yaml");
 /// Few enough to be read back by one search.
 const RECORDS: u64 = 900;
 const LIMIT: Duration = Duration::from_secs(120);
