@@ -351,7 +351,7 @@ Of requests: a request that is sent again, to another host or later, counts each
 
 Of lag: the committed lag of a partition is the sum of its read lag (brokers or fetching are slow), open records (bolts or what they write to are slow) and commit debt (commits are slow), all of one moment.
 
-Of both at once: `isobar lag FILE --serve` beside the program, scraped by the same job, says which partitions have no owner and how old dead letters are, and has all figures of lag as well, with the same `topology`, `spout` and `group`: a sum over instances counts records twice. The rules in `deploy/alerts` record which series of an exporter that is, `isobar:said_by_the_program_itself`; alerts about lag and the dashboard leave them out, `unless on (instance, topology, spout, group)`, and so should queries of your own. Of a program that does not run, or is not scraped, those of the exporter count.
+Of both at once: `isobar lag FILE --serve` beside the program, scraped by the same job, says which partitions have no owner and how old dead letters are, and has all figures of lag as well, with the same `topology`, `spout` and `group`: a sum over instances counts records twice. The rules in `deploy/alerts` record which series of an exporter that is, `isobar:said_by_the_program_itself`; alerts about lag and the dashboard leave them out, `unless on (instance, topology, spout, group)`, and so should queries of your own. Of a program that does not run, or is not scraped, those of the exporter count; so they do, for all partitions of a spout, where one of several replicas is not scraped.
 
 | metric | kind | labels | meaning |
 |---|---|---|---|

@@ -323,7 +323,8 @@ mod tests {
         assert_eq!(targets_of(&found, false), Ok(vec!["logs-1".to_owned()]));
         let later = of(&[("logs-1", 500), ("logs-3", 1_000)]);
         let refused = "nothing was deleted: logs-3 has 1,000 documents of the range, and had none when the plan was \
-                       made; make a new plan";
+                       made; where an earlier run of this plan has begun to write, go on with it by --resume, \
+                       otherwise make a new plan";
         assert_eq!(targets_of(&later, false), Err(refused.to_owned()));
         // An earlier attempt has written them, and they are what they will be.
         assert_eq!(targets_of(&later, true), Ok(vec!["logs-1".to_owned()]));
