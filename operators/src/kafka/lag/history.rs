@@ -192,7 +192,7 @@ const GAPS: usize = 3;
 const DELETIONS: usize = 12;
 /// Of deletions that are nearer to each other than this, in milliseconds, only the last one is: so that those that
 /// are remembered reach back for longer than a window.
-const DELETIONS_APART_MS: i64 = 30_000;
+const DELETIONS_APART_MS: i64 = 60_000;
 /// Points per step: rates need more of them than trends.
 const POINTS_PER_STEP: i64 = 6;
 
