@@ -7,6 +7,7 @@ mod logged;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -88,7 +89,11 @@ pub async fn documents(
     });
     let found = tokio::time::timeout(within, try_join_all(each)).await;
     let late = |_| OperatorError::external(format!("no answer within {within:?}"));
-    Ok(found.map_err(late)??.concat())
+    let mut found = found.map_err(late)??.concat();
+    // What the patterns of several sinks find is one document nevertheless.
+    let mut seen = BTreeSet::new();
+    found.retain(|document| seen.insert((document.index.clone(), document.id.clone())));
+    Ok(found)
 }
 
 impl Letters {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::browser::Browser;
 use testkit::bulk_server::{BulkServer, ItemFault, Options};
 use testkit::isobar::{self, Finished, Setup};
@@ -46,6 +46,17 @@ fn the_head_of_the_page_says_the_worst_that_there_is_now() {
     let script = pieces.concat();
     let mut browser = Browser::start().expect("Chromium starts");
     let mut check = |status: &str, lag: Option<u64>, failure: Option<&str>, expected: [&str; 3]| {
+        // A look that failed is a condition of its spout, too.
+        let conditions: Vec<Value> = failure
+            .iter()
+            .map(|text| {
+                json!({"component": "logs", "kind": "lag", "text": text, "since": "1970-01-01T00:00:00Z"})
+            })
+            .collect();
+        let reasons: Vec<String> = failure
+            .iter()
+            .map(|text| format!("logs: lag: {text}"))
+            .collect();
         let state = json!({
             "statistics": {
                 "lag": [{
@@ -56,7 +67,7 @@ fn the_head_of_the_page_says_the_worst_that_there_is_now() {
             },
             // Some were lost since the start.
             "accountingOfAll": {"total": {"difference": 0, "lost": 7}},
-            "diagnostics": {"reasons": [], "conditions": []},
+            "diagnostics": {"reasons": reasons, "conditions": conditions},
             "now": 0,
         });
         let judged = browser.value(&format!("(() => {{ {script}\nreturn judge({state}); }})()"));

@@ -6,19 +6,24 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use crate::clock;
+use crate::clock::{self, Instant};
 
 /// The conditions of a running topology.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
-    conditions: Arc<Mutex<BTreeMap<Key, Condition>>>,
+    /// With when each was told last.
+    conditions: Arc<Mutex<BTreeMap<Key, (Condition, Instant)>>>,
     progress: Arc<AtomicU64>,
     of_records: bool,
 }
 
 /// The kind of a condition that lasts until somebody decides something, or mends it: records wait that long.
 pub const HELD: &str = "held";
+
+/// So long after the last word of it a note lasts that only records find out, where none is in flight.
+const NOTE_LASTS: Duration = Duration::from_secs(15 * 60);
 
 /// Component and the kind of its condition.
 type Key = (String, &'static str);
@@ -43,7 +48,7 @@ pub struct Condition {
 impl Health {
     /// The same, for what a bolt finds out only by records that are on their way through it, such as whether
     /// a host takes them. Without such a record nobody would find out that it is over, so what is told here
-    /// is over once none is in flight that could come to the bolt.
+    /// is over once none is in flight that could come to the bolt; a [note](Self::note) 15 minutes after that.
     pub fn of_records(&self) -> Self {
         Self {
             of_records: true,
@@ -64,19 +69,21 @@ impl Health {
 
     fn tell(&self, component: &str, kind: &'static str, text: String, holds_up: bool) {
         let mut conditions = self.lock();
-        let condition = conditions
+        let (condition, told) = conditions
             .entry((component.to_owned(), kind))
             .or_insert_with(|| {
                 tracing::warn!(component, kind, text, "Something is wrong");
-                Condition {
+                let condition = Condition {
                     component: component.to_owned(),
                     kind,
                     text: String::new(),
                     since: clock::unix_ms(),
                     holds_up,
                     of_records: self.of_records,
-                }
+                };
+                (condition, clock::now())
             });
+        *told = clock::now();
         condition.text = text;
         condition.holds_up = holds_up;
         condition.of_records = self.of_records;
@@ -91,16 +98,19 @@ impl Health {
 
     /// All conditions, by component.
     pub fn conditions(&self) -> Vec<Condition> {
-        self.lock().values().cloned().collect()
+        let all = self.lock();
+        all.values()
+            .map(|(condition, _)| condition.clone())
+            .collect()
     }
 
     /// Ends what records found out, where none is in flight any more that may come to the component. That is
     /// asked while nobody can tell anything new, as who tells has a record in flight.
     pub(crate) fn end_without_records(&self, may_come_to: impl Fn(&str) -> bool) {
-        self.lock().retain(|(component, kind), condition| {
-            // A note says what no record waits for: that goes on without any.
-            let ends = condition.of_records && condition.holds_up;
-            let stays = !ends || may_come_to(component);
+        self.lock().retain(|(component, kind), (condition, told)| {
+            // Where records come seldom, a note that ended between two of them would never last.
+            let is_fresh = !condition.holds_up && clock::now() - *told < NOTE_LASTS;
+            let stays = !condition.of_records || is_fresh || may_come_to(component);
             if !stays {
                 tracing::info!(component, kind, "No record waits for it any more");
             }
@@ -119,7 +129,7 @@ impl Health {
         self.progress.load(Ordering::Relaxed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Condition>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, (Condition, Instant)>> {
         self.conditions
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

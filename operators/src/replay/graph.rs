@@ -205,35 +205,36 @@ pub fn part_for(
     }
 }
 
-/// Takes out bolts from which records come to nothing that stays, where another bolt consumes the same: a record
-/// counts as what becomes of it there. What is rejected on the way there goes nowhere either.
+/// Takes away what bolts would read that lead to nothing that stays, where another bolt that does consumes the
+/// same: a record counts as what becomes of it there. Dead letters of such bolts are nothing that stays.
 fn prune(part: &mut Spec, left_out: &[String]) {
-    let gone: BTreeSet<String> = left_out.iter().cloned().collect();
-    let mut dead = gone.clone();
+    let is_left_out = |bolt: &Component| left_out.contains(&bolt.id);
+    let mut needed: BTreeSet<String> = BTreeSet::new();
     for bolt in part.sorted_bolts().into_iter().rev() {
-        let to = part.bolts.iter().filter(|other| {
+        let mut consumers = part.bolts.iter().filter(|other| {
             let mut inputs = other.inputs.iter();
-            inputs.any(|input| input.from.component == bolt.id && stream(input).1 != "rejected")
+            inputs.any(|input| input.from.component == bolt.id)
         });
-        let to: Vec<&str> = to.map(|other| other.id.as_str()).collect();
-        if !to.is_empty() && to.iter().all(|id| dead.contains(*id)) {
-            let _ = dead.insert(bolt.id.clone());
+        let is_end = consumers.clone().next().is_none() && !takes_dead_letters(bolt);
+        let leads_on = consumers.any(|other| needed.contains(&other.id));
+        if !is_left_out(bolt) && (is_sink(bolt) || is_end || leads_on) {
+            let _ = needed.insert(bolt.id.clone());
         }
     }
     let consumed: BTreeSet<(String, String)> = part
         .bolts
         .iter()
-        .filter(|bolt| !dead.contains(&bolt.id))
+        .filter(|bolt| needed.contains(&bolt.id))
         .flat_map(|bolt| &bolt.inputs)
         .map(stream)
         .collect();
-    let is_pruned = |bolt: &Component| {
-        let mut inputs = bolt.inputs.iter().map(stream);
-        dead.contains(&bolt.id)
-            && !gone.contains(&bolt.id)
-            && inputs.all(|stream| consumed.contains(&stream))
-    };
-    part.bolts.retain(|bolt| !is_pruned(bolt));
+    for bolt in &mut part.bolts {
+        if !needed.contains(&bolt.id) && !is_left_out(bolt) && !takes_dead_letters(bolt) {
+            bolt.inputs
+                .retain(|input| !consumed.contains(&stream(input)));
+        }
+    }
+    part.bolts.retain(|bolt| !bolt.inputs.is_empty());
     // What was reached by way of those alone is not reached now.
     loop {
         let mut sources: BTreeSet<String> = part.bolts.iter().map(|bolt| bolt.id.clone()).collect();
@@ -658,6 +659,65 @@ mod tests {
         assert_eq!(whole(&live, &part, &left_out), BTreeSet::from(["index"]));
         let all = BTreeSet::from(["parse", "index"]);
         assert_eq!(whole(&live, &part, &[]), all);
+    }
+
+    #[test]
+    fn what_leads_to_a_bolt_that_is_left_out_alone_takes_nothing_from_others() {
+        let read = |bolts: serde_json::Value| {
+            let file = json!({
+                "isobar": 1, "name": "logs",
+                "connections": {
+                    "kafka": {"type": "kafka", "brokers": "localhost:1"},
+                    "search": {"type": "elasticsearch", "hosts": "http://localhost:1"},
+                },
+                "spouts": {
+                    "in": {"type": "kafka", "connection": "kafka", "topics": ["a"], "start": "earliest"},
+                },
+                "bolts": bolts,
+                "dead_letter": {"type": "file", "path": "dead"},
+            });
+            let live = Spec::read(&Node::from_json(&file)).expect("sound");
+            let choice = Choice::of(Target::Missing);
+            let (part, sinks, _) = part_for(&live, &registry(), "in", &choice).expect("it can be");
+            let planned = plan(&part, &registry(), 1, Path::new("."));
+            assert!(planned.is_ok(), "{:?}", planned.err());
+            let bolts = part.bolts.iter().map(|bolt| {
+                let inputs = bolt.inputs.iter().map(|input| stream(input));
+                let inputs: Vec<String> = inputs.map(|(from, of)| format!("{from}.{of}")).collect();
+                format!("{} [{}]", bolt.id, inputs.join(" "))
+            });
+            (bolts.collect::<Vec<_>>().join(", "), sinks.len())
+        };
+        let index = |inputs: &[&str]| json!({"type": "elasticsearch", "connection": "search", "index": "a", "inputs": inputs});
+        let copy = |input: &str| json!({"type": "file", "path": "copy", "inputs": [input], "on_rejected": "drop"});
+        let trim =
+            |inputs: &[&str]| json!({"type": "remove_fields", "fields": ["a"], "inputs": inputs});
+        // By way of two.
+        let chain = json!({
+            "parse": {"type": "parse_json", "inputs": ["in"]}, "index": index(&["parse"]),
+            "trim": trim(&["parse"]), "cut": trim(&["trim"]), "copy": copy("cut"),
+        });
+        assert_eq!(
+            read(chain),
+            ("parse [in.out], index [parse.out]".to_owned(), 1)
+        );
+        // Some of what it reads nobody else does.
+        let routed = json!({
+            "parse": {"type": "parse_json", "inputs": ["in"]},
+            "split": {"type": "route", "inputs": ["parse"], "routes": {"a": "doc.x == 1"}, "default": "b"},
+            "index": index(&["split.a"]), "trim": trim(&["split.a", "split.b"]), "copy": copy("trim"),
+        });
+        let expected =
+            "parse [in.out], split [parse.out], index [split.a], trim [split.b], copy [trim.out]";
+        assert_eq!(read(routed), (expected.to_owned(), 1));
+        // What it rejects is indexed.
+        let rejected = json!({
+            "parse": {"type": "parse_json", "inputs": ["in"]}, "index": index(&["parse"]),
+            "cast": {"type": "convert", "fields": {"a": "integer"}, "inputs": ["parse"]},
+            "copy": copy("cast"), "failures": index(&["cast.rejected"]),
+        });
+        let expected = "parse [in.out], index [parse.out], cast [parse.out], copy [cast.out], failures [cast.rejected]";
+        assert_eq!(read(rejected), (expected.to_owned(), 2));
     }
 
     #[test]

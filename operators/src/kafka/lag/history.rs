@@ -188,7 +188,7 @@ const STALL_MS: i64 = 10_000;
 const GOES_ON: f64 = 0.95;
 /// Stretches without progress that are remembered, to learn how seldom a group commits.
 const GAPS: usize = 3;
-/// Deletions that are remembered, to learn how fast a bound on size deletes: an hour of them, or more.
+/// Deletions that are remembered, to learn how fast a bound on size deletes: those of ten minutes, or more.
 const DELETIONS: usize = 12;
 /// Of deletions that are nearer to each other than this, in milliseconds, only the last one is: so that those that
 /// are remembered reach back for longer than a window.

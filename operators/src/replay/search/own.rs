@@ -125,18 +125,24 @@ impl Search {
         self.set_own(Some(indices.into_iter().collect()));
     }
 
-    /// Finds out which indices are the sink's. A name without `*` is what leads to it, and all are; so they are
-    /// where a pipeline may have sent documents anywhere.
+    /// Finds out which indices are the sink's. A name without `*` is what leads to it, and all are. Where a
+    /// pipeline may have sent documents anywhere, so are those that no other sink can have written.
     pub(super) async fn find_own(&self) -> Result<(), OperatorError> {
-        if !self.pattern.contains('*') || self.has_pipeline {
+        if !self.pattern.contains('*') {
             self.set_own(None);
             return Ok(());
         }
         let reached = self.reached().await?;
         let all = reached.len();
-        let states = reached.into_iter();
-        let states = states.map(|(name, one)| self.state(name, one.names, std::iter::empty()));
-        let own = states.filter(|state| state.is_own).map(|state| state.name);
+        let is_nobody_elses = |names: &BTreeSet<String>| {
+            let fit = |other: &Other| names.iter().any(|name| other.names.fit(name));
+            self.has_pipeline && !self.others.iter().any(fit)
+        };
+        let own = reached.into_iter().filter_map(|(name, one)| {
+            let is_left = is_nobody_elses(&one.names);
+            let state = self.state(name, one.names, std::iter::empty());
+            (state.is_own || is_left).then_some(state.name)
+        });
         let own: Arc<[String]> = own.collect();
         self.set_own((own.len() < all).then_some(own));
         Ok(())
@@ -349,6 +355,20 @@ mod tests {
         let any = search(template, &beside, &[], vec![resolved()]);
         let expected = json!([".ds-logs-stream-1", "logs-2026.01.31", "logs-again"]);
         assert_eq!(own(&any).await, Some(expected));
+        // A pipeline may have sent documents anywhere but to where another one writes.
+        let pipeline = Search {
+            has_pipeline: true,
+            ..search(DAYS, &[sink("errors", ERRORS)], &[], vec![resolved()])
+        };
+        let expected = json!([
+            ".ds-logs-stream-1",
+            "logs-2026.01.31",
+            "logs-2026.02.01",
+            "logs-again",
+            "rolled-1",
+            "rolled-2",
+        ]);
+        assert_eq!(own(&pipeline).await, Some(expected));
         // Nobody is asked.
         let constant = search("logs", &beside, &[], Vec::new());
         assert_eq!(own(&constant).await, None);
