@@ -682,7 +682,7 @@ mod tests {
             let planned = plan(&part, &registry(), 1, Path::new("."));
             assert!(planned.is_ok(), "{:?}", planned.err());
             let bolts = part.bolts.iter().map(|bolt| {
-                let inputs = bolt.inputs.iter().map(|input| stream(input));
+                let inputs = bolt.inputs.iter().map(stream);
                 let inputs: Vec<String> = inputs.map(|(from, of)| format!("{from}.{of}")).collect();
                 format!("{} [{}]", bolt.id, inputs.join(" "))
             });
