@@ -84,7 +84,7 @@ pub(super) fn stay(found: &[(Holders, &str)], purged: &BTreeSet<&String>) -> Vec
     }
     let each = others.into_iter().map(|(index, (documents, bolt))| {
         format!(
-            "{index} has {} documents of the range as well: its name is none that the `index` of {bolt} makes, so they stay there",
+            "{index} has {} documents of the range as well: its name is none that {bolt} makes, so they stay there",
             number(documents)
         )
     });
