@@ -467,8 +467,8 @@ mod tests {
         part_for(live, &registry(), "in", &Choice::of(target.clone()))
     }
 
-    #[test]
-    fn bolts_are_left_out_with_what_only_they_lead_to() {
+    /// A topology of these bolts behind a spout `in`.
+    fn of_bolts(bolts: &serde_json::Value) -> Spec {
         let file = json!({
             "isobar": 1, "name": "logs",
             "connections": {
@@ -478,16 +478,21 @@ mod tests {
             "spouts": {
                 "in": {"type": "kafka", "connection": "kafka", "topics": ["a"], "start": "earliest"},
             },
-            "bolts": {
-                "parse": {"type": "parse_json", "inputs": ["in"]},
-                "find": {"type": "remove_fields", "fields": ["a"], "inputs": ["parse"]},
-                "index": {"type": "elasticsearch", "connection": "search", "index": "a", "inputs": ["parse"]},
-                "other": {"type": "elasticsearch", "connection": "search", "index": "b", "inputs": ["find"]},
-                "copy": {"type": "file", "path": "copy", "inputs": ["parse"], "on_rejected": "drop"},
-            },
+            "bolts": bolts,
             "dead_letter": {"type": "file", "path": "dead"},
         });
-        let live = Spec::read(&Node::from_json(&file)).expect("sound");
+        Spec::read(&Node::from_json(&file)).expect("sound")
+    }
+
+    #[test]
+    fn bolts_are_left_out_with_what_only_they_lead_to() {
+        let live = of_bolts(&json!({
+            "parse": {"type": "parse_json", "inputs": ["in"]},
+            "find": {"type": "remove_fields", "fields": ["a"], "inputs": ["parse"]},
+            "index": {"type": "elasticsearch", "connection": "search", "index": "a", "inputs": ["parse"]},
+            "other": {"type": "elasticsearch", "connection": "search", "index": "b", "inputs": ["find"]},
+            "copy": {"type": "file", "path": "copy", "inputs": ["parse"], "on_rejected": "drop"},
+        }));
         let part = |only: &[&str], exclude: &[&str], target: Target| {
             let names = |some: &[&str]| some.iter().map(|one| (*one).to_owned()).collect();
             let choice = Choice {
@@ -664,19 +669,7 @@ mod tests {
     #[test]
     fn what_leads_to_a_bolt_that_is_left_out_alone_takes_nothing_from_others() {
         let read = |bolts: serde_json::Value| {
-            let file = json!({
-                "isobar": 1, "name": "logs",
-                "connections": {
-                    "kafka": {"type": "kafka", "brokers": "localhost:1"},
-                    "search": {"type": "elasticsearch", "hosts": "http://localhost:1"},
-                },
-                "spouts": {
-                    "in": {"type": "kafka", "connection": "kafka", "topics": ["a"], "start": "earliest"},
-                },
-                "bolts": bolts,
-                "dead_letter": {"type": "file", "path": "dead"},
-            });
-            let live = Spec::read(&Node::from_json(&file)).expect("sound");
+            let live = of_bolts(&bolts);
             let choice = Choice::of(Target::Missing);
             let (part, sinks, _) = part_for(&live, &registry(), "in", &choice).expect("it can be");
             let planned = plan(&part, &registry(), 1, Path::new("."));
@@ -722,25 +715,13 @@ mod tests {
 
     #[test]
     fn of_a_stream_that_only_bolts_consume_that_are_left_out_one_drops_the_records() {
-        let file = json!({
-            "isobar": 1, "name": "logs",
-            "connections": {
-                "kafka": {"type": "kafka", "brokers": "localhost:1"},
-                "search": {"type": "elasticsearch", "hosts": "http://localhost:1"},
-            },
-            "spouts": {
-                "in": {"type": "kafka", "connection": "kafka", "topics": ["a"], "start": "earliest"},
-            },
-            "bolts": {
-                "parse": {"type": "parse_json", "inputs": ["in"]},
-                "route": {"type": "route", "inputs": ["parse"], "routes": {"a": "doc.a == 1"}, "default": "b"},
-                "index": {"type": "elasticsearch", "connection": "search", "index": "a", "inputs": ["route.a"]},
-                "copy": {"type": "file", "path": "copy", "inputs": ["route.a", "route.b"]},
-                "mail": {"type": "file", "path": "mail", "inputs": ["route.b"]},
-            },
-            "dead_letter": {"type": "file", "path": "dead"},
-        });
-        let live = Spec::read(&Node::from_json(&file)).expect("sound");
+        let live = of_bolts(&json!({
+            "parse": {"type": "parse_json", "inputs": ["in"]},
+            "route": {"type": "route", "inputs": ["parse"], "routes": {"a": "doc.a == 1"}, "default": "b"},
+            "index": {"type": "elasticsearch", "connection": "search", "index": "a", "inputs": ["route.a"]},
+            "copy": {"type": "file", "path": "copy", "inputs": ["route.a", "route.b"]},
+            "mail": {"type": "file", "path": "mail", "inputs": ["route.b"]},
+        }));
         let (part, _, left_out) = part_of(&live, &Target::Missing).expect("it can be");
         assert_eq!(left_out, ["copy", "mail"]);
         let bolt = |id: &str| part.bolts.iter().find(|one| one.id == id);
