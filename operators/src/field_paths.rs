@@ -61,6 +61,12 @@ impl FieldPaths {
         Ok(())
     }
 
+    /// Whether there is none.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.alone.is_empty() && self.inside.is_empty()
+    }
+
     /// Lets `change` append what is to stand in place of the value of each top-level field in which there
     /// are any of the fields, by its raw value and where they are in it; it says whether anything is to.
     pub(crate) fn change(

@@ -80,8 +80,9 @@ fn count(program: &Path, name: &str, work: &Work) -> u64 {
 const JSON: &str = "json-es";
 const ONE_MORE: &str = "json-es with one more bolt";
 
-/// What a bolt more that sets one field may take for each record: 300, and what two counts differ by.
-const BOLT_MAX: u64 = 330;
+/// What a bolt more that sets one field may take for each record: 300, and half a percent of both counts, by
+/// which those of one program differ.
+const BOLT_MAX: u64 = 370;
 
 /// Name and work, in two halves that take as long.
 fn cases() -> [[(&'static str, Work); 2]; 2] {

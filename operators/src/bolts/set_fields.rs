@@ -217,6 +217,9 @@ impl SetFields {
                 }
             }
         }
+        if self.inside.is_empty() {
+            return Ok(());
+        }
         let value = |number: usize| match &self.fields[number].setting {
             Setting::Constant(json) => Some(json.as_slice()),
             Setting::Template(_, number) => {
