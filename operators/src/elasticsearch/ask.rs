@@ -213,15 +213,19 @@ mod tests {
     use super::*;
     use crate::stand_in::{answer, request};
 
-    #[tokio::test]
-    async fn a_host_that_is_slow_to_answer_is_not_waited_for_while_another_one_answers() {
-        // It takes connections, and never answers.
-        let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let other = TcpListener::bind("127.0.0.1:0").expect("a port");
+    /// A host that takes connections and never answers, one that somebody is to answer for, and their addresses.
+    fn silent_and_other() -> (TcpListener, TcpListener, [String; 2]) {
+        let [silent, other] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
         let hosts = [&silent, &other].map(|one| {
             let address = one.local_addr().expect("an address");
             format!("http://{address}")
         });
+        (silent, other, hosts)
+    }
+
+    #[tokio::test]
+    async fn a_host_that_is_slow_to_answer_is_not_waited_for_while_another_one_answers() {
+        let (_silent, other, hosts) = silent_and_other();
         let serving = tokio::task::spawn_blocking(move || {
             let (mut stream, _) = other.accept().expect("a client");
             let _ = request(&mut stream).expect("a request");
@@ -237,13 +241,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_may_not_ask_whether_an_index_exists_is_told_what_that_takes() {
-        // It takes connections, and never answers.
-        let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let other = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let hosts = [&silent, &other].map(|one| {
-            let address = one.local_addr().expect("an address");
-            format!("http://{address}")
-        });
+        let (_silent, other, hosts) = silent_and_other();
         let serving = tokio::task::spawn_blocking(move || {
             for status in ["403 Forbidden", "404 Not Found"] {
                 let (mut stream, _) = other.accept().expect("a client");
