@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use crate::ack::Ack;
 use crate::arena::Arena;
+use crate::json::Span;
 use crate::operator::Emitter;
 use crate::outcome::{Answer, Policy};
-use crate::record::{Record, RecordMut, Row, Shared, Slot, position};
+use crate::record::{Record, RecordMut, Row, Shared, Slot, position, start_member};
 use crate::rejection::Rejection;
 use crate::stream::Stream;
-use crate::symbol::Symbols;
+use crate::symbol::{Symbol, Symbols};
 
 /// Records of one partition, in offset order, with the duty to answer for them.
 #[derive(Debug)]
@@ -114,14 +115,15 @@ impl Batch {
         }
     }
 
-    /// Puts a raw JSON value into the batch once, for many records to share.
-    pub fn share(&mut self, json: &[u8]) -> Shared {
-        let start = position(&self.scratch);
+    /// Puts a raw JSON value of a top-level field into the batch once, for many records to share.
+    pub fn share(&mut self, symbol: Symbol, json: &[u8]) -> Shared {
+        let start = start_member(&mut self.scratch, &self.symbols, symbol);
         self.scratch.extend_from_slice(json);
-        Shared(crate::json::Span {
-            start,
-            end: position(&self.scratch),
-        })
+        let end = position(&self.scratch);
+        Shared {
+            symbol,
+            value: Span { start, end },
+        }
     }
 
     /// Why the record in a row was rejected; `None` on streams other than `rejected`.

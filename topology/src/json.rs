@@ -89,6 +89,8 @@ pub struct Member {
     pub key_start: u32,
     /// The key between its quotes, as written.
     pub key: Span,
+    /// Of the key as written: what names are looked up by.
+    pub(crate) key_hash: u32,
     /// The value.
     pub value: Span,
     /// Whether the key contains escapes, so that it must be unescaped before it is compared.

@@ -90,7 +90,8 @@ impl Row {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Slot {
     state: SlotState,
-    /// The value; in the document's text or in scratch, as `state` says.
+    /// The value; in the document's text or in scratch, as `state` says. Where it was set, comma and name
+    /// of the member are right before it.
     value: Span,
     /// The whole member `"key":value` in the document's text; empty when the document has none.
     member: Span,
@@ -243,15 +244,14 @@ impl<'a> Record<'a> {
         }
         let mut first = out.len() == start + 1;
         if self.row.edited {
-            for symbol in self.symbols.iter() {
-                let slot = &self.slots[symbol.index()];
+            for (symbol, slot) in self.symbols.iter().zip(self.slots) {
                 if slot.state == SlotState::Set && Some(symbol) != reserved {
-                    if !first {
-                        out.push(b',');
-                    }
+                    // The comma and the name are in front of the value, see `start_member`.
+                    let name = self.symbols.encoded(symbol).len();
+                    let name_start = slot.value.start as usize - name;
+                    let start = name_start - usize::from(!first);
                     first = false;
-                    out.extend_from_slice(self.symbols.encoded(symbol));
-                    out.extend_from_slice(slot.value.of(self.scratch));
+                    out.extend_from_slice(&self.scratch[start..slot.value.end as usize]);
                 }
             }
         }
@@ -413,14 +413,14 @@ impl<'a> RecordMut<'a> {
         start: u32,
         document: fn(Span) -> Document,
     ) -> Result<(), JsonError> {
-        self.forget_document();
+        self.start_document();
         let (symbols, slots) = (self.symbols, &mut *self.slots);
         let object = json::scan_object(text, |member| {
             let key = member.key.of(text);
             let symbol = if member.escaped_key {
                 symbols.lookup(json::unescape(key).as_bytes())
             } else {
-                symbols.lookup(key)
+                symbols.lookup_hashed(key, member.key_hash)
             };
             if let Some(symbol) = symbol {
                 slots[symbol.index()] = Slot {
@@ -447,7 +447,7 @@ impl<'a> RecordMut<'a> {
 
     /// Makes a new document, written member by member into scratch space by `fill`.
     pub fn write_document(&mut self, fill: impl FnOnce(&mut DocumentWriter<'_>)) {
-        self.forget_document();
+        self.start_document();
         self.make_room();
         let start = position(self.scratch);
         self.scratch.push(b'{');
@@ -508,15 +508,16 @@ impl<'a> RecordMut<'a> {
         symbol: Symbol,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), NoDocument> {
-        let start = position(self.scratch);
+        let start = start_member(self.scratch, self.symbols, symbol);
         write(self.scratch);
         let end = position(self.scratch);
         self.set_span(symbol, Span { start, end })
     }
 
-    /// Sets a top-level field to a value that [`crate::Batch::share`] put into scratch space.
-    pub fn set_shared(&mut self, symbol: Symbol, value: Shared) -> Result<(), NoDocument> {
-        self.set_span(symbol, value.0)
+    /// Sets a top-level field to the value that [`crate::Batch::share`] put into scratch space for it.
+    #[inline]
+    pub fn set_shared(&mut self, shared: Shared) -> Result<(), NoDocument> {
+        self.set_span(shared.symbol, shared.value)
     }
 
     /// Removes a top-level field; returns whether it was there.
@@ -537,33 +538,26 @@ impl<'a> RecordMut<'a> {
         if from == to {
             return self.view().get(from).is_some();
         }
-        let Some(value) = self.copy_to_scratch(from) else {
+        let slot = self.slots[from.index()];
+        if matches!(slot.state, SlotState::Absent | SlotState::Removed) {
             return false;
-        };
-        let _ = self.remove(from);
-        self.set_span(to, value).is_ok()
-    }
-
-    fn copy_to_scratch(&mut self, symbol: Symbol) -> Option<Span> {
-        let slot = self.slots[symbol.index()];
-        let start = position(self.scratch);
+        }
+        let start = start_member(self.scratch, self.symbols, to);
         match (slot.state, self.row.document) {
-            (SlotState::Absent | SlotState::Removed, _) => return None,
             (SlotState::Set, _) | (_, Document::Scratch(_)) => {
-                let value = slot.value;
-                self.scratch
-                    .extend_from_within(value.start as usize..value.end as usize);
+                let value = slot.value.start as usize..slot.value.end as usize;
+                self.scratch.extend_from_within(value);
             }
             _ => self
                 .scratch
                 .extend_from_slice(slot.value.of(self.arena.bytes())),
         }
-        Some(Span {
-            start,
-            end: position(self.scratch),
-        })
+        let end = position(self.scratch);
+        let _ = self.remove(from);
+        self.set_span(to, Span { start, end }).is_ok()
     }
 
+    #[inline]
     fn set_span(&mut self, symbol: Symbol, value: Span) -> Result<(), NoDocument> {
         if matches!(self.row.document, Document::None) {
             return Err(NoDocument);
@@ -574,6 +568,14 @@ impl<'a> RecordMut<'a> {
         self.row.edited = true;
         self.row.cut |= !slot.member.is_empty();
         Ok(())
+    }
+
+    /// Gets ready for a new document. The slots of a record that no parser has read are empty already.
+    #[inline]
+    fn start_document(&mut self) {
+        if self.row.edited || !matches!(self.row.document, Document::None) {
+            self.forget_document();
+        }
     }
 
     fn forget_document(&mut self) {
@@ -587,9 +589,21 @@ impl<'a> RecordMut<'a> {
 /// Bytes of scratch space that are always made room for.
 const ROOM_LEAST: usize = 256;
 
-/// A value in a batch's scratch space that many records can share.
+/// A field's value in a batch's scratch space that many records can share.
 #[derive(Clone, Copy, Debug)]
-pub struct Shared(pub(crate) Span);
+pub struct Shared {
+    pub(crate) symbol: Symbol,
+    pub(crate) value: Span,
+}
+
+/// Begins a member that is set: `,"name":`, so that a document takes it in one copy. Returns where its
+/// value starts.
+#[inline]
+pub(crate) fn start_member(scratch: &mut Vec<u8>, symbols: &Symbols, symbol: Symbol) -> u32 {
+    scratch.push(b',');
+    scratch.extend_from_slice(symbols.encoded(symbol));
+    position(scratch)
+}
 
 /// Writes the members of a new document; see [`RecordMut::write_document`].
 ///

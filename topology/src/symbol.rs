@@ -64,11 +64,17 @@ impl Symbols {
     /// Returns the symbol of a name that was interned. `name` is the key as text, without escapes.
     #[inline]
     pub fn lookup(&self, name: &[u8]) -> Option<Symbol> {
+        self.lookup_hashed(name, json::key_hash(name))
+    }
+
+    /// As [`Symbols::lookup`], of a name whose hash is known.
+    #[inline]
+    pub(crate) fn lookup_hashed(&self, name: &[u8], hash: u32) -> Option<Symbol> {
         if self.table.is_empty() {
             return None;
         }
         let mask = self.table.len() - 1;
-        let mut at = json::key_hash(name) as usize & mask;
+        let mut at = hash as usize & mask;
         loop {
             let entry = self.table[at];
             if entry == 0 {

@@ -343,7 +343,7 @@ impl InBatch {
 /// Keeps a value for the records of a batch.
 fn found(field: &FieldPath, value: &[u8], batch: &mut Batch, inside: &mut Vec<u8>) -> Found {
     match field.top_level() {
-        Some(_) => Found::Shared(batch.share(value)),
+        Some(symbol) => Found::Shared(batch.share(symbol, value)),
         None => {
             let start = inside.len();
             inside.extend_from_slice(value);
@@ -361,11 +361,9 @@ impl Prepared {
         text: &[u8],
         space: &mut EditSpace,
     ) -> Result<(), Rejection> {
-        for (field, value) in self.fields.iter().zip(values) {
-            if let Some(Found::Shared(value)) = value
-                && let Some(symbol) = field.top_level()
-            {
-                record.set_shared(symbol, *value).map_err(no_document)?;
+        for value in values {
+            if let Some(Found::Shared(value)) = value {
+                record.set_shared(*value).map_err(no_document)?;
             }
         }
         let inside = |number: usize| match &values[number] {

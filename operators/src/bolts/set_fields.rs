@@ -88,11 +88,16 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
             inside.add(&field.path, number);
         }
     }
+    let only_constants = inside.is_empty()
+        && fields
+            .iter()
+            .all(|field| matches!(field.setting, Setting::Constant(_)));
     let (fields, inside): (Arc<[Field]>, _) = (fields.into(), Arc::new(inside));
     Ok(PreparedBolt::new(Arc::new(move |_| {
         AnyBolt::new(SetFields {
             fields: Arc::clone(&fields),
             inside: Arc::clone(&inside),
+            only_constants,
             constants: Vec::new(),
             text: Vec::new(),
             ends: Vec::new(),
@@ -164,7 +169,9 @@ struct SetFields {
     fields: Arc<[Field]>,
     /// Those that are inside of others, by their numbers.
     inside: Arc<FieldPaths>,
-    /// Constants in the batch at hand, in the order of the top-level fields that have one.
+    /// Whether nothing is rendered and nothing is inside of others, as most often.
+    only_constants: bool,
+    /// Constants of top-level fields in the batch at hand.
     constants: Vec<Shared>,
     /// What the templates gave for the record at hand, one after the other.
     text: Vec<u8>,
@@ -176,8 +183,10 @@ impl Bolt for SetFields {
     async fn process(&mut self, mut batch: Batch, out: &mut Emitter) -> Result<(), OperatorError> {
         self.constants.clear();
         for field in &*self.fields {
-            if let (Setting::Constant(json), Some(_)) = (&field.setting, field.path.top_level()) {
-                self.constants.push(batch.share(json));
+            if let (Setting::Constant(json), Some(symbol)) =
+                (&field.setting, field.path.top_level())
+            {
+                self.constants.push(batch.share(symbol, json));
             }
         }
         batch.judge(out, |record| match self.set(record) {
@@ -189,32 +198,34 @@ impl Bolt for SetFields {
 }
 
 impl SetFields {
+    #[inline]
     fn set(&mut self, record: &mut RecordMut<'_>) -> Result<(), Rejection> {
+        if !self.only_constants {
+            self.set_others(record)?;
+        }
+        for constant in &self.constants {
+            record.set_shared(*constant).map_err(no_document)?;
+        }
+        Ok(())
+    }
+
+    /// Sets the fields that are rendered, and those that are inside of others.
+    fn set_others(&mut self, record: &mut RecordMut<'_>) -> Result<(), Rejection> {
         self.render(record).map_err(|missing| {
             Rejection::new(
                 "missing_field",
                 format!("A template has no value: {missing}"),
             )
         })?;
-        let (mut constants, mut ends) = (self.constants.iter(), self.ends.iter());
-        let mut start = 0;
+        let (mut start, mut ends) = (0, self.ends.iter());
         for field in &*self.fields {
-            match (&field.setting, field.path.top_level()) {
-                (Setting::Constant(_), Some(symbol)) => {
-                    let constant = constants
-                        .next()
-                        .expect("one for each top-level field with a constant");
-                    record.set_shared(symbol, *constant).map_err(no_document)?;
+            if let Setting::Template(..) = &field.setting {
+                let end = *ends.next().expect("one for each field with a template");
+                if let Some(symbol) = field.path.top_level() {
+                    let json = &self.text[start..end];
+                    record.set(symbol, json).map_err(no_document)?;
                 }
-                (Setting::Constant(_), None) => {}
-                (Setting::Template(..), symbol) => {
-                    let end = *ends.next().expect("one for each field with a template");
-                    if let Some(symbol) = symbol {
-                        let json = &self.text[start..end];
-                        record.set(symbol, json).map_err(no_document)?;
-                    }
-                    start = end;
-                }
+                start = end;
             }
         }
         if self.inside.is_empty() {

@@ -352,16 +352,10 @@ fn check_time(
 /// inside of a string.
 #[inline]
 fn to_one_line(document: &mut [u8]) {
-    // Looks at every byte without a branch, so that 16 are looked at together.
-    let any = document
-        .iter()
-        .fold(false, |any, byte| any | (*byte == b'\n'));
-    if any {
-        for byte in document {
-            if *byte == b'\n' {
-                *byte = b' ';
-            }
-        }
+    let mut rest = document;
+    while let Some(at) = memchr::memchr(b'\n', rest) {
+        rest[at] = b' ';
+        rest = &mut rest[at + 1..];
     }
 }
 

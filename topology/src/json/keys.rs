@@ -34,17 +34,15 @@ impl Seen {
         }
     }
 
-    /// Notes a key of `text`; returns whether it is known to repeat.
+    /// Notes a key of `text` with its [`key_hash`]; returns whether it is known to repeat.
     #[inline]
-    pub(super) fn repeats(&mut self, text: &[u8], key: Span, escaped: bool) -> bool {
-        let bytes = key.of(text);
-        let hash = key_hash(bytes);
+    pub(super) fn repeats(&mut self, text: &[u8], key: Span, hash: u32, escaped: bool) -> bool {
         if escaped || self.count == Self::ROOM {
             self.uncertain = true;
             return false;
         }
         let bit = 1 << (hash >> 26);
-        if self.filter & bit != 0 && self.finds(text, bytes, hash) {
+        if self.filter & bit != 0 && self.finds(text, key.of(text), hash) {
             return true;
         }
         self.filter |= bit;
@@ -99,17 +97,28 @@ fn check_all(text: &[u8], start: usize) -> Result<(), JsonError> {
 /// equal hashes compares the keys.
 #[inline]
 pub(crate) fn key_hash(key: &[u8]) -> u32 {
-    let (head, tail) = if let (Some(head), Some(tail)) = (key.first_chunk(), key.last_chunk()) {
-        (u64::from_le_bytes(*head), u64::from_le_bytes(*tail))
+    let (head, tail) = if let Some(ends) = ends::<8>(key) {
+        (u64::from_le_bytes(ends.0), u64::from_le_bytes(ends.1))
+    } else if let Some(ends) = ends::<4>(key) {
+        let [head, tail] = [ends.0, ends.1].map(u32::from_le_bytes);
+        (head.into(), tail.into())
+    } else if let [first, .., last] = key {
+        // Of three bytes at most, so that the middle one is all there is between them.
+        (
+            u64::from(*first) << 8 | u64::from(key[key.len() / 2]),
+            (*last).into(),
+        )
     } else {
-        let mut short = 0;
-        for byte in key {
-            short = short << 8 | u64::from(*byte);
-        }
-        (short, 0)
+        (key.first().copied().unwrap_or_default().into(), 0)
     };
     let mixed = (head ^ tail.rotate_left(23))
         .wrapping_add(key.len() as u64)
         .wrapping_mul(0x9E37_79B9_7F4A_7C15);
     (mixed >> 32) as u32
+}
+
+/// The first and the last `N` bytes, which overlap in a key of less than twice as many.
+#[inline]
+fn ends<const N: usize>(key: &[u8]) -> Option<([u8; N], [u8; N])> {
+    Some((*key.first_chunk()?, *key.last_chunk()?))
 }

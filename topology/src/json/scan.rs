@@ -2,7 +2,7 @@
 //! where its part starts and returns the position behind it, so that the position stays in a
 //! register; nesting is a loop over a bit stack, so that depth costs no stack of the thread.
 
-use super::keys::{DUPLICATE, Seen};
+use super::keys::{DUPLICATE, Seen, key_hash};
 use super::text::next_special;
 use super::{DEPTH_MAX, JsonError, Member, Span};
 
@@ -31,7 +31,8 @@ pub(super) fn top_level_object(
             start: key_start as u32 + 1,
             end: key_end as u32 - 1,
         };
-        if seen.repeats(text, key, escaped_key) {
+        let key_hash = key_hash(key.of(text));
+        if seen.repeats(text, key, key_hash, escaped_key) {
             return fail(key_start, DUPLICATE);
         }
         let value_start = colon(text, key_end)?;
@@ -43,6 +44,7 @@ pub(super) fn top_level_object(
         visit(Member {
             key_start: key_start as u32,
             key,
+            key_hash,
             value: Span {
                 start: value_start as u32,
                 end: at as u32,

@@ -231,3 +231,34 @@ fn a_repeated_key_is_found_whatever_the_number_of_members() {
         }
     }
 }
+
+/// Each length has its own way to look at the last bytes.
+#[test]
+fn what_needs_an_escape_is_seen_wherever_it_is() {
+    for length in 0..=20 {
+        let plain = "x".repeat(length);
+        let written = |text: &str| {
+            let mut out = Vec::new();
+            write_bytes_lossy(&mut out, text.as_bytes());
+            String::from_utf8(out).expect("JSON")
+        };
+        assert_eq!(written(&plain), format!("\"{plain}\""));
+        for at in 0..length {
+            for special in ['"', '\\', '\n', '\u{1f}', '\0'] {
+                let text = format!("{}{special}{}", &plain[..at], &plain[at + 1..]);
+                let expected = serde_json::to_string(&text).expect("JSON");
+                assert_eq!(written(&text), expected);
+            }
+            let text = [
+                &plain.as_bytes()[..at],
+                b"\xff",
+                &plain.as_bytes()[at + 1..],
+            ]
+            .concat();
+            let mut out = Vec::new();
+            write_bytes_lossy(&mut out, &text);
+            let expected = format!("\"{}\u{FFFD}{}\"", &plain[..at], &plain[at + 1..]);
+            assert_eq!(String::from_utf8(out), Ok(expected));
+        }
+    }
+}

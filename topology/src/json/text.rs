@@ -62,16 +62,31 @@ fn specials(word: u64) -> u64 {
 /// Whether a text is ASCII that needs no escapes.
 #[inline]
 fn is_plain(text: &[u8]) -> bool {
-    let (words, rest) = text.as_chunks::<8>();
     let mut hits = 0;
-    for word in words {
+    for word in text.as_chunks::<8>().0 {
         let word = u64::from_le_bytes(*word);
         hits |= specials(word) | word;
     }
-    let mut last = [b' '; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    let last = u64::from_le_bytes(last);
+    let last = last_word(text);
     (hits | specials(last) | last) & HIGH == 0
+}
+
+/// The last eight bytes, or a word with all that there are, some of them twice, and plain ones: that costs
+/// less than to copy them.
+#[inline]
+fn last_word(text: &[u8]) -> u64 {
+    if let Some(word) = text.last_chunk::<8>() {
+        return u64::from_le_bytes(*word);
+    }
+    if let (Some(head), Some(tail)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        let [head, tail] = [*head, *tail].map(u32::from_le_bytes).map(u64::from);
+        return head | tail << 32;
+    }
+    let mut word = [b' '; 8];
+    if let (Some(first), Some(last)) = (text.first(), text.last()) {
+        (word[0], word[1], word[2]) = (*first, text[text.len() / 2], *last);
+    }
+    u64::from_le_bytes(word)
 }
 
 /// The text of a validated raw string value, quotes included; `None` for other types.
