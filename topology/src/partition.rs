@@ -64,6 +64,11 @@ impl Partition {
             .filter(|_| account.frontier == account.next)
     }
 
+    /// The offset behind the last record that was handed out, if any was.
+    pub fn next(&self) -> Option<i64> {
+        self.lock().next
+    }
+
     /// A consistent copy of the account.
     pub fn account(&self) -> Account {
         self.lock().clone()

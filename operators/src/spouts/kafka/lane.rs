@@ -25,6 +25,10 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 /// Between two looks at what is wrong with the client, and at whether a bounded run is over.
 const TICK: Duration = Duration::from_secs(1);
 
+/// Between two looks at where the client stands in all partitions, each of which takes about 1 µs: with
+/// hundreds of them and a trickle of records, asking at each wake would be most of the work.
+const POSITIONS_APART: Duration = Duration::from_millis(100);
+
 /// Between two looks at whether the group has been joined: lanes that get no partition learn it by no
 /// event.
 const JOINED_TICK: Duration = Duration::from_millis(100);
@@ -39,6 +43,10 @@ pub(super) struct Lane {
     header_bytes: usize,
     commit_due: Instant,
     tick_due: Instant,
+    /// Whether the client may stand elsewhere than when positions were last asked for.
+    moved: bool,
+    /// When they may be asked for again.
+    positions_due: Instant,
     closing: bool,
 }
 
@@ -73,11 +81,7 @@ impl Spout for Lane {
             if let Some(next) = self.turn() {
                 return Ok(next);
             }
-            if self.reader.may_have_more() {
-                self.ours
-                    .iter_mut()
-                    .for_each(|owned| owned.position_due = true);
-            }
+            self.moved |= self.reader.may_have_more();
             let gate = self.member.settings.gate.as_ref();
             if let Some(gate) = gate.filter(|gate| gate.is_closed()) {
                 let gate = Arc::clone(gate);
@@ -196,6 +200,8 @@ impl Lane {
         Self {
             commit_due: now + member.settings.commit_interval,
             tick_due: now + TICK,
+            moved: true,
+            positions_due: now,
             member,
             reader,
             ours: Vec::new(),
@@ -233,9 +239,19 @@ impl Lane {
         None
     }
 
+    /// When there is something to do though nothing happens.
+    fn next_due(&self) -> Instant {
+        let due = self.commit_due.min(self.tick_due);
+        if self.moved {
+            due.min(self.positions_due)
+        } else {
+            due
+        }
+    }
+
     /// Waits until there may be something to do. Cancel-safe.
     async fn rest(&mut self, records: bool) {
-        let due = self.commit_due.min(self.tick_due);
+        let due = self.next_due();
         let reader = &mut self.reader;
         let ready = async {
             if records {
@@ -270,7 +286,7 @@ impl Lane {
     /// Cancel-safe.
     async fn rest_behind(&mut self, gate: &Gate) {
         self.member.health.count_progress();
-        let due = self.commit_due.min(self.tick_due);
+        let due = self.next_due();
         tokio::select! {
             () = self.reader.event_ready() => {}
             () = gate.opened() => {}
@@ -411,6 +427,14 @@ impl Lane {
 
     /// With nothing in flight, moves a partition past offsets that hold no record.
     fn position(&mut self) -> Option<Next> {
+        let now = clock::now();
+        if self.moved && now >= self.positions_due {
+            self.moved = false;
+            self.positions_due = now + POSITIONS_APART;
+            self.ours
+                .iter_mut()
+                .for_each(|owned| owned.position_due = true);
+        }
         for owned in &mut self.ours {
             if !owned.position_due {
                 continue;
@@ -435,7 +459,7 @@ impl Lane {
             return false;
         };
         for owned in &self.ours {
-            if let Some(next) = owned.partition.account().next
+            if let Some(next) = owned.partition.next()
                 && owned.announced
                 && !self.member.holds(&owned.assignment.partition)
             {

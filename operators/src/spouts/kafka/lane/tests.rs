@@ -56,3 +56,26 @@ async fn a_partition_whose_start_cannot_be_found_keeps_no_lane_from_opening() {
     let said = health.conditions();
     assert_eq!(said[0].text, "topic t, partition 3: no answer");
 }
+
+/// Each record that comes may have moved the client past others without one; asking for all partitions each
+/// time would be most of the work of a lane with many.
+#[tokio::test(start_paused = true)]
+async fn where_the_client_stands_is_asked_ten_times_a_second_at_most() {
+    let mut lane = lane(&Health::default());
+    let began = clock::now();
+    let mut looks = 0;
+    while clock::now() < began + Duration::from_millis(500) {
+        lane.moved = true;
+        assert!(lane.position().is_none(), "no partition is its own");
+        looks += usize::from(!lane.moved);
+        tokio::time::advance(Duration::from_millis(1)).await;
+    }
+    assert_eq!(looks, 5);
+
+    // And it is asked once more, without anything that comes.
+    lane.moved = true;
+    assert_eq!(lane.next_due(), lane.positions_due);
+    tokio::time::sleep_until(lane.next_due()).await;
+    assert!(lane.position().is_none() && !lane.moved);
+    assert!(lane.next_due() > clock::now());
+}
