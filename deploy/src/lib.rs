@@ -4,6 +4,7 @@
 
 pub mod accounting;
 pub mod bottleneck;
+pub mod c_memory;
 pub mod certificates;
 pub mod cli;
 pub mod command;
@@ -62,6 +63,7 @@ pub use topology_file::{Refused, TopologyFile};
 /// A program with operators of its own adds them to `isobar_operators::registry()` and calls this
 /// from its `main`; `deploy/examples/` has one.
 pub fn main_with(registry: Registry) -> ExitCode {
+    c_memory::keep_between_fetches();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -33,6 +33,7 @@ const BODIES: usize = 3;
 const ACTION: &[u8] = b"{\"create\":{}}\n";
 
 fn main() -> Result<()> {
+    isobar::c_memory::keep_between_fetches();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [brokers, topic, partitions, records, rest @ ..] = &arguments[..] else {
         bail!("usage: bench-limit BROKERS TOPIC PARTITIONS RECORDS [HOST:PORT [FLUSH_MS]]");
@@ -170,7 +171,9 @@ impl Poster {
         let (bodies, to_post) = sync_channel::<Vec<u8>>(BODIES);
         let (posted, spare) = sync_channel(BODIES + 1);
         let thread = std::thread::spawn(move || {
-            let mut connection = BufReader::new(TcpStream::connect(&address)?);
+            let connection = TcpStream::connect(&address)?;
+            connection.set_nodelay(true)?;
+            let mut connection = BufReader::new(connection);
             let mut items = 0;
             for mut body in to_post {
                 items += post(&mut connection, &address, &body)?;
