@@ -4,6 +4,7 @@
 //! A replay runs beside the live topology: it is no member of its group, reads nothing that the group
 //! committed, and keeps its own progress in a group of its own.
 
+mod beside_live;
 mod graph;
 mod names;
 mod reach;
@@ -27,6 +28,7 @@ use crate::spouts::{self, Hold, KafkaConfig};
 pub use crate::bolts::missing_index_policy;
 pub use crate::spouts::Gate;
 
+pub use beside_live::beside_live;
 pub use graph::{Choice, Guarantee, Sink, Target, forks, live_sinks, part_for, splits, whole};
 pub use reach::within_reach;
 pub use search::{DOCUMENTS_MAX, Document, Found, IndexState, Place, Purge, Search, Stored};

@@ -214,7 +214,7 @@ fn stream(input: &Input) -> (String, String) {
     (input.from.component.clone(), stream.to_owned())
 }
 
-fn is_sink(bolt: &Component) -> bool {
+pub(super) fn is_sink(bolt: &Component) -> bool {
     bolt.kind == "elasticsearch"
 }
 
@@ -324,17 +324,17 @@ fn aim(bolt: &mut Component, choice: &Choice) -> Result<Sink, String> {
         Target::Overwrite => "index",
         Target::Missing | Target::Purge | Target::Index(_) => "create",
     };
-    set(&mut bolt.config, "op", Some(operation));
+    set(&mut bolt.config, "op", Some(text(operation)));
     // The window was taken when it was live.
-    set(&mut bolt.config, "event_time_bounds", Some("off"));
+    set(&mut bolt.config, "event_time_bounds", Some(text("off")));
     let missing = match choice.makes_indices() {
         true => "create",
         false => "drop",
     };
-    set(&mut bolt.config, "missing_index", Some(missing));
+    set(&mut bolt.config, "missing_index", Some(text(missing)));
     if let Target::Index(name) = target {
         set(&mut bolt.config, "data_stream", None);
-        set(&mut bolt.config, "index", Some(name));
+        set(&mut bolt.config, "index", Some(text(name)));
         sink.index.clone_from(name);
         if sink.guarantee == Guarantee::UntilRollover {
             sink.guarantee = Guarantee::Exact;
@@ -343,8 +343,12 @@ fn aim(bolt: &mut Component, choice: &Choice) -> Result<Sink, String> {
     Ok(sink)
 }
 
-/// Sets an option to a text, or takes it away.
-fn set(config: &mut Node, name: &str, value: Option<&str>) {
+fn text(text: &str) -> Value {
+    Value::String(text.to_owned())
+}
+
+/// Sets an option, or takes it away.
+pub(super) fn set(config: &mut Node, name: &str, value: Option<Value>) {
     let place = config.place;
     let Value::Map(entries) = &mut config.value else {
         return;
@@ -354,7 +358,7 @@ fn set(config: &mut Node, name: &str, value: Option<&str>) {
         entries.push(Entry {
             key: name.to_owned(),
             key_place: place,
-            node: Node::new(Value::String(value.to_owned()), place),
+            node: Node::new(value, place),
         });
     }
 }

@@ -9,13 +9,13 @@ use anyhow::anyhow;
 use isobar_operators::kafka::admin::{Admin, TopicPartition};
 use isobar_operators::lag::{self, Source};
 use isobar_operators::replay::registry::{Registry, State};
-use isobar_operators::replay::{Gate, Job, Sink, missing_index_policy, read_only};
+use isobar_operators::replay::{Gate, Job, Sink, beside_live, missing_index_policy, read_only};
 use isobar_topology::Plan;
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::RunArgs;
-use super::attend::{Attendance, Attended, Ended};
+use super::attend::{Attendance, Attended, Ended, YieldTo};
 use super::document::{PlanFile, ReportFile, VERSION, check_writable, write};
 use super::held::{Brokers, Progress, check_pins, claim, forget_group, known_ids, ranges};
 use super::purge::{PURGE, purge};
@@ -27,6 +27,7 @@ use crate::command::run::report::Report;
 use crate::command::runtime::Runtime;
 use crate::command::signals::Signals;
 use crate::command::source::asking;
+use crate::environment::cores;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::observer::Observer;
 use crate::output::{Format, number};
@@ -47,6 +48,10 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         ));
     }
     let (file, mut part) = part::of_plan(&plan, &mut context)?;
+    if args.yield_to_live != YieldTo::Off {
+        beside_live(&mut part.spec);
+        part.plan = file.plan_part(&part.spec, context.registry, cores())?;
+    }
     let source = source_of(&plan, &file)?;
     let admin = Admin::of_group(source.connection(), &plan.group, args.timeout.get());
     let brokers = Brokers {
