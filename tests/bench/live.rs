@@ -12,6 +12,7 @@ use testkit::bulk_server::BulkServerProgram;
 use testkit::figures::Spread;
 use testkit::http;
 use testkit::isobar::{Isobar, Setup};
+use testkit::latency::Histogram;
 use testkit::process::Process;
 use testkit::records;
 use testkit::services::kafka::Sent;
@@ -24,7 +25,7 @@ use crate::stage::Stage;
 pub const CASES: [(&str, &str); 3] = [
     (
         "latency",
-        "85,000 records/s for 10 s, flush_interval 5ms: append to stored",
+        "85,000 records/s for 10 s, flush_interval 5ms: append to stored; and to acked, of the product",
     ),
     (
         "overload",
@@ -83,22 +84,41 @@ fn latency(stage: &mut Stage, runs: usize) -> Result<Measured> {
         "    event_time_bounds: off",
         "    event_time_bounds: off\n    flush_interval: 5ms",
     );
-    let (mut limits, mut own) = (Vec::new(), Vec::new());
+    let (mut limits, mut own, mut acked) = (Vec::new(), Vec::new(), Vec::new());
     for run in 0..runs {
         let topic = empty_topic(stage, &format!("latency-limit-{run}"))?;
         let limit = stage.begin_limit(&topic, 4, 2 * PACED, &server, 5)?;
-        limits.push(ages(stage, &topic, &server, &limit)?);
+        limits.push(ages(stage, &topic, &server, &limit, || Ok(()))?.0);
         drop(limit);
         let topic = empty_topic(stage, &format!("latency-{run}"))?;
         let isobar = started(stage, &topology, &topic, &server.url())?;
-        own.push(ages(stage, &topic, &server, isobar.process())?);
+        let histogram = || Histogram::of(isobar.address());
+        let (measured, before) = ages(stage, &topic, &server, isobar.process(), histogram)?;
+        own.push(measured);
         settled(&isobar, 2 * PACED)?;
+        acked.push(histogram()?.since(&before));
+        let _ = within_plan(&isobar)?;
     }
+    let within = |bound: f64| {
+        let shares = acked.iter().map(|histogram| histogram.share(bound) * 100.0);
+        let Spread { median, min, max } = Spread::of(shares);
+        format!(
+            "{median:.2} % ({min:.2}-{max:.2}) within {:.0} ms",
+            bound * 1e3
+        )
+    };
+    // The bounds of the program's histogram that are near.
+    let acked = format!(
+        "acked {}, {}, {}",
+        within(0.01),
+        within(0.025),
+        within(0.05)
+    );
     let ratios = own.iter().zip(&limits);
     let ratio = Spread::of(ratios.map(|(own, limit)| own.cores() / limit.cores()));
     Ok(Measured {
         records: PACED,
-        note: format!("{}; limit {}", text_of(&own), text_of(&limits)),
+        note: format!("{}; {acked}; limit {}", text_of(&own), text_of(&limits)),
         took: took(&own),
         limit: Some((took(&limits), ratio)),
     })
@@ -146,8 +166,14 @@ fn took(runs: &[Ages]) -> Took {
 
 /// Writes twice [`PACED`] records to the topic that `reader` brings to the server, and measures those of the
 /// second half: the broker compiles its code while it is first used, and a producer sends in one go what has
-/// come while it connected.
-fn ages(stage: &Stage, topic: &str, server: &BulkServerProgram, reader: &Process) -> Result<Ages> {
+/// come while it connected. `halfway` is asked between the halves.
+fn ages<T: Send + Sync>(
+    stage: &Stage,
+    topic: &str,
+    server: &BulkServerProgram,
+    reader: &Process,
+    at_half: impl Fn() -> Result<T> + Sync,
+) -> Result<(Ages, T)> {
     let stored = || -> Result<u64> {
         let statistics = server.statistics()?;
         statistics["documents"].as_u64().context("no count")
@@ -156,7 +182,7 @@ fn ages(stage: &Stage, topic: &str, server: &BulkServerProgram, reader: &Process
     let halfway = OnceLock::new();
     let reset = || -> Result<_> {
         let _ = server.client().json("DELETE", "/_ages", None)?;
-        Ok((reader.cpu_time()?, wait::now()))
+        Ok((reader.cpu_time()?, wait::now(), at_half()?))
     };
     let records = paced(PACE, 2 * PACED).zip(0..).map(|(record, number)| {
         if number == PACED {
@@ -165,7 +191,7 @@ fn ages(stage: &Stage, topic: &str, server: &BulkServerProgram, reader: &Process
         record
     });
     stage.kafka.produce(topic, records)?;
-    let (before, began) = halfway.into_inner().context("no half was sent")??;
+    let (before, began, at_half) = halfway.into_inner().context("no half was sent")??;
     let wall = began.elapsed();
     wait::until("all documents", LIMIT, || {
         let stored = stored()?;
@@ -176,12 +202,13 @@ fn ages(stage: &Stage, topic: &str, server: &BulkServerProgram, reader: &Process
     let documents = counts["documents"].as_u64();
     // What the producer held back at the middle counts too.
     ensure!(documents.is_some_and(|stored| stored >= PACED), "{counts}");
-    Ok(Ages {
+    let ages = Ages {
         cpu: reader.cpu_time()? - before,
         wall,
         peak_memory: reader.peak_memory()?,
         counts,
-    })
+    };
+    Ok((ages, at_half))
 }
 
 fn overload(stage: &mut Stage) -> Result<Measured> {
@@ -193,7 +220,6 @@ fn overload(stage: &mut Stage) -> Result<Measured> {
     )?;
     let topic = empty_topic(stage, "overload")?;
     let isobar = started(stage, &cases::json_es(), &topic, &server.url())?;
-    let bound = memory_bound(&isobar)?;
     let began = wait::now();
     let ended = AtomicBool::new(false);
     let (produced, sampled) = std::thread::scope(|scope| {
@@ -218,18 +244,17 @@ fn overload(stage: &mut Stage) -> Result<Measured> {
         .chunks(5)
         .map(|five| format!("{:.0}", five[five.len() - 1]))
         .collect();
-    let (cpu, peak) = (
-        isobar.process().cpu_time()?,
-        isobar.process().peak_memory()?,
-    );
+    let cpu = isobar.process().cpu_time()?;
+    let (peak, bound) = within_plan(&isobar)?;
     Ok(Measured {
         records: delivered,
         took: once(delivered.max(1), cpu, wall, peak),
         limit: None,
         note: format!(
-            "{RATE} records/s came, {:.0} were taken; resident every 5 s {} MiB, planned {bound:.0}",
+            "{RATE} records/s came, {:.0} were taken; resident every 5 s {} MiB, planned {:.0}",
             delivered as f64 / wall.as_secs_f64(),
-            series.join(" ")
+            series.join(" "),
+            bound as f64 / MIB
         ),
     })
 }
@@ -274,19 +299,20 @@ fn states(stage: &mut Stage) -> Result<Measured> {
     let blocked = isobar.process().memory()?;
     server.process().resume();
     settled(&isobar, records + 500_000)?;
-    let bound = memory_bound(&isobar)?;
+    let (peak, bound) = within_plan(&isobar)?;
     let mib = |bytes: u64| bytes as f64 / MIB;
     Ok(Measured {
         records,
-        took: once(records, cpu, wall, isobar.process().peak_memory()?),
+        took: once(records, cpu, wall, peak),
         limit: None,
         note: format!(
             "first document after {:.2} s; under load {:.0} MiB, caught up {:.0}, sink blocked {:.0}, planned \
-             {bound:.0}; idle {:.2} % of a core",
+             {:.0}; idle {:.2} % of a core",
             first.as_secs_f64(),
             mib(loaded),
             mib(caught_up),
             mib(blocked),
+            mib(bound),
             idle * 100.0
         ),
     })
@@ -337,9 +363,17 @@ fn settled(isobar: &Isobar, records: u64) -> Result<()> {
     })
 }
 
-/// The bound that `plan` prints, in MiB.
-fn memory_bound(isobar: &Isobar) -> Result<f64> {
+/// The most memory that was held, and the bound that `plan` prints, in bytes. Fails above it.
+fn within_plan(isobar: &Isobar) -> Result<(u64, u64)> {
     let diagnostics = http::get(isobar.address(), "/diagnostics")?.json()?;
-    let bytes = diagnostics["plan"]["memory"]["total"].as_u64();
-    Ok(bytes.context("a plan has a bound")? as f64 / MIB)
+    let bound = diagnostics["plan"]["memory"]["total"].as_u64();
+    let (peak, bound) = (
+        isobar.process().peak_memory()?,
+        bound.context("a plan has a bound")?,
+    );
+    ensure!(
+        peak <= bound,
+        "{peak} bytes of memory, where the plan says {bound} at most"
+    );
+    Ok((peak, bound))
 }

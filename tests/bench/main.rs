@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use cases::Case;
+use cases::{Case, To};
 use report::{Row, Took};
 use stage::{Run, Stage};
 use testkit::figures::Spread;
@@ -82,6 +82,12 @@ fn run(arguments: &[String]) -> Result<()> {
     };
 
     let programs = programs()?;
+    // What was built, before anything is edited beside a long run.
+    let revision = report::revision()?;
+    ensure!(
+        !arguments.save || !revision.ends_with(report::DIRTY),
+        "--save: figures that are kept are those of a revision: commit first"
+    );
     let mut rows = Vec::new();
     for (name, work) in in_process::CASES {
         if wanted(name) {
@@ -125,7 +131,7 @@ fn run(arguments: &[String]) -> Result<()> {
     let command = std::iter::once("tests/bench/run".to_owned()).chain(arguments.names);
     let runs = ["--runs".to_owned(), arguments.runs.to_string()];
     let command = command.chain(runs).collect::<Vec<_>>().join(" ");
-    let json = report::json(&rows, &command, arguments.runs)?;
+    let json = report::json(&rows, &command, arguments.runs, &revision)?;
     match arguments.save {
         true => {
             let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/results");
@@ -189,6 +195,9 @@ fn measure(stage: &mut Stage, case: &Case, beside: Option<&Case>, runs: usize) -
         stage.load(&other.input)?;
     }
     check::check(stage, case)?;
+    if let Some(other) = beside {
+        check::check(stage, other)?;
+    }
     let bound = stage.memory_bound(case)?;
     let allocations = stage.allocations(case)?;
     let cpu = |run: &Run| run.usage.cpu.as_secs_f64();
@@ -218,12 +227,14 @@ fn measure(stage: &mut Stage, case: &Case, beside: Option<&Case>, runs: usize) -
     );
     let records = case.input.records;
     let (limits, products): (Vec<Run>, Vec<Run>) = pairs.into_iter().unzip();
+    // `limit` writes no topic: posting is another job.
+    let limit = (case.to != To::Kafka).then(|| (Took::of(&limits, records), ratio));
     Ok(Row {
         name: case.name.clone(),
         work: case.work.to_owned(),
         records,
         took: Took::of(&products, records),
-        limit: Some((Took::of(&limits, records), ratio)),
+        limit,
         allocations: Some(allocations),
         note: note.unwrap_or_default(),
     })

@@ -9,6 +9,7 @@ use testkit::instructions::Work;
 use testkit::wait;
 
 use crate::cases::{self, Case};
+use crate::check;
 use crate::report::{Row, Took};
 use crate::stage::{LIMIT, Run, Stage};
 use testkit::figures::mean_with_confidence;
@@ -26,6 +27,7 @@ pub fn measure(stage: &mut Stage, runs: usize) -> Result<Vec<Row>> {
     let case = all.iter().find(|case| case.name == "json-es");
     let case = case.context("json-es is a case")?;
     stage.load(&case.input)?;
+    check::check(stage, case)?;
     let mut pairs = Vec::new();
     for _ in 0..runs.max(PAIRS_MIN) {
         let acked = until_all_arrived(stage, case, "isobar")?;

@@ -151,13 +151,22 @@ pub fn table(rows: &[Row]) -> String {
     text
 }
 
+/// What the name of a revision ends in where files differ from it.
+pub const DIRTY: &str = "-dirty";
+
+/// The revision of the checkout.
+pub fn revision() -> Result<String> {
+    let dirty = format!("--dirty={DIRTY}");
+    output("git", &["describe", "--always", &dirty, "--exclude=*"])
+}
+
 /// Everything as JSON.
-pub fn json(rows: &[Row], command: &str, runs: usize) -> Result<Value> {
+pub fn json(rows: &[Row], command: &str, runs: usize, revision: &str) -> Result<Value> {
     Ok(json!({
         "command": command,
         "runs": runs,
         "date": output("date", &["--utc", "+%Y-%m-%d"])?,
-        "revision": output("git", &["describe", "--always", "--dirty", "--exclude=*"])?,
+        "revision": revision,
         "machine": machine()?,
         "rows": rows.iter().map(Row::json).collect::<Vec<_>>(),
     }))

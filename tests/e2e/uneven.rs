@@ -12,7 +12,7 @@ use testkit::isobar::{Isobar, Setup};
 use testkit::services::Kafka;
 use testkit::services::kafka::Sent;
 
-use crate::support::{Steps, Total};
+use crate::support::{Steps, Total, planned_memory};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -120,6 +120,7 @@ fn tiny_partitions_do_not_wait_for_a_huge_one() {
     for (topic, huge, _) in cases {
         let stand_in = BulkServerProgram::start_with(binary, &slow).expect("the stand-in starts");
         let setup = setup(&kafka, &stand_in.url(), topic);
+        let bound = planned_memory(&setup);
         let mut isobar = setup.start().expect("it starts");
         let done = tiny_ones_done(&mut isobar);
         let share = done as f64 / huge as f64;
@@ -130,8 +131,16 @@ fn tiny_partitions_do_not_wait_for_a_huge_one() {
             Ok(())
         });
         all.unwrap_or_else(|error| panic!("{error:#}"));
+        let peak = isobar.process().peak_memory();
+        let peak = peak.expect("the system counts it");
+        assert!(peak <= bound, "{topic}: {peak} bytes, planned {bound}");
         assert_eq!(isobar.stop(LIMIT).expect("it ends").code(), Some(0));
-        steps.done(&format!("{topic}: {:.0} % of it were done", share * 100.0));
+        steps.done(&format!(
+            "{topic}: {:.0} % of it were done; {} of planned {} MiB",
+            share * 100.0,
+            peak >> 20,
+            bound >> 20
+        ));
     }
 
     let server = BulkServer::start(Options::default()).expect("a free port");

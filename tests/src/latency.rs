@@ -29,6 +29,13 @@ impl Histogram {
         Self(both.map(|(now, then)| (now.0, now.1 - then.1)).collect())
     }
 
+    /// The share of the records that were no older than a bound of the histogram, in seconds.
+    pub fn share(&self, bound: f64) -> f64 {
+        let count = |at: Option<&(f64, f64)>| at.map_or(f64::NAN, |bucket| bucket.1);
+        let within = count(self.0.iter().find(|bucket| bucket.0 == bound));
+        within / count(self.0.last())
+    }
+
     /// The age, in seconds, that this share of the records did not pass; as Prometheus does it: linear within
     /// a bucket.
     pub fn quantile(&self, share: f64) -> f64 {
