@@ -47,6 +47,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use isobar_topology::Registry;
+use isobar_topology::memory::{self, GiveBack};
 
 use cli::{Cli, LogFormat};
 use command::Context;
@@ -61,9 +62,14 @@ pub use topology_file::{Refused, TopologyFile};
 /// The program: does what its command line says, with the types of operators of `registry`.
 ///
 /// A program with operators of its own adds them to `isobar_operators::registry()` and calls this
-/// from its `main`; `deploy/examples/` has one.
+/// from its `main`, before it starts any thread; `deploy/examples/` has one.
 pub fn main_with(registry: Registry) -> ExitCode {
     c_memory::keep_between_fetches();
+    // A program that told of an allocator of its own has done so before.
+    memory::give_back_with(GiveBack {
+        of_thread: || (),
+        of_process: c_memory::give_back,
+    });
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -166,7 +166,7 @@ fn took(runs: &[Ages]) -> Took {
 
 /// Writes twice [`PACED`] records to the topic that `reader` brings to the server, and measures those of the
 /// second half: the broker compiles its code while it is first used, and a producer sends in one go what has
-/// come while it connected. `halfway` is asked between the halves.
+/// come while it connected. `at_half` is asked between the halves.
 fn ages<T: Send + Sync>(
     stage: &Stage,
     topic: &str,

@@ -190,7 +190,7 @@ struct RunArgs {
     max_in_flight: Option<NonZeroU32>,
 
     /// Waits while the oldest record that the live topology has not settled is older, or while its age is
-    /// not known, and has one request of 1 MiB at a time under way at each index; off for as fast as it goes.
+    /// not known, and has one request of at most 1 MiB at a time under way at each bolt; off for as fast as it goes.
     #[arg(long, value_name = "AGE", default_value_t = YieldTo::Above(Duration::secs(30)))]
     yield_to_live: YieldTo,
 

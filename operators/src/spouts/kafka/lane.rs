@@ -239,19 +239,19 @@ impl Lane {
         None
     }
 
-    /// When there is something to do though nothing happens.
-    fn next_due(&self) -> Instant {
+    /// When there is something to do though nothing happens. Positions are asked for while `records` are read
+    /// alone: where none may be, as much is in flight as there is room for, or the spout is paused.
+    fn next_due(&self, records: bool) -> Instant {
         let due = self.commit_due.min(self.tick_due);
-        if self.moved {
-            due.min(self.positions_due)
-        } else {
-            due
+        match self.moved && records {
+            true => due.min(self.positions_due),
+            false => due,
         }
     }
 
     /// Waits until there may be something to do. Cancel-safe.
     async fn rest(&mut self, records: bool) {
-        let due = self.next_due();
+        let due = self.next_due(records);
         let reader = &mut self.reader;
         let ready = async {
             if records {
@@ -286,7 +286,7 @@ impl Lane {
     /// Cancel-safe.
     async fn rest_behind(&mut self, gate: &Gate) {
         self.member.health.count_progress();
-        let due = self.next_due();
+        let due = self.next_due(false);
         tokio::select! {
             () = self.reader.event_ready() => {}
             () = gate.opened() => {}

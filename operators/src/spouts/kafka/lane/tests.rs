@@ -74,8 +74,14 @@ async fn where_the_client_stands_is_asked_ten_times_a_second_at_most() {
 
     // And it is asked once more, without anything that comes.
     lane.moved = true;
-    assert_eq!(lane.next_due(), lane.positions_due);
-    tokio::time::sleep_until(lane.next_due()).await;
+    assert_eq!(lane.next_due(true), lane.positions_due);
+    tokio::time::sleep_until(lane.positions_due).await;
     assert!(lane.position().is_none() && !lane.moved);
-    assert!(lane.next_due() > clock::now());
+
+    // While no record may be read nothing is due, and a lane that looks all the time would take a core.
+    lane.moved = true;
+    tokio::time::advance(POSITIONS_APART).await;
+    let (before, due) = (clock::now(), lane.tick_due);
+    lane.rest(false).await;
+    assert!(before < due && clock::now() == due);
 }
