@@ -86,6 +86,8 @@ fn the_head_of_the_page_says_the_worst_that_there_is_now() {
     check("OK", Some(5), None, well);
     let silent = ["warn", "Lag is not known", "no answer."];
     check("NO_DATA", None, Some("no answer"), silent);
+    let paused = ["calm", "Paused", "why. no answer."];
+    check("PAUSED", None, Some("no answer"), paused);
     let partly = ["warn", "Not everything about the lag is known", "no age."];
     check("NO_DATA", Some(5), Some("no age"), partly);
 }

@@ -42,7 +42,7 @@ pub struct SpoutLag {
     pub spout: String,
     /// Its consumer group.
     pub group: String,
-    /// The worst of its partitions; at least `NO_DATA` while something could not be asked.
+    /// The worst of its partitions; at least `NO_DATA` while something could not be asked, unless it is paused.
     pub status: Status,
     /// Why, in one sentence; names the partition, or what could not be asked.
     pub reason: String,
@@ -159,7 +159,7 @@ impl SpoutLag {
         failure: Option<String>,
     ) -> Self {
         let (status, reason) = match (worst(&partitions), &failure) {
-            ((status, _), Some(failure)) if status <= Status::NoData => {
+            ((status, _), Some(failure)) if status.gives_way() => {
                 (Status::NoData, failure.clone())
             }
             (worst, _) => worst,

@@ -76,6 +76,10 @@ fn of_spout(own: SpoutLag, others: &[OfReplica]) -> SpoutLag {
     let silent = others.iter().any(|other| other.silent.is_some());
     let mut merged = SpoutLag::sum(own.spout, own.group, partitions, failure);
     if silent {
+        // Whether that one is paused, too, is not known.
+        if let (Status::Paused, Some(failure)) = (merged.status, &merged.failure) {
+            (merged.status, merged.reason) = (Status::NoData, failure.clone());
+        }
         merged.lag = None;
         merged.committed_lag = None;
         merged.oldest_age_seconds = None;
@@ -222,6 +226,12 @@ mod tests {
             (left.end, left.sampled_age_seconds),
             (Some(100), Some(61.0))
         );
+        let paused = PartitionLag {
+            status: Status::Paused,
+            ..behind(0, 5, 1.0)
+        };
+        let all = merged(vec![paused], other(vec![], 0.0, Some(why)));
+        assert_eq!((all.status, &*all.reason), (Status::NoData, why));
         let never = merged(vec![], other(vec![], 0.0, Some(why)));
         assert_eq!((never.lag, never.failure.as_deref()), (None, Some(why)));
     }

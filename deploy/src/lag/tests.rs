@@ -169,6 +169,11 @@ fn what_could_not_be_asked_is_said_and_hides_nothing_worse() {
     assert!(said.ends_with("\n\nin: no answer from a:1\n"), "{said}");
     let said = table_without_failures(&[spout], Width::Usual);
     assert!(!said.contains(why), "{said}");
+    let paused = lag_with(vec![of(Status::Paused)], Some(why));
+    assert_eq!(paused.status, Status::Paused);
+    let said = table(&[paused]);
+    let both = "\n\nin: a/0: because\nin: no answer from a:1\n";
+    assert!(said.ends_with(both), "{said}");
     let worse = lag_with(vec![of(Status::Lost)], Some(why));
     let said = table(std::slice::from_ref(&worse));
     let both = "\n\nin: a/0: because\nin: no answer from a:1\n";

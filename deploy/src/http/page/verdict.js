@@ -22,6 +22,7 @@ function judge({ statistics, accountingOfAll, diagnostics, now }) {
     const more = reasons.length > 1 ? ` And ${reasons.length - 1} more, below.` : "";
     return ["warn", "Not as it should be", said_by ?? reasons[0] + more];
   }
+  if (silent && worst.status === "PAUSED") return ["calm", head(), `${why()}. ${silent.failure}.`];
   if (silent) {
     const unknown = silent.lag == null ? "Lag is not known" : "Not everything about the lag is known";
     return ["warn", unknown, `${silent.failure}.${staleness(statistics.lag)}`];

@@ -140,7 +140,7 @@ impl Engine {
             let held = circumstances.held.get(partition).map(String::as_str);
             let judged = judge(parts.sample, parts.history, circumstances, held, now_ms);
             let judged = match self.failure().filter(|_| !heard) {
-                Some(failure) if judged.0 <= Status::NoData => (Status::NoData, failure.to_owned()),
+                Some(failure) if judged.0.gives_way() => (Status::NoData, failure.to_owned()),
                 _ => judged,
             };
             Row::of(partition.clone(), &parts, judged)

@@ -74,6 +74,12 @@ impl Status {
             Self::Lost => "LOST",
         }
     }
+
+    /// Whether it is `NO_DATA` once the brokers do not answer. What is worse is not better for that, and what was
+    /// paused is so whatever they say.
+    pub fn gives_way(self) -> bool {
+        self <= Self::NoData && self != Self::Paused
+    }
 }
 
 impl fmt::Display for Status {

@@ -339,6 +339,26 @@ async fn while_brokers_are_away_offsets_become_old_and_what_follows_from_the_end
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_paused_stays_so_while_brokers_are_away() {
+    let now = clock::unix_ms();
+    let mut world = World::new(Log::new([now; 10]).committed(0, ""));
+    world.progress.set(running(0, 10, Some(now)));
+    world.round();
+    *world.brokers.away.borrow_mut() = true;
+    world.round();
+    let why = "paused by hand".to_owned();
+    let circumstances = Circumstances {
+        paused: Some(why.clone()),
+        ..Circumstances::default()
+    };
+    let live = world.live();
+    let mut rows = world.engine.rows(live.as_ref(), &circumstances, now);
+    let row = rows.remove(0);
+    assert_eq!((row.status, row.reason), (Status::Paused, why));
+    assert_eq!((row.lag, row.age_ms), (None, Some(0)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_no_age_is_found_in_time_the_lag_is_known_all_the_same() {
     let now = clock::unix_ms();
     let log = Log::new((0..100).map(|n| now - 100_000 + n * 1_000)).append_time();
