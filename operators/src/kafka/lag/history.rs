@@ -217,7 +217,7 @@ impl History {
         }
     }
 
-    /// Notes a sample. One with unknown ends or offsets says nothing.
+    /// Notes a sample. One with an unknown end says nothing.
     pub(super) fn add(&mut self, sample: &Sample) {
         let at_ms = sample.sampled_ms;
         let Some(end) = sample.end else {
@@ -229,7 +229,7 @@ impl History {
             Some(done) => done,
             // An empty partition is done to its end.
             None if sample.empty().is_some() => end,
-            None => return,
+            None => return self.forget_progress(),
         };
         let point = Point {
             at_ms,
@@ -256,6 +256,19 @@ impl History {
             _ => Some(at_ms),
         };
         self.push(point);
+    }
+
+    /// The commit is gone, as when it has expired: what was done before it says nothing about what will be, which
+    /// begins where somebody says then.
+    fn forget_progress(&mut self) {
+        self.points.clear();
+        self.still = None;
+        self.has_moved = false;
+        self.silent = None;
+        self.recovery = None;
+        self.gaps.clear();
+        self.peak = None;
+        self.blocked_since = None;
     }
 
     fn note_progress(&mut self, before: Option<Point>, point: Point) {

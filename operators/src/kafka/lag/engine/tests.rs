@@ -217,6 +217,20 @@ async fn nothing_committed_is_unknown_and_an_empty_partition_has_no_lag() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_a_group_whose_commits_are_gone_no_figure_stays() {
+    let mut world = World::new(Log::new([1; 5]).committed(5, ""));
+    world.round();
+    tokio::time::advance(std::time::Duration::from_secs(5)).await;
+    let known = world.sampled();
+    assert_eq!((known.lag, known.eta), (Some(0), Eta::Seconds(0.0)));
+    world.change(|_| Log::new([1; 9]));
+    tokio::time::advance(std::time::Duration::from_secs(5)).await;
+    let row = world.sampled();
+    assert_eq!((row.end, row.lag, row.status), (Some(9), None, Status::NoData));
+    assert_eq!((row.incoming, row.eta, row.still_ms), (None, Eta::Unknown, None));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stopped_group_has_its_age_from_the_commit_or_from_the_brokers() {
     let now = clock::unix_ms();
     let log = Log::new((0..100).map(|n| now - 100_000 + n * 1_000)).append_time();

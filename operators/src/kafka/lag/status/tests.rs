@@ -428,6 +428,25 @@ fn what_is_not_known_is_said() {
 }
 
 #[test]
+fn a_commit_that_is_gone_leaves_nothing_of_what_was_known() {
+    let caught_up = (0..20).map(|n| (n * 5, 10, 10));
+    let mut script = script(300).seen(caught_up);
+    let _ = script.check(95, Status::Ok);
+    script = script.seen((20..40).map(|n| (n * 5, 50, 0)));
+    for sample in &mut script.samples[20..] {
+        sample.committed = None;
+    }
+    for seconds in [100, 195] {
+        let why = script.check_why(seconds, Status::NoData);
+        assert_eq!(why, "the group has committed nothing");
+    }
+    // The next one begins again at the start, which is no rewind.
+    script = script.seen((40..60).map(|n| (n * 5, 50, n - 40)));
+    let _ = script.check(200, Status::NoData);
+    script.check_quiet(205);
+}
+
+#[test]
 fn what_an_operator_decides_or_must_decide_comes_first() {
     let mut script = script(300).seen((0..200).map(|n| (n * 5, 1_000, 100)));
     let _ = script.check(900, Status::Stalled);
