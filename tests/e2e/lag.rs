@@ -240,7 +240,7 @@ fn lag_is_the_truth_whatever_happens() {
     let rows = truth.member.lag.once(LIMIT).expect("it answers").rows;
     let lags: Vec<_> = rows.iter().map(|row| row.lag).collect();
     assert_eq!(lags, [Some(0), Some(5), Some(5)]);
-    assert_eq!(rows[2].age_exactness, Exactness::UpperBound);
+    assert_eq!(rows[2].age_exactness, Exactness::Sampled);
     let age = rows[2].age_ms.expect("known") as i64;
     assert!((clock::unix_ms() - hour_ago - age).abs() <= 1_000, "{age}");
     steps.done("skew, stopped behind");

@@ -225,7 +225,11 @@ impl Parts<'_> {
             return self.now(Some((0, Exactness::Sampled)));
         }
         match self.sample.committed_ms() {
-            Some(ms) => Some((since(ms), Exactness::UpperBound)),
+            // It may be answered, or deleted by compaction, and what follows be older where producers set times.
+            Some(ms) => {
+                let rises = self.settings.log_append_time;
+                Some((since(ms), Exactness::by_order(rises)))
+            }
             None => {
                 let unread = self.sample.unread?;
                 Some((since(unread.ms), Exactness::by_order(unread.rises)))

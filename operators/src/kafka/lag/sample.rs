@@ -57,7 +57,7 @@ impl Sample {
     }
 
     /// Timestamp of the record at the commit, where that had been read and still exists: as the commit tells it.
-    /// Compaction may have removed that record since; what follows it is not older.
+    /// Compaction may have removed that record since; what follows it is not older where brokers set the times.
     pub(super) fn committed_ms(&self) -> Option<i64> {
         let ms = self.metadata.as_ref()?.frontier_ms;
         let is_deleted = self.start > self.committed;
