@@ -78,7 +78,10 @@ impl Watches {
                         _ => None,
                     };
                     match why {
-                        Some(why) => SpoutLag::unknown(source, why),
+                        Some(why) => SpoutLag {
+                            topics: lag.topics,
+                            ..SpoutLag::unknown(source, why)
+                        },
                         None => SpoutLag::of(source, lag),
                     }
                 }

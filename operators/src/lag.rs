@@ -4,6 +4,7 @@
 //! Connects the topology file and the accounts of a run with the client layer's `kafka::lag`,
 //! which has the definitions.
 
+mod extent;
 mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,7 @@ use crate::kafka::topics_name;
 use crate::spouts::KafkaConfig;
 
 pub use crate::kafka::lag::{Circumstances, Eta, Exactness, HERE, NO_LEADER, Row, Status};
+use extent::Extent;
 pub use standing::{Oldest, Standing};
 
 /// A Kafka spout, or any consumer group, as far as its lag is concerned.
@@ -46,6 +48,9 @@ pub struct Lag {
     pub failure: Option<String>,
     /// The brokers do not tell the members of the group: a row without owner may have one.
     pub owners_unknown: bool,
+    /// How many partitions each topic has, where not all of them have a row: those of a running spout, as of the
+    /// last 30 s; empty where that is not known.
+    pub topics: BTreeMap<String, i32>,
 }
 
 /// The Kafka spouts of a topology, in the order of the file. Contacts nobody.
@@ -102,7 +107,7 @@ impl Source {
 
     /// Watches the partitions that a running spout reads or holds at the moment: starts a thread that
     /// asks the brokers at once and then every `interval`, at most 5 seconds for each question. While
-    /// there are none it asks about the topics, so that brokers that say nothing are noticed.
+    /// there are none it asks about the topics alone, so that brokers that say nothing are noticed.
     ///
     /// `partitions` are those of the spout of this id, [`isobar_topology::Running::partitions`]. What
     /// brokers do not answer is a condition `lag` of that spout in `health`, for which no record waits while it
@@ -130,15 +135,12 @@ impl Source {
     ) -> Result<Watch, Error> {
         let admin = Admin::of_group(&self.connection, &self.group, within)?;
         let (assigned, source) = (Arc::clone(&partitions), self.clone());
+        let extent = Arc::new(Extent::default());
+        let theirs = Arc::clone(&extent);
         let which = move |admin: &Admin| {
             let mut ours: Vec<TopicPartition> = progress(&assigned).into_keys().collect();
             ours.extend(held(&assigned).into_keys());
-            if ours.is_empty() {
-                let (_, problems) = source.partitions(admin)?;
-                if !problems.is_empty() {
-                    return Err(Error::Config(problems.join("; ")));
-                }
-            }
+            theirs.ask(&source, admin, !ours.is_empty())?;
             Ok(ours)
         };
         let ours = Arc::clone(&partitions);
@@ -150,6 +152,7 @@ impl Source {
         Ok(Watch {
             partitions,
             sampler,
+            extent,
         })
     }
 
@@ -180,6 +183,7 @@ impl Source {
             rows,
             failure: (!failures.is_empty()).then(|| failures.join("; ")),
             owners_unknown,
+            ..Lag::default()
         })
     }
 }
@@ -234,6 +238,7 @@ const WITHIN: Duration = Duration::from_secs(5);
 pub struct Watch {
     partitions: Arc<Partitions>,
     sampler: Sampler,
+    extent: Arc<Extent>,
 }
 
 impl Watch {
@@ -253,6 +258,7 @@ impl Watch {
                 .rows(Some(&progress(&self.partitions)), &circumstances),
             failure: self.sampler.failure(),
             owners_unknown: false,
+            topics: self.extent.topics(),
         }
     }
 }
@@ -435,12 +441,15 @@ mod tests {
     #[test]
     fn a_topic_that_does_not_exist_is_named_until_it_does() {
         let cluster = MockCluster::new(1).expect("a stand-in cluster");
-        let (_watch, told) = watched(&cluster.bootstrap_servers());
+        let (watch, told) = watched(&cluster.bootstrap_servers());
         let mut rounds = std::iter::from_fn(|| told.recv_timeout(LIMIT).ok());
         let failure = rounds.next().expect("a round ends").expect("it is missing");
         assert!(failure.starts_with("topic a: "), "{failure}");
-        cluster.create_topic("a", 1, 1).expect("it is created");
+        let topics = || watch.read(Circumstances::default()).topics;
+        assert_eq!(topics(), BTreeMap::new());
+        cluster.create_topic("a", 2, 1).expect("it is created");
         let found = rounds.find(Option::is_none);
         assert_eq!(found, Some(None), "it is found");
+        assert_eq!(topics(), BTreeMap::from([("a".to_owned(), 2)]));
     }
 }

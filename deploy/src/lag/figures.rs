@@ -1,5 +1,8 @@
 //! The figures of lag as they are written: of a partition, and summed up for a spout.
 
+use std::collections::BTreeMap;
+
+use isobar_operators::kafka::admin::TopicPartition;
 use isobar_operators::lag::{Eta, Exactness, Lag, Row, Source, Status};
 use isobar_topology::clock;
 use serde::{Deserialize, Serialize};
@@ -63,9 +66,14 @@ pub struct SpoutLag {
     pub eta_seconds: Eta,
     /// Why something is not known, naming broker, topic or group.
     pub failure: Option<String>,
-    /// Partitions that nobody reads; null where the brokers do not tell the members of the group.
+    /// Partitions that nobody reads; null where the brokers do not tell the members of the group, or a replica
+    /// does not answer.
     #[serde(default)]
     pub unowned_partitions: Option<usize>,
+    /// How many partitions each of its topics has, whoever reads them; of a running topology, and empty where that
+    /// is not known.
+    #[serde(default)]
+    pub topics: BTreeMap<String, i32>,
     /// By topic and partition.
     pub partitions: Vec<PartitionLag>,
 }
@@ -148,6 +156,7 @@ impl SpoutLag {
         if lag.owners_unknown {
             sum.unowned_partitions = None;
         }
+        sum.topics = lag.topics;
         sum
     }
 
@@ -180,6 +189,7 @@ impl SpoutLag {
             eta_seconds: Eta::last(partitions.iter().map(|one| one.eta_seconds)),
             failure,
             unowned_partitions: Some(unowned.count()),
+            topics: BTreeMap::new(),
             partitions,
         }
     }
@@ -210,6 +220,7 @@ impl SpoutLag {
         }
         Self {
             unowned_partitions: self.unowned_partitions,
+            topics: self.topics,
             ..Self::sum(self.spout, self.group, self.partitions, self.failure)
         }
     }
@@ -229,6 +240,7 @@ impl SpoutLag {
             eta_seconds: Eta::Unknown,
             failure: Some(failure),
             unowned_partitions: None,
+            topics: BTreeMap::new(),
             partitions: Vec::new(),
         }
     }
@@ -266,6 +278,15 @@ fn oldest(partitions: &[PartitionLag]) -> (Option<f64>, Exactness) {
 }
 
 impl PartitionLag {
+    /// One that nobody reads, as far as is known, and of which nothing else is.
+    pub(super) fn of_nobody(topic: &str, partition: i32, why: &str) -> Self {
+        let row = Row {
+            reason: why.to_owned(),
+            ..Row::unknown(TopicPartition::new(topic, partition))
+        };
+        Self::of(row, 0)
+    }
+
     pub(super) fn of(row: Row, now_ms: i64) -> Self {
         let seconds = |ms: u64| ms as f64 / 1_000.0;
         Self {

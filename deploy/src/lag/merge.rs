@@ -29,8 +29,9 @@ struct Claim {
 /// Puts the lag of this replica and of others together, by spout in the order of this one's file.
 ///
 /// A partition that two read, as it seems while it moves, counts for the one who sampled it last. Of one
-/// whose reader does not answer the lag is unknown, unless somebody else has it by now. Sums are unknown
-/// while a replica does not answer: it may read partitions that nobody knows of.
+/// whose reader does not answer the lag is unknown, unless somebody else has it by now, and so is that of one that
+/// none of them reads. Sums are unknown while a replica does not answer: it may read partitions that nobody
+/// knows of.
 pub fn merge(own: Vec<SpoutLag>, others: &[OfReplica]) -> Vec<SpoutLag> {
     own.into_iter()
         .map(|spout| of_spout(spout, others))
@@ -48,6 +49,7 @@ pub fn merge_all(replicas: &[OfReplica]) -> Vec<SpoutLag> {
 
 fn of_spout(own: SpoutLag, others: &[OfReplica]) -> SpoutLag {
     let mut claims = BTreeMap::new();
+    let mut topics = own.topics;
     let mut failures: Vec<String> = own.failure.into_iter().collect();
     for partition in own.partitions {
         claim(&mut claims, partition, 0.0, None);
@@ -58,6 +60,10 @@ fn of_spout(own: SpoutLag, others: &[OfReplica]) -> SpoutLag {
         let Some(theirs) = same else {
             continue;
         };
+        for (topic, partitions) in &theirs.topics {
+            let known = topics.entry(topic.clone()).or_default();
+            *known = (*known).max(*partitions);
+        }
         let failure = theirs.failure.as_ref();
         failures.extend(failure.map(|failure| format!("{}: {failure}", other.address)));
         for partition in &theirs.partitions {
@@ -71,11 +77,15 @@ fn of_spout(own: SpoutLag, others: &[OfReplica]) -> SpoutLag {
             );
         }
     }
-    let partitions = claims.into_values().map(|claim| claim.lag).collect();
-    let failure = (!failures.is_empty()).then(|| failures.join("; "));
     let silent = others.iter().any(|other| other.silent.is_some());
+    let partitions = with_those_of_nobody(claims, &topics, silent);
+    let failure = (!failures.is_empty()).then(|| failures.join("; "));
+    // Before any of them knows its topics, as while none has joined the group, the sums of none would be 0.
+    let is_unknown = silent || (partitions.is_empty() && failure.is_some());
     let mut merged = SpoutLag::sum(own.spout, own.group, partitions, failure);
-    if silent {
+    merged.topics = topics;
+    if is_unknown {
+        merged.unowned_partitions = None;
         // Whether that one is paused, too, is not known.
         if let (Status::Paused, Some(failure)) = (merged.status, &merged.failure) {
             (merged.status, merged.reason) = (Status::NoData, failure.clone());
@@ -89,6 +99,27 @@ fn of_spout(own: SpoutLag, others: &[OfReplica]) -> SpoutLag {
         merged.eta_seconds = Eta::Unknown;
     }
     merged
+}
+
+/// All partitions of the topics, those included that no replica reads; `silent` when one of them does not answer.
+fn with_those_of_nobody(
+    claims: BTreeMap<(String, i32), Claim>,
+    topics: &BTreeMap<String, i32>,
+    silent: bool,
+) -> Vec<PartitionLag> {
+    let why = match silent {
+        true => "no replica that answers reads it",
+        false => "none of the replicas that were asked reads it",
+    };
+    let all = claims.into_iter().map(|(name, claim)| (name, claim.lag));
+    let mut all: BTreeMap<(String, i32), PartitionLag> = all.collect();
+    for (topic, partitions) in topics {
+        for number in 0..*partitions {
+            let of = all.entry((topic.clone(), number));
+            let _ = of.or_insert_with(|| PartitionLag::of_nobody(topic, number, why));
+        }
+    }
+    all.into_values().collect()
 }
 
 /// Enters a partition that a replica reads, `answered` seconds ago as that one said.
@@ -210,6 +241,40 @@ mod tests {
     }
 
     #[test]
+    fn what_none_of_them_reads_has_a_row_and_makes_sums_unknown() {
+        let of = |partitions, count| SpoutLag {
+            topics: BTreeMap::from([("a\"b".to_owned(), count)]),
+            ..spout("in", partitions)
+        };
+        let merged = |silent: Option<&str>, count| {
+            let other = OfReplica {
+                lag: vec![of(vec![behind(2, 7, 1.0)], count)],
+                ..other(vec![], 1.0, silent)
+            };
+            merge(vec![of(vec![behind(0, 5, 1.0)], 3)], &[other]).remove(0)
+        };
+        // The other one has not learnt of the third partition yet.
+        let all = merged(None, 2);
+        assert_eq!((all.lag, all.unowned_partitions), (None, Some(1)));
+        let numbers: Vec<_> = all.partitions.iter().map(|one| one.partition).collect();
+        assert_eq!(numbers, [0, 1, 2]);
+        let (nobody, why) = (
+            &all.partitions[1],
+            "none of the replicas that were asked reads it",
+        );
+        assert_eq!((&nobody.owner, nobody.lag), (&None, None));
+        assert_eq!((nobody.status, &*nobody.reason), (Status::NoData, why));
+        assert_eq!(all.status, Status::NoData);
+        // Who does not answer may read it by now.
+        let all = merged(Some("b:1 has not answered for 60 s"), 3);
+        assert_eq!((all.lag, all.unowned_partitions), (None, None));
+        assert_eq!(all.partitions[1].lag, None);
+        // Where all are read nothing is unknown.
+        let all = merge(vec![of(vec![behind(0, 5, 1.0)], 1)], &[]);
+        assert_eq!((all[0].lag, all[0].unowned_partitions), (Some(5), Some(0)));
+    }
+
+    #[test]
     fn who_does_not_answer_is_shown_and_makes_sums_unknown() {
         let why = "b:1 has not answered for 60 s";
         let gone = other(vec![behind(0, 7, 1.0), behind(1, 7, 1.0)], 60.0, Some(why));
@@ -232,6 +297,12 @@ mod tests {
         };
         let all = merged(vec![paused], other(vec![], 0.0, Some(why)));
         assert_eq!((all.status, &*all.reason), (Status::NoData, why));
+        let nobody_has_joined = SpoutLag {
+            failure: Some("not connected yet".to_owned()),
+            ..spout("in", vec![])
+        };
+        let all = merge(vec![nobody_has_joined], &[other(vec![], 1.0, None)]);
+        assert_eq!((all[0].lag, all[0].unowned_partitions), (None, None));
         let never = merged(vec![], other(vec![], 0.0, Some(why)));
         assert_eq!((never.lag, never.failure.as_deref()), (None, Some(why)));
     }

@@ -311,6 +311,8 @@ pub(super) fn once<T: Ord>(values: impl Iterator<Item = T>) -> impl Iterator<Ite
 /// Lags that tests write down.
 #[cfg(test)]
 pub(crate) mod samples {
+    use std::collections::BTreeMap;
+
     use isobar_operators::lag::{Eta, Exactness, Status};
 
     use crate::lag::{PartitionLag, SpoutLag};
@@ -367,6 +369,7 @@ pub(crate) mod samples {
             eta_seconds: Eta::Unknown,
             failure: None,
             unowned_partitions: Some(partitions.iter().filter(|one| one.owner.is_none()).count()),
+            topics: BTreeMap::new(),
             partitions,
         }
     }

@@ -97,6 +97,7 @@ impl Standing {
             rows,
             failure: (!failures.is_empty()).then(|| failures.join("; ")),
             owners_unknown: found.owners.is_none(),
+            ..Lag::default()
         })
     }
 }
@@ -136,7 +137,7 @@ mod tests {
             let lag = Lag {
                 rows: (0..).zip(ages).map(|(n, age)| row(n, *age)).collect(),
                 failure: failure.map(str::to_owned),
-                owners_unknown: false,
+                ..Lag::default()
             };
             assert_eq!(oldest(&lag, is_idle), expected);
         };

@@ -114,9 +114,10 @@ fn why_unknown(spout: &SpoutLag) -> Option<String> {
     let mut partitions = spout.partitions.iter();
     let partition = partitions.find(|partition| partition.lag.is_none())?;
     let (topic, number) = (&partition.topic, partition.partition);
-    let why = match partition.end {
-        None => format!("the brokers have not said where {topic}/{number} ends"),
-        Some(_) => format!(
+    let why = match (partition.end, partition.status) {
+        (None, Status::NoData) => format!("{topic}/{number}: {}", partition.reason),
+        (None, _) => format!("the brokers have not said where {topic}/{number} ends"),
+        (Some(_), _) => format!(
             "its group {} has committed nothing for {topic}/{number}",
             spout.group
         ),
@@ -181,12 +182,18 @@ mod tests {
             Exit::Undetermined,
             &["committed nothing"],
         );
-        check(
-            above,
-            vec![partition(3)],
-            Exit::Undetermined,
-            &["have not said where"],
-        );
+        let held = PartitionLag {
+            status: Status::Held,
+            ..partition(3)
+        };
+        let endless = ["have not said where a\"b/3 ends"];
+        check(above, vec![held], Exit::Undetermined, &endless);
+        let unread = PartitionLag {
+            reason: "nobody reads it".to_owned(),
+            ..partition(3)
+        };
+        let nobody = ["not known: a\"b/3: nobody reads it"];
+        check(above, vec![unread], Exit::Undetermined, &nobody);
     }
 
     #[test]
