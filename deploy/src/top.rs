@@ -9,9 +9,9 @@ mod requests;
 use isobar_operators::lag::Status;
 use serde::Deserialize;
 
-use crate::lag::table::{age, eta, rate};
+use crate::lag::table::{age, eta, rate, records};
 use crate::lag::{PartitionLag, SpoutLag};
-use crate::output::{Table, bytes, known, number, time};
+use crate::output::{Table, bytes, number, time};
 use crate::peers::{Replica, ReplicasDocument};
 use nodes::Nodes;
 
@@ -191,7 +191,7 @@ impl Seen {
 fn partition(one: &PartitionLag) -> [String; 7] {
     [
         format!("{}/{}", one.topic, one.partition),
-        known(one.lag),
+        records(one.lag, one.lag_exactness),
         age(one.oldest_age_seconds, one.oldest_age_exactness),
         rate(one.incoming_per_second),
         rate(one.outgoing_per_second),
@@ -203,7 +203,7 @@ fn partition(one: &PartitionLag) -> [String; 7] {
 fn sums(spout: &SpoutLag) -> [String; 7] {
     [
         format!("{}, all", spout.spout),
-        known(spout.lag),
+        records(spout.lag, spout.lag_exactness),
         age(spout.oldest_age_seconds, spout.oldest_age_exactness),
         rate(spout.incoming_per_second),
         rate(spout.outgoing_per_second),

@@ -51,6 +51,12 @@ pub struct SpoutLag {
     pub reason: String,
     /// Records that are not settled, over all partitions listed.
     pub lag: Option<u64>,
+    /// How the lag is to be taken: as that of the partition of which least is known.
+    #[serde(default)]
+    pub lag_exactness: Exactness,
+    /// How old the oldest of the offsets are that sums were made of.
+    #[serde(default)]
+    pub sampled_age_seconds: Option<f64>,
     /// Records that are not committed.
     pub committed_lag: Option<u64>,
     /// Age of the oldest record that is not settled; 0 when there is none.
@@ -174,6 +180,7 @@ impl SpoutLag {
             (worst, _) => worst,
         };
         let (oldest_age_seconds, oldest_age_exactness) = oldest(&partitions);
+        let exactnesses = partitions.iter().map(|one| one.lag_exactness);
         let unowned = partitions.iter().filter(|one| one.owner.is_none());
         Self {
             spout,
@@ -181,6 +188,8 @@ impl SpoutLag {
             status,
             reason,
             lag: partitions.iter().map(|one| one.lag).sum(),
+            lag_exactness: exactnesses.min().unwrap_or(Exactness::Exact),
+            sampled_age_seconds: oldest_sample(&partitions),
             committed_lag: partitions.iter().map(|one| one.committed_lag).sum(),
             oldest_age_seconds,
             oldest_age_exactness,
@@ -226,22 +235,24 @@ impl SpoutLag {
     }
 
     pub(super) fn unknown(source: &Source, failure: String) -> Self {
+        let (spout, group) = (source.spout.clone(), source.group.clone());
+        Self::sum(spout, group, Vec::new(), Some(failure)).without_sums()
+    }
+
+    /// The same where not all partitions may be listed, so that no sum is known.
+    pub(super) fn without_sums(self) -> Self {
         Self {
-            spout: source.spout.clone(),
-            group: source.group.clone(),
-            status: Status::NoData,
-            reason: failure.clone(),
             lag: None,
+            lag_exactness: Exactness::Unknown,
+            sampled_age_seconds: None,
             committed_lag: None,
             oldest_age_seconds: None,
             oldest_age_exactness: Exactness::Unknown,
             incoming_per_second: None,
             outgoing_per_second: None,
             eta_seconds: Eta::Unknown,
-            failure: Some(failure),
             unowned_partitions: None,
-            topics: BTreeMap::new(),
-            partitions: Vec::new(),
+            ..self
         }
     }
 }
@@ -275,6 +286,13 @@ fn oldest(partitions: &[PartitionLag]) -> (Option<f64>, Exactness) {
         }
     }
     (Some(oldest.0), oldest.1)
+}
+
+/// The age of the oldest sample; unknown without any, and as soon as one is.
+fn oldest_sample(partitions: &[PartitionLag]) -> Option<f64> {
+    let ages = partitions.iter().map(|one| one.sampled_age_seconds);
+    let ages: Vec<f64> = ages.collect::<Option<_>>()?;
+    ages.into_iter().reduce(f64::max)
 }
 
 impl PartitionLag {

@@ -84,21 +84,14 @@ fn of_spout(own: SpoutLag, others: &[OfReplica]) -> SpoutLag {
     let is_unknown = silent || (partitions.is_empty() && failure.is_some());
     let mut merged = SpoutLag::sum(own.spout, own.group, partitions, failure);
     merged.topics = topics;
-    if is_unknown {
-        merged.unowned_partitions = None;
-        // Whether that one is paused, too, is not known.
-        if let (Status::Paused, Some(failure)) = (merged.status, &merged.failure) {
-            (merged.status, merged.reason) = (Status::NoData, failure.clone());
-        }
-        merged.lag = None;
-        merged.committed_lag = None;
-        merged.oldest_age_seconds = None;
-        merged.oldest_age_exactness = Exactness::Unknown;
-        merged.incoming_per_second = None;
-        merged.outgoing_per_second = None;
-        merged.eta_seconds = Eta::Unknown;
+    if !is_unknown {
+        return merged;
     }
-    merged
+    // Whether who does not answer is paused, too, is not known.
+    if let (Status::Paused, Some(failure)) = (merged.status, &merged.failure) {
+        (merged.status, merged.reason) = (Status::NoData, failure.clone());
+    }
+    merged.without_sums()
 }
 
 /// All partitions of the topics, those included that no replica reads; `silent` when one of them does not answer.

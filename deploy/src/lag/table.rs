@@ -101,6 +101,7 @@ pub fn totals(spouts: &[SpoutLag], width: Width) -> Option<String> {
     };
     let depth = sum(depth);
     let lag = spouts.iter().map(|spout| spout.lag).sum::<Option<u64>>();
+    let exactness = spouts.iter().map(|spout| spout.lag_exactness).min();
     let count = partitions.clone().count();
     if count == 0 && lag.is_none() {
         return None;
@@ -112,7 +113,7 @@ pub fn totals(spouts: &[SpoutLag], width: Width) -> Option<String> {
     Some(format!(
         "{count} partitions{led} hold {} records, {} of them are not settled.\n",
         known(depth),
-        known(lag)
+        records(lag, exactness.unwrap_or_default())
     ))
 }
 
@@ -145,7 +146,7 @@ fn row(spout: &SpoutLag, partition: &PartitionLag) -> [String; COLUMNS.len()] {
         known(partition.frontier.or(partition.committed)),
         known(partition.end),
         known(depth(partition)),
-        known(partition.lag),
+        records(partition.lag, partition.lag_exactness),
         age(partition.oldest_age_seconds, partition.oldest_age_exactness),
         rate(partition.incoming_per_second),
         rate(partition.outgoing_per_second),
@@ -172,7 +173,7 @@ fn sums(spout: &SpoutLag) -> [String; COLUMNS.len()] {
         none(),
         none(),
         known(depth.filter(|_| !is_unknown)),
-        known(spout.lag),
+        records(spout.lag, spout.lag_exactness),
         age(spout.oldest_age_seconds, spout.oldest_age_exactness),
         rate(spout.incoming_per_second),
         rate(spout.outgoing_per_second),
@@ -182,16 +183,26 @@ fn sums(spout: &SpoutLag) -> [String; COLUMNS.len()] {
     ]
 }
 
-/// An age; `~` before an estimate.
+/// An age; `~` before an estimate, `≤` before an upper bound.
 pub(crate) fn age(seconds: Option<f64>, exactness: Exactness) -> String {
     let Some(seconds) = seconds else {
         return "?".to_owned();
     };
     let about = match exactness {
         Exactness::Sampled if seconds > 0.0 => "~",
+        Exactness::UpperBound if seconds > 0.0 => "≤",
         _ => "",
     };
     format!("{about}{}", time((seconds * 1000.0) as u64))
+}
+
+/// A number of records, `≤` before an upper bound.
+pub(crate) fn records(records: Option<u64>, exactness: Exactness) -> String {
+    let at_most = match (records, exactness) {
+        (Some(1..), Exactness::UpperBound) => "≤",
+        _ => "",
+    };
+    format!("{at_most}{}", known(records))
 }
 
 pub(crate) fn rate(per_second: Option<f64>) -> String {

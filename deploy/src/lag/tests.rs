@@ -2,6 +2,7 @@
 
 use isobar_operators::kafka::admin::TopicPartition;
 use isobar_operators::lag::{Eta, Exactness, Lag, Row, Status};
+use isobar_topology::clock;
 use isobar_topology::spec::Node;
 use serde_json::json;
 
@@ -27,6 +28,10 @@ pub(crate) fn row(partition: i32, lag: Option<u64>, age_ms: Option<u64>) -> Row 
         end: Some(1_000),
         committed: lag.map(|lag| 1_000 - lag as i64),
         lag,
+        lag_exactness: match lag {
+            Some(_) => Exactness::Exact,
+            None => Exactness::Unknown,
+        },
         committed_lag: lag,
         age_ms,
         age_exactness: Exactness::Sampled,
@@ -87,6 +92,33 @@ in: a/1: because
     assert_eq!(totals(&nothing, Width::Wide), None);
     let shown = table_without_failures(&nothing, Width::Wide);
     assert!(!shown.contains('0'), "{shown}");
+}
+
+#[test]
+fn an_upper_bound_is_called_one_wherever_it_is_written() {
+    let stopped = |number, lag| Row {
+        sampled_ms: Some(clock::unix_ms() - 2_000),
+        lag_exactness: Exactness::UpperBound,
+        age_exactness: Exactness::UpperBound,
+        ..row(number, Some(lag), Some(1_500))
+    };
+    let spout = lag(vec![stopped(0, 1_000), row(1, Some(5), Some(500))]);
+    assert_eq!(spout.lag_exactness, Exactness::UpperBound);
+    assert_eq!(spout.sampled_age_seconds, None, "that of one is not known");
+    let shown = table(std::slice::from_ref(&spout));
+    let expected = [
+        "  ≤1,000   ≤1.5 s  ",
+        "       5  ~500 ms  ",
+        "  ≤1,005   ≤1.5 s  ",
+    ];
+    for (row, part) in shown.lines().skip(1).zip(expected) {
+        assert!(row.contains(part), "{shown}");
+    }
+    let told = totals(&[spout], Width::Usual).expect("partitions");
+    assert!(told.ends_with(" ≤1,005 of them are not settled.\n"), "{told}");
+    let both = lag(vec![stopped(0, 0), stopped(1, 1)]);
+    assert!(both.sampled_age_seconds >= Some(2.0));
+    assert_eq!(table::records(Some(0), Exactness::UpperBound), "0");
 }
 
 #[test]

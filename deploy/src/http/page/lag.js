@@ -81,8 +81,8 @@ function showTable(into, lag) {
   const columns = [
     { name: "Partition", of: (row) => (row.sum ? row.topic : `${row.topic}/${row.partition}`) },
     { name: "Status", of: (row) => said(row.status), tone: (row) => tone(row.status), why: (row) => row.reason },
-    { name: "Lag", number: true, title: "Records that are not settled.", of: (row) => number(row.lag) },
-    { name: "Oldest", number: true, title: "Age of the oldest record that is not settled; ~ an estimate.", of: (row) => age(row.oldest_age_seconds, row.oldest_age_exactness) },
+    { name: "Lag", number: true, title: "Records that are not settled; ≤ an upper bound.", of: (row) => records(row.lag, row.lag_exactness) },
+    { name: "Oldest", number: true, title: "Age of the oldest record that is not settled; ~ an estimate, ≤ an upper bound.", of: (row) => age(row.oldest_age_seconds, row.oldest_age_exactness) },
     { name: "In /s", number: true, title: "Over the last minute.", of: (row) => rate(row.incoming_per_second) },
     { name: "Out /s", number: true, title: "Over the last minute.", of: (row) => rate(row.outgoing_per_second) },
     { name: "Caught up in", number: true, title: "At these rates.", of: (row) => (row.lag === 0 ? "–" : time(row.eta_seconds)) },

@@ -30,6 +30,11 @@ function age(seconds, exactness) {
   return (seconds > 0 && about ? about : "") + time(seconds);
 }
 
+/** A number of records, `≤` before an upper bound. */
+function records(count, exactness) {
+  return (count > 0 && exactness === "upper_bound" ? "≤" : "") + number(count);
+}
+
 function bytes(value) {
   if (value == null) return UNKNOWN;
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];

@@ -14,8 +14,10 @@ use crate::kafka::admin::TopicPartition;
 /// The owner of a partition that this process reads or holds.
 pub const HERE: &str = "here";
 
-/// How a figure is to be taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// How a figure is to be taken; what says less comes first.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Exactness {
     /// It is not known.
