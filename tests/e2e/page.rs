@@ -176,6 +176,10 @@ fn the_page_shows_a_run_as_it_is() {
         &mut browser,
         "document.querySelector('#graph .bottleneck')?.dataset.id === 'index'",
     );
+    wait_for(
+        &mut browser,
+        "!['–', '?'].includes(document.querySelector('.tile-headroom .value').textContent)",
+    );
     for (name, width, dark) in [
         ("desktop-light", 1280, false),
         ("desktop-dark", 1280, true),

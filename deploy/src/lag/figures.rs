@@ -63,6 +63,20 @@ pub struct SpoutLag {
     pub oldest_age_seconds: Option<f64>,
     /// How that age is to be taken.
     pub oldest_age_exactness: Exactness,
+    /// Records that Kafka deleted before they were read.
+    #[serde(default)]
+    pub lost: Option<u64>,
+    /// The fewest records of a partition that may be deleted before one that is not settled is; null where nothing
+    /// is behind.
+    #[serde(default)]
+    pub headroom_records: Option<u64>,
+    /// The least time until a record is deleted that is not settled; null where none waits, and while it is null for
+    /// a partition in which one does.
+    #[serde(default)]
+    pub headroom_seconds: Option<f64>,
+    /// How that time is to be taken: an upper bound where that of any partition is one.
+    #[serde(default)]
+    pub headroom_exactness: Exactness,
     /// Records per second that come in.
     pub incoming_per_second: Option<f64>,
     /// Records per second that are settled.
@@ -180,6 +194,7 @@ impl SpoutLag {
             (worst, _) => worst,
         };
         let (oldest_age_seconds, oldest_age_exactness) = oldest(&partitions);
+        let (headroom_seconds, headroom_exactness) = headroom(&partitions);
         let exactnesses = partitions.iter().map(|one| one.lag_exactness);
         let unowned = partitions.iter().filter(|one| one.owner.is_none());
         Self {
@@ -193,6 +208,10 @@ impl SpoutLag {
             committed_lag: partitions.iter().map(|one| one.committed_lag).sum(),
             oldest_age_seconds,
             oldest_age_exactness,
+            lost: partitions.iter().map(|one| one.lost).sum(),
+            headroom_records: headroom_records(&partitions),
+            headroom_seconds,
+            headroom_exactness,
             incoming_per_second: sum(partitions.iter().map(|one| one.incoming_per_second)),
             outgoing_per_second: sum(partitions.iter().map(|one| one.outgoing_per_second)),
             eta_seconds: Eta::last(partitions.iter().map(|one| one.eta_seconds)),
@@ -248,6 +267,10 @@ impl SpoutLag {
             committed_lag: None,
             oldest_age_seconds: None,
             oldest_age_exactness: Exactness::Unknown,
+            lost: None,
+            headroom_records: None,
+            headroom_seconds: None,
+            headroom_exactness: Exactness::Unknown,
             incoming_per_second: None,
             outgoing_per_second: None,
             eta_seconds: Eta::Unknown,
@@ -286,6 +309,32 @@ fn oldest(partitions: &[PartitionLag]) -> (Option<f64>, Exactness) {
         }
     }
     (Some(oldest.0), oldest.1)
+}
+
+/// Those in which a record may wait.
+fn waiting(partitions: &[PartitionLag]) -> impl Iterator<Item = &PartitionLag> {
+    let is_done = |one: &PartitionLag| one.lag == Some(0) || one.oldest_age_seconds == Some(0.0);
+    partitions.iter().filter(move |one| !is_done(one))
+}
+
+fn headroom_records(partitions: &[PartitionLag]) -> Option<u64> {
+    let behind = partitions.iter().filter(|one| one.lag != Some(0));
+    let all: Vec<u64> = behind.map(|one| one.headroom_records).collect::<Option<_>>()?;
+    all.into_iter().min()
+}
+
+/// The least headroom, with its exactness; unknown as soon as one is.
+fn headroom(partitions: &[PartitionLag]) -> (Option<f64>, Exactness) {
+    let all = waiting(partitions).map(|one| Some((one.headroom_seconds?, one.headroom_exactness)));
+    let all: Vec<(f64, Exactness)> = all.collect::<Option<_>>().unwrap_or_default();
+    let least = all.iter().copied().min_by(|one, other| one.0.total_cmp(&other.0));
+    // Where size may delete sooner in any of them, it may be that one that is next.
+    let bounded = all.iter().any(|(_, exactness)| *exactness == Exactness::UpperBound);
+    match least {
+        Some((seconds, _)) if bounded => (Some(seconds), Exactness::UpperBound),
+        Some((seconds, exactness)) => (Some(seconds), exactness),
+        None => (None, Exactness::Unknown),
+    }
 }
 
 /// The age of the oldest sample; unknown without any, and as soon as one is.

@@ -151,7 +151,7 @@ fn row(spout: &SpoutLag, partition: &PartitionLag) -> [String; COLUMNS.len()] {
         rate(partition.incoming_per_second),
         rate(partition.outgoing_per_second),
         eta(partition.eta_seconds),
-        headroom(partition),
+        Headroom::of(partition).text(),
         partition.status.to_string(),
     ]
 }
@@ -178,7 +178,7 @@ fn sums(spout: &SpoutLag) -> [String; COLUMNS.len()] {
         rate(spout.incoming_per_second),
         rate(spout.outgoing_per_second),
         eta(spout.eta_seconds),
-        none(),
+        Headroom::of_spout(spout).text(),
         spout.status.to_string(),
     ]
 }
@@ -220,16 +220,42 @@ pub(crate) fn eta(eta: Eta) -> String {
     }
 }
 
-/// The time until something is lost where it is known, else, also where it may be less, records; nothing while
-/// nothing is behind.
-fn headroom(partition: &PartitionLag) -> String {
-    match (partition.lag, partition.headroom_exactness) {
-        (Some(0), _) => "-".to_owned(),
-        (_, exactness @ (Exactness::Exact | Exactness::Sampled)) => {
-            age(partition.headroom_seconds, exactness)
+/// How far something is from being lost.
+pub(crate) struct Headroom {
+    lag: Option<u64>,
+    records: Option<u64>,
+    seconds: Option<f64>,
+    exactness: Exactness,
+}
+
+impl Headroom {
+    pub(crate) fn of(partition: &PartitionLag) -> Self {
+        Self {
+            lag: partition.lag,
+            records: partition.headroom_records,
+            seconds: partition.headroom_seconds,
+            exactness: partition.headroom_exactness,
         }
-        _ => partition
-            .headroom_records
-            .map_or_else(|| "?".to_owned(), number),
+    }
+
+    /// That of the partition which is nearest to it.
+    pub(crate) fn of_spout(spout: &SpoutLag) -> Self {
+        Self {
+            lag: spout.lag,
+            records: spout.headroom_records,
+            seconds: spout.headroom_seconds,
+            exactness: spout.headroom_exactness,
+        }
+    }
+
+    /// The time where it is known, else, also where it may be less, records; nothing while nothing is behind.
+    pub(crate) fn text(&self) -> String {
+        match (self.lag, self.exactness) {
+            (Some(0), _) => "-".to_owned(),
+            (_, exactness @ (Exactness::Exact | Exactness::Sampled)) => {
+                age(self.seconds, exactness)
+            }
+            _ => known(self.records),
+        }
     }
 }

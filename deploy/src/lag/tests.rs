@@ -77,7 +77,7 @@ fn sums_are_known_when_all_their_parts_are() {
 SPOUT  TOPIC  PARTITION  OWNER  EARLIEST  COMMITTED  CURRENT    END  LAG  OLDEST  IN/S  OUT/S  ETA  HEADROOM  STATUS
 in     a              0  -             0        990      990  1,000   10   ~1 ms     ?      ?    ?         ?  OK
 in     a              1  -             0          ?        ?  1,000    ?       ?     ?      ?    ?         ?  NO_DATA
-in     all                                                             ?       ?     ?      ?    ?            NO_DATA
+in     all                                                             ?       ?     ?      ?    ?         ?  NO_DATA
 
 in: a/1: because
 "
@@ -92,6 +92,44 @@ in: a/1: because
     assert_eq!(totals(&nothing, Width::Wide), None);
     let shown = table_without_failures(&nothing, Width::Wide);
     assert!(!shown.contains('0'), "{shown}");
+}
+
+#[test]
+fn a_spout_has_the_least_headroom_of_what_waits_and_all_that_is_lost() {
+    let of = |number, lag, hours: Option<u64>| Row {
+        headroom: Some(lag * 10),
+        headroom_ms: hours.map(|hours| hours * 3_600_000),
+        headroom_exactness: match hours {
+            Some(_) => Exactness::Sampled,
+            None => Exactness::Unknown,
+        },
+        lost: Some(2),
+        ..row(number, Some(lag), Some(lag))
+    };
+    let shown = |spout: &SpoutLag| {
+        let shown = table(std::slice::from_ref(spout));
+        let all = shown.lines().find(|row| row.starts_with("in     all"));
+        let all = all.map(|row| row.split("  ").collect::<Vec<_>>());
+        let cell = all.and_then(|all| all.into_iter().rev().nth(1).map(str::to_owned));
+        cell.expect("a row of sums").trim().to_owned()
+    };
+    // Nothing waits in the last one.
+    let spout = lag(vec![of(0, 5, Some(7)), of(1, 9, Some(3)), of(2, 0, None)]);
+    assert_eq!((spout.headroom_seconds, spout.lost), (Some(10_800.0), Some(6)));
+    assert_eq!(spout.headroom_exactness, Exactness::Sampled);
+    assert_eq!(shown(&spout), "~3 h 0 min");
+    let by_size = Row {
+        headroom_exactness: Exactness::UpperBound,
+        ..of(1, 2, Some(48))
+    };
+    let spout = lag(vec![of(0, 5, Some(7)), by_size]);
+    assert_eq!(spout.headroom_seconds, Some(25_200.0));
+    assert_eq!(spout.headroom_exactness, Exactness::UpperBound);
+    assert_eq!((spout.headroom_records, &*shown(&spout)), (Some(20), "20"));
+    let unknown = lag(vec![of(0, 5, Some(7)), of(1, 5, None)]);
+    assert_eq!(unknown.headroom_seconds, None);
+    let done = lag(vec![of(0, 0, None), of(1, 0, None)]);
+    assert_eq!((done.headroom_seconds, &*shown(&done)), (None, "-"));
 }
 
 #[test]
@@ -144,7 +182,7 @@ SPOUT  TOPIC  PARTITION  LEADER        OWNER  EARLIEST  COMMITTED  CURRENT    EN
 in     a              0  kafka-1:9092  -             0        990      990  1,000  1,000   10    0 ms     ?      ?    ?         ?  OK
 in     a              1  kafka-1:9092  -             0        990      990  1,000  1,000   10    0 ms     ?      ?    ?         ?  OK
 in     a              2  none          -             0        990      990  1,000  1,000   10    0 ms     ?      ?    ?         ?  OK
-in     all                                                                         3,000   30    0 ms     ?      ?    ?            OK
+in     all                                                                         3,000   30    0 ms     ?      ?    ?         ?  OK
 3 partitions (leading brokers: 1) hold 3,000 records, 30 of them are not settled.
 "
     );

@@ -119,7 +119,7 @@ function share(row, figure) {
 }
 
 function headroom(row) {
-  if (row.sum || row.lag === 0) return row.sum ? "" : "–";
+  if (row.lag === 0) return "–";
   // Where size may delete sooner, the records say more.
   if (row.headroom_seconds != null && row.headroom_exactness !== "upper_bound") return age(row.headroom_seconds, row.headroom_exactness);
   return row.headroom_records == null ? UNKNOWN : `${number(row.headroom_records)} records`;

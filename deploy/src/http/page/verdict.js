@@ -132,9 +132,20 @@ function tiles({ statistics, accounting, accountingOfAll, diagnostics }) {
         ? ["Behind", number(behind), caughtUp]
         : ["Behind", number(accountingOfAll.total.in_flight), `in flight; caught up since the look ${time(since)} ago`],
       ["Oldest", ages == null ? UNKNOWN : age(ages, oldest?.oldest_age_exactness), "age of the oldest record not settled"],
+      headroomTile(lag),
     );
   }
   return shown;
+}
+
+/** Whether something is about to be lost, of the spout that is nearest to it, and how much was. */
+function headroomTile(lag) {
+  const behind = lag.filter((one) => one.lag !== 0);
+  const [nearest] = [...behind].sort((a, b) => a.headroom_seconds - b.headroom_seconds);
+  const isKnown = behind.length === 1 || behind.every((one) => one.headroom_seconds != null);
+  const lost = sum(lag, (one) => one.lost);
+  const note = lost > 0 ? `${number(lost)} records were lost` : "until something is deleted unread";
+  return ["Headroom", !nearest ? "–" : isKnown ? headroom(nearest) : UNKNOWN, note];
 }
 
 function showVerdict(into, state) {
