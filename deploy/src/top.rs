@@ -9,7 +9,7 @@ mod requests;
 use isobar_operators::lag::Status;
 use serde::Deserialize;
 
-use crate::lag::table::{age, eta, rate, records};
+use crate::lag::table::{Headroom, age, eta, rate, reasons, records};
 use crate::lag::{PartitionLag, SpoutLag};
 use crate::output::{Table, bytes, number, time};
 use crate::peers::{Replica, ReplicasDocument};
@@ -56,7 +56,7 @@ struct Node {
 
 impl Seen {
     /// The text: a line, what is wrong, the replicas where there are several, the nodes, requests by host, lag
-    /// by partition, what became of each record, and why records were rejected.
+    /// by partition and why it is as it is, what became of each record, and why records were rejected.
     pub fn text(&self) -> String {
         let parts = [
             self.line(),
@@ -157,6 +157,7 @@ impl Seen {
             "IN/S>",
             "OUT/S>",
             "ETA>",
+            "HEADROOM>",
             "STATUS",
         ];
         columns.extend(several.then_some("OWNER"));
@@ -184,11 +185,12 @@ impl Seen {
                 number(hidden)
             ));
         }
+        text.extend(reasons(&self.replicas.lag));
         text
     }
 }
 
-fn partition(one: &PartitionLag) -> [String; 7] {
+fn partition(one: &PartitionLag) -> [String; 8] {
     [
         format!("{}/{}", one.topic, one.partition),
         records(one.lag, one.lag_exactness),
@@ -196,11 +198,12 @@ fn partition(one: &PartitionLag) -> [String; 7] {
         rate(one.incoming_per_second),
         rate(one.outgoing_per_second),
         eta(one.eta_seconds),
+        Headroom::of(one).text(),
         one.status.to_string(),
     ]
 }
 
-fn sums(spout: &SpoutLag) -> [String; 7] {
+fn sums(spout: &SpoutLag) -> [String; 8] {
     [
         format!("{}, all", spout.spout),
         records(spout.lag, spout.lag_exactness),
@@ -208,6 +211,52 @@ fn sums(spout: &SpoutLag) -> [String; 7] {
         rate(spout.incoming_per_second),
         rate(spout.outgoing_per_second),
         eta(spout.eta_seconds),
+        Headroom::of_spout(spout).text(),
         spout.status.to_string(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use isobar_operators::lag::{Exactness, Row};
+
+    use super::*;
+    use crate::accounting::Accounting;
+    use crate::lag::tests::{lag, row};
+
+    #[test]
+    fn lag_is_shown_with_its_headroom_and_why_it_is_as_it_is() {
+        let blocked = Row {
+            status: Status::LsoBlocked,
+            reason: "a transaction has been open for 61 s and hides what follows".to_owned(),
+            ..row(0, Some(0), Some(0))
+        };
+        let behind = Row {
+            headroom: Some(7),
+            headroom_ms: Some(7_200_000),
+            headroom_exactness: Exactness::Exact,
+            ..row(1, Some(5), Some(2_000))
+        };
+        let topology = "t".to_owned();
+        let seen = Seen {
+            replicas: ReplicasDocument {
+                version: 1,
+                replicas: Vec::new(),
+                lag: vec![lag(vec![blocked, behind])],
+                accounting: Accounting::sum(&topology, &[]),
+                topology,
+            },
+            facts: Vec::new(),
+        };
+        assert_eq!(
+            seen.lag(),
+            "\
+PARTITION  LAG  OLDEST  IN/S  OUT/S  ETA   HEADROOM  STATUS
+a/0          0    0 ms     ?      ?    ?          -  LSO_BLOCKED
+a/1          5  ~2.0 s     ?      ?    ?  2 h 0 min  OK
+in, all      5  ~2.0 s     ?      ?    ?  2 h 0 min  LSO_BLOCKED
+in: a/0: a transaction has been open for 61 s and hides what follows
+"
+        );
+    }
 }

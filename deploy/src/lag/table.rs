@@ -59,11 +59,15 @@ pub fn table(spouts: &[SpoutLag]) -> String {
 
 /// The same for who says elsewhere what could not be asked.
 pub fn table_without_failures(spouts: &[SpoutLag], width: Width) -> String {
+    rows(spouts, width) + &below(reasons(spouts))
+}
+
+/// A line for each spout with which something is wrong, unless it is what could not be asked.
+pub(crate) fn reasons(spouts: &[SpoutLag]) -> impl Iterator<Item = String> {
     let wrong = spouts.iter().filter(|spout| {
         spout.status != Status::Ok && spout.failure.as_ref() != Some(&spout.reason)
     });
-    let lines = wrong.map(|spout| format!("{}: {}\n", spout.spout, spout.reason));
-    rows(spouts, width) + &below(lines)
+    wrong.map(|spout| format!("{}: {}\n", spout.spout, spout.reason))
 }
 
 fn rows(spouts: &[SpoutLag], width: Width) -> String {
