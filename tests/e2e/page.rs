@@ -45,7 +45,7 @@ fn the_head_of_the_page_says_the_worst_that_there_is_now() {
     });
     let script = pieces.concat();
     let mut browser = Browser::start().expect("Chromium starts");
-    let mut check = |status: &str, lag: Option<u64>, failure: Option<&str>, expected: [&str; 3]| {
+    let mut of_replicas = |replicas: usize, status: &str, lag: Option<u64>, failure: Option<&str>, expected: [&str; 3]| {
         // A look that failed is a condition of its spout, too.
         let conditions: Vec<Value> = failure
             .iter()
@@ -65,6 +65,7 @@ fn the_head_of_the_page_says_the_worst_that_there_is_now() {
                 }],
                 "spouts": [], "bolts": [],
             },
+            "replicas": vec![json!({}); replicas],
             // Some were lost since the start.
             "accountingOfAll": {"total": {"difference": 0, "lost": 7}},
             "diagnostics": {"reasons": reasons, "conditions": conditions},
@@ -72,6 +73,14 @@ fn the_head_of_the_page_says_the_worst_that_there_is_now() {
         });
         let judged = browser.value(&format!("(() => {{ {script}\nreturn judge({state}); }})()"));
         assert_eq!(judged.expect("it judges"), json!(expected), "{state}");
+    };
+    // What a replica says of itself is a reason only where it is the only one.
+    let own = ["warn", "Backpressured", "Logs (lag), for 0 ms: no age."];
+    of_replicas(1, "BACKPRESSURED", Some(5), Some("no age"), own);
+    let of_all = ["warn", "Backpressured", "why"];
+    of_replicas(2, "BACKPRESSURED", Some(5), Some("no age"), of_all);
+    let mut check = |status: &str, lag: Option<u64>, failure: Option<&str>, expected: [&str; 3]| {
+        of_replicas(1, status, lag, failure, expected);
     };
     check("LOST", Some(5), None, ["bad", "Records are lost", "why"]);
     check("STALLED", Some(5), None, ["bad", "Stalled", "why"]);
@@ -268,6 +277,18 @@ fn the_page_shows_a_run_as_it_is() {
     wait_for(
         &mut browser,
         "document.querySelectorAll('#lag tbody tr').length === 3",
+    );
+    // What one of them rejects is said of all, and what is of one says so.
+    let no_json = |number| Sent {
+        partition: Some(number),
+        value: Some(b"no JSON".to_vec()),
+        ..Sent::default()
+    };
+    kafka.produce("logs", [no_json(0), no_json(1)]).expect("acknowledged");
+    wait_for(&mut browser, &reject.replace("json1", "json2"));
+    wait_for(
+        &mut browser,
+        "document.getElementById('graph-title').textContent === 'Topology (this replica)'",
     );
     // So does `isobar top`.
     let told = top(&url);

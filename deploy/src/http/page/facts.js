@@ -7,7 +7,7 @@ function showWrong(into, { diagnostics, statistics, now }) {
   const said_of = new Set(conditions.map((one) => one.where));
   const rest = diagnostics.reasons.filter((reason) => ![...said_of].some((id) => reason.startsWith(`${id}: `)));
   const other = rest.map((text) => ({ where: "topology", what: "not ready", text, since: null }));
-  const held = statistics.lag.flatMap((spout) => spout.partitions
+  const held = statistics.ownLag.flatMap((spout) => spout.partitions
     .filter((one) => one.status === "HELD" || one.status === "LOST")
     .map((one) => ({ where: `${spout.spout}: ${one.topic}/${one.partition}`, what: said(one.status), text: one.reason, since: null })));
   const rows = [...conditions, ...held, ...other];

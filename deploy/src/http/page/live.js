@@ -24,6 +24,9 @@ const PATIENCE = 10000;
 /** Points of the history that are kept: an hour's. */
 const KEPT_MS = 3600 * 1000;
 
+/** Sections that are about this replica alone. */
+const OF_ONE = { "graph-title": "Topology", "wrong-title": "What is wrong", "facts-title": "Configuration" };
+
 const state = { history: { times_ms: [], lines: new Map() } };
 let answeredAt = null;
 let build = null;
@@ -47,11 +50,12 @@ async function update() {
   answeredAt = Date.now();
   // Times are those of the server's clock, which need not be that of the browser.
   const now = Date.parse(diagnostics.started) + diagnostics.uptime_seconds * 1000;
-  // Nodes, with their lag and what they rejected, are those of this replica; all else is said of all.
+  // Nodes, what is wrong and the configuration are of this replica, and say so; all else is of all that answer.
   const { replicas, lag, accounting: accountingOfAll } = all;
   const own = replicas[0].statistics;
   const statistics = { ...own, ownLag: own.lag, lag };
-  Object.assign(state, { statistics, replicas, accounting, accountingOfAll, diagnostics, demo, now, started: diagnostics.started });
+  const answering = replicas.filter((one) => one.statistics && !one.failure);
+  Object.assign(state, { statistics, replicas, answering, accounting, accountingOfAll, diagnostics, demo, now, started: diagnostics.started });
   remember(state.history, history, now - KEPT_MS);
   show();
 }
@@ -88,6 +92,9 @@ function show() {
   document.title = `${diagnostics.topology} – Isobar`;
   write(document.getElementById("topology"), diagnostics.topology);
   write(document.getElementById("version"), `version ${diagnostics.version}, up ${time(diagnostics.uptime_seconds)}`);
+  for (const [id, title] of Object.entries(OF_ONE)) {
+    write(document.getElementById(id), state.replicas.length > 1 ? `${title} (this replica)` : title);
+  }
   for (const [id, section] of SECTIONS) section(document.getElementById(id), state);
 }
 

@@ -47,13 +47,16 @@ function showRecords(into, { accountingOfAll, replicas }) {
   nothing(into, words.filter(Boolean).join(" ") || null);
 }
 
-function showRejects(into, { statistics, accounting, demo }) {
-  const rows = statistics.bolts.flatMap((bolt) =>
+function showRejects(into, { answering, accountingOfAll, demo }) {
+  const bolts = answering.flatMap((one) => one.statistics.bolts);
+  const found = bolts.flatMap((bolt) =>
     Object.entries(bolt.rejected_by_class).map(([reason, count]) => ({ bolt: bolt.bolt, reason, count })));
+  const rows = groupedBy(found, (row) => `${row.bolt} ${row.reason}`)
+    .map((same) => ({ ...same[0], count: sum(same, (row) => row.count) }));
   rows.sort((a, b) => b.count - a.count);
   into.querySelector(".scroll")?.toggleAttribute("hidden", rows.length === 0);
   if (rows.length === 0) return nothing(into, "No record was rejected.");
-  const { read } = accounting.total;
+  const { read } = accountingOfAll.total;
   const lately = (row) => demo?.rejects.find((one) => one.bolt === row.bolt && one.class === row.reason)?.reason;
   const columns = [
     { name: "Bolt", of: (row) => row.bolt },

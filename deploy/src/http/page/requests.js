@@ -1,7 +1,10 @@
-// Requests of bolts to outside systems, by host: how many, and how long they take.
+// Requests of bolts to outside systems, by host: how many, and how long they take. Of several replicas rates and
+// counts are sums, and times those of the replica for which the host is slowest.
 
-function showRequests(into, { statistics }) {
-  const rows = statistics.bolts.flatMap((bolt) => bolt.requests.map((one) => ({ ...one, bolt: bolt.bolt })));
+function showRequests(into, { answering }) {
+  const bolts = answering.flatMap((one) => one.statistics.bolts);
+  const found = bolts.flatMap((bolt) => bolt.requests.map((one) => ({ ...one, bolt: bolt.bolt })));
+  const rows = groupedBy(found, (row) => `${row.bolt} ${row.host}`).map(together);
   into.hidden = rows.length === 0;
   if (into.hidden) return;
   const columns = [
@@ -13,6 +16,16 @@ function showRequests(into, { statistics }) {
     { name: "Requests", number: true, title: "Since the start, those sent again included.", of: (row) => number(row.requests) },
   ];
   table(into, "Requests by bolt and host", columns, rows, (row) => `${row.bolt} ${row.host}`);
+}
+
+function together(rows) {
+  const asked = rows.filter((row) => row.requests_per_second > 0);
+  const total = (figure) => sum(rows, (row) => row[figure]);
+  const slowest = (figure) => longest(asked, (row) => row[figure]);
+  return {
+    ...rows[0], requests: total("requests"), requests_per_second: total("requests_per_second"),
+    half_within_seconds: slowest("half_within_seconds"), most_within_seconds: slowest("most_within_seconds"),
+  };
 }
 
 /** A bound of the histogram; without one, what was asked took longer than it reaches. */

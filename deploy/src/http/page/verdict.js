@@ -1,7 +1,7 @@
 // The answer at a glance: does it keep up, and if not, why.
 
 /** Tone and sentence, of the worst that is known. */
-function judge({ statistics, accountingOfAll, diagnostics, now }) {
+function judge({ statistics, replicas, accountingOfAll, diagnostics, now }) {
   const { difference } = accountingOfAll.total;
   if (difference !== 0) {
     return ["bad", "Not all is accounted for", `${number(difference)} records that were read are in no term of the account. This is a bug: report it.`];
@@ -10,7 +10,9 @@ function judge({ statistics, accountingOfAll, diagnostics, now }) {
   const { reasons } = diagnostics;
   const of = statistics.lag.length > 1 ? `${worst?.spout}: ` : "";
   const said_by = trouble(diagnostics.conditions, statistics, now);
-  const why = () => (worst.status === "BACKPRESSURED" && said_by ? said_by : of + worst.reason);
+  // What this replica says of itself is no reason for what another one may be kept from.
+  const several = replicas.length > 1;
+  const why = () => (worst.status === "BACKPRESSURED" && said_by && !several ? said_by : of + worst.reason);
   const head = () => (worst.status === "LOST" ? "Records are lost" : capital(said(worst.status)));
   const status = () => [tone(worst.status), head(), why()];
   if (worst && ["bad", "warn"].includes(tone(worst.status))) return status();
@@ -20,7 +22,7 @@ function judge({ statistics, accountingOfAll, diagnostics, now }) {
   const isAllOfLag = reasons.length === conditions.length && conditions.every((one) => one.kind === "lag");
   if (reasons.length > 0 && !(silent && isAllOfLag)) {
     const more = reasons.length > 1 ? ` And ${reasons.length - 1} more, below.` : "";
-    return ["warn", "Not as it should be", said_by ?? reasons[0] + more];
+    return ["warn", "Not as it should be", (several ? "This replica: " : "") + (said_by ?? reasons[0] + more)];
   }
   if (silent && worst.status === "PAUSED") return ["calm", head(), `${why()}. ${silent.failure}.`];
   if (silent) {
@@ -95,6 +97,13 @@ function sum(of, figure) {
   return of.reduce((total, one) => (total == null || figure(one) == null ? null : total + figure(one)), 0);
 }
 
+/** Those with the same key together, in the order in which keys come up. */
+function groupedBy(all, key) {
+  const groups = new Map();
+  all.forEach((one) => groups.set(key(one), [...(groups.get(key(one)) ?? []), one]));
+  return [...groups.values()];
+}
+
 function longest(of, figure) {
   const values = of.map(figure);
   if (values.some((value) => value == null)) return null;
@@ -105,8 +114,13 @@ function longest(of, figure) {
   return seconds.length ? Math.max(...seconds) : null;
 }
 
-function tiles({ statistics, accounting, accountingOfAll, diagnostics }) {
-  const { spouts, lag, process, bottleneck } = statistics;
+function tiles({ statistics, replicas, answering, accountingOfAll, diagnostics }) {
+  const { lag, process } = statistics;
+  const spouts = answering.flatMap((one) => one.statistics.spouts);
+  const several = replicas.length > 1;
+  const known = answering.length < replicas.length ? ", of those that answer" : "";
+  const held = answering.find((one) => one.statistics.bottleneck);
+  const bottleneck = held?.statistics.bottleneck;
   const oldest = lag.reduce((worst, one) => (one.oldest_age_seconds > (worst?.oldest_age_seconds ?? -1) ? one : worst), null);
   const ages = longest(lag, (one) => one.oldest_age_seconds);
   const bound = diagnostics.plan.memory.total;
@@ -115,11 +129,11 @@ function tiles({ statistics, accounting, accountingOfAll, diagnostics }) {
   const most = longest(settling, (one) => one.most_within_seconds);
   const settledWithin = settling.length === 0 ? "–" : most == null ? "> 1 d" : `≤ ${time(most)}`;
   const shown = [
-    ["Read", `${rate(sum(spouts, (one) => one.records_per_second))} /s`, `${number(accounting.total.read)} since the start`],
-    ["In flight", number(sum(spouts, (one) => one.in_flight_records)), `of ${number(sum(spouts, (one) => one.in_flight_records_max))} at most`],
+    ["Read", `${rate(sum(spouts, (one) => one.records_per_second))} /s`, `${number(accountingOfAll.total.read)} since the start${known}`],
+    ["In flight", number(sum(spouts, (one) => one.in_flight_records)), `of ${number(sum(spouts, (one) => one.in_flight_records_max))} at most${known}`],
     ["End to end", settledWithin, settling.length === 0 ? "nothing settled just now" : "99 % of the last 10 s"],
-    ["Memory", bytes(process.resident_bytes), `of ${bytes(bound)} at most`],
-    ["Bottleneck", bottleneck?.bolt ?? "none", bottleneck?.reason ?? "nothing holds records up"],
+    ["Memory", bytes(process.resident_bytes), `of ${bytes(bound)} at most${several ? ", this replica" : ""}`],
+    ["Bottleneck", bottleneck?.bolt ?? "none", bottleneck ? (several ? `${held.address}: ` : "") + bottleneck.reason : "nothing holds records up"],
   ];
   if (lag.length > 0) {
     const eta = longest(lag, (one) => one.eta_seconds);
