@@ -1,19 +1,21 @@
 //! The lag of the last hour, kept by the program so that a page that is opened or reloaded shows it.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use isobar_topology::clock::{self, Instant};
 use serde::Serialize;
 
-use crate::lag::SpoutLag;
+use crate::lag::{PartitionLag, SpoutLag};
 
 /// Between two points.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// Points that are kept: those of an hour.
 const KEPT: usize = 361;
-/// Lines that are kept, of spouts and partitions, in the order in which they came up: beyond that only
-/// spouts tell. With 40 bytes for each point at most 3 MB in all.
+/// Lines that are kept, of spouts and then of partitions, those first that are furthest behind when they come up:
+/// beyond that only spouts tell. One that has had no value for as long as points are kept makes room. With 40 bytes
+/// for each point at most 3 MB in all.
 const LINES_MAX: usize = 200;
 
 /// The lag of the last hour.
@@ -40,7 +42,7 @@ struct Sample {
 }
 
 /// What is unknown is `None`.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Point {
     lag: Option<u64>,
     oldest_age_seconds: Option<f32>,
@@ -85,26 +87,12 @@ impl History {
         if self.samples.len() == KEPT {
             let _ = self.samples.pop_front();
         }
-        let mut points = vec![Point::default(); self.lines.len()];
-        for spout in &lag {
-            self.add(&mut points, Line::of(spout), Point::of_spout(spout));
-        }
-        for spout in &lag {
-            for one in &spout.partitions {
-                let line = Line {
-                    topic: Some(one.topic.clone()),
-                    partition: Some(one.partition),
-                    ..Line::of(spout)
-                };
-                let point = Point {
-                    lag: one.lag,
-                    oldest_age_seconds: short(one.oldest_age_seconds),
-                    incoming_per_second: short(one.incoming_per_second),
-                    outgoing_per_second: short(one.outgoing_per_second),
-                };
-                self.add(&mut points, line, point);
-            }
-        }
+        let spouts = lag.iter().map(|spout| (Line::of(spout), Point::of_spout(spout)));
+        let partitions = lag.iter().flat_map(|spout| {
+            let each = spout.partitions.iter();
+            each.map(|one| (Line::of_partition(spout, one), Point::of_partition(one)))
+        });
+        let points = self.points(spouts.chain(partitions));
         let at_ms = clock::unix_ms();
         self.samples.push_back(Sample { at_ms, points });
     }
@@ -136,15 +124,39 @@ impl History {
         }
     }
 
-    fn add(&mut self, points: &mut Vec<Point>, line: Line, point: Point) {
-        match self.lines.iter().position(|known| *known == line) {
-            Some(number) => points[number] = point,
-            None if self.lines.len() < LINES_MAX => {
-                self.lines.push(line);
-                points.push(point);
+    /// The points of now, by line; makes lines for what is new, as far as there is room.
+    fn points(&mut self, now: impl Iterator<Item = (Line, Point)>) -> Vec<Point> {
+        let mut points = vec![None; self.lines.len()];
+        let mut new = Vec::new();
+        for (line, point) in now {
+            match self.lines.iter().position(|known| *known == line) {
+                Some(number) => points[number] = Some(point),
+                None => new.push((line, point)),
             }
-            None => {}
         }
+        new.sort_by_key(|(line, point)| (line.partition.is_some(), Reverse(point.lag)));
+        let is_free = |number: &usize| points[*number].is_none() && self.is_over(*number);
+        let free: Vec<usize> = match self.lines.len() + new.len() > LINES_MAX {
+            true => (0..self.lines.len()).filter(is_free).collect(),
+            false => Vec::new(),
+        };
+        let mut free = free.into_iter();
+        for (line, point) in new {
+            if self.lines.len() < LINES_MAX {
+                self.lines.push(line);
+                points.push(Some(point));
+            } else if let Some(number) = free.next() {
+                self.lines[number] = line;
+                points[number] = Some(point);
+            }
+        }
+        points.into_iter().map(Option::unwrap_or_default).collect()
+    }
+
+    /// Whether a line has no value in any point that is kept.
+    fn is_over(&self, number: usize) -> bool {
+        let mut points = self.samples.iter().map(|sample| sample.points.get(number));
+        points.all(|point| point.is_none_or(|point| *point == Point::default()))
     }
 }
 
@@ -156,6 +168,14 @@ impl Line {
             partition: None,
         }
     }
+
+    fn of_partition(spout: &SpoutLag, one: &PartitionLag) -> Self {
+        Self {
+            topic: Some(one.topic.clone()),
+            partition: Some(one.partition),
+            ..Self::of(spout)
+        }
+    }
 }
 
 impl Point {
@@ -165,6 +185,15 @@ impl Point {
             oldest_age_seconds: short(spout.oldest_age_seconds),
             incoming_per_second: short(spout.incoming_per_second),
             outgoing_per_second: short(spout.outgoing_per_second),
+        }
+    }
+
+    fn of_partition(one: &PartitionLag) -> Self {
+        Self {
+            lag: one.lag,
+            oldest_age_seconds: short(one.oldest_age_seconds),
+            incoming_per_second: short(one.incoming_per_second),
+            outgoing_per_second: short(one.outgoing_per_second),
         }
     }
 }
@@ -212,5 +241,33 @@ mod tests {
         let document = history.after(0);
         assert_eq!(document.lines.len(), LINES_MAX);
         assert_eq!(document.lines[0].lag, [Some(2 * LINES_MAX as u64)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_furthest_behind_has_a_past_and_what_has_moved_away_makes_room_in_an_hour() {
+        let mut history = History::default();
+        let all = 2 * LINES_MAX as i32;
+        let first = |numbers: std::ops::Range<i32>| {
+            let partitions = numbers.map(|number| row(number, Some(number as u64), Some(0)));
+            vec![spout(partitions.collect())]
+        };
+        let shown = |history: &History| -> Vec<i32> {
+            let lines = history.after(0).lines.into_iter();
+            lines.filter_map(|one| one.line.partition).collect()
+        };
+        history.look(|| first(0..all));
+        let most = LINES_MAX as i32 - 1;
+        assert_eq!(shown(&history), (all - most..all).rev().collect::<Vec<_>>());
+        for round in 1..=KEPT {
+            tokio::time::advance(INTERVAL).await;
+            history.look(|| first(0..2));
+            // The hour of what has moved away is still shown.
+            assert_eq!(shown(&history).contains(&0), round == KEPT, "{round}");
+        }
+        let document = history.after(0);
+        assert_eq!(document.lines.len(), LINES_MAX);
+        let new = document.lines.iter().find(|one| one.line.partition == Some(1));
+        let new = new.expect("there is room").lag.iter().flatten();
+        assert_eq!(new.collect::<Vec<_>>(), [&1]);
     }
 }
