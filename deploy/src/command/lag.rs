@@ -216,10 +216,17 @@ async fn answer(
     for why in why {
         context.screen.line(&format!("isobar: {why}"));
     }
-    if let Some(post) = &args.post {
-        post::send(post, document, args.timeout.get()).await?;
+    let Some(post) = &args.post else {
+        return Ok(exit);
+    };
+    match (post::send(post, document, args.timeout.get()).await, exit) {
+        // What was found says more than that somebody else does not know of it.
+        (Err(failure), Exit::Threshold | Exit::Undetermined) => {
+            let _ = said(context, &failure);
+            Ok(exit)
+        }
+        (sent, _) => sent.map(|()| exit),
     }
-    Ok(exit)
 }
 
 async fn watch(args: &LagArgs, context: &Context<'_>, asked: Asked, interval: Duration) -> Outcome {

@@ -157,6 +157,19 @@ fn an_answer_is_posted_and_a_refusal_is_a_failure() {
 }
 
 #[test]
+fn a_refused_answer_does_not_hide_a_threshold_that_is_passed() {
+    let (address, _served) = server(1, "200 OK", document().to_string());
+    let (target, _posted) = server(1, "500 Internal Server Error", String::new());
+    let (source, post) = (format!("http://{address}"), format!("http://{target}/in"));
+    let command = ["lag", &source, "--post", &post, "--fail-above", "399"];
+    let ended = isobar("lag-post-threshold", "", &command);
+    assert_eq!(ended.exit, Exit::Threshold, "{}", said(&ended));
+    for word in ["in: 400 records", "/in: it answers 500"] {
+        assert!(said(&ended).contains(word), "{}", said(&ended));
+    }
+}
+
+#[test]
 fn a_group_that_cannot_be_asked_is_undetermined() {
     let command = [
         "lag",
