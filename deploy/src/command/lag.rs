@@ -84,17 +84,17 @@ pub struct LagArgs {
     watch: Option<units::Duration>,
 
     /// Ends with exit code 3 when more records than this of a spout are not settled.
-    #[arg(long, value_name = "RECORDS")]
+    #[arg(long, value_name = "RECORDS", conflicts_with = "serve")]
     fail_above: Option<u64>,
 
     /// Ends with exit code 3 when a record that is not settled is older than this.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", conflicts_with = "serve")]
     fail_older: Option<units::Duration>,
 
     /// Ends with exit code 3 when the status of a partition is this or worse; from better to worse: ok,
     /// catching_up, paused, rewound, lso_blocked, slow, backpressured, stalled, held, lost. With no_data, which
     /// stands before rewound, it is 4: what is not known passes nothing.
-    #[arg(long, value_name = "STATUS")]
+    #[arg(long, value_name = "STATUS", conflicts_with = "serve")]
     fail_status: Option<Status>,
 
     /// Sends each answer as JSON to this URL, with POST.
@@ -117,7 +117,8 @@ pub struct LagArgs {
         value_enum,
         value_name = "FORMAT",
         default_value_t,
-        hide_possible_values = true
+        hide_possible_values = true,
+        conflicts_with = "serve"
     )]
     output: Format,
 }

@@ -166,6 +166,11 @@ fn values_and_options_that_would_be_passed_over_are_refused_with_what_to_write()
         ),
         (&*format!("{push} --push-every 0s"), "write 1s or more"),
         (&*format!("{push} --push-every 900ms"), "write 1s or more"),
+        // It goes on for ever, so nothing is judged at its end, nor printed.
+        ("lag FILE --serve a:1 --fail-above 9", "'--fail-above"),
+        ("lag FILE --serve a:1 --fail-older 5m", "'--fail-older"),
+        ("lag FILE --serve a:1 --fail-status slow", "'--fail-status"),
+        ("lag FILE --serve a:1 -o json", "'--output"),
         ("run FILE --peers http://a:1/lag", "write http://HOST:PORT"),
         ("run FILE --peers http://a:1?x=y", "write http://HOST:PORT"),
     ] {
