@@ -16,6 +16,7 @@ mod recorder;
 use crate::configuration;
 use crate::lag::SpoutLag;
 use crate::observer::Observer;
+use crate::push::Pushes;
 
 pub use families::Families;
 pub use recorder::Recorder;
@@ -409,6 +410,15 @@ pub fn add_letters(topology: &str, letters: &Letters, figures: &mut Families) {
     }
 }
 
+/// Adds how often metrics were sent.
+pub fn add_pushes(topology: &str, pushes: &Pushes, figures: &mut Families) {
+    for push in pushes.all() {
+        let labels = [topology, push.name()];
+        figures.sample(&PUSHES, &labels, push.sent() as f64);
+        figures.sample(&FAILED_PUSHES, &labels, push.failed() as f64);
+    }
+}
+
 /// In the text format of Prometheus.
 pub fn text(figures: &Families) -> String {
     exposition::text(figures)
@@ -491,11 +501,7 @@ fn program(observer: &Observer, figures: &mut Families) {
         let labels = [topology, expiry.connection.as_str(), expiry.of.as_str()];
         figures.sample(&CERTIFICATE, &labels, expiry.left_seconds);
     }
-    for push in observer.pushes.all() {
-        let labels = [topology, push.name()];
-        figures.sample(&PUSHES, &labels, push.sent() as f64);
-        figures.sample(&FAILED_PUSHES, &labels, push.failed() as f64);
-    }
+    add_pushes(topology, &observer.pushes, figures);
     let process = crate::process::Process::now();
     let revision = option_env!("ISOBAR_REVISION").unwrap_or("unknown");
     let ready = f64::from(u8::from(observer.is_ready()));

@@ -290,10 +290,11 @@ async fn serve(args: &LagArgs, context: &Context<'_>, asked: Asked, bind: &Bind)
         topology,
         standing,
         options: args.metrics.options(),
+        pushes,
     };
     let served = std::sync::Arc::new(served);
     let figures = || Some(served.figures(&served.document()?));
-    let pushing = pushes.run(&figures);
+    let pushing = served.pushes.run(&figures);
     let posting = async {
         let Some(post) = &args.post else {
             return std::future::pending().await;

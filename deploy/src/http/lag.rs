@@ -14,6 +14,7 @@ use super::listener::Limited;
 use super::question::{Asked, Nothing};
 use crate::lag::{LagDocument, Standings};
 use crate::metrics::{self, Families};
+use crate::push::Pushes;
 
 /// What is served.
 pub struct LagServer {
@@ -23,6 +24,8 @@ pub struct LagServer {
     pub standing: Standings,
     /// What is exported as metrics.
     pub options: metrics::lag::Options,
+    /// To whom these are sent.
+    pub pushes: Pushes,
     /// Tells what is known of the dead letters, where there are any to read.
     pub letters: Option<Box<dyn Fn() -> metrics::Letters + Send + Sync>>,
 }
@@ -40,6 +43,7 @@ impl LagServer {
         if let Some(letters) = &self.letters {
             metrics::add_letters(&self.topology, &letters(), &mut figures);
         }
+        metrics::add_pushes(&self.topology, &self.pushes, &mut figures);
         figures
     }
 }

@@ -5,15 +5,20 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use clap::Parser;
 use isobar::exit::Exit;
+use isobar::http::LagServer;
+use isobar::lag::Standings;
 use isobar::metrics;
 use isobar::push::PushArgs;
 use serde_json::{Value, json};
 
 use crate::http::{Served, WAITING};
 use crate::support::{File, isobar};
+
+const SECOND: Duration = Duration::from_secs(1);
 
 const GOOD: &str = "\
 isobar: 1
@@ -223,6 +228,24 @@ fn who_takes_no_metrics_is_named_and_holds_nothing_up() {
         "{text}"
     );
     assert!(!text.contains("isobar_condition{"), "{text}");
+}
+
+#[test]
+fn a_standing_exporter_counts_what_it_sends() {
+    let flags = Flags::parse_from(["isobar", "--push-influx", "http://127.0.0.1:9"]);
+    let served = LagServer {
+        topology: "t".to_owned(),
+        standing: Standings::start(Vec::new(), SECOND, SECOND),
+        options: metrics::lag::Options::default(),
+        pushes: flags.push.pushes("here:1").expect("sound"),
+        letters: None,
+    };
+    let document = served.document().expect("there is nothing to ask for");
+    let text = metrics::text(&served.figures(&document));
+    for counter in ["isobar_pushes_total", "isobar_failed_pushes_total"] {
+        let series = format!("{counter}{{topology=\"t\",to=\"influx\"}} 0\n");
+        assert!(text.contains(&series), "{text}");
+    }
 }
 
 #[test]
