@@ -32,6 +32,10 @@ const ROUNDS: u32 = 12;
 const LOOKS: usize = 5;
 const LIMIT: Duration = Duration::from_secs(120);
 const MIB: f64 = 1_048_576.0;
+/// What a run may take at most: the targets, for the CPU time with a margin for the machine.
+const CORE_MAX: f64 = 0.015;
+const MORE_MAX: f64 = 20.0 * 1_000_000.0 / MIB;
+const LOOK_SECONDS_MAX: f64 = 2.0;
 
 pub fn measure(stage: &mut Stage) -> Result<Row> {
     let (wide, narrow) = (
@@ -74,6 +78,15 @@ fn watch(stage: &Stage, wide: &Group, of_wide: &Watched, of_narrow: &Watched) ->
         ensure!(status.success(), "{}", process.log_tail());
     }
     let looks = Spread::of(looks);
+    let core = cpu / wall;
+    ensure!(
+        core < CORE_MAX && more < MORE_MAX && looks.median < LOOK_SECONDS_MAX,
+        "sampling takes {:.2} % of a core, {more:.1} MiB more than for one partition, and {:.2} s for one look; at \
+         most {:.1} %, {MORE_MAX:.1} MiB and {LOOK_SECONDS_MAX} s are allowed",
+        core * 100.0,
+        looks.median,
+        CORE_MAX * 100.0
+    );
     let partitions = f64::from(PARTITIONS);
     let sampled = u64::from(ROUNDS) * u64::try_from(PARTITIONS)?;
     Ok(Row {
@@ -90,7 +103,7 @@ fn watch(stage: &Stage, wide: &Group, of_wide: &Watched, of_narrow: &Watched) ->
         note: format!(
             "; {:.2} % of a core, {more:.1} MiB more than for one partition; the thread that samples in \
              the topology itself {:.2} %; one look {:.2} s ({:.2}-{:.2})",
-            cpu / wall * 100.0,
+            core * 100.0,
             thread / wall * 100.0,
             looks.median,
             looks.min,
