@@ -115,10 +115,9 @@ fn every_query_of_the_dashboard_is_answered() {
         .map(|target| {
             let query = target["expr"].as_str().expect("a query");
             let query = query.replace("$__rate_interval", "30s");
-            ["$topology", "$spout", "$topic", "$partition"]
-                .iter()
-                .fold(query, |query, variable| query.replace(variable, ".*"))
+            any(&query)
         })
+        .chain(choices(&dashboard))
         .collect();
     wait::until("answers", LIMIT, || {
         // Something is always behind, and has time left.
@@ -137,6 +136,29 @@ fn every_query_of_the_dashboard_is_answered() {
     steps.done("every query");
     let status = isobar.stop(LIMIT).expect("it ends");
     assert_eq!(status.code(), Some(0));
+}
+
+/// A query of the dashboard with everything chosen.
+fn any(query: &str) -> String {
+    ["$topology", "$spout", "$topic", "$partition"]
+        .iter()
+        .fold(query.to_owned(), |query, variable| query.replace(variable, ".*"))
+}
+
+/// What fills the lists to choose from, `label_values(SERIES, LABEL)`, as queries for series that have the label.
+fn choices(dashboard: &Value) -> Vec<String> {
+    let variables = dashboard["templating"]["list"].as_array().expect("a list");
+    let variables = variables.iter().filter(|one| one["type"] == "query");
+    let queries = variables.map(|one| {
+        let query = one["query"].as_str().expect("a query");
+        let parts = query.strip_prefix("label_values(").and_then(|query| {
+            let (series, label) = query.strip_suffix(')')?.rsplit_once(", ")?;
+            Some((any(series), label))
+        });
+        let (series, label) = parts.unwrap_or_else(|| panic!("{query} is no list of labels"));
+        format!("count by ({label}) ({series}) unless on ({label}) vector(0)")
+    });
+    queries.collect()
 }
 
 #[test]
