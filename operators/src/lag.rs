@@ -48,6 +48,9 @@ pub struct Lag {
     pub failure: Option<String>,
     /// The brokers do not tell the members of the group: a row without owner may have one.
     pub owners_unknown: bool,
+    /// How many members the group has; `None` where the brokers do not tell, and of a running spout, which does not
+    /// ask.
+    pub members: Option<usize>,
     /// How many partitions each topic has, where not all of them have a row: those of a running spout, as of the
     /// last 30 s; empty where that is not known.
     pub topics: BTreeMap<String, i32>,
@@ -171,9 +174,9 @@ impl Source {
         engine.take(samples, &ages);
         let failure = engine.failure().map(str::to_owned);
         // Without the permission to see the members nobody is known, which hides no lag.
-        let owners = admin.owners();
-        let owners_unknown = owners.is_err();
-        let mut owners = owners.unwrap_or_default();
+        let members = admin.members().ok();
+        let count = members.as_ref().map(|members| members.count);
+        let mut owners = members.unwrap_or_default().owners;
         let mut rows = engine.rows(None, &Circumstances::default(), clock::unix_ms());
         for row in &mut rows {
             row.owner = owners.remove(&row.partition);
@@ -182,7 +185,8 @@ impl Source {
         Ok(Lag {
             rows,
             failure: (!failures.is_empty()).then(|| failures.join("; ")),
-            owners_unknown,
+            owners_unknown: count.is_none(),
+            members: count,
             ..Lag::default()
         })
     }
@@ -258,6 +262,7 @@ impl Watch {
                 .rows(Some(&progress(&self.partitions)), &circumstances),
             failure: self.sampler.failure(),
             owners_unknown: false,
+            members: None,
             topics: self.extent.topics(),
         }
     }

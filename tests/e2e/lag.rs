@@ -462,7 +462,8 @@ fn any_group_is_asked_and_watched_from_outside() {
         &scratch.path().join("log"),
     );
     let launch = launch.arguments(["lag", "--brokers", kafka.brokers(), "--group", "stranger"]);
-    let mut process = Process::start(launch.arguments(["--serve", &address])).expect("it starts");
+    let launch = launch.arguments(["--metrics-also", "kafka_exporter", "--serve", &address]);
+    let mut process = Process::start(launch).expect("it starts");
     let labels = "{topology=\"stranger\",spout=\"stranger\",group=\"stranger\"";
     let metrics = wait::until("the metrics", LIMIT, || {
         let text = http::get(&address, "/metrics")?.text();
@@ -475,6 +476,8 @@ fn any_group_is_asked_and_watched_from_outside() {
         metrics.contains(&format!("isobar_unowned_partitions{labels}}} 2\n")),
         "{metrics}"
     );
+    let members = "kafka_consumergroup_members{consumergroup=\"stranger\"} 0\n";
+    assert!(metrics.contains(members), "{metrics}");
     let json = http::get(&address, "/lag").and_then(|answer| answer.json());
     let json = json.context("/lag").expect("it answers");
     assert_eq!(json["spouts"][0]["lag"], 400);

@@ -90,6 +90,9 @@ pub struct SpoutLag {
     /// does not answer.
     #[serde(default)]
     pub unowned_partitions: Option<usize>,
+    /// Members of the group; null where the brokers do not tell, and of a running topology, which does not ask.
+    #[serde(default)]
+    pub members: Option<usize>,
     /// How many partitions each of its topics has, whoever reads them; of a running topology, and empty where that
     /// is not known.
     #[serde(default)]
@@ -176,6 +179,7 @@ impl SpoutLag {
         if lag.owners_unknown {
             sum.unowned_partitions = None;
         }
+        sum.members = lag.members;
         sum.topics = lag.topics;
         sum
     }
@@ -217,6 +221,7 @@ impl SpoutLag {
             eta_seconds: Eta::last(partitions.iter().map(|one| one.eta_seconds)),
             failure,
             unowned_partitions: Some(unowned.count()),
+            members: None,
             topics: BTreeMap::new(),
             partitions,
         }
@@ -248,6 +253,7 @@ impl SpoutLag {
         }
         Self {
             unowned_partitions: self.unowned_partitions,
+            members: self.members,
             topics: self.topics,
             ..Self::sum(self.spout, self.group, self.partitions, self.failure)
         }

@@ -376,6 +376,7 @@ pub(crate) mod samples {
             eta_seconds: Eta::Unknown,
             failure: None,
             unowned_partitions: Some(partitions.iter().filter(|one| one.owner.is_none()).count()),
+            members: None,
             topics: BTreeMap::new(),
             partitions,
         }
@@ -446,7 +447,10 @@ mod tests {
     #[test]
     fn names_of_others_are_exported_when_they_are_asked_for() {
         let spouts = [
-            spout("in", vec![full(0), full(1)]),
+            SpoutLag {
+                members: Some(3),
+                ..spout("in", vec![full(0), full(1)])
+            },
             spout("two", vec![full(0)]),
         ];
         let own = rendered("t", &spouts, &Options::default());
@@ -457,6 +461,7 @@ mod tests {
         };
         let text = rendered("t", &spouts, &options);
         for line in [
+            "kafka_consumergroup_members{consumergroup=\"g\"} 3\n",
             "kafka_consumergroup_lag{consumergroup=\"g\",topic=\"a\\\"b\",partition=\"1\"} 7\n",
             "kafka_consumergroup_lag_sum{consumergroup=\"g\",topic=\"a\\\"b\"} 14\n",
             "kafka_consumergroup_group_lag_seconds{group=\"g\",topic=\"a\\\"b\",partition=\"0\"} 0.5\n",

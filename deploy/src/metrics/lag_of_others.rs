@@ -26,6 +26,11 @@ const CURRENT: Metric = gauge(
     GROUP,
     "The last commit.",
 );
+const MEMBERS: Metric = gauge(
+    "kafka_consumergroup_members",
+    &["consumergroup"],
+    "Members of the group, of one that is watched from outside; absent while the brokers do not tell.",
+);
 const TOPIC_CURRENT: Metric = gauge(
     "kafka_topic_partition_current_offset",
     TOPIC,
@@ -90,6 +95,7 @@ pub(super) const ALL: &[&Metric] = &[
     &LAG,
     &LAG_SUM,
     &CURRENT,
+    &MEMBERS,
     &TOPIC_CURRENT,
     &TOPIC_OLDEST,
     &GROUP_LAG,
@@ -124,6 +130,7 @@ pub(super) fn fill(also: Also, spouts: &[SpoutLag], by: By, figures: &mut Famili
                 of_topics(&partitions, &TOPIC_OLDEST, |one| offset(one.start), figures);
             }
             sum_by_topic(&partitions, &LAG_SUM, figures);
+            members(spouts, figures);
         }
         Also::KafkaLagExporter => {
             if by == By::Partition {
@@ -201,6 +208,19 @@ fn sum_by_topic(partitions: &Partitions<'_>, metric: &'static Metric, figures: &
         if let Some(sum) = records(theirs.map(|(_, one)| one.committed_lag).sum()) {
             figures.sample(metric, &[group, topic], sum);
         }
+    }
+}
+
+/// Of several spouts in one group that tell, the first counts.
+fn members(spouts: &[SpoutLag], figures: &mut Families) {
+    let mut groups = BTreeMap::new();
+    for spout in spouts {
+        if let Some(members) = spout.members {
+            let _ = groups.entry(&*spout.group).or_insert(members);
+        }
+    }
+    for (group, members) in groups {
+        figures.sample(&MEMBERS, &[group], members as f64);
     }
 }
 

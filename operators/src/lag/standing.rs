@@ -1,11 +1,10 @@
 //! A group that is watched from outside, whether its program runs or not.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Circumstances, Lag, Source};
-use crate::kafka::admin::{Admin, TopicPartition};
+use crate::kafka::admin::{Admin, Members, TopicPartition};
 use crate::kafka::error::Error;
 use crate::kafka::lag::Sampler;
 
@@ -18,15 +17,16 @@ pub struct Standing {
 /// What was learnt beside offsets.
 #[derive(Default)]
 struct Found {
-    /// Who reads a partition; `None` while the brokers do not tell.
-    owners: Option<BTreeMap<TopicPartition, String>>,
+    /// Who is in the group; `None` while the brokers do not tell.
+    members: Option<Members>,
     problems: Vec<String>,
 }
 
 impl Found {
     /// No member reads any partition, and the brokers have said so.
     fn is_idle(&self) -> bool {
-        self.owners.as_ref().is_some_and(BTreeMap::is_empty)
+        let members = self.members.as_ref();
+        members.is_some_and(|members| members.owners.is_empty())
     }
 }
 
@@ -42,7 +42,7 @@ impl Source {
         let which = move |admin: &Admin| {
             let (partitions, problems) = source.partitions(admin)?;
             *lock(&theirs) = Found {
-                owners: admin.owners().ok(),
+                members: admin.members().ok(),
                 problems,
             };
             Ok(partitions)
@@ -84,8 +84,8 @@ impl Standing {
         let mut rows = self.sampler.rows(None, &Circumstances::default());
         let found = lock(&self.found);
         for row in &mut rows {
-            let owners = found.owners.as_ref();
-            row.owner = owners.and_then(|owners| owners.get(&row.partition).cloned());
+            let members = found.members.as_ref();
+            row.owner = members.and_then(|members| members.owners.get(&row.partition).cloned());
         }
         let failures: Vec<String> = found
             .problems
@@ -96,7 +96,8 @@ impl Standing {
         Some(Lag {
             rows,
             failure: (!failures.is_empty()).then(|| failures.join("; ")),
-            owners_unknown: found.owners.is_none(),
+            owners_unknown: found.members.is_none(),
+            members: found.members.as_ref().map(|members| members.count),
             ..Lag::default()
         })
     }

@@ -27,6 +27,15 @@ pub struct Commit {
     pub metadata: String,
 }
 
+/// Who is in a group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Members {
+    /// How many they are, those that read nothing included.
+    pub count: usize,
+    /// Which of them reads a partition: its client id and host.
+    pub owners: BTreeMap<TopicPartition, String>,
+}
+
 impl Admin {
     /// Asks whether the group has members. A group that does not exist has none.
     ///
@@ -39,15 +48,24 @@ impl Admin {
     /// Asks which member of the group that this client was made for reads which partition: its
     /// client id and host. Empty while nobody does, and without a group.
     pub fn owners(&self) -> Result<BTreeMap<TopicPartition, String>, Error> {
+        Ok(self.members()?.owners)
+    }
+
+    /// Asks who is in the group that this client was made for; nobody without a group.
+    pub fn members(&self) -> Result<Members, Error> {
         let Some(group) = &self.group else {
-            return Ok(BTreeMap::new());
+            return Ok(Members::default());
         };
-        let mut owners = BTreeMap::new();
-        for member in self.described(group, Permissions::LeftOut)?.members {
+        let described = self.described(group, Permissions::LeftOut)?.members;
+        let mut members = Members {
+            count: described.len(),
+            ..Members::default()
+        };
+        for member in described {
             let owner = |partition| (partition, member.owner.clone());
-            owners.extend(member.partitions.into_iter().map(owner));
+            members.owners.extend(member.partitions.into_iter().map(owner));
         }
-        Ok(owners)
+        Ok(members)
     }
 
     /// Asks what the coordinator counts as read by a member of the group; `None` where it knows no such
