@@ -87,7 +87,9 @@ impl History {
         if self.samples.len() == KEPT {
             let _ = self.samples.pop_front();
         }
-        let spouts = lag.iter().map(|spout| (Line::of(spout), Point::of_spout(spout)));
+        let spouts = lag
+            .iter()
+            .map(|spout| (Line::of(spout), Point::of_spout(spout)));
         let partitions = lag.iter().flat_map(|spout| {
             let each = spout.partitions.iter();
             each.map(|one| (Line::of_partition(spout, one), Point::of_partition(one)))
@@ -266,7 +268,10 @@ mod tests {
         }
         let document = history.after(0);
         assert_eq!(document.lines.len(), LINES_MAX);
-        let new = document.lines.iter().find(|one| one.line.partition == Some(1));
+        let new = document
+            .lines
+            .iter()
+            .find(|one| one.line.partition == Some(1));
         let new = new.expect("there is room").lag.iter().flatten();
         assert_eq!(new.collect::<Vec<_>>(), [&1]);
     }

@@ -213,10 +213,11 @@ impl Position {
     }
 
     /// The text to store with a commit that somebody makes by hand: it says which topic is meant, so
-    /// that a spout believes it.
+    /// that a spout believes it, and that the group was put there, so that no rewind is reported.
     pub fn text(&self) -> String {
         let metadata = CommitMetadata {
             topic_id: self.topic_id.clone(),
+            by_hand: true,
             ..CommitMetadata::default()
         };
         metadata.to_string()

@@ -142,7 +142,9 @@ fn every_query_of_the_dashboard_is_answered() {
 fn any(query: &str) -> String {
     ["$topology", "$spout", "$topic", "$partition"]
         .iter()
-        .fold(query.to_owned(), |query, variable| query.replace(variable, ".*"))
+        .fold(query.to_owned(), |query, variable| {
+            query.replace(variable, ".*")
+        })
 }
 
 /// What fills the lists to choose from, `label_values(SERIES, LABEL)`, as queries for series that have the label.

@@ -45,7 +45,11 @@ fn the_head_of_the_page_says_the_worst_that_there_is_now() {
     });
     let script = pieces.concat();
     let mut browser = Browser::start().expect("Chromium starts");
-    let mut of_replicas = |replicas: usize, status: &str, lag: Option<u64>, failure: Option<&str>, expected: [&str; 3]| {
+    let mut of_replicas = |replicas: usize,
+                           status: &str,
+                           lag: Option<u64>,
+                           failure: Option<&str>,
+                           expected: [&str; 3]| {
         // A look that failed is a condition of its spout, too.
         let conditions: Vec<Value> = failure
             .iter()
@@ -284,7 +288,9 @@ fn the_page_shows_a_run_as_it_is() {
         value: Some(b"no JSON".to_vec()),
         ..Sent::default()
     };
-    kafka.produce("logs", [no_json(0), no_json(1)]).expect("acknowledged");
+    kafka
+        .produce("logs", [no_json(0), no_json(1)])
+        .expect("acknowledged");
     wait_for(&mut browser, &reject.replace("json1", "json2"));
     wait_for(
         &mut browser,

@@ -192,9 +192,7 @@ impl SpoutLag {
         failure: Option<String>,
     ) -> Self {
         let (status, reason) = match (worst(&partitions), &failure) {
-            ((status, _), Some(failure)) if status.gives_way() => {
-                (Status::NoData, failure.clone())
-            }
+            ((status, _), Some(failure)) if status.gives_way() => (Status::NoData, failure.clone()),
             (worst, _) => worst,
         };
         let (oldest_age_seconds, oldest_age_exactness) = oldest(&partitions);
@@ -325,7 +323,9 @@ fn waiting(partitions: &[PartitionLag]) -> impl Iterator<Item = &PartitionLag> {
 
 fn headroom_records(partitions: &[PartitionLag]) -> Option<u64> {
     let behind = partitions.iter().filter(|one| one.lag != Some(0));
-    let all: Vec<u64> = behind.map(|one| one.headroom_records).collect::<Option<_>>()?;
+    let all: Vec<u64> = behind
+        .map(|one| one.headroom_records)
+        .collect::<Option<_>>()?;
     all.into_iter().min()
 }
 
@@ -333,9 +333,14 @@ fn headroom_records(partitions: &[PartitionLag]) -> Option<u64> {
 fn headroom(partitions: &[PartitionLag]) -> (Option<f64>, Exactness) {
     let all = waiting(partitions).map(|one| Some((one.headroom_seconds?, one.headroom_exactness)));
     let all: Vec<(f64, Exactness)> = all.collect::<Option<_>>().unwrap_or_default();
-    let least = all.iter().copied().min_by(|one, other| one.0.total_cmp(&other.0));
+    let least = all
+        .iter()
+        .copied()
+        .min_by(|one, other| one.0.total_cmp(&other.0));
     // Where size may delete sooner in any of them, it may be that one that is next.
-    let bounded = all.iter().any(|(_, exactness)| *exactness == Exactness::UpperBound);
+    let bounded = all
+        .iter()
+        .any(|(_, exactness)| *exactness == Exactness::UpperBound);
     match least {
         Some((seconds, _)) if bounded => (Some(seconds), Exactness::UpperBound),
         Some((seconds, exactness)) => (Some(seconds), exactness),

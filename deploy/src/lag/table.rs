@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use isobar_operators::lag::{Eta, Exactness, NO_LEADER, Status};
 
 use super::figures::{PartitionLag, SpoutLag};
-use crate::output::{Table, known, number, time};
+use crate::output::{Table, known, time};
 
 /// How much of each partition a table shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

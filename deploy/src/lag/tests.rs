@@ -115,7 +115,10 @@ fn a_spout_has_the_least_headroom_of_what_waits_and_all_that_is_lost() {
     };
     // Nothing waits in the last one.
     let spout = lag(vec![of(0, 5, Some(7)), of(1, 9, Some(3)), of(2, 0, None)]);
-    assert_eq!((spout.headroom_seconds, spout.lost), (Some(10_800.0), Some(6)));
+    assert_eq!(
+        (spout.headroom_seconds, spout.lost),
+        (Some(10_800.0), Some(6))
+    );
     assert_eq!(spout.headroom_exactness, Exactness::Sampled);
     assert_eq!(shown(&spout), "~3 h 0 min");
     let by_size = Row {
@@ -153,7 +156,10 @@ fn an_upper_bound_is_called_one_wherever_it_is_written() {
         assert!(row.contains(part), "{shown}");
     }
     let told = totals(&[spout], Width::Usual).expect("partitions");
-    assert!(told.ends_with(" ≤1,005 of them are not settled.\n"), "{told}");
+    assert!(
+        told.ends_with(" ≤1,005 of them are not settled.\n"),
+        "{told}"
+    );
     let both = lag(vec![stopped(0, 0), stopped(1, 1)]);
     assert!(both.sampled_age_seconds >= Some(2.0));
     assert_eq!(table::records(Some(0), Exactness::UpperBound), "0");

@@ -1,7 +1,7 @@
 //! The text that Isobar stores with each commit, so that any tool can read exact time lag from an
 //! offset fetch alone and a topic that was deleted and made again is noticed.
 //!
-//! Format, version 1: `isobar1;id=<topic id>;f=<ms>;l=<ms>`, each field optional and unknown
+//! Format, version 1: `isobar1;id=<topic id>;f=<ms>;l=<ms>;h=1`, each field optional and unknown
 //! fields ignored. It outlives the process, so a change of meaning needs a new version.
 
 use std::fmt;
@@ -16,6 +16,8 @@ pub struct CommitMetadata {
     pub frontier_ms: Option<i64>,
     /// Timestamp, in milliseconds since 1970, of the last answered record before the offset.
     pub last_ms: Option<i64>,
+    /// Whether somebody put the group there: going back was meant.
+    pub by_hand: bool,
 }
 
 impl CommitMetadata {
@@ -33,6 +35,7 @@ impl CommitMetadata {
                 Some(("id", id)) if !id.is_empty() => metadata.topic_id = Some(id.to_owned()),
                 Some(("f", ms)) => metadata.frontier_ms = ms.parse().ok(),
                 Some(("l", ms)) => metadata.last_ms = ms.parse().ok(),
+                Some(("h", "1")) => metadata.by_hand = true,
                 _ => {}
             }
         }
@@ -40,7 +43,7 @@ impl CommitMetadata {
     }
 }
 
-/// Writes the text to commit: at most 85 bytes for a topic id of Kafka's, where brokers accept
+/// Writes the text to commit: at most 89 bytes for a topic id of Kafka's, where brokers accept
 /// 4,096 (`offset.metadata.max.bytes`).
 impl fmt::Display for CommitMetadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,6 +56,9 @@ impl fmt::Display for CommitMetadata {
         }
         if let Some(ms) = self.last_ms {
             write!(f, ";l={ms}")?;
+        }
+        if self.by_hand {
+            f.write_str(";h=1")?;
         }
         Ok(())
     }
@@ -69,6 +75,7 @@ mod tests {
             topic_id: Some("MkU3OEVBNTcwNTJENDM2Qg".to_owned()),
             frontier_ms: Some(1_795_412_342_123),
             last_ms: Some(-1),
+            by_hand: true,
         }
     }
 
@@ -76,7 +83,7 @@ mod tests {
     fn the_text_is_the_documented_one() {
         assert_eq!(
             full().to_string(),
-            "isobar1;id=MkU3OEVBNTcwNTJENDM2Qg;f=1795412342123;l=-1"
+            "isobar1;id=MkU3OEVBNTcwNTJENDM2Qg;f=1795412342123;l=-1;h=1"
         );
         assert_eq!(CommitMetadata::default().to_string(), "isobar1");
     }
@@ -97,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_broken_or_unknown_field_is_left_out() {
-        let read = CommitMetadata::parse("isobar1;id=;f=soon;l=5;z=1;;=");
+        let read = CommitMetadata::parse("isobar1;id=;f=soon;l=5;h=0;z=1;;=");
         assert_eq!(
             read,
             Some(CommitMetadata {

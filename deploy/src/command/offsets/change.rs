@@ -370,7 +370,7 @@ mod tests {
         assert!(renewed[0].changes());
         assert_eq!(
             renewed[0].change,
-            Change::To(20, "isobar1;id=now".to_owned())
+            Change::To(20, "isobar1;id=now;h=1".to_owned())
         );
     }
 

@@ -63,7 +63,9 @@ impl Admin {
         };
         for member in described {
             let owner = |partition| (partition, member.owner.clone());
-            members.owners.extend(member.partitions.into_iter().map(owner));
+            members
+                .owners
+                .extend(member.partitions.into_iter().map(owner));
         }
         Ok(members)
     }

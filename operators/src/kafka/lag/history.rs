@@ -144,7 +144,8 @@ pub(super) struct History {
     gaps: VecDeque<i64>,
     /// Whether the last point is of a running spout, which knows what is answered behind its frontier.
     is_live: bool,
-    /// The highest offset that was ever committed: nothing before it is to be done again.
+    /// The highest offset that was committed since somebody put the group anywhere: nothing before it is to be done
+    /// again.
     peak: Option<i64>,
     /// Since when a transaction that is open keeps the end where it is.
     blocked_since: Option<i64>,
@@ -247,7 +248,11 @@ impl History {
         }
         self.note_progress(before, point);
         self.note_lost(sample, at_ms);
-        self.peak = self.peak.max(sample.committed);
+        self.peak = match &sample.metadata {
+            // It was meant.
+            Some(text) if text.by_hand => sample.committed,
+            _ => self.peak.max(sample.committed),
+        };
         let waits = sample.high_watermark.is_some_and(|mark| mark > end);
         let same_end = before.is_some_and(|before| before.end == end);
         self.blocked_since = match self.blocked_since {

@@ -15,9 +15,7 @@ use crate::kafka::admin::TopicPartition;
 pub const HERE: &str = "here";
 
 /// How a figure is to be taken; what says less comes first.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Exactness {
     /// It is not known.

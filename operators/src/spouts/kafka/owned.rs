@@ -55,6 +55,7 @@ impl Owned {
             topic_id: self.assignment.start.topic_id.clone(),
             frontier_ms: account.frontier_timestamp,
             last_ms: account.settled_timestamp,
+            by_hand: false,
         };
         Some(Frontier {
             assignment: Arc::clone(&self.assignment),

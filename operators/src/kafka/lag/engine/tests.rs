@@ -226,8 +226,14 @@ async fn of_a_group_whose_commits_are_gone_no_figure_stays() {
     world.change(|_| Log::new([1; 9]));
     tokio::time::advance(std::time::Duration::from_secs(5)).await;
     let row = world.sampled();
-    assert_eq!((row.end, row.lag, row.status), (Some(9), None, Status::NoData));
-    assert_eq!((row.incoming, row.eta, row.still_ms), (None, Eta::Unknown, None));
+    assert_eq!(
+        (row.end, row.lag, row.status),
+        (Some(9), None, Status::NoData)
+    );
+    assert_eq!(
+        (row.incoming, row.eta, row.still_ms),
+        (None, Eta::Unknown, None)
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@ use super::super::engine::{Blocked, Circumstances};
 use super::super::history::{History, Window};
 use super::super::sample::{Progress, Sample};
 use super::{Status, judge};
+use crate::kafka::commit_metadata::CommitMetadata;
 
 /// Samples of a group that is seen from outside, by seconds.
 struct Script {
@@ -251,6 +252,18 @@ fn a_jump_to_the_beginning_is_not_hidden_by_a_lag_of_0_before() {
         (15, 9_000, 100),
     ];
     let _ = script(300).seen(points).check(15, Status::Rewound);
+}
+
+#[test]
+fn a_jump_that_somebody_made_by_hand_is_no_rewind() {
+    let mut script = script(300).seen([(0, 9_000, 9_000), (5, 9_000, 9_000), (10, 9_000, 0)]);
+    script.samples[2].metadata = CommitMetadata::parse("isobar1;h=1");
+    let _ = script.check(10, Status::NoData);
+    // The program goes on from there.
+    script = script.seen([(15, 9_000, 1_000), (20, 9_000, 2_000)]);
+    let _ = script.check(20, Status::CatchingUp);
+    let back = script.seen([(25, 9_000, 1_000)]);
+    let _ = back.check(25, Status::Rewound);
 }
 
 #[test]
