@@ -17,6 +17,7 @@ use super::purge::PURGE;
 use super::sample::Sample;
 use crate::exit::Failure;
 use crate::output::{Table, number};
+use crate::progress::Screen;
 
 pub(super) const VERSION: u32 = 1;
 
@@ -329,22 +330,28 @@ impl ReportFile {
         plan.with_extension("report.json")
     }
 
-    /// The report of the last run of a plan; `None` when there is none.
-    pub(super) fn of(path: &Path, plan: &PlanFile) -> Result<Option<Self>, Failure> {
+    /// The report of the last run of a plan; `None` when there is none. That of another plan, which had the same
+    /// file name before, is none, and the screen is told so.
+    pub(super) fn of(
+        path: &Path,
+        plan: &PlanFile,
+        screen: &Screen,
+    ) -> Result<Option<Self>, Failure> {
         let beside = Self::beside(path);
         if !beside.exists() {
             return Ok(None);
         }
         let report: Self = read(&beside, REPORT)?;
-        match report.id == plan.id {
-            true => Ok(Some(report)),
-            false => Err(Failure::usage(format!(
-                "{}: is about the replay {}, and not about {}",
+        if report.id != plan.id {
+            screen.line(&format!(
+                "isobar: {} is about the replay {}, and not about {}: it counts for nothing here",
                 beside.display(),
                 report.id,
                 plan.id
-            ))),
+            ));
+            return Ok(None);
         }
+        Ok(Some(report))
     }
 }
 
@@ -593,6 +600,30 @@ At 100 records a second that takes about 11.0 s
             text.contains("plan.report.json: cannot be written: "),
             "{text}"
         );
+    }
+
+    #[test]
+    fn the_report_of_another_plan_is_none() {
+        let name = format!("isobar-replay-reports-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&directory).expect("it is made");
+        let (path, screen) = (directory.join("plan.json"), Screen::to(io::sink()));
+        let mut plan: PlanFile = parse(TEXT, PLAN).expect("version 1");
+        let of = |plan: &PlanFile| ReportFile::of(&path, plan, &screen).expect("it can be read");
+        assert_eq!(of(&plan), None);
+        let report = ReportFile {
+            version: VERSION,
+            id: plan.id.clone(),
+            complete: true,
+            resumed: false,
+            summary: "s".to_owned(),
+            partitions: Vec::new(),
+        };
+        write(&ReportFile::beside(&path), &report, false).expect("written");
+        assert_eq!(of(&plan), Some(report));
+        plan.id = "19b".to_owned();
+        assert_eq!(of(&plan), None);
+        std::fs::remove_dir_all(&directory).expect("it is there");
     }
 
     #[test]

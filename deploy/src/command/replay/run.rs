@@ -335,7 +335,7 @@ fn leaves_no_group(is_complete: bool, is_given_up: bool, target: &str) -> bool {
 
 /// The report of earlier runs of a plan, where it is gone on with.
 fn earlier(path: &Path, plan: &PlanFile, screen: &Screen) -> Option<ReportFile> {
-    ReportFile::of(path, plan).unwrap_or_else(|Failure { error, .. }| {
+    ReportFile::of(path, plan, screen).unwrap_or_else(|Failure { error, .. }| {
         screen.line(&format!(
             "isobar: {error:#}: what earlier runs have counted is not known"
         ));

@@ -34,7 +34,7 @@ const WITHIN: Duration = Duration::from_secs(10);
 
 pub(super) fn execute(args: &VerifyArgs, mut context: Context<'_>) -> Outcome {
     let plan = PlanFile::read(&args.plan)?;
-    let report = ReportFile::of(&args.plan, &plan)?;
+    let report = ReportFile::of(&args.plan, &plan, &context.screen)?;
     let (file, part) = part::of_plan(&plan, &mut context)?;
     let source = source_of(&plan, &file)?;
     if let Some(file) = &args.report {
