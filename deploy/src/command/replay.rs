@@ -124,7 +124,8 @@ struct PlanArgs {
     #[arg(long, value_name = "PLACE")]
     from: Place,
 
-    /// Where it ends; also now, the end as it is when the plan is made.
+    /// Where it ends; also now, the end as it is when the plan is made, or, with overwrite and purge, what the live
+    /// topology has settled by then.
     #[arg(long, value_name = "PLACE")]
     to: Place,
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use isobar_operators::offsets::{Group, Position};
-use isobar_operators::range::{Range, Selection};
+use isobar_operators::range::{Place, Range, Selection};
 
 use super::document::PlanFile;
 use super::held::{Brokers, ranges};
@@ -13,31 +13,46 @@ use crate::command::source::asking;
 use crate::exit::Failure;
 use crate::output::number;
 
-/// Narrows a range to what the live topology has settled. Returns whether it is another one now.
-pub(super) fn stay_behind(range: &mut Range, position: &Position) -> bool {
+/// The target that writes every document anew.
+pub(super) const OVERWRITE: &str = "overwrite";
+
+/// Ends a range at what the live topology has settled. Returns whether it is another one now.
+///
+/// Where it was to end at `now`, nothing that was asked for is missing: what is behind is on its way, and is written
+/// by the file that is live. Not so where the group has never committed anything: then nobody may write it.
+pub(super) fn stay_behind(range: &mut Range, position: &Position, to: Place) -> bool {
     let settled = settled(position);
-    if range.to <= settled || range.is_empty() {
+    let end = settled.unwrap_or(0);
+    if range.to <= end || range.is_empty() {
         return false;
     }
-    range.narrowed.push(format!(
-        "offsets from {} on are not settled by the live topology yet, so they are not overwritten",
-        number(settled.max(range.from))
-    ));
-    range.to = settled.max(range.from);
+    let end = end.max(range.from);
+    let from = number(end);
+    if to == Place::Now && settled.is_some() {
+        range.notes.push(format!(
+            "offsets from {from} on are left to the live topology, which has not settled them yet and writes them \
+             by the file that it runs with"
+        ));
+    } else {
+        range.narrowed.push(format!(
+            "offsets from {from} on are not settled by the live topology yet, so they are not overwritten"
+        ));
+    }
+    range.to = end;
     true
 }
 
 /// Why a plan that writes documents anew may not run any more, if so: the live group was moved back, and writes
 /// some of them itself.
 pub(super) fn is_passed(plan: &PlanFile, brokers: &Brokers) -> Result<Option<String>, Failure> {
-    if plan.target != PURGE && plan.target != "overwrite" {
+    if plan.target != PURGE && plan.target != OVERWRITE {
         return Ok(None);
     }
     let group = Group::of(&brokers.source, brokers.within).map_err(asking)?;
     let positions = group.positions(&Selection::default()).map_err(asking)?;
     let settled: BTreeMap<_, i64> = positions
         .iter()
-        .map(|position| (position.partition.clone(), settled(position)))
+        .map(|position| (position.partition.clone(), settled(position).unwrap_or(0)))
         .collect();
     let mut passed = ranges(plan).into_iter().filter_map(|(partition, (_, to))| {
         let settled = settled.get(&partition).copied().unwrap_or(0);
@@ -55,12 +70,12 @@ pub(super) fn is_passed(plan: &PlanFile, brokers: &Brokers) -> Result<Option<Str
     Ok(passed.next())
 }
 
-/// Up to where the live topology has settled a partition. A commit for a topic of that name that was deleted
-/// says nothing of this one.
-fn settled(position: &Position) -> i64 {
+/// Up to where the live topology has settled a partition; `None` where it has never said so. A commit for a topic
+/// of that name that was deleted says nothing of this one.
+fn settled(position: &Position) -> Option<i64> {
     let committed = position.committed.as_ref();
     let committed = committed.filter(|_| !position.is_of_former_topic());
-    committed.map_or(0, |commit| commit.offset)
+    committed.map(|commit| commit.offset)
 }
 
 #[cfg(test)]
@@ -93,16 +108,26 @@ mod tests {
                 metadata: Some(of.text()),
             }
         });
-        let mut range = Range {
-            partition,
-            from,
-            to,
-            narrowed: Vec::new(),
-            notes: Vec::new(),
-        };
-        let is_cut = stay_behind(&mut range, &position);
-        assert_eq!((range.to, is_cut), (expected, expected < to));
-        assert_eq!(range.narrowed.len(), usize::from(is_cut));
+        for place in [Place::Offset(to), Place::Now] {
+            let mut range = Range {
+                partition: partition.clone(),
+                from,
+                to,
+                narrowed: Vec::new(),
+                notes: Vec::new(),
+            };
+            let is_cut = stay_behind(&mut range, &position, place);
+            assert_eq!((range.to, is_cut), (expected, expected < to));
+            // Nothing that a running topology reads is missing up to now.
+            let is_live = committed.is_some_and(|(_, topic_id)| topic_id == "this");
+            let is_note = is_live && place == Place::Now;
+            let said = (range.narrowed.len(), range.notes.len());
+            let expected = (
+                usize::from(is_cut && !is_note),
+                usize::from(is_cut && is_note),
+            );
+            assert_eq!(said, expected, "{place} {range:?}");
+        }
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
     let mut are_cut = vec![false; ranges.len()];
     if matches!(args.target, Target::Overwrite | Target::Purge) {
         for ((range, position), is_cut) in ranges.iter_mut().zip(&positions).zip(&mut are_cut) {
-            *is_cut = stay_behind(range, position);
+            *is_cut = stay_behind(range, position, args.to);
         }
     }
     let mut destinations = Destinations::default();
