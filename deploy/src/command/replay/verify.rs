@@ -2,6 +2,7 @@
 //! became of it, from the run that counted it or from the brokers.
 
 mod tally;
+mod written;
 
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use crate::command::runtime::block_on;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Format, Table, known, number};
 use tally::{STRETCHES_MAX, Tally, Window, windows};
+use written::Written;
 
 /// Most offsets without a document that are named for each partition.
 const NAMED_MAX: usize = 10;
@@ -117,6 +119,9 @@ pub(super) struct Verified {
     planned: u64,
     /// Of those, with a document in any index.
     in_index: u64,
+    /// Of these, with a document that was to be written anew and was not: its record was rejected, dropped or
+    /// deleted this time. Null when it is not known.
+    kept: Option<u64>,
     /// What became of the others, as the run says, or the brokers where they hold no record; null when it is
     /// not known.
     others: Option<Others>,
@@ -190,7 +195,8 @@ impl Verdict {
                 None if tally.missing > 0 => Some(asked.brokers(planned, &origin, &tally).await),
                 _ => None,
             };
-            partitions.push(verified(planned, tally, others, held, asked.shape));
+            let written = Written::of(plan, planned, report);
+            partitions.push(verified(planned, tally, others, held, written, asked.shape));
         }
         Ok(Self::of(plan, partitions))
     }
@@ -221,7 +227,9 @@ impl Verdict {
             });
             let mut tally = Tally::default();
             tally.take(&window, shape.sinks);
-            verified(planned, tally, others(planned, Some(report)), None, shape)
+            let others = others(planned, Some(report));
+            let written = Written::of(plan, planned, Some(report));
+            verified(planned, tally, others, None, written, shape)
         });
         Self::of(plan, partitions.collect())
     }
@@ -237,11 +245,14 @@ impl Verdict {
     }
 
     pub(super) fn exit(&self) -> Exit {
-        let lost = |one: &Verified| one.others.is_some_and(|others| others.lost > 0);
+        let is_short = |one: &Verified| {
+            one.others.is_some_and(|others| others.lost > 0)
+                || one.kept.is_some_and(|kept| kept > 0)
+        };
         match self.verdict {
             Word::Wrong => Exit::Failed,
             Word::Unknown => Exit::Undetermined,
-            Word::Exact if self.partitions.iter().any(lost) => Exit::Threshold,
+            Word::Exact if self.partitions.iter().any(is_short) => Exit::Threshold,
             Word::Exact => Exit::Done,
         }
     }
@@ -284,6 +295,11 @@ impl Verdict {
         match self.verdict {
             Word::Exact => "exact: every offset of the plan is accounted for",
             Word::Wrong => "wrong: see below",
+            Word::Unknown if self.partitions.iter().any(|one| one.kept.is_none()) => {
+                "unknown: documents are there, and whether this plan has written them is not known: it was not run \
+                 to its end, the report of its run is not beside it, a run of it was killed, or records go to more \
+                 than one place or are split into parts"
+            }
             Word::Unknown => {
                 "unknown: of what has no document it is not known whether it was rejected or dropped: an \
                  earlier run counted it, or records go to more than one place, or are split into parts, of \
@@ -297,6 +313,13 @@ impl Verdict {
         let mut notes = String::new();
         for one in &self.partitions {
             let name = format!("{}/{}", one.topic, one.partition);
+            if let Some(kept) = one.kept.filter(|kept| *kept > 0) {
+                notes.push_str(&format!(
+                    "{name}: {} offsets keep a document that this run has not written: their records were rejected, \
+                     dropped or deleted this time\n",
+                    number(kept)
+                ));
+            }
             if one.verdict != Word::Exact && !one.without.is_empty() {
                 notes.push_str(&format!(
                     "{name}: without a document: {}\n",
@@ -408,6 +431,7 @@ fn verified(
     tally: Tally,
     others: Option<Others>,
     held: Option<Result<Records, String>>,
+    written: Written,
     shape: Shape,
 ) -> Verified {
     let missing = tally.missing;
@@ -433,6 +457,7 @@ fn verified(
         Some(Err(why)) => not_asked = Some(why),
         None => {}
     }
+    let kept = written.kept(tally.in_index, shape);
     let accounted = others.is_some_and(|others| others.sum() == missing);
     // Gaps and lost offsets are such on every branch.
     let is_on_branches = others.is_some_and(Others::on_branches);
@@ -441,6 +466,8 @@ fn verified(
     let verdict = match others {
         _ if tally.doubled > 0 => Word::Wrong,
         Some(others) if missing > others.sum() => Word::Wrong,
+        // Documents are no proof where there were some before.
+        _ if kept.is_none() => Word::Unknown,
         _ if is_everywhere => Word::Exact,
         // A record that goes to several sinks counts once: one may have its document and another not.
         _ if shape.sinks > 1 && shape.forks => Word::Unknown,
@@ -456,6 +483,7 @@ fn verified(
         partition: planned.partition,
         planned: planned.offsets(),
         in_index: tally.in_index,
+        kept,
         others,
         more: tally.more,
         doubled: tally.first_doubled,
@@ -502,7 +530,8 @@ mod tests {
             forks,
             splits,
         };
-        let verified = verified(&planned(), tally(offsets, shape), others, None, shape);
+        let tally = tally(offsets, shape);
+        let verified = verified(&planned(), tally, others, None, Written::All, shape);
         assert_eq!(
             (verified.verdict, verified.without.as_slice()),
             (expected, without)
@@ -587,7 +616,7 @@ mod tests {
     fn what_the_brokers_hold_no_record_of_is_a_gap_whoever_counted_it() {
         let check = |held, word: Word, gaps: Option<u64>, notes: &str| {
             let tally = tally(&[10, 12], PLAIN);
-            let found = verified(&planned(), tally, None, Some(held), PLAIN);
+            let found = verified(&planned(), tally, None, Some(held), Written::All, PLAIN);
             assert_eq!(found.verdict, word);
             assert_eq!(found.others.map(|others| others.gaps), gaps);
             let verdict = Verdict {
@@ -615,6 +644,37 @@ mod tests {
         check(held(&[], 1), Word::Unknown, None, &deleted);
         let away = format!("{both}no answer\n");
         check(Err("no answer".to_owned()), Word::Unknown, None, &away);
+    }
+
+    #[test]
+    fn documents_that_were_not_written_anew_are_no_success() {
+        let check = |others, written, word: Word, exit: Exit, said: &str| {
+            let tally = tally(&[10, 11, 12, 13], PLAIN);
+            let found = verified(&planned(), tally, others, None, written, PLAIN);
+            assert_eq!(found.verdict, word);
+            let verdict = Verdict {
+                version: VERSION,
+                id: "19a".to_owned(),
+                verdict: word,
+                partitions: vec![found],
+            };
+            assert_eq!(verdict.exit(), exit);
+            assert!(verdict.text().contains(said), "{}", verdict.text());
+        };
+        let rejected = |dead_lettered| {
+            Some(Others {
+                dead_lettered,
+                ..Others::default()
+            })
+        };
+        let exact = (Word::Exact, Exit::Done);
+        check(rejected(0), Written::Of(4), exact.0, exact.1, "exact");
+        let kept = "\nt/0: 3 offsets keep a document that this run has not written: ";
+        let short = Exit::Threshold;
+        check(rejected(3), Written::Of(1), Word::Exact, short, kept);
+        let unknown = "Verified: unknown: documents are there, and whether this plan has written them is not known";
+        let (word, exit) = (Word::Unknown, Exit::Undetermined);
+        check(None, Written::NotKnown, word, exit, unknown);
     }
 
     #[test]
