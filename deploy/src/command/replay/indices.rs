@@ -1,14 +1,16 @@
-//! What a plan finds of the indices: which there are of each sink, which are missing, and where a purge deletes.
+//! What a plan finds of the indices: which there are of each sink, which are missing, where a purge deletes, and
+//! what another index has already.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use isobar_operators::replay::{IndexState, Search, Target};
+use isobar_operators::replay::{Guarantee, IndexState, Search, Sink, Target};
 
 use super::document::PlannedSink;
 use super::make::undetermined;
 use super::part::Part;
 use super::purge::{Documents, Holders, holders, purged, stay};
 use crate::exit::Failure;
+use crate::output::number;
 
 /// The indices that documents of a plan go to, or are in.
 #[derive(Default)]
@@ -16,6 +18,8 @@ pub(super) struct Indices {
     pub(super) sinks: Vec<PlannedSink>,
     /// Names that documents go to and that do not exist.
     pub(super) missing: BTreeSet<String>,
+    /// Documents of the ranges that are in the index of the target already, and stay: a sentence each.
+    pub(super) there: Vec<String>,
     /// What else to know of them, a sentence each.
     pub(super) notes: Vec<String>,
 }
@@ -34,12 +38,26 @@ impl Indices {
     ) -> Result<Self, Failure> {
         let (mut found, mut held) = (Self::default(), Vec::new());
         for (sink, search) in part.sinks.iter().zip(searches) {
-            let mut of_documents = Holders::new();
-            if *target == Target::Purge {
+            let (mut of_documents, mut of_purge) = (Holders::new(), Holders::new());
+            let is_asked = match target {
+                Target::Purge => true,
+                Target::Index(_) => search.origin().is_some(),
+                Target::Missing | Target::Overwrite => false,
+            };
+            if is_asked {
                 let holders = holders(search, documents).await;
                 of_documents = holders.map_err(undetermined)?;
             }
             let indices = search.indices().await.map_err(undetermined)?;
+            match target {
+                Target::Purge => {
+                    let purged = purged(&sink.bolt, &of_documents, &indices);
+                    of_purge = purged.map_err(Failure::usage)?;
+                    held.push((of_documents, sink.bolt.as_str()));
+                }
+                Target::Index(_) => found.there.extend(there(sink, &of_documents, &indices)),
+                Target::Missing | Target::Overwrite => {}
+            }
             let own = indices.iter().filter(|index| index.is_own);
             let own = own.map(|index| (index.name.clone(), index.blocks.clone()));
             // Another index is made, whatever there is.
@@ -53,14 +71,32 @@ impl Indices {
                 guarantee: sink.guarantee.to_string(),
                 verifiable: search.origin().is_some(),
                 indices: own.collect(),
-                purged: purged(&sink.bolt, &of_documents, &indices).map_err(Failure::usage)?,
+                purged: of_purge,
             });
-            held.push((of_documents, sink.bolt.as_str()));
         }
         let purged = found.sinks.iter().flat_map(|sink| sink.purged.keys());
         found.notes = stay(&held, &purged.collect());
         Ok(found)
     }
+}
+
+/// What is to be known of documents of the ranges that the index of the target has: a sentence for each index. What
+/// is written goes beside them, and takes the place of none.
+fn there(sink: &Sink, holders: &Holders, indices: &[IndexState]) -> Vec<String> {
+    let own = indices.iter().filter(|index| index.is_own);
+    let each = own.filter_map(|index| Some((&index.name, holders.get(&index.name)?)));
+    let stay = match sink.guarantee {
+        Guarantee::None => "stay, and are stored once more beside them",
+        _ => "stay as they are, whatever the topology makes of these records now",
+    };
+    let each = each.map(|(name, documents)| {
+        format!(
+            "{name} has {} documents of the range already: they {stay}; delete the index first, or take another \
+             name",
+            number(*documents)
+        )
+    });
+    each.collect()
 }
 
 /// Names that documents of a sink go to and that do not exist: of those that are known, and where none is, its
@@ -101,6 +137,38 @@ mod tests {
         let known = known.map(set);
         let found = missing("logs-{{ doc.day }}", known.as_ref(), &indices);
         assert_eq!(found, set(expected));
+    }
+
+    #[test]
+    fn documents_that_another_index_has_already_are_told() {
+        let index = |name: &str, is_own| IndexState {
+            name: name.to_owned(),
+            names: BTreeSet::from([name.to_owned()]),
+            blocks: Vec::new(),
+            is_own,
+            by_own_name: is_own,
+            shared_with: None,
+        };
+        let indices = [index("again", true), index("again-2", false)];
+        let holders = ["again", "again-2"].map(|name| (name.to_owned(), 2_000));
+        let holders = Holders::from(holders);
+        let sink = |guarantee| Sink {
+            bolt: "index".to_owned(),
+            index: "again".to_owned(),
+            guarantee,
+        };
+        let told = there(&sink(Guarantee::Exact), &holders, &indices);
+        assert_eq!(
+            told,
+            [
+                "again has 2,000 documents of the range already: they stay as they are, whatever the topology makes \
+                 of these records now; delete the index first, or take another name"
+            ]
+        );
+        let twice = there(&sink(Guarantee::None), &holders, &indices);
+        assert!(twice[0].contains("stored once more"), "{twice:?}");
+        let none: Vec<String> = there(&sink(Guarantee::Exact), &Holders::new(), &indices);
+        assert_eq!(none, Vec::<String>::new());
     }
 
     #[test]

@@ -112,7 +112,8 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
         true => Vec::new(),
         false => dated_by_clock,
     };
-    let mut notes = indices.notes;
+    let mut notes = indices.there.clone();
+    notes.extend(indices.notes);
     notes.extend(preview::notes(
         &part.spec,
         context.registry,
@@ -159,6 +160,7 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
             .map(|sink| sink.bolt.clone())
             .collect(),
         narrowed: ranges.iter().any(|range| !range.narrowed.is_empty())
+            || !indices.there.is_empty()
             || (!indices.missing.is_empty() && !choice.makes_indices()),
         missing_indices: indices.missing,
         partitions: ranges.into_iter().zip(&extents).map(planned).collect(),
