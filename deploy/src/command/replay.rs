@@ -174,7 +174,8 @@ struct RunArgs {
     #[arg(long)]
     yes: bool,
 
-    /// Runs a plan that is narrower than what was asked for.
+    /// Runs a plan that is narrower than what was asked for. With --resume, also goes on where some of what is left
+    /// to read was deleted meanwhile: that counts as lost.
     #[arg(long)]
     accept_narrowed: bool,
 

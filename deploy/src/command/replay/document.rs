@@ -449,6 +449,18 @@ pub(super) fn check_writable(path: &Path) -> Result<(), Failure> {
     cleared.map_err(|error| unwritten(path, &error))
 }
 
+/// Fails where a new file cannot be made, also where there is one already: such as the plan of another replay, which
+/// whoever goes on would take for the new one.
+pub(super) fn check_new(path: &Path) -> Result<(), Failure> {
+    match path.exists() {
+        true => Err(Failure::usage(format!(
+            "{}: there is such a file already, and a plan is written over nothing; give another name",
+            path.display()
+        ))),
+        false => check_writable(path),
+    }
+}
+
 fn unwritten(path: &Path, error: &io::Error) -> Failure {
     Failure::usage(format!("{}: cannot be written: {error}", path.display()))
 }
@@ -591,6 +603,11 @@ At 100 records a second that takes about 11.0 s
         std::fs::write(&path, "kept").expect("written");
         assert!(check_writable(&path).is_ok());
         assert_eq!(std::fs::read(&path).expect("it is there"), b"kept");
+        let refused = check_new(&path).expect_err("there is one");
+        let text = refused.error.to_string();
+        assert!(text.contains("there is such a file already"), "{text}");
+        std::fs::remove_file(&path).expect("it is there");
+        assert!(check_new(&path).is_ok() && !path.exists());
         std::fs::remove_dir_all(&directory).expect("it is there");
         let nowhere = path;
         let refused = check_writable(&nowhere).expect_err("there is no directory");

@@ -7,12 +7,15 @@ use anyhow::anyhow;
 use isobar_operators::kafka::admin::{Admin, TopicPartition};
 use isobar_operators::lag::Source;
 use isobar_operators::range::{self, Last, Log};
-use isobar_operators::replay::registry::{self, Before, Claim, Entry, Part, Registry, State};
+use isobar_operators::replay::registry::{
+    self, Before, Claim, Entry, Listed, Part, Registry, State,
+};
 use isobar_topology::clock;
 
 use super::attend::LEASE_MS;
 use super::document::PlanFile;
 use super::frontier;
+use super::ticket::moment;
 use crate::command::source::asking;
 use crate::exit::{Exit, Failure};
 use crate::process;
@@ -31,6 +34,47 @@ pub(super) struct Brokers {
     pub(super) within: Duration,
 }
 
+/// What somebody has said on how a plan is to be run.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Begin {
+    /// It goes on where an earlier run of it has ended.
+    pub(super) resume: bool,
+    /// Less than what was asked for will do.
+    pub(super) accept_narrowed: bool,
+}
+
+impl Begin {
+    /// What is said where it cannot be: much may be done of what is gone on with.
+    fn not_done(&self) -> &'static str {
+        match self.resume {
+            true => "the replay is not gone on with",
+            false => "nothing was replayed",
+        }
+    }
+
+    /// Whether what is left to read of a range is there, or may be lost: a run that is under way goes on behind
+    /// what is deleted before it, and one that has deleted documents has to write those that it still can.
+    fn can_read(&self, next: i64, to: i64, log: &Log) -> bool {
+        let may_lack = self.resume && self.accept_narrowed;
+        to <= log.end && (next >= log.start || may_lack)
+    }
+}
+
+/// Fails where a run of the plan has come to its end: what was asked for is done, and the documents are no longer
+/// those that the plan was made for. Waits for the brokers.
+pub(super) fn refuse_done(plan: &PlanFile, registry: &Registry) -> Result<(), Failure> {
+    let runs = registry.runs().map_err(asking)?;
+    let is_done = |run: &&Listed| run.entry.run == plan.id && run.entry.state == State::Done;
+    let Some(Listed { entry, told_ms }) = runs.iter().find(is_done) else {
+        return Ok(());
+    };
+    Err(Failure::usage(format!(
+        "nothing was replayed: this plan was run to its end on {} at {}; make a new one",
+        entry.host,
+        moment(*told_ms)
+    )))
+}
+
 /// Claims the ranges of the plan in the register, and looks once more at the pins and at how far an
 /// earlier run has got: one that still worked off what it had read may have committed until now, and its
 /// documents must stay.
@@ -40,12 +84,12 @@ pub(super) async fn claim(
     plan: &PlanFile,
     registry: Registry,
     brokers: &Brokers,
-    resume: bool,
+    begin: &Begin,
     screen: &Screen,
 ) -> Result<(Claim, Progress), Failure> {
-    let mut claim = claim_at(plan, registry, resume, screen).await?;
+    let mut claim = claim_at(plan, registry, begin, screen).await?;
     let mut parts = claim.entry().partitions.clone();
-    match check_pins(plan, brokers, resume) {
+    match check_pins(plan, brokers, begin) {
         Ok(progress) => {
             for part in &mut parts {
                 part.next = Some(*progress.get(&part.name()).unwrap_or(&part.from));
@@ -72,7 +116,7 @@ pub(super) async fn claim(
 async fn claim_at(
     plan: &PlanFile,
     registry: Registry,
-    resume: bool,
+    begin: &Begin,
     screen: &Screen,
 ) -> Result<Claim, Failure> {
     let (host, pid, started_ms) = (process::host(), std::process::id(), clock::unix_ms());
@@ -105,7 +149,7 @@ async fn claim_at(
     };
     let mut claimed = registry.clone().claim(entry.clone()).await;
     if let Ok(Err(before)) = &claimed
-        && resume
+        && begin.resume
         && before.entry.run == plan.id
     {
         // It may have died a moment ago.
@@ -124,8 +168,9 @@ async fn claim_at(
         Err(Before { entry, .. }) => Err(Failure::new(
             Exit::Failed,
             anyhow!(
-                "nothing was replayed: the replay {} on {} (process {}) reads some of these records; let it \
+                "{}: the replay {} on {} (process {}) reads some of these records; let it \
                  end, or end it with isobar replay abort",
+                begin.not_done(),
                 entry.run,
                 entry.host,
                 entry.pid
@@ -139,13 +184,13 @@ async fn claim_at(
 pub(super) fn check_pins(
     plan: &PlanFile,
     brokers: &Brokers,
-    resume: bool,
+    begin: &Begin,
 ) -> Result<Progress, Failure> {
     let admin = &brokers.admin;
     let refuse = |why: String| {
         Err(Failure::new(
             Exit::Failed,
-            anyhow!("nothing was replayed: {why}"),
+            anyhow!("{}: {why}", begin.not_done()),
         ))
     };
     let cluster_id = admin.cluster_id().map_err(asking)?;
@@ -172,7 +217,7 @@ pub(super) fn check_pins(
         .flatten()
         .map(|commit| (commit.partition, commit.offset))
         .collect();
-    if !commits.is_empty() && !resume {
+    if !commits.is_empty() && !begin.resume {
         return Err(Failure::usage(
             "an earlier run of this plan has begun; --resume goes on where it ended",
         ));
@@ -181,10 +226,13 @@ pub(super) fn check_pins(
     for (partition, (from, to)) in &ranges {
         let next = commits.get(partition).unwrap_or(from);
         let log = logs.get(partition);
-        if let Some(log) = log.filter(|log| next < to && (*next < log.start || *to > log.end)) {
+        if let Some(log) = log.filter(|log| next < to && !begin.can_read(*next, *to, log)) {
+            let way_out = match begin.resume && *to <= log.end {
+                true => "--accept-narrowed goes on with what is left, and counts the rest as lost",
+                false => "make a new plan",
+            };
             return refuse(format!(
-                "{}/{}: offsets {next} to {} are to be read, and the log has {} to {} by now; make a new \
-                 plan",
+                "{}/{}: offsets {next} to {} are to be read, and the log has {} to {} by now; {way_out}",
                 partition.topic,
                 partition.partition,
                 to - 1,
@@ -309,7 +357,8 @@ mod tests {
     fn another_cluster_than_that_of_the_plan_is_refused() {
         let (_kafka, brokers, mut plan) = planned();
         plan.cluster_id = "another".to_owned();
-        let refused = check_pins(&plan, &brokers, false).expect_err("it is another one");
+        let refused =
+            check_pins(&plan, &brokers, &Begin::default()).expect_err("it is another one");
         let text = refused.error.to_string();
         assert!(
             text.contains("the plan is about the cluster another"),
@@ -381,14 +430,15 @@ mod tests {
         let last = extent.last.expect("ten records");
         assert_eq!((last.offset, last.timestamp_ms), (9, 1_009));
         plan.partitions[0].extent = Some(extent.clone());
-        assert!(check_pins(&plan, &brokers, false).is_ok());
+        assert!(check_pins(&plan, &brokers, &Begin::default()).is_ok());
         for other in [
             planned_last(last, 1_008, last.leader_epoch),
             planned_last(last, 1_009, Some(4_711)),
         ] {
             extent.last = Some(other);
             plan.partitions[0].extent = Some(extent.clone());
-            let refused = check_pins(&plan, &brokers, false).expect_err("another record");
+            let refused =
+                check_pins(&plan, &brokers, &Begin::default()).expect_err("another record");
             let text = refused.error.to_string();
             assert!(
                 text.contains("logs/0: the record at 9 is another one"),
@@ -459,7 +509,11 @@ mod tests {
         assert!(made.is_ok(), "{made:?}");
 
         let screen = Screen::to(std::io::sink());
-        let claimed = claim(&plan, registry.clone(), &brokers, true, &screen).await;
+        let goes_on = Begin {
+            resume: true,
+            accept_narrowed: false,
+        };
+        let claimed = claim(&plan, registry.clone(), &brokers, &goes_on, &screen).await;
         let Ok((mut held, progress)) = claimed else {
             panic!("nobody else has claimed it");
         };
@@ -471,7 +525,14 @@ mod tests {
             .expect("written");
 
         // It has begun meanwhile, and nobody said that it is to go on.
-        let refused = claim(&plan, registry.clone(), &brokers, false, &screen).await;
+        let refused = claim(
+            &plan,
+            registry.clone(),
+            &brokers,
+            &Begin::default(),
+            &screen,
+        )
+        .await;
         let text = refused.err().expect("it has begun").error.to_string();
         assert!(text.contains("--resume goes on"), "{text}");
         let runs = registry.runs().expect("the broker answers");
@@ -479,6 +540,44 @@ mod tests {
             runs[0].entry.state,
             State::Stopped,
             "it stands in nobody's way"
+        );
+
+        refuse_done(&plan, &registry).expect("it has not come to its end");
+        let done = Entry {
+            state: State::Done,
+            ..runs[0].entry.clone()
+        };
+        registry.tell(&done).await.expect("written");
+        let refused = refuse_done(&plan, &registry).expect_err("it is done");
+        let text = refused.error.to_string();
+        assert!(text.contains("this plan was run to its end on "), "{text}");
+        let other = PlanFile {
+            id: "19b".to_owned(),
+            ..plan
+        };
+        refuse_done(&other, &registry).expect("it is another one");
+    }
+
+    #[test]
+    fn what_is_deleted_meanwhile_may_be_lost_only_to_a_run_that_goes_on() {
+        let log = Log {
+            start: 50,
+            end: 100,
+            high: 100,
+        };
+        let begin = |resume, accept_narrowed| Begin {
+            resume,
+            accept_narrowed,
+        };
+        let lacks = |begin: Begin| !begin.can_read(40, 100, &log);
+        assert!(lacks(begin(false, false)) && lacks(begin(false, true)));
+        assert!(lacks(begin(true, false)) && !lacks(begin(true, true)));
+        assert!(begin(false, false).can_read(50, 100, &log));
+        // What is not there any more at the end may come as other records.
+        assert!(!begin(true, true).can_read(50, 101, &log));
+        assert_eq!(
+            begin(true, false).not_done(),
+            "the replay is not gone on with"
         );
     }
 }

@@ -11,7 +11,7 @@ use isobar_topology::clock;
 
 use super::PlanArgs;
 use super::destinations::Destinations;
-use super::document::{PlanFile, PlannedPartition, VERSION, write};
+use super::document::{PlanFile, PlannedPartition, VERSION, check_new, write};
 use super::extent::PlannedExtent;
 use super::frontier::stay_behind;
 use super::indices::Indices;
@@ -28,6 +28,8 @@ use crate::rehearsal::Stage;
 
 pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
     check_order(args.from, args.to)?;
+    // Before anybody is asked.
+    args.out.as_deref().map_or(Ok(()), check_new)?;
     let (file, source, group) = args.of.find(&mut context)?;
     let choice = Choice {
         target: args.target.clone(),

@@ -17,7 +17,9 @@ use tokio::sync::mpsc;
 use super::RunArgs;
 use super::attend::{Attendance, Attended, Ended, YieldTo};
 use super::document::{PlanFile, ReportFile, VERSION, check_writable, write};
-use super::held::{Brokers, Progress, check_pins, claim, forget_group, known_ids, ranges};
+use super::held::{
+    Begin, Brokers, Progress, check_pins, claim, forget_group, known_ids, ranges, refuse_done,
+};
 use super::purge::{PURGE, purge};
 use super::verify::{Asked, Shape, Verdict};
 use super::{part, ticket};
@@ -59,8 +61,12 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         source: source.clone(),
         within: args.timeout.get(),
     };
+    let begin = Begin {
+        resume: args.resume,
+        accept_narrowed: args.accept_narrowed,
+    };
     // What cannot run is refused before anybody is asked; what counts is looked at under the claim.
-    let _ = check_pins(&plan, &brokers, args.resume)?;
+    let _ = check_pins(&plan, &brokers, &begin)?;
     if ranges(&plan).is_empty() {
         context
             .screen
@@ -70,6 +76,9 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         }
         return Ok(Exit::Done);
     }
+    let registry = Registry::of(file.spec()?, &plan.spout, args.timeout.get());
+    let registry = registry.ok_or_else(|| Failure::usage("the spout has no connection"))?;
+    refuse_done(&plan, &registry)?;
     for file in [Some(&ReportFile::beside(&args.plan)), args.report.as_ref()] {
         file.map_or(Ok(()), |file| check_writable(file))?;
     }
@@ -97,9 +106,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         within: args.timeout.get(),
     };
     let runtime = Runtime::new()?;
-    let registry = Registry::of(file.spec()?, &plan.spout, args.timeout.get());
-    let registry = registry.ok_or_else(|| Failure::usage("the spout has no connection"))?;
-    let claimed = claim(&plan, registry, &brokers, args.resume, &context.screen);
+    let claimed = claim(&plan, registry, &brokers, &begin, &context.screen);
     let (claim, progress) = runtime.block_on(claimed)?;
     let earlier = match progress.is_empty() {
         true => None,

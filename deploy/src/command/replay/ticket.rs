@@ -160,7 +160,8 @@ fn markdown(
     text
 }
 
-fn moment(ms: i64) -> String {
+/// A time as people are told it.
+pub(super) fn moment(ms: i64) -> String {
     let time = Timestamp::from_millisecond(ms);
     time.map_or_else(|_| format!("{ms} ms since 1970"), |time| time.to_string())
 }
