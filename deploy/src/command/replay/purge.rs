@@ -19,6 +19,10 @@ use crate::output::number;
 /// The target that begins with one.
 pub(super) const PURGE: &str = "purge";
 
+/// What is to be known of a purge that did not come to its end.
+pub(super) const REMAINS: &str = "the documents that were deleted are missing until the plan is run to its end with \
+                                  --resume";
+
 /// What a purge came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Purged {
@@ -155,9 +159,7 @@ pub(super) async fn purge(
             let ended = pages(async || purge.page().await, gate, signals, &mut purged).await;
             ended.map_err(|error| {
                 let Failure { exit, error } = undetermined(error);
-                let said = "documents of the range are deleted, not all of them, and nothing is written \
-                            yet; run the plan again";
-                Failure::new(exit, error.context(said))
+                Failure::new(exit, error.context(failed(purged.documents)))
             })?;
             if purged.stopped_by.is_some() {
                 return Ok(purged);
@@ -165,6 +167,12 @@ pub(super) async fn purge(
         }
     }
     Ok(purged)
+}
+
+/// What is said where a page failed behind so many documents. Of that page some may be deleted as well.
+fn failed(documents: u64) -> String {
+    let documents = number(documents);
+    format!("at least {documents} documents of the range are deleted, not all of them; {REMAINS}")
 }
 
 /// Deletes pages until there is none, and none while the run is held back or once it is stopped.
@@ -250,6 +258,13 @@ mod tests {
         let ended = pages(page, &gate, &mut signals, &mut purged).await;
         ended.expect("no page failed");
         assert_eq!((purged.documents, purged.stopped_by), (10, None));
+    }
+
+    #[test]
+    fn one_that_fails_says_how_many_are_gone_and_how_to_go_on() {
+        let expected = "at least 20,000 documents of the range are deleted, not all of them; the documents that were \
+                        deleted are missing until the plan is run to its end with --resume";
+        assert_eq!(failed(20_000), expected);
     }
 
     fn state(name: &str, is_own: bool) -> IndexState {

@@ -20,7 +20,7 @@ use super::document::{PlanFile, ReportFile, VERSION, check_writable, write};
 use super::held::{
     Begin, Brokers, Progress, check_pins, claim, forget_group, known_ids, ranges, refuse_done,
 };
-use super::purge::{PURGE, purge};
+use super::purge::{PURGE, REMAINS, purge};
 use super::verify::{Asked, Shape, Verdict};
 use super::{part, ticket};
 use crate::command::Context;
@@ -36,10 +36,6 @@ use crate::output::{Format, number};
 use crate::progress::{Goal, Screen};
 use crate::topology_file::TopologyFile;
 use reported::reported;
-
-/// What is to be known of a purge that did not come to its end.
-const REMAINS: &str = "the documents that were deleted are missing until the plan is run to its end with \
-                       --resume";
 
 pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     let plan = PlanFile::read(&args.plan)?;
