@@ -17,9 +17,10 @@ use isobar_topology::spec::units::Duration;
 
 use crate::kafka::admin::TopicPartition;
 
+pub use crate::kafka::lag::{Retention, TopicSettings};
 pub use extent::{Extent, LOOKED_AT, Last, Look, again, extents};
 pub use records::{Records, records};
-pub use resolve::{Log, logs, places, ranges};
+pub use resolve::{Log, logs, places, ranges, retentions};
 
 /// A place in the log of each partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

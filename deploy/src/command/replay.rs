@@ -4,6 +4,7 @@
 mod attend;
 mod destinations;
 mod document;
+mod expiry;
 mod extent;
 mod frontier;
 mod held;

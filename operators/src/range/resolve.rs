@@ -9,6 +9,7 @@ use isobar_topology::clock;
 use super::{Place, Range};
 use crate::kafka::admin::{Admin, Spec, TopicPartition};
 use crate::kafka::error::Error;
+use crate::kafka::lag::{Brokers, TopicSettings};
 
 /// What the log of a partition holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,14 @@ pub fn logs(
         Some((partition.clone(), log))
     };
     Ok(partitions.iter().filter_map(log).collect())
+}
+
+/// Asks when topics delete records. Those that may not be seen are left out.
+pub fn retentions(
+    admin: &Admin,
+    topics: &[&str],
+) -> Result<BTreeMap<String, TopicSettings>, Error> {
+    Brokers::settings(admin, topics)
 }
 
 /// Fixes the range of each partition, at `now_ms`, in ms since 1970. Waits for a few answers of the brokers.

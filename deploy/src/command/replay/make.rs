@@ -1,5 +1,6 @@
 //! Makes a plan: fixes the ranges, looks at the indices, says what is not as it was asked for.
 
+use std::collections::BTreeSet;
 use std::path::absolute;
 
 use anyhow::Context as _;
@@ -12,6 +13,7 @@ use isobar_topology::clock;
 use super::PlanArgs;
 use super::destinations::Destinations;
 use super::document::{PlanFile, PlannedPartition, VERSION, check_new, write};
+use super::expiry;
 use super::extent::PlannedExtent;
 use super::frontier::stay_behind;
 use super::indices::Indices;
@@ -82,6 +84,12 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
     let extents = range::extents(&source, &looks, args.of.timeout.get(), each).map_err(asking)?;
     let destinations = destinations.names()?;
     check_times(args, &extents, &mut ranges)?;
+    if args.target == Target::Purge {
+        let topics: BTreeSet<&str> = positions.iter().map(|one| &*one.partition.topic).collect();
+        let topics: Vec<&str> = topics.into_iter().collect();
+        let settings = range::retentions(group.admin(), &topics).map_err(asking)?;
+        expiry::warn(&mut ranges, &extents, &settings, now_ms);
+    }
 
     let runtime = Runtime::new()?;
     let documents = ranges.iter().zip(&positions);
