@@ -160,7 +160,7 @@ fn text(run: &Listed) -> String {
         .as_ref()
         .map_or_else(String::new, |why| format!(": {why}"));
     let mut text = format!(
-        "Replay {}: {}{why}\nSpout {}, target {}, on {} (process {}), heard of {} ago\n\n",
+        "Replay {}: {}{why}\nSpout {}, target {}, on {} (process {}), heard of {} ago\n",
         entry.run,
         state(run),
         entry.spout,
@@ -169,6 +169,7 @@ fn text(run: &Listed) -> String {
         entry.pid,
         time(ago(run.told_ms))
     );
+    text.push('\n');
     let mut table = Table::new(["TOPIC", "PARTITION>", "FROM>", "TO>", "SETTLED TO>"]);
     for part in &entry.partitions {
         table.row([
@@ -189,7 +190,19 @@ pub(super) fn want(args: &RunOfArgs, wanted: Wanted, mut context: Context<'_>) -
     let run = choose(&registry, args.run.as_deref())?;
     let within = args.of.timeout.get();
     let runtime = Runtime::new()?;
-    let run = match (run.is_alive(), wanted, run.entry.state) {
+    let is_heard = match run.entry.state.is_active() && !run.is_alive() {
+        true => {
+            let seconds = run.entry.lease_ms / 1_000;
+            context.screen.line(&format!(
+                "isobar: nothing was heard of the replay {} lately, by the clock of this machine: waiting {seconds} s \
+                 whether it still is",
+                run.entry.run
+            ));
+            runtime.block_on(is_heard(&registry, &run))?
+        }
+        false => run.is_alive(),
+    };
+    let run = match (is_heard, wanted, run.entry.state) {
         (true, ..) => runtime.block_on(tell(&registry, &run, wanted, within))?,
         // Nobody hears it any more.
         (false, Wanted::Abort, State::Running | State::Paused | State::Stopped) => {
@@ -217,6 +230,25 @@ pub(super) fn want(args: &RunOfArgs, wanted: Wanted, mut context: Context<'_>) -
     };
     show(&run, args, &context)?;
     Ok(Exit::Done)
+}
+
+/// Whether a run is heard of again within its lease. The clock of this machine may be ahead of the brokers', so that
+/// one looks silent that is not.
+async fn is_heard(registry: &Registry, run: &Listed) -> Result<bool, Failure> {
+    let lease = Duration::from_millis(u64::try_from(run.entry.lease_ms).unwrap_or(0));
+    let until = clock::now() + lease;
+    loop {
+        let is_last = clock::now() >= until;
+        let runs = registry.runs().map_err(asking)?;
+        let mut words = runs.iter().filter(|one| one.entry.run == run.entry.run);
+        if words.any(|one| one.told_ms != run.told_ms) {
+            return Ok(true);
+        }
+        if is_last {
+            return Ok(false);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 async fn tell(
@@ -299,9 +331,14 @@ fn chosen(mut runs: Vec<Listed>, named: Option<&str>) -> Result<Listed, String> 
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use isobar_operators::embedded::EmbeddedKafka;
     use isobar_operators::replay::registry::{Entry, Part};
 
     use super::*;
+    use crate::substitute::Outside;
+    use crate::topology_file::TopologyFile;
 
     fn run(id: &str, state: State, told_ms: i64) -> Listed {
         let part = |partition, next| Part {
@@ -346,6 +383,36 @@ mod tests {
             text.contains("t              0    10  1,010         510\n"),
             "{text}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_run_that_tells_something_is_alive_whatever_the_clock_here_says() {
+        let kafka = EmbeddedKafka::start().expect("a stand-in cluster");
+        kafka.create_topic("t.replays").expect("it is created");
+        let file = format!(
+            "isobar: 1\nname: t\nconnections: {{kafka: {{type: kafka, brokers: [\"{}\"]}}}}\nspouts: {{logs: {{type: \
+             kafka, connection: kafka, topics: [logs], start: earliest}}}}\nbolts: {{out: {{type: blackhole, inputs: \
+             [logs]}}}}\n",
+            kafka.brokers()
+        );
+        let outside = Outside {
+            variable: &|_| None,
+            file: &|_| unreachable!("no file is named"),
+        };
+        let file = TopologyFile::from_text(Path::new("t.yaml"), file, &outside);
+        let spec = file.spec().expect("a specification");
+        let registry = Registry::of(spec, "logs", Duration::from_secs(10)).expect("a connection");
+        let mut entry = run("a", State::Running, 0).entry;
+        entry.lease_ms = 0;
+        registry.tell(&entry).await.expect("written");
+        let seen = registry.runs().expect("it answers").remove(0);
+        assert_eq!(state(&seen), "lost");
+        assert!(!is_heard(&registry, &seen).await.expect("it answers"));
+        let earlier = Listed {
+            told_ms: seen.told_ms - 1,
+            ..seen
+        };
+        assert!(is_heard(&registry, &earlier).await.expect("it answers"));
     }
 
     #[test]
