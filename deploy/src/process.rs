@@ -23,6 +23,25 @@ pub fn host() -> String {
     }
 }
 
+/// The user of this machine that the process runs as: by name, or by number where `/etc/passwd` has none.
+pub fn user() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    user_of(&status, &users).unwrap_or_else(|| "?".to_owned())
+}
+
+fn user_of(status: &str, users: &str) -> Option<String> {
+    // Real, effective, saved and that of the file system (proc(5)).
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    let id = ids.split_whitespace().nth(1)?;
+    let mut users = users.lines().map(|line| line.split(':'));
+    let name = users.find_map(|mut fields| {
+        let name = fields.next()?;
+        (fields.nth(1)? == id).then(|| name.to_owned())
+    });
+    Some(name.unwrap_or_else(|| id.to_owned()))
+}
+
 impl Process {
     /// Asks now.
     pub fn now() -> Self {
@@ -78,6 +97,15 @@ mod tests {
             (read.resident_bytes, read.peak_bytes, read.cpu_seconds),
             (Some(1 << 20), Some(2 << 20), Some(2.0))
         );
+    }
+
+    #[test]
+    fn a_user_is_a_name_or_a_number() {
+        let status = "Name:\ta\nUid:\t0\t1000\t1000\t1000\n";
+        let users = "root:x:0:0:root:/root:/bin/sh\nops:x:1000:1000::/home/ops:/bin/sh\n";
+        assert_eq!(user_of(status, users).as_deref(), Some("ops"));
+        assert_eq!(user_of(status, "").as_deref(), Some("1000"));
+        assert_eq!(user_of("", users), None);
     }
 
     #[test]

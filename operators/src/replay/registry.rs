@@ -36,7 +36,7 @@ use entry::{Entries, Wish, wish_key};
 use lease::Lease;
 
 pub use claim::{Claim, News};
-pub use entry::{Entry, Part, State, Wanted};
+pub use entry::{Asked, Entry, Part, State, Wanted};
 
 /// Version of entries.
 pub const VERSION: u32 = entry::VERSION;

@@ -8,7 +8,7 @@ use isobar_operators::kafka::admin::{Admin, TopicPartition};
 use isobar_operators::lag::Source;
 use isobar_operators::range::{self, Last, Log};
 use isobar_operators::replay::registry::{
-    self, Before, Claim, Entry, Listed, Part, Registry, State,
+    self, Asked, Before, Claim, Entry, Listed, Part, Registry, State,
 };
 use isobar_topology::clock;
 
@@ -41,6 +41,8 @@ pub(super) struct Begin {
     pub(super) resume: bool,
     /// Less than what was asked for will do.
     pub(super) accept_narrowed: bool,
+    /// All that was said, for the register.
+    pub(super) options: Vec<String>,
 }
 
 impl Begin {
@@ -145,6 +147,11 @@ async fn claim_at(
         word: None,
         started_ms,
         lease_ms: LEASE_MS,
+        asked: Some(Asked {
+            user: process::user(),
+            configuration: plan.configuration.clone(),
+            options: begin.options.clone(),
+        }),
         partitions: parts.collect(),
     };
     let mut claimed = registry.clone().claim(entry.clone()).await;
@@ -511,7 +518,7 @@ mod tests {
         let screen = Screen::to(std::io::sink());
         let goes_on = Begin {
             resume: true,
-            accept_narrowed: false,
+            ..Begin::default()
         };
         let claimed = claim(&plan, registry.clone(), &brokers, &goes_on, &screen).await;
         let Ok((mut held, progress)) = claimed else {
@@ -568,6 +575,7 @@ mod tests {
         let begin = |resume, accept_narrowed| Begin {
             resume,
             accept_narrowed,
+            options: Vec::new(),
         };
         let lacks = |begin: Begin| !begin.can_read(40, 100, &log);
         assert!(lacks(begin(false, false)) && lacks(begin(false, true)));

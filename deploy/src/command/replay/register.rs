@@ -169,6 +169,16 @@ fn text(run: &Listed) -> String {
         entry.pid,
         time(ago(run.told_ms))
     );
+    if let Some(asked) = &entry.asked {
+        let with = match asked.options.is_empty() {
+            true => String::new(),
+            false => format!(" with {}", asked.options.join(" ")),
+        };
+        text.push_str(&format!(
+            "Begun by {}{with}, by the topology of configuration {}\n",
+            asked.user, asked.configuration
+        ));
+    }
     text.push('\n');
     let mut table = Table::new(["TOPIC", "PARTITION>", "FROM>", "TO>", "SETTLED TO>"]);
     for part in &entry.partitions {
@@ -334,7 +344,7 @@ mod tests {
     use std::path::Path;
 
     use isobar_operators::embedded::EmbeddedKafka;
-    use isobar_operators::replay::registry::{Entry, Part};
+    use isobar_operators::replay::registry::{Asked, Entry, Part};
 
     use super::*;
     use crate::substitute::Outside;
@@ -364,6 +374,7 @@ mod tests {
                 word: None,
                 started_ms: 0,
                 lease_ms: 30_000,
+                asked: None,
                 partitions: vec![part(0, Some(510)), part(1, Some(5_000))],
             },
             told_ms,
@@ -383,6 +394,20 @@ mod tests {
             text.contains("t              0    10  1,010         510\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn who_has_begun_a_run_and_how_is_told() {
+        let mut run = run("a", State::Done, clock::unix_ms());
+        assert!(text(&run).contains(", on h (process 7), heard of"));
+        run.entry.asked = Some(Asked {
+            user: "ops".to_owned(),
+            configuration: "0f".to_owned(),
+            options: vec!["--resume".to_owned(), "--rate=5".to_owned()],
+        });
+        let text = text(&run);
+        let said = "\nBegun by ops with --resume --rate=5, by the topology of configuration 0f\n\n";
+        assert!(text.contains(said), "{text}");
     }
 
     #[tokio::test]

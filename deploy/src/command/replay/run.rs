@@ -60,6 +60,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     let begin = Begin {
         resume: args.resume,
         accept_narrowed: args.accept_narrowed,
+        options: options(args, &plan),
     };
     // What cannot run is refused before anybody is asked; what counts is looked at under the claim.
     let _ = check_pins(&plan, &brokers, &begin)?;
@@ -328,6 +329,27 @@ impl Claimed<'_> {
         }
         Ok(())
     }
+}
+
+/// What was said of a run and its plan beside target and ranges, as the command line has it.
+fn options(args: &RunArgs, plan: &PlanFile) -> Vec<String> {
+    let flags = [
+        ("--resume", args.resume),
+        ("--accept-narrowed", args.accept_narrowed),
+        ("--create-missing", plan.create_missing),
+    ];
+    let flags = flags.into_iter().filter(|(_, given)| *given);
+    let mut options: Vec<String> = flags.map(|(flag, _)| flag.to_owned()).collect();
+    let rate = args.rate.or(plan.rate);
+    for (name, number) in [("rate", rate), ("max-in-flight", args.max_in_flight)] {
+        options.extend(number.map(|number| format!("--{name}={number}")));
+    }
+    options.push(format!("--yield-to-live={}", args.yield_to_live));
+    let only = plan.only_bolts.iter().map(|bolt| ("only", bolt));
+    let excluded = plan.exclude_bolts.iter().map(|bolt| ("exclude", bolt));
+    let bolts = only.chain(excluded);
+    options.extend(bolts.map(|(what, bolt)| format!("--{what}-bolt={bolt}")));
+    options
 }
 
 /// Whether nobody goes on with a run any more: it is complete, whatever the index says of it, or was given up

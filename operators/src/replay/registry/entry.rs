@@ -42,8 +42,22 @@ pub struct Entry {
     pub started_ms: i64,
     /// After so long without another entry, in ms, it counts as dead.
     pub lease_ms: i64,
+    /// Who has begun the attempt, and how; none in entries of older programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
     /// What it reads.
     pub partitions: Vec<Part>,
+}
+
+/// Who has begun an attempt, and how: for those who ask later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The user of the machine that it runs as.
+    pub user: String,
+    /// Hash of the effective configuration of the topology.
+    pub configuration: String,
+    /// What the command line and the plan say beside target and ranges, such as `--rate=5000`.
+    pub options: Vec<String>,
 }
 
 /// How a run gets on.
@@ -208,6 +222,7 @@ pub(super) mod tests {
             word: None,
             started_ms: 0,
             lease_ms: 30_000,
+            asked: None,
             partitions: vec![Part {
                 topic: "logs".to_owned(),
                 partition: 0,
@@ -307,6 +322,11 @@ pub(super) mod tests {
         let numbered = text.replace("\"claim\"", "\"word\":7,\"claim\"");
         let entry: Entry = serde_json::from_str(&numbered).expect("version 1");
         assert_eq!(entry.word, Some(7));
+        let by = r#""asked":{"user":"ops","configuration":"0f","options":["--rate=5"]},"claim""#;
+        let by = text.replace("\"claim\"", by);
+        let entry: Entry = serde_json::from_str(&by).expect("version 1");
+        let first: serde_json::Value = serde_json::from_str(&by).expect("JSON");
+        assert_eq!(serde_json::to_value(&entry).expect("JSON"), first);
         let wish = Wish {
             version: 1,
             run: "19a".to_owned(),
