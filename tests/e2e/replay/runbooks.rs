@@ -1,6 +1,7 @@
 //! Runbooks, block by block as they are written, in the services of a suite whose topic `logs` has four
 //! partitions and is indexed by the group `live`. Those in files below have topics and indices of their own.
 
+mod again;
 mod clusters;
 mod losses;
 mod members;
@@ -30,6 +31,7 @@ pub(crate) fn run(kafka: &Kafka, search: &Search, records: u64, steps: &mut Step
         let records = a_release_is_rolled_back(kafka, search, records);
         a_new_version_starts_beside_the_old_one(kafka, search);
         one_persons_data_is_deleted(kafka, search);
+        again::pages_and_plans_are_used_again(kafka, search);
         for tests in apart {
             tests.join().expect("their commands succeed");
         }
