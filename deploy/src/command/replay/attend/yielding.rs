@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use isobar_operators::lag::{Oldest, Source, Standing};
+use isobar_operators::lag::{Oldest, Source};
 use isobar_topology::spec::units;
 
 use crate::command::source::asking;
@@ -49,10 +49,13 @@ impl fmt::Display for YieldTo {
     }
 }
 
+/// Asks how old the oldest record is that the live topology has not answered. Never waits.
+type Ask = Box<dyn Fn() -> Oldest + Send>;
+
 /// What is seen of the live topology.
 #[derive(Default)]
 pub(super) struct Yielding {
-    live: Option<(Standing, units::Duration)>,
+    live: Option<(Ask, Duration)>,
     behind: Option<String>,
     told_idle: bool,
 }
@@ -60,25 +63,27 @@ pub(super) struct Yielding {
 impl Yielding {
     /// Starts to ask the brokers about `live`, unless that is off.
     pub(super) fn start(live: &Source, yield_to: YieldTo) -> Result<Self, Failure> {
-        let live = match yield_to {
-            YieldTo::Off => None,
-            YieldTo::Above(age) => {
-                let standing = live.stand(ASK_EVERY, ASK_EVERY).map_err(asking)?;
-                Some((standing, age))
-            }
+        let YieldTo::Above(age) = yield_to else {
+            return Ok(Self::default());
         };
-        Ok(Self {
-            live,
+        let standing = live.stand(ASK_EVERY, ASK_EVERY).map_err(asking)?;
+        Ok(Self::above(age.get(), move || standing.oldest()))
+    }
+
+    /// Yields while what `ask` answers is older than an age.
+    pub(super) fn above(age: Duration, ask: impl Fn() -> Oldest + Send + 'static) -> Self {
+        Self {
+            live: Some((Box::new(ask), age)),
             ..Self::default()
-        })
+        }
     }
 
     /// Looks at the newest answers. Says it once when there is nobody to yield to.
     pub(super) fn look(&mut self, screen: &Screen) {
-        let Some((standing, above)) = &self.live else {
+        let Some((ask, above)) = &self.live else {
             return;
         };
-        self.behind = match standing.oldest() {
+        self.behind = match ask() {
             Oldest::NobodyReads => {
                 if !std::mem::replace(&mut self.told_idle, true) {
                     screen.line(
@@ -87,7 +92,7 @@ impl Yielding {
                 }
                 None
             }
-            oldest => behind(&oldest, above.get()),
+            oldest => behind(&oldest, *above),
         };
     }
 

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use isobar_operators::lag::Oldest;
 use isobar_operators::replay::registry::Entry;
 
 use super::*;
@@ -93,6 +94,10 @@ impl std::io::Write for Lines {
 type End = oneshot::Sender<(State, Option<String>)>;
 
 fn attended() -> (Fixture, End, impl Future<Output = ()>) {
+    attended_with(Yielding::default())
+}
+
+fn attended_with(yielding: Yielding) -> (Fixture, End, impl Future<Output = ()>) {
     let (news, heard) = mpsc::channel(64);
     let (stop, stopped) = mpsc::channel(2);
     let (end, ended) = oneshot::channel();
@@ -116,7 +121,7 @@ fn attended() -> (Fixture, End, impl Future<Output = ()>) {
             news: heard,
         },
         gate: Arc::clone(&fixture.gate),
-        yielding: Yielding::default(),
+        yielding,
         stop,
         screen: Screen::to(Lines(Arc::clone(&fixture.screen))),
         shared: Arc::clone(&fixture.shared),
@@ -261,4 +266,56 @@ async fn one_whose_records_were_taken_over_reads_nothing_and_says_nothing_more()
     };
     let ((), ()) = tokio::join!(attended, seen);
     assert_eq!(run.told().len(), 2, "{:?}", run.told());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_stands_still_while_the_live_topology_is_behind_or_its_age_is_not_known() {
+    let oldest = Arc::new(Mutex::new(Oldest::Age(0)));
+    let asked = Arc::clone(&oldest);
+    let ask = move || asked.lock().expect("sound").clone();
+    let (run, end, attended) = attended_with(Yielding::above(Duration::from_secs(30), ask));
+    let becomes = |seen: Oldest| *oldest.lock().expect("sound") = seen;
+    let last = || run.told().pop().expect("it has told something");
+    let seen = async {
+        run.pass_to(1_500).await;
+        assert_eq!(run.why(), None);
+        becomes(Oldest::Age(45_000));
+        run.pass_to(1_999).await;
+        assert_eq!(run.why(), None, "it looks once a second");
+        run.pass_to(2_001).await;
+        let behind = run.why().expect("the gate is closed");
+        assert!(
+            behind.contains("the live topology is 45.0 s behind"),
+            "{behind}"
+        );
+        // That does not wait for its turn.
+        assert_eq!(last(), (2_000, State::Paused, Some(behind.clone())));
+        becomes(Oldest::Unknown("no answer".to_owned()));
+        run.pass_to(4_001).await;
+        let unknown = run.why().expect("it stays closed");
+        assert!(unknown.contains("not known"), "{unknown}");
+        // What an operator wants comes before it, and is not taken back by it.
+        run.says(News::Wanted(Wanted::Pause)).await;
+        assert_eq!(run.why().as_deref(), Some(BY_OPERATOR));
+        becomes(Oldest::Age(30_000));
+        run.pass_to(6_500).await;
+        assert_eq!(run.why().as_deref(), Some(BY_OPERATOR));
+        run.says(News::Wanted(Wanted::Resume)).await;
+        assert_eq!(run.why(), None);
+        assert_eq!((last().1, last().2), (State::Running, None));
+        becomes(Oldest::Age(31_000));
+        run.pass_to(7_001).await;
+        assert!(run.why().is_some(), "it closes again");
+        becomes(Oldest::NobodyReads);
+        run.pass_to(8_001).await;
+        assert_eq!(run.why(), None);
+        assert_eq!(last(), (8_000, State::Running, None));
+        end.send((State::Done, None)).expect("it listens");
+        behind
+    };
+    let ((), behind) = tokio::join!(attended, seen);
+    let said = run.screen();
+    let start = format!("isobar: paused: {behind}\nisobar: goes on\nisobar: paused: ");
+    assert!(said.starts_with(&start), "{said}");
+    assert!(said.ends_with("isobar: goes on\n"), "{said}");
 }
