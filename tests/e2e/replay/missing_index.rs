@@ -23,18 +23,22 @@ pub(super) fn what_a_lifecycle_has_deleted_stays_so_unless_it_is_asked_for(
     kafka
         .produce_json("windows", 2, 0..RECORDS)
         .expect("all is acknowledged");
-    let live = topology("windows", "")
+    let live = topology("windows", ", on_full: drop_newest")
         .replace("topics: [logs]", "topics: [windows]")
         .replace(
             "logs-{{ event_time.format('%Y.%m.%d') }}",
             "windows-{{ doc.level }}",
         )
+        .replace("inputs: [parse]", "inputs: [find]")
         .replace(
             "dead_letter:",
-            "  copy: {type: file, path: copy.ndjson, inputs: [enrich]}\ndead_letter:",
+            "  find: {type: lookup, inputs: [parse], file: hosts.csv, key: host, from: doc.host}
+  copy: {type: file, path: copy.ndjson, inputs: [enrich]}\ndead_letter:",
         );
-    let setup = Setup::new(&live).expect("a directory");
+    let table = "host,zone\nweb-07,east\n";
+    let setup = Setup::new(&live).and_then(|setup| setup.file("hosts.csv", table));
     let setup = setup
+        .expect("a directory")
         .environment("KAFKA", kafka.brokers())
         .environment("ES", &search.url());
     assert_eq!(catch_up(&setup, &[]).total().delivered, RECORDS);
@@ -57,6 +61,12 @@ pub(super) fn what_a_lifecycle_has_deleted_stays_so_unless_it_is_asked_for(
     let planned = plan(&[]);
     let said = "  2 of its indices exist\n  windows-error takes no documents: closed\n";
     assert!(planned.stdout.contains(said), "{}", planned.stdout);
+    for note in [
+        "hosts.csv, which was written at 20",
+        "Note: logs drops records that come too fast when it is live (`on_full`)",
+    ] {
+        assert!(planned.stdout.contains(note), "{}", planned.stdout);
+    }
     client.delete_index("windows-error").expect("it is deleted");
 
     // The sample is not what it goes by.
@@ -100,6 +110,13 @@ pub(super) fn what_a_lifecycle_has_deleted_stays_so_unless_it_is_asked_for(
     assert_eq!(whole.status.code(), Some(0), "{}", whole.stdout);
     let made = "windows-error does not exist, and is made\n";
     assert!(whole.stdout.contains(made), "{}", whole.stdout);
+    let of_table = setup.topology().with_file_name("hosts.csv");
+    std::fs::write(&of_table, "host,zone\nweb-07,west\n").expect("written");
+    refused(
+        &run(&setup, &["whole.json", "--yes"]),
+        "hosts.csv has changed since the plan was made",
+    );
+    std::fs::write(&of_table, table).expect("written");
     let ran = json_of(&run(&setup, &["whole.json", "--yes", "-o", "json"]));
     let total = &ran["run"]["accounting"]["total"];
     assert_eq!(total["delivered"], DELETED);

@@ -117,7 +117,9 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
         };
         sample = Some(preview.sample(file.spec()?, part.plan, &searches, &runtime)?);
     }
-    let oldest_ms = sample.as_ref().and_then(|sample| sample.oldest_ms);
+    let of_sample = sample.as_ref().and_then(|sample| sample.oldest_ms);
+    let of_ranges = extents.iter().filter_map(|extent| extent.oldest_ms);
+    let oldest_ms = of_ranges.chain(of_sample).min();
     let dated_by_clock = match sample.as_ref().is_some_and(|sample| !sample.has_undated) {
         true => Vec::new(),
         false => dated_by_clock,
@@ -131,6 +133,7 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
         &dated_by_clock,
         oldest_ms,
     ));
+    notes.extend(preview::note_on_drops(file.spec()?, &part.spec));
     if !choice.makes_indices() && extents.iter().any(|extent| !extent.is_exact) {
         notes.extend(preview::note_on_names(&part.sinks));
     }
