@@ -198,6 +198,7 @@ fn what_is_missing_comes_back_and_kills_leave_nothing_out(
 
     let planned = plan(&setup, "missing", "plan.json");
     assert_eq!(planned["sinks"][0]["guarantee"], "exact");
+    assert_eq!(planned["partition_counts"]["logs"], PARTITIONS);
     let ends = planned["sample"]["ends"].as_array().expect("a sample");
     assert_eq!(ends.len(), 10, "{planned}");
     for end in ends {

@@ -42,6 +42,9 @@ pub(super) struct PlanFile {
     pub(super) cluster_id: String,
     /// Each topic with its id; null where the cluster has none.
     pub(super) topics: BTreeMap<String, Option<String>>,
+    /// How many partitions each had, whichever of them are in the plan; empty in older plans.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) partition_counts: BTreeMap<String, usize>,
     pub(super) from: String,
     pub(super) to: String,
     /// As the command line says it.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use isobar_operators::kafka::admin::{Admin, TopicPartition};
+use isobar_operators::kafka::error::Error;
 use isobar_operators::lag::Source;
 use isobar_operators::range::{self, Last, Log};
 use isobar_operators::replay::registry::{
@@ -257,6 +258,33 @@ pub(super) fn check_pins(
     }
 }
 
+/// How many partitions topics have; those that are not told are left out.
+pub(super) fn partition_counts<'n>(
+    admin: &Admin,
+    names: impl IntoIterator<Item = &'n str>,
+) -> Result<BTreeMap<String, usize>, Error> {
+    let names: Vec<&str> = names.into_iter().collect();
+    let topics = admin.topics(&names)?.into_iter();
+    let counts = topics.filter_map(|(name, topic)| Some((name, topic.ok()?.partitions)));
+    Ok(counts.collect())
+}
+
+/// Topics that have other numbers of partitions than when the plan was made, a sentence each. Its offsets are still
+/// those; where records of a key are is not.
+pub(super) fn grown(plan: &PlanFile, admin: &Admin) -> Result<Vec<String>, Failure> {
+    let planned = &plan.partition_counts;
+    let now = partition_counts(admin, planned.keys().map(String::as_str)).map_err(asking)?;
+    let others = planned.iter().filter_map(|(topic, before)| {
+        let now = now.get(topic).filter(|now| *now != before)?;
+        Some(format!(
+            "{topic} has {now} partitions, and had {before} when the plan was made: what is in the others is not \
+             replayed, and later records of a key may be there, so bolts that go by key or by what came before see \
+             them apart"
+        ))
+    });
+    Ok(others.collect())
+}
+
 /// Why a log is not the one of the plan any more, if so: at the offset of the last record that the plan has
 /// seen is another one. The log was cut before it and written on, as after a leader was lost with records
 /// that no other broker had. Where there is none any more, compaction may have taken it.
@@ -371,6 +399,20 @@ mod tests {
             text.contains("the plan is about the cluster another"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_topic_that_has_more_partitions_by_now_is_told_and_no_failure() {
+        let (_kafka, brokers, mut plan) = planned();
+        let count = partition_counts(&brokers.admin, ["logs"]).expect("the broker answers")["logs"];
+        let told = |plan: &PlanFile| grown(plan, &brokers.admin).expect("the broker answers");
+        assert_eq!(told(&plan), Vec::<String>::new(), "an older plan");
+        plan.partition_counts = BTreeMap::from([("logs".to_owned(), count)]);
+        assert_eq!(told(&plan), Vec::<String>::new());
+        plan.partition_counts = BTreeMap::from([("logs".to_owned(), count - 1)]);
+        let start = format!("logs has {count} partitions, and had {} when", count - 1);
+        let told = told(&plan);
+        assert!(told.len() == 1 && told[0].starts_with(&start), "{told:?}");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::document::{PlanFile, PlannedPartition, VERSION, check_new, write};
 use super::expiry;
 use super::extent::PlannedExtent;
 use super::frontier::stay_behind;
+use super::held::partition_counts;
 use super::indices::Indices;
 use super::part::Part;
 use super::preview::{self, Preview};
@@ -62,6 +63,8 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
         }
     }
     let cluster_id = group.cluster_id().map_err(asking)?;
+    let names: BTreeSet<&str> = positions.iter().map(|one| &*one.partition.topic).collect();
+    let partition_counts = partition_counts(group.admin(), names).map_err(asking)?;
     let partitions: Vec<_> = positions.iter().map(|one| one.partition.clone()).collect();
     // What is looked at later goes by the same moment.
     let now_ms = clock::unix_ms();
@@ -158,6 +161,7 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
             .iter()
             .map(|one| (one.partition.topic.to_string(), one.topic_id.clone()))
             .collect(),
+        partition_counts,
         from: args.from.to_string(),
         to: args.to.to_string(),
         target: args.target.to_string(),

@@ -18,7 +18,7 @@ use super::RunArgs;
 use super::attend::{Attendance, Attended, Ended, YieldTo};
 use super::document::{PlanFile, ReportFile, VERSION, check_writable, write};
 use super::held::{
-    Begin, Brokers, Progress, check_pins, claim, forget_group, known_ids, ranges, refuse_done,
+    Begin, Brokers, Progress, check_pins, claim, forget_group, grown, known_ids, ranges, refuse_done,
 };
 use super::purge::{PURGE, REMAINS, purge};
 use super::verify::{Asked, Shape, Verdict};
@@ -64,6 +64,9 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     };
     // What cannot run is refused before anybody is asked; what counts is looked at under the claim.
     let _ = check_pins(&plan, &brokers, &begin)?;
+    for told in grown(&plan, &brokers.admin)? {
+        context.screen.line(&format!("isobar: {told}"));
+    }
     if ranges(&plan).is_empty() {
         context
             .screen
