@@ -133,19 +133,29 @@ fn a_window_goes_into_a_new_index(kafka: &Kafka, search: &Search) {
         // `logs-*` finds it, and no name of a day is like it.
         .environment("NEW", "logs-window")
         .environment("ALIAS", "window");
+    // A rule was changed since.
+    let live = std::fs::read_to_string(setup.topology()).expect("it is there");
+    std::fs::write(setup.topology(), live.replace("env: test", "env: fixed")).expect("written");
     let text = setup.runbook("replay-into-a-new-index.md", LIMIT);
     let text = text.expect("its commands succeed");
     printed(
         &text,
         &[
             "Offsets in all: 2,000",
-            "Sample of 10 records: 10 documents as indexed",
+            "Sample of 10 records: 10 documents other than indexed\n  env changes in 10 documents\n",
             "Verified: exact",
             "window logs-window",
         ],
     );
     let client = search.client();
-    assert_eq!(client.count("window").expect("it counts"), 2_000);
+    let count = |indices: &str| {
+        let fixed = json!({"term": {"env.keyword": "fixed"}});
+        let all = client.count(indices).expect("it counts");
+        let fixed = client.count_where(indices, &fixed).expect("it counts");
+        (all, fixed)
+    };
+    assert_eq!(count("window"), (2_000, 2_000), "each is new");
+    assert_eq!(count("logs-2*").1, 0, "none outside is");
     // Another replay of the window takes it for nothing of its own, neither to delete nor to count.
     let plan = |target: &str| {
         let range = [
