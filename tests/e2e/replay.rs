@@ -406,13 +406,19 @@ fn a_data_stream_is_purged_and_written_anew(kafka: &Kafka, search: &Search, step
     ] {
         assert!(missing.stdout.contains(note), "{}", missing.stdout);
     }
+    // So it is, and that is no good end of a replay.
+    let doubled = run(&setup, &["purge.json", "--yes"]);
+    assert_eq!(doubled.status.code(), Some(1), "{}", doubled.stdout);
+    for said in ["Verified: wrong", "\nrejects/0: in two indices: 0, 1, 2, "] {
+        assert!(doubled.stdout.contains(said), "{}", doubled.stdout);
+    }
     std::fs::remove_file(setup.topology().with_file_name("purge.json")).expect("it is there");
     let planned = command("purge");
     assert_eq!(planned.status.code(), Some(0), "{}", planned.stderr);
     let ran = run(&setup, &["purge.json", "--yes", "-o", "json"]);
     assert!(
         ran.stderr
-            .contains("5,000 documents of the range are deleted"),
+            .contains("10,000 documents of the range are deleted"),
         "{}",
         ran.stderr
     );
