@@ -102,6 +102,9 @@ pub struct Choice {
     pub only: Vec<String>,
     /// Bolts that are left out, and what only they lead to.
     pub exclude: Vec<String>,
+    /// The records were rejected, and those alone are sent: they may also go where the cluster makes the ids, which
+    /// tells nobody what is there already.
+    pub were_rejected: bool,
 }
 
 impl Choice {
@@ -112,6 +115,16 @@ impl Choice {
             create_missing: false,
             only: Vec::new(),
             exclude: Vec::new(),
+            were_rejected: false,
+        }
+    }
+
+    /// All of it, for records that were rejected: into what is missing, with the indices that it takes.
+    pub fn of_rejected() -> Self {
+        Self {
+            create_missing: true,
+            were_rejected: true,
+            ..Self::of(Target::Missing)
         }
     }
 
@@ -306,7 +319,8 @@ fn live(bolt: &Component) -> Sink {
 fn aim(bolt: &mut Component, choice: &Choice) -> Result<Sink, String> {
     let target = &choice.target;
     let mut sink = live(bolt);
-    if sink.guarantee == Guarantee::None && !matches!(target, Target::Index(_)) {
+    let stores_anyway = choice.were_rejected || matches!(target, Target::Index(_));
+    if sink.guarantee == Guarantee::None && !stores_anyway {
         return Err(format!(
             "the ids of {} are made by the cluster, so a replay would store every document once more; \
              replay into another index with index=NAME",
@@ -705,6 +719,26 @@ mod tests {
             (&"create".into(), &"logs-app-prod".into())
         );
         assert!(plan(&part, &registry(), 1, Path::new(".")).is_ok());
+    }
+
+    #[test]
+    fn records_that_were_rejected_go_also_where_the_cluster_makes_the_ids() {
+        for sink in [
+            json!({"index": "logs", "id": "auto"}),
+            json!({"data_stream": "logs-app-prod", "id": "auto"}),
+        ] {
+            let part = part_for(&spec(sink), &registry(), "in", &Choice::of_rejected());
+            let (part, sinks, _) = part.expect("it can be");
+            assert_eq!(sinks[0].guarantee, Guarantee::None);
+            let index = part.bolts[1].config.to_json();
+            let options = (&index["id"], &index["op"], &index["missing_index"]);
+            assert_eq!(
+                options,
+                (&"auto".into(), &"create".into(), &"create".into())
+            );
+            let planned = plan(&part, &registry(), 1, Path::new("."));
+            assert!(planned.is_ok(), "{:?}", planned.err());
+        }
     }
 
     #[test]

@@ -88,6 +88,7 @@ pub(super) fn dead_letters_are_redriven_until_none_is_open(
         .environment("ES", &search.url());
     assert_eq!(catch_up(&afresh, &[]).total().already_present, REJECTS);
     steps.done("redrive all");
+    records_are_redriven_to_where_the_cluster_makes_the_ids(kafka, search, &sound, steps);
 
     // What nobody can repair comes back as often as it may, and no more.
     let value = |value: &str| Sent {
@@ -134,6 +135,48 @@ pub(super) fn dead_letters_are_redriven_until_none_is_open(
         assert!(text.contains(expected), "no {expected} in:\n{text}");
     }
     steps.done("redrive what cannot be repaired");
+}
+
+/// What was rejected was not stored, so nothing is stored twice although nothing protects against that.
+fn records_are_redriven_to_where_the_cluster_makes_the_ids(
+    kafka: &Kafka,
+    search: &Search,
+    sound: &str,
+    steps: &mut Steps,
+) {
+    for topic in ["autos", "autos.dead"] {
+        kafka.create_topic(topic, 1, &[]).expect("it is created");
+    }
+    kafka
+        .produce_json("autos", 1, 0..20)
+        .expect("all is acknowledged");
+    let sound = sound
+        .replace("name: redriven", "name: autos")
+        .replace("topics: [rejects]", "topics: [autos]")
+        .replace("topic: dead", "topic: autos.dead")
+        .replace(
+            "    index: \"redriven-",
+            "    id: auto\n    index: \"autos-",
+        );
+    let mistaken = sound.replace("event_time: timestamp", "event_time: time");
+    let setup = Setup::new(&mistaken).expect("a directory");
+    let setup = setup
+        .environment("KAFKA", kafka.brokers())
+        .environment("ES", &search.url());
+    assert_eq!(catch_up(&setup, &[]).total().dead_lettered, 20);
+    std::fs::write(setup.topology(), &sound).expect("written");
+    let again = ["replay", "plan", "--from", "earliest", "--to", "now"];
+    let again = [&again[..], &["--target", "missing"]].concat();
+    let again = setup.finish(&again, LIMIT).expect("it ends");
+    super::refused(&again, "made by the cluster");
+    let redrive = ["dlq", "redrive", "--yes", "-o", "json"];
+    let ran = super::json_of(&setup.finish(&redrive, LIMIT).expect("it ends"));
+    assert_eq!(ran["verification"]["verdict"], "exact", "{ran}");
+    assert_eq!(ran["verification"]["in_index"], 20, "{ran}");
+    let client = search.client();
+    client.refresh("autos-*").expect("it refreshes");
+    assert_eq!(client.count("autos-*").expect("it counts"), 20);
+    steps.done("redrive to where the cluster makes the ids");
 }
 
 /// The standing exporter says how many letters are open, and since when the topic's oldest one is.

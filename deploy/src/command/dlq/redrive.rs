@@ -15,7 +15,7 @@ use clap::Args;
 use isobar_operators::dead_letter::REDRIVE;
 use isobar_operators::letters::DeadLetters;
 use isobar_operators::redrive::{Job, Pick, redrive};
-use isobar_operators::replay::{Choice, Target, forks, whole};
+use isobar_operators::replay::{Choice, forks, whole};
 use isobar_topology::clock;
 use isobar_topology::spec::units::Duration;
 use serde_json::json;
@@ -85,15 +85,7 @@ pub(super) struct RedriveArgs {
 pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
     let (file, source, _) = args.of.find(&mut context)?;
     let topic = topic_of(&file, &args.of.file)?;
-    let mut part = Part::of(
-        &file,
-        &source.spout,
-        &Choice {
-            create_missing: true,
-            ..Choice::of(Target::Missing)
-        },
-        &context,
-    )?;
+    let mut part = Part::of(&file, &source.spout, &Choice::of_rejected(), &context)?;
     let letters = read(&topic, args.filter.key.clone(), args.of.timeout)?;
     let topology = part.spec.name.clone();
     let run = format!("{topology}{REDRIVE}{:x}", clock::unix_ms());

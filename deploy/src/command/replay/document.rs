@@ -197,10 +197,10 @@ impl PlanFile {
     /// What of the topology is run, and how.
     pub(super) fn choice(&self) -> Result<Choice, Failure> {
         Ok(Choice {
-            target: self.target.parse().map_err(Failure::usage)?,
             create_missing: self.create_missing,
             only: self.only_bolts.clone(),
             exclude: self.exclude_bolts.clone(),
+            ..Choice::of(self.target.parse().map_err(Failure::usage)?)
         })
     }
 

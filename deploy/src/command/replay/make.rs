@@ -35,10 +35,10 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
     args.out.as_deref().map_or(Ok(()), check_new)?;
     let (file, source, group) = args.of.find(&mut context)?;
     let choice = Choice {
-        target: args.target.clone(),
         create_missing: args.create_missing,
         only: args.only_bolt.clone(),
         exclude: args.exclude_bolt.clone(),
+        ..Choice::of(args.target.clone())
     };
     let part = Part::of(&file, &source.spout, &choice, &context)?;
     let positions = group

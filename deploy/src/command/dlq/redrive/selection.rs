@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use isobar_operators::dead_letter::{Origin, REDRIVE, Resolution};
 use isobar_operators::redrive::Pick;
+use isobar_operators::replay::{Guarantee, Sink};
 use isobar_topology::Ordinals;
 use serde_json::{Value, json};
 
@@ -122,10 +123,7 @@ impl Selection {
             text.push('\n');
         }
         for sink in &part.sinks {
-            text.push_str(&format!(
-                "Indexed by {} into {}, where it is missing: protected against storing twice: {}\n",
-                sink.bolt, sink.index, sink.guarantee
-            ));
+            text.push_str(&sink_text(sink));
         }
         for bolt in &part.left_out {
             text.push_str(&format!(
@@ -204,6 +202,26 @@ impl Selection {
             true => Exit::Done,
             false => Exit::Threshold,
         }
+    }
+}
+
+/// Where records go, and what protects them from being stored twice there.
+fn sink_text(sink: &Sink) -> String {
+    let Sink {
+        bolt,
+        index,
+        guarantee,
+    } = sink;
+    match guarantee {
+        // What has no id to be found by is not known to be missing.
+        Guarantee::None => format!(
+            "Indexed by {bolt} into {index}: protected against storing twice: {guarantee}; the cluster makes the ids, \
+             so what another branch of the topology has stored of these records there, or a redrive that was cut \
+             short, is stored once more\n"
+        ),
+        _ => format!(
+            "Indexed by {bolt} into {index}, where it is missing: protected against storing twice: {guarantee}\n"
+        ),
     }
 }
 
@@ -314,6 +332,24 @@ mod tests {
             .collect();
         assert_eq!(offsets, [(5, 0, 2), (6, 1, 1)]);
         assert_eq!((selection.letters, selection.exit()), (3, Exit::Done));
+    }
+
+    #[test]
+    fn where_nothing_protects_against_storing_twice_it_is_said_when_that_happens() {
+        let text = |guarantee| {
+            sink_text(&Sink {
+                bolt: "index".to_owned(),
+                index: "logs".to_owned(),
+                guarantee,
+            })
+        };
+        assert_eq!(
+            text(Guarantee::Exact),
+            "Indexed by index into logs, where it is missing: protected against storing twice: exact\n"
+        );
+        let none = text(Guarantee::None);
+        assert!(none.starts_with("Indexed by index into logs: "), "{none}");
+        assert!(none.contains("none; the cluster makes the ids"), "{none}");
     }
 
     #[test]
