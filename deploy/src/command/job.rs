@@ -108,9 +108,31 @@ pub(super) async fn to_its_end(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use isobar_topology::spec::{Node, Spec};
+    use serde_json::json;
     use tokio::sync::mpsc;
 
     use super::*;
+
+    #[test]
+    fn what_is_in_flight_is_bounded_where_somebody_says_so() {
+        let file = json!({
+            "isobar": 1, "name": "t", "connections": {"kafka": {"type": "kafka", "brokers": "localhost:1"}},
+            "spouts": {"in": {"type": "kafka", "connection": "kafka", "topics": ["a"], "start": "earliest"}},
+            "bolts": {"out": {"type": "blackhole", "inputs": ["in"]}},
+        });
+        let spec = Spec::read(&Node::from_json(&file)).expect("sound");
+        let registry = isobar_operators::registry();
+        let plan = isobar_topology::plan(&spec, &registry, 1, Path::new("."));
+        let mut graph = plan.expect("it can be planned").graph;
+        let before = graph.spouts[0].max_in_flight_records;
+        bound_in_flight(&mut graph, None);
+        assert_eq!(graph.spouts[0].max_in_flight_records, before);
+        bound_in_flight(&mut graph, NonZeroU32::new(7));
+        assert_eq!(graph.spouts[0].max_in_flight_records, 7);
+    }
 
     #[tokio::test]
     async fn a_check_that_goes_on_for_long_can_be_stopped() {

@@ -8,7 +8,7 @@ use testkit::services::{Kafka, Search};
 use testkit::{records, wait};
 
 use super::{LIMIT, committed, json_of, plan, run};
-use crate::support::{Steps, setup};
+use crate::support::{Steps, dead_letters, setup};
 
 /// Five times as much as is fetched beforehand.
 const RECORDS: u64 = 12_000;
@@ -37,7 +37,7 @@ pub(super) fn records_that_are_deleted_under_a_run_are_told_as_lost(
     let setup = setup(kafka, &search.url(), "deleted", FEW);
     let planned = plan(&setup, "index=deleted-under-it", "deleted.json");
     let group = planned["group"].as_str().expect("a group");
-    let command = ["replay", "run", "deleted.json", "--yes", "--rate", "1000"];
+    let command = ["replay", "run", "deleted.json", "--yes", "--rate", "300"];
     let command = [&command[..], &["--report", "ticket.json", "-o", "json"]].concat();
     let mut process = setup.begin_alone(&command).expect("it starts");
     wait::until("progress", LIMIT, || {
@@ -94,7 +94,7 @@ pub(super) fn a_run_that_was_stopped_and_resumed_is_verified_exactly(
     // The log does not begin with 0 any more.
     let from = planned["partitions"][0]["from"].as_u64();
     let from = from.expect("an offset");
-    let command = ["replay", "run", "stopped.json", "--yes", "--rate", "300"];
+    let command = ["replay", "run", "stopped.json", "--yes", "--rate", "100"];
     let mut process = setup.begin_alone(&command).expect("it starts");
     wait::until("progress", LIMIT, || {
         process.check_running()?;
@@ -112,6 +112,11 @@ pub(super) fn a_run_that_was_stopped_and_resumed_is_verified_exactly(
     assert_eq!(verified["verdict"], "exact", "{resumed}");
     let others = serde_json::json!({"dead_lettered": 1, "dropped": 0, "gaps": 4, "lost": 0});
     assert_eq!(verified["others"], others, "{resumed}");
+    let letters = dead_letters(&setup.topology().with_file_name("dead-letters.ndjson"));
+    assert!(!letters.is_empty());
+    for letter in letters {
+        assert_eq!(letter["topology"], group, "it says which run it is from");
+    }
     steps.done("a run that is stopped and resumed");
 }
 

@@ -156,12 +156,16 @@ pub(super) fn a_fix_is_planned_run_and_verified(
     let errors = page.0.errors().into_iter();
     let errors: Vec<String> = errors.filter(|said| !said.contains("net::ERR_")).collect();
     assert_eq!(errors, Vec::<String>::new());
-    let mended = json!({"bool": {"filter": [
-        {"term": {"env.keyword": "mended"}}, {"term": {"_isobar.p": 1}},
+    let mended = json!({"term": {"env.keyword": "mended"}});
+    let of_range = json!({"bool": {"filter": [
+        mended, {"term": {"_isobar.t": "logs"}}, {"term": {"_isobar.p": 1}},
+        {"range": {"_isobar.o": {"gte": end - OFFSETS, "lt": end}}},
     ]}});
     let client = search.client();
     client.refresh("logs-*").expect("it refreshes");
-    let count = client.count_where("logs-*", &mended).expect("it counts");
-    assert_eq!(Some(count), u64::try_from(OFFSETS).ok());
+    for (query, documents) in [(of_range, "of the range"), (mended, "in all")] {
+        let count = client.count_where("logs-*", &query).expect("it counts");
+        assert_eq!(Some(count), u64::try_from(OFFSETS).ok(), "{documents}");
+    }
     steps.done("a run on the page");
 }
