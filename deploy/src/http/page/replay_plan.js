@@ -7,6 +7,8 @@ const TARGETS = {
   purge: "deletes the documents of the range, then writes them anew",
   index: "writes into another index",
 };
+/** How fast a run is that nobody bounds. */
+const FAST = "as fast as it goes";
 /** Documents with their differences that are shown. */
 const DIFFERING_MAX = 20;
 /** Characters of a value. */
@@ -30,15 +32,29 @@ function tick(name, label, hint) {
     element("small", { id: `${id}-hint`, class: "quiet" }, hint));
 }
 
-/** What bounds an attempt to run a plan. */
-function limitFields(of = "") {
+/** What bounds an attempt to run a plan. `pace`: how fast it is where nothing is said. */
+function limitFields(pace, of = "") {
   return [
-    field("rate", "Records per second, at most", element("input", { type: "number", min: 1, max: 4294967295, placeholder: "as fast as it goes" }), null, of),
-    field("yield_to_live", "Yields to the live topology", textInput({ value: "30s", required: "" }), "waits while its oldest record is older, or its age is not known; off for never", of)];
+    rateField(pace, of),
+    field("yield_to_live", "Yields to the live topology", textInput({ value: "30s", required: "" }), "waits while its oldest record is older, or its age is not known; off for never", of),
+    field("max_in_flight", "Records in flight, at most", wholeNumber("as the topology says"), "less takes less from the live topology", of)];
 }
 
-function limitsOf({ rate, yield_to_live }) {
-  return { yield_to_live: yield_to_live.value.trim(), ...(rate.value ? { rate: Number(rate.value) } : {}) };
+function limitsOf({ rate, yield_to_live, max_in_flight }) {
+  return { yield_to_live: yield_to_live.value.trim(), ...counted({ rate, max_in_flight }) };
+}
+
+function rateField(pace, of = "") {
+  return field("rate", "Records per second, at most", wholeNumber(pace), null, of);
+}
+
+function wholeNumber(placeholder) {
+  return element("input", { type: "number", min: 1, max: 4294967295, placeholder });
+}
+
+/** The numbers of those inputs that have one. */
+function counted(inputs) {
+  return Object.fromEntries(Object.entries(inputs).filter(([, input]) => input.value).map(([name, input]) => [name, Number(input.value)]));
 }
 
 function textInput(attributes) {
@@ -84,7 +100,10 @@ function makePlanForm(form) {
     field("index", "Name of the index", textInput({ placeholder: "again-logs" }), "a name, or a template as in the topology file"),
     field("partitions", "Partitions", textInput({ placeholder: "all" }), "such as 0,3,7-9"),
     field("sample", "Records to compare", element("input", { type: "number", min: 0, max: 100, value: 10, required: "" }), "with what is indexed; 0 for none"),
-    tick("create_missing", "Make indices that do not exist", "such as those that a lifecycle has deleted; without it their documents are left out")));
+    tick("create_missing", "Make indices that do not exist", "such as those that a lifecycle has deleted; without it their documents are left out"),
+    field("only_bolts", "Only bolts", textInput({ placeholder: "all" }), "of those that index, such as index,archive"),
+    field("exclude_bolts", "Without bolts", textInput({ placeholder: "none" }), "and what only they lead to; those that change something elsewhere are left out anyway"),
+    rateField(FAST, "-planned")));
   const said = element("p", { class: "told" });
   const button = element("button", {}, "Plan");
   form.append(element("div", { class: "buttons" }, button), said);
@@ -110,8 +129,9 @@ function makePlanForm(form) {
   };
 }
 
-function asked({ spout, topics, from, to, target, index, create_missing, partitions, sample }) {
+function asked({ spout, topics, from, to, target, index, create_missing, partitions, sample, only_bolts, exclude_bolts, rate }) {
   const value = (input) => input.value.trim();
+  const names = (input) => value(input).split(/[\s,]+/).filter(Boolean);
   return {
     spout: spout.value,
     from: value(from),
@@ -120,6 +140,9 @@ function asked({ spout, topics, from, to, target, index, create_missing, partiti
     ...(topics.value ? { topics: [topics.value] } : {}),
     ...(value(partitions) ? { partitions: value(partitions) } : {}),
     sample: Number(sample.value),
+    only_bolts: names(only_bolts),
+    exclude_bolts: names(exclude_bolts),
+    ...counted({ rate }),
     ...(create_missing.checked && !makesIndices(target.value) ? { create_missing: true } : {}),
   };
 }
@@ -152,7 +175,7 @@ function showPlan(into) {
     { name: "Offsets", number: true, of: (row) => number(row.sum ? all : row.to - row.from) },
     ...extentColumns(partitions),
   ], rows, (row) => row.name);
-  const facts = [...plan.sinks.flatMap(aboutSink),
+  const facts = [...aboutRate(plan), ...plan.sinks.flatMap(aboutSink),
     ...missing.filter(() => areMade).map((name) => `${name} does not exist, and is made.`),
     ...plan.left_out.map((bolt) => `Left out: ${bolt}; what would reach nothing else is dropped.`),
     ...partitions.flatMap((one) => one.notes.map((note) => `${one.topic}/${one.partition}: ${note}.`))];
@@ -179,6 +202,14 @@ function extentColumns(partitions) {
     { name: "Oldest", of: (row) => at(row, of(row).oldest_ms) },
     { name: "Newest", of: (row) => at(row, of(row).newest_ms) },
   ];
+}
+
+/** How long it takes at the rate that was asked for. */
+function aboutRate({ rate: most, partitions }) {
+  const records = sum(partitions, (one) => one.extent?.records ?? null);
+  if (!most || records == null) return [];
+  const about = partitions.every((one) => one.extent.is_exact) ? "" : "about ";
+  return [`At ${number(most)} records a second that takes ${about}${time(records / most)}.`];
 }
 
 function noted(how, head, sentences) {
@@ -264,7 +295,7 @@ function confirmation({ target }, all) {
 }
 
 function runForm(plan, all) {
-  const fields = element("div", { class: "fields" }, ...limitFields());
+  const fields = element("div", { class: "fields" }, ...limitFields(plan.rate ? `as planned: ${number(plan.rate)}` : FAST));
   const consequence = confirmation(plan, all);
   if (consequence) {
     const word = textInput({ required: "", pattern: plan.target, title: `the word ${plan.target}` });

@@ -176,7 +176,7 @@ function askToAbort(into, button, { id, told }, said, act) {
 
 /** Limits are those of an attempt: they are asked for once more. */
 function askToGoOn(into, button, { id }, said, act) {
-  const fields = element("div", { class: "fields" }, ...limitFields(`-${id}`));
+  const fields = element("div", { class: "fields" }, ...limitFields("as the plan says", `-${id}`));
   const go = element("button", { class: "main" }, `Go on with ${id}`);
   const head = element("p", {}, "It goes on with these limits; those that it had are not kept.");
   askBefore(into, "calm", button, [head, fields], go, ({ elements }) => {
