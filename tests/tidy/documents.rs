@@ -144,6 +144,32 @@ fn decisions_are_told_in_one_form() {
 }
 
 #[test]
+fn runbooks_with_commands_are_run_by_a_test_and_say_what_is_printed() {
+    let sources = texts(&[".rs"]);
+    let tests = || sources.iter().filter(|text| text.path.contains("tests/"));
+    let mut complaints = Vec::new();
+    for page in texts(&[".md"]) {
+        let Some(name) = page.path.strip_prefix("deploy/runbooks/") else {
+            continue;
+        };
+        let Some((_, behind)) = page.content.split_once("```sh\n") else {
+            continue;
+        };
+        let named = format!("\"{name}\"");
+        if !tests().any(|test| test.content.contains(&named)) {
+            complaints.push(format!("{name}: no test runs it"));
+        }
+        if !behind.contains("```text\n") {
+            complaints.push(format!("{name}: no block `text` behind a block `sh`"));
+        }
+    }
+    check(
+        "commands of runbooks are run by a test, which compares what they print",
+        &complaints,
+    );
+}
+
+#[test]
 fn a_link_is_found_where_there_is_one() {
     let text = "see [a](b.md#c) and `[x](y)`\n```\n[in](code)\n```\n[d](https://e/f)";
     assert_eq!(links(text), ["b.md#c", "https://e/f"]);

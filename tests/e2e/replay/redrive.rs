@@ -134,6 +134,8 @@ pub(super) fn dead_letters_are_redriven_until_none_is_open(
     for expected in [record.as_str(), "a dead letter, rejected by parse"] {
         assert!(text.contains(expected), "no {expected} in:\n{text}");
     }
+    let text = setup.runbook("game-day.md", LIMIT);
+    let _ = text.expect("its commands succeed");
     steps.done("redrive what cannot be repaired");
 }
 
