@@ -86,6 +86,8 @@ pub enum Class {
     Missing,
     /// The index, alias, data stream or pipeline is not set up for what is asked of it.
     Misconfigured,
+    /// The cluster has as many shards as it may, so the index is not made.
+    Shards,
     /// The document does not fit the index, or is none.
     Document,
     /// The index would get more fields than it may have.
@@ -177,6 +179,7 @@ impl Class {
             | Self::NotPermitted
             | Self::Missing
             | Self::Misconfigured
+            | Self::Shards
             | Self::AllRefused => Action::HoldTarget,
             Self::Document => Action::Reject("mapping"),
             Self::Fields => Action::Reject("field_limit"),
@@ -204,6 +207,9 @@ impl Class {
             Self::NotPermitted => "give the user the privilege to write to it",
             Self::Missing => "create it, or let the cluster create indices",
             Self::Misconfigured => "set up the index, alias, data stream or pipeline",
+            Self::Shards => {
+                "delete indices, add data nodes, or raise `cluster.max_shards_per_node`"
+            }
             Self::AllRefused => "see why it refuses every document",
             Self::Denied => "check `auth` of the connection and what it may do",
             Self::Foreign => "is this Elasticsearch or OpenSearch?",

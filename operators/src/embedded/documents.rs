@@ -148,7 +148,9 @@ impl Documents {
             return Err(parsing("[1:1] failed to parse: not an object".to_owned()));
         }
         if !self.indices.contains_key(item.index) && self.indices.len() >= INDICES_MAX {
-            let reason = format!("there are {INDICES_MAX} indices already, which is the limit");
+            let reason = format!(
+                "Validation Failed: 1: this action would add [1] shards, but there are {INDICES_MAX} indices already, which is the limit"
+            );
             return Err(illegal("validation_exception", reason));
         }
         let index = self.indices.entry(item.index.into()).or_default();

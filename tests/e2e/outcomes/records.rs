@@ -152,7 +152,8 @@ impl Records {
         release(self);
         let ran = run.finish();
         assert_eq!(ran.account.dead_lettered, 0, "{row}");
-        assert_eq!(self.count(counted), 1_000, "{row}");
+        let sent = setup.partitions as u64 * setup.records as u64;
+        assert_eq!(self.count(counted), sent, "{row}");
         let _ = self.seen.insert(row);
     }
 
@@ -187,6 +188,16 @@ impl Records {
         let create = |records: &Self| records.put("/missing", &json!({}));
         self.held("index_missing", &setup, create, "missing");
         settings(&self.client, &json!({"action.auto_create_index": null}));
+
+        // One shard for the only node, and there are more. So few documents that the row alone tells.
+        let limit = "cluster.max_shards_per_node";
+        settings(&self.client, &json!({ limit: 1 }));
+        let setup = Setup {
+            records: 5,
+            ..self.setup("crowded")
+        };
+        let raise = |records: &Self| settings(&records.client, &json!({ limit: null }));
+        self.held("shard_limit", &setup, raise, "crowded");
 
         let setup = self.setup("piped").with(&json!({"pipeline": "pipe"}));
         let pipeline =

@@ -96,6 +96,9 @@ pub const TABLE: &[Row] = &[
     row("no_pipeline", Item, (400, 400), ("illegal_argument_exception", "pipeline with id ["), Misconfigured, ALL),
     row("no_write_index", Item, (400, 400), ("illegal_argument_exception", "no write index is defined for alias"), Misconfigured, ALL),
     row("create_only", Item, (400, 400), ("illegal_argument_exception", "only write ops with an op_type of create are allowed"), Misconfigured, ALL),
+    // The index is not made, as the cluster would have more shards than its nodes may.
+    row("shard_limit", Item, (400, 400), ("validation_exception", "this action would add"), Shards, ALL),
+    row("shard_limit_as_argument", Item, (400, 400), ("illegal_argument_exception", "this action would add"), Shards, StandIn("from versions before those tested")),
     // Elasticsearch says it in the cause of a document_parsing_exception, OpenSearch at the top.
     row("field_limit", Item, (400, 400), ("", "Limit of total fields"), Fields, ALL),
     row("document", Item, (400, 400), ("document_parsing_exception", ""), Document, ELASTICSEARCH),

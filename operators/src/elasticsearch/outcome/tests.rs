@@ -125,6 +125,18 @@ fn items_are_classed_by_status_type_and_reason() {
         ),
         (
             400,
+            "validation_exception",
+            "Validation Failed: 1: this action would add [2] shards, but this cluster currently has [1000]/[1000] maximum normal shards open;",
+            Shards,
+        ),
+        (
+            400,
+            "illegal_argument_exception",
+            "Validation Failed: 1: this action would add [2] total shards, but this cluster currently has [1000]/[1000] maximum shards open;",
+            Shards,
+        ),
+        (
+            400,
             "illegal_argument_exception",
             "Limit of total fields [10] has been exceeded",
             Fields,
