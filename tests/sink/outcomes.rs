@@ -6,7 +6,7 @@ use std::time::Duration;
 use isobar_operators::outcome::{Action, Level, Row, TABLE};
 use serde_json::json;
 use testkit::bulk_server::{BulkServer, Item, ItemFault, Request, RequestFault};
-use testkit::sink::{Setup, offset_of, origins, server, source};
+use testkit::sink::{Ran, Setup, offset_of, origins, server, source};
 
 const ALWAYS: u64 = 1 << 32;
 
@@ -338,7 +338,63 @@ fn requests_that_are_too_much_are_halved_until_the_document_at_fault_stands_alon
         let ran = setup.run();
         ran.assert_exact(&setup, &server);
         assert!(ran.count("requests_too_large") > 0, "{}", row.id);
+        one_with_an_endless_reason(row);
     });
+}
+
+/// A document that is left alone is not sent for ever, and costs no host.
+fn one_with_an_endless_reason(row: &Row) {
+    let server = server();
+    let long = "because ".repeat(20_000);
+    fail_seven(
+        &server,
+        ALWAYS,
+        ItemFault::new(400, "document_parsing_exception", &long),
+    );
+    let setup = Setup::new("outcomes-endless", &server);
+    let ran = setup.run();
+    assert_all_but_two(&ran);
+    for letter in &ran.letters {
+        let class = letter.rejection.class;
+        assert_eq!(
+            (letter.offset, Action::Split(class)),
+            (7, row.class.action())
+        );
+    }
+}
+
+/// The others are stored by the request whose reply is too long, and found by what is left of it.
+fn assert_all_but_two(ran: &Ran) {
+    let account = &ran.account;
+    let settled = account.delivered + account.already_present;
+    assert_eq!((settled, account.dead_lettered), (998, 2), "{account:?}");
+    assert_eq!(account.retried, 0);
+}
+
+/// As servers quote it: the whole value, and once more in the cause.
+#[test]
+fn a_document_that_is_refused_at_length_is_classed_and_costs_no_host() {
+    let server = server();
+    let quoted = "x".repeat(200_000);
+    fail_seven(
+        &server,
+        ALWAYS,
+        ItemFault::new(400, "document_parsing_exception", &quoted),
+    );
+    let setup = Setup {
+        payload: |offset| match offset {
+            7 => format!("{{\"n\":7,\"text\":\"{}\"}}", "x".repeat(100_000)),
+            offset => format!("{{\"n\":{offset}}}"),
+        },
+        ..Setup::new("outcomes-quoted", &server)
+    }
+    .with(&json!({"body_bytes": "4MiB", "body_records": 50}));
+    let ran = setup.run();
+    assert_all_but_two(&ran);
+    let classes: Vec<_> = ran.letters.iter().map(|one| one.rejection.class).collect();
+    assert_eq!(classes, ["mapping"; 2]);
+    assert!(ran.count("requests_too_large") > 0);
+    assert_eq!(ran.count("requests_unreadable"), 0);
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         Compression::None => 0,
         Compression::Gzip => settings.requests_per_lane * gzip::memory(body_max),
     };
-    let replies = settings.requests_per_lane * reply::size_max(settings.body_records);
+    let replies = settings.requests_per_lane * reply::memory(settings.body_records, body_max);
     let rehearsed = Arc::clone(&settings);
     Ok(PreparedBolt {
         emits: false,

@@ -151,7 +151,10 @@ impl Delivery {
             match outcome {
                 Outcome::AllStored | Outcome::Items(_) => self.body_size.went_well(),
                 // Half of what a host could not take in time may be done in time.
-                Outcome::TooLarge | Outcome::Broken | Outcome::TimedOut => {
+                Outcome::TooLarge
+                | Outcome::ReplyTooLarge(_)
+                | Outcome::Broken
+                | Outcome::TimedOut => {
                     self.body_size.too_large(body.len());
                 }
                 Outcome::Busy => self.body_size.busy(body.len()),
@@ -173,11 +176,18 @@ impl Delivery {
                 Outcome::Busy | Outcome::Failed | Outcome::TimedOut | Outcome::Broken => {
                     self.fail(bulk, part);
                 }
-                Outcome::TooLarge if part.len() > 1 => halve(&mut parts, part),
+                Outcome::TooLarge | Outcome::ReplyTooLarge(_) if part.len() > 1 => {
+                    halve(&mut parts, part);
+                }
                 Outcome::TooLarge => {
                     let bytes = body.len();
                     self.reject(bulk, part.start, "too_large", &format!(
                         "the host takes no request of {bytes} bytes, which is what this document alone makes"
+                    ));
+                }
+                Outcome::ReplyTooLarge(bytes) => {
+                    self.reject(bulk, part.start, "too_large", &format!(
+                        "the host refuses it in more than {bytes} bytes, which is all that is read of a reply to this document alone"
                     ));
                 }
                 Outcome::Malformed(text) => {
@@ -305,6 +315,7 @@ fn sign(outcome: &Outcome) -> Sign {
         Outcome::AllStored | Outcome::Items(_) => Sign::Taken,
         Outcome::Busy | Outcome::TimedOut => Sign::Refused,
         Outcome::TooLarge
+        | Outcome::ReplyTooLarge(_)
         | Outcome::Malformed(_)
         | Outcome::Held
         | Outcome::Failed

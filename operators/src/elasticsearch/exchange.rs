@@ -66,8 +66,11 @@ pub(crate) enum Outcome {
     AllStored,
     /// Each item says what became of it.
     Items(Vec<Item>),
-    /// The request is too large, or the reply to it. Half of it may do.
+    /// The request is too large. Half of it may do.
     TooLarge,
+    /// The reply to it is longer than so many bytes, of which it is known that they refuse its document where
+    /// there is only one. Half of it may do.
+    ReplyTooLarge(usize),
     /// The request was not understood, for this reason. Half of it may do.
     Malformed(String),
     /// Queues or memory are full; it is sent again later.
@@ -91,6 +94,8 @@ enum Answer {
     },
     /// What is wrong, as the outcome table calls it, and why.
     None(&'static str, String),
+    /// A reply that is longer than so many bytes, with how it begins.
+    TooLong(usize, Vec<u8>),
 }
 
 impl Answer {
@@ -107,6 +112,7 @@ impl Answer {
                 class == Class::Denied
             }
             Self::None(kind, _) => *kind == "unconnected",
+            Self::TooLong(..) => false,
         }
     }
 }
@@ -147,6 +153,15 @@ const WAITED: Duration = Duration::from_secs(1);
 /// The kind of the condition while no request was ever understood.
 const REFUSED: &str = "refused";
 
+/// The class of a request without an answer that can be believed.
+fn class_without_answer(kind: &'static str) -> Class {
+    let fault = Fault {
+        kind: kind.into(),
+        ..Fault::default()
+    };
+    outcome::class_of(Level::Connection, 0, Some(&fault))
+}
+
 impl Outcome {
     /// What there is to be said after a host that may have had the body, and failed: that it broke on the
     /// way to an earlier one says more.
@@ -182,6 +197,7 @@ impl Exchange {
             return Outcome::Held;
         }
         let payload = self.payload(body).await;
+        let reply_max = reply::size_max(items, body.len());
         let mut tried = Tried::default();
         let mut outcome = Outcome::Held;
         while let Some(chosen) = hosts.choose(&mut tried) {
@@ -191,7 +207,7 @@ impl Exchange {
                 self.counts.request_bytes.add(body.len() as u64);
                 self.counts.sent_bytes.add(payload.bytes.len() as u64);
                 let made = self.client.now();
-                let asking = self.ask(&made, chosen.host, payload.clone(), reply::size_max(items));
+                let asking = self.ask(&made, chosen.host, payload.clone(), reply_max);
                 let answer = match tokio::time::timeout(self.request_timeout, asking).await {
                     Ok(answer) => answer,
                     Err(_) => Answer::None(
@@ -218,12 +234,20 @@ impl Exchange {
                         outcome = outcome.after_failure();
                     }
                 }
-                Answer::None(kind, cause) => match self.class_without_answer(kind, items) {
-                    Class::TooLarge => {
-                        self.counts.request(Class::TooLarge);
-                        self.succeed(chosen);
-                        return Outcome::TooLarge;
-                    }
+                // Half of one document is none, so it has to be known what becomes of it.
+                Answer::TooLong(bytes, begin)
+                    if items > 1 || reply::refuses_the_only_one(&begin, self.operation) =>
+                {
+                    self.counts.request(class_without_answer("reply_too_long"));
+                    self.succeed(chosen);
+                    return Outcome::ReplyTooLarge(bytes);
+                }
+                Answer::TooLong(bytes, _) => {
+                    let cause = format!("the reply is longer than {bytes} bytes");
+                    self.fail(chosen, Class::Unreadable, cause);
+                    outcome = outcome.after_failure();
+                }
+                Answer::None(kind, cause) => match class_without_answer(kind) {
                     Class::TimedOut => {
                         self.fail(chosen, Class::TimedOut, cause);
                         // The time of the request is used up; whoever sends it again finds another host.
@@ -262,18 +286,6 @@ impl Exchange {
                 bytes: body.clone(),
                 headers: PLAIN,
             },
-        }
-    }
-
-    fn class_without_answer(&self, kind: &'static str, items: usize) -> Class {
-        let fault = Fault {
-            kind: kind.into(),
-            ..Fault::default()
-        };
-        match outcome::class_of(Level::Connection, 0, Some(&fault)) {
-            // Half of one document is none.
-            Class::TooLarge if items == 1 => Class::Unreadable,
-            class => class,
         }
     }
 
@@ -345,8 +357,7 @@ impl Exchange {
                     ReplyError::Count { .. } => "item_count",
                     ReplyError::Unreadable(_) => "unreadable",
                 };
-                let class = self.class_without_answer(kind, items);
-                self.fail(chosen, class, error.to_string());
+                self.fail(chosen, class_without_answer(kind), error.to_string());
                 None
             }
         }
@@ -371,17 +382,13 @@ impl Exchange {
         };
         let status = reply.status();
         let declared = reply.content_length().unwrap_or(0);
-        let too_long = || {
-            let cause = format!("the reply is longer than {reply_max} bytes");
-            Answer::None("reply_too_long", cause)
-        };
-        if declared > reply_max as u64 {
-            return too_long();
-        }
-        let mut body = Vec::with_capacity(declared as usize);
+        let mut body = Vec::with_capacity(declared.min(reply_max as u64) as usize);
         loop {
             match reply.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > reply_max => return too_long(),
+                Ok(Some(chunk)) if body.len() + chunk.len() > reply_max => {
+                    body.extend_from_slice(&chunk[..reply_max - body.len()]);
+                    return Answer::TooLong(reply_max, body);
+                }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => return Answer::Reply { status, body },
                 Err(none) => return Answer::None("broken", none.cause),

@@ -10,7 +10,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::outcome::{self, Class, Level};
+use super::outcome::{self, Action, Class, Level};
 
 /// Which parts of a reply are asked for: enough to know about every item, 26 bytes each when it is well.
 pub(crate) const FILTER_PATH: &str =
@@ -21,10 +21,30 @@ const ITEM_MAX: usize = 1 << 10;
 /// Bytes of a reply whatever the items.
 const BASE_MAX: usize = 64 << 10;
 
-/// Longest reply to so many items that is read, in bytes. One that is longer is asked for again in
-/// halves.
-pub(crate) const fn size_max(items: usize) -> usize {
-    BASE_MAX + items * ITEM_MAX
+/// Longest reply that is read to a request of so many items and bytes, in bytes. One that is longer is asked
+/// for again in halves. A document that is left alone may be quoted as a whole, once in the reason and once in
+/// that of the cause.
+pub(crate) const fn size_max(items: usize, body: usize) -> usize {
+    match items {
+        1 => BASE_MAX + ITEM_MAX + 2 * body,
+        _ => BASE_MAX + items * ITEM_MAX,
+    }
+}
+
+/// The longest reply to any request of at most so many items and bytes, in bytes.
+pub(crate) fn memory(items: usize, body: usize) -> usize {
+    size_max(items, body).max(size_max(1, body))
+}
+
+/// Whether a reply that is too long to be read begins as one that refuses the only document of its request.
+pub(crate) fn refuses_the_only_one(begin: &[u8], operation: &str) -> bool {
+    let before = format!(r#"{{"errors":true,"items":[{{"{operation}":{{"status":"#);
+    let status = begin.strip_prefix(before.as_bytes());
+    let status = status.and_then(|rest| str::from_utf8(rest.get(..3)?).ok()?.parse().ok());
+    status.is_some_and(|status| {
+        let class = outcome::class_of(Level::Item, status, None);
+        matches!(class.action(), Action::Reject(_))
+    })
 }
 
 /// What a reply says about each item of its request, in order.
@@ -476,6 +496,30 @@ mod tests {
                 (Class::Refused, Some("201 : odd")),
             ]
         );
+    }
+
+    #[test]
+    fn a_long_reply_refuses_a_document_where_it_begins_so() {
+        let begin = |status: &str| {
+            let text = "because ".repeat(10);
+            format!(
+                r#"{{"errors":true,"items":[{{"create":{{"status":{status},"error":{{"type":"x","reason":"{text}"#
+            )
+        };
+        assert!(refuses_the_only_one(begin("400").as_bytes(), "create"));
+        assert!(!refuses_the_only_one(begin("400").as_bytes(), "index"));
+        // What waits, or is counted, is not refused.
+        for status in ["201", "403", "404", "429", "500", "503", "40"] {
+            let begin = begin(status);
+            assert!(!refuses_the_only_one(begin.as_bytes(), "create"), "{begin}");
+        }
+        for begin in [
+            "",
+            "<html>",
+            r#"{"errors":true,"items":[{"create":{"status":4"#,
+        ] {
+            assert!(!refuses_the_only_one(begin.as_bytes(), "create"), "{begin}");
+        }
     }
 
     #[test]

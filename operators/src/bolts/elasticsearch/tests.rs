@@ -216,13 +216,16 @@ fn memory_has_a_bound_that_follows_from_the_options() {
     };
     let small =
         json!({"index": "a", "body_bytes": "1MiB", "body_records": 100, "requests_per_lane": 1});
-    assert_eq!(
-        memory(small),
-        2 * ((1 << 20) + (64 << 10)) + (64 << 10) + 100 * 1024
-    );
+    let body = (1 << 20) + (64 << 10);
+    // That to a document which is quoted twice.
+    let reply = (64 << 10) + 1024 + 2 * body;
+    assert_eq!(memory(small.clone()), 2 * body + reply);
+    let many = json!({"index": "a", "body_bytes": "1KiB", "requests_per_lane": 1});
+    let body = (1 << 10) + (64 << 10);
+    assert_eq!(memory(many), 2 * body + (64 << 10) + 10_000 * 1024);
     assert!(memory(json!({"index": "a"})) < 64 << 20);
     let gzip = json!({"index": "a", "body_bytes": "1MiB", "body_records": 100, "requests_per_lane": 1, "compression": "gzip"});
-    let more = memory(gzip) - 2 * ((1 << 20) + (64 << 10)) - (64 << 10) - 100 * 1024;
+    let more = memory(gzip) - memory(small);
     // Where it is made, and where it is kept.
     assert!((2 << 20..5 << 19).contains(&more), "{more}");
 }
