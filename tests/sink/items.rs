@@ -120,6 +120,25 @@ fn records_that_wait_too_long_for_an_index_are_dead_lettered_where_that_is_wante
     assert!(ran.count("items_held") < 100, "{}", ran.count("items_held"));
 }
 
+/// An index for each tenant, and none is made by itself.
+#[test]
+fn records_of_however_many_indices_are_dead_lettered_where_that_is_wanted() {
+    let server = server();
+    let missing = ItemFault::new(404, "index_not_found_exception", "no such index");
+    server.fail_items(ALWAYS, |_: &Item<'_>| true, missing);
+    let setup = Setup::new("items-many-held", &server).with(&json!({
+        "index": "tenant-{{ doc.n % 250 }}",
+        "on_held": {"after": "300ms", "then": "dead_letter"},
+    }));
+    let ran = setup.run();
+    assert_eq!(
+        (ran.account.delivered, ran.account.dead_lettered),
+        (0, 1_000)
+    );
+    let class = |letter: &testkit::sink::Letter| letter.rejection.class;
+    assert!(ran.letters.iter().all(|letter| class(letter) == "held"));
+}
+
 /// An outage is none of an index, however long it takes.
 #[test]
 fn an_outage_dead_letters_nothing_whatever_is_wanted_of_held_indices() {

@@ -14,8 +14,9 @@ use isobar_topology::{HELD, Health};
 use super::hosts::cut;
 use super::outcome::Class;
 
-/// Indices that are remembered at most; records of more than these are sent, refused and counted.
-const KNOWN_MAX: usize = 100;
+/// Indices that are remembered at most, some MiB of names and reasons: one for each tenant is not too many.
+/// Records of more than these are sent and refused, as often as it takes.
+const KNOWN_MAX: usize = 10_000;
 /// Indices that a condition names at most.
 const NAMED_MAX: usize = 3;
 /// Longest reason that a condition tells, in bytes.

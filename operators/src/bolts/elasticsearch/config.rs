@@ -91,6 +91,7 @@ pub struct ElasticsearchConfig {
     /// them from so long after its first refusal on. By default they wait as long as it takes; with
     /// enough of them waiting to fill `max_in_flight` or `max_uncommitted` of a spout, everything waits.
     /// An outage of the hosts rejects nothing either way.
+    /// Of more than 10,000 such indices at one time the others' records wait.
     on_held: Option<OnHeld>,
     /// What becomes of documents for an index, an alias or a data stream that does not exist. `create`: they
     /// are sent, and the cluster makes it, unless it is told not to. `drop`: they are dropped under the policy
