@@ -23,6 +23,7 @@ pub(crate) mod deliver;
 pub(crate) mod document_id;
 pub(crate) mod exchange;
 pub(crate) mod existing;
+pub(crate) mod failing;
 mod frames;
 pub(crate) mod gzip;
 pub(crate) mod held;

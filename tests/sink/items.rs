@@ -174,3 +174,23 @@ fn a_fault_of_the_server_on_every_document_is_an_outage() {
     let setup = Setup::new("items-faults", &server);
     setup.run().assert_exact(&setup, &server);
 }
+
+/// It may be the document that the server fails on; nobody can tell, so it is said.
+#[test]
+fn a_document_that_is_alone_and_that_the_server_fails_on_is_told() {
+    let server = server();
+    let fault = ItemFault::new(500, "null_pointer_exception", "oh");
+    server.fail_items(ALWAYS, |item: &Item<'_>| item.index == "odd", fault);
+    let setup = Setup::new("items-alone", &server)
+        .with(&json!({"index": "{{ doc.n == 3 ? 'odd' : 'even' }}"}));
+    let run = setup.start();
+    let condition = run.condition("failing");
+    assert!(
+        condition.starts_with(
+            "index `odd`: the server fails on every document: 500 null_pointer_exception: oh"
+        ),
+        "{condition}"
+    );
+    server.heal();
+    run.finish().assert_exact(&setup, &server);
+}

@@ -24,6 +24,7 @@ use crate::elasticsearch::credentials::{Client, Credentials};
 use crate::elasticsearch::deliver::{BodySize, Delivery};
 use crate::elasticsearch::exchange::{Cluster, Exchange, Shared};
 use crate::elasticsearch::existing::{self, Existing};
+use crate::elasticsearch::failing::FailingIndex;
 use crate::elasticsearch::gzip;
 use crate::elasticsearch::held::HeldIndices;
 use crate::elasticsearch::hosts::{Hosts, Standing, named};
@@ -77,6 +78,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     );
     let shared = Arc::new(Shared::new(hosts));
     let held = Arc::new(HeldIndices::new(settings.patience));
+    let failing = Arc::new(FailingIndex::default());
     let existing = settings
         .missing_dropped
         .map(|policy| Arc::new(Existing::new(policy)));
@@ -108,6 +110,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
                 settings: Arc::clone(&settings),
                 shared: Arc::clone(&shared),
                 held: Arc::clone(&held),
+                failing: Arc::clone(&failing),
                 existing: existing.clone(),
                 ask: None,
                 context,
@@ -120,6 +123,7 @@ struct Elasticsearch {
     settings: Arc<Settings>,
     shared: Arc<Shared>,
     held: Arc<HeldIndices>,
+    failing: Arc<FailingIndex>,
     /// What exists, where no index is made.
     existing: Option<Arc<Existing>>,
     /// Who is asked about that; `None` until it is opened, and where nobody is.
@@ -338,6 +342,7 @@ impl Elasticsearch {
             },
             body_size: BodySize::new(self.body_bytes),
             held: Arc::clone(&self.held),
+            failing: Arc::clone(&self.failing),
             width,
             spare: RefCell::default(),
             spare_until: Cell::new(clock::now()),

@@ -12,6 +12,7 @@ use isobar_topology::{Emitter, Rejection};
 
 use super::body::{Body, Bulk};
 use super::exchange::{Exchange, Outcome};
+use super::failing::FailingIndex;
 use super::held::HeldIndices;
 use super::lines::Operation;
 use super::outcome::{Action, Class};
@@ -96,6 +97,7 @@ pub(crate) struct Delivery {
     pub(crate) exchange: Exchange,
     pub(crate) body_size: BodySize,
     pub(crate) held: Arc<HeldIndices>,
+    pub(crate) failing: Arc<FailingIndex>,
     /// Requests under way at one time.
     pub(crate) width: Width,
     /// Emptied bodies.
@@ -210,8 +212,14 @@ impl Delivery {
     /// Enters what a reply says about each item.
     fn settle(&self, bulk: &Bulk, part: Range<usize>, mut items: Vec<Item>) {
         self.correct(bulk, &part, &mut items);
-        weigh(bulk, &part, &mut items);
         let exchange = &self.exchange;
+        let (component, health) = (&exchange.component, &exchange.health);
+        if let Some(position) = weigh(bulk, &part, &mut items) {
+            let reason = items[position - part.start].text.as_deref();
+            let index = bulk.manifest.target_of(position);
+            let to = (&**component, health);
+            self.failing.failed(index, reason.unwrap_or_default(), to);
+        }
         let mut accepted = Vec::new();
         let mut refused: Vec<(usize, &Item)> = Vec::new();
         for (position, item) in part.clone().zip(&items) {
@@ -228,7 +236,6 @@ impl Delivery {
             }
         }
         let index = |target: &usize| &bulk.manifest.targets()[*target];
-        let (component, health) = (&exchange.component, &exchange.health);
         self.accepted(accepted.iter().map(index));
         // Targets whose records have waited enough, and why.
         let mut given_up: Vec<(usize, String)> = Vec::new();
@@ -267,10 +274,12 @@ impl Delivery {
     }
 
     /// These indices have taken documents. What waits for one of them goes on.
-    fn accepted<'i>(&self, indices: impl IntoIterator<Item = &'i Arc<str>>) {
-        let exchange = &self.exchange;
-        if (self.held).accepted(indices, &exchange.component, &exchange.health) {
-            exchange.recoveries.tell();
+    fn accepted<'i>(&self, indices: impl IntoIterator<Item = &'i Arc<str>> + Clone) {
+        let (component, health) = (&self.exchange.component, &self.exchange.health);
+        self.failing
+            .accepted(indices.clone(), (&**component, health));
+        if self.held.accepted(indices, component, health) {
+            self.exchange.recoveries.tell();
         }
     }
 
@@ -331,11 +340,12 @@ fn halve(parts: &mut Vec<Range<usize>>, part: Range<usize>) {
 }
 
 /// Corrects classes by what happened to the other items of the same index: a fault of the server is the
-/// document's only where others came through, and what is refused to all is the index's.
-fn weigh(bulk: &Bulk, part: &Range<usize>, items: &mut [Item]) {
+/// document's only where others came through, and what is refused to all is the index's. Returns the place of
+/// a document of an index of which the server failed on all, if there is one.
+fn weigh(bulk: &Bulk, part: &Range<usize>, items: &mut [Item]) -> Option<usize> {
     let open = |class| matches!(class, Class::Refused | Class::Fault);
     if !items.iter().any(|item| open(item.class)) {
-        return;
+        return None;
     }
     #[derive(Clone, Default)]
     struct Seen {
@@ -361,10 +371,14 @@ fn weigh(bulk: &Bulk, part: &Range<usize>, items: &mut [Item]) {
             _ => {}
         }
     }
+    let mut failed = None;
     for (position, item) in part.clone().zip(items) {
         let seen = &seen[bulk.manifest.target_index(position)];
         match item.class {
-            Class::Fault if !seen.taken => item.class = Class::Busy,
+            Class::Fault if !seen.taken => {
+                item.class = Class::Busy;
+                failed = Some(position);
+            }
             Class::Refused
                 if seen.items >= HELD_FROM && seen.refused == seen.items && !seen.differ =>
             {
@@ -373,6 +387,7 @@ fn weigh(bulk: &Bulk, part: &Range<usize>, items: &mut [Item]) {
             _ => {}
         }
     }
+    failed
 }
 
 /// Status and type: what comes before the reason, which names the document.
