@@ -288,17 +288,23 @@ fn requests_that_nobody_understands_reject_nothing_and_say_what_to_change() {
 
 #[test]
 fn a_proxy_that_begins_to_refuse_what_servers_took_rejects_nothing() {
+    rejects_nothing("outcomes-proxy", RequestFault::refuse(400, "", ""));
+    let text = RequestFault::RefuseInWords(400, "quota of the tenant");
+    rejects_nothing("outcomes-gateway", text);
+}
+
+fn rejects_nothing(name: &'static str, fault: RequestFault) {
     let server = server();
     let setup = Setup {
         max_in_flight: 100,
-        ..Setup::new("outcomes-proxy", &server)
+        ..Setup::new(name, &server)
     };
     let mut asked = 0;
     let after_some = move |_: &Request<'_>| {
         asked += 1;
         asked > 3
     };
-    server.fail_requests_if(4, after_some, RequestFault::refuse(400, "", ""));
+    server.fail_requests_if(4, after_some, fault);
     let ran = setup.run();
     ran.assert_exact(&setup, &server);
     assert_eq!(server.statistics().faulted_requests, 4);

@@ -306,10 +306,11 @@ impl Exchange {
             Some(fault) => format!("{status} {fault}"),
             None => status.to_string(),
         };
-        let fault = said.unwrap_or_else(|| Fault {
-            kind: outcome::NO_ERROR.into(),
-            ..Fault::default()
-        });
+        let mut fault = said.unwrap_or_default();
+        // A text alone is what gateways write, and servers to what is no bulk request.
+        if fault.kind.is_empty() {
+            fault.kind = outcome::NO_ERROR.into();
+        }
         let class = match outcome::class_of(Level::Request, status, Some(&fault)) {
             Class::TimedOut if took < WAITED => Class::Away,
             class => class,

@@ -121,6 +121,9 @@ fn answer_bulk(shared: &Shared, index: &str, query: &str, body: &[u8]) -> Answer
             kind,
             reason,
         }) => return Answer::error(*status, kind, reason),
+        Some(RequestFault::RefuseInWords(status, text)) => {
+            return Answer::json(*status, &json!({"error": text, "status": status}));
+        }
         Some(RequestFault::GatewayTimeout(delay)) => {
             return Answer {
                 delay: *delay,

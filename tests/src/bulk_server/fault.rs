@@ -15,6 +15,8 @@ pub enum RequestFault {
         /// The error's `reason`.
         reason: String,
     },
+    /// Nothing is stored; the answer has this status, and this text as its whole error, as from a gateway.
+    RefuseInWords(u16, &'static str),
     /// Nothing is stored; this much later 504 comes with an empty body, as from a proxy that has waited long
     /// enough.
     GatewayTimeout(Duration),

@@ -17,7 +17,7 @@ const ELASTICSEARCH_8: Proof = Servers(&[Elasticsearch8]);
 pub(crate) const FAILURE_STORE: &str = "failure_store";
 /// The type that an item gets which has both a success and an error.
 pub(crate) const CONTRADICTION: &str = "error_in_a_success";
-/// The type that the refusal of a request gets which has no error of the servers' form in it.
+/// The type that the refusal of a request gets which has no error with a type in it.
 pub(crate) const NO_ERROR: &str = "no_error_in_a_refusal";
 
 const fn row(
