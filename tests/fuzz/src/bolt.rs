@@ -90,6 +90,21 @@ impl Ended {
         }
     }
 
+    /// Asserts that each part of it is a document that is valid and repeats no key, or a reject with a reason.
+    pub fn parts_are_sound(&self) {
+        assert_eq!(self.fates.len(), 1, "the record has one end");
+        for one in &self.emitted {
+            match (&one.rejection, one.document.as_deref()) {
+                (Some(why), _) => assert!(!why.reason.is_empty() && !why.class.is_empty()),
+                (None, Some(document)) => {
+                    let is_document = against_serde::is_document(document.as_bytes());
+                    assert!(is_document, "no document: {document}");
+                }
+                (None, None) => panic!("a part of a document is one"),
+            }
+        }
+    }
+
     /// The document that went on; `None` where the record was rejected or dropped.
     pub fn document(&self) -> Option<&str> {
         self.is_sound();

@@ -23,7 +23,7 @@ pub struct Target {
 }
 
 /// Everything that is fuzzed.
-pub const TARGETS: [Target; 18] = [
+pub const TARGETS: [Target; 20] = [
     target("json", json_parser),
     target("document", document),
     target("inside", inside::members),
@@ -40,6 +40,8 @@ pub const TARGETS: [Target; 18] = [
     target("topology", topology),
     target("settings", settings),
     target("mask", mask),
+    target("split", split),
+    target("convert", convert),
     target("reply", reply),
     target("letter", letter),
 ];
@@ -217,6 +219,39 @@ fn mask(input: &[u8]) {
     if against_serde::object(input).is_some() {
         let text = std::str::from_utf8(input).expect("JSON is UTF-8");
         BOLT.with(|bolt| bolt.document(text).is_sound());
+    }
+}
+
+/// Documents that are split, wherever the array or the text stands.
+fn split(input: &[u8]) {
+    thread_local!(static BOLTS: [Bolt; 3] = [
+        Bolt::new("split", json!({"field": "a"})),
+        Bolt::new("split", json!({"field": "a.b", "as": "document"})),
+        Bolt::new("split", json!({"field": "a.b", "into": "c", "separator": ","})),
+    ]);
+    if against_serde::object(input).is_some() {
+        let text = std::str::from_utf8(input).expect("JSON is UTF-8");
+        BOLTS.with(|bolts| {
+            for bolt in bolts {
+                bolt.document(text).parts_are_sound();
+            }
+        });
+    }
+}
+
+/// Values of every type in place of any other.
+fn convert(input: &[u8]) {
+    thread_local!(static BOLTS: [Bolt; 3] = ["reject", "remove", "keep"].map(|on_invalid| {
+        let fields = json!({"a": "integer", "b": "float", "c": "boolean", "d": "string", "e.f": "integer"});
+        Bolt::new("convert", json!({"fields": fields, "on_invalid": on_invalid}))
+    }));
+    if against_serde::object(input).is_some() {
+        let text = std::str::from_utf8(input).expect("JSON is UTF-8");
+        BOLTS.with(|bolts| {
+            for bolt in bolts {
+                bolt.document(text).is_sound();
+            }
+        });
     }
 }
 
