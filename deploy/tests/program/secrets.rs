@@ -12,7 +12,7 @@ use crate::support::{File, missing_kafka};
 
 /// From the environment, from a file, written into the file: each in its place once. None is part of
 /// another, so that a piece of one is found as well.
-const PLANTED: [&str; 8] = [
+const PLANTED: [&str; 12] = [
     "env-sasl-Zq81",
     "env-user-Wp52",
     "file-basic-Kx93",
@@ -21,6 +21,10 @@ const PLANTED: [&str; 8] = [
     "written-option-Vb65",
     "env-stray-Hd38",
     "written-letter-Jn74",
+    "file-token-of-the-api-Ty40",
+    "short-token-Ow7",
+    "file-header-Gs19",
+    "bad-header-Fc57",
 ];
 
 /// Every kind of secret, and hosts that nobody serves. `KEYS` is a directory.
@@ -61,7 +65,15 @@ dead_letter: {type: kafka, connection: letters, topic: planted.dead}
 fn planted(name: &str, change: impl Fn(String) -> String) -> File {
     let file = File::new(name, "");
     let directory = file.path.parent().expect("it is in a directory");
-    std::fs::write(directory.join("basic"), "file-basic-Kx93\n").expect("it can be written");
+    for (name, text) in [
+        ("basic", "file-basic-Kx93\n"),
+        ("token", "file-token-of-the-api-Ty40\n"),
+        ("short", "short-token-Ow7\n"),
+        ("headers", "Authorization: Token file-header-Gs19\n"),
+        ("no-headers", "Token bad-header-Fc57\n"),
+    ] {
+        std::fs::write(directory.join(name), text).expect("it can be written");
+    }
     let directory = directory.to_str().expect("text");
     let topology = change(TOPOLOGY.replace("KEYS", directory));
     std::fs::write(&file.path, topology).expect("it can be written");
@@ -103,6 +115,12 @@ fn commands_show_no_secret() {
     };
     let good = planted("secrets-good", sound);
     let path = good.path.to_str().expect("text");
+    let beside = |name: &str| {
+        let path = good.path.with_file_name(name);
+        path.into_os_string().into_string().expect("text")
+    };
+    let (token, short) = (beside("token"), beside("short"));
+    let (headers, no_headers) = (beside("headers"), beside("no-headers"));
     assert_eq!(printed(&["validate", path]), format!("{path}: valid\n"));
     let commands: Vec<Vec<&str>> = vec![
         vec!["validate", path],
@@ -118,6 +136,11 @@ fn commands_show_no_secret() {
             "replay", "plan", path, "--from", "earliest", "--to", "now", "--target", "missing",
         ],
         vec!["try", path],
+        vec!["pause", "http://127.0.0.1:9", "--token-file", &token],
+        vec!["pause", "http://127.0.0.1:9", "--token-file", &short],
+        vec!["run", path, "--http", "127.0.0.1:0", "--token-file", &short],
+        pushes(path, &no_headers),
+        pushes(path, &headers),
         vec![
             "--log-level",
             "debug",
@@ -156,6 +179,15 @@ fn commands_show_no_secret() {
         found.flatten().collect()
     });
     assert_eq!(found, Vec::<String>::new());
+}
+
+/// A run that ends, and that sends its metrics, with the headers of a file, to where nobody is.
+fn pushes<'a>(path: &'a str, headers: &'a str) -> Vec<&'a str> {
+    let mut run = vec!["--log-level", "debug", "run", path, "--http", "off"];
+    run.extend(["--exit-when-caught-up", "--give-up-after", "1s"]);
+    run.extend(["--push-influx", "http://127.0.0.1:9/write"]);
+    run.extend(["--push-every", "1s", "--push-headers", headers]);
+    run
 }
 
 #[test]
@@ -205,8 +237,12 @@ fn the_address_and_the_log_of_a_running_topology_show_no_secret() {
     let file = planted("secrets-run", sound);
     let address = format!("127.0.0.1:{}", ports::free().expect("a free port"));
     let log = file.path.with_extension("log");
+    let beside = |name: &str| file.path.with_file_name(name);
     let mut launch = Launch::new(env!("CARGO_BIN_EXE_isobar"), &log)
         .arguments(["--log-level", "debug", "run", "--http", &address])
+        .arguments(["--push-otlp", "http://127.0.0.1:9", "--push-every", "1s"])
+        .arguments(["--push-headers".into(), beside("headers")])
+        .arguments(["--token-file".into(), beside("token")])
         .arguments([&file.path]);
     for (name, value) in variables() {
         launch = launch.environment(name, value);
@@ -229,6 +265,18 @@ fn the_address_and_the_log_of_a_running_topology_show_no_secret() {
     ] {
         let answer = http::get(&address, path).expect("an answer");
         found.extend(shown(path, &answer.text()));
+    }
+    // With the token, and with one that is nearly it.
+    for (token, status) in [
+        ("file-token-of-the-api-Ty40", 200),
+        ("file-token-of-the-api-Ty4", 401),
+    ] {
+        let token = format!("Bearer {token}");
+        let headers = [("authorization", token.as_str())];
+        let answer = http::request_with(&address, "POST", "/pause", &headers, limit);
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status, status, "{}", answer.text());
+        found.extend(shown("/pause", &answer.text()));
     }
     assert!(process.stop(limit).expect("it ends").code().is_some());
     let log = std::fs::read_to_string(&log).expect("it logged");
