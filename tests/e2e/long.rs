@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use testkit::services::SearchVersion;
 
-use crate::{chaos, demo, outage, outcomes, replay};
+use crate::{chaos, demo, doctor, outage, outcomes, replay};
 
 /// Of each protocol.
 const CHAOS: chaos::Form = chaos::Form {
@@ -38,6 +38,16 @@ fn elasticsearch_8_answers_as_the_table_says() {
 #[test]
 fn opensearch_2_answers_as_the_table_says() {
     outcomes::check(SearchVersion::OpenSearch2);
+}
+
+#[test]
+fn a_sound_topology_on_elasticsearch_8_has_no_finding() {
+    drop(doctor::sound(SearchVersion::Elasticsearch8));
+}
+
+#[test]
+fn a_sound_topology_on_opensearch_2_has_no_finding() {
+    drop(doctor::sound(SearchVersion::OpenSearch2));
 }
 
 #[test]
