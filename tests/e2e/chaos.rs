@@ -219,12 +219,14 @@ impl Round {
         came.expect("they are acknowledged");
         self.sent = load.finish().expect("all is acknowledged");
         steps.done(&format!("{}: {} records sent", self.protocol, self.sent));
+        let open = asked.open();
         let told = asked.check(search.client()).expect("each was right");
         steps.done(&format!("{}: {told}", self.protocol));
+        let open = open.expect("enough was known");
         self.wait_until_committed(kafka);
         steps.done(&format!("{}: all is committed", self.protocol));
         questions.within = "10s";
-        let told = questions.ask_in_calm(&mut Random::new(seed), CALM_QUESTIONS);
+        let told = questions.ask_in_calm(&mut Random::new(seed), CALM_QUESTIONS, &open);
         let told = told.check(search.client()).expect("each was right");
         steps.done(&format!("{}: {told}", self.protocol));
     }

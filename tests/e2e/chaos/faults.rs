@@ -156,7 +156,7 @@ impl Faults<'_> {
         loop {
             let mut left: Vec<usize> = (0..kinds.len()).collect();
             while !left.is_empty() {
-                pause(&mut self.random, 300..3_000);
+                pause(&mut self.random, rests(part));
                 let next = left.swap_remove(self.random.size(0..left.len()));
                 let fault = self.trouble.begin(part);
                 strike(kinds[next], &mut self.random)?;
@@ -177,6 +177,15 @@ fn put_out(replica: &Isobar) -> Result<(f64, f64)> {
         let count = |name| super::spout_count(replica, name);
         Ok((count("rebalances")?, count("failed_commits")?))
     })
+}
+
+/// Milliseconds from a fault to the next one. The index has long rests among them, in which it has to be known
+/// what is in it.
+fn rests(part: Part) -> std::ops::Range<u64> {
+    match part {
+        Part::Search => 300..9_000,
+        Part::Replica | Part::Broker => 300..3_000,
+    }
 }
 
 fn pause(random: &mut Random, milliseconds: std::ops::Range<u64>) {

@@ -5,16 +5,26 @@ use std::time::{Duration, Instant};
 
 use testkit::wait;
 
-/// Until so long after a fault the parts that it touched may still be finding together: sessions run out,
-/// members join, hosts are tried again.
-const AFTERMATH: Duration = Duration::from_secs(20);
-
 /// Where a fault strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     Replica,
     Broker,
     Search,
+}
+
+impl Part {
+    /// Until so long after a fault the part may still be finding together.
+    fn aftermath(self) -> Duration {
+        Duration::from_secs(match self {
+            // Sessions run out and members join.
+            Self::Replica => 20,
+            // A fault is over when all are in sync; whoever is connected may not have heard of it.
+            Self::Broker => 10,
+            // A fault is over when it answers; who asks connects anew.
+            Self::Search => 2,
+        })
+    }
 }
 
 /// All faults of the moment.
@@ -52,7 +62,7 @@ impl Trouble {
     pub(super) fn touches(&self, parts: &[Part], since: Instant) -> bool {
         let begun = self.begun.lock().expect("no holder panics");
         begun.iter().any(|(part, over)| {
-            parts.contains(part) && over.is_none_or(|over| over + AFTERMATH >= since)
+            parts.contains(part) && over.is_none_or(|over| over + part.aftermath() >= since)
         })
     }
 }
