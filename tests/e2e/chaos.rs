@@ -247,6 +247,12 @@ impl Round {
             dead_lettered += total.dead_lettered;
             dropped += total.dropped;
         }
+        let commits = Commits {
+            kafka,
+            group: protocol,
+        };
+        let commits = commits.check_all(LIMIT).expect("none goes back");
+        assert!(commits > 0, "they are found");
         let samples: Vec<_> = self
             .samplers
             .into_iter()
@@ -264,7 +270,7 @@ impl Round {
         let expected = (0..sent).filter(is_meant(End::DeadLettered)).collect();
         assert_eq!(rejected.as_ref(), Some(&expected), "no other and no fewer");
         steps.done(&format!(
-            "{protocol}: {sent} sent: {} dropped, {} dead-lettered by {read} letters, and each of the others once; in their last lives the replicas delivered {delivered}, found {again} already present, dead-lettered {dead_lettered} and dropped {dropped}; {samples:?} samples add up",
+            "{protocol}: {sent} sent: {} dropped, {} dead-lettered by {read} letters, and each of the others once; in their last lives the replicas delivered {delivered}, found {again} already present, dead-lettered {dead_lettered} and dropped {dropped}; of {commits} commits that were taken none goes back; {samples:?} samples add up",
             (0..sent).filter(is_meant(End::Dropped)).count(),
             expected.len(),
         ));
