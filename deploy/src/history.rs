@@ -133,6 +133,8 @@ impl History {
         for (line, point) in now {
             match self.lines.iter().position(|known| *known == line) {
                 Some(number) => points[number] = Some(point),
+                // How far it is behind decides whether it has a line, so that is waited for.
+                None if line.partition.is_some() && point == Point::default() => {}
                 None => new.push((line, point)),
             }
         }
@@ -274,5 +276,23 @@ mod tests {
             .find(|one| one.line.partition == Some(1));
         let new = new.expect("there is room").lag.iter().flatten();
         assert_eq!(new.collect::<Vec<_>>(), [&1]);
+    }
+
+    /// With replicas, partitions are known by name before anybody reads them.
+    #[tokio::test(start_paused = true)]
+    async fn partitions_of_which_nothing_is_known_take_no_line_from_others() {
+        let mut history = History::default();
+        let names = || 0..2 * LINES_MAX as i32;
+        let unknown = names().map(|number| row(number, None, None)).collect();
+        history.look(|| vec![spout(unknown)]);
+        assert_eq!(history.after(0).lines.len(), 1, "of the spout");
+        tokio::time::advance(INTERVAL).await;
+        let known = names().map(|number| row(number, Some(number as u64), Some(0)));
+        let known = known.collect();
+        history.look(|| vec![spout(known)]);
+        let document = history.after(0);
+        let furthest = document.lines.iter().map(|line| line.line.partition);
+        let of_furthest = Some(2 * LINES_MAX as i32 - 1);
+        assert_eq!(furthest.take(2).collect::<Vec<_>>(), [None, of_furthest]);
     }
 }

@@ -223,3 +223,14 @@ impl Position {
         metadata.to_string()
     }
 }
+/// The text of a commit that somebody puts back, which says so; that of another program stays as it is.
+pub fn put_back(text: &str) -> String {
+    match CommitMetadata::parse(text) {
+        Some(metadata) => CommitMetadata {
+            by_hand: true,
+            ..metadata
+        }
+        .to_string(),
+        None => text.to_owned(),
+    }
+}

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use isobar_operators::kafka::admin::{GroupState, TopicPartition};
-use isobar_operators::offsets::{Change, Group, NotMade, Position};
+use isobar_operators::offsets::{Change, Group, NotMade, Position, put_back};
 use serde_json::json;
 
 use super::saved::{Saved, SavedOffset};
@@ -130,7 +130,8 @@ fn restore(
             change: match committed {
                 None => Change::None,
                 Some(committed) => {
-                    let text = offset.metadata.clone().unwrap_or_else(|| position.text());
+                    let text = offset.metadata.as_deref().map(put_back);
+                    let text = text.unwrap_or_else(|| position.text());
                     Change::To(committed, text)
                 }
             },
@@ -411,7 +412,7 @@ t/0: gone"
         let undone = back(&[position(Some(50), "now")], &saved(Some(20), 50)).expect("untouched");
         assert_eq!(
             undone[0].change,
-            Change::To(20, "isobar1;id=now".to_owned())
+            Change::To(20, "isobar1;id=now;h=1".to_owned())
         );
         let undone = back(&[position(Some(50), "now")], &saved(None, 50)).expect("untouched");
         assert_eq!(undone[0].change, Change::None);

@@ -18,7 +18,8 @@ use super::RunArgs;
 use super::attend::{Attendance, Attended, Ended, YieldTo};
 use super::document::{PlanFile, ReportFile, VERSION, check_writable, write};
 use super::held::{
-    Begin, Brokers, Progress, check_pins, claim, forget_group, grown, known_ids, ranges, refuse_done,
+    Begin, Brokers, Progress, check_pins, claim, forget_group, grown, known_ids, ranges,
+    refuse_done,
 };
 use super::purge::{PURGE, REMAINS, purge};
 use super::verify::{Asked, Shape, Verdict};

@@ -47,7 +47,7 @@ function showRecords(into, { accountingOfAll, replicas }) {
   nothing(into, words.filter(Boolean).join(" ") || null);
 }
 
-function showRejects(into, { answering, accountingOfAll, demo }) {
+function showRejects(into, { answering, replicas, accountingOfAll, demo }) {
   const bolts = answering.flatMap((one) => one.statistics.bolts);
   const found = bolts.flatMap((bolt) =>
     Object.entries(bolt.rejected_by_class).map(([reason, count]) => ({ bolt: bolt.bolt, reason, count })));
@@ -55,7 +55,7 @@ function showRejects(into, { answering, accountingOfAll, demo }) {
     .map((same) => ({ ...same[0], count: sum(same, (row) => row.count) }));
   rows.sort((a, b) => b.count - a.count);
   into.querySelector(".scroll")?.toggleAttribute("hidden", rows.length === 0);
-  if (rows.length === 0) return nothing(into, "No record was rejected.");
+  if (rows.length === 0) return nothing(into, answering.length < replicas.length ? "No record was rejected by those that answer." : "No record was rejected.");
   const { read } = accountingOfAll.total;
   const lately = (row) => demo?.rejects.find((one) => one.bolt === row.bolt && one.class === row.reason)?.reason;
   const columns = [

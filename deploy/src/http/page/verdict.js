@@ -131,9 +131,9 @@ function tiles({ statistics, replicas, answering, accountingOfAll, diagnostics }
   const shown = [
     ["Read", `${rate(sum(spouts, (one) => one.records_per_second))} /s`, `${number(accountingOfAll.total.read)} since the start${known}`],
     ["In flight", number(sum(spouts, (one) => one.in_flight_records)), `of ${number(sum(spouts, (one) => one.in_flight_records_max))} at most${known}`],
-    ["End to end", settledWithin, settling.length === 0 ? "nothing settled just now" : "99 % of the last 10 s"],
+    ["End to end", settledWithin, (settling.length === 0 ? "nothing settled just now" : "99 % of the last 10 s") + known],
     ["Memory", bytes(process.resident_bytes), `of ${bytes(bound)} at most${several ? ", this replica" : ""}`],
-    ["Bottleneck", bottleneck?.bolt ?? "none", bottleneck ? (several ? `${held.address}: ` : "") + bottleneck.reason : "nothing holds records up"],
+    ["Bottleneck", bottleneck?.bolt ?? "none", bottleneck ? (several ? `${held.address}: ` : "") + bottleneck.reason : `nothing holds records up${known}`],
   ];
   if (lag.length > 0) {
     const eta = longest(lag, (one) => one.eta_seconds);
