@@ -62,7 +62,8 @@ pub use topology_file::{Refused, TopologyFile};
 /// The program: does what its command line says, with the types of operators of `registry`.
 ///
 /// A program with operators of its own adds them to `isobar_operators::registry()` and calls this
-/// from its `main`, before it starts any thread; `deploy/examples/` has one.
+/// from its `main`, before it starts any thread; `deploy/examples/` has one. Where two types of bolts, spouts or
+/// connections have one name, it says so and fails, whatever the command.
 pub fn main_with(registry: Registry) -> ExitCode {
     c_memory::keep_between_fetches();
     // A program that told of an allocator of its own has done so before.
@@ -97,6 +98,7 @@ pub fn main_with(registry: Registry) -> ExitCode {
 }
 
 fn execute(cli: &Cli, registry: &Registry, screen: &Screen) -> Outcome {
+    check(registry)?;
     // Before librdkafka does, and so that it is not taken down at the end: clients that are being let go then
     // may use it still.
     openssl::init();
@@ -117,4 +119,41 @@ fn execute(cli: &Cli, registry: &Registry, screen: &Screen) -> Outcome {
         recorder: metrics::Recorder::install()?,
     };
     cli.command.execute(context)
+}
+
+/// Refuses two types of one name: topology files could only mean the first, with other options than those of
+/// the second.
+fn check(registry: &Registry) -> Result<(), Failure> {
+    let Some((kind, name)) = registry.named_twice() else {
+        return Ok(());
+    };
+    let text = format!(
+        "two types of {kind} of this program have the name `{name}`; give the one that did not come with Isobar \
+         another"
+    );
+    Err(Failure::new(Exit::Failed, anyhow::anyhow!(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_with_two_types_of_one_name_does_nothing() {
+        let cli = Cli::parse_from(["isobar", "operators"]);
+        let mut registry = isobar_operators::registry();
+        let of_isobar = *registry.bolt("sample").expect("it has one");
+        registry.bolts.push(of_isobar);
+        let failure = execute(&cli, &registry, &Screen::stderr()).expect_err("two are there");
+        assert_eq!(failure.exit, Exit::Failed);
+        assert_eq!(
+            failure.error.to_string(),
+            "two types of bolts of this program have the name `sample`; give the one that did not come with \
+             Isobar another"
+        );
+        // A spout and a bolt are told apart by where they stand.
+        let registry = isobar_operators::registry();
+        assert!(registry.bolt("kafka").is_some() && registry.spout("kafka").is_some());
+        assert_eq!(registry.named_twice(), None);
+    }
 }

@@ -371,4 +371,17 @@ impl Registry {
     pub fn bolt(&self, name: &str) -> Option<&BoltType> {
         self.bolts.iter().find(|kind| kind.name == name)
     }
+
+    /// A name that two types of connections, of spouts or of bolts have, and which of these they are, such as
+    /// `("bolts", "filter")`: only the first of them would ever be used.
+    pub fn named_twice(&self) -> Option<(&'static str, &'static str)> {
+        let connections = self.connections.iter().map(|kind| kind.name);
+        let spouts = self.spouts.iter().map(|kind| kind.name);
+        let bolts = self.bolts.iter().map(|kind| kind.name);
+        let mut all = (connections.map(|name| ("connections", name)))
+            .chain(spouts.map(|name| ("spouts", name)))
+            .chain(bolts.map(|name| ("bolts", name)));
+        let mut seen = BTreeSet::new();
+        all.find(|one| !seen.insert(*one))
+    }
 }
