@@ -1,4 +1,5 @@
-//! The quick start of the README, as it is written, against a Kafka and an Elasticsearch.
+//! The quick start of the README and the look at a topic of one's own behind it, as they are written, against
+//! a Kafka and an Elasticsearch.
 
 mod embedded;
 
@@ -20,14 +21,22 @@ fn the_quick_start_indexes_100_000_documents_and_embedded_services_do_as_real_on
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let readme = std::fs::read_to_string(root.join("README.md")).expect("it is there");
     let (_, from_heading) = readme.split_once("## Quick start").expect("its heading");
-    let (_, from_block) = from_heading.split_once("```sh\n").expect("its commands");
-    let (block, _) = from_block.split_once("```").expect("their end");
+    let (section, _) = from_heading.split_once("\n## ").expect("its end");
+    let blocks = section.split("```sh\n").skip(1);
+    let blocks = blocks.map(|from| from.split_once("```").expect("its end").0);
+    let blocks: Vec<&str> = blocks.collect();
+    assert_eq!(blocks.len(), 2, "the quick start, and a topic of one's own");
 
     let (kafka, search) = with_search(Kafka::start);
     let scratch = Scratch::new("readme").expect("a directory");
     let log = scratch.path().join("log");
+    // Both in one shell, as for who follows the page. Only the file is not left in the repository.
+    let own = scratch.path().join("mine.yaml");
+    let script = blocks
+        .concat()
+        .replace("mine.yaml", own.to_str().expect("text"));
     let launch = Launch::new("bash", &log)
-        .arguments(["-euo", "pipefail", "-c", block])
+        .arguments(["-euo", "pipefail", "-c", &script])
         .directory(&root)
         .environment("KAFKA", kafka.brokers())
         .environment("ES", format!("http://{}", search.client().address()));
@@ -40,6 +49,8 @@ fn the_quick_start_indexes_100_000_documents_and_embedded_services_do_as_real_on
         "logs-to-elasticsearch.yaml: valid",
         "everything that was read is settled",
         "\"count\":100000",
+        "of 200 records of isobar-quick-start, 200 are JSON objects",
+        " passed, 0 failed",
     ] {
         assert!(
             printed.contains(expected),

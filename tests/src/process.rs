@@ -23,6 +23,10 @@ pub use usage::Usage;
 /// The user that stands in for root with programs that refuse root, and its number on Debian.
 const UNPRIVILEGED: (&str, u32) = ("nobody", 65534);
 
+/// The variables that topologies of this repository read, and shells of the quick start have: a program under
+/// test is given those that its test names, and no others.
+pub const OF_TOPOLOGIES: [&str; 5] = ["KAFKA", "ES", "TOPIC", "DEAD_LETTERS", "ENVIRONMENT"];
+
 /// What to start: program, arguments, environment, directory, log file. Kept by [`Process`], so that
 /// a restart is the same start again.
 #[derive(Debug, Clone)]
@@ -58,7 +62,8 @@ impl Launch {
         self
     }
 
-    /// Sets a variable of the program's environment, which otherwise is that of the tests.
+    /// Sets a variable of the program's environment, which otherwise is that of the tests without
+    /// [`OF_TOPOLOGIES`].
     #[must_use]
     pub fn environment(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.environment
@@ -99,6 +104,9 @@ impl Launch {
         let _ = command.args(["--pdeathsig", "KILL"]);
         if self.unprivileged && geteuid().is_root() {
             let _ = command.args(as_unprivileged());
+        }
+        for name in OF_TOPOLOGIES {
+            let _ = command.env_remove(name);
         }
         let _ = command
             .arg("--")

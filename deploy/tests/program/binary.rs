@@ -1,6 +1,6 @@
 //! The built program, for what needs no outside system.
 
-use std::process::{Command, Output};
+use std::process::Output;
 use std::time::Duration;
 
 use ::isobar::cli::Cli;
@@ -8,10 +8,10 @@ use clap::{CommandFactory, Parser};
 use testkit::process::{Launch, Process};
 use testkit::{http, ports};
 
-use crate::support::{File, missing_kafka};
+use crate::support::{File, built_program, missing_kafka};
 
 fn isobar(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_isobar"));
+    let mut command = built_program();
     command.args(arguments).output().expect("it starts")
 }
 

@@ -13,6 +13,8 @@ use testkit::process::{Launch, Process};
 use testkit::scratch::Scratch;
 use testkit::{http, ports, wait};
 
+use crate::support::built_program;
+
 /// Far longer than any of it takes, also beside others on a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -103,7 +105,7 @@ fn a_shipped_topology_runs_embedded_with_only_its_environment_changed() {
         limits.contains("keeps the last 5 MiB of each partition"),
         "{limits}"
     );
-    let mut generate = Command::new(env!("CARGO_BIN_EXE_isobar"));
+    let mut generate = built_program();
     let generate = generate
         .args([
             "generate",
@@ -190,7 +192,7 @@ bolts:
     let told = |command: &[&str], start: &str| {
         let text = text.replace("START", start);
         let file = scratch.file("t.yaml", &text).expect("it can be written");
-        let mut isobar = Command::new(env!("CARGO_BIN_EXE_isobar"));
+        let mut isobar = built_program();
         let done = isobar.args(command).arg(file).output().expect("it starts");
         let told = String::from_utf8_lossy(&done.stderr).into_owned();
         (
@@ -244,7 +246,7 @@ bolts:
     );
     let scratch = Scratch::new("embedded-replay").expect("a directory");
     let file = scratch.file("t.yaml", &file).expect("it can be written");
-    let mut isobar = Command::new(env!("CARGO_BIN_EXE_isobar"));
+    let mut isobar = built_program();
     let isobar = isobar.args(["replay", "plan"]).arg(file);
     let range = ["--from", "earliest", "--to", "now", "--target", "missing"];
     let done = isobar.args(range).output().expect("it starts");
@@ -381,7 +383,7 @@ fn the_demo_is_searchable_goes_through_outages_and_accounts_for_everything() {
     );
 
     dead_letters_are_listed_from_elsewhere(&shown);
-    let busy = Command::new(env!("CARGO_BIN_EXE_isobar"))
+    let busy = built_program()
         .args(["demo", "--http", &shown.program.address])
         .output()
         .expect("it starts");
@@ -473,7 +475,7 @@ fn dead_letters_are_listed_from_elsewhere(shown: &Shown) {
 /// code, records, and what else it said.
 fn tap(shown: &Shown, arguments: &[&str]) -> (Option<i32>, Vec<Value>, String) {
     let url = format!("http://{}/#token={}", shown.program.address, shown.token);
-    let mut isobar = Command::new(env!("CARGO_BIN_EXE_isobar"));
+    let mut isobar = built_program();
     let done = isobar.args(["tap", "-o", "json", &url]).args(arguments);
     let done = done.output().expect("it starts");
     let lines = done.stdout.split(|byte| *byte == b'\n');

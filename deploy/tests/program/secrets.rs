@@ -1,14 +1,13 @@
 //! Secrets planted wherever a topology file takes one appear nowhere: not in what commands print, not in
 //! logs, not at the address of a running topology.
 
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use testkit::process::{Launch, Process};
 use testkit::{http, ports};
 
-use crate::support::{File, missing_kafka};
+use crate::support::{File, built_program, missing_kafka};
 
 /// From the environment, from a file, written into the file: each in its place once. None is part of
 /// another, so that a piece of one is found as well.
@@ -90,7 +89,7 @@ fn variables() -> [(&'static str, &'static str); 3] {
 
 /// What a command prints, on both outputs.
 fn printed(arguments: &[&str]) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_isobar"));
+    let mut command = built_program();
     let _ = command.args(arguments).envs(variables());
     let done = command.output().expect("it starts");
     let (out, err) = (done.stdout, done.stderr);

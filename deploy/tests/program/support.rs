@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,8 +25,17 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use testkit::http::{self, Response};
-use testkit::process::Process;
+use testkit::process::{OF_TOPOLOGIES, Process};
 use testkit::wait;
+
+/// The built program, in the environment of the tests without what shells of the quick start have.
+pub fn built_program() -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_isobar"));
+    for name in OF_TOPOLOGIES {
+        let _ = program.env_remove(name);
+    }
+    program
+}
 
 /// Waits until a program says at `/readyz` that it misses the Kafka at `127.0.0.1:9`, where nobody listens.
 pub fn missing_kafka(process: &mut Process, address: &str) -> Response {

@@ -1,23 +1,29 @@
 //! `isobar test`, and the tests of the topologies that are shipped.
 
 use std::path::Path;
-use std::process::Command;
 
 use isobar::exit::Exit;
 use serde_json::{Value, json};
+use testkit::process::OF_TOPOLOGIES;
 
-use crate::support::{Done, File, isobar};
+use crate::support::{Done, File, built_program, isobar};
 
 /// The built program: the shipped operators are what these tests are about.
 fn run(name: &str, topology: &str, arguments: &[&str]) -> Done {
+    run_with(name, topology, arguments, &[])
+}
+
+/// The same, with variables in its environment.
+fn run_with(name: &str, topology: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Done {
     let file = File::new(name, topology);
     let path = file.path.to_str().expect("UTF-8");
     let arguments = arguments.iter().map(|argument| match *argument {
         "FILE" => path,
         argument => argument,
     });
-    let ran = Command::new(env!("CARGO_BIN_EXE_isobar"))
+    let ran = built_program()
         .args(arguments)
+        .envs(variables.iter().copied())
         .output()
         .expect("it starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(path, "FILE");
@@ -47,16 +53,30 @@ fn every_shipped_topology_has_tests_and_passes_them() {
         .filter(|file| !file.to_string_lossy().ends_with(".tests.yaml"))
         .collect();
     assert!(topologies.len() >= 2, "the folder is empty");
+    // Also in the shell of the quick start, which has its own.
+    let elsewhere = OF_TOPOLOGIES.map(|name| match name {
+        "KAFKA" => (name, "127.0.0.1:9"),
+        "ES" => (name, "http://127.0.0.1:9"),
+        name => (name, "elsewhere"),
+    });
     for topology in topologies {
+        let text = std::fs::read_to_string(topology).expect("text");
+        for variable in text.split("${").skip(1) {
+            let name = variable.split([':', '}']).next().unwrap_or_default();
+            let is_kept_away = OF_TOPOLOGIES.contains(&name) || name == "file";
+            assert!(is_kept_away, "{}: {name}", topology.display());
+        }
         let topology = topology.to_str().expect("UTF-8");
-        let ran = run("shipped", "", &["test", topology]);
-        assert_eq!(
-            ran.exit,
-            Exit::Done,
-            "{topology}\n{}{}",
-            ran.output,
-            ran.error
-        );
+        for variables in [&[][..], &elsewhere] {
+            let ran = run_with("shipped", "", &["test", topology], variables);
+            assert_eq!(
+                ran.exit,
+                Exit::Done,
+                "{topology} {variables:?}\n{}{}",
+                ran.output,
+                ran.error
+            );
+        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! `isobar try` over standard input: what is told of records, and that nothing is written.
 
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::support::File;
+use crate::support::{File, built_program};
 
 const TOPOLOGY: &str = "\
 isobar: 1
@@ -40,7 +40,7 @@ fn tried_on(
     arguments: &[&str],
 ) -> (Option<i32>, String, String) {
     let file = File::new(name, topology);
-    let mut program = Command::new(env!("CARGO_BIN_EXE_isobar"))
+    let mut program = built_program()
         .arg("try")
         .arg(&file.path)
         .args(arguments)
