@@ -35,7 +35,7 @@ struct Case {
     secured: bool,
 }
 
-const CASES: [Case; 3] = [
+const CASES: [Case; 5] = [
     Case {
         topic: "Shop.Events",
         found: "2970 are JSON objects; the other 30 would be dead-lettered",
@@ -57,6 +57,30 @@ const CASES: [Case; 3] = [
         garbage: &[
             "-- MARK --",
             "<999>1 2026-03-01T00:00:00Z web-1 shop 1 - - too high",
+            "<165>1 2026-02-30T00:00:00Z web-1 shop 1 - - no such day",
+        ],
+        secured: false,
+    },
+    Case {
+        topic: "syslog-3164",
+        found: "2970 are syslog lines; the other 30 would be dead-lettered",
+        class: "invalid_syslog",
+        good: line_of_rfc_3164,
+        garbage: &[
+            "-- MARK --",
+            "<13>Feb 30 00:00:00 web-1 shop: no such day",
+            "Mar  1 00:00:00 web-1 shop: no priority",
+        ],
+        secured: false,
+    },
+    Case {
+        topic: "rsyslog",
+        found: "2970 are syslog lines as rsyslog and devices write them; the other 30 would be dead-lettered",
+        class: "invalid_syslog",
+        good: line_of_rsyslog,
+        // Nearly all else is a message.
+        garbage: &[
+            "",
             "<165>1 2026-02-30T00:00:00Z web-1 shop 1 - - no such day",
         ],
         secured: false,
@@ -112,6 +136,30 @@ fn syslog_line(number: u64) -> (String, Value) {
     (line, document)
 }
 
+/// Without a year, which is that of the record.
+fn line_of_rfc_3164(number: u64) -> (String, Value) {
+    let (day, time) = day_and_time(number);
+    let line = format!("<165>Mar {day:2} {time} web-1 shop[{number}]: order {number} is paid");
+    let document = json!({
+        "timestamp": timestamp(number), "hostname": "web-1", "app_name": "shop",
+        "proc_id": number.to_string(), "message": format!("order {number} is paid"), "priority": 165,
+        "facility": "local4", "severity": "notice", "severity_code": 5,
+    });
+    (line, document)
+}
+
+/// As rsyslog writes it to Kafka where no template is named: `RSYSLOG_FileFormat`.
+fn line_of_rsyslog(number: u64) -> (String, Value) {
+    let (day, time) = day_and_time(number);
+    let time = format!("2026-03-{day:02}T{time}.000000+00:00");
+    let line = format!("{time} web-1 shop[{number}]: order {number} is paid\n");
+    let document = json!({
+        "timestamp": time, "hostname": "web-1", "app_name": "shop", "proc_id": number.to_string(),
+        "message": format!("order {number} is paid"),
+    });
+    (line, document)
+}
+
 /// Every second line in the common format, the others in the combined one.
 fn access_line(number: u64) -> (String, Value) {
     let (day, time) = day_and_time(number);
@@ -160,11 +208,14 @@ impl Case {
     }
 
     fn check(&self, kafka: &Kafka, search: &Search) {
-        let created = kafka.create_topic(self.topic, PARTITIONS as i32, &[]);
+        // Its records are of March, and are not to be deleted for that.
+        let settings = [("retention.ms", "-1")];
+        let created = kafka.create_topic(self.topic, PARTITIONS as i32, &settings);
         created.expect("the topic is created");
         let sent = (0..RECORDS).map(|number| Sent {
             partition: Some(place(number).0 as i32),
             value: Some(self.record(number).0.into_bytes()),
+            timestamp: Some(event_time(number)),
             ..Sent::default()
         });
         kafka

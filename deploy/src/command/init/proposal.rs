@@ -22,7 +22,10 @@ pub(super) struct Subject {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Json,
-    Syslog,
+    /// As the RFCs say, or also as rsyslog and devices write it.
+    Syslog {
+        is_lenient: bool,
+    },
     /// With more behind each line or not.
     Access {
         has_rest: bool,
@@ -126,7 +129,10 @@ impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Json => f.write_str("JSON objects"),
-            Self::Syslog => f.write_str("syslog lines"),
+            Self::Syslog { is_lenient: false } => f.write_str("syslog lines"),
+            Self::Syslog { is_lenient: true } => {
+                f.write_str("syslog lines as rsyslog and devices write them")
+            }
             Self::Access { has_rest: false } => f.write_str("access lines of a web server"),
             Self::Access { has_rest: true } => {
                 f.write_str("access lines of a web server with more behind them")
@@ -164,7 +170,7 @@ impl Format {
                 }
                 text
             }
-            Self::Syslog => "  # RFC 5424 and RFC 3164, told apart line by line; `mode: lenient` takes what is neither as a message.
+            Self::Syslog { is_lenient: false } => "  # RFC 5424 and RFC 3164, told apart line by line; `mode: lenient` takes what is neither as a message.
   parse:
     type: parse_syslog
     inputs: [records]
@@ -173,6 +179,19 @@ impl Format {
     zone: UTC
 "
             .to_owned(),
+            Self::Syslog { is_lenient: true } => {
+                "  # Also lines without a priority, with times of RFC 3339, or as devices spell theirs. What is no such line
+  # is a document with its `message` and the time of the record; `mode: strict` rejects it, and takes what the
+  # RFCs say and nothing else.
+  parse:
+    type: parse_syslog
+    inputs: [records]
+    mode: lenient
+    # Of lines that do not say theirs.
+    zone: UTC
+"
+                .to_owned()
+            }
             Self::Access { has_rest: false } => {
                 "  # Common, combined, the format `main` of nginx, and combined behind the name of a host, told line by
   # line. For a format with more behind it, name a field for the rest: `rest_field: rest`.

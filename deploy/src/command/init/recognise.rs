@@ -30,6 +30,11 @@ pub(super) struct Recognised {
 /// Characters that part the values of a line.
 const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
 
+/// Words that programs write behind the time of a line.
+const LEVELS: [&str; 10] = [
+    "trace", "debug", "info", "notice", "warn", "warning", "error", "err", "critical", "fatal",
+];
+
 /// Finds the format of records, and the time of the event in them.
 ///
 /// Fails when no format fits most of them.
@@ -46,7 +51,8 @@ pub(super) fn recognise(
     };
     let mut formats = vec![
         Format::Json,
-        Format::Syslog,
+        Format::Syslog { is_lenient: false },
+        Format::Syslog { is_lenient: true },
         Format::Access { has_rest: false },
         Format::Access { has_rest: true },
         Format::KeyValue,
@@ -57,11 +63,13 @@ pub(super) fn recognise(
     for format in formats {
         let proposal = of_format(format);
         let told = run(subject, &proposal, records, registry)?;
-        let fits = fitting(&told);
+        let fits = fitting(&proposal, &told);
         counts.push(format!("{} {fits}", proposal.format));
-        // Some lines with more behind them are garbage.
+        // A few lines that only the laxer of two takes are garbage.
         let least = match proposal.format {
-            Format::Access { has_rest: true } => records.len() / 10,
+            Format::Access { has_rest: true } | Format::Syslog { is_lenient: true } => {
+                records.len() / 10
+            }
             _ => 0,
         };
         if best.as_ref().is_none_or(|(most, ..)| fits > *most + least) {
@@ -85,7 +93,10 @@ pub(super) fn recognise(
         "Made by `isobar init` for the topic {}: of {all} records, {fits} are {} ({percent} %).",
         subject.topic, proposal.format
     )];
-    let says_it = matches!(proposal.format, Format::Syslog | Format::Access { .. });
+    let says_it = matches!(
+        proposal.format,
+        Format::Syslog { .. } | Format::Access { .. }
+    );
     // The most that have a time in a field that some have one in.
     let mut nearly: Option<(usize, Time)> = None;
     for time in times(&told).into_iter().filter(|_| !says_it) {
@@ -93,7 +104,7 @@ pub(super) fn recognise(
             time: Some(time.clone()),
             ..proposal.clone()
         };
-        let have_it = fitting(&run(subject, &with_time, records, registry)?);
+        let have_it = fitting(&with_time, &run(subject, &with_time, records, registry)?);
         if have_it == fits {
             proposal = with_time;
             nearly = None;
@@ -148,7 +159,7 @@ pub(super) fn recognise(
         far_off: FarOff::default(),
         ..proposal.clone()
     };
-    proposal.far_off = match fitting(&run(subject, &within, records, registry)?) == fits {
+    proposal.far_off = match fitting(&within, &run(subject, &within, records, registry)?) == fits {
         true => FarOff::default(),
         false => far_off(&run(subject, &proposal, records, registry)?),
     };
@@ -158,16 +169,12 @@ pub(super) fn recognise(
                 .to_owned(),
         );
     }
+    let rejected = told.iter().filter(|told| told.is_rejected()).count();
+    let others = of_others(all - fits - rejected, rejected);
     let mut told = head.clone();
     told[0] = format!(
-        "of {all} records of {}, {fits} are {}{}",
-        subject.topic,
-        proposal.format,
-        match all - fits {
-            0 => String::new(),
-            1 => "; the other one would be dead-lettered".to_owned(),
-            others => format!("; the other {others} would be dead-lettered"),
-        }
+        "of {all} records of {}, {fits} are {}{others}",
+        subject.topic, proposal.format
     );
     head.extend(
         [
@@ -233,8 +240,42 @@ fn run(
     each.map(|record| stage.run(&spout, record, None)).collect()
 }
 
-fn fitting(told: &[Told]) -> usize {
-    told.iter().filter(|told| !told.is_rejected()).count()
+/// What becomes of records that are not of the format: so many are taken all the same, so many rejected.
+fn of_others(taken: usize, rejected: usize) -> String {
+    let text =
+        format!("; of {taken} others only the text would be taken, with the time of the record");
+    match (taken, rejected) {
+        (0, 0) => String::new(),
+        (0, 1) => "; the other one would be dead-lettered".to_owned(),
+        (0, others) => format!("; the other {others} would be dead-lettered"),
+        (_, 0) => text,
+        (_, others) => format!("{text}, and {others} would be dead-lettered"),
+    }
+}
+
+/// How many records are of the format that is proposed.
+fn fitting(proposal: &Proposal, told: &[Told]) -> usize {
+    let is_one = |told: &&Told| match proposal.format {
+        Format::Syslog { is_lenient: true } => !told.is_rejected() && is_syslog(told),
+        _ => !told.is_rejected(),
+    };
+    told.iter().filter(is_one).count()
+}
+
+/// Whether a document is that of a line of syslog: `mode: lenient` makes one of any text. Lines of programs
+/// often begin with a time and a level, which stands where the name of the host would.
+fn is_syslog(told: &Told) -> bool {
+    let document = told.steps.first().and_then(|step| step.document.as_ref());
+    let Some(document) = document else {
+        return false;
+    };
+    let host = document["hostname"].as_str();
+    let has_sender = document.get("app_name").is_some() || document.get("priority").is_some();
+    let is_level = |host: &str| {
+        let host = host.trim_matches(['[', ']', ':']);
+        LEVELS.iter().any(|level| level.eq_ignore_ascii_case(host))
+    };
+    document.get("timestamp").is_some() && has_sender && host.is_some_and(|host| !is_level(host))
 }
 
 /// On which side of now there are events outside of the usual bounds of a sink.

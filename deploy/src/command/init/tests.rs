@@ -401,6 +401,83 @@ fn access_lines_may_have_more_behind_them() {
 }
 
 #[test]
+fn lines_of_syslog_are_taken_as_each_template_of_rsyslog_writes_them() {
+    let now = jiff::Timestamp::from_millisecond(clock::unix_ms() - 3_600_000).expect("in range");
+    let (time, bsd) = (now.strftime("%FT%T.123456+00:00"), now.strftime("%b %e %T"));
+    let tail = "web-1 postfix/smtpd[4711]: connect from a=1, b=2";
+    for (template, line, mode) in [
+        ("RSYSLOG_FileFormat", format!("{time} {tail}\n"), "lenient"),
+        (
+            "RSYSLOG_TraditionalFileFormat",
+            format!("{bsd} {tail}\n"),
+            "lenient",
+        ),
+        (
+            "RSYSLOG_ForwardFormat",
+            format!("<22>{time} {tail}"),
+            "lenient",
+        ),
+        (
+            "RSYSLOG_TraditionalForwardFormat",
+            format!("<22>{bsd} {tail}"),
+            "strict",
+        ),
+        (
+            "RSYSLOG_SyslogProtocol23Format",
+            format!("<22>1 {time} web-1 postfix/smtpd 4711 - - connect from a=1, b=2\n"),
+            "strict",
+        ),
+    ] {
+        let mut records = vec![sampled(&line, 0); 19];
+        records.push(sampled("-- MARK --", 1));
+        let found = recognised(&records).unwrap_or_else(|f| panic!("{template}: {:#}", f.error));
+        let expected = match mode {
+            "strict" => "19 are syslog lines; the other one would be dead-lettered",
+            _ => {
+                "19 are syslog lines as rsyslog and devices write them; of 1 others only the text would be taken, with the time of the record"
+            }
+        };
+        assert!(
+            found.told[0].ends_with(expected),
+            "{template}: {:?}",
+            found.told
+        );
+        let text = &found.text;
+        assert!(text.contains(&format!("\n    mode: {mode}\n")), "{text}");
+        let mut stage = stage(text);
+        let mut told = |record: &Sampled| {
+            let told = stage.run("records", record, None);
+            told.unwrap_or_else(|failure| panic!("{:#}", failure.error))
+        };
+        let line = told(&records[0]);
+        let document = line.steps[0].document.as_ref().expect("a document");
+        assert_eq!(document["hostname"], "web-1", "{template}: {document}");
+        assert_eq!(
+            document["app_name"], "postfix/smtpd",
+            "{template}: {document}"
+        );
+        assert_eq!(document["proc_id"], "4711", "{template}: {document}");
+        let off = now.as_millisecond() - line.steps[0].event_time.expect("a time");
+        assert!((-999..=999).contains(&off), "{template}: {off}");
+        assert_eq!(told(&records[19]).is_rejected(), mode == "strict");
+    }
+}
+
+#[test]
+fn lines_of_programs_with_a_time_before_them_are_no_syslog() {
+    for line in [
+        "2026-01-01T00:00:00.123Z INFO org.example.Shop: started",
+        "2026-01-01T00:00:00.123Z [warn] main[7]: slow",
+        "2026-01-01T00:00:00.123Z the shop has started",
+        "started: all is well",
+    ] {
+        let failure = recognised(&[sampled(line, 0)]).err().expect(line);
+        let text = format!("{:#}", failure.error);
+        assert!(text.contains("devices write them 0"), "{line}: {text}");
+    }
+}
+
+#[test]
 fn a_comma_before_milliseconds_is_no_delimiter() {
     let lines = ["INFO,started", "ERROR,disk full", "WARN,a, b"];
     let records = lines.map(|rest| sampled(&format!("2026-11-28 06:00:00,123,{rest}"), 0));
