@@ -41,9 +41,10 @@ pub struct InitArgs {
     #[arg(long, value_name = "NAME")]
     topic: String,
 
-    /// The hosts to index in, as URLs separated by commas. Not contacted.
-    #[arg(long, value_name = "URLS", default_value = "http://localhost:9200")]
-    es: String,
+    /// The hosts to index in, as URLs separated by commas. Not contacted. Default: http://localhost:9200, or
+    /// what the variable ES is set to where the file is run.
+    #[arg(long, value_name = "URLS")]
+    es: Option<String>,
 
     /// The topology's name, and that of its group and its indices. Default: made of the topic's.
     #[arg(long, value_name = "NAME")]
@@ -107,7 +108,8 @@ ${KAFKA_PASSWORD}, in the file that is written, and do not stand in it.";
 impl InitArgs {
     /// What the file is about.
     fn subject(&self, environment: &Environment) -> Result<Subject, Failure> {
-        let mut subject = Subject::new(self.name.as_deref(), &self.brokers, &self.topic, &self.es);
+        let hosts = self.es.as_deref().unwrap_or("http://localhost:9200");
+        let mut subject = Subject::new(self.name.as_deref(), &self.brokers, &self.topic, hosts);
         subject.tls = self.security.tls_text()?;
         subject.sasl = self.security.sasl_text();
         subject.search_auth = self.search.auth_text(environment)?;
@@ -117,6 +119,31 @@ impl InitArgs {
             None => None,
         };
         Ok(subject)
+    }
+
+    /// What to tell where a variable of the environment wins over what the file says in its place, so that the
+    /// file is about others than were named. Their values are not shown: they may hold a password.
+    fn overridden(&self, environment: &Environment) -> Vec<String> {
+        let parts = |text: &str| -> Vec<String> {
+            let parts = text.split(',').map(|part| part.trim().to_owned());
+            parts.collect()
+        };
+        let named = [
+            ("KAFKA", "--brokers", Some(self.brokers.join(","))),
+            ("ES", "--es", self.es.clone()),
+        ];
+        let told = named.into_iter().filter_map(|(variable, option, given)| {
+            let given = given?;
+            let set = environment.get(variable)?;
+            let wins = !set.is_empty() && parts(&set) != parts(&given);
+            wins.then(|| {
+                format!(
+                    "{variable} is set, is not {given} ({option}), and wins over the file: unset it, or the next \
+                     commands go elsewhere"
+                )
+            })
+        });
+        told.collect()
     }
 }
 
@@ -161,7 +188,8 @@ pub(super) fn execute(args: &InitArgs, context: Context<'_>) -> Outcome {
     let sampled = sample(&source, &Selection::default(), Which::Newest, count, within);
     let records = with_values(sampled.map_err(asking)?.records, &args.topic)?;
     let Recognised { text, told } = recognise(&subject, &records, context.registry)?;
-    for line in told {
+    let overridden = args.overridden(&context.environment);
+    for line in told.into_iter().chain(overridden) {
         context.screen.line(&printable(&format!("isobar: {line}")));
     }
     match &args.out {

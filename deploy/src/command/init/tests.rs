@@ -629,3 +629,31 @@ fn what_no_file_can_be_written_for_is_refused_before_anybody_is_asked() {
         );
     }
 }
+
+#[test]
+fn a_variable_that_wins_over_what_was_named_is_told_without_its_value() {
+    let told = |options: &str, kafka: &'static str, es: &'static str| {
+        let environment = Environment::new(move |name| match name {
+            "KAFKA" => Some(kafka.to_owned()),
+            "ES" => Some(es.to_owned()),
+            _ => None,
+        });
+        asked(options).overridden(&environment)
+    };
+    let named = "--es http://staging:9200";
+    assert_eq!(
+        asked(named).overridden(&environment()),
+        Vec::<String>::new()
+    );
+    assert_eq!(told(named, " a:1", ""), Vec::<String>::new());
+    // Nobody named any other.
+    assert_eq!(told("", "a:1", "http://b:2"), Vec::<String>::new());
+    let end = "and wins over the file: unset it, or the next commands go elsewhere";
+    assert_eq!(
+        told(named, "b:1", "http://u:hunter2@localhost:9200"),
+        [
+            format!("KAFKA is set, is not a:1 (--brokers), {end}"),
+            format!("ES is set, is not http://staging:9200 (--es), {end}"),
+        ]
+    );
+}
