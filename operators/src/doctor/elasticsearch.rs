@@ -254,7 +254,7 @@ impl Cluster {
             get(Depth::All, once::NODES, NODES_PATH),
             get(Depth::All, once::VOTING, VOTING_PATH),
             get(Depth::All, once::STATISTICS, STATISTICS_PATH),
-            get(Depth::All, once::TEMPLATES, TEMPLATES_PATH),
+            get(Depth::Start, once::TEMPLATES, TEMPLATES_PATH),
         ];
         for (number, sink) in self.sinks.iter().enumerate() {
             questions.extend(of_sink(number, sink));

@@ -125,6 +125,27 @@ fn name_of(topic: &str) -> String {
     }
 }
 
+/// What the names of the indices begin with, and lines of comment that say why it is not the topology's name.
+///
+/// Elasticsearch makes data streams of what is called `logs-*-*` and the like, by templates that come with it:
+/// <https://www.elastic.co/docs/manage-data/data-store/templates>. Those refuse documents without `@timestamp`,
+/// and one for each day is not meant.
+fn index_of(name: &str) -> (String, String) {
+    const OF_STREAMS: [&str; 3] = ["logs", "metrics", "synthetics"];
+    match name.split_once('-') {
+        Some((kind, rest)) if OF_STREAMS.contains(&kind) => {
+            let lines = [
+                format!("With `{kind}_`: of what is called `{kind}-{rest}-…` Elasticsearch makes a data stream, by a"),
+                "template that comes with it, which refuses documents without `@timestamp`. To write to such a".to_owned(),
+                "stream say `data_stream` in place of `index`.".to_owned(),
+            ];
+            let note = lines.map(|line| format!("  # {line}\n")).concat();
+            (format!("{kind}_{rest}"), note)
+        }
+        _ => (name.to_owned(), String::new()),
+    }
+}
+
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -300,6 +321,7 @@ impl Proposal {
             _ => (String::new(), "parse"),
         };
         let bounds = self.far_off.bounds();
+        let (index, index_note) = index_of(name);
         let quoted_name = quoted(name);
         let (topic, brokers) = (quoted(topic), quoted(&format!("${{KAFKA:-{brokers}}}")));
         let hosts = quoted(&format!("${{ES:-{hosts}}}"));
@@ -345,11 +367,11 @@ spouts:
 bolts:
 {parse}{time}
   # One index for each day. A record that is sent again has the same id and is not stored twice.
-  index:
+{index_note}  index:
     type: elasticsearch
     connection: search
     inputs: [{last}]
-    index: \"{name}-{{{{ event_time.format('%Y.%m.%d') }}}}\"
+    index: \"{index}-{{{{ event_time.format('%Y.%m.%d') }}}}\"
 {bounds}
 # Rejected records: one line each, with the reason. For a topic that `isobar dlq` can read back, make the
 # topic and write {{type: kafka, connection: kafka, topic: {name}.dead}}.

@@ -179,8 +179,9 @@ pub(super) fn recognise(
     head.extend(
         [
             "",
-            "  isobar try FILE    what becomes of the newest records; writes nothing",
-            "  isobar test FILE   unit tests, once there are some",
+            "  isobar try FILE     what becomes of the newest records; writes nothing",
+            "  isobar test FILE    unit tests, once there are some",
+            "  isobar doctor FILE  what is wrong with Kafka and the index for this file, or soon will be",
             "  isobar run FILE",
         ]
         .map(str::to_owned),

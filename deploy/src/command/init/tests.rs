@@ -353,6 +353,43 @@ fn topics_may_be_called_as_numbers_and_words_of_yaml() {
 }
 
 #[test]
+fn no_index_has_a_name_that_elasticsearch_makes_data_streams_of() {
+    for (topic, index) in [
+        ("logs.app", "logs_app-20"),
+        ("logs-app-web", "logs_app-web-20"),
+        ("Metrics-x", "metrics_x-20"),
+        ("synthetics-x", "synthetics_x-20"),
+        // These have one part less than such streams.
+        ("logs", "logs-20"),
+        ("app-logs", "app-logs-20"),
+        ("logsapp-x", "logsapp-x-20"),
+    ] {
+        let subject = Subject::new(None, &["a:1".to_owned()], topic, "http://b:2");
+        let record = sampled(r#"{"a":1}"#, 0);
+        let registry = isobar_operators::registry();
+        let found = recognise(&subject, std::slice::from_ref(&record), &registry);
+        let text = found
+            .unwrap_or_else(|f| panic!("{topic}: {:#}", f.error))
+            .text;
+        let told = stage(&text).run("records", &record, None);
+        let told = told.unwrap_or_else(|failure| panic!("{:#}", failure.error));
+        let Ended::Written(written) = &told.ends[0].outcome else {
+            panic!("{told:?}");
+        };
+        assert!(
+            written.target.starts_with(index),
+            "{topic}: {}",
+            written.target
+        );
+        assert_eq!(
+            text.contains("makes a data stream, by a"),
+            index.contains('_'),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn a_topic_without_values_is_told_from_one_without_records() {
     let tombstone = Sampled {
         payload: None,

@@ -109,7 +109,7 @@ pub(in crate::doctor) const CHECKS: &[Check<Facts>] = &[
     },
     Check {
         id: "elasticsearch.template",
-        depth: Depth::All,
+        depth: Depth::Start,
         why: "A new index gets its mapping from a template; without one, the first document decides. A data stream needs one.",
         fix: "Install an index template for the name, with `data_stream: {}` where it is one.",
         needs: "it takes `manage_index_templates` or `monitor`",
