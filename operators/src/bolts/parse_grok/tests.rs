@@ -420,6 +420,10 @@ fn bad_patterns_are_problems() {
         "bolts.bolt.pattern: `a.b` looks like a field inside of `a`; expected the name of a top-level field, or [\"a.b\"] for one that has dots in its name",
     );
     check(
+        "%{IP:[client][ip]:int}",
+        "bolts.bolt.pattern: `[client][ip]` looks like a field inside of another, as Logstash writes it; expected the name of a top-level field: [\"client.ip\"], which the index takes for `client.ip`, or a bare one that `rename_fields` moves",
+    );
+    check(
         "(?<x>a",
         "bolts.bolt.pattern: as a regular expression of 6 bytes, at character 1 of the expression: unclosed group; expected a regular expression as the Rust crate regex takes it, such as ^(?<host>\\S+) (?<status>\\d+)$",
     );
