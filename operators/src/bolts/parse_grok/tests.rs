@@ -242,6 +242,36 @@ fn usual_patterns_take_what_they_are_called_after() {
 }
 
 #[test]
+fn addresses_are_not_found_inside_of_longer_ones() {
+    let found = |name: &str, text: &str| {
+        let options = json!({"pattern": format!("%{{{name}:x}}")});
+        let found = run(&TYPE, &options, Input::raw(text)).map(|found| found.0);
+        found
+            .ok()
+            .and_then(|document| document["x"].as_str().map(str::to_owned))
+    };
+    for (name, text, expected) in [
+        ("IPV4", "from 10.0.0.25:80", Some("10.0.0.25")),
+        ("IPV4", "ip=10.0.0.25,", Some("10.0.0.25")),
+        ("IPV4", "ü10.0.0.25ü", Some("10.0.0.25")),
+        ("IPV4", "from 10.0.0.2567", None),
+        ("IPV4", "999.1.1.1", None),
+        ("IPV4", "from 10.0.0.2567, 10.0.0.1", Some("10.0.0.1")),
+        ("IP", "from 10.0.0.2567", None),
+        ("IP", "src=fe80::1%eth0;", Some("fe80::1%eth0")),
+        ("IP", "[::1]:80", Some("::1")),
+        ("IP", "src:fe80::1 x", Some("fe80::1")),
+        ("IPV6", "fe80::12345", None),
+        ("IPV6", "a 1:: b", Some("1::")),
+        ("MAC", "at 00:1b:44:11:3a:b7.", Some("00:1b:44:11:3a:b7")),
+        ("MAC", "at 00:1b:44:11:3a:b7c", None),
+        ("MAC", "1001b.4411.3ab7", None),
+    ] {
+        assert_eq!(found(name, text).as_deref(), expected, "{name} {text}");
+    }
+}
+
+#[test]
 fn further_names_take_a_line_that_fits_and_refuse_one_that_does_not() {
     let base = "Oct  1 22:14:15 web-1 CRON[123]:";
     let old =

@@ -51,19 +51,29 @@ pub(super) const GROUPS: [Group; 5] = [
     (
         "addresses",
         &[
-            ("COMMONMAC", r"[[:xdigit:]]{2}(?::[[:xdigit:]]{2}){5}"),
-            ("WINDOWSMAC", r"[[:xdigit:]]{2}(?:-[[:xdigit:]]{2}){5}"),
-            ("CISCOMAC", r"[[:xdigit:]]{4}(?:\.[[:xdigit:]]{4}){2}"),
+            // Addresses have boundaries, of ASCII, which is faster: part of a longer one is another.
+            (
+                "COMMONMAC",
+                r"(?-u:\b)[[:xdigit:]]{2}(?::[[:xdigit:]]{2}){5}(?-u:\b)",
+            ),
+            (
+                "WINDOWSMAC",
+                r"(?-u:\b)[[:xdigit:]]{2}(?:-[[:xdigit:]]{2}){5}(?-u:\b)",
+            ),
+            (
+                "CISCOMAC",
+                r"(?-u:\b)[[:xdigit:]]{4}(?:\.[[:xdigit:]]{4}){2}(?-u:\b)",
+            ),
             ("MAC", "(?:%{COMMONMAC}|%{WINDOWSMAC}|%{CISCOMAC})"),
             (
                 "IPV4",
-                r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1\d\d|\d\d?)",
+                r"(?-u:\b)(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1\d\d|\d\d?)(?-u:\b)",
             ),
             ("HEXTET", r"[[:xdigit:]]{1,4}"),
             // RFC 3986, section 3.2.2, longest form first; with the zone of RFC 4007.
             (
                 "IPV6",
-                r"(?:(?:%{HEXTET}:){6}%{LS32}|(?:%{HEXTET}:){1,5}(?::%{HEXTET}){0,4}:%{IPV4}|(?:%{HEXTET}:){1,7}(?::%{HEXTET}){1,6}|(?:%{HEXTET}:){1,7}:|::(?:%{HEXTET}:){0,5}%{LS32}|::%{HEXTET}|::)(?:%25[\w.-]+|%[\w.-]+)?",
+                r"(?-u:\b{start-half})(?:(?:%{HEXTET}:){6}%{LS32}|(?:%{HEXTET}:){1,5}(?::%{HEXTET}){0,4}:%{IPV4}|(?:%{HEXTET}:){1,7}(?::%{HEXTET}){1,6}|(?:%{HEXTET}:){1,7}:|::(?:%{HEXTET}:){0,5}%{LS32}|::%{HEXTET}|::)(?:%25[\w.-]+|%[\w.-]+)?(?-u:\b{end-half})",
             ),
             ("LS32", r"(?:%{HEXTET}:%{HEXTET}|%{IPV4})"),
             ("IP", "(?:%{IPV6}|%{IPV4})"),
