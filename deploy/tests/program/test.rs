@@ -368,6 +368,32 @@ fn every_part_of_a_split_record_is_told_and_has_an_id_of_its_own() {
 }
 
 #[test]
+fn each_element_of_a_record_that_is_an_array_is_a_document() {
+    let topology = SPLIT.replace(
+        "lines: {type: split, inputs: [logs]}",
+        "lines: {type: split, inputs: [logs], value: json_array}",
+    );
+    let tests = r#"
+  - name: as producers write them that send several at once
+    records:
+      - {value: [{events: [{a: 1}]}, {"events": [{a: 2}]}, 3]}
+      - {value: {events: [{a: 3}]}}
+    expect:
+      - {index: logs, document: {a: 1, _isobar: {o: 0, n: [0, 0]}}}
+      - {index: logs, document: {a: 2, _isobar: {o: 0, n: [1, 0]}}}
+      - {index: logs, document: {a: 3, _isobar: {o: 1, n: [0, 0]}}}
+      - {rejected: {by: parse, class: invalid_json}}
+      - {bolt: copy}
+      - {bolt: copy}
+      - {bolt: copy}
+      - {bolt: copy}
+"#;
+    let file = format!("{topology}tests:\n{tests}");
+    let ran = run("test-array", &file, &["test", "FILE"]);
+    assert_eq!(ran.exit, Exit::Done, "{}{}", ran.output, ran.error);
+}
+
+#[test]
 fn operators_that_say_nothing_of_rehearsals_are_not_run_as_sinks() {
     let topology = "\
 isobar: 1

@@ -47,6 +47,9 @@ const ENOUGH: usize = 4_096;
 
 /// Makes several records of one: of the elements of an array, or of the lines of a text.
 ///
+/// Where each record is a JSON array of events, put `{type: split, value: json_array}` before the
+/// `parse_json`, which gets each of them alone.
+///
 /// Each part is a record of its own from here on, with a document, an index and a dead letter of its own.
 /// Its id is that of the record with the number of the part behind it, from 0, which the document also has
 /// as `n` in its origin: a record that is read again gives the same ids. So the number of parts, and their
@@ -65,8 +68,13 @@ const ENOUGH: usize = 4_096;
 #[serde(deny_unknown_fields)]
 pub struct SplitConfig {
     /// The field with the array or the text, such as `events` or `payload.events`. Default: the record's
-    /// value is split, as text, for a parser that comes behind this bolt.
+    /// value is split, for a parser that comes behind this bolt.
     field: Option<String>,
+    /// What the record's value is, where that is split: `text`, with parts between separators, or
+    /// `json_array`, with its elements as parts; a value of another kind, such as a single object, is one
+    /// part then, and an array that is not sound JSON is rejected as `invalid_json`. Default `text`.
+    #[serde(default)]
+    value: ValueForm,
     /// What stands between the parts of a text, such as `","`. Empty parts are left out and have no number.
     /// Default: line ends.
     separator: Option<String>,
@@ -87,6 +95,17 @@ pub struct SplitConfig {
     /// `drop`.
     #[serde(default)]
     on_empty: OnEmpty,
+}
+
+/// What the value of a record is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum ValueForm {
+    /// A text with parts between separators.
+    #[default]
+    Text,
+    /// An array of JSON.
+    JsonArray,
 }
 
 const _: () = assert!(Ordinals::PARTS_MAX == u16::MAX as usize);
@@ -154,6 +173,17 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
             problems.push(Problem::new(at(option), text).expected("`as: field`, or nothing here"));
         }
     }
+    let is_array = config.value == ValueForm::JsonArray;
+    for (option, is_given) in [
+        ("field", config.field.is_some()),
+        ("separator", config.separator.is_some()),
+    ] {
+        if is_array && is_given {
+            let text = "an array that is the record's value has no use for it";
+            problems
+                .push(Problem::new(at(option), text).expected("`value: text`, or nothing here"));
+        }
+    }
     let is_inside = field
         .as_ref()
         .is_some_and(|field| field.top_level().is_none());
@@ -190,6 +220,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let source = Source {
         field,
         separator: config.separator.map(String::into_bytes),
+        is_array,
         takes_text: !is_document,
         parts_max: usize::from(config.max_parts),
     };

@@ -29,7 +29,8 @@ pub(super) fn advice(records: &[Sampled]) -> String {
         return format!("they are no text: {NOT_READ}");
     }
     if most(|payload| payload.trim_ascii_start().starts_with(b"[")) {
-        return "they are lists of JSON, and `parse_json` reads one object of each record"
+        return "they are lists of JSON: write the file by hand, with a bolt `split` of `value: json_array` before \
+                the `parse_json` (`isobar operators split`)"
             .to_owned();
     }
     if most(has_several_lines) {

@@ -16,6 +16,8 @@ pub(super) struct Source {
     pub(super) field: Option<FieldPath>,
     /// What stands between parts of a text; `None` for line ends.
     pub(super) separator: Option<Vec<u8>>,
+    /// Whether the record's value is an array of JSON.
+    pub(super) is_array: bool,
     /// Whether a field may be a text.
     pub(super) takes_text: bool,
     /// Parts of one record at most.
@@ -105,6 +107,9 @@ impl Parts {
         let (text, found) = (&mut self.text, &mut self.found);
         let Some(field) = &self.source.field else {
             let value = record.payload().unwrap_or_default();
+            if self.source.is_array {
+                return elements_of(value, most, found);
+            }
             found.extend(parts_of(value, separator).take(most));
             return Ok(());
         };
@@ -152,6 +157,29 @@ impl Parts {
             None => "The record".to_owned(),
         }
     }
+}
+
+/// Finds the elements of a value that is an array, so many at most; any other value is one part.
+fn elements_of(value: &[u8], most: usize, found: &mut Vec<Range<usize>>) -> Result<(), NoParts> {
+    let text = value.trim_ascii();
+    if Kind::of(text) != Kind::Array {
+        found.extend((!text.is_empty()).then_some(0..value.len()));
+        return Ok(());
+    }
+    if let Err(error) = json::validate(value) {
+        let reason = format!("The record is no JSON array: {error}");
+        return Err(NoParts::Not("invalid_json", reason));
+    }
+    let mut count = 0;
+    json::for_each_element(text, |element| {
+        count += 1;
+        if count <= most {
+            // It is a piece of the value.
+            let start = element.as_ptr().addr() - value.as_ptr().addr();
+            found.push(start..start + element.len());
+        }
+    });
+    Ok(())
 }
 
 /// What stands between separators, or on lines, without what is empty.

@@ -119,6 +119,56 @@ fn text_is_split_at_line_ends_or_separators_and_empty_parts_have_no_number() {
     );
 }
 
+#[test]
+fn a_value_that_is_an_array_becomes_a_record_for_each_element() {
+    let split = |value: &str| {
+        let options = json!({"value": "json_array"});
+        let mut bolt = PreparedForTest::new(&TYPE, &options).expect("good options");
+        let batch = bolt.harness.batch(&[Input::raw(value)]);
+        let mut parts = Parts::new(Source {
+            field: None,
+            separator: None,
+            is_array: true,
+            takes_text: true,
+            parts_max: 3,
+        });
+        match parts.find(batch.record(0)) {
+            Ok(_) => parts
+                .iter()
+                .map(|(_, range)| value[range].to_owned())
+                .collect(),
+            Err(none) => {
+                let rejection = Rejection::from(none);
+                vec![format!("{}: {}", rejection.class, rejection.reason)]
+            }
+        }
+    };
+    for (value, expected) in [
+        (
+            " [{\"a\":[1, 2]} ,\n{\"b\":\"]\"}, 3]\n",
+            &["{\"a\":[1, 2]}", "{\"b\":\"]\"}", "3"][..],
+        ),
+        ("[{}]", &["{}"]),
+        // As a producer writes that had but one; what it is, the parser says.
+        ("{\"a\":1}\n", &["{\"a\":1}\n"]),
+        ("no JSON", &["no JSON"]),
+        ("[]", &["no_parts: The record has no parts"]),
+        (" ", &["no_parts: The record has no parts"]),
+        (
+            "[1,2,3,4]",
+            &["too_many_parts: The record has more than 3 parts (max_parts)"],
+        ),
+        (
+            "[1,2,]",
+            &[
+                "invalid_json: The record is no JSON array: invalid JSON at byte 5: expected a value",
+            ],
+        ),
+    ] {
+        assert_eq!(split(value), expected, "{value}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_record_is_settled_as_the_worst_of_its_parts() {
     let options = json!({"field": "items", "as": "document"});
@@ -230,6 +280,14 @@ fn bad_options_are_problems() {
             "bolts.bolt.as: there is no `field` to split; expected `field`, the name of a field with an array",
             "bolts.bolt.into: there is no `field` to split; expected `field`, or no `into`: a parser behind this bolt makes documents of the parts",
             "bolts.bolt.separator: it is empty; expected one character or more, such as \",\"",
+        ],
+    );
+    check_problems(
+        &TYPE,
+        &json!({"field": "a", "value": "json_array", "separator": ","}),
+        &[
+            "bolts.bolt.field: an array that is the record's value has no use for it; expected `value: text`, or nothing here",
+            "bolts.bolt.separator: an array that is the record's value has no use for it; expected `value: text`, or nothing here",
         ],
     );
     check_problems(
