@@ -207,6 +207,35 @@ fn every_block_of_yaml_in_documents_is_one_that_runs() {
 }
 
 #[test]
+fn the_whole_topology_of_the_reference_does_what_it_shows() {
+    let shown = blocks(OPERATORS);
+    let block = shown
+        .iter()
+        .find(|block| block.section == "A whole topology file");
+    let mut stage = stage(&block.expect("it is there").text);
+    let created = jiff::Timestamp::from_millisecond(clock::unix_ms()).expect("in range");
+    let order = |more: &str| format!("{{\"created\":\"{created}\",\"host\":\"WEB-01.eu\",{more}}}");
+    for (more, is_marked) in [
+        ("\"total\":1500,\"customer\":{\"kind\":\"new\"}", true),
+        ("\"total\":5,\"customer\":{\"kind\":\"vip\"}", true),
+        ("\"total\":5,\"customer\":{\"kind\":\"new\"}", false),
+    ] {
+        let told = run(&mut stage, "orders", &order(more));
+        let written = written(&told);
+        let index = format!("orders-{}", created.strftime("%Y.%m.%d"));
+        assert_eq!(written.target, index, "{more}");
+        let document = written.document.as_ref().expect("a document");
+        let marks = ["priority", "shop", "sender"].map(|name| document[name].as_str());
+        let expected = match is_marked {
+            true => [Some("high"), Some("web-0"), Some("unknown")],
+            false => [None; 3],
+        };
+        assert_eq!(marks, expected, "{document}");
+    }
+    assert!(run(&mut stage, "orders", "garbage").is_rejected());
+}
+
+#[test]
 fn every_function_of_expressions_is_documented() {
     let file = "isobar: 1\nname: t\n\
                 connections: {k: {type: kafka, brokers: \"a:1\"}}\n\

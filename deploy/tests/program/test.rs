@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use clap::CommandFactory;
+use isobar::cli::Cli;
 use isobar::exit::Exit;
 use serde_json::{Value, json};
 use testkit::process::OF_TOPOLOGIES;
@@ -391,6 +393,37 @@ fn each_element_of_a_record_that_is_an_array_is_a_document() {
     let file = format!("{topology}tests:\n{tests}");
     let ran = run("test-array", &file, &["test", "FILE"]);
     assert_eq!(ran.exit, Exit::Done, "{}{}", ran.output, ran.error);
+}
+
+#[test]
+fn the_tests_that_help_shows_pass() {
+    let command = Cli::command();
+    let test = command.find_subcommand("test").expect("there is one");
+    let help = test.get_after_help().expect("it ends with examples");
+    let help = help.to_string();
+    let (_, from) = help.split_once("\n  tests:\n").expect("it shows tests");
+    let (tests, _) = from.split_once("\n\n").expect("their end");
+    let topology = "\
+isobar: 1
+name: logs
+connections:
+  kafka: {type: kafka, brokers: \"127.0.0.1:9\"}
+  search: {type: elasticsearch, hosts: \"http://127.0.0.1:9\"}
+spouts:
+  logs: {type: kafka, connection: kafka, topics: [logs], start: earliest}
+bolts:
+  parse: {type: parse_json, inputs: [logs], event_time: timestamp}
+  index: {type: elasticsearch, connection: search, inputs: [parse], index: \"logs-{{ event_time.format('%Y.%m.%d') }}\"}
+dead_letter: {type: console}
+";
+    let file = format!("{topology}tests:\n{tests}\n");
+    let ran = run("test-help", &file, &["test", "FILE"]);
+    assert!(
+        ran.output.ends_with("\n2 tests: 2 passed, 0 failed\n"),
+        "{}{}",
+        ran.output,
+        ran.error
+    );
 }
 
 #[test]
