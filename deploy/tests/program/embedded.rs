@@ -226,6 +226,79 @@ bolts:
 }
 
 #[test]
+fn records_that_embedded_kafka_forgot_before_they_were_read_count_as_lost() {
+    let scratch = Scratch::new("embedded-lost").expect("a directory");
+    let text = "\
+isobar: 1
+name: t
+connections:
+  kafka: {type: kafka, brokers: embedded}
+spouts:
+  logs: {type: kafka, connection: kafka, topics: [t], start: earliest, queue_size: 1MiB}
+bolts:
+  out: {type: blackhole, inputs: [logs], on_rejected: drop}
+";
+    let file = scratch.file("t.yaml", text).expect("written");
+    let token = scratch.file("token", "0123456789abcdef").expect("written");
+    let [file, token] = [&file, &token].map(|path| path.to_str().expect("text"));
+    let arguments = ["run", file, "--token-file", token];
+    let mut program = Program::start("embedded-lost-run", &arguments, &[]);
+    let brokers = program.logged("Embedded Kafka is up", "brokers");
+    let feed = |count: &str| {
+        let mut generate = built_program();
+        let generate = generate.args(["generate", "--count", count, "--topic", "t"]);
+        let made = generate.args(["--brokers", &brokers]).output();
+        let made = made.expect("it starts");
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+    };
+    let bearer = [
+        ("authorization", "Bearer 0123456789abcdef"),
+        ("content-length", "0"),
+    ];
+    let post = |path: &str| {
+        let answer = http::request_with(&program.address, "POST", path, &bearer, LIMIT);
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
+    let settled = |enough: &dyn Fn(u64, u64) -> bool| {
+        wait::until("everything to be settled", LIMIT, || {
+            let total = program.total()?;
+            let [read, lost, open] =
+                ["read", "lost", "in_flight"].map(|name| total[name].as_u64().unwrap_or_default());
+            ensure!(enough(read, lost) && open == 0, "{total}");
+            Ok(total)
+        })
+        .expect("it settles")
+    };
+    feed("1000");
+    let total = settled(&|read, _| read == 1_000);
+    assert_eq!(total["lost"], 0, "{total}");
+
+    post("/pause");
+    // Far more than 5 MiB for each of the 4 partitions.
+    const MORE: u64 = 200_000;
+    feed(&MORE.to_string());
+    post("/resume");
+    let total = settled(&|read, lost| read + lost == 1_000 + MORE);
+    let lost = total["lost"].as_u64().expect("a number");
+    assert!((MORE / 10..MORE).contains(&lost), "{total}");
+    assert_eq!(total["difference"], 0, "{total}");
+    let told = wait::until("the loss to be told", LIMIT, || {
+        let lag = program.get("/lag")?;
+        ensure!(lag["status"] == "LOST", "{lag}");
+        Ok(())
+    });
+    told.expect("it is told");
+
+    let end = program.process.stop(LIMIT).expect("it ends");
+    assert_eq!(end.code(), Some(0), "{}", program.printed());
+}
+
+#[test]
 fn a_replay_from_the_embedded_brokers_of_another_process_is_refused_at_once() {
     let kafka = EmbeddedKafka::start().expect("a port");
     kafka.create_topic("logs").expect("a topic");
