@@ -53,17 +53,47 @@ fn the_help_of_every_command_ends_with_an_example() {
     check(&Cli::command(), "isobar");
 }
 
+/// Every command as its page of the manual is called, with the long names of its own options.
+fn collect(command: &clap::Command, name: &str, found: &mut Vec<(String, Vec<String>)>) {
+    let options = command.get_arguments().filter(|one| !one.is_hide_set());
+    let options = options.filter_map(|one| one.get_long().map(str::to_owned));
+    found.push((name.to_owned(), options.collect()));
+    for inner in command.get_subcommands().filter(|one| !one.is_hide_set()) {
+        collect(inner, &format!("{name}-{}", inner.get_name()), found);
+    }
+}
+
 #[test]
 fn shells_and_manuals_know_every_command() {
+    let mut commands = Vec::new();
+    let command = Cli::command();
+    collect(&command, "isobar", &mut commands);
+    assert!(commands.len() > 25, "{commands:?}");
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = isobar(&["completions", shell]);
         assert_eq!(script.status.code(), Some(0), "{shell}");
-        assert!(text(&script.stdout).contains("fail-on-reject"), "{shell}");
+        let script = text(&script.stdout);
+        for (path, options) in &commands {
+            let name = path.rsplit('-').next().unwrap_or_default();
+            assert!(script.contains(name), "{shell}: {path}");
+            for option in options {
+                assert!(script.contains(option.as_str()), "{shell}: {path} {option}");
+            }
+        }
     }
     let file = File::new("man", "");
     let directory = file.path.with_file_name("man1");
     let made = isobar(&["man", "--to", directory.to_str().expect("text")]);
     assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+    for (path, options) in &commands {
+        let page = std::fs::read_to_string(directory.join(format!("{path}.1")));
+        let page = page.unwrap_or_else(|error| panic!("{path}: {error}"));
+        for option in options {
+            // Roff has a backslash before each dash.
+            let written = option.replace('-', "\\-");
+            assert!(page.contains(&written), "{path} {option}");
+        }
+    }
     let page = std::fs::read_to_string(directory.join("isobar-try.1")).expect("it is there");
     assert!(
         page.contains("joins no group")

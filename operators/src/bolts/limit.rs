@@ -34,10 +34,14 @@ const EXAMPLE: Example = Example::of(
 type: limit
 inputs: [parse]
 key: \"{{ doc.tenant }}\"
-rate: 1000/s
+rate: 1/s
 above: drop
 ",
-    &[r#"{"tenant":"shop"}"#],
+    &[
+        r#"{"tenant":"shop","n":1}"#,
+        r#"{"tenant":"shop","n":2}"#,
+        r#"{"tenant":"blog","n":3}"#,
+    ],
 );
 
 /// Lets so many records of each key through in each second, minute or hour, so that one tenant cannot
