@@ -16,7 +16,7 @@ use crate::observer::Observer;
 
 pub use feed::Feed;
 
-/// How long killed lanes stay away: long enough to be seen.
+/// How long killed bolts stay away: long enough to be seen.
 const KILLED_FOR: Duration = Duration::from_secs(5);
 
 /// How many times as much as comes in the index takes at most: what piled up in an outage of 20 s is
@@ -52,7 +52,7 @@ pub enum Action {
     /// Lets it take documents again.
     AcceptItems,
     /// Ends every bolt on every lane.
-    KillLanes,
+    KillBolts,
     /// Writes no more records.
     PauseInput,
     /// Writes records again.
@@ -155,7 +155,7 @@ impl Action {
         Self::StartIndex,
         Self::RefuseItems,
         Self::AcceptItems,
-        Self::KillLanes,
+        Self::KillBolts,
         Self::PauseInput,
         Self::ResumeInput,
     ];
@@ -192,9 +192,9 @@ impl Action {
                 "Let the index take documents",
                 "The write block goes.",
             ),
-            Self::KillLanes => (
-                "kill_lanes",
-                "Kill the lanes",
+            Self::KillBolts => (
+                "kill_bolts",
+                "Kill the bolts",
                 "Every bolt ends, with what it holds, and is made anew 5 s later.",
             ),
             Self::PauseInput => (
@@ -258,7 +258,7 @@ impl Demo {
                 self.forget(REFUSING);
             }
             // The topology says itself what is wrong, and until when.
-            Action::KillLanes => observer.running.kill_bolts(KILLED_FOR),
+            Action::KillBolts => observer.running.kill_bolts(KILLED_FOR),
             Action::PauseInput => {
                 self.input.is_paused.store(true, Ordering::Release);
                 self.note(PAUSED);
@@ -305,7 +305,7 @@ impl Demo {
             } else {
                 Action::RefuseItems
             },
-            Action::KillLanes,
+            Action::KillBolts,
             if is_paused {
                 Action::ResumeInput
             } else {

@@ -163,7 +163,7 @@ fn the_demo_is_searched_broken_and_mended_on_its_page() {
         "/ (at|in|is) .*byte/.test(document.querySelector('#rejects tbody tr').textContent)",
     );
 
-    // An outage, and the lanes killed in the middle of it.
+    // An outage, and the bolts killed in the middle of it.
     page.does(WATCH);
     let stopped = wait::now();
     page.clicks("Stop the index");
@@ -171,7 +171,7 @@ fn the_demo_is_searched_broken_and_mended_on_its_page() {
     page.waits_for("document.querySelector('#wrong').textContent.includes('records wait until a host answers, nothing is lost')");
     page.waits_for("/^Bolts? .*cannot connect, for [0-9.]+ m?s: .*[Cc]onnection refused; .*nothing is lost/.test(document.querySelector('#verdict .banner .text').textContent)");
     page.waits_for("document.querySelector('#verdict h2').textContent === 'Backpressured'");
-    page.clicks("Kill the lanes");
+    page.clicks("Kill the bolts");
     page.waits_for("document.querySelector('#wrong').textContent.includes('killed from outside')");
     page.waits_for(&format!("{} > 2000", number_in(".tile-behind .value")));
     steps.done("an outage");

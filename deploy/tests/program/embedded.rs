@@ -421,7 +421,7 @@ fn the_demo_is_searchable_goes_through_outages_and_accounts_for_everything() {
         ("GET", "/replays"),
         ("POST", "/replays/plans"),
         ("POST", "/replays/19a/abort"),
-        ("POST", "/demo/actions/kill_lanes"),
+        ("POST", "/demo/actions/kill_bolts"),
     ] {
         for header in ["Bearer wrong", "Basic eDp5"] {
             let headers = [("authorization", header), ("content-length", "0")];
@@ -479,7 +479,7 @@ fn the_demo_is_searchable_goes_through_outages_and_accounts_for_everything() {
     let _ = shown.act("accept_items");
     shown.stores_again();
 
-    let _ = shown.act("kill_lanes");
+    let _ = shown.act("kill_bolts");
     shown.says("killed from outside; it is made anew soon");
     shown.stores_again();
 
