@@ -3,33 +3,58 @@
 
 use std::collections::BTreeMap;
 
-use isobar_operators::range::{Extent, Range, Retention, TopicSettings};
+use isobar_operators::kafka::admin::TopicPartition;
+use isobar_operators::range::{Range, Retention, TopicSettings};
 
-use crate::output::time;
+use crate::output::{number, time};
 
 /// So long a purge and what holds it back may take: the live topology that is behind, an operator who has gone
 /// home.
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
-/// Narrows the ranges whose oldest records are deleted within a day of `now_ms`, or, where records are kept for less
-/// than two, within half of that time; they stay what they are. Notes where that is not known.
-pub(super) fn warn(
-    ranges: &mut [Range],
-    extents: &[Extent],
+/// How long before they are deleted records count as deleted soon: a day, and where they are kept for less than two,
+/// half of that time.
+fn soon_ms(kept_ms: i64) -> i64 {
+    DAY_MS.min(kept_ms / 2)
+}
+
+/// Of which times the first record is to be asked for, in ms since 1970: what comes before it goes soon. Kafka
+/// deletes by the newest record of a segment, so that old ones among new ones, as of a clock that is wrong, stay.
+pub(super) fn times(
+    ranges: &[Range],
     topics: &BTreeMap<String, TopicSettings>,
     now_ms: i64,
-) {
-    for (range, extent) in ranges.iter_mut().zip(extents) {
-        let topic = range.partition.topic.to_string();
-        let settings = topics.get(&topic).copied().unwrap_or_default();
-        if range.is_empty() {
-            continue;
+) -> Vec<(TopicPartition, i64)> {
+    let some = ranges.iter().filter(|range| !range.is_empty());
+    let kept = some.filter_map(|range| match settings(range, topics).retention {
+        Retention::After(kept_ms) => {
+            let first_ms = now_ms.saturating_sub(kept_ms);
+            Some((
+                range.partition.clone(),
+                first_ms.saturating_add(soon_ms(kept_ms)),
+            ))
         }
-        match (settings.retention, extent.oldest_ms) {
-            (Retention::After(kept_ms), Some(oldest_ms)) => {
-                let left_ms = oldest_ms.saturating_add(kept_ms).saturating_sub(now_ms);
-                if left_ms < DAY_MS.min(kept_ms / 2) {
-                    range.narrowed.push(deleted_soon(&topic, left_ms));
+        Retention::Unknown | Retention::Never => None,
+    });
+    kept.collect()
+}
+
+/// Narrows the ranges that begin before `first`, the offsets of the first records that are not deleted soon; none
+/// where all are. They stay what they are. Notes where that is not known.
+pub(super) fn warn(
+    ranges: &mut [Range],
+    topics: &BTreeMap<String, TopicSettings>,
+    first: &BTreeMap<TopicPartition, Option<i64>>,
+) {
+    for range in ranges.iter_mut().filter(|range| !range.is_empty()) {
+        let topic = range.partition.topic.to_string();
+        let settings = settings(range, topics);
+        match (settings.retention, first.get(&range.partition)) {
+            (Retention::After(kept_ms), Some(first)) => {
+                let first = first.map_or(range.to, |first| first.min(range.to));
+                if first > range.from {
+                    let last = (range.from, first - 1);
+                    range.narrowed.push(deleted_soon(&topic, last, soon_ms(kept_ms)));
                 }
             }
             (Retention::Unknown, _) => range.notes.push(format!(
@@ -47,42 +72,53 @@ pub(super) fn warn(
     }
 }
 
-fn deleted_soon(topic: &str, left_ms: i64) -> String {
-    let when = match u64::try_from(left_ms) {
-        Ok(left_ms) if left_ms > 0 => format!("in {}", time(left_ms)),
-        _ => "at any moment".to_owned(),
-    };
+fn settings(range: &Range, topics: &BTreeMap<String, TopicSettings>) -> TopicSettings {
+    let topic: &str = &range.partition.topic;
+    topics.get(topic).copied().unwrap_or_default()
+}
+
+fn deleted_soon(topic: &str, (from, last): (i64, i64), within_ms: i64) -> String {
     format!(
-        "Kafka may delete the oldest of these records {when} (retention.ms of topic {topic}): their documents are \
-         deleted first, and what is not read by then is lost for good; let the topic keep its records for longer, or \
-         take a later --from"
+        "Kafka may delete offsets {} to {} within {} (retention.ms of topic {topic}): their documents are deleted \
+         first, and what is not read by then is lost for good; let the topic keep its records for longer, or take a \
+         later --from",
+        number(from.unsigned_abs()),
+        number(last.unsigned_abs()),
+        time(within_ms.unsigned_abs())
     )
 }
 
 #[cfg(test)]
 mod tests {
-    use isobar_operators::kafka::admin::TopicPartition;
-
     use super::*;
 
     const HOUR_MS: i64 = 60 * 60 * 1_000;
     const NOW_MS: i64 = 1_000 * DAY_MS;
 
-    /// What is said of a range whose oldest record is so old: what narrows it, and notes.
-    fn said(settings: TopicSettings, hours: Option<i64>, to: i64) -> (Vec<String>, Vec<String>) {
-        let mut range = Range {
+    fn range(to: i64) -> Range {
+        Range {
             partition: TopicPartition::new("logs", 0),
             from: 10,
             to,
             narrowed: Vec::new(),
             notes: Vec::new(),
-        };
-        let extent = Extent {
-            oldest_ms: hours.map(|hours| NOW_MS - hours * HOUR_MS),
-            ..Extent::default()
-        };
+        }
+    }
+
+    /// What is said of a range from 10 on where `first` is the first record that stays: what narrows it, and notes.
+    fn said(
+        settings: TopicSettings,
+        first: Option<Option<i64>>,
+        to: i64,
+    ) -> (Vec<String>, Vec<String>) {
+        let mut range = range(to);
         let topics = BTreeMap::from([("logs".to_owned(), settings)]);
-        warn(std::slice::from_mut(&mut range), &[extent], &topics, NOW_MS);
+        let first = first.map(|first| (range.partition.clone(), first));
+        warn(
+            std::slice::from_mut(&mut range),
+            &topics,
+            &first.into_iter().collect(),
+        );
         assert_eq!((range.from, range.to), (10, to));
         (range.narrowed, range.notes)
     }
@@ -96,20 +132,36 @@ mod tests {
 
     #[test]
     fn what_is_deleted_within_a_day_is_not_purged_unasked() {
-        let check = |kept_hours, old_hours: i64, expected: Option<&str>| {
-            let (narrowed, notes) = said(kept_for(kept_hours), Some(old_hours), 20);
+        let check = |kept_hours, first, expected: Option<&str>| {
+            let (narrowed, notes) = said(kept_for(kept_hours), Some(first), 20);
             assert_eq!(notes, Vec::<String>::new());
             match expected {
                 None => assert_eq!(narrowed, Vec::<String>::new()),
                 Some(part) => assert!(narrowed[0].contains(part), "{narrowed:?}"),
             }
         };
-        check(168, 144, None);
-        check(168, 145, Some(" in 23 h"));
-        check(168, 170, Some(" at any moment "));
+        check(168, Some(10), None);
+        check(168, Some(3), None);
+        check(168, Some(15), Some("offsets 10 to 14 within 1 d "));
+        check(168, None, Some("offsets 10 to 19 within 1 d "));
+        check(168, Some(50), Some("offsets 10 to 19 "));
         // Of a topic that keeps little the younger half.
-        check(12, 6, None);
-        check(12, 7, Some(" in 5 h"));
+        check(12, Some(11), Some("offsets 10 to 10 within 6 h "));
+    }
+
+    #[test]
+    fn the_first_record_is_asked_for_that_is_kept_for_a_day() {
+        let asked = |settings: TopicSettings, to: i64| {
+            let topics = BTreeMap::from([("logs".to_owned(), settings)]);
+            let times = times(&[range(to)], &topics, NOW_MS).into_iter();
+            times
+                .map(|(_, ms)| (NOW_MS - ms) / HOUR_MS)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(asked(kept_for(168), 20), [144]);
+        assert_eq!(asked(kept_for(12), 20), [6]);
+        assert!(asked(kept_for(168), 10).is_empty(), "there is no record");
+        assert!(asked(TopicSettings::default(), 20).is_empty());
     }
 
     #[test]
@@ -119,17 +171,17 @@ mod tests {
             ..TopicSettings::default()
         };
         let none = (Vec::<String>::new(), Vec::<String>::new());
-        assert_eq!(said(never, Some(5_000), 20), none);
-        assert_eq!(said(kept_for(168), None, 20), none, "no record was found");
-        assert_eq!(said(kept_for(168), Some(200), 10), none, "it is empty");
-        let (narrowed, notes) = said(TopicSettings::default(), Some(1), 20);
+        assert_eq!(said(never, None, 20), none);
+        assert_eq!(said(kept_for(168), None, 20), none, "no answer");
+        assert_eq!(said(kept_for(168), Some(None), 10), none, "it is empty");
+        let (narrowed, notes) = said(TopicSettings::default(), None, 20);
         assert_eq!((narrowed.len(), notes.len()), (0, 1));
         assert!(notes[0].contains("cannot be seen"), "{notes:?}");
         let by_size = TopicSettings {
             bounded_by_size: true,
             ..never
         };
-        let (narrowed, notes) = said(by_size, Some(1), 20);
+        let (narrowed, notes) = said(by_size, None, 20);
         assert_eq!((narrowed.len(), notes.len()), (0, 1));
         assert!(notes[0].contains("retention.bytes"), "{notes:?}");
     }

@@ -168,6 +168,8 @@ async fn claim_at(
             before.entry.host, before.entry.pid
         ));
         tokio::time::sleep(before.dead_in).await;
+        // Or it has come to its end meanwhile.
+        refuse_done(plan, &registry)?;
         let attempt = format!("{}-again", entry.attempt);
         claimed = registry.claim(Entry { attempt, ..entry }).await;
     }

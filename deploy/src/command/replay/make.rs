@@ -91,7 +91,12 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
         let topics: BTreeSet<&str> = positions.iter().map(|one| &*one.partition.topic).collect();
         let topics: Vec<&str> = topics.into_iter().collect();
         let settings = range::retentions(group.admin(), &topics).map_err(asking)?;
-        expiry::warn(&mut ranges, &extents, &settings, now_ms);
+        let times = expiry::times(&ranges, &settings, now_ms);
+        let first = group.admin().first_since(&times).map_err(asking)?;
+        let first = first.into_iter().filter_map(|(partition, answer)| {
+            Some((partition, answer.ok()?.map(|found| found.offset)))
+        });
+        expiry::warn(&mut ranges, &settings, &first.collect());
     }
 
     let runtime = Runtime::new()?;

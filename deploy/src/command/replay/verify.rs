@@ -298,7 +298,7 @@ impl Verdict {
             Word::Unknown if self.partitions.iter().any(|one| one.kept.is_none()) => {
                 "unknown: documents are there, and whether this plan has written them is not known: it was not run \
                  to its end, the report of its run is not beside it, a run of it was killed, or records go to more \
-                 than one place or are split into parts"
+                 than one place or are split into parts; make a new plan and run it"
             }
             Word::Unknown => {
                 "unknown: of what has no document it is not known whether it was rejected or dropped: an \
@@ -458,7 +458,10 @@ fn verified(
         None => {}
     }
     let kept = written.kept(tally.in_index, shape);
-    let accounted = others.is_some_and(|others| others.sum() == missing);
+    // An offset that keeps an older document is among those that were not written, too.
+    let with_kept = missing + kept.unwrap_or(0);
+    let accounted =
+        others.is_some_and(|others| others.sum() == missing || others.sum() == with_kept);
     // Gaps and lost offsets are such on every branch.
     let is_on_branches = others.is_some_and(Others::on_branches);
     let is_everywhere =
@@ -648,8 +651,9 @@ mod tests {
 
     #[test]
     fn documents_that_were_not_written_anew_are_no_success() {
-        let check = |others, written, word: Word, exit: Exit, said: &str| {
-            let tally = tally(&[10, 11, 12, 13], PLAIN);
+        let all: &[i64] = &[10, 11, 12, 13];
+        let check = |there: &[i64], others, written, word: Word, exit: Exit, said: &str| {
+            let tally = tally(there, PLAIN);
             let found = verified(&planned(), tally, others, None, written, PLAIN);
             assert_eq!(found.verdict, word);
             let verdict = Verdict {
@@ -667,14 +671,22 @@ mod tests {
                 ..Others::default()
             })
         };
-        let exact = (Word::Exact, Exit::Done);
-        check(rejected(0), Written::Of(4), exact.0, exact.1, "exact");
+        let of = |delivered| Written::Of {
+            delivered,
+            has_failed: delivered < 4,
+        };
+        let done = Exit::Done;
+        check(all, rejected(0), of(4), Word::Exact, done, "exact");
         let kept = "\nt/0: 3 offsets keep a document that this run has not written: ";
         let short = Exit::Threshold;
-        check(rejected(3), Written::Of(1), Word::Exact, short, kept);
+        check(all, rejected(3), of(1), Word::Exact, short, kept);
+        // One of two that were rejected had no document before.
+        let kept = "\nt/0: 1 offsets keep a document that this run has not written: ";
+        let there = &all[..3];
+        check(there, rejected(2), of(2), Word::Exact, short, kept);
         let unknown = "Verified: unknown: documents are there, and whether this plan has written them is not known";
         let (word, exit) = (Word::Unknown, Exit::Undetermined);
-        check(None, Written::NotKnown, word, exit, unknown);
+        check(all, None, Written::NotKnown, word, exit, unknown);
     }
 
     #[test]

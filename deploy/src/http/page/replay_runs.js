@@ -129,7 +129,7 @@ function checked({ job }) {
 /** What can be wanted of a run: label, and what is asked for; where the label ends in dots, a question comes before. */
 function actionsOf({ id, state: word, told, job }, begun) {
   const act = (action) => () => askWithToken(ofSpout(`replays/${id}/${action}`), "POST", { patience: PATIENCE_REPLAYS });
-  const limited = (limits) => askWithToken("replays", "POST", { body: { plan: id, resume: true, accept_narrowed: true, ...limits } });
+  const limited = (limits) => askWithToken("replays", "POST", { body: { plan: id, resume: true, ...limits } });
   const goOn = begun ? { "Go on…": limited } : {};
   const verify = begun && !job?.is_running ? { Verify: act("verify") } : {};
   const abort = { "Abort…": act("abort") };
@@ -179,9 +179,10 @@ function askToGoOn(into, button, { id }, said, act) {
   const fields = element("div", { class: "fields" }, ...limitFields("as the plan says", `-${id}`));
   const go = element("button", { class: "main" }, `Go on with ${id}`);
   const head = element("p", {}, "It goes on with these limits; those that it had are not kept.");
-  askBefore(into, "calm", button, [head, fields], go, ({ elements }) => {
+  const less = element("label", { class: "check" }, element("input", { type: "checkbox", name: "accept_narrowed" }), "Also where it is less than what was asked for, and what Kafka has deleted meanwhile counts as lost");
+  askBefore(into, "calm", button, [head, fields, less], go, ({ elements }) => {
     const limits = limitsOf(elements);
-    actOnReplays(button, said, () => act(limits));
+    actOnReplays(button, said, () => act({ accept_narrowed: elements.accept_narrowed.checked, ...limits }));
   });
   fields.querySelector("input").focus();
 }

@@ -11,8 +11,8 @@ use super::Shape;
 pub(super) enum Written {
     /// All that are there: nothing that is older had to go, or it is deleted.
     All,
-    /// Those of so many records.
-    Of(u64),
+    /// Those of so many records; others were rejected or lost, or none was.
+    Of { delivered: u64, has_failed: bool },
     /// Nobody knows that.
     NotKnown,
 }
@@ -28,7 +28,10 @@ impl Written {
             (PURGE | OVERWRITE, None) => Self::NotKnown,
             (OVERWRITE, Some(report)) => {
                 let counts = report.counts(planned);
-                counts.map_or(Self::NotKnown, |counts| Self::Of(counts.delivered))
+                counts.map_or(Self::NotKnown, |counts| Self::Of {
+                    delivered: counts.delivered,
+                    has_failed: counts.dead_lettered + counts.lost > 0,
+                })
             }
             _ => Self::All,
         }
@@ -38,10 +41,13 @@ impl Written {
     pub(super) fn kept(self, in_index: u64, shape: Shape) -> Option<u64> {
         match self {
             Self::All => Some(0),
-            Self::Of(records) if in_index <= records => Some(0),
-            // A record with several ways or parts counts as the worst of them: it may be written all the same.
-            Self::Of(_) if shape.forks || shape.splits => None,
-            Self::Of(records) => Some(in_index - records),
+            Self::Of { delivered, .. } if in_index <= delivered => Some(0),
+            // A record with several ways or parts counts as the worst of them, and may be written all the same: as
+            // one that a filter on one of its ways drops, which is what such filters are for.
+            Self::Of { has_failed, .. } if shape.forks || shape.splits => {
+                (!has_failed).then_some(0)
+            }
+            Self::Of { delivered, .. } => Some(in_index - delivered),
             Self::NotKnown => (in_index == 0).then_some(0),
         }
     }
@@ -86,7 +92,11 @@ mod tests {
             check(target, None, Written::NotKnown);
             check(target, Some(&stopped), Written::NotKnown);
         }
-        check(OVERWRITE, Some(&whole), Written::Of(90));
+        let of_90 = Written::Of {
+            delivered: 90,
+            has_failed: true,
+        };
+        check(OVERWRITE, Some(&whole), of_90);
         // What was rejected of what a killed run had read nobody knows.
         check(OVERWRITE, Some(&killed), Written::NotKnown);
         check(PURGE, Some(&killed), Written::All);
@@ -103,12 +113,20 @@ mod tests {
             forks,
             splits,
         };
+        let of_90 = |has_failed| Written::Of {
+            delivered: 90,
+            has_failed,
+        };
+        for has_failed in [false, true] {
+            let plain = shape(false, false);
+            assert_eq!(of_90(has_failed).kept(90, plain), Some(0));
+            assert_eq!(of_90(has_failed).kept(97, plain), Some(7));
+        }
         let plain = shape(false, false);
-        assert_eq!(Written::Of(90).kept(90, plain), Some(0));
-        assert_eq!(Written::Of(90).kept(97, plain), Some(7));
         for shape in [shape(true, false), shape(false, true)] {
-            assert_eq!(Written::Of(90).kept(90, shape), Some(0));
-            assert_eq!(Written::Of(90).kept(97, shape), None);
+            assert_eq!(of_90(true).kept(90, shape), Some(0));
+            assert_eq!(of_90(true).kept(97, shape), None);
+            assert_eq!(of_90(false).kept(97, shape), Some(0), "one way drops them");
         }
         assert_eq!(Written::All.kept(97, plain), Some(0));
         assert_eq!(Written::NotKnown.kept(97, plain), None);
