@@ -118,20 +118,28 @@ fn missing(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// One of that name alone.
+    pub(in crate::command::replay) fn state(name: &str, is_own: bool) -> IndexState {
+        IndexState {
+            name: name.to_owned(),
+            names: BTreeSet::from([name.to_owned()]),
+            blocks: Vec::new(),
+            is_own,
+            by_own_name: is_own,
+            shared_with: None,
+        }
+    }
 
     fn check(known: Option<&[&str]>, exist: &[&[&str]], expected: &[&str]) {
         let set = |names: &[&str]| -> BTreeSet<String> {
             names.iter().map(|name| (*name).to_owned()).collect()
         };
         let indices = exist.iter().map(|names| IndexState {
-            name: names[0].to_owned(),
             names: set(names),
-            blocks: Vec::new(),
-            is_own: true,
-            by_own_name: true,
-            shared_with: None,
+            ..state(names[0], true)
         });
         let indices: Vec<IndexState> = indices.collect();
         let known = known.map(set);
@@ -141,15 +149,7 @@ mod tests {
 
     #[test]
     fn documents_that_another_index_has_already_are_told() {
-        let index = |name: &str, is_own| IndexState {
-            name: name.to_owned(),
-            names: BTreeSet::from([name.to_owned()]),
-            blocks: Vec::new(),
-            is_own,
-            by_own_name: is_own,
-            shared_with: None,
-        };
-        let indices = [index("again", true), index("again-2", false)];
+        let indices = [state("again", true), state("again-2", false)];
         let holders = ["again", "again-2"].map(|name| (name.to_owned(), 2_000));
         let holders = Holders::from(holders);
         let sink = |guarantee| Sink {

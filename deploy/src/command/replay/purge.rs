@@ -214,6 +214,7 @@ mod tests {
 
     use tokio::sync::mpsc;
 
+    use super::super::indices::tests::state;
     use super::*;
 
     #[tokio::test]
@@ -265,17 +266,6 @@ mod tests {
         let expected = "at least 20,000 documents of the range are deleted, not all of them; the documents that were \
                         deleted are missing until the plan is run to its end with --resume";
         assert_eq!(failed(20_000), expected);
-    }
-
-    fn state(name: &str, is_own: bool) -> IndexState {
-        IndexState {
-            name: name.to_owned(),
-            names: BTreeSet::from([name.to_owned()]),
-            blocks: Vec::new(),
-            is_own,
-            by_own_name: is_own,
-            shared_with: None,
-        }
     }
 
     fn of(indices: &[(&str, u64)]) -> Holders {
