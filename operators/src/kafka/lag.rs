@@ -2,14 +2,17 @@
 //! when, how fast that changes, and what it means.
 //!
 //! `sample.rs` asks the brokers in an order that makes no figure negative, `age.rs` finds out how old
-//! records are that nobody has read, `leaders.rs` who leads a partition, `history.rs` remembers,
-//! `status.rs` judges, `row.rs` puts the figures together, `engine.rs` and `sampler.rs` do so again and
-//! again. All but the last are pure or ask through [`Brokers`], so that tests script the brokers and the
-//! time. The client's own statistics are not used: they freeze under backpressure, when lag matters.
+//! records are that nobody has read, `leaders.rs` who leads a partition, `history.rs` remembers, and
+//! `deletions.rs` what Kafka deletes, `status.rs` judges, `row.rs` puts the figures together, `engine.rs`
+//! and `sampler.rs` do so again and again. All but the last are pure or ask through [`Brokers`], so that
+//! tests script the brokers and the time. The client's own statistics are not used: they freeze under
+//! backpressure, when lag matters.
 
 mod age;
 mod brokers;
+mod deletions;
 mod engine;
+mod eta;
 mod history;
 mod leaders;
 mod refusals;
@@ -22,7 +25,8 @@ mod status;
 
 pub use brokers::{Brokers, Found, Retention, TopicSettings};
 pub use engine::{Blocked, Circumstances, Engine};
-pub use history::{Eta, Window};
+pub use eta::Eta;
+pub use history::Window;
 pub use leaders::NO_LEADER;
 pub use row::{Exactness, HERE, Row};
 pub use sample::{Ages, Progress, Sample, Samples, sample};

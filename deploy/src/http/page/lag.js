@@ -81,7 +81,7 @@ function showTable(into, lag) {
   const columns = [
     { name: "Partition", of: (row) => (row.sum ? row.topic : `${row.topic}/${row.partition}`) },
     { name: "Status", of: (row) => said(row.status), tone: (row) => tone(row.status), why: (row) => row.reason },
-    { name: "Lag", number: true, title: "Records that are not settled; ≤ an upper bound.", of: (row) => records(row.lag, row.lag_exactness) },
+    { name: "Lag", number: true, title: "Records that are not settled; ≤ an upper bound.", of: (row) => records(row.lag, row.lag_exactness), why: offsets },
     { name: "Oldest", number: true, title: "Age of the oldest record that is not settled; ~ an estimate, ≤ an upper bound.", of: (row) => age(row.oldest_age_seconds, row.oldest_age_exactness) },
     { name: "In /s", number: true, title: "Over the last minute.", of: (row) => rate(row.incoming_per_second) },
     { name: "Out /s", number: true, title: "Over the last minute.", of: (row) => rate(row.outgoing_per_second) },
@@ -92,11 +92,20 @@ function showTable(into, lag) {
     { name: "To commit", number: true, title: "Settled and not committed: they would be read again after a crash.", of: (row) => share(row, "commit_debt") },
   ];
   if (lag.length > 1) columns.unshift({ name: "Spout", of: (row) => row.spout });
+  // Of this replica alone it would say the same in each row.
+  if (rows.some((row) => !row.sum && row.owner !== "here")) columns.push({ name: "Read by", of: (row) => (row.sum ? "" : row.owner === "here" ? "this replica" : row.owner ?? "nobody") });
   table(into, "Lag by partition", columns, rows, (row) => `${row.spout} ${row.topic} ${row.partition ?? ""}`);
   showReasons(into, rows.filter((row) => !row.sum && row.status !== "OK"));
   const failures = lag.filter((spout) => spout.failure).map((spout) => `${spout.spout}: ${spout.failure}.${staleness([spout])}`);
   const empty = lag.filter((spout) => spout.partitions.length === 0 && !spout.failure).map((spout) => `${spout.spout} reads no partition: other members of group ${spout.group} have them.`);
   nothing(into, [...failures, ...empty].join(" ") || null);
+}
+
+/** Where a partition is, in offsets. */
+function offsets(row) {
+  if (row.sum) return null;
+  const known = (offset) => (offset == null ? UNKNOWN : number(offset));
+  return `Settled up to ${known(row.frontier ?? row.committed)}, end ${known(row.end)}, committed ${known(row.committed)}, first ${known(row.start)}.`;
 }
 
 /** Why partitions are not OK; those that wait for the same thing say so once. */

@@ -1,5 +1,8 @@
 // The answer at a glance: does it keep up, and if not, why.
 
+/** A record that is older is not just on its way. */
+const LATE_SECONDS = 30;
+
 /** Tone and sentence, of the worst that is known. */
 function judge({ statistics, replicas, accountingOfAll, diagnostics, now }) {
   const { difference } = accountingOfAll.total;
@@ -36,7 +39,11 @@ function judge({ statistics, replicas, accountingOfAll, diagnostics, now }) {
   if (behind === 0) return ["ok", "It keeps up", "All records are settled."];
   if (oldest == null) return ["ok", "It keeps up", `${number(behind)} records are on their way.`];
   if (oldest < 1) return ["ok", "It keeps up", "Records are settled within a second."];
-  return ["ok", "It keeps up", `${number(behind)} records are on their way, the oldest for ${time(oldest)}.`];
+  const onTheirWay = `${number(behind)} records are on their way, the oldest for ${time(oldest)}`;
+  // The status becomes SLOW once that has lasted for minutes.
+  const stays = statistics.lag.some((one) => one.eta_seconds === "never" && one.oldest_age_seconds >= LATE_SECONDS);
+  if (stays) return ["calm", "It does not catch up", `${onTheirWay}, and no more is settled than comes in.`];
+  return ["ok", "It keeps up", `${onTheirWay}.`];
 }
 
 /** What spouts and bolts are kept from, by the word of their condition. */
@@ -139,7 +146,10 @@ function tiles({ statistics, replicas, answering, accountingOfAll, diagnostics }
     const eta = longest(lag, (one) => one.eta_seconds);
     const behind = sum(lag, (one) => one.lag);
     const ways = { never: "never caught up, at these rates", steady: "steady" };
-    const caughtUp = behind === 0 ? "caught up" : ages < 1 && ages != null ? "all of the last second" : ways[eta] ?? `caught up in ${time(eta)}`;
+    // In the first second after a stall the rates are still those of the stall.
+    const isLate = ages == null || ages >= LATE_SECONDS || lag.some((one) => one.status !== "OK");
+    const rest = eta === "never" && !isLate ? "on their way" : ways[eta] ?? `caught up in ${time(eta)}`;
+    const caughtUp = behind === 0 ? "caught up" : ages < 1 && ages != null ? "all of the last second" : rest;
     const since = settledSince(lag);
     shown.unshift(
       since == null

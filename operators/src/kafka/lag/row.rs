@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::brokers::{Retention, TopicSettings};
-use super::history::{Eta, History, Window};
+use super::eta::Eta;
+use super::history::{History, Window};
 use super::sample::{Progress, Sample, behind};
 use super::status::Status;
 use crate::kafka::admin::TopicPartition;

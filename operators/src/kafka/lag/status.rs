@@ -9,7 +9,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::engine::Circumstances;
-use super::history::{Eta, History, IN_HAND_SECONDS};
+use super::eta::Eta;
+use super::history::History;
 use super::sample::{Sample, behind};
 
 /// How a partition, a spout or a topology gets on; better ones first.
@@ -30,7 +31,8 @@ pub enum Status {
     Rewound,
     /// All that could be read is answered; a transaction that stays open hides the rest.
     LsoBlocked,
-    /// The lag has grown over the whole window without becoming less once.
+    /// The lag has grown over the whole window without becoming less once; or it was more than what is in hand for
+    /// that long, and no more is settled than comes in.
     Slow,
     /// A bolt or what it writes to does not take enough.
     Backpressured,
@@ -192,16 +194,31 @@ fn moving(history: &History, circumstances: &Circumstances, now_ms: i64) -> (Sta
     let trend = history
         .trend()
         .filter(|_| all_since && !history.was_at_end());
+    let lag = history.newest().map_or(0, |newest| newest.lag());
+    let eta = history.eta();
     // While it stands still the lag grows by itself: whether that is long is asked above.
     let moves = i128::from(still_ms) < i128::from(history.window().step_ms);
     // One step up is the beginning of a pause or of a burst.
-    let growing = trend.filter(|_| moves).is_some_and(|lags| {
+    let growing = trend.as_ref().filter(|_| moves).is_some_and(|lags| {
         let mut steps = lags.windows(2);
         let ups = steps.clone().filter(|pair| pair[0] < pair[1]).count();
         ups >= 2 && steps.all(|pair| pair[0] <= pair[1])
     });
+    // What has piled up in a pause of some minutes, or in a burst, was not there before.
+    let in_hand = history.in_hand();
+    let is_far = |lags: &Vec<i64>| in_hand > 0.0 && lags.iter().all(|lag| *lag as f64 > in_hand);
+    let moves_at_all = i128::from(still_ms) < i128::from(history.moves_within_ms());
+    let stays_behind = eta == Eta::Never
+        && history.has_moved()
+        && moves_at_all
+        && trend.as_ref().is_some_and(is_far);
+    let slow = match (growing, stays_behind) {
+        (true, _) => Some("the lag has only grown for"),
+        (_, true) => Some("no more is settled than comes in, and it is behind, for"),
+        _ => None,
+    };
     if let Some(blocked) = &circumstances.blocked
-        && (still_ms >= PRESSED_MS || stalled || growing)
+        && (still_ms >= PRESSED_MS || stalled || slow.is_some())
     {
         // Records that wait do not keep others from being answered, until they take all the room.
         let silent_ms = since_resumed_at_most(history.silent_ms(now_ms));
@@ -215,15 +232,14 @@ fn moving(history: &History, circumstances: &Circumstances, now_ms: i64) -> (Sta
         let why = format!("nothing was settled for {} s", still_ms / 1_000);
         return (Status::Stalled, why);
     }
-    if growing {
+    if let Some(why) = slow {
         let minutes = history.window().ms() / 60_000;
-        let why = format!("the lag has only grown for {minutes} min");
-        return (Status::Slow, why);
+        return (Status::Slow, format!("{why} {minutes} min"));
     }
-    let Some((_, outgoing)) = history.rates() else {
+    if history.rates().is_none() {
         let why = "one look says nothing about progress".to_owned();
         return (Status::NoData, why);
-    };
+    }
     if !history.has_moved() {
         // A group that is dead looks like one whose next commit is still to come.
         let why = format!(
@@ -233,13 +249,27 @@ fn moving(history: &History, circumstances: &Circumstances, now_ms: i64) -> (Sta
         );
         return (Status::NoData, why);
     }
-    let lag = history.newest().map_or(0, |newest| newest.lag());
-    match history.eta() {
-        Eta::Seconds(seconds) if lag as f64 > outgoing * IN_HAND_SECONDS => {
-            let why = format!("caught up in {seconds:.0} s at the present rate");
+    match eta {
+        _ if lag as f64 <= in_hand => (Status::Ok, "it gets on".to_owned()),
+        Eta::Seconds(seconds) => {
+            let why = format!("caught up in {} at the present rate", time(seconds));
             (Status::CatchingUp, why)
         }
-        _ => (Status::Ok, "it gets on".to_owned()),
+        Eta::Never => {
+            let why = "it gets on, but no more is settled than comes in".to_owned();
+            (Status::Ok, why)
+        }
+        Eta::Steady | Eta::Unknown => (Status::Ok, "it gets on".to_owned()),
+    }
+}
+
+/// A time, for people.
+fn time(seconds: f64) -> String {
+    match seconds as u64 {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7_200 => format!("{} min", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} d", seconds / 86_400),
     }
 }
 
