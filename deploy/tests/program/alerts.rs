@@ -1,6 +1,6 @@
 //! What is shipped for Prometheus, Alertmanager and Grafana names only what exists.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use isobar::metrics;
@@ -128,6 +128,111 @@ fn inhibition_names_alerts_that_exist() {
     for name in named {
         assert!(alerts.contains(name), "{name}");
     }
+}
+
+/// An alert that fires.
+type Alert = BTreeMap<&'static str, &'static str>;
+
+fn firing(alertname: &'static str, severity: &'static str, instance: &'static str) -> Alert {
+    let labels = [
+        ("alertname", alertname),
+        ("severity", severity),
+        ("instance", instance),
+    ];
+    let spout = [("topology", "t"), ("spout", "in"), ("group", "g")];
+    // Prometheus makes it of a target that does not answer, and knows nothing else of it.
+    let of_spout = alertname != "IsobarDown";
+    labels
+        .into_iter()
+        .chain(spout.into_iter().filter(|_| of_spout))
+        .collect()
+}
+
+/// The texts in a list of the flow style after a key, over all rules.
+fn lists(key: &str) -> Vec<Vec<String>> {
+    let text = text("alerts/alertmanager.yaml");
+    let lines = text
+        .lines()
+        .filter_map(|line| line.split_once(&format!("{key}: [")));
+    let lists = lines.map(|(_, list)| list.trim_end_matches(']').split(", "));
+    lists
+        .map(|list| list.map(|one| one.trim_matches('\'').to_owned()).collect())
+        .collect()
+}
+
+/// Whether all matchers of a rule match, as Alertmanager reads them.
+fn matches(matchers: &[String], alert: &Alert) -> bool {
+    matchers.iter().all(|matcher| {
+        let mut parts = matcher.splitn(3, ' ');
+        let [label, operator, value] = [(); 3].map(|()| parts.next().expect("three parts"));
+        let (value, is) = (
+            value.trim_matches('"'),
+            alert.get(label).copied().unwrap_or(""),
+        );
+        match operator {
+            "=" => is == value,
+            "!=" => is != value,
+            "=~" => value.split('|').any(|one| match one.strip_suffix(".*") {
+                Some(start) => is.starts_with(start),
+                None => is == one,
+            }),
+            _ => panic!("{matcher}"),
+        }
+    })
+}
+
+/// The names of those that nothing worse silences.
+fn get_through(all: &[Alert]) -> Vec<&str> {
+    let rules = lists("source_matchers")
+        .into_iter()
+        .zip(lists("target_matchers"));
+    let rules: Vec<_> = rules.zip(lists("equal")).collect();
+    assert!(rules.len() >= 5, "{rules:?}");
+    let is_silenced = |alert: &Alert| {
+        rules.iter().any(|((source, target), equal)| {
+            let by = |other: &Alert| {
+                let same = equal
+                    .iter()
+                    .all(|label| other.get(&**label) == alert.get(&**label));
+                same && matches(source, other) && !matches(target, other)
+            };
+            matches(target, alert) && all.iter().any(by)
+        })
+    };
+    let rest = all.iter().filter(|alert| !is_silenced(alert));
+    rest.map(|alert| alert["alertname"]).collect()
+}
+
+#[test]
+fn what_follows_from_something_worse_wakes_nobody() {
+    // The program is dead, and an exporter watches its group.
+    let dead = [
+        firing("IsobarDown", "page", "program"),
+        firing("IsobarPartitionsWithoutOwner", "page", "exporter"),
+        firing("IsobarNoProgress", "page", "exporter"),
+        firing("IsobarTooOld", "page", "exporter"),
+    ];
+    assert_eq!(
+        get_through(&dead),
+        ["IsobarDown", "IsobarPartitionsWithoutOwner"]
+    );
+    let held = [
+        firing("IsobarHeld", "page", "program"),
+        firing("IsobarNoProgress", "page", "program"),
+        firing("IsobarTooOld", "page", "program"),
+        firing("IsobarSomethingIsWrong", "ticket", "program"),
+    ];
+    assert_eq!(get_through(&held), ["IsobarHeld"]);
+    let slow = [
+        firing("IsobarTooOld", "page", "program"),
+        firing("IsobarNotGettingOn", "ticket", "program"),
+        firing("IsobarTooOld", "page", "another"),
+    ];
+    assert_eq!(
+        get_through(&slow).len(),
+        3,
+        "none of these says more than the others"
+    );
 }
 
 #[test]
