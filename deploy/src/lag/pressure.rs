@@ -66,15 +66,23 @@ pub(crate) fn on(running: &Running, spout: usize) -> Option<Pressure> {
     })
 }
 
+/// What begins within so many milliseconds of each other begins at one time.
+const AT_ONE_TIME_MS: i64 = 1_000;
+
 /// Of what bolts wait for, what is said first, with the bolt: what somebody has to mend, as all else ends by
-/// itself.
+/// itself; then what has lasted longest; and of what began at one time, what records come to first.
 fn first(
     conditions: Vec<Condition>,
     bolt: impl Fn(&Condition) -> Option<usize>,
 ) -> Option<(usize, Condition)> {
     let holding_up = conditions.into_iter().filter(|one| one.holds_up);
     let of_bolts = holding_up.filter_map(|one| Some((bolt(&one)?, one)));
-    of_bolts.min_by_key(|(_, one)| one.kind != HELD)
+    let mut all: Vec<_> = of_bolts.collect();
+    let is_any_held = all.iter().any(|(_, one)| one.kind == HELD);
+    all.retain(|(_, one)| !is_any_held || one.kind == HELD);
+    let oldest = all.iter().map(|(_, one)| one.since).min()?;
+    all.retain(|(_, one)| one.since - oldest < AT_ONE_TIME_MS);
+    all.into_iter().min_by_key(|(bolt, _)| *bolt)
 }
 
 #[cfg(test)]
@@ -97,5 +105,25 @@ mod tests {
         assert_eq!(said().as_deref(), Some("no host"));
         health.set("index", HELD, "a write block");
         assert_eq!(said().as_deref(), Some("a write block"));
+    }
+
+    #[test]
+    fn what_has_lasted_longest_is_said_and_of_one_time_what_records_come_to_first() {
+        // Edges lead from smaller to larger numbers.
+        let ids = ["parse", "index", "dead_letter"];
+        let said = |since: [i64; 3]| {
+            let conditions = ids.into_iter().zip(since).map(|(id, since)| Condition {
+                component: id.to_owned(),
+                kind: "restarting",
+                text: String::new(),
+                since,
+                holds_up: true,
+                of_records: false,
+            });
+            let bolt = |one: &Condition| ids.iter().position(|id| one.component == *id);
+            first(conditions.rev().collect(), bolt).map(|(bolt, _)| ids[bolt])
+        };
+        assert_eq!(said([5_000, 1_000, 5_000]), Some("index"));
+        assert_eq!(said([1_002, 1_001, 1_000]), Some("parse"));
     }
 }
