@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::process::{Launch, Process};
 use crate::scratch::Scratch;
+use crate::services::setting;
 use crate::wait;
 
 /// How long one answer may take.
@@ -151,12 +152,18 @@ impl Browser {
         Ok(())
     }
 
-    /// The whole page as a picture (PNG, in base64).
-    pub fn picture(&mut self) -> Result<String> {
+    /// The whole page as a picture (PNG). With `ISOBAR_PICTURES` it is kept in that directory, for people to look at.
+    pub fn picture(&mut self, name: &str) -> Result<Vec<u8>> {
         let asked = json!({"format": "png", "captureBeyondViewport": true});
         let picture = self.call("Page.captureScreenshot", &asked)?;
-        let data = picture["data"].as_str();
-        Ok(data.context("no picture")?.to_owned())
+        let data = picture["data"].as_str().context("no picture")?;
+        let picture = openssl::base64::decode_block(data)?;
+        if let Some(directory) = setting("ISOBAR_PICTURES") {
+            let directory = Path::new(&directory);
+            std::fs::create_dir_all(directory)?;
+            std::fs::write(directory.join(format!("{name}.png")), &picture)?;
+        }
+        Ok(picture)
     }
 
     /// Every address that was asked for so far.

@@ -199,7 +199,7 @@ impl Oracle {
     fn look(&self) {
         let mut life = self.life();
         let all = || 0..PARTITIONS;
-        let ends_before = self.kafka.end_offsets(TOPIC).expect("it answers");
+        let bounds_before = self.kafka.bounds(TOPIC).expect("it answers");
         let committed_before = self.kafka.committed(TOPIC, TOPIC).expect("it answers");
         let memory_before = life.in_memory();
         let rows = life.rows();
@@ -207,12 +207,24 @@ impl Oracle {
         let memory_after = life.in_memory();
         let done_after: Vec<_> = all().map(|one| self.done(&life, one)).collect();
         let committed_after = self.kafka.committed(TOPIC, TOPIC).expect("it answers");
-        let ends_after = self.kafka.end_offsets(TOPIC).expect("it answers");
+        let bounds_after = self.kafka.bounds(TOPIC).expect("it answers");
         for (number, row) in rows.iter().enumerate() {
-            let ends = ends_before[number]..=ends_after[number];
+            let (before, after) = (bounds_before[number], bounds_after[number]);
+            let (starts, ends) = (before.0..=after.0, before.1..=after.1);
             let done = life.before[number]..=*done_after[number].end();
-            let end = row.end.expect("known");
+            let (start, end) = (row.start.expect("known"), row.end.expect("known"));
+            assert!(starts.contains(&start), "{row:?}: {starts:?}");
             assert!(ends.contains(&end), "{row:?}: {ends:?}");
+            // What was done was read, and nothing is read that is not there. Before its first record a partition has
+            // no place.
+            if let Some(next) = row.next {
+                assert!((*done.start()..=end).contains(&next), "{row:?}: {done:?}");
+                assert_eq!(row.read_lag, Some((end - next) as u64), "{row:?}");
+            }
+            let headrooms =
+                (done.start() - starts.end()).max(0)..=(done.end() - starts.start()).max(0);
+            let headroom = row.headroom.expect("known") as i64;
+            assert!(headrooms.contains(&headroom), "{row:?}: {headrooms:?}");
             let lags = (ends.start() - done.end()).max(0)..=ends.end() - done.start();
             let lag = row.lag.expect("known") as i64;
             assert!(lags.contains(&lag), "{row:?}: {lags:?}");

@@ -233,8 +233,14 @@ impl KafkaClient {
 
     /// The end offset of each partition of a topic, in order of partitions.
     pub fn end_offsets(&self, topic: &str) -> Result<Vec<i64>> {
+        let bounds = self.bounds(topic)?;
+        Ok(bounds.into_iter().map(|(_, end)| end).collect())
+    }
+
+    /// The first offset that exists and the end of each partition of a topic, in order of partitions.
+    pub fn bounds(&self, topic: &str) -> Result<Vec<(i64, i64)>> {
         let consumer: BaseConsumer = self.config(&[]).create()?;
-        end_offsets(&consumer, topic)
+        bounds(&consumer, topic)
     }
 
     /// The names of all consumer groups, sorted.
@@ -250,7 +256,7 @@ impl KafkaClient {
     pub fn committed(&self, group: &str, topic: &str) -> Result<Vec<Option<i64>>> {
         let consumer: BaseConsumer = self.config(&[("group.id", group)]).create()?;
         let mut asked = TopicPartitionList::new();
-        for partition in 0..end_offsets(&consumer, topic)?.len() {
+        for partition in 0..bounds(&consumer, topic)?.len() {
             let _ = asked.add_partition(topic, i32::try_from(partition)?);
         }
         let committed = commits(&consumer, &asked)?;
@@ -306,7 +312,7 @@ impl KafkaClient {
             ("enable.partition.eof", "true"),
         ];
         let consumer: BaseConsumer = self.config(&settings).create()?;
-        let ends = end_offsets(&consumer, topic)?;
+        let ends = bounds(&consumer, topic)?;
         let mut assigned = TopicPartitionList::new();
         for partition in 0..ends.len() {
             assigned.add_partition_offset(topic, i32::try_from(partition)?, Offset::Beginning)?;
@@ -453,7 +459,7 @@ fn commits(consumer: &BaseConsumer, partitions: &TopicPartitionList) -> Result<T
     }
 }
 
-fn end_offsets(consumer: &BaseConsumer, topic: &str) -> Result<Vec<i64>> {
+fn bounds(consumer: &BaseConsumer, topic: &str) -> Result<Vec<(i64, i64)>> {
     let metadata = consumer.fetch_metadata(Some(topic), REQUEST_LIMIT)?;
     let known = metadata
         .topics()
@@ -464,18 +470,14 @@ fn end_offsets(consumer: &BaseConsumer, topic: &str) -> Result<Vec<i64>> {
     }
     let partitions = 0..i32::try_from(known.partitions().len())?;
     // A broker that has just been started again knows its partitions before it leads them.
-    let end = |partition| {
+    let of = |partition| {
         wait::until(
             &format!("the end of {topic}/{partition}"),
             REQUEST_LIMIT,
-            || {
-                Ok(consumer
-                    .fetch_watermarks(topic, partition, REQUEST_LIMIT)?
-                    .1)
-            },
+            || Ok(consumer.fetch_watermarks(topic, partition, REQUEST_LIMIT)?),
         )
     };
-    partitions.map(end).collect()
+    partitions.map(of).collect()
 }
 
 fn blocking<F: Future>(future: F) -> Result<F::Output> {
