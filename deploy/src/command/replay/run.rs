@@ -84,8 +84,10 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         file.map_or(Ok(()), |file| check_writable(file))?;
     }
     agree(args.yes, &plan.text(), "replayed", &context)?;
-    // Somebody may have thought for long.
-    refuse_done(&plan, &registry)?;
+    if !args.yes {
+        // Somebody may have thought for long.
+        refuse_done(&plan, &registry)?;
+    }
 
     let gate = Arc::new(Gate::default());
     let job = Job {
