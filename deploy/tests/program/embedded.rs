@@ -299,6 +299,65 @@ bolts:
 }
 
 #[test]
+fn an_index_too_many_for_the_embedded_one_is_held_with_its_bound_and_what_to_do() {
+    let scratch = Scratch::new("embedded-indices").expect("a directory");
+    let text = "\
+isobar: 1
+name: t
+connections:
+  kafka: {type: kafka, brokers: embedded}
+  search: {type: elasticsearch, hosts: [embedded]}
+spouts:
+  logs: {type: kafka, connection: kafka, topics: [t], start: earliest}
+bolts:
+  parse: {type: parse_json, inputs: [logs], on_rejected: drop}
+  index:
+    type: elasticsearch
+    connection: search
+    inputs: [parse]
+    index: \"t-{{ kafka.partition }}-{{ kafka.offset }}\"
+    on_rejected: drop
+";
+    let file = scratch.file("t.yaml", text).expect("written");
+    let arguments = ["run", file.to_str().expect("text")];
+    let program = Program::start("embedded-indices-run", &arguments, &[]);
+    let brokers = program.logged("Embedded Kafka is up", "brokers");
+    let mut generate = built_program();
+    let generate = generate.args(["generate", "--count", "1100", "--topic", "t"]);
+    let made = generate.args(["--brokers", &brokers]).output();
+    let made = made.expect("it starts");
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    let total = wait::until("as many indices as there may be", LIMIT, || {
+        let total = program.total()?;
+        ensure!(
+            total["read"] == 1_100 && total["delivered"] == 1_000,
+            "{total}"
+        );
+        Ok(total)
+    });
+    let total = total.expect("they are made");
+    assert_eq!([&total["in_flight"], &total["difference"]], [100, 0]);
+    let said = wait::until("what is held", LIMIT, || {
+        let answer = http::get(&program.address, "/readyz")?;
+        ensure!(answer.status == 503, "{}", answer.text());
+        Ok(answer.text())
+    });
+    let said = said.expect("it is said");
+    let expected = "takes no documents: 400 embedded_index_limit_exception: the embedded index holds 1000 indices \
+                    at most, and this would be one more (let `index` of the bolt name fewer, or `hosts` of the \
+                    connection a real Elasticsearch)";
+    assert!(said.contains(expected), "{said}");
+    assert!(
+        said.contains("their records wait, nothing is lost"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_replay_from_the_embedded_brokers_of_another_process_is_refused_at_once() {
     let kafka = EmbeddedKafka::start().expect("a port");
     kafka.create_topic("logs").expect("a topic");

@@ -24,8 +24,8 @@ pub(crate) const TYPE: ConnectionType = ConnectionType {
 /// Elasticsearch 8 and 9 and OpenSearch 2 and 3 are tested. `hosts: [embedded]` is a small part of
 /// Elasticsearch inside the process that runs the topology, for trying things out: it answers bulk
 /// requests item by item, learns mappings from documents, finds documents by words
-/// (`_search?q=level:error`), and holds the latest 64 MiB in memory; older ones go, and all when the
-/// program ends. It has no templates, pipelines or data streams, and `tls` is not used then.
+/// (`_search?q=level:error`), and holds the latest 64 MiB in memory, in up to 1,000 indices; older documents go, and
+/// all when the program ends. It has no templates, pipelines or data streams, and `tls` is not used then.
 ///
 /// ```yaml
 /// connections:

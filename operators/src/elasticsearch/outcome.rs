@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 use super::reply::{self, Fault, Items};
 
 pub use table::TABLE;
-pub(crate) use table::{CONTRADICTION, FAILURE_STORE, NO_ERROR};
+pub(crate) use table::{CONTRADICTION, EMBEDDED_INDICES, FAILURE_STORE, NO_ERROR};
 
 /// What an answer is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +88,8 @@ pub enum Class {
     Misconfigured,
     /// The cluster has as many shards as it may, so the index is not made.
     Shards,
+    /// The embedded index has as many indices as it holds, so this one is not made.
+    Indices,
     /// The document does not fit the index, or is none.
     Document,
     /// The index would get more fields than it may have.
@@ -180,6 +182,7 @@ impl Class {
             | Self::Missing
             | Self::Misconfigured
             | Self::Shards
+            | Self::Indices
             | Self::AllRefused => Action::HoldTarget,
             Self::Document => Action::Reject("mapping"),
             Self::Fields => Action::Reject("field_limit"),
@@ -209,6 +212,9 @@ impl Class {
             Self::Misconfigured => "set up the index, alias, data stream or pipeline",
             Self::Shards => {
                 "delete indices, add data nodes, or raise `cluster.max_shards_per_node`"
+            }
+            Self::Indices => {
+                "let `index` of the bolt name fewer, or `hosts` of the connection a real Elasticsearch"
             }
             Self::AllRefused => "see why it refuses every document",
             Self::Denied => "check `auth` of the connection and what it may do",

@@ -10,8 +10,10 @@ use super::index_pattern;
 use super::mapping::{Mapping, parsing};
 use super::query::Query;
 use crate::elasticsearch::index_name;
+use crate::elasticsearch::outcome::EMBEDDED_INDICES;
 
-/// Most indices. A cluster of one node refuses more as well (`cluster.max_shards_per_node` is 1000).
+/// Most indices: as many as a cluster of one node makes (`cluster.max_shards_per_node` is 1000). It bounds the memory
+/// that their names and mappings take.
 const INDICES_MAX: usize = 1_000;
 
 /// Bytes around a document, rounded up: two entries of tables and two copies of its id.
@@ -148,10 +150,11 @@ impl Documents {
             return Err(parsing("[1:1] failed to parse: not an object".to_owned()));
         }
         if !self.indices.contains_key(item.index) && self.indices.len() >= INDICES_MAX {
+            // Held and not rejected: a real cluster has room for it, or can be given some.
             let reason = format!(
-                "Validation Failed: 1: this action would add [1] shards, but there are {INDICES_MAX} indices already, which is the limit"
+                "the embedded index holds {INDICES_MAX} indices at most, and this would be one more"
             );
-            return Err(illegal("validation_exception", reason));
+            return Err(illegal(EMBEDDED_INDICES, reason));
         }
         let index = self.indices.entry(item.index.into()).or_default();
         index.mapping.learn(id, &document)
@@ -256,7 +259,10 @@ impl Document {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::elasticsearch::outcome::{Action, Level, row_of};
 
     fn item<'i>(kind: Kind, id: &'i str, source: &'i str) -> Item<'i> {
         Item {
@@ -337,6 +343,33 @@ mod tests {
         };
         let error = documents.apply(&wrong).error.expect("upper case");
         assert_eq!(error.kind, "invalid_index_name_exception");
+    }
+
+    #[test]
+    fn an_index_too_many_is_held_for_the_bound_of_the_embedded_index() {
+        let mut documents = Documents::new(1 << 20);
+        let mut create = |index: &str, id| {
+            let outcome = documents.apply(&Item {
+                index,
+                ..item(Kind::Create, id, "{}")
+            });
+            (outcome.status, outcome.error)
+        };
+        for number in 0..INDICES_MAX {
+            let (status, error) = create(&format!("logs-{number}"), "1");
+            assert_eq!((status, error), (201, None), "{number}");
+        }
+        let (status, error) = create("more", "1");
+        let fault = error.expect("there is no room");
+        let error = json!({"type": fault.kind, "reason": fault.reason}).to_string();
+        let row = row_of(Level::Item, status, Some(&error)).expect("it is known");
+        assert_eq!(
+            (row.id, row.class.action()),
+            ("embedded_indices", Action::HoldTarget)
+        );
+        assert!(fault.reason.contains("1000 indices at most"), "{fault:?}");
+        // Those that are there go on.
+        assert_eq!(create("logs-7", "2").0, 201);
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub(crate) const FAILURE_STORE: &str = "failure_store";
 pub(crate) const CONTRADICTION: &str = "error_in_a_success";
 /// The type that the refusal of a request gets which has no error with a type in it.
 pub(crate) const NO_ERROR: &str = "no_error_in_a_refusal";
+/// The type with which the embedded index refuses to make one index more. Its bound is not that of a cluster, and
+/// neither is what can be done about it.
+pub(crate) const EMBEDDED_INDICES: &str = "embedded_index_limit_exception";
 
 const fn row(
     id: &'static str,
@@ -100,6 +103,7 @@ pub const TABLE: &[Row] = &[
     // The index is not made, as the cluster would have more shards than its nodes may.
     row("shard_limit", Item, (400, 400), ("validation_exception", "this action would add"), Shards, ALL),
     row("shard_limit_as_argument", Item, (400, 400), ("illegal_argument_exception", "this action would add"), Shards, StandIn("from versions before those tested")),
+    row("embedded_indices", Item, (400, 400), (EMBEDDED_INDICES, ""), Indices, StandIn("of all servers only the embedded index answers so")),
     // Elasticsearch says it in the cause of a document_parsing_exception, OpenSearch at the top.
     row("field_limit", Item, (400, 400), ("", "Limit of total fields"), Fields, ALL),
     row("document", Item, (400, 400), ("document_parsing_exception", ""), Document, ELASTICSEARCH),
