@@ -91,22 +91,27 @@ impl Rules {
         let (name, version) = agent.map_or((None, None), |found| {
             let parts = [found.major, found.minor, found.patch, found.patch_minor];
             (
-                Some(found.family),
+                some(found.family),
                 dotted(parts.map(|part| part.map(Cow::from))),
             )
         });
         let (os_name, os_version) = os.map_or((None, None), |found| {
             let parts = [found.major, found.minor, found.patch, found.patch_minor];
-            (Some(found.os), dotted(parts))
+            (some(found.os), dotted(parts))
         });
         Agent {
             name,
             version,
             os_name,
             os_version,
-            device_name: device.map(|found| found.device),
+            device_name: device.and_then(|found| some(found.device)),
         }
     }
+}
+
+/// Nothing where a rule applies and finds an empty text, as a group that may be empty does.
+fn some(text: Cow<'_, str>) -> Text<'_> {
+    (!text.is_empty()).then_some(text)
 }
 
 /// The parts up to the first one that is not known, with dots between.

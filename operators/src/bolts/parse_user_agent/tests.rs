@@ -58,6 +58,19 @@ async fn known_agents_give_what_the_rules_say() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_rule_finds_empty_is_not_found() {
+    let rules = "\
+user_agent_parsers: [{regex: 'app/(\\w*)'}]
+os_parsers: [{regex: '(app)', os_replacement: '$2'}]
+device_parsers: [{regex: 'app(.?)', device_replacement: ' $2 '}]
+";
+    let mut bolt = prepared(rules, json!({})).expect("good options");
+    let found = one(&mut bolt, &json!({"user_agent": "app/"})).await;
+    assert_eq!(found, Ok(json!({"user_agent": {"original": "app/"}})));
+    assert_eq!(bolt.counters.values()[0].2, 1, "unknown_agents");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_text_stays_where_another_field_gets_the_object() {
     let options = json!({"field": "[\"http.agent\"]", "target": "agent"});
     let mut bolt = prepared(RULES, options).expect("good options");
