@@ -23,7 +23,7 @@ pub struct Target {
 }
 
 /// Everything that is fuzzed.
-pub const TARGETS: [Target; 20] = [
+pub const TARGETS: [Target; 21] = [
     target("json", json_parser),
     target("document", document),
     target("inside", inside::members),
@@ -34,6 +34,7 @@ pub const TARGETS: [Target; 20] = [
     target("csv", csv),
     target("regex", regex),
     target("grok", grok),
+    target("user_agent", user_agent),
     target("timestamp", timestamp),
     target("condition", condition),
     target("template", template),
@@ -124,6 +125,36 @@ fn grok(input: &[u8]) {
         json!({"pattern": pattern, "patterns": {"LEVEL": "(?:info|warn)", "ID": "%{LEVEL}-\\d+"}});
     if let Ok(bolt) = Bolt::try_new("parse_grok", &options) {
         bolt.raw(text).is_sound();
+    }
+}
+
+/// What clients send of themselves stays as it is, and whatever rules find in it is text that says something.
+fn user_agent(input: &[u8]) {
+    thread_local!(static BOLT: Bolt = {
+        let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+        let mut rules = above.map(|above| above.join("tests/fuzz/regexes.yaml"));
+        let rules = rules.find(|file| file.exists()).expect("it is in this repository");
+        Bolt::new("parse_user_agent", json!({"file": rules, "target": "agent"}))
+    });
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
+    let document = json!({"user_agent": text}).to_string();
+    let ended = BOLT.with(|bolt| bolt.document(&document));
+    let document = ended.document().expect("it is never rejected");
+    let document: Value = serde_json::from_str(document).expect("JSON");
+    let agent = &document["agent"];
+    assert_eq!([&document["user_agent"], &agent["original"]], [text, text]);
+    for name in [
+        "/name",
+        "/version",
+        "/os/name",
+        "/os/version",
+        "/device/name",
+    ] {
+        let found = agent.pointer(name);
+        let says_something = |found: &Value| found.as_str().is_some_and(|text| !text.is_empty());
+        assert!(found.is_none_or(says_something), "{name}: {agent}");
     }
 }
 
