@@ -1,5 +1,10 @@
 //! The HTTP API of a running topology, asked over real connections.
 
+mod metrics;
+mod pause;
+mod refusals;
+mod top;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -9,19 +14,18 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use isobar::configuration;
-use isobar::exit::Exit;
 use isobar::http::{Bind, Server};
 use isobar::lag::Watches;
-use isobar::metrics::{self, Recorder};
+use isobar::metrics::Recorder;
 use isobar::observer::Observer;
 use isobar::plan_document::PlanDocument;
 use isobar::token::Token;
 use isobar::{Outside, TopologyFile};
 use serde_json::{Value, json};
-use testkit::http::{Response, get, request, request_with};
+use testkit::http::{Response, get, request_with};
 use testkit::wait;
 
-use crate::support::{File, isobar, registry};
+use crate::support::registry;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -221,216 +225,6 @@ fn statistics_are_numbers_and_diagnostics_facts_without_secrets() {
 }
 
 #[test]
-fn exported_metrics_are_those_of_the_table() {
-    let served = Served::start(WAITING);
-    let _ = served.settle(190);
-    served
-        .observer
-        .running
-        .health()
-        .set("in", "connecting", "no broker answers");
-    let answer = served.get("/metrics");
-    assert_eq!(
-        answer.header("content-type"),
-        Some("text/plain; version=0.0.4; charset=utf-8")
-    );
-    let text = answer.text();
-    for line in [
-        "isobar_records_read_total{topology=\"waiting\",spout=\"in\"} 190",
-        "isobar_records_dropped_total{topology=\"waiting\",spout=\"in\",policy=\"drop\"} 96",
-        "isobar_accounting_difference_records{topology=\"waiting\",spout=\"in\"} 0",
-        "isobar_bolt_rejected_records_total{topology=\"waiting\",bolt=\"odd\"} 94",
-        "isobar_bolt_rejected_records_by_class_total{topology=\"waiting\",bolt=\"odd\",class=\"odd\"} 94",
-        "# TYPE isobar_end_to_end_latency_seconds histogram",
-        "isobar_end_to_end_latency_seconds_bucket{topology=\"waiting\",spout=\"in\",le=\"86400\"} 0",
-        "isobar_end_to_end_latency_seconds_bucket{topology=\"waiting\",spout=\"in\",le=\"+Inf\"} 190",
-        "isobar_end_to_end_latency_seconds_count{topology=\"waiting\",spout=\"in\"} 190",
-        "# TYPE isobar_bolt_request_seconds histogram",
-        "isobar_bolt_request_seconds_bucket{topology=\"waiting\",bolt=\"count\",host=\"es-1:9200\",le=\"0.001\"} 0",
-        "isobar_bolt_request_seconds_bucket{topology=\"waiting\",bolt=\"count\",host=\"es-1:9200\",le=\"0.002\"} 2",
-        "isobar_bolt_request_seconds_count{topology=\"waiting\",bolt=\"count\",host=\"es-1:9200\"} 2",
-        "isobar_bolt_seen_total{topology=\"waiting\",bolt=\"count\"} 96",
-        "# HELP isobar_bolt_seen_total Records seen.",
-        "# TYPE isobar_lanes gauge",
-        "isobar_lanes{topology=\"waiting\"} 2",
-    ] {
-        assert!(
-            text.lines().any(|found| found == line),
-            "{line} is not in:\n{text}"
-        );
-    }
-    let exported: Vec<&str> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("# TYPE "))
-        .filter_map(|line| line.split(' ').next())
-        .filter(|name| *name != "isobar_bolt_seen_total")
-        .collect();
-    // Those of lag are of Kafka spouts only, others of dead letters, TLS, and who is named to be sent to.
-    let elsewhere = |label: &&str| ["group", "topic", "certificate", "to"].contains(label);
-    let table = metrics::all().filter(|metric| !metric.labels.iter().any(elsewhere));
-    let mut table: Vec<&str> = table.map(|metric| metric.name).collect();
-    let mut sorted = exported.clone();
-    sorted.sort_unstable();
-    table.sort_unstable();
-    assert_eq!(sorted, table);
-    assert!(
-        !text.contains("bolt=\"odd\"} 190\nisobar_bolt_waiting"),
-        "absent is not 0"
-    );
-}
-
-#[test]
-fn metric_names_follow_the_rules_of_prometheus() {
-    for metric in metrics::all() {
-        let counter = metric.kind == metrics::Kind::Counter;
-        assert_eq!(metric.name.ends_with("_total"), counter, "{}", metric.name);
-        if metric.kind == metrics::Kind::Histogram {
-            assert!(metric.name.ends_with("_seconds"), "{}", metric.name);
-        }
-        let own = metric.name.starts_with("isobar_") || metric.name.starts_with("process_");
-        assert!(own && metric.help.ends_with('.'), "{}", metric.name);
-        let plain = |c: char| c.is_ascii_lowercase() || c == '_';
-        assert!(metric.name.chars().all(plain), "{}", metric.name);
-    }
-}
-
-#[test]
-fn unknown_paths_and_methods_are_refused_in_words() {
-    let served = Served::start(WAITING);
-    assert!(served.get("/").text().contains("/readyz       200 while"));
-    assert_eq!(served.get("/history?after_ms=x").status, 400);
-    assert_eq!(served.json("/history")["times_ms"], json!([]));
-    let missing = served.get("/acounting");
-    assert_eq!(missing.status, 404);
-    assert!(
-        missing
-            .text()
-            .contains("/accounting   what became of every record")
-    );
-    let body = Some(("text/plain", &b"x"[..]));
-    let posted = request(&served.address, "POST", "/accounting", body, SOON).expect("an answer");
-    assert_eq!(posted.status, 405);
-    assert_eq!(posted.header("allow"), Some("GET, HEAD"));
-    assert_eq!(posted.text(), r#"{"error":"this is asked with GET"}"#);
-}
-
-#[test]
-fn a_parameter_that_a_path_does_not_know_is_refused_with_those_that_it_knows() {
-    let served = Served::start(WAITING);
-    let token = served.observer.token.as_ref().expect("it has one").text();
-    let bearer = format!("Bearer {token}");
-    let headers = [("authorization", &*bearer), ("content-length", "0")];
-    for (method, path, said) in [
-        (
-            "GET",
-            "/tap?edge=in&evry=5",
-            "unknown field `evry`, expected one of `edge`, `every`, `limit`, `for`, `mask`, `where`",
-        ),
-        ("GET", "/tap?every=5", "missing field `edge`"),
-        (
-            "POST",
-            "/pause?sput=in",
-            "unknown field `sput`, expected `spout`",
-        ),
-        (
-            "POST",
-            "/resume?sput=in",
-            "unknown field `sput`, expected `spout`",
-        ),
-        (
-            "GET",
-            "/history?after=1",
-            "unknown field `after`, expected `after_ms`",
-        ),
-        (
-            "GET",
-            "/whereabouts?topic=t&partition=0&ofset=0",
-            "unknown field `ofset`, expected one of `topic`, `partition`, `offset`",
-        ),
-        (
-            "GET",
-            "/replays?sput=in",
-            "unknown field `sput`, expected `spout`",
-        ),
-        (
-            "GET",
-            "/replays/19a?sput=in",
-            "unknown field `sput`, expected `spout`",
-        ),
-        (
-            "POST",
-            "/replays/19a/abort?sput=in",
-            "unknown field `sput`, expected `spout`",
-        ),
-        (
-            "POST",
-            "/replays?rate=5",
-            "unknown field `rate`, there are no fields",
-        ),
-        (
-            "POST",
-            "/replays/plans?spout=in",
-            "unknown field `spout`, there are no fields",
-        ),
-        (
-            "GET",
-            "/replays/plans/19a?spout=in",
-            "unknown field `spout`, there are no fields",
-        ),
-        (
-            "GET",
-            "/lag?spout=in",
-            "unknown field `spout`, there are no fields",
-        ),
-        (
-            "GET",
-            "/accounting?spout=in",
-            "unknown field `spout`, there are no fields",
-        ),
-        (
-            "GET",
-            "/statistics?spout=in",
-            "unknown field `spout`, there are no fields",
-        ),
-        (
-            "GET",
-            "/replicas?spout=in",
-            "unknown field `spout`, there are no fields",
-        ),
-        (
-            "GET",
-            "/diagnostics?spout=in",
-            "unknown field `spout`, there are no fields",
-        ),
-        (
-            "GET",
-            "/layouts?form=0",
-            "unknown field `form`, there are no fields",
-        ),
-    ] {
-        let answer = request_with(&served.address, method, path, &headers, SOON);
-        let answer = answer.expect("an answer");
-        let place = path.split('?').next().expect("a path");
-        let expected = json!({"error": format!("parameters of {place}: {said}")});
-        assert_eq!((answer.status, answer.text()), (400, expected.to_string()));
-    }
-    assert_eq!(
-        served.json("/statistics")["spouts"][0]["paused_since_ms"],
-        Value::Null
-    );
-    // Who scrapes, probes or links to the page may add what they like.
-    for path in [
-        "/metrics?a=b",
-        "/healthz?a=b",
-        "/readyz?a=b",
-        "/?a=b",
-        "/page.css?a=b",
-    ] {
-        assert_eq!(served.get(path).status, 200, "{path}");
-    }
-}
-
-#[test]
 fn browsers_get_a_page_that_loads_nothing_from_elsewhere() {
     let served = Served::start(WAITING);
     let accept = [("accept", "text/html,*/*;q=0.8")];
@@ -516,176 +310,6 @@ fn rates_are_unknown_at_first_and_of_the_last_seconds_then() {
         bottleneck,
         json!({"bolt": "drop", "reason": "held: the index is closed"})
     );
-}
-
-#[test]
-fn top_shows_at_a_terminal_what_the_page_shows() {
-    let served = Served::start(WAITING);
-    let _ = served.settle(190);
-    wait::until("everything to be open", SOON, || {
-        anyhow::ensure!(served.get("/readyz").status == 200, "not yet");
-        Ok(())
-    })
-    .expect("it opens");
-    let url = format!("http://{}", served.address);
-    let done = isobar("top", "", &["top", &url, "--once"]);
-    assert_eq!(done.exit, Exit::Done, "{}", done.error);
-    let (first, rest) = done.output.split_once('\n').expect("lines");
-    assert!(first.starts_with("waiting: OK, up "), "{first}");
-    let expected = "
-NODE         TYPE        RECORDS/S  RECORDS  BUSY  QUEUE  REJECTED  FAILURES
-in           numbers             ?      190          0 %
-odd          refuse_odd          ?      190     ?    0/8        94         0
-count        count               ?       96     ?    0/8         0         0
-drop         drop                ?       96     ?      -         0         0
-dead_letter  sink                ?       94     ?    0/8         0         0
-
-BOLT   HOST       REQUESTS/S  HALF WITHIN  99 % WITHIN
-count  es-1:9200           ?            ?            ?
-
-SPOUT  READ  DELIVERED";
-    assert!(rest.starts_with(expected), "{rest}");
-    let rejects = "\n\nBOLT  REASON  REJECTED  OF READ\nodd   odd           94  49.47 %\n";
-    assert!(rest.ends_with(rejects), "{rest}");
-    served
-        .observer
-        .running
-        .health()
-        .set("drop", "held", "closed");
-    let done = isobar("top", "", &["top", &url, "--once"]);
-    assert!(
-        done.output.contains("\ndrop: held: closed\n"),
-        "{}",
-        done.output
-    );
-    assert!(
-        done.output.contains("\nBottleneck: drop: held: closed\n"),
-        "{}",
-        done.output
-    );
-    drop(served);
-    let done = isobar("top", "", &["top", &url, "--once"]);
-    assert_eq!(done.exit, Exit::Undetermined);
-    let expected = format!("{} does not say its statistics: ", &url["http://".len()..]);
-    assert!(done.error.starts_with(&expected), "{}", done.error);
-}
-
-#[test]
-fn spouts_are_paused_and_go_on_for_who_has_the_token() {
-    let served = Served::start(WAITING);
-    let _ = served.settle(190);
-    let post = |path: &str, token: Option<&str>| {
-        let bearer = token.map(|token| format!("Bearer {token}"));
-        let headers: Vec<_> = bearer
-            .iter()
-            .map(|bearer| ("authorization", &**bearer))
-            .collect();
-        request_with(&served.address, "POST", path, &headers, SOON).expect("an answer")
-    };
-    let token = served.observer.token.as_ref().expect("it has one").text();
-    for (given, word) in [
-        (None, "needs the token"),
-        (Some(""), "needs the token"),
-        (Some("0123456789abcdef0123456789abcdef"), "was refused"),
-    ] {
-        let refused = post("/pause", given);
-        assert_eq!(refused.status, 401);
-        assert!(refused.text().contains(word), "{}", refused.text());
-    }
-    let refused = served.get("/pause");
-    assert_eq!(refused.status, 405);
-    assert_eq!(refused.header("allow"), Some("POST"));
-    assert!(
-        refused.text().contains("done with POST"),
-        "{}",
-        refused.text()
-    );
-    let missing = post("/pause?spout=out", Some(token));
-    assert_eq!(missing.status, 404);
-    assert!(
-        missing
-            .text()
-            .contains("there is no spout out; there is in")
-    );
-    assert_eq!(served.observer.running.paused_since(0), None);
-
-    let paused = post("/pause?spout=in", Some(token)).json().expect("JSON");
-    let since = paused["spouts"][0]["paused_since_ms"].clone();
-    assert!(since.is_i64(), "{paused}");
-    // It is alive and in its group: nothing else would read for it.
-    assert_eq!(served.get("/readyz").status, 200);
-    assert_eq!(
-        served.json("/statistics")["spouts"][0]["paused_since_ms"],
-        since
-    );
-    let metrics = served.get("/metrics").text();
-    assert!(
-        metrics.contains("isobar_spout_paused{topology=\"waiting\",spout=\"in\"} 1\n"),
-        "{metrics}"
-    );
-    let again = post("/pause", Some(token)).json().expect("JSON");
-    assert_eq!(again["spouts"][0]["paused_since_ms"], since);
-    let url = format!("http://{}", served.address);
-    let shown = isobar("top-paused", "", &["top", &url, "--once"]).output;
-    assert!(
-        shown
-            .lines()
-            .any(|line| line.starts_with("in ") && line.ends_with("paused")),
-        "{shown}"
-    );
-
-    let reads = post("/resume", Some(token)).json().expect("JSON");
-    assert_eq!(
-        reads["spouts"][0],
-        json!({"spout": "in", "paused_since_ms": null})
-    );
-}
-
-#[test]
-fn pause_and_resume_are_commands() {
-    let served = Served::start(WAITING);
-    let url = format!("http://{}", served.address);
-    let token = served.observer.token.as_ref().expect("it has one").text();
-    let file = File::new("pause-token", token);
-    let path = file.path.to_str().expect("UTF-8");
-    let done = isobar("pause", "", &["pause", &url, "--token-file", path]);
-    assert_eq!(done.exit, Exit::Done, "{}", done.error);
-    let words: Vec<&str> = done.output.split_whitespace().collect();
-    assert_eq!(words[..4], ["ADDRESS", "TOPOLOGY", "SPOUT", "STATE"]);
-    assert_eq!(words[5..9], ["waiting", "in", "paused", "since"]);
-    let arguments = ["resume", &url, "--token-file", path, "-o", "json"];
-    let done = isobar("resume", "", &arguments);
-    assert_eq!(done.json()[0]["spouts"][0]["paused_since_ms"], Value::Null);
-
-    // Who does not answer keeps no other one as it is.
-    let arguments = ["pause", "http://127.0.0.1:9", &url, "--token-file", path];
-    let done = isobar("pause-two", "", &arguments);
-    assert_eq!(done.exit, Exit::Undetermined);
-    let expected = "127.0.0.1:9 does not say that it paused: ";
-    assert!(done.error.starts_with(expected), "{}", done.error);
-    assert!(served.observer.running.paused_since(0).is_some());
-
-    let wrong = File::new("pause-wrong-token", "0123456789abcdef");
-    let path = wrong.path.to_str().expect("UTF-8");
-    let done = isobar("pause-wrong", "", &["pause", &url, "--token-file", path]);
-    assert_eq!(done.exit, Exit::Failed);
-    let expected = format!("{}: the token was refused", served.address);
-    assert!(done.error.starts_with(&expected), "{}", done.error);
-
-    // As a demonstration prints it, and never without one.
-    let with_token = format!("{url}/#token={token}");
-    let done = isobar("resume-demo", "", &["resume", &with_token]);
-    assert_eq!(done.exit, Exit::Done, "{}", done.error);
-    assert!(done.output.contains("reads"), "{}", done.output);
-    let done = isobar("pause-one", "", &["pause", &with_token, &url]);
-    assert_eq!(done.exit, Exit::Usage);
-    let expected = format!("name the token of {}: ", served.address);
-    assert!(done.error.starts_with(&expected), "{}", done.error);
-    assert_eq!(served.observer.running.paused_since(0), None);
-    let short = format!("{url}/#token=short");
-    let done = isobar("pause-short", "", &["pause", &short]);
-    assert_eq!(done.exit, Exit::Usage);
-    assert!(done.error.contains("16 or more"), "{}", done.error);
 }
 
 #[test]
