@@ -2,8 +2,16 @@
 //!
 //! ```sh
 //! cargo run -p isobar --example custom_bolt -- operators every_nth
-//! cargo run -p isobar --example custom_bolt -- run my-topology.yaml
+//! cargo run -p isobar --example custom_bolt -- test deploy/examples/custom_bolt.yaml
+//! cargo run -p isobar --example custom_bolt -- run deploy/examples/custom_bolt.yaml --exit-when-caught-up
 //! ```
+
+#[cfg(test)]
+#[path = "../tests/program/commands.rs"]
+mod commands;
+#[cfg(test)]
+#[path = "tests/shown.rs"]
+mod shown;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -86,13 +94,10 @@ impl Bolt for EveryNth {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use isobar::rehearsal::{Outcome, Stage};
-    use isobar::{Outside, TopologyFile};
-    use isobar_operators::sample::Sampled;
+    use isobar_operators::embedded::EmbeddedKafka;
     use isobar_topology::testing::{Fate, Input, PreparedForTest};
     use serde_json::json;
+    use testkit::scratch::Scratch;
 
     use super::*;
 
@@ -110,56 +115,38 @@ mod tests {
         assert_eq!(fates, [Fate::Delivered, dropped, dropped, Fate::Delivered]);
     }
 
+    /// All of it: what users are shown of it, the tests of a topology, and records that go from a topic through
+    /// the bolt to a file.
     #[test]
-    fn a_topology_file_can_name_it() {
-        let text = "\
-isobar: 1
-name: t
-connections: {kafka: {type: kafka, brokers: \"a:1\"}}
-spouts: {lines: {type: kafka, connection: kafka, topics: [t], start: earliest}}
-bolts:
-  parse: {type: parse_json, inputs: [lines]}
-  thin: {type: every_nth, inputs: [parse], one_in: 100}
-  out: {type: console, inputs: [thin]}
-dead_letter: {type: console}
-";
-        let outside = Outside {
-            variable: &|_| None,
-            file: &|_| Ok(String::new()),
-        };
-        let file = TopologyFile::from_text(Path::new("t.yaml"), text.to_owned(), &outside);
-        let plan = file.plan(&registry(), 1);
-        let plan = plan.unwrap_or_else(|refused| panic!("{refused}"));
-        let mut stage = Stage::open(plan).unwrap_or_else(|failure| panic!("{:#}", failure.error));
-        let mut becomes = |offset| {
-            let record = Sampled {
-                offset,
-                payload: Some(b"{}".to_vec()),
-                ..Sampled::of_topic("t")
-            };
-            let told = stage.run("lines", &record, None);
-            told.unwrap_or_else(|failure| panic!("{:#}", failure.error))
-                .ends
-                .remove(0)
-                .outcome
-        };
-        assert!(matches!(becomes(100), Outcome::Written(_)));
-        let Outcome::Dropped { policy } = becomes(101) else {
-            panic!("it is dropped");
-        };
-        assert_eq!(policy, "thin.skipped");
-    }
+    fn what_the_documentation_shows_is_what_it_does() {
+        const RECORDS: u64 = 500;
+        let kafka = EmbeddedKafka::start().expect("a port");
+        kafka.create_topic("logs").expect("a topic");
+        let scratch = Scratch::new("custom-bolt").expect("a directory");
+        let out = scratch.path().join("out").display().to_string();
+        let variables = [("KAFKA", kafka.brokers()), ("OUT", &*out)];
+        let registry = registry();
+        assert_eq!(registry.named_twice(), None);
+        let count = RECORDS.to_string();
+        let generate = ["generate", "--topic", "logs", "--count", &*count];
+        let generate = [&generate[..], &["--brokers", kafka.brokers()]].concat();
+        let _ = shown::isobar(&registry, &generate, &variables);
 
-    #[test]
-    fn users_are_shown_what_becomes_of_records() {
-        let mut all = isobar::reference::all(&registry());
-        let mut shown = all.iter_mut().filter(|one| one.name == "every_nth");
-        let reference = shown.next().expect("is registered");
-        reference.show().expect("the example runs");
-        let text = reference.text();
+        let source = include_str!("custom_bolt.rs");
+        let done = shown::run(source, &registry, scratch.path(), &variables);
+        let [reference, tests, run] = &done[..] else {
+            panic!("{} commands are shown", done.len());
+        };
         let end = "  {\"n\":1}\n    → as it is\n  {\"n\":2}\n    → dropped by every_nth.skipped\n";
-        assert!(text.ends_with(end), "{text}");
-        assert!(shown.next().is_none(), "the name is its own");
+        assert!(reference.output.ends_with(end), "{}", reference.output);
+        let all = "2 tests: 2 passed, 0 failed\n";
+        assert!(tests.output.ends_with(all), "{}", tests.output);
+        let lines = std::fs::read_to_string(format!("{out}.ndjson")).expect("it was written");
+        let kept = lines.lines().count() as u64;
+        // The first of each partition at least.
+        assert!((4..=RECORDS / 100 + 4).contains(&kept), "{kept}");
+        let row = format!("logs {RECORDS} {kept} 0 {} 0 0 0 0", RECORDS - kept);
+        shown::assert_row(&run.told, &row);
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub use topology_file::{Refused, TopologyFile};
 /// The program: does what its command line says, with the types of operators of `registry`.
 ///
 /// A program with operators of its own adds them to `isobar_operators::registry()` and calls this
-/// from its `main`, before it starts any thread; `deploy/examples/` has one. Where two types of bolts, spouts or
+/// from its `main`, before it starts any thread; `deploy/examples/` has two. Where two types of bolts, spouts or
 /// connections have one name, it says so and fails, whatever the command.
 pub fn main_with(registry: Registry) -> ExitCode {
     c_memory::keep_between_fetches();

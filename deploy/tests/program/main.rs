@@ -3,6 +3,7 @@
 
 mod alerts;
 mod binary;
+mod commands;
 mod credentials;
 mod documents;
 mod embedded;

@@ -1,19 +1,11 @@
 //! Operators without an outside system, and a way to run commands over them.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
-use isobar::cli::Cli;
-use isobar::command::Context;
 use isobar::environment::Environment;
-use isobar::exit::{Exit, Failure};
-use isobar::metrics::Recorder;
-use isobar::output::Output;
-use isobar::progress::Screen;
 use isobar_topology::spec::{Component, Problems, parse_config};
 use isobar_topology::testing::{FnBolt, source_batch};
 use isobar_topology::{
@@ -27,6 +19,9 @@ use serde_json::Value;
 use testkit::http::{self, Response};
 use testkit::process::{OF_TOPOLOGIES, Process};
 use testkit::wait;
+
+use crate::commands;
+pub use crate::commands::Done;
 
 /// The built program, in the environment of the tests without what shells of the quick start have.
 pub fn built_program() -> Command {
@@ -279,16 +274,6 @@ impl Drop for File {
     }
 }
 
-/// What a command did.
-pub struct Done {
-    pub exit: Exit,
-    /// On standard output.
-    pub output: String,
-    /// On standard error, besides the error that ends the command.
-    pub told: String,
-    pub error: String,
-}
-
 impl Done {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.output).expect("the output is JSON")
@@ -303,49 +288,14 @@ pub fn isobar(name: &str, topology: &str, arguments: &[&str]) -> Done {
         "FILE" => path,
         argument => argument,
     });
-    let cli = Cli::try_parse_from(["isobar"].into_iter().chain(arguments));
-    let cli = cli.unwrap_or_else(|error| panic!("{error}"));
-    let (written, told) = (Written::default(), Written::default());
-    let registry = registry();
-    let context = Context {
-        registry: &registry,
-        environment: Environment::new(|name| (name == "SECRET").then(|| "hunter2".to_owned())),
-        output: Output::to(written.clone()),
-        screen: Screen::to(told.clone()),
-        recorder: Recorder::new(),
-    };
-    let (exit, error) = match cli.command.execute(context) {
-        Ok(exit) => (exit, String::new()),
-        Err(Failure { exit, error }) => (exit, format!("{error:#}").replace(path, "FILE")),
-    };
-    let text = |written: &Written| {
-        let bytes = written.0.lock().expect("nobody panics here").clone();
-        String::from_utf8(bytes)
-            .expect("text")
-            .replace(path, "FILE")
-    };
+    let environment = Environment::new(|name| (name == "SECRET").then(|| "hunter2".to_owned()));
+    let done = commands::run(&registry(), environment, arguments);
+    let text = |text: &str| text.replace(path, "FILE");
     Done {
-        exit,
-        output: text(&written),
-        told: text(&told),
-        error,
-    }
-}
-
-#[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0
-            .lock()
-            .expect("nobody panics here")
-            .extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        exit: done.exit,
+        output: text(&done.output),
+        told: text(&done.told),
+        error: text(&done.error),
     }
 }
 
