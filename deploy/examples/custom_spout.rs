@@ -69,7 +69,7 @@ const LINES: SpoutType = SpoutType {
 
 /// Reads a file line by line, those that are added to it too.
 ///
-/// How many lines are settled is noted beside the file, in `FILE.TOPOLOGY.settled`, so that the next run goes on
+/// How many lines are settled is noted beside the file, in `FILE.TOPOLOGY.SPOUT.settled`, so that the next run goes on
 /// there. After a crash some lines are read again, as many as were read since.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -136,7 +136,7 @@ fn hash(text: &str) -> u64 {
 
 /// Called when the topology starts. One file is one partition, which one lane reads.
 fn start(from: &Source, context: SpoutContext) -> MakeSpout {
-    let note = format!("{}.{}.settled", from.name, context.topology);
+    let note = format!("{}.{}.{}.settled", from.name, context.topology, context.id);
     let lines = Lines {
         partition: context.partitions.open(&from.name, 0, from.source),
         file: from.file.clone(),
@@ -174,9 +174,16 @@ impl Spout for Lines {
         let file = File::open(&self.file).map_err(|error| failed(&self.file, error))?;
         let mut reader = BufReader::new(file);
         self.noted = read_note(&self.note)?;
-        for _ in 0..self.noted {
+        for line in 0..self.noted {
             let skipped = reader.skip_until(b'\n');
-            let _ = skipped.map_err(|error| failed(&self.file, error))?;
+            if skipped.map_err(|error| failed(&self.file, error))? == 0 {
+                let (file, note) = (self.file.display(), self.note.display());
+                let text = format!(
+                    "{file} has {line} lines and not {}: it is another file; delete {note} to read it from its first line",
+                    self.noted
+                );
+                return Err(OperatorError::user(text));
+            }
         }
         self.next = self.noted;
         self.reader = Some(reader);
@@ -216,7 +223,14 @@ impl Lines {
     fn read(&mut self) -> Result<Option<SourceBatch>, OperatorError> {
         let mut arena = ArenaBuilder::new(Arc::clone(&self.partition), BATCH, 0);
         let mut bytes = 0;
-        while arena.len() < BATCH && bytes < BYTES_MAX && self.read_line()? {
+        while arena.len() < BATCH && bytes < BYTES_MAX {
+            match self.read_line() {
+                Ok(true) => {}
+                Ok(false) => break,
+                // What was read before it is handed out first: these lines are not read again.
+                Err(_) if !arena.is_empty() => break,
+                Err(error) => return Err(error),
+            }
             let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
             // Without a timestamp: it is part of ids, and would be another one when the line is read again.
             arena.push(self.next, -1, None, Some(line), std::iter::empty());
@@ -279,6 +293,7 @@ fn failed(file: &Path, error: io::Error) -> OperatorError {
 #[cfg(test)]
 mod tests {
     use isobar::{Outside, TopologyFile};
+    use isobar_topology::Partitions;
     use serde_json::Value;
     use testkit::scratch::Scratch;
 
@@ -321,7 +336,7 @@ mod tests {
         let letters = fs::read_to_string(spool.join("dead-letters.ndjson"));
         let letters = letters.expect("one was written");
         assert!(letters.contains("\"offset\":2"), "{letters}");
-        let settled = fs::read_to_string(spool.join("orders.ndjson.orders.settled"));
+        let settled = fs::read_to_string(spool.join("orders.ndjson.orders.orders.settled"));
         assert_eq!(settled.expect("it was noted"), "4");
     }
 
@@ -353,6 +368,44 @@ bolts:
             let out = fs::read_to_string(scratch.path().join("out"));
             assert_eq!(out.expect("it was written"), all);
         }
+    }
+
+    #[test]
+    fn what_stands_before_a_line_that_cannot_be_read_is_handed_out() {
+        let scratch = Scratch::new("custom-spout-long").expect("a directory");
+        let file = scratch.path().join("orders.ndjson");
+        fs::write(&file, "1\n2\n".to_owned() + &"x".repeat(BYTES_MAX + 1)).expect("written");
+        let mut lines = Lines {
+            partition: Partitions::default().open("orders.ndjson", 0, 1),
+            note: file.with_extension("settled"),
+            file,
+            bounded: true,
+            is_assigned: false,
+            reader: None,
+            line: Vec::new(),
+            next: 0,
+            noted: 0,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let opened = runtime.expect("a runtime").block_on(lines.open());
+        opened.expect("it is there");
+        let batch = lines.read().expect("two lines").expect("a batch");
+        assert_eq!((batch.arena.len(), lines.next), (2, 2));
+        let refused = lines.read().expect_err("the third is too long");
+        assert!(
+            refused.to_string().contains("line 3 has more than"),
+            "{refused}"
+        );
+
+        // Another file of the name.
+        fs::write(&lines.note, "5").expect("written");
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let refused = runtime.expect("a runtime").block_on(lines.open());
+        let refused = refused.expect_err("it has two lines").to_string();
+        assert!(
+            refused.contains("not 5: it is another file; delete "),
+            "{refused}"
+        );
     }
 
     #[test]

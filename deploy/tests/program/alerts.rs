@@ -194,7 +194,9 @@ fn get_through(all: &[Alert]) -> Vec<&str> {
                 let same = equal
                     .iter()
                     .all(|label| other.get(&**label) == alert.get(&**label));
-                same && matches(source, other) && !matches(target, other)
+                // Where both match both sides, neither silences the other.
+                let both = matches(source, alert) && matches(target, other);
+                same && matches(source, other) && !both
             };
             matches(target, alert) && all.iter().any(by)
         })
@@ -228,11 +230,9 @@ fn what_follows_from_something_worse_wakes_nobody() {
         firing("IsobarNotGettingOn", "ticket", "program"),
         firing("IsobarTooOld", "page", "another"),
     ];
-    assert_eq!(
-        get_through(&slow).len(),
-        3,
-        "none of these says more than the others"
-    );
+    // None of these says more than the others.
+    let all = ["IsobarTooOld", "IsobarNotGettingOn", "IsobarTooOld"];
+    assert_eq!(get_through(&slow), all);
 }
 
 #[test]

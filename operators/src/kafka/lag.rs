@@ -2,9 +2,9 @@
 //! when, how fast that changes, and what it means.
 //!
 //! `sample.rs` asks the brokers in an order that makes no figure negative, `age.rs` finds out how old
-//! records are that nobody has read, `leaders.rs` who leads a partition, `history.rs` remembers, and
-//! `deletions.rs` what Kafka deletes, `status.rs` judges, `row.rs` puts the figures together, `engine.rs`
-//! and `sampler.rs` do so again and again. All but the last are pure or ask through [`Brokers`], so that
+//! records are that nobody has read, `leaders.rs` who leads a partition. `history.rs` remembers, with
+//! `deletions.rs` what Kafka deletes, and tells rates and an `eta.rs`; `status.rs` judges; `row.rs` puts the
+//! figures together, `engine.rs` and `sampler.rs` do so again and again. All but the last are pure or ask through [`Brokers`], so that
 //! tests script the brokers and the time. The client's own statistics are not used: they freeze under
 //! backpressure, when lag matters.
 

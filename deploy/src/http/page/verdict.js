@@ -41,8 +41,9 @@ function judge({ statistics, replicas, accountingOfAll, diagnostics, now }) {
   if (oldest < 1) return ["ok", "It keeps up", "Records are settled within a second."];
   const onTheirWay = `${number(behind)} records are on their way, the oldest for ${time(oldest)}`;
   // The status becomes SLOW once that has lasted for minutes.
-  const stays = statistics.lag.some((one) => one.eta_seconds === "never" && one.oldest_age_seconds >= LATE_SECONDS);
-  if (stays) return ["calm", "It does not catch up", `${onTheirWay}, and no more is settled than comes in.`];
+  const isLate = (one) => one.eta_seconds === "never" && one.oldest_age_seconds >= LATE_SECONDS;
+  const stays = statistics.lag.some((spout) => (spout.partitions.length > 0 ? spout.partitions.some(isLate) : isLate(spout)));
+  if (stays) return ["calm", "It does not catch up", `${onTheirWay}, and hardly more is settled than comes in.`];
   return ["ok", "It keeps up", `${onTheirWay}.`];
 }
 
@@ -146,7 +147,7 @@ function tiles({ statistics, replicas, answering, accountingOfAll, diagnostics }
     const eta = longest(lag, (one) => one.eta_seconds);
     const behind = sum(lag, (one) => one.lag);
     const ways = { never: "never caught up, at these rates", steady: "steady" };
-    // In the first second after a stall the rates are still those of the stall.
+    // A burst, or the first look after a stall, is not told by its rates.
     const isLate = ages == null || ages >= LATE_SECONDS || lag.some((one) => one.status !== "OK");
     const rest = eta === "never" && !isLate ? "on their way" : ways[eta] ?? `caught up in ${time(eta)}`;
     const caughtUp = behind === 0 ? "caught up" : ages < 1 && ages != null ? "all of the last second" : rest;

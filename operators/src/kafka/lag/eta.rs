@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// When all of today's lag is settled, at the rates of the last minute; after a stall, at the rate at
-/// which records have been settled since it ended.
+/// When all of today's lag is settled: at the rates of the last minute; where these are nearly the same, at those of
+/// the last five; after a stall, at the rate at which records have been settled since it ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Eta {
     /// The rates are not known yet.
     #[default]
     Unknown,
-    /// Not at these rates: no more is settled than comes in.
+    /// Not at these rates: no more is settled than comes in, or hardly more.
     Never,
     /// As much is settled as comes in, and what is behind is what is in hand anyway: there is nothing
     /// to catch up.

@@ -59,7 +59,7 @@ impl Point {
 #[derive(Debug)]
 pub(super) struct History {
     window: Window,
-    /// Oldest first, each at least a sixth of a step after the one before, but for the newest.
+    /// Oldest first, each about a sixth of a step or more after the one before, but for the newest.
     points: VecDeque<Point>,
     /// Since when there is lag and nothing was answered.
     still: Option<Point>,
@@ -69,11 +69,11 @@ pub(super) struct History {
     silent: Option<Point>,
     /// The stall that it is recovering from.
     recovery: Option<Recovery>,
-    /// The last two commits that were seen to move on.
+    /// The last two looks at which a commit had moved on.
     commits: Option<(Option<Point>, Point)>,
     /// How long the last few stretches without progress took, in milliseconds.
     gaps: VecDeque<i64>,
-    /// At least so long, in milliseconds, took the one that the first look fell into.
+    /// How long it took from the first look to the first commit after it, in milliseconds: the whole stretch was longer.
     first_gap: Option<i64>,
     /// Whether the last point is of a running spout, which knows what is answered behind its frontier.
     is_live: bool,
@@ -114,15 +114,22 @@ struct Pace {
     /// Offsets per second that come in and that are answered.
     incoming: f64,
     outgoing: f64,
-    /// Seconds that a group that is seen by its commits takes from one to the next, or for longer has taken since the
-    /// last one; 0 otherwise.
+    /// Over how many seconds that was measured.
+    seconds: f64,
+    /// By how many seconds the two ends of that time may be wrong: commits are seen at the next look.
+    blur: f64,
+    /// Seconds between two commits of a group that is seen by them, or since the last one if that is longer; 0
+    /// otherwise.
     unseen: f64,
 }
 
 impl Pace {
-    /// Whether the two rates differ by no more than this part of what comes in.
+    /// Whether the two rates differ by no more than this part of what comes in, and what chance does: the ends of the
+    /// time that was measured, and twice the deviation of a number of records.
     fn is_level(self, part: f64) -> bool {
-        (self.incoming - self.outgoing).abs() <= self.incoming * part
+        let chance = self.incoming * self.blur / self.seconds
+            + 2.0 * (self.incoming * self.seconds).sqrt() / self.seconds;
+        (self.incoming - self.outgoing).abs() <= self.incoming * part + chance
     }
 
     /// Offsets that a pipeline has in hand anyway. What is answered shows with the next commit.
@@ -140,9 +147,9 @@ impl Pace {
 
 /// How far back rates are taken, in milliseconds: two points of the window at least.
 const RATE_MS: i64 = 60_000;
-/// Rates of that time that differ by less than this part are level: samples fall between batches.
+/// Rates of that time that differ by no more than this part are level: samples fall between batches.
 const LEVEL: f64 = 0.1;
-/// The same of rates over the window. An hour behind it takes 33 hours to catch up at this speed.
+/// The same of rates over the window: with 3 % more, an hour's lag takes 33 hours to catch up.
 const LEVEL_OVER_WINDOW: f64 = 0.03;
 /// Work of so many seconds, at the rate of now, is what a pipeline has in hand anyway.
 const IN_HAND_SECONDS: f64 = 30.0;
@@ -238,8 +245,8 @@ impl History {
     }
 
     fn note_progress(&mut self, before: Option<Point>, point: Point) {
-        self.has_moved |= point.lag() == 0;
         let Some(before) = before else {
+            self.has_moved |= point.lag() == 0;
             self.still = (point.lag() > 0).then_some(point);
             self.silent = self.still;
             return;
@@ -254,23 +261,19 @@ impl History {
         if moved {
             self.commits = Some((self.commits.map(|(_, last)| last), point));
         }
-        let is_first = !self.has_moved;
-        self.has_moved |= moved;
-        if let Some(still) = self.still {
-            let gap = point.at_ms - still.at_ms;
-            // Of a group that commits seldom it is no stall.
-            if gap >= STALL_MS && gap > 2 * self.usual_gap_ms() {
-                self.note_stall(still, before, point);
-            }
-            if moved && is_first {
-                self.first_gap = Some(gap);
-            } else if moved {
-                self.gaps.push_back(gap);
-                if self.gaps.len() > GAPS {
-                    let _ = self.gaps.pop_front();
-                }
-            }
+        let gap = self.still.map(|still| point.at_ms - still.at_ms);
+        if let (Some(still), Some(gap)) = (self.still, gap)
+            && gap >= STALL_MS
+            // Of a group that commits seldom it is no stall. Its commits are seen at the next look.
+            && gap > 2 * self.usual_gap_ms() + self.spacing_ms()
+        {
+            self.note_stall(still, before, point);
         }
+        if moved && !self.is_live {
+            // Where nothing was behind, it took no longer than from look to look.
+            self.note_gap(gap.unwrap_or(point.at_ms - before.at_ms));
+        }
+        self.has_moved |= moved || point.lag() == 0;
         self.recovery = self.recovery.filter(|recovery| {
             let recent = point.at_ms - recovery.from.at_ms < RATE_MS;
             recent && point.waiting() > recovery.waiting_before
@@ -285,6 +288,19 @@ impl History {
             Some(silent) if point.answered == before.answered => Some(silent),
             _ => Some(point),
         };
+    }
+
+    /// Notes how long a group that is seen by its commits took for one: what an operator or an outage kept from a running
+    /// spout says nothing of its habits.
+    fn note_gap(&mut self, gap: i64) {
+        if !self.has_moved {
+            self.first_gap = Some(gap);
+            return;
+        }
+        self.gaps.push_back(gap);
+        if self.gaps.len() > GAPS {
+            let _ = self.gaps.pop_front();
+        }
     }
 
     /// Notes a point of a stall that began with `still`, or the one that ends it: from where on it recovers.
@@ -313,7 +329,8 @@ impl History {
     }
 
     fn push(&mut self, point: Point) {
-        let spacing = self.window.step_ms / POINTS_PER_STEP;
+        // Looks are a little early or late.
+        let spacing = self.spacing_ms() * 9 / 10;
         let newest = self.points.len().checked_sub(1);
         let replace = newest.filter(|newest| {
             *newest > 0 && self.points[*newest].at_ms - self.points[*newest - 1].at_ms < spacing
@@ -330,6 +347,11 @@ impl History {
         {
             let _ = self.points.pop_front();
         }
+    }
+
+    /// Between two points, about, or more, but for the newest.
+    fn spacing_ms(&self) -> i64 {
+        self.window.step_ms / POINTS_PER_STEP
     }
 
     pub(super) fn newest(&self) -> Option<Point> {
@@ -398,27 +420,42 @@ impl History {
         shortest.or(self.first_gap).unwrap_or(0)
     }
 
-    /// Offsets per second that came in and that were answered, over the last minute.
+    /// Offsets per second that came in and that were answered, over the last minute; of a group that commits more
+    /// seldom, the latter from one commit to another.
     pub(super) fn rates(&self) -> Option<(f64, f64)> {
-        let pace = self.pace(RATE_MS)?;
-        Some((pace.incoming, pace.outgoing))
+        let newest = self.newest()?;
+        let oldest = *self.since(newest.at_ms - RATE_MS).next()?;
+        let incoming = self.pace_between(oldest, newest)?.incoming;
+        Some((incoming, self.pace(RATE_MS)?.outgoing))
     }
 
     /// How fast it went in the last so many milliseconds.
     fn pace(&self, ms: i64) -> Option<Pace> {
         let newest = self.newest()?;
         let since = newest.at_ms - ms;
-        let between = self.between_commits(newest, since);
-        let (from, to, unseen) = match between {
-            Some(between) => between,
-            None => (*self.since(since).next()?, newest, 0.0),
-        };
+        match self.between_commits(newest, since) {
+            Some((from, to, unseen)) => {
+                let blur = unseen.min(self.spacing_ms() as f64 / 1_000.0);
+                let pace = self.pace_between(from, to)?;
+                Some(Pace {
+                    blur,
+                    unseen,
+                    ..pace
+                })
+            }
+            None => self.pace_between(*self.since(since).next()?, newest),
+        }
+    }
+
+    fn pace_between(&self, from: Point, to: Point) -> Option<Pace> {
         let seconds = (to.at_ms - from.at_ms) as f64 / 1_000.0;
         let per_second = |from: i64, to: i64| (to - from).max(0) as f64 / seconds;
         (seconds >= 1.0).then(|| Pace {
             incoming: per_second(from.end, to.end),
             outgoing: per_second(from.done, to.done),
-            unseen,
+            seconds,
+            blur: 0.0,
+            unseen: 0.0,
         })
     }
 
@@ -428,13 +465,14 @@ impl History {
     fn between_commits(&self, newest: Point, since_ms: i64) -> Option<(Point, Point, f64)> {
         let (before, last) = self.commits.filter(|_| !self.is_live)?;
         let pairs = self.points.iter().zip(self.points.iter().skip(1));
-        let commits = pairs.filter(|(one, next)| one.done != next.done);
+        let commits = pairs.filter_map(|(one, next)| (one.done != next.done).then_some(*next));
+        // The last one up to then, or the first one after it; and how many came after that.
         let mut from = None;
         let mut gaps = 0;
-        for (_, commit) in commits {
-            gaps += 1;
-            if from.is_none() || commit.at_ms <= since_ms {
-                (from, gaps) = (Some(*commit), 0);
+        for commit in commits {
+            match from {
+                Some(_) if commit.at_ms > since_ms => gaps += 1,
+                _ => (from, gaps) = (Some(commit), 0),
             }
         }
         let (from, gaps) = match (from, gaps) {
@@ -444,17 +482,18 @@ impl History {
         let apart_ms = (last.at_ms - from.at_ms) / gaps;
         let silent_ms = newest.at_ms - last.at_ms;
         let unseen = apart_ms.max(silent_ms) as f64 / 1_000.0;
-        (silent_ms <= 2 * apart_ms).then_some((from, last, unseen))
+        let is_on_time = silent_ms <= (2 * apart_ms).min(PATIENCE_MAX_MS);
+        is_on_time.then_some((from, last, unseen))
     }
 
-    /// Offsets that are in hand anyway: those are nothing to catch up. Not by the last minute alone, which may be that
-    /// of a restart.
+    /// Offsets that a pipeline has in hand anyway, by the last minute or the window: the minute may be that of a
+    /// restart.
     pub(super) fn in_hand(&self) -> f64 {
         let over = |ms| self.pace(ms).map_or(0.0, Pace::in_hand);
         over(RATE_MS).max(over(self.window.ms()))
     }
 
-    /// How long a group takes from one commit to the next that gets on, in milliseconds.
+    /// For how long nothing is settled where it gets on all the same, in milliseconds.
     pub(super) fn moves_within_ms(&self) -> i64 {
         self.window.step_ms.max(2 * self.usual_gap_ms())
     }
@@ -524,17 +563,14 @@ impl History {
     /// The lags of the window, oldest first, a step apart; `None` while it is not full.
     pub(super) fn trend(&self) -> Option<Vec<i64>> {
         let newest = self.newest()?;
-        let mut lags = vec![newest.lag()];
-        let mut last = newest.at_ms;
-        for point in self.points.iter().rev() {
-            if last - point.at_ms >= self.window.step_ms {
-                lags.push(point.lag());
-                last = point.at_ms;
-            }
-        }
-        lags.truncate(self.window.steps + 1);
-        lags.reverse();
-        (lags.len() == self.window.steps + 1).then_some(lags)
+        let steps = (0..=self.window.steps as i64).rev();
+        let lag = |step| {
+            // Looks are a little early or late, so steps are counted from the newest and not added up.
+            let at_ms = newest.at_ms - step * self.window.step_ms;
+            let mut before = self.points.iter().rev();
+            before.find(|point| point.at_ms <= at_ms).map(Point::lag)
+        };
+        steps.map(lag).collect()
     }
 
     /// Whether the lag was 0 at any point of the window.

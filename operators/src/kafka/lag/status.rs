@@ -32,7 +32,7 @@ pub enum Status {
     /// All that could be read is answered; a transaction that stays open hides the rest.
     LsoBlocked,
     /// The lag has grown over the whole window without becoming less once; or it was more than what is in hand for
-    /// that long, and no more is settled than comes in.
+    /// that long, and hardly more is settled than comes in.
     Slow,
     /// A bolt or what it writes to does not take enough.
     Backpressured,
@@ -199,7 +199,10 @@ fn moving(history: &History, circumstances: &Circumstances, now_ms: i64) -> (Sta
     // While it stands still the lag grows by itself: whether that is long is asked above.
     let moves = i128::from(still_ms) < i128::from(history.window().step_ms);
     // One step up is the beginning of a pause or of a burst.
-    let growing = trend.as_ref().filter(|_| moves).is_some_and(|lags| {
+    let growing = trend
+        .as_ref()
+        .filter(|_| moves && !matches!(eta, Eta::Seconds(_)));
+    let growing = growing.is_some_and(|lags| {
         let mut steps = lags.windows(2);
         let ups = steps.clone().filter(|pair| pair[0] < pair[1]).count();
         ups >= 2 && steps.all(|pair| pair[0] <= pair[1])
@@ -214,7 +217,7 @@ fn moving(history: &History, circumstances: &Circumstances, now_ms: i64) -> (Sta
         && trend.as_ref().is_some_and(is_far);
     let slow = match (growing, stays_behind) {
         (true, _) => Some("the lag has only grown for"),
-        (_, true) => Some("no more is settled than comes in, and it is behind, for"),
+        (_, true) => Some("it is behind, and hardly more is settled than comes in, for"),
         _ => None,
     };
     if let Some(blocked) = &circumstances.blocked
@@ -233,8 +236,8 @@ fn moving(history: &History, circumstances: &Circumstances, now_ms: i64) -> (Sta
         return (Status::Stalled, why);
     }
     if let Some(why) = slow {
-        let minutes = history.window().ms() / 60_000;
-        return (Status::Slow, format!("{why} {minutes} min"));
+        let window = time(history.window().ms() as f64 / 1_000.0);
+        return (Status::Slow, format!("{why} {window}"));
     }
     if history.rates().is_none() {
         let why = "one look says nothing about progress".to_owned();
@@ -255,10 +258,14 @@ fn moving(history: &History, circumstances: &Circumstances, now_ms: i64) -> (Sta
             let why = format!("caught up in {} at the present rate", time(seconds));
             (Status::CatchingUp, why)
         }
-        Eta::Never => {
-            let why = "it gets on, but no more is settled than comes in".to_owned();
+        Eta::Never if moves => {
+            let why = "it gets on, but hardly more is settled than comes in".to_owned();
             (Status::Ok, why)
         }
+        Eta::Never => (
+            Status::Ok,
+            format!("nothing was settled for {} s", still_ms / 1_000),
+        ),
         Eta::Steady | Eta::Unknown => (Status::Ok, "it gets on".to_owned()),
     }
 }

@@ -31,7 +31,10 @@ fn a_single_look_says_nothing_about_rates() {
     assert_eq!(history([(5, 10, 5)]).rates(), None);
     assert_eq!(history([(5, 10, 5)]).eta(), Eta::Unknown);
     assert_eq!(history([(5, 10, 10)]).eta(), Eta::Seconds(0.0));
-    assert_eq!(history([(0, 10, 5), (5, 12, 6)]).eta(), Eta::Never);
+    assert_eq!(
+        history([(0, 1_000, 500), (5, 1_200, 600)]).eta(),
+        Eta::Never
+    );
 }
 
 #[test]
