@@ -88,8 +88,8 @@ pub enum Command {
     Lag(Box<lag::LagArgs>),
     /// Shows a topology that runs as it changes: rates, queues, the bottleneck, lag, the account
     ///
-    /// The same as the page at the address of its HTTP API, at a terminal. Goes on when the topology is
-    /// started again.
+    /// The same as the page at the address of its HTTP API, at a terminal; replays have commands of their own.
+    /// Goes on when the topology is started again. Ctrl-C ends it.
     Top(top::TopArgs),
     /// Shows records as they go along an edge of a topology that runs
     ///

@@ -28,6 +28,8 @@ pub struct Diagnostics<'a> {
     plan: &'a PlanDocument,
     /// The same in copies of the program that were started with the same file.
     configuration_hash: String,
+    /// The name of the topology file; null where there is none.
+    configuration_file: Option<&'a str>,
     configuration: &'a Value,
 }
 
@@ -78,6 +80,7 @@ impl<'a> Diagnostics<'a> {
             replays: Offer::of(observer),
             plan: &observer.plan,
             configuration_hash: configuration::hash(&observer.configuration),
+            configuration_file: observer.configuration_file.as_deref(),
             configuration: &observer.configuration,
         }
     }

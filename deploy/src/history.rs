@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use isobar_topology::clock::{self, Instant};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::lag::{PartitionLag, SpoutLag};
 
@@ -27,12 +27,12 @@ pub struct History {
 }
 
 /// What a line is about: a spout, or one of its partitions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Line {
-    spout: String,
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Line {
+    pub(crate) spout: String,
     /// Null for all partitions of the spout together.
-    topic: Option<String>,
-    partition: Option<i32>,
+    pub(crate) topic: Option<String>,
+    pub(crate) partition: Option<i32>,
 }
 
 struct Sample {
@@ -51,7 +51,7 @@ struct Point {
 }
 
 /// The history as `/history` writes it: by line, a value for each time, null where it is unknown.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct HistoryDocument {
     version: u32,
     interval_seconds: u64,
@@ -60,7 +60,7 @@ pub struct HistoryDocument {
     lines: Vec<LineDocument>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct LineDocument {
     #[serde(flatten)]
     line: Line,
@@ -68,6 +68,25 @@ struct LineDocument {
     oldest_age_seconds: Vec<Option<f64>>,
     incoming_per_second: Vec<Option<f64>>,
     outgoing_per_second: Vec<Option<f64>>,
+}
+
+impl HistoryDocument {
+    /// When the last look was, in ms since 1970; `None` without any.
+    pub(crate) fn last_ms(&self) -> Option<i64> {
+        self.times_ms.last().copied()
+    }
+
+    /// The lag that is known, by line: times in ms since 1970 with records.
+    pub(crate) fn lag(self) -> impl Iterator<Item = (Line, Vec<(i64, u64)>)> {
+        let Self {
+            times_ms, lines, ..
+        } = self;
+        lines.into_iter().map(move |one| {
+            let points = times_ms.iter().zip(one.lag);
+            let known = points.filter_map(|(at, lag)| Some((*at, lag?)));
+            (one.line, known.collect())
+        })
+    }
 }
 
 impl History {
@@ -232,6 +251,12 @@ mod tests {
         assert_eq!(names, [None, Some(0), Some(1)]);
         assert_eq!(document.lines[1].lag.last(), Some(&Some(399)));
         assert_eq!(document.lines[2].lag[KEPT - 6..KEPT - 4], [None, Some(395)]);
+        let read: HistoryDocument =
+            serde_json::from_value(serde_json::to_value(&document).expect("JSON")).expect("JSON");
+        assert_eq!(read.last_ms(), document.times_ms.last().copied());
+        let second = read.lag().nth(2).expect("a line");
+        // What is not known is left out.
+        assert_eq!((second.0.partition, second.1.len()), (Some(1), 5));
         let newer = history.after(document.times_ms[KEPT - 3]);
         assert_eq!(newer.times_ms, document.times_ms[KEPT - 2..]);
         assert_eq!(newer.lines[0].lag, [Some(796), Some(798)]);

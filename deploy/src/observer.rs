@@ -31,6 +31,8 @@ pub struct Observer {
     pub plan: PlanDocument,
     /// The topology file with all values, secrets hidden.
     pub configuration: Value,
+    /// The name of that file as it was given; `None` where none was.
+    pub configuration_file: Option<String>,
     /// When it was started, in ms since 1970.
     pub started_ms: i64,
     /// Tells this start apart from every other one.
@@ -73,6 +75,7 @@ impl Observer {
             running,
             plan,
             configuration,
+            configuration_file: None,
             started_ms: clock::unix_ms(),
             // Its keys are random, and others each time.
             instance: format!("{:016x}", RandomState::new().hash_one(clock::unix_ms())),

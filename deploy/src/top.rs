@@ -1,75 +1,60 @@
 //! What `isobar top` shows, made of what the HTTP APIs of a topology answer: of one replica, or of several
 //! together.
 
+mod edges;
+mod facts;
+mod lag;
 mod nodes;
+mod past;
 mod rejects;
 mod replicas;
 mod requests;
+mod screen;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use isobar_operators::lag::Status;
-use serde::Deserialize;
 
-use crate::lag::table::{Headroom, age, eta, rate, reasons, records};
-use crate::lag::{PartitionLag, SpoutLag};
-use crate::output::{Table, bytes, number, time};
+use crate::lag::table::rate;
+use crate::output::{bytes, number, time};
 use crate::peers::{Replica, ReplicasDocument};
+use crate::statistics::{SpoutNumbers, Statistics};
 use nodes::Nodes;
 
-/// Partitions that are shown of each spout: those that are furthest behind.
-const PARTITIONS_MAX: usize = 16;
+pub use facts::Facts;
+pub use past::Pasts;
+pub use screen::fit;
 
 /// A topology as it was seen.
-pub struct Seen {
+pub struct Seen<'a> {
     /// `/replicas`, with addresses only.
     pub replicas: ReplicasDocument,
     /// `/diagnostics` by address, of those that were asked and answered.
     pub facts: Vec<(String, Facts)>,
+    /// What they said of the last hour.
+    pub pasts: &'a Pasts,
 }
 
-/// What is shown of `/diagnostics`.
-#[derive(Debug, Deserialize)]
-pub struct Facts {
-    uptime_seconds: f64,
-    ready: bool,
-    reasons: Vec<String>,
-    plan: Plan,
-}
-
-#[derive(Debug, Deserialize)]
-struct Plan {
-    lanes: usize,
-    memory: Memory,
-    nodes: Vec<Node>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Memory {
-    total: usize,
-}
-
-#[derive(Debug, Deserialize)]
-struct Node {
-    id: String,
-    #[serde(rename = "type")]
-    kind: String,
-}
-
-impl Seen {
-    /// The text: a line, what is wrong, the replicas where there are several, the nodes, requests by host, lag
-    /// by partition and why it is as it is, what became of each record, and why records were rejected.
+impl Seen<'_> {
+    /// The text, what is most important first: how it gets on, what is wrong, the replicas where there are
+    /// several, the nodes, lag by partition and over the last hour, requests by host, what became of each record
+    /// and why some were rejected, the edges, the configuration.
     pub fn text(&self) -> String {
+        let nodes = self.nodes();
+        let lag = &self.replicas.lag;
+        let asked: Vec<&str> = self.facts.iter().map(|(address, _)| &**address).collect();
         let parts = [
-            self.line(),
-            self.reasons(),
+            self.head(),
+            self.wrong(),
             self.replicas(),
-            self.nodes(),
-            requests::table(self.answering().filter_map(|one| one.statistics.as_ref())),
-            self.lag(),
-            self.replicas.accounting.table(),
-            rejects::table(
-                self.answering().filter_map(|one| one.statistics.as_ref()),
-                self.replicas.accounting.total.read,
-            ),
+            nodes.table(),
+            lag::table(lag, self.are_several()),
+            self.pasts.table(lag, &asked),
+            requests::table(self.statistics()),
+            self.account(),
+            rejects::table(self.statistics(), self.replicas.accounting.total.read),
+            edges::table(&nodes),
+            self.configurations(),
         ];
         let parts = parts.into_iter().filter(|part| !part.is_empty());
         parts.collect::<Vec<_>>().join("\n")
@@ -79,18 +64,23 @@ impl Seen {
         self.replicas.replicas.len() > 1
     }
 
-    fn answering(&self) -> impl Iterator<Item = &Replica> {
+    fn answering(&self) -> impl Iterator<Item = &Replica> + Clone {
         let all = self.replicas.replicas.iter();
         all.filter(|one| one.failure.is_none() && one.statistics.is_some())
     }
 
-    fn line(&self) -> String {
+    fn statistics(&self) -> impl Iterator<Item = &Statistics> + Clone {
+        self.answering().filter_map(|one| one.statistics.as_ref())
+    }
+
+    /// How it gets on, in a word and in a few numbers.
+    fn head(&self) -> String {
         let worst = self.replicas.lag.iter().map(|spout| spout.status).max();
         let is_ready = self.facts.iter().all(|(_, facts)| facts.ready);
         let all_answer = self.answering().count() == self.replicas.replicas.len();
         let status = match (worst, is_ready, all_answer) {
+            (None | Some(Status::Ok), false, _) => "not ready".to_owned(),
             (Some(status), _, _) => status.to_string(),
-            (None, false, _) => "not ready".to_owned(),
             (None, true, false) => Status::NoData.to_string(),
             (None, true, true) => Status::Ok.to_string(),
         };
@@ -101,12 +91,13 @@ impl Seen {
                 format!("{answer} of {all} replicas answer")
             }
         };
-        format!("{}: {status}, {size}\n", self.replicas.topology)
+        let topology = &self.replicas.topology;
+        format!("{topology}: {status}, {size}\n{}\n", self.flow())
     }
 
     fn size(&self, facts: &Facts) -> String {
-        let mut statistics = self.answering().filter_map(|one| one.statistics.as_ref());
-        let resident = statistics.next().and_then(|one| one.process.resident_bytes);
+        let resident = self.statistics().next();
+        let resident = resident.and_then(|one| one.process.resident_bytes);
         let resident = resident.and_then(|bytes| usize::try_from(bytes).ok());
         format!(
             "up {}, {} lanes, memory {} of {}",
@@ -117,16 +108,60 @@ impl Seen {
         )
     }
 
-    fn reasons(&self) -> String {
-        let all = self.facts.iter().flat_map(|(address, facts)| {
+    /// What comes in, what is under way, and how long that takes.
+    fn flow(&self) -> String {
+        let spouts = self.statistics().flat_map(|one| &one.spouts);
+        let sum =
+            |figure: fn(&SpoutNumbers) -> usize| number(spouts.clone().map(figure).sum::<usize>());
+        let settled = spouts.clone().filter_map(|spout| spout.settled_records);
+        let settling = spouts
+            .clone()
+            .filter(|spout| spout.settled_records > Some(0));
+        let times: Option<Vec<f64>> = settling.map(|spout| spout.most_within_seconds).collect();
+        let within = match (settled.max(), times) {
+            (None, _) => "99 % settled within ?".to_owned(),
+            (Some(0), _) => "nothing settled just now".to_owned(),
+            // Above the last bound of the histogram.
+            (_, None) => "99 % not settled within 1 d".to_owned(),
+            (_, Some(times)) => {
+                let longest = times.into_iter().fold(0.0, f64::max);
+                format!("99 % settled within {}", time((longest * 1000.0) as u64))
+            }
+        };
+        format!(
+            "{} records/s read, {} of {} in flight, {within}",
+            rate(spouts.clone().map(|spout| spout.records_per_second).sum()),
+            sum(|spout| spout.in_flight_records),
+            sum(|spout| spout.in_flight_records_max),
+        )
+    }
+
+    /// What is wrong, a line each: what must not be at all, what each replica says of itself, and why there is lag.
+    fn wrong(&self) -> String {
+        let difference = self.replicas.accounting.total.difference;
+        let lost = (difference != 0).then(|| {
+            let records = number(difference);
+            format!("{records} records that were read are in no term of the account: a bug, please report it")
+        });
+        let hashes = self
+            .facts
+            .iter()
+            .map(|(_, facts)| &facts.configuration_hash);
+        let differ = (hashes.collect::<BTreeSet<_>>().len() > 1)
+            .then(|| "the replicas run with different configurations".to_owned());
+        let said = self.facts.iter().flat_map(|(address, facts)| {
             let of = match self.are_several() {
                 true => format!("{address}: "),
                 false => String::new(),
             };
-            let reasons = facts.reasons.iter();
-            reasons.map(move |reason| format!("{of}{reason}\n"))
+            let wrong = facts.wrong().into_iter();
+            wrong.map(move |reason| format!("{of}{reason}"))
         });
-        all.collect()
+        let facts: Vec<&Facts> = self.facts.iter().map(|(_, facts)| facts).collect();
+        let behind = lag::reasons(&self.replicas.lag).into_iter();
+        let behind = behind.map(|sentence| facts::shortened(&sentence, &facts).to_owned());
+        let all = lost.into_iter().chain(differ).chain(said).chain(behind);
+        all.map(|line| line + "\n").collect()
     }
 
     fn replicas(&self) -> String {
@@ -136,127 +171,36 @@ impl Seen {
         }
     }
 
-    fn nodes(&self) -> String {
+    fn nodes(&self) -> Nodes<'_> {
         let of = self.answering();
-        let nodes = Nodes {
+        Nodes {
             of: of
                 .filter_map(|one| Some((&*one.address, one.statistics.as_ref()?)))
                 .collect(),
             accounting: &self.replicas.accounting,
-            facts: self.facts.first().map(|(_, facts)| facts),
-        };
-        nodes.table()
+            lag: &self.replicas.lag,
+            facts: self.facts.iter().map(|(_, facts)| facts).collect(),
+        }
     }
 
-    fn lag(&self) -> String {
-        let several = self.are_several();
-        let mut columns = vec![
-            "PARTITION",
-            "LAG>",
-            "OLDEST>",
-            "IN/S>",
-            "OUT/S>",
-            "ETA>",
-            "HEADROOM>",
-            "STATUS",
-        ];
-        columns.extend(several.then_some("OWNER"));
-        let mut table = Table::new(columns);
-        let mut hidden = 0;
-        for spout in &self.replicas.lag {
-            let mut partitions: Vec<&PartitionLag> = spout.partitions.iter().collect();
-            partitions.sort_by_key(|one| std::cmp::Reverse((one.status, one.lag)));
-            hidden += partitions.len().saturating_sub(PARTITIONS_MAX);
-            for one in partitions.into_iter().take(PARTITIONS_MAX) {
-                let owner = one.owner.clone().unwrap_or_else(|| "-".to_owned());
-                table.row(partition(one).into_iter().chain(several.then_some(owner)));
-            }
-            if spout.partitions.len() != 1 {
-                table.row(sums(spout));
-            }
-        }
-        if table.is_empty() {
-            return String::new();
-        }
-        let mut text = table.text();
-        if hidden > 0 {
-            text.push_str(&format!(
-                "and {} partitions that are less far behind\n",
-                number(hidden)
-            ));
-        }
-        text.extend(reasons(&self.replicas.lag));
-        text
+    fn account(&self) -> String {
+        let again = match self.replicas.accounting.total.retried {
+            0 => String::new(),
+            times => format!("Sent again after a failure: {}\n", number(times)),
+        };
+        self.replicas.accounting.table() + &again
     }
-}
 
-fn partition(one: &PartitionLag) -> [String; 8] {
-    [
-        format!("{}/{}", one.topic, one.partition),
-        records(one.lag, one.lag_exactness),
-        age(one.oldest_age_seconds, one.oldest_age_exactness),
-        rate(one.incoming_per_second),
-        rate(one.outgoing_per_second),
-        eta(one.eta_seconds),
-        Headroom::of(one).text(),
-        one.status.to_string(),
-    ]
-}
-
-fn sums(spout: &SpoutLag) -> [String; 8] {
-    [
-        format!("{}, all", spout.spout),
-        records(spout.lag, spout.lag_exactness),
-        age(spout.oldest_age_seconds, spout.oldest_age_exactness),
-        rate(spout.incoming_per_second),
-        rate(spout.outgoing_per_second),
-        eta(spout.eta_seconds),
-        Headroom::of_spout(spout).text(),
-        spout.status.to_string(),
-    ]
-}
-
-#[cfg(test)]
-mod tests {
-    use isobar_operators::lag::{Exactness, Row};
-
-    use super::*;
-    use crate::accounting::Accounting;
-    use crate::lag::tests::{lag, row};
-
-    #[test]
-    fn lag_is_shown_with_its_headroom_and_why_it_is_as_it_is() {
-        let blocked = Row {
-            status: Status::LsoBlocked,
-            reason: "a transaction has been open for 61 s and hides what follows".to_owned(),
-            ..row(0, Some(0), Some(0))
-        };
-        let behind = Row {
-            headroom: Some(7),
-            headroom_ms: Some(7_200_000),
-            headroom_exactness: Exactness::Exact,
-            ..row(1, Some(5), Some(2_000))
-        };
-        let topology = "t".to_owned();
-        let seen = Seen {
-            replicas: ReplicasDocument {
-                version: 1,
-                replicas: Vec::new(),
-                lag: vec![lag(vec![blocked, behind])],
-                accounting: Accounting::sum(&topology, &[]),
-                topology,
-            },
-            facts: Vec::new(),
-        };
-        assert_eq!(
-            seen.lag(),
-            "\
-PARTITION  LAG  OLDEST  IN/S  OUT/S  ETA   HEADROOM  STATUS
-a/0          0    0 ms     ?      ?    ?          -  LSO_BLOCKED
-a/1          5  ~2.0 s     ?      ?    ?  2 h 0 min  OK
-in, all      5  ~2.0 s     ?      ?    ?  2 h 0 min  LSO_BLOCKED
-in: a/0: a transaction has been open for 61 s and hides what follows
-"
-        );
+    /// Which configurations run, and where that is not clear, at which addresses.
+    fn configurations(&self) -> String {
+        let mut by: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for (address, facts) in &self.facts {
+            by.entry(facts.line()).or_default().push(address);
+        }
+        let lines = by.iter().map(|(line, addresses)| match self.are_several() {
+            true => format!("{line}: {}\n", addresses.join(", ")),
+            false => format!("{line}; --configuration shows it\n"),
+        });
+        lines.collect()
     }
 }

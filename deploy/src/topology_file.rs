@@ -54,6 +54,11 @@ impl TopologyFile {
         }
     }
 
+    /// Where the file is, as it was given.
+    pub fn path(&self) -> &FilePath {
+        &self.file.path
+    }
+
     /// The values of the file, with what variables and files gave.
     pub fn tree(&self) -> &Node {
         &self.file.tree

@@ -1,5 +1,5 @@
 //! From YAML text to a tree of values with places: one document of mappings, lists and scalars, typed
-//! by the core schema of YAML 1.2 (<https://yaml.org/spec/1.2.2/#103-core-schema>).
+//! by the core schema of YAML 1.2 (<https://yaml.org/spec/1.2.2/#103-core-schema>). And back, for people.
 //!
 //! Knows nothing of what a topology is made of.
 
@@ -7,6 +7,7 @@ mod indent;
 mod scalar;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use isobar_topology::spec::{Entry, Node, Path, Place, Problem, Problems, Value};
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
 use crate::substitute::{Outside, substitute};
+
+pub(crate) use write::write;
 
 /// Longest text that is read. The largest hand-written topologies have some tens of kilobytes.
 pub(crate) const BYTES_MAX: usize = 1024 * 1024;

@@ -50,9 +50,11 @@ pub(super) fn launch(
     let running = isobar_topology::start(graph, bounded).map_err(refused)?;
     let lag = Watches::start(&spec, &running, lag_interval);
     let recorder = context.recorder.clone();
+    let mut observer = Observer::new(running, document, configuration, recorder, lag);
+    observer.configuration_file = Some(file.path().display().to_string());
     Ok(Launched {
         spec,
-        observer: Observer::new(running, document, configuration, recorder, lag),
+        observer,
         embedded,
     })
 }

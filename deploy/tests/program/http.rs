@@ -79,6 +79,7 @@ impl Served {
             Watches::default(),
         );
         observer.token = Some(Token::random().expect("random numbers"));
+        observer.configuration_file = Some(path.display().to_string());
         change(&mut observer);
         let observer = Arc::new(observer);
         let (address_known, address) = sync_channel(1);
@@ -218,6 +219,7 @@ fn statistics_are_numbers_and_diagnostics_facts_without_secrets() {
         ],
         [2, 5]
     );
+    assert_eq!(diagnostics["configuration_file"], "t.yaml");
     assert_eq!(diagnostics["plan"]["topology"], "waiting");
     assert_eq!(diagnostics["lanes"][1]["ended"], false);
     let none = json!({"spouts": [], "shown": false, "begun": false, "missing": null});

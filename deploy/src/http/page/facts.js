@@ -32,6 +32,7 @@ function showFacts(into, { diagnostics }) {
     ["Lanes", `${diagnostics.lanes.length}${diagnostics.lanes.some((lane) => lane.ended) ? ", some have ended" : ""}`],
     ["Queues", `${number(plan.bounds.queue_batches)} batches, ${bytes(plan.bounds.queue_bytes)} each`],
     ["Memory bound", bytes(plan.memory.total)],
+    ...(diagnostics.configuration_file ? [["Topology file", diagnostics.configuration_file]] : []),
     ["Configuration hash", diagnostics.configuration_hash],
   ];
   all.forEach(([name, value]) => {
