@@ -1,5 +1,7 @@
 //! `isobar top`, over the paths that it asks: what the page shows, at a terminal.
 
+use std::time::Duration;
+
 use isobar::exit::Exit;
 use serde_json::Value;
 use testkit::process::{Launch, Process};
@@ -7,6 +9,9 @@ use testkit::{http, ports, wait};
 
 use super::{SOON, Served, WAITING};
 use crate::support::{File, isobar};
+
+/// Looks at the lag are ten seconds apart, and the first one is made before the brokers have answered.
+const LOOKED: Duration = Duration::from_secs(60);
 
 #[test]
 fn what_is_most_important_comes_first_and_what_is_held_is_named() {
@@ -156,7 +161,7 @@ bolts:
         .arguments(["run", "--http", &address])
         .arguments([&file.path]);
     let mut process = Process::start(launch).expect("it starts");
-    let looked = wait::until("a look at the lag", SOON, || {
+    let looked = wait::until("a look at the lag", LOOKED, || {
         process.check_running()?;
         let history: Value = http::get(&address, "/history")?.json()?;
         let looks = history["lines"][0]["lag"].as_array();
