@@ -80,6 +80,19 @@ impl Group {
         self.admin.group_state()
     }
 
+    /// Asks whether it exists: whether it has members, or commits for whatever topic. Embedded Kafka answers no
+    /// questions about groups; there, whether it has committed anything for the topics of this one.
+    pub fn exists(&self) -> Result<bool, Error> {
+        match self.state() {
+            Ok(state) => Ok(state.exists()),
+            Err(error) if error.is_unsupported() => {
+                let partitions = self.selected(&self.topics, &Selection::default())?;
+                Ok(!self.commits(&partitions)?.is_empty())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Asks for the partitions that `selection` means: logs, ids and commits.
     ///
     /// Fails when it names what is not there, or when a topic does not exist.

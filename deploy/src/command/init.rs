@@ -2,6 +2,7 @@
 //! without a group, and writes down what fits.
 
 mod advice;
+mod group;
 mod proposal;
 mod recognise;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use isobar_operators::lag::Source;
+use isobar_operators::offsets::Group;
 use isobar_operators::range::Selection;
 use isobar_operators::sample::{Sampled, Which, sample};
 use isobar_topology::spec::units::Duration;
@@ -46,7 +48,8 @@ pub struct InitArgs {
     #[arg(long, value_name = "URLS")]
     es: Option<String>,
 
-    /// The topology's name, and that of its group and its indices. Default: made of the topic's.
+    /// The topology's name, and that of its group and its indices. Default: made of the topic's, and of
+    /// another one where that is a group already.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 
@@ -181,15 +184,21 @@ pub(super) fn execute(args: &InitArgs, context: Context<'_>) -> Outcome {
         .security
         .connection(&args.brokers, &context.environment)?;
     check_readable("--es-ca", args.search.es_ca.as_deref())?;
-    let subject = args.subject(&context.environment)?;
+    let mut subject = args.subject(&context.environment)?;
     recognise::check(&subject, context.registry)?;
-    let source = Source::of_group(connection, "isobar", std::slice::from_ref(&args.topic));
+    let of_group = |name: &str| {
+        let topics = std::slice::from_ref(&args.topic);
+        Source::of_group(connection.clone(), name, topics)
+    };
+    let source = of_group("isobar");
     let (count, within) = (args.sample.get() as usize, args.timeout.get());
     let sampled = sample(&source, &Selection::default(), Which::Newest, count, within);
     let records = with_values(sampled.map_err(asking)?.records, &args.topic)?;
+    let is_group = |name: &str| Group::of(&of_group(name), within)?.exists();
+    let of_name = group::settle(&mut subject, args.name.is_some(), is_group);
     let Recognised { text, told } = recognise(&subject, &records, context.registry)?;
     let overridden = args.overridden(&context.environment);
-    for line in told.into_iter().chain(overridden) {
+    for line in told.into_iter().chain(of_name).chain(overridden) {
         context.screen.line(&printable(&format!("isobar: {line}")));
     }
     match &args.out {

@@ -8,6 +8,7 @@ mod credentials;
 mod documents;
 mod embedded;
 mod http;
+mod init;
 mod lag;
 mod pages;
 mod peers;

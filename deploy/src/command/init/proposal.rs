@@ -4,10 +4,15 @@ use std::fmt;
 
 use crate::command::brokers::quoted;
 
+/// Bytes of a topology's name at most.
+pub(super) const NAME_MAX: usize = 100;
+
 /// What the file is about.
 #[derive(Clone, Debug)]
 pub(super) struct Subject {
     name: String,
+    /// The name that it would have, were there no such group.
+    is_beside: Option<String>,
     brokers: String,
     pub(super) topic: String,
     hosts: String,
@@ -101,6 +106,7 @@ impl Subject {
     pub(super) fn new(name: Option<&str>, brokers: &[String], topic: &str, hosts: &str) -> Self {
         Self {
             name: name.map_or_else(|| name_of(topic), str::to_owned),
+            is_beside: None,
             brokers: brokers.join(","),
             topic: topic.to_owned(),
             hosts: hosts.to_owned(),
@@ -110,6 +116,16 @@ impl Subject {
             search_tls: None,
         }
     }
+
+    /// The topology's name, and that of its group.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Gives it another name, since the one that it has is a group already.
+    pub(super) fn rename(&mut self, name: String) {
+        self.is_beside = Some(std::mem::replace(&mut self.name, name));
+    }
 }
 
 /// A name that a topology, a consumer group and an index can have.
@@ -118,7 +134,7 @@ fn name_of(topic: &str) -> String {
         c if c.is_ascii_alphanumeric() || c == '-' || c == '_' => c,
         _ => '-',
     };
-    let name: String = topic.chars().map(plain).take(100).collect();
+    let name: String = topic.chars().map(plain).take(NAME_MAX).collect();
     match name.trim_start_matches(['-', '_']) {
         "" => "logs".to_owned(),
         name => name.to_owned(),
@@ -323,6 +339,10 @@ impl Proposal {
         let bounds = self.far_off.bounds();
         let (index, index_note) = index_of(name);
         let quoted_name = quoted(name);
+        let beside = match &subject.is_beside {
+            Some(other) => format!(" There is a group {other} already, of another program."),
+            None => String::new(),
+        };
         let (topic, brokers) = (quoted(topic), quoted(&format!("${{KAFKA:-{brokers}}}")));
         let hosts = quoted(&format!("${{ES:-{hosts}}}"));
         let tls = option("tls", subject.tls.as_ref(), "{ca: /etc/ssl/kafka-ca.pem}");
@@ -342,7 +362,7 @@ impl Proposal {
             "\
 {head}
 isobar: 1
-# Also the name of the consumer group.
+# Also the name of the consumer group.{beside}
 name: {quoted_name}
 
 connections:

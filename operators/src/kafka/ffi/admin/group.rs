@@ -26,6 +26,11 @@ pub struct GroupState {
 }
 
 impl GroupState {
+    /// Whether there is such a group.
+    pub fn exists(&self) -> bool {
+        self.name != "Dead"
+    }
+
     /// Whether it may be changed by somebody who is no member.
     pub fn is_inactive(&self) -> bool {
         self.members == 0 && matches!(self.name.as_str(), "Empty" | "Dead")
