@@ -24,6 +24,8 @@ pub const LIMITS: &[&str] = &[
     "finds no record by its time",
     "knows no transactions, replicas, users or encryption",
     "answers no questions about groups and settings, and makes topics by itself",
+    "takes up to two minutes to share a group anew when a program joins or leaves it, and lets it read and commit \
+     little meanwhile; give each program a group of its own (`group` of the spout, or `isobar init --name NAME`)",
 ];
 
 /// A Kafka cluster in this process. Dropping it ends it and forgets everything.

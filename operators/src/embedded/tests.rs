@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::{HeaderMap, Method};
+use isobar_topology::clock;
 use isobar_topology::spec::Node;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::json;
 use url::Url;
 
@@ -132,6 +135,50 @@ async fn the_limits_of_embedded_kafka_are_those_that_are_told() {
     );
 }
 
+/// Of librdkafka's mock cluster: whoever joins a group that has members waits for `session.timeout.ms` less a
+/// second, also when all of them have said that they are there (`rd_kafka_mock_cgrp_classic_rebalance` of
+/// librdkafka 2.12.1); and twice, where partitions are handed over as Isobar's spouts do it, cooperatively. Real
+/// brokers go on as soon as all are there.
+#[test]
+fn a_second_member_of_a_group_of_embedded_kafka_waits_as_long_as_is_told() {
+    const SESSION: Duration = Duration::from_secs(3);
+    let kafka = EmbeddedKafka::start().expect("it starts");
+    kafka.create_topic("t").expect("made");
+    let member = || {
+        let member: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", kafka.brokers())
+            .set("group.id", "g")
+            .set("session.timeout.ms", SESSION.as_millis().to_string())
+            .set("heartbeat.interval.ms", "100")
+            .create()
+            .expect("a client");
+        member.subscribe(&["t"]).expect("a topic");
+        member
+    };
+    let partitions = |member: &BaseConsumer| {
+        let _ = member.poll(Duration::from_millis(10));
+        member.assignment().expect("it is known").count()
+    };
+    let first = member();
+    let began = clock::now();
+    while partitions(&first) == 0 {
+        assert!(began.elapsed() < SOON, "nothing was given to the first one");
+    }
+    let second = member();
+    let began = clock::now();
+    while partitions(&second) == 0 {
+        let _ = partitions(&first);
+        assert!(
+            began.elapsed() < 2 * SOON,
+            "nothing was given to the second one"
+        );
+    }
+    let took = began.elapsed();
+    assert!(took >= SESSION - Duration::from_secs(1), "{took:?}");
+    let told = KAFKA_LIMITS.join("; ");
+    assert!(told.contains("up to two minutes to share a group anew"));
+}
+
 #[test]
 fn an_index_comes_back_on_its_port_with_what_it_held() {
     let search = EmbeddedSearch::start(1 << 20).expect("it starts");
@@ -167,7 +214,7 @@ fn an_index_comes_back_on_its_port_with_what_it_held() {
     assert!(count.starts_with(b"{\"count\":1,"), "{count:?}");
 
     search.take_at_most(4);
-    let began = isobar_topology::clock::now();
+    let began = clock::now();
     let _ = runtime
         .block_on(send(Method::POST, "/_bulk", body))
         .expect("it answers");

@@ -40,8 +40,8 @@ pub struct KafkaConnection {
     /// commas. Two or three are enough: the others are learnt from them. Or `embedded`: a small
     /// Kafka inside the process that runs the topology, for trying things out. It makes the topics
     /// that the file names, with 4 partitions, keeps the last 5 MiB of each partition in memory,
-    /// loses all when the program ends, finds no records by their time, and knows no transactions;
-    /// `tls` and `sasl` are not used then.
+    /// loses all when the program ends, finds no records by their time, knows no transactions, and takes
+    /// up to two minutes to share a group between two programs; `tls` and `sasl` are not used then.
     #[serde(deserialize_with = "brokers")]
     #[schemars(with = "Brokers")]
     pub brokers: Vec<String>,
