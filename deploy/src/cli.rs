@@ -169,49 +169,6 @@ mod tests {
     /// Columns of the terminal that help is laid out for.
     const COLUMNS: usize = 80;
 
-    /// Every command line of an example is one that the program takes.
-    #[test]
-    fn examples_of_help_are_understood() {
-        let (mut commands, mut seen) = (vec![Cli::command()], 0);
-        while let Some(command) = commands.pop() {
-            commands.extend(command.get_subcommands().cloned());
-            let text = command.get_after_help().map(ToString::to_string);
-            let text = text.unwrap_or_default();
-            let lines: Vec<&str> = text.split("\\\n").map(str::trim).collect();
-            let text = lines.join(" ");
-            for line in text.lines().filter_map(|line| line.strip_prefix("  ")) {
-                // What it does stands behind, and where its output goes.
-                let line = line.split("   ").next().unwrap_or_default();
-                let words = words(line);
-                for words in words.split(|word| ["|", "&&"].contains(&&**word)) {
-                    let words = words.split(|word| word == ">").next().unwrap_or_default();
-                    if words.first().is_some_and(|first| first == "isobar") {
-                        if let Err(error) = Cli::try_parse_from(words) {
-                            panic!("{line}\n{error}");
-                        }
-                        seen += 1;
-                    }
-                }
-            }
-        }
-        assert!(seen > 40, "{seen}");
-    }
-
-    /// As a shell parts them, where nothing is escaped.
-    fn words(line: &str) -> Vec<String> {
-        let (mut words, mut quote) = (vec![String::new()], None);
-        for letter in line.chars() {
-            match quote {
-                Some(end) if letter == end => quote = None,
-                None if matches!(letter, '\'' | '"') => quote = Some(letter),
-                None if letter == ' ' => words.push(String::new()),
-                _ => words.last_mut().expect("one is there").push(letter),
-            }
-        }
-        words.retain(|word| !word.is_empty());
-        words
-    }
-
     /// What follows the options is shown as it is written, and broken where the terminal ends: lists and
     /// examples must fit, and a paragraph is one line, else the breaks fall among each other.
     #[test]

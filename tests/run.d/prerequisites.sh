@@ -13,6 +13,8 @@ prerequisites=(
     "Maven (fetches the services)|command -v mvn|maven"
     "setpriv|command -v setpriv|util-linux"
     "unshare|command -v unshare|util-linux"
+    "curl (examples)|command -v curl|curl"
+    "jq (examples)|command -v jq|jq"
     "kcat|command -v kcat|kcat"
     "rsyslog|command -v rsyslogd|rsyslog"
     "rsyslog's Kafka output|rsyslog_has omkafka|rsyslog-kafka"

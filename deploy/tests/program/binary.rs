@@ -35,24 +35,6 @@ fn help_and_version_go_to_standard_output() {
     );
 }
 
-#[test]
-fn the_help_of_every_command_ends_with_an_example() {
-    fn check(command: &clap::Command, name: &str) {
-        for command in command.get_subcommands() {
-            let name = format!("{name} {}", command.get_name());
-            let help = command.get_after_help().map(ToString::to_string);
-            let help = help.unwrap_or_default();
-            let example = format!("\n  {name} ");
-            assert!(
-                help.contains("Example") || help.contains(&example),
-                "{name}"
-            );
-            check(command, &name);
-        }
-    }
-    check(&Cli::command(), "isobar");
-}
-
 /// Every command as its page of the manual is called, with the long names of its own options.
 fn collect(command: &clap::Command, name: &str, found: &mut Vec<(String, Vec<String>)>) {
     let options = command.get_arguments().filter(|one| !one.is_hide_set());

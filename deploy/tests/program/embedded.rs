@@ -1,5 +1,7 @@
 //! The built program with embedded services, as somebody uses it who has installed nothing.
 
+mod examples;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -515,6 +517,8 @@ fn the_demo_is_searchable_goes_through_outages_and_accounts_for_everything() {
     );
 
     dead_letters_are_listed_from_elsewhere(&shown);
+    examples::the_help_asks_of_a_demonstration(&shown);
+    let _ = shown.act("start_index");
     let busy = built_program()
         .args(["demo", "--http", &shown.program.address])
         .output()

@@ -7,6 +7,7 @@ mod commands;
 mod credentials;
 mod documents;
 mod embedded;
+mod help;
 mod http;
 mod init;
 mod lag;

@@ -32,6 +32,25 @@ pub fn built_program() -> Command {
     program
 }
 
+/// The arguments of a bash that runs a script with the built program as `isobar`, and ends with the first command
+/// that fails, also where its output goes to another one.
+pub fn in_bash(script: &str) -> [String; 5] {
+    let directory = Path::new(env!("CARGO_BIN_EXE_isobar")).parent();
+    let directory = directory.expect("it is in one").display();
+    let script = format!("PATH=$0:$PATH\n{script}");
+    ["-euo", "pipefail", "-c", &script, &directory.to_string()].map(str::to_owned)
+}
+
+/// That bash, in the same environment as [`built_program`].
+pub fn shell(script: &str) -> Command {
+    let mut shell = Command::new("bash");
+    for name in OF_TOPOLOGIES {
+        let _ = shell.env_remove(name);
+    }
+    let _ = shell.args(in_bash(script));
+    shell
+}
+
 /// Waits until a program says at `/readyz` that it misses the Kafka at `127.0.0.1:9`, where nobody listens.
 pub fn missing_kafka(process: &mut Process, address: &str) -> Response {
     let reasons = wait::until("a reason", Duration::from_secs(30), || {
