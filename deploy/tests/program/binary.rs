@@ -75,6 +75,10 @@ fn shells_and_manuals_know_every_command() {
             let written = option.replace('-', "\\-");
             assert!(page.contains(&written), "{path} {option}");
         }
+        let title = format!(".TH {path} 1 \"\" \"isobar {}", env!("CARGO_PKG_VERSION"));
+        assert!(page.starts_with(&title), "{page}");
+        let examples = page.matches("\n.SH \"EXAMPLES\"\n").count();
+        assert_eq!(examples, 1, "{page}");
     }
     let page = std::fs::read_to_string(directory.join("isobar-try.1")).expect("it is there");
     assert!(

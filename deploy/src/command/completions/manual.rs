@@ -8,6 +8,8 @@ use std::path::Path;
 use clap::Command;
 use clap_mangen::Man;
 
+use crate::cli::VERSION;
+
 /// Writes a page for each command into a directory.
 pub(super) fn write_pages(command: Command, directory: &Path) -> io::Result<()> {
     let mut command = command.disable_help_subcommand(true);
@@ -22,10 +24,15 @@ fn write_page(command: Command, directory: &Path) -> io::Result<()> {
     {
         write_page(inner.clone(), directory)?;
     }
-    let name = Man::new(command.clone()).get_filename();
-    let mut file = File::create(directory.join(name))?;
+    let mut file = File::create(directory.join(format!("{}.1", name(&command))))?;
     page(command, &mut file)?;
     file.flush()
+}
+
+/// What a page is called: the command with those above it.
+fn name(command: &Command) -> &str {
+    let whole = command.get_display_name();
+    whole.unwrap_or_else(|| command.get_name())
 }
 
 /// Writes the page of a command.
@@ -34,8 +41,15 @@ pub(super) fn page(command: Command, out: &mut dyn Write) -> io::Result<()> {
     let has_commands = command.has_subcommands();
     let has_version = command.get_version().is_some();
     let more = command.get_after_help().map(ToString::to_string);
+    // Without a date, clap_mangen has the version in its place, and only the program itself has one.
+    let source = format!("isobar {VERSION}");
+    writeln!(
+        out,
+        ".TH {} 1 \"\" \"{}\"",
+        name(&command),
+        escaped(&source)
+    )?;
     let man = Man::new(command);
-    man.render_title(out)?;
     man.render_name_section(out)?;
     man.render_synopsis_section(out)?;
     man.render_description_section(out)?;
@@ -64,7 +78,7 @@ fn sections(text: &str) -> String {
             is_plain = false;
         }
         let section = match line {
-            "Examples:" => Some("EXAMPLES"),
+            "Example:" | "Examples:" => Some("EXAMPLES"),
             "Exit codes:" => Some("EXIT STATUS"),
             _ if keeps_form || line.is_empty() || has_notes => None,
             _ => Some("NOTES"),
@@ -74,7 +88,7 @@ fn sections(text: &str) -> String {
             has_notes = section == "NOTES";
         }
         match line {
-            "Examples:" | "Exit codes:" => {}
+            "Example:" | "Examples:" | "Exit codes:" => {}
             "" if is_plain => page.push('\n'),
             "" => {}
             line if keeps_form => {
@@ -119,5 +133,7 @@ mod tests {
              .SH \"EXIT STATUS\"\n.PP\n.nf\n  0  done\n.fi\n"
         );
         assert_eq!(sections(""), "");
+        let one = sections("Example:\n  isobar man");
+        assert_eq!(one, ".SH \"EXAMPLES\"\n.PP\n.nf\n  isobar man\n.fi\n");
     }
 }
