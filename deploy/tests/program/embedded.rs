@@ -1,6 +1,7 @@
 //! The built program with embedded services, as somebody uses it who has installed nothing.
 
 mod examples;
+mod lanes;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
