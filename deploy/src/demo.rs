@@ -63,6 +63,8 @@ pub enum Action {
 pub const FILE: &str = include_str!("../topologies/demo.yaml");
 /// What that file says of its brokers, and of its index.
 const EMBEDDED: [&str; 2] = ["${KAFKA:-embedded}", "${ES:-embedded}"];
+/// The indices that it writes to. The address of the index is shown, and others may write to it as well.
+const INDICES: &str = "demo-errors,demo-logs-*";
 
 /// The demonstration as JSON.
 #[derive(Debug, Serialize)]
@@ -138,7 +140,7 @@ struct InputDocument {
 struct Sum {
     /// Records that the brokers have.
     written: u64,
-    /// Documents that the index has stored, each once.
+    /// Documents that the topology's indices have stored, each once.
     stored: u64,
     /// Records with a dead letter.
     dead_lettered: u64,
@@ -289,9 +291,9 @@ impl Demo {
         // In the order in which records travel backwards: none is counted in two places.
         let account = observer.accounting().total;
         let (dead_lettered, lost) = (account.dead_lettered, account.lost);
-        let counts = self.index.counts();
+        let stored = self.index.stored_in(INDICES);
         let written = self.input.written.load(Ordering::Acquire);
-        let settled = counts.stored + dead_lettered + lost;
+        let settled = stored + dead_lettered + lost;
         let (is_open, refuses) = (self.index.is_open(), self.index.is_blocked());
         let is_paused = self.input.is_paused.load(Ordering::Acquire);
         let offered = [
@@ -323,7 +325,7 @@ impl Demo {
                 is_open,
                 refuses,
                 takes_at_most: self.index.takes_at_most(),
-                counts,
+                counts: self.index.counts(),
             },
             kafka: KafkaDocument {
                 brokers: self.kafka.brokers().to_owned(),
@@ -335,7 +337,7 @@ impl Demo {
             },
             sum: Sum {
                 written,
-                stored: counts.stored,
+                stored,
                 dead_lettered,
                 lost,
                 on_the_way: written as i64 - settled as i64,
@@ -386,6 +388,11 @@ mod tests {
         for embedded in EMBEDDED {
             assert_eq!(FILE.matches(embedded).count(), 1, "{embedded}");
         }
+        for index in INDICES.split(',') {
+            let start = index.trim_end_matches('*');
+            assert!(FILE.contains(start), "{index}");
+        }
+        assert_eq!(FILE.matches(" index: ").count(), 2, "{INDICES}");
     }
 
     #[test]

@@ -547,6 +547,7 @@ fn the_demo_is_searchable_goes_through_outages_and_accounts_for_everything() {
     shown.says("killed from outside; it is made anew soon");
     shown.stores_again();
 
+    somebody_else_stores_a_document(&shown);
     let _ = shown.act("pause_input");
     let sum = wait::until("everything to be settled", LIMIT, || {
         let sum = shown.sum()?;
@@ -573,6 +574,21 @@ fn the_demo_is_searchable_goes_through_outages_and_accounts_for_everything() {
 
     let end = shown.program.process.stop(LIMIT).expect("it ends");
     assert_eq!(end.code(), Some(0), "{}", shown.program.printed());
+}
+
+/// It is no record of the topic, and must not be taken for one that has arrived.
+fn somebody_else_stores_a_document(shown: &Shown) {
+    let demo = shown.program.get("/demo").expect("it answers");
+    let url = demo["index"]["url"].as_str().expect("a URL");
+    let index = url.trim_start_matches("http://");
+    let lines = b"{\"index\":{\"_index\":\"demo-2026.11.29\"}}\n{\"level\":\"error\"}\n";
+    let body = Some(("application/x-ndjson", &lines[..]));
+    let stored = http::request(index, "POST", "/_bulk", body, LIMIT).expect("it answers");
+    assert!(
+        stored.text().contains("\"errors\":false"),
+        "{}",
+        stored.text()
+    );
 }
 
 /// By the file that the demonstration gives out, and the program that it names.

@@ -67,6 +67,8 @@ struct Index {
     mapping: Mapping,
     /// The number of the document of an id.
     ids: HashMap<Box<str>, u64>,
+    /// Documents that were stored, those that were let go since included.
+    stored: u64,
 }
 
 impl Documents {
@@ -86,6 +88,13 @@ impl Documents {
 
     pub(super) fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// How many documents were stored in these indices, those that were let go since included.
+    pub(super) fn stored_in(&self, names: &str) -> u64 {
+        let all = self.indices.iter();
+        let named = all.filter(|(index, _)| index_pattern::names(names, index));
+        named.map(|(_, index)| index.stored).sum()
     }
 
     /// Does what an item of a bulk request asks for.
@@ -167,6 +176,7 @@ impl Documents {
         let name = Arc::clone(name);
         let index = self.indices.get_mut(&name).expect("it is there");
         let _ = index.ids.insert(id.into(), number);
+        index.stored += 1;
         let document = Document {
             index: name,
             id: id.into(),
@@ -288,6 +298,8 @@ mod tests {
         let counts = documents.counts();
         assert_eq!((counts.documents, counts.stored), (9, 50), "{counts:?}");
         assert_eq!(counts.documents + counts.let_go, counts.stored);
+        let stored = ["logs", "l*,x", "x"].map(|names| documents.stored_in(names));
+        assert_eq!(stored, [50, 50, 0]);
         assert_eq!(documents.documents.len() as u64, counts.documents);
         assert_eq!(documents.indices["logs"].ids.len() as u64, counts.documents);
         assert!(documents.get("logs", "149").is_some());

@@ -83,6 +83,12 @@ impl EmbeddedSearch {
         lock(&self.documents).counts()
     }
 
+    /// How many documents were stored in these indices, names and patterns separated by commas; those that were
+    /// let go since included.
+    pub fn stored_in(&self, names: &str) -> u64 {
+        lock(&self.documents).stored_in(names)
+    }
+
     /// Closes the port and all connections; what was stored stays. Does nothing when it is closed.
     pub fn close(&self) {
         let serving = lock(&self.serving).take();
