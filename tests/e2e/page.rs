@@ -121,6 +121,34 @@ fn the_head_of_the_page_says_the_worst_that_there_is_now() {
     check("NO_DATA", Some(5), Some("no age"), partly);
 }
 
+/// In a tile about as narrow as five of them are in a window of 1,280 pixels.
+#[test]
+fn a_name_in_a_tile_is_not_broken_within_a_word() {
+    let pieces = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/src/http/page");
+    let [script, style] = ["elements.js", "page.css"].map(|piece| {
+        std::fs::read_to_string(pieces.join(piece))
+            .unwrap_or_else(|error| panic!("{piece}: {error}"))
+    });
+    let style = json!(style);
+    let mut browser = Browser::start().expect("Chromium starts");
+    let lines = browser.value(&format!(
+        "(() => {{ {script}
+        document.head.append(element('style', {{}}, {style}));
+        const value = element('dd', {{ class: 'value' }});
+        const tile = element('div', {{ class: 'tile' }}, element('dt', {{}}, 'Bottleneck'), value);
+        document.body.append(element('dl', {{ class: 'tiles', style: 'width: 120px' }}, tile));
+        writeName(value, 'dead_letter');
+        const words = [...value.childNodes].filter((node) => node.data);
+        return words.map((word) => {{
+          const range = document.createRange();
+          range.selectNodeContents(word);
+          return [word.data, range.getClientRects().length];
+        }}); }})()"
+    ));
+    let expected = json!([["dead_", 1], ["letter", 1]]);
+    assert_eq!(lines.expect("it is laid out"), expected);
+}
+
 #[test]
 fn the_page_shows_a_run_as_it_is() {
     let mut steps = Steps::new("page");

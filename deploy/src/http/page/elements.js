@@ -29,6 +29,12 @@ function write(into, text) {
   if (into.textContent !== text) into.textContent = text;
 }
 
+/** Writes a name that is broken behind `_` and `-` where it has no room, and within a word only where that has none. */
+function writeName(into, name) {
+  if (into.textContent === name) return;
+  into.replaceChildren(...name.split(/(?<=[_-])/).flatMap((part) => [part, element("wbr")]));
+}
+
 /** The child with a class, made on first use. */
 function part(of, name, className) {
   const found = [...of.children].find((child) => child.classList.contains(className));

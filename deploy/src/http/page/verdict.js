@@ -185,7 +185,7 @@ function showVerdict(into, state) {
     const tile = part(list, "div", id);
     tile.classList.add("tile");
     write(part(tile, "dt", "name"), name);
-    write(part(tile, "dd", "value"), value);
+    writeName(part(tile, "dd", "value"), value);
     write(part(tile, "dd", "note"), note);
     set(tile, { title: note });
   });
