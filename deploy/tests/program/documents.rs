@@ -164,8 +164,9 @@ fn documents() -> Vec<PathBuf> {
     found
 }
 
+/// That whole ones do what is said of them is shown by the tests beside this one.
 #[test]
-fn every_block_of_yaml_in_documents_is_one_that_runs() {
+fn every_block_of_yaml_in_documents_is_planned_and_opened_or_an_example_of_an_operator() {
     let registry = isobar_operators::registry();
     let examples: Vec<&str> = (registry.spouts.iter().map(|kind| kind.example))
         .chain(registry.bolts.iter().map(|kind| kind.example.yaml))
