@@ -26,5 +26,6 @@ mod replicas;
 mod slow;
 mod support;
 mod syslog;
+mod try_out;
 mod uneven;
 mod whereabouts;

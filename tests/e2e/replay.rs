@@ -124,65 +124,6 @@ fn anew(kafka: &Kafka) {
     kafka.create_topic("logs", 1, &[]).expect("it is created");
 }
 
-/// `isobar try` says of records of the topic what the index has of them, and leaves no trace.
-fn trying_it_out_changes_nothing(kafka: &Kafka, search: &Search, setup: &Setup) {
-    let client = search.client();
-    let state = || {
-        client.refresh("*").expect("it refreshes");
-        let indices = client.json("GET", "/_stats/docs,indexing", None);
-        let total = &indices.expect("it answers")["_all"]["total"];
-        (
-            kafka.groups().expect("the broker answers"),
-            committed(kafka, "live"),
-            kafka.end_offsets("logs").expect("the broker answers"),
-            total["docs"]["count"].clone(),
-            // Attempts to index, also such as stored nothing.
-            total["indexing"]["index_total"].clone(),
-        )
-    };
-    let before = state();
-    let command = ["try", "--sample", "50", "-o", "json"];
-    let tried = setup.finish(&command, LIMIT).expect("it ends");
-    assert_eq!(tried.status.code(), Some(0), "{}", tried.stderr);
-    let command = [
-        "try",
-        "--from",
-        "100",
-        "--to",
-        "110",
-        "--partitions",
-        "2",
-        "-o",
-        "table",
-    ];
-    let range = setup.finish(&command, LIMIT).expect("it ends");
-    assert!(
-        range.stdout.contains("\n10 records: 10 to index logs-"),
-        "{}",
-        range.stdout
-    );
-    let command = ["init", "--brokers", kafka.brokers(), "--topic", "logs"];
-    let made = setup.finish_alone(&command, LIMIT).expect("it ends");
-    let expected = "event_time: \"timestamp\"\n    event_time_format: \"rfc3339\"\n";
-    assert!(made.stdout.contains(expected), "{}", made.stdout);
-    assert!(
-        made.stderr
-            .contains("of 200 records of logs, 200 are JSON objects\n"),
-        "{}",
-        made.stderr
-    );
-    assert_eq!(state(), before);
-    assert_eq!(tried.stdout.lines().count(), 50);
-    for line in tried.stdout.lines() {
-        let tried: Value = serde_json::from_str(line).expect("JSON");
-        let end = &tried["ends"][0];
-        let (index, id) = (end["target"].as_str(), end["id"].as_str());
-        let place = format!("/{}/_doc/{}", index.expect("an index"), id.expect("an id"));
-        let found = client.json("GET", &place, None).expect("it is there");
-        assert_eq!(found["_source"], end["document"]);
-    }
-}
-
 fn what_is_missing_comes_back_and_kills_leave_nothing_out(
     kafka: &Kafka,
     search: &Search,
@@ -191,7 +132,6 @@ fn what_is_missing_comes_back_and_kills_leave_nothing_out(
     let setup = setup(kafka, &search.url(), "live", ", commit_interval: 500ms");
     assert_eq!(catch_up(&setup, &[]).total().delivered, RECORDS);
     let live = committed(kafka, "live");
-    trying_it_out_changes_nothing(kafka, search, &setup);
     let deleted = delete_some(search).len() as u64;
     assert!(deleted > RECORDS / 110, "{deleted}");
     steps.done("index, delete some");
