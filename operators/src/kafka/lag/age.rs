@@ -4,15 +4,20 @@
 //! Right where timestamps rise with the offsets, as with `LogAppendTime`; elsewhere an estimate, and
 //! called that.
 
+mod search;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use isobar_topology::clock;
 
-use super::brokers::{Brokers, Found};
+use super::brokers::Brokers;
 use super::sample::{Ages, Sample};
 use crate::kafka::admin::TopicPartition;
 use crate::kafka::error::Error;
+use search::Search;
+
+pub(super) use search::Bounds;
 
 /// The time of a record that was found by its offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +33,6 @@ pub struct Unread {
 /// Questions for one age at most. Each takes one request to each broker, for all partitions at once;
 /// halving the logarithm of an age between a second and 50 years to 1 % takes 11.
 const QUESTIONS_MAX: usize = 14;
-/// An age need not be known better than this, in milliseconds, nor better than 1 %.
-const GOOD_ENOUGH_MS: i64 = 1_000;
 
 /// Looking for ages may take so long in all, and the question that is asked then: figures of the same round
 /// wait for it, and one question may take seconds where old segments lie elsewhere.
@@ -57,34 +60,30 @@ pub(super) fn find(
         if known.is_some_and(|known| known.offset == offset) {
             continue;
         }
-        let settings = ages.settings.get(&*partition.topic);
-        searches.push(Search {
-            partition: partition.clone(),
-            offset,
-            rises: settings.is_some_and(|settings| settings.log_append_time),
-            // The record before it was not younger.
-            after_ms: answered(sample).or(known.filter(|k| k.offset < offset).map(|k| k.ms)),
-            before_ms: now_ms + 1,
-            asked: false,
-            done: false,
+        let new = Search::new(partition.clone(), offset, sample.end);
+        searches.push(match (answered(sample), known) {
+            (Some(ms), _) => new.just_after(ms),
+            (None, Some(known)) => new.going_on_from(known, now_ms),
+            (None, None) => new,
         });
     }
     let searched = search(brokers, &mut searches, now_ms);
     for search in searches {
-        let unread = search.after_ms.map(|ms| Unread {
-            offset: search.offset,
-            ms,
-            rises: search.rises,
-        });
-        match unread {
-            Some(unread) => drop(ages.found.insert(search.partition, unread)),
+        match search.bounds() {
+            Some(bounds) => drop(ages.found.insert(search.partition, bounds)),
             None => drop(ages.found.remove(&search.partition)),
         }
     }
     for (partition, sample) in samples {
         let offset = wanted(sample);
-        let found = ages.found.get(partition).copied();
-        sample.unread = found.filter(|found| offset == Some(found.offset));
+        let found = ages.found.get(partition);
+        let settings = ages.settings.get(&*partition.topic);
+        let unread = found.map(|found| Unread {
+            offset: found.offset,
+            ms: found.not_before_ms,
+            rises: settings.is_some_and(|settings| settings.log_append_time),
+        });
+        sample.unread = unread.filter(|unread| offset == Some(unread.offset));
     }
     searched
 }
@@ -146,72 +145,6 @@ fn answered(sample: &Sample) -> Option<i64> {
         None => sample.metadata.as_ref()?.last_ms,
     };
     ms.filter(|ms| *ms >= 0)
-}
-
-/// The search for the time of one record.
-struct Search {
-    partition: TopicPartition,
-    offset: i64,
-    rises: bool,
-    /// The record is not older than this; unknown at first.
-    after_ms: Option<i64>,
-    /// It is older than this.
-    before_ms: i64,
-    /// Whether the first question was answered.
-    asked: bool,
-    done: bool,
-}
-
-impl Search {
-    /// The time to ask for: first just after what is known, since few records share a millisecond;
-    /// then the middle of the possible ages, as ratios.
-    fn question(&self, now_ms: i64) -> i64 {
-        match self.after_ms {
-            None => 0,
-            Some(ms) if !self.asked => ms + 1,
-            Some(ms) => {
-                let oldest = age(now_ms, ms) + GOOD_ENOUGH_MS as f64;
-                let youngest = age(now_ms, self.before_ms) + GOOD_ENOUGH_MS as f64;
-                let middle = (oldest * youngest).sqrt() - GOOD_ENOUGH_MS as f64;
-                now_ms - middle as i64
-            }
-        }
-    }
-
-    fn take(&mut self, asked_ms: i64, found: Option<Found>, now_ms: i64) {
-        let first = !self.asked;
-        self.asked = true;
-        match found {
-            Some(found) if found.offset == self.offset => {
-                self.after_ms = (found.ms >= 0).then_some(found.ms);
-                self.done = true;
-            }
-            Some(found) if found.offset < self.offset => {
-                let known = self.after_ms.unwrap_or(0);
-                self.after_ms = Some(known.max(found.ms).max(asked_ms));
-            }
-            // No record from ours on is so young. Just after the last answered one: then it has its time.
-            _ => {
-                self.before_ms = asked_ms;
-                self.done = first;
-            }
-        }
-        let Some(after_ms) = self.after_ms else {
-            return;
-        };
-        let open = age(now_ms, after_ms) - age(now_ms, self.before_ms);
-        let enough = (GOOD_ENOUGH_MS as f64).max(age(now_ms, after_ms) / 100.0);
-        self.done |= open <= enough;
-    }
-
-    fn give_up(&mut self) {
-        self.after_ms = None;
-        self.done = true;
-    }
-}
-
-fn age(now_ms: i64, ms: i64) -> f64 {
-    (now_ms - ms).max(0) as f64
 }
 
 impl Ages {
@@ -303,6 +236,89 @@ mod tests {
                 (truth..=truth + margin).contains(&age),
                 "{committed}: {age} is not {truth}"
             );
+        }
+    }
+
+    /// A group of others that is asked about again and again.
+    struct Stranger {
+        partition: TopicPartition,
+        brokers: Scripted,
+        ages: Ages,
+        step_ms: i64,
+    }
+
+    impl Stranger {
+        /// A record each `step_ms`, from two hours before to one after.
+        fn new(step_ms: i64) -> Self {
+            let partition = TopicPartition::new("logs", 0);
+            let times = (NOW - 7_200_000..NOW + 3_600_000).step_by(step_ms as usize);
+            let log = Log::new(times).append_time();
+            Self {
+                brokers: Scripted::of([(partition.clone(), log)]),
+                partition,
+                ages: Ages::default(),
+                step_ms,
+            }
+        }
+
+        /// So many questions it takes to find the age, at a time, of the record that came at another one: to a
+        /// second or a hundredth of it.
+        fn questions(&mut self, now_ms: i64, came_ms: i64) -> u32 {
+            let offset = |ms: i64| (ms - NOW + 7_200_000) / self.step_ms;
+            let truth = now_ms - (NOW - 7_200_000 + offset(came_ms) * self.step_ms);
+            let sample = Sample {
+                committed: Some(offset(came_ms)),
+                start: Some(0),
+                end: Some(offset(now_ms) + 1),
+                ..Sample::default()
+            };
+            let mut samples = BTreeMap::from([(self.partition.clone(), sample)]);
+            let before = self.brokers.asked_for_times.get();
+            find(&self.brokers, &mut samples, &mut self.ages, now_ms).expect("they answer");
+            let unread = samples[&self.partition].unread.expect("it is found");
+            let age = now_ms - unread.ms;
+            let margin = (age / 100).max(1_000);
+            assert!(
+                (truth..=truth + margin).contains(&age),
+                "{age} is not {truth}"
+            );
+            self.brokers.asked_for_times.get() - before
+        }
+    }
+
+    #[test]
+    fn while_a_group_gets_on_what_was_found_tells_the_ages_of_more_rounds() {
+        /// At first it is `behind`, then it reads so many times as fast as records come. A minute of rounds is
+        /// asked for so many times at most.
+        fn check(step_ms: i64, behind_ms: i64, speed: f64, most: u32) {
+            let mut stranger = Stranger::new(step_ms);
+            let mut round = |number: i64| {
+                let passed = number * 5_000;
+                let came_ms = NOW - behind_ms + (passed as f64 * speed) as i64;
+                stranger.questions(NOW + passed, came_ms)
+            };
+            let first = round(0) + round(1);
+            let asked: Vec<u32> = (2..=61).map(round).collect();
+            let all: u32 = asked.iter().sum();
+            assert!(
+                all <= most * 5,
+                "{behind_ms} behind: {first}, then {all}: {asked:?}"
+            );
+        }
+        check(1_000, 3_600_000, 2.0, 5);
+        check(1_000, 3_600_000, 0.9, 2);
+        check(1_000, 3_600_000, 6.0, 20);
+        check(100, 60_000, 1.0, 26);
+        check(100, 3_000, 1.0, 26);
+    }
+
+    #[test]
+    fn a_group_that_was_put_back_or_far_ahead_is_looked_for_anew() {
+        let mut stranger = Stranger::new(1_000);
+        let ages = [3_600_000, 7_100_000, 10_000, 3_000_000, 0];
+        for age in ages {
+            let asked = stranger.questions(NOW, NOW - age);
+            assert!(asked <= QUESTIONS_MAX as u32, "{age}: {asked}");
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use isobar_topology::clock;
 
-use super::age::{self, Unread};
+use super::age::{self, Bounds, Unread};
 use super::brokers::{Brokers, TopicSettings};
 use super::refusals::Refusals;
 use crate::kafka::admin::{PartitionAnswer, Spec, TopicPartition};
@@ -106,7 +106,7 @@ pub struct Samples {
 #[derive(Debug, Default)]
 pub struct Ages {
     pub(super) settings: BTreeMap<String, TopicSettings>,
-    pub(super) found: BTreeMap<TopicPartition, Unread>,
+    pub(super) found: BTreeMap<TopicPartition, Bounds>,
     pub(super) leaders: BTreeMap<TopicPartition, Arc<str>>,
 }
 

@@ -113,6 +113,8 @@ pub(super) struct Scripted {
     pub(super) purge: Cell<bool>,
     /// So often.
     pub(super) asked_for_leaders: Cell<u32>,
+    /// So many questions for records by their time.
+    pub(super) asked_for_times: Cell<u32>,
 }
 
 impl Scripted {
@@ -184,6 +186,7 @@ impl Brokers for Scripted {
         &self,
         partitions: &[(TopicPartition, i64)],
     ) -> Result<Vec<PartitionAnswer<Option<Found>>>, Error> {
+        self.asked_for_times.set(self.asked_for_times.get() + 1);
         self.more_than_little()?;
         if !self.find_within.get().is_zero() {
             // The first poll moves the clock.
