@@ -100,9 +100,11 @@ fn run(arguments: &[String]) -> Result<()> {
         .iter()
         .filter(|(name, _)| wanted(name))
         .collect();
-    let others = [proof::CASE.0, lag::CASE.0].into_iter();
-    let replays: Vec<&str> = replay::CASES.iter().map(|(name, _)| *name).collect();
-    let needs_stage = others.chain(replays.iter().copied()).any(wanted);
+    let [replays, lags] = [&replay::CASES[..], &lag::CASES[..]].map(|cases| {
+        let names = cases.iter().map(|(name, _)| *name);
+        names.filter(|name| wanted(name)).collect::<Vec<_>>()
+    });
+    let needs_stage = !replays.is_empty() || !lags.is_empty() || wanted(proof::CASE.0);
     if !chosen.is_empty() || !chosen_live.is_empty() || needs_stage {
         let mut stage = Stage::start(&programs)?;
         for case in chosen {
@@ -114,13 +116,13 @@ fn run(arguments: &[String]) -> Result<()> {
             eprintln!("{name}");
             rows.push(live::measure(&mut stage, name, work, arguments.runs)?);
         }
-        for name in replays.into_iter().filter(|name| wanted(name)) {
+        for name in replays {
             eprintln!("{name}");
             rows.push(replay::measure(&mut stage, name, arguments.runs)?);
         }
-        if wanted(lag::CASE.0) {
-            eprintln!("{}", lag::CASE.0);
-            rows.push(lag::measure(&mut stage)?);
+        for name in lags {
+            eprintln!("{name}");
+            rows.push(lag::measure(&mut stage, name)?);
         }
         if wanted(proof::CASE.0) {
             eprintln!("{}", proof::CASE.0);
@@ -145,7 +147,8 @@ fn run(arguments: &[String]) -> Result<()> {
 /// Names and work of what is not in the table of [`cases`].
 fn others() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
     let own = in_process::CASES.iter().chain(&live::CASES);
-    own.chain(&replay::CASES).chain([&lag::CASE, &proof::CASE])
+    let own = own.chain(&replay::CASES).chain(&lag::CASES);
+    own.chain([&proof::CASE])
 }
 
 fn read(arguments: &[String]) -> Result<Arguments> {
