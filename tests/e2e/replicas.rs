@@ -1,6 +1,6 @@
 //! Several replicas in one group under load: one joins, one leaves, one is killed with records in
-//! flight. In both protocols of consumer groups. What they report of lag together is never above the
-//! truth meanwhile.
+//! flight. In both protocols of consumer groups. What they report of lag together is the truth meanwhile, but
+//! for what nobody reads who is asked.
 
 mod sums;
 
@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use testkit::isobar::{Isobar, Sampler};
+use testkit::isobar::{Isobar, Sampler, Setup};
 use testkit::services::{Kafka, Search};
-use testkit::{http, wait};
+use testkit::{http, ports, wait};
 
 use crate::support::{Steps, Total, check_exactly_once, setup, with_search};
-use sums::Sums;
+use sums::{KNOWN_WITHIN, Running, Sums, check_known};
 
 const LIMIT: Duration = Duration::from_secs(120);
 const PARTITIONS: u64 = 6;
@@ -56,11 +56,17 @@ fn changes_under_load(kafka: &Kafka, search: &Search, protocol: &str, steps: &mu
         watching.join().expect("no sum is above the truth");
         changes.expect("all goes well");
     });
-    let (looks, whole) = sums.looks();
-    assert!(
-        looks >= 10 && whole >= 3,
-        "{looks} looks, {whole} of them whole"
-    );
+    let looks = sums.looks();
+    let least = [
+        (looks.shares, 10),
+        (looks.whole, 3),
+        (looks.merged, 30),
+        (looks.summed, 10),
+        (looks.unowned, 3),
+        (looks.confirmed, 100),
+    ];
+    assert!(least.iter().all(|(of, least)| of >= least), "{looks:?}");
+    steps.done(&format!("{protocol}: {looks:?}"));
 }
 
 fn changes(kafka: &Kafka, search: &Search, protocol: &str, steps: &mut Steps, sums: &Sums) {
@@ -76,36 +82,51 @@ fn changes(kafka: &Kafka, search: &Search, protocol: &str, steps: &mut Steps, su
             .expect("all is acknowledged");
         sent += RECORDS;
     };
-    let start = || Replica::start(kafka, search, protocol, &spout);
+    let addresses = [(); 4].map(|()| {
+        let port = ports::free().expect("a free port");
+        format!("127.0.0.1:{port}")
+    });
+    let setup = || setup(kafka, &search.url(), protocol, &spout).arguments(&["-o", "json"]);
+    let file = setup();
+    let start = |number: usize, knows: &[String]| {
+        Replica::start(setup(), addresses[number].clone(), knows.to_vec())
+    };
 
     send();
-    let mut replicas: Vec<Replica> = (0..3).map(|_| start()).collect();
-    sums.ask(addresses(&replicas));
+    let mut replicas: Vec<Replica> = (0..3).map(|n| start(n, &addresses[..3])).collect();
+    sums.ask(running(&replicas, 0));
     wait_for_shares(&replicas);
+    wait_for_lag(&replicas);
+    sums.ask(running(&replicas, 3));
+    check_file(kafka, protocol, &file);
     steps.done(&format!("{protocol}: three replicas"));
 
+    // The others do not know it, so what it reads is read by nobody for them.
     send();
-    replicas.push(start());
-    sums.ask(addresses(&replicas));
+    replicas.push(start(3, &addresses));
+    sums.ask(running(&replicas, 3));
+    check_file(kafka, protocol, &file);
     wait_for_shares(&replicas);
+    wait_for_lag(&replicas);
+    sums.ask(running(&replicas, 4));
     steps.done(&format!("{protocol}: a fourth joins"));
 
     send();
     let left = replicas.remove(0).stop();
+    sums.ask(running(&replicas, 3));
+    check_file(kafka, protocol, &file);
     wait_for_shares(&replicas);
+    wait_for_lag(&replicas);
     steps.done(&format!("{protocol}: one leaves"));
 
     send();
+    sums.killed(replicas[0].isobar.address());
     let killed = replicas.remove(0).kill();
+    sums.ask(running(&replicas, 2));
     // Nobody reads its partitions now, and none is missing for who asks the brokers.
-    let asked = replicas[0].isobar.setup().finish(&["lag"], LIMIT);
-    let asked = asked.expect("it ends");
-    let lag: Value = serde_json::from_str(&asked.stdout)
-        .unwrap_or_else(|error| panic!("{error}: {}", asked.stderr));
-    let rows = lag["spouts"][0]["partitions"].as_array().expect("a list");
-    assert_eq!(rows.len() as u64, PARTITIONS, "{lag}");
-    assert!(rows.iter().all(|row| row["lag"].is_u64()), "{lag}");
+    check_file(kafka, protocol, &file);
     wait_for_shares(&replicas);
+    wait_for_lag(&replicas);
     steps.done(&format!(
         "{protocol}: one is killed with {} in flight",
         killed.in_flight
@@ -118,6 +139,7 @@ fn changes(kafka: &Kafka, search: &Search, protocol: &str, steps: &mut Steps, su
         Ok(())
     })
     .unwrap_or_else(|error| panic!("{error:#}"));
+    check_file(kafka, protocol, &file);
     let mut indexed = left.indexed() + killed.indexed();
     for replica in replicas {
         let total = replica.stop();
@@ -134,27 +156,60 @@ fn changes(kafka: &Kafka, search: &Search, protocol: &str, steps: &mut Steps, su
     steps.done(&format!("{protocol}: look at every document"));
 }
 
-fn addresses(replicas: &[Replica]) -> Vec<String> {
-    let addresses = replicas.iter().map(|one| one.isobar.address());
-    addresses.map(str::to_owned).collect()
+/// Who is asked; the first `shown` of them have had a share.
+fn running(replicas: &[Replica], shown: usize) -> Vec<Running> {
+    let running = replicas.iter().enumerate();
+    let running = running.map(|(number, replica)| Running {
+        address: replica.isobar.address().to_owned(),
+        knows: replica.knows.clone(),
+        shows_all: number < shown,
+    });
+    running.collect()
+}
+
+/// `isobar lag FILE` tells of all partitions, whoever reads them: of each what is not committed.
+fn check_file(kafka: &Kafka, group: &str, file: &Setup) {
+    let truth = || -> Result<Vec<(i64, i64)>> {
+        let ends = kafka.end_offsets("logs")?.into_iter();
+        let committed: Option<Vec<i64>> = kafka.committed(group, "logs")?.into_iter().collect();
+        Ok(ends
+            .zip(committed.context("nothing is committed")?)
+            .collect())
+    };
+    let before = wait::until("a commit for each partition", LIMIT, truth).expect("it commits");
+    let asked = file.finish(&["lag"], LIMIT).expect("it ends");
+    let after = truth().expect("it answers");
+    let lag: Value = serde_json::from_str(&asked.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", asked.stderr));
+    let rows = lag["spouts"][0]["partitions"].as_array().expect("a list");
+    assert_eq!(rows.len() as u64, PARTITIONS, "{lag}");
+    for (row, (before, after)) in rows.iter().zip(before.into_iter().zip(after)) {
+        let possible = before.0 - after.1..=after.0 - before.1;
+        let is_true = row["lag"]
+            .as_i64()
+            .is_some_and(|lag| possible.contains(&lag));
+        assert!(is_true, "{row} is not in {possible:?}");
+    }
 }
 
 /// A running replica whose accounting is watched.
 struct Replica {
     isobar: Isobar,
     sampler: Sampler,
+    /// Itself and its peers.
+    knows: Vec<String>,
 }
 
 impl Replica {
-    fn start(kafka: &Kafka, search: &Search, group: &str, spout: &str) -> Self {
-        let isobar = setup(kafka, &search.url(), group, spout);
-        let isobar = isobar
-            .arguments(&["-o", "json"])
-            .start()
-            .expect("it starts");
+    fn start(setup: Setup, address: String, knows: Vec<String>) -> Self {
+        let peers = knows.iter().map(|address| format!("http://{address}"));
+        let peers = peers.collect::<Vec<_>>().join(",");
+        let setup = setup.arguments(&["--peers", &peers]);
+        let isobar = setup.start_at(address).expect("it starts");
         Self {
             sampler: isobar.sample_accounting().expect("a thread"),
             isobar,
+            knows,
         }
     }
 
@@ -203,6 +258,24 @@ fn wait_for_shares(replicas: &[Replica]) {
             fair && all == (0..PARTITIONS).collect::<Vec<_>>(),
             "{shares:?}"
         );
+        Ok(())
+    })
+    .unwrap_or_else(|error| panic!("{error:#}"));
+}
+
+/// Waits until each of them shows the lag of what is read by those that it knows, now that they have their shares:
+/// one interval later at most, and a slack.
+fn wait_for_lag(replicas: &[Replica]) {
+    let shown = running(replicas, replicas.len());
+    wait::until("the lag of the shares", KNOWN_WITHIN, || {
+        for one in &shown {
+            let unknown = replicas.iter();
+            let unknown =
+                unknown.filter(|other| !one.knows.contains(&other.isobar.address().to_owned()));
+            let elsewhere: Vec<Vec<u64>> =
+                unknown.map(Replica::partitions).collect::<Result<_>>()?;
+            check_known(one, &elsewhere.concat())?;
+        }
         Ok(())
     })
     .unwrap_or_else(|error| panic!("{error:#}"));

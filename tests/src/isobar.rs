@@ -102,7 +102,11 @@ impl Setup {
 
     /// Starts `isobar run` with an HTTP address of its own. It need not be ready when this returns.
     pub fn start(self) -> Result<Isobar> {
-        let address = format!("127.0.0.1:{}", ports::free()?);
+        self.start_at(format!("127.0.0.1:{}", ports::free()?))
+    }
+
+    /// The same with this HTTP address, which others know beforehand.
+    pub fn start_at(self, address: String) -> Result<Isobar> {
         let log = self.scratch.path().join("isobar.log");
         let output = self.scratch.path().join("isobar.out");
         let launch = self.launch(&["run"], &[&self.topology], &log)?;
