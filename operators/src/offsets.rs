@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use isobar_topology::clock;
+
 use crate::kafka::admin::{Admin, Commit, Committed, GroupState, TopicPartition};
 use crate::kafka::commit_metadata::CommitMetadata;
 use crate::kafka::error::Error;
@@ -226,21 +228,22 @@ impl Position {
     }
 
     /// The text to store with a commit that somebody makes by hand: it says which topic is meant, so
-    /// that a spout believes it, and that the group was put there, so that no rewind is reported.
+    /// that a spout believes it, and that the group was put there now, so that no rewind is reported.
     pub fn text(&self) -> String {
         let metadata = CommitMetadata {
             topic_id: self.topic_id.clone(),
-            by_hand: true,
+            by_hand_ms: Some(clock::unix_ms()),
             ..CommitMetadata::default()
         };
         metadata.to_string()
     }
 }
-/// The text of a commit that somebody puts back, which says so; that of another program stays as it is.
+
+/// The text of a commit that somebody puts back now, which says so; that of another program stays as it is.
 pub fn put_back(text: &str) -> String {
     match CommitMetadata::parse(text) {
         Some(metadata) => CommitMetadata {
-            by_hand: true,
+            by_hand_ms: Some(clock::unix_ms()),
             ..metadata
         }
         .to_string(),

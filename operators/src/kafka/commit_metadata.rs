@@ -1,7 +1,7 @@
 //! The text that Isobar stores with each commit, so that any tool can read exact time lag from an
 //! offset fetch alone and a topic that was deleted and made again is noticed.
 //!
-//! Format, version 1: `isobar1;id=<topic id>;f=<ms>;l=<ms>;h=1`, each field optional and unknown
+//! Format, version 1: `isobar1;id=<topic id>;f=<ms>;l=<ms>;h=<ms>`, each field optional and unknown
 //! fields ignored. It outlives the process, so a change of meaning needs a new version.
 
 use std::fmt;
@@ -16,8 +16,9 @@ pub struct CommitMetadata {
     pub frontier_ms: Option<i64>,
     /// Timestamp, in milliseconds since 1970, of the last answered record before the offset.
     pub last_ms: Option<i64>,
-    /// Whether somebody put the group there: going back was meant.
-    pub by_hand: bool,
+    /// When somebody last put the group anywhere, in milliseconds since 1970: going back then was meant. A program
+    /// repeats it with each of its commits, so that whoever has not seen that one learns of it.
+    pub by_hand_ms: Option<i64>,
 }
 
 impl CommitMetadata {
@@ -35,7 +36,7 @@ impl CommitMetadata {
                 Some(("id", id)) if !id.is_empty() => metadata.topic_id = Some(id.to_owned()),
                 Some(("f", ms)) => metadata.frontier_ms = ms.parse().ok(),
                 Some(("l", ms)) => metadata.last_ms = ms.parse().ok(),
-                Some(("h", "1")) => metadata.by_hand = true,
+                Some(("h", ms)) => metadata.by_hand_ms = ms.parse().ok(),
                 _ => {}
             }
         }
@@ -43,7 +44,7 @@ impl CommitMetadata {
     }
 }
 
-/// Writes the text to commit: at most 89 bytes for a topic id of Kafka's, where brokers accept
+/// Writes the text to commit: at most 101 bytes for a topic id of Kafka's, where brokers accept
 /// 4,096 (`offset.metadata.max.bytes`).
 impl fmt::Display for CommitMetadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,8 +58,8 @@ impl fmt::Display for CommitMetadata {
         if let Some(ms) = self.last_ms {
             write!(f, ";l={ms}")?;
         }
-        if self.by_hand {
-            f.write_str(";h=1")?;
+        if let Some(ms) = self.by_hand_ms {
+            write!(f, ";h={ms}")?;
         }
         Ok(())
     }
@@ -75,7 +76,7 @@ mod tests {
             topic_id: Some("MkU3OEVBNTcwNTJENDM2Qg".to_owned()),
             frontier_ms: Some(1_795_412_342_123),
             last_ms: Some(-1),
-            by_hand: true,
+            by_hand_ms: Some(1_795_412_000_000),
         }
     }
 
@@ -83,7 +84,7 @@ mod tests {
     fn the_text_is_the_documented_one() {
         assert_eq!(
             full().to_string(),
-            "isobar1;id=MkU3OEVBNTcwNTJENDM2Qg;f=1795412342123;l=-1;h=1"
+            "isobar1;id=MkU3OEVBNTcwNTJENDM2Qg;f=1795412342123;l=-1;h=1795412000000"
         );
         assert_eq!(CommitMetadata::default().to_string(), "isobar1");
     }
@@ -104,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_broken_or_unknown_field_is_left_out() {
-        let read = CommitMetadata::parse("isobar1;id=;f=soon;l=5;h=0;z=1;;=");
+        let read = CommitMetadata::parse("isobar1;id=;f=soon;l=5;h=now;z=1;;=");
         assert_eq!(
             read,
             Some(CommitMetadata {

@@ -80,6 +80,8 @@ pub(super) struct History {
     /// The highest offset that was committed since somebody put the group anywhere: nothing before it is to be done
     /// again.
     peak: Option<i64>,
+    /// When that was, as the last commit says.
+    by_hand_ms: Option<i64>,
     /// Since when a transaction that is open keeps the end where it is.
     blocked_since: Option<i64>,
     /// Records that were lost by now, and when that number rose last.
@@ -176,6 +178,7 @@ impl History {
             first_gap: None,
             is_live: false,
             peak: None,
+            by_hand_ms: None,
             blocked_since: None,
             lost: 0,
             lost_ms: None,
@@ -214,10 +217,13 @@ impl History {
         }
         self.note_progress(before, point);
         self.note_lost(sample, at_ms);
-        self.peak = match &sample.metadata {
-            // It was meant.
-            Some(text) if text.by_hand => sample.committed,
-            _ => self.peak.max(sample.committed),
+        let text = sample.metadata.as_ref();
+        let by_hand_ms = text.and_then(|text| text.by_hand_ms);
+        let by_hand_before = std::mem::replace(&mut self.by_hand_ms, by_hand_ms);
+        self.peak = match by_hand_ms.is_some() && by_hand_ms != by_hand_before {
+            // It was meant, whether the commit was seen that did it or a later one of the program.
+            true => sample.committed,
+            false => self.peak.max(sample.committed),
         };
         let waits = sample.high_watermark.is_some_and(|mark| mark > end);
         let same_end = before.is_some_and(|before| before.end == end);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use isobar_topology::{Partition, Partitions};
+use isobar_topology::{Account, Partition, Partitions};
 
 use super::source::source;
 use crate::kafka::commit_metadata::CommitMetadata;
@@ -20,6 +20,8 @@ pub(super) struct Owned {
     pub(super) position_due: bool,
     /// The runtime has opened its ledger: the account's frontier is of this assignment.
     pub(super) announced: bool,
+    /// When somebody last put the group anywhere, as the commit says that reading started from.
+    by_hand_ms: Option<i64>,
     /// The text that was last sent with a commit.
     text: String,
 }
@@ -36,6 +38,11 @@ impl Owned {
             end,
             position_due: true,
             announced: false,
+            by_hand_ms: start
+                .metadata
+                .as_deref()
+                .and_then(CommitMetadata::parse)
+                .and_then(|text| text.by_hand_ms),
             text: start.metadata.clone().unwrap_or_default(),
             assignment,
         }
@@ -51,17 +58,20 @@ impl Owned {
             return None;
         }
         let account = self.partition.account();
-        let metadata = CommitMetadata {
-            topic_id: self.assignment.start.topic_id.clone(),
-            frontier_ms: account.frontier_timestamp,
-            last_ms: account.settled_timestamp,
-            by_hand: false,
-        };
         Some(Frontier {
             assignment: Arc::clone(&self.assignment),
             offset: account.frontier?,
-            metadata: metadata.to_string(),
+            metadata: self.text_of(&account).to_string(),
         })
+    }
+
+    fn text_of(&self, account: &Account) -> CommitMetadata {
+        CommitMetadata {
+            topic_id: self.assignment.start.topic_id.clone(),
+            frontier_ms: account.frontier_timestamp,
+            last_ms: account.settled_timestamp,
+            by_hand_ms: self.by_hand_ms,
+        }
     }
 
     /// The frontier, if a commit of it would tell the group anything new: another offset, or the
@@ -80,5 +90,30 @@ impl Owned {
     pub(super) fn is_committed(&self) -> bool {
         let frontier = self.frontier().map(|frontier| frontier.offset);
         frontier.is_none() || self.assignment.committed() == frontier
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::Start;
+    use crate::kafka::admin::TopicPartition;
+
+    #[test]
+    fn that_the_group_was_put_somewhere_is_said_again_with_each_commit() {
+        let text = |metadata: Option<&str>| {
+            let start = Start {
+                metadata: metadata.map(str::to_owned),
+                ..Start::for_tests()
+            };
+            let assignment = Assignment::new(TopicPartition::new("t", 0), 0, 1, start);
+            let owned = Owned::new(Arc::new(assignment), &Partitions::default(), i64::MAX);
+            let mut account = Account::default();
+            account.settled_timestamp = Some(5);
+            owned.text_of(&account).to_string()
+        };
+        assert_eq!(text(Some("isobar1;f=3;h=7")), "isobar1;l=5;h=7");
+        assert_eq!(text(Some("isobar1;f=3")), "isobar1;l=5");
+        assert_eq!(text(None), "isobar1;l=5");
     }
 }

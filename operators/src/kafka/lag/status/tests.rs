@@ -292,14 +292,30 @@ fn a_jump_to_the_beginning_is_not_hidden_by_a_lag_of_0_before() {
 
 #[test]
 fn a_jump_that_somebody_made_by_hand_is_no_rewind() {
-    let mut script = script(300).seen([(0, 9_000, 9_000), (5, 9_000, 9_000), (10, 9_000, 0)]);
-    script.samples[2].metadata = CommitMetadata::parse("isobar1;h=1");
-    let _ = script.check(10, Status::NoData);
-    // The program goes on from there.
-    script = script.seen([(15, 9_000, 500), (20, 9_000, 1_000)]);
-    let _ = script.check(20, Status::CatchingUp);
-    let back = script.seen([(25, 9_000, 500)]);
-    let _ = back.check(25, Status::Rewound);
+    let said = |mut script: Script, text| {
+        let last = script.samples.last_mut().expect("there are some");
+        last.metadata = CommitMetadata::parse(text);
+        script
+    };
+    let before = || script(300).seen([(0, 9_000, 9_000), (5, 9_000, 9_000)]);
+    let at_once = said(before().seen([(10, 9_000, 0)]), "isobar1;h=7");
+    let _ = at_once.check(10, Status::NoData);
+    // The program goes on from there, and says so again. That commit may be the first that is seen.
+    for seen in [at_once, before()] {
+        let seen = said(seen.seen([(15, 9_000, 500)]), "isobar1;l=1;h=7");
+        let seen = said(seen.seen([(20, 9_000, 1_000)]), "isobar1;l=2;h=7");
+        let _ = seen.check(20, Status::CatchingUp);
+    }
+    // Back by itself, or once more by hand.
+    for (text, status) in [
+        ("isobar1;h=7", Status::Rewound),
+        ("isobar1;h=8", Status::CatchingUp),
+    ] {
+        let seen = said(before().seen([(15, 9_000, 2_000)]), "isobar1;h=7");
+        let seen = said(seen.seen([(20, 9_000, 1_000)]), text);
+        let seen = said(seen.seen([(25, 9_000, 1_500)]), text);
+        let _ = seen.check(25, status);
+    }
 }
 
 #[test]
