@@ -22,7 +22,9 @@ use crate::kafka::lag::{Ages, Engine, Live, Progress, Sampler, Told, Window, sam
 use crate::kafka::topics_name;
 use crate::spouts::KafkaConfig;
 
-pub use crate::kafka::lag::{Circumstances, Eta, Exactness, HERE, NO_LEADER, Row, Status};
+pub use crate::kafka::lag::{
+    Circumstances, Deletion, Eta, Exactness, HERE, NO_LEADER, Row, Status,
+};
 use extent::Extent;
 pub use standing::{Oldest, Standing};
 

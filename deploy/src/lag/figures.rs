@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use isobar_operators::kafka::admin::TopicPartition;
-use isobar_operators::lag::{Eta, Exactness, Lag, Row, Source, Status};
+use isobar_operators::lag::{Deletion, Eta, Exactness, Lag, Row, Source, Status};
 use isobar_topology::clock;
 use serde::{Deserialize, Serialize};
 
@@ -67,13 +67,13 @@ pub struct SpoutLag {
     #[serde(default)]
     pub lost: Option<u64>,
     /// The fewest records of a partition that may be deleted before one that is not settled is; null where nothing
-    /// is behind.
+    /// is behind, or nothing is deleted.
     #[serde(default)]
     pub headroom_records: Option<u64>,
-    /// The least time until a record is deleted that is not settled; null where none waits, and while it is null for
-    /// a partition in which one does.
+    /// The least time until a record is deleted that is not settled: seconds, `"never"` where nothing is deleted in
+    /// any partition in which one waits; null where none waits, and while it is null for one in which one does.
     #[serde(default)]
-    pub headroom_seconds: Option<f64>,
+    pub headroom_seconds: Deletion,
     /// How that time is to be taken: an upper bound where that of any partition is one.
     #[serde(default)]
     pub headroom_exactness: Exactness,
@@ -152,9 +152,9 @@ pub struct PartitionLag {
     pub oldest_age_exactness: Exactness,
     /// Records that may be deleted before one that is not settled is.
     pub headroom_records: Option<u64>,
-    /// Time until the oldest record that is not settled is deleted, by age or by size; null without one, and
-    /// where nothing is deleted.
-    pub headroom_seconds: Option<f64>,
+    /// Time until the oldest record that is not settled is deleted, by age or by size: seconds, `"never"` where
+    /// nothing is deleted, whether one waits or not, or null.
+    pub headroom_seconds: Deletion,
     /// How that time is to be taken: an upper bound where size may delete sooner, and how fast is not known.
     #[serde(default)]
     pub headroom_exactness: Exactness,
@@ -273,7 +273,7 @@ impl SpoutLag {
             oldest_age_exactness: Exactness::Unknown,
             lost: None,
             headroom_records: None,
-            headroom_seconds: None,
+            headroom_seconds: Deletion::Unknown,
             headroom_exactness: Exactness::Unknown,
             incoming_per_second: None,
             outgoing_per_second: None,
@@ -322,7 +322,9 @@ fn waiting(partitions: &[PartitionLag]) -> impl Iterator<Item = &PartitionLag> {
 }
 
 fn headroom_records(partitions: &[PartitionLag]) -> Option<u64> {
-    let behind = partitions.iter().filter(|one| one.lag != Some(0));
+    let is_safe =
+        |one: &PartitionLag| one.lag == Some(0) || one.headroom_seconds == Deletion::Never;
+    let behind = partitions.iter().filter(|one| !is_safe(one));
     let all: Vec<u64> = behind
         .map(|one| one.headroom_records)
         .collect::<Option<_>>()?;
@@ -330,22 +332,22 @@ fn headroom_records(partitions: &[PartitionLag]) -> Option<u64> {
 }
 
 /// The least headroom, with its exactness; unknown as soon as one is.
-fn headroom(partitions: &[PartitionLag]) -> (Option<f64>, Exactness) {
-    let all = waiting(partitions).map(|one| Some((one.headroom_seconds?, one.headroom_exactness)));
-    let all: Vec<(f64, Exactness)> = all.collect::<Option<_>>().unwrap_or_default();
-    let least = all
-        .iter()
-        .copied()
-        .min_by(|one, other| one.0.total_cmp(&other.0));
-    // Where size may delete sooner in any of them, it may be that one that is next.
-    let bounded = all
-        .iter()
-        .any(|(_, exactness)| *exactness == Exactness::UpperBound);
-    match least {
-        Some((seconds, _)) if bounded => (Some(seconds), Exactness::UpperBound),
-        Some((seconds, exactness)) => (Some(seconds), exactness),
-        None => (None, Exactness::Unknown),
+fn headroom(partitions: &[PartitionLag]) -> (Deletion, Exactness) {
+    let all = || waiting(partitions);
+    let least = Deletion::first(all().map(|one| one.headroom_seconds));
+    if least == Deletion::Unknown {
+        return (least, Exactness::Unknown);
     }
+    // Where size may delete sooner in any of them, it may be that one that is next.
+    let bounded = |one: &PartitionLag| one.headroom_exactness == Exactness::UpperBound;
+    if all().any(bounded) {
+        return (least, Exactness::UpperBound);
+    }
+    let of_least = all().find(|one| one.headroom_seconds == least);
+    (
+        least,
+        of_least.map_or(Exactness::Unknown, |one| one.headroom_exactness),
+    )
 }
 
 /// The age of the oldest sample; unknown without any, and as soon as one is.
@@ -393,7 +395,7 @@ impl PartitionLag {
             oldest_age_seconds: row.age_ms.map(seconds),
             oldest_age_exactness: row.age_exactness,
             headroom_records: row.headroom,
-            headroom_seconds: row.headroom_ms.map(seconds),
+            headroom_seconds: row.deletion,
             headroom_exactness: row.headroom_exactness,
             incoming_per_second: row.incoming,
             outgoing_per_second: row.outgoing,

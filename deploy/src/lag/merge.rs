@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use isobar_operators::lag::{Eta, Exactness, Status};
+use isobar_operators::lag::{Deletion, Eta, Exactness, Status};
 
 use super::{PartitionLag, SpoutLag};
 
@@ -161,7 +161,7 @@ fn forget(lag: &mut PartitionLag, why: &str) {
         read_lag: None,
         oldest_age_seconds: None,
         oldest_age_exactness: Exactness::Unknown,
-        headroom_seconds: None,
+        headroom_seconds: Deletion::Unknown,
         headroom_exactness: Exactness::Unknown,
         incoming_per_second: None,
         outgoing_per_second: None,

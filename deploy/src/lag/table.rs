@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use isobar_operators::lag::{Eta, Exactness, NO_LEADER, Status};
+use isobar_operators::lag::{Deletion, Eta, Exactness, NO_LEADER, Status};
 
 use super::figures::{PartitionLag, SpoutLag};
 use crate::output::{Table, known, time};
@@ -228,7 +228,7 @@ pub(crate) fn eta(eta: Eta) -> String {
 pub(crate) struct Headroom {
     lag: Option<u64>,
     records: Option<u64>,
-    seconds: Option<f64>,
+    time: Deletion,
     exactness: Exactness,
 }
 
@@ -237,7 +237,7 @@ impl Headroom {
         Self {
             lag: partition.lag,
             records: partition.headroom_records,
-            seconds: partition.headroom_seconds,
+            time: partition.headroom_seconds,
             exactness: partition.headroom_exactness,
         }
     }
@@ -247,17 +247,18 @@ impl Headroom {
         Self {
             lag: spout.lag,
             records: spout.headroom_records,
-            seconds: spout.headroom_seconds,
+            time: spout.headroom_seconds,
             exactness: spout.headroom_exactness,
         }
     }
 
     /// The time where it is known, else, also where it may be less, records; nothing while nothing is behind.
     pub(crate) fn text(&self) -> String {
-        match (self.lag, self.exactness) {
+        match (self.lag, self.time) {
             (Some(0), _) => "-".to_owned(),
-            (_, exactness @ (Exactness::Exact | Exactness::Sampled)) => {
-                age(self.seconds, exactness)
+            (_, Deletion::Never) => "never".to_owned(),
+            (_, Deletion::Seconds(seconds)) if self.exactness != Exactness::UpperBound => {
+                age(Some(seconds), self.exactness)
             }
             _ => known(self.records),
         }

@@ -1,7 +1,7 @@
 //! How figures are summed up and written.
 
 use isobar_operators::kafka::admin::TopicPartition;
-use isobar_operators::lag::{Eta, Exactness, Lag, Row, Status};
+use isobar_operators::lag::{Deletion, Eta, Exactness, Lag, Row, Status};
 use isobar_topology::clock;
 use isobar_topology::spec::Node;
 use serde_json::json;
@@ -98,7 +98,10 @@ in: a/1: because
 fn a_spout_has_the_least_headroom_of_what_waits_and_all_that_is_lost() {
     let of = |number, lag, hours: Option<u64>| Row {
         headroom: Some(lag * 10),
-        headroom_ms: hours.map(|hours| hours * 3_600_000),
+        deletion: match hours {
+            Some(hours) => Deletion::Seconds(hours as f64 * 3_600.0),
+            None => Deletion::Unknown,
+        },
         headroom_exactness: match hours {
             Some(_) => Exactness::Sampled,
             None => Exactness::Unknown,
@@ -117,7 +120,7 @@ fn a_spout_has_the_least_headroom_of_what_waits_and_all_that_is_lost() {
     let spout = lag(vec![of(0, 5, Some(7)), of(1, 9, Some(3)), of(2, 0, None)]);
     assert_eq!(
         (spout.headroom_seconds, spout.lost),
-        (Some(10_800.0), Some(6))
+        (Deletion::Seconds(10_800.0), Some(6))
     );
     assert_eq!(spout.headroom_exactness, Exactness::Sampled);
     assert_eq!(shown(&spout), "~3 h 0 min");
@@ -126,13 +129,50 @@ fn a_spout_has_the_least_headroom_of_what_waits_and_all_that_is_lost() {
         ..of(1, 2, Some(48))
     };
     let spout = lag(vec![of(0, 5, Some(7)), by_size]);
-    assert_eq!(spout.headroom_seconds, Some(25_200.0));
+    assert_eq!(spout.headroom_seconds, Deletion::Seconds(25_200.0));
     assert_eq!(spout.headroom_exactness, Exactness::UpperBound);
     assert_eq!((spout.headroom_records, &*shown(&spout)), (Some(20), "20"));
     let unknown = lag(vec![of(0, 5, Some(7)), of(1, 5, None)]);
-    assert_eq!(unknown.headroom_seconds, None);
+    assert_eq!(unknown.headroom_seconds, Deletion::Unknown);
     let done = lag(vec![of(0, 0, None), of(1, 0, None)]);
-    assert_eq!((done.headroom_seconds, &*shown(&done)), (None, "-"));
+    let none = (done.headroom_seconds, &*shown(&done));
+    assert_eq!(none, (Deletion::Unknown, "-"));
+}
+
+#[test]
+fn where_nothing_is_deleted_nothing_is_lost_and_other_partitions_count() {
+    let behind = |number, deletion, exactness| Row {
+        headroom: Some(7),
+        deletion,
+        headroom_exactness: exactness,
+        ..row(number, Some(5), Some(2_000))
+    };
+    let kept = |number| behind(number, Deletion::Never, Exactness::Exact);
+    let by_age = |exactness| behind(2, Deletion::Seconds(7_200.0), exactness);
+    let check = |rows: Vec<Row>, seconds: serde_json::Value, exactness: &str, shown: [&str; 2]| {
+        let spout = lag(rows);
+        let json = serde_json::to_value(&spout).expect("JSON");
+        assert_eq!(json["headroom_seconds"], seconds);
+        assert_eq!(json["headroom_exactness"], exactness);
+        let table = table(std::slice::from_ref(&spout));
+        for (row, shown) in [1, 3].into_iter().zip(shown) {
+            let row = table.lines().nth(row).expect("a row");
+            assert!(row.contains(&format!("  {shown}  ")), "{table}");
+        }
+    };
+    let never = ["never"; 2];
+    check(vec![kept(0), kept(1)], json!("never"), "exact", never);
+    let sampled = vec![kept(0), by_age(Exactness::Sampled)];
+    check(sampled, json!(7_200.0), "sampled", ["never", "~2 h 0 min"]);
+    let by_size = Row {
+        headroom: Some(40),
+        ..by_age(Exactness::UpperBound)
+    };
+    let bounded = vec![kept(0), by_size];
+    check(bounded, json!(7_200.0), "upper_bound", ["never", "40"]);
+    let unknown = behind(2, Deletion::Unknown, Exactness::Unknown);
+    let unknown = vec![kept(0), unknown];
+    check(unknown, json!(null), "unknown", ["never", "7"]);
 }
 
 #[test]

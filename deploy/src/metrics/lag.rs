@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use isobar_operators::lag::Eta;
+use isobar_operators::lag::{Deletion, Eta};
 
 use super::families::Families;
 use super::{Metric, gauge};
@@ -131,7 +131,7 @@ const HEADROOM: Metric = gauge(
 const HEADROOM_SECONDS: Metric = gauge(
     "isobar_retention_headroom_seconds",
     PARTITION,
-    "Time until the oldest record that is not settled is deleted by age, or, of a topic with retention.bytes, by size at the speed at which records were deleted of late, if that is sooner; before two deletions 5 minutes apart were seen, size may delete sooner. Absent without such a record, and where nothing is deleted.",
+    "Time until the oldest record that is not settled is deleted by age, or, of a topic with retention.bytes, by size at the speed at which records were deleted of late, if that is sooner; before two deletions 5 minutes apart were seen, size may delete sooner. +Inf where nothing is deleted; absent while unknown, and elsewhere without such a record.",
 );
 const INCOMING: Metric = gauge(
     "isobar_incoming_records_per_second",
@@ -267,7 +267,7 @@ fn of_partition(partition: &PartitionLag, labels: [&str; 5], figures: &mut Famil
         (&DELETED, records(partition.lost)),
         (&AGE, partition.oldest_age_seconds),
         (&HEADROOM, records(partition.headroom_records)),
-        (&HEADROOM_SECONDS, partition.headroom_seconds),
+        (&HEADROOM_SECONDS, headroom(partition.headroom_seconds)),
         (&INCOMING, partition.incoming_per_second),
         (&OUTGOING, partition.outgoing_per_second),
         (&CATCH_UP, seconds(partition.eta_seconds)),
@@ -301,6 +301,14 @@ fn seconds(eta: Eta) -> Option<f64> {
     }
 }
 
+fn headroom(deletion: Deletion) -> Option<f64> {
+    match deletion {
+        Deletion::Unknown => None,
+        Deletion::Never => Some(f64::INFINITY),
+        Deletion::Seconds(seconds) => Some(seconds),
+    }
+}
+
 /// Each different value once, in order.
 pub(super) fn once<T: Ord>(values: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
     let mut seen = BTreeSet::new();
@@ -313,7 +321,7 @@ pub(super) fn once<T: Ord>(values: impl Iterator<Item = T>) -> impl Iterator<Ite
 pub(crate) mod samples {
     use std::collections::BTreeMap;
 
-    use isobar_operators::lag::{Eta, Exactness, Status};
+    use isobar_operators::lag::{Deletion, Eta, Exactness, Status};
 
     use crate::lag::{PartitionLag, SpoutLag};
 
@@ -345,7 +353,7 @@ pub(crate) mod samples {
             oldest_age_seconds: Some(0.5),
             oldest_age_exactness: Exactness::Exact,
             headroom_records: Some(99),
-            headroom_seconds: Some(3_600.0),
+            headroom_seconds: Deletion::Never,
             headroom_exactness: Exactness::Exact,
             incoming_per_second: Some(1.5),
             outgoing_per_second: Some(1.5),
@@ -369,7 +377,7 @@ pub(crate) mod samples {
             oldest_age_exactness: Exactness::Unknown,
             lost: None,
             headroom_records: None,
-            headroom_seconds: None,
+            headroom_seconds: Deletion::Unknown,
             headroom_exactness: Exactness::Unknown,
             incoming_per_second: None,
             outgoing_per_second: None,
@@ -435,6 +443,7 @@ mod tests {
             format!("isobar_committed_lag_records{labels} 7\n"),
             format!("isobar_oldest_unsettled_age_seconds{labels} 0.5\n"),
             format!("isobar_catch_up_seconds{labels} +Inf\n"),
+            format!("isobar_retention_headroom_seconds{labels} +Inf\n"),
         ] {
             assert!(text.contains(&line), "{line} is not in:\n{text}");
         }

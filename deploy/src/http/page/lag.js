@@ -129,6 +129,7 @@ function share(row, figure) {
 
 function headroom(row) {
   if (row.lag === 0) return "–";
+  if (row.headroom_seconds === "never") return "never";
   // Where size may delete sooner, the records say more.
   if (row.headroom_seconds != null && row.headroom_exactness !== "upper_bound") return age(row.headroom_seconds, row.headroom_exactness);
   return row.headroom_records == null ? UNKNOWN : `${number(row.headroom_records)} records`;

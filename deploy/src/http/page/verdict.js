@@ -166,7 +166,8 @@ function tiles({ statistics, replicas, answering, accountingOfAll, diagnostics }
 /** Whether something is about to be lost, of the spout that is nearest to it, and how much was. */
 function headroomTile(lag) {
   const behind = lag.filter((one) => one.lag !== 0);
-  const [nearest] = [...behind].sort((a, b) => a.headroom_seconds - b.headroom_seconds);
+  const seconds = (one) => (one.headroom_seconds === "never" ? Number.MAX_VALUE : one.headroom_seconds);
+  const [nearest] = [...behind].sort((a, b) => seconds(a) - seconds(b));
   const isKnown = behind.length === 1 || behind.every((one) => one.headroom_seconds != null);
   const lost = sum(lag, (one) => one.lost);
   const note = lost > 0 ? `${number(lost)} records were lost` : "until something is deleted unread";

@@ -7,7 +7,7 @@ use isobar_topology::spec::units::Duration;
 use super::{Answer, Facts, Failed, Spout};
 use crate::doctor::{Check, Depth, Missing, Said, Status, Verdict, fine, or_fine};
 use crate::kafka::admin::{LayoutTopic, RDKafkaErrorCode};
-use crate::lag::Status as LagStatus;
+use crate::lag::{Deletion, Status as LagStatus};
 
 pub(in crate::doctor) const CHECKS: &[Check<Facts>] = &[
     Check {
@@ -337,16 +337,17 @@ fn retention(facts: &Facts) -> Verdict {
                 found.push((Status::Error, text));
                 continue;
             }
-            let (Some(age @ 1..), Some(left)) = (row.age_ms, row.headroom_ms) else {
+            let (Some(age @ 1..), Deletion::Seconds(left)) = (row.age_ms, row.deletion) else {
                 continue;
             };
+            let (age, left) = (age / 1_000, left as u64);
             let used = age * 100 / (age + left).max(1);
             let status = match used {
                 ALARM_FROM.. => Status::Error,
                 WARN_FROM.. => Status::Warning,
                 _ => continue,
             };
-            let left = Duration::secs(left / 1_000);
+            let left = Duration::secs(left);
             found.push((
                 status,
                 format!("{name}: the oldest unread record is deleted in {left}"),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::doctor::{Check, Missing, Status};
 use crate::kafka::admin::{LayoutPartition, LayoutTopic, RDKafkaErrorCode};
-use crate::lag::Status as LagStatus;
+use crate::lag::{Deletion, Status as LagStatus};
 
 fn topic(name: &str) -> LayoutTopic {
     let partition = |number| LayoutPartition {
@@ -262,13 +262,13 @@ fn copies_and_leaders_are_counted() {
 fn records_that_are_nearly_deleted_are_held_against_their_retention() {
     let id = "kafka.retention";
     for (age, left, status) in [
-        (74, 26, Status::Ok),
-        (75, 25, Status::Warning),
-        (95, 5, Status::Error),
+        (74, 26.0, Status::Ok),
+        (75, 25.0, Status::Warning),
+        (95, 5.0, Status::Error),
     ] {
         let old = |facts: &mut Facts| {
             lag(facts).age_ms = Some(age * 36_000_000);
-            lag(facts).headroom_ms = Some(left * 36_000_000);
+            lag(facts).deletion = Deletion::Seconds(left * 36_000.0);
         };
         finds(id, old, status, "");
     }

@@ -1,4 +1,4 @@
-//! When a partition or a spout will have caught up.
+//! When a group will have caught up.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -32,12 +32,6 @@ impl Serialize for Eta {
 
 impl<'de> Deserialize<'de> for Eta {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Written {
-            Seconds(f64),
-            Word(String),
-        }
         Ok(match Option::deserialize(deserializer)? {
             None => Self::Unknown,
             Some(Written::Seconds(seconds)) => Self::Seconds(seconds),
@@ -71,6 +65,14 @@ impl Eta {
         }
         last
     }
+}
+
+/// How a figure is written that is a number of seconds or a word.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum Written {
+    Seconds(f64),
+    Word(String),
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::deletions::Deletions;
+use super::deletion_rate::DeletionRate;
 use super::eta::Eta;
 use super::sample::Sample;
 
@@ -89,7 +89,7 @@ pub(super) struct History {
     lost_ms: Option<i64>,
     /// When the ends were last learnt.
     heard_ms: i64,
-    deletions: Deletions,
+    deletion_rate: DeletionRate,
 }
 
 /// What is settled after a stall.
@@ -183,7 +183,7 @@ impl History {
             lost: 0,
             lost_ms: None,
             heard_ms: 0,
-            deletions: Deletions::default(),
+            deletion_rate: DeletionRate::default(),
         }
     }
 
@@ -194,7 +194,7 @@ impl History {
             return;
         };
         self.heard_ms = at_ms;
-        self.deletions.add(sample.start, at_ms);
+        self.deletion_rate.add(sample.start, at_ms);
         let done = match sample.done() {
             Some(done) => done,
             // An empty partition is done to its end.
@@ -506,7 +506,7 @@ impl History {
 
     /// Offsets per second that were deleted lately.
     pub(super) fn deleted_per_second(&self) -> Option<f64> {
-        self.deletions.per_second(self.window.ms(), self.heard_ms)
+        self.deletion_rate.per_second(self.window.ms(), self.heard_ms)
     }
 
     /// When it will have caught up.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::brokers::{Retention, TopicSettings};
+use super::deletion::Deletion;
 use super::eta::Eta;
 use super::history::{History, Window};
 use super::sample::{Progress, Sample, behind};
@@ -90,10 +91,10 @@ pub struct Row {
     /// Records between the start and the oldest one that is not answered: so many may be deleted
     /// before any is lost.
     pub headroom: Option<u64>,
-    /// Time until the oldest record that is not answered is deleted, in milliseconds: by age, or by size at
-    /// the speed of late where that is sooner; `None` also when nothing is behind, or nothing is deleted.
-    pub headroom_ms: Option<u64>,
-    /// How that time is to be taken: an upper bound where size may delete sooner, and how fast is not known.
+    /// When the oldest record that is not answered is deleted: by age, or by size at the speed of late where
+    /// that is sooner.
+    pub deletion: Deletion,
+    /// How that is to be taken: an upper bound where size may delete sooner, and how fast is not known.
     pub headroom_exactness: Exactness,
     /// Offsets per second that came in during the last minute.
     pub incoming: Option<f64>,
@@ -151,7 +152,7 @@ impl Row {
         let next = progress.and_then(|progress| progress.next);
         let lag = parts.now(sample.lag());
         let age = parts.age();
-        let headroom = parts.headroom(age);
+        let (deletion, headroom_exactness) = parts.deletion(age);
         let rates = parts.now(history.rates());
         let behind_start = behind(sample.start, next.or(sample.committed));
         Self {
@@ -179,8 +180,8 @@ impl Row {
             age_ms: age.map(|(ms, _)| ms),
             age_exactness: age.map_or(Exactness::Unknown, |(_, exactness)| exactness),
             headroom: behind(sample.done(), sample.start),
-            headroom_ms: headroom.map(|(ms, _)| ms),
-            headroom_exactness: headroom.map_or(Exactness::Unknown, |(_, exactness)| exactness),
+            deletion,
+            headroom_exactness,
             incoming: rates.map(|(incoming, _)| incoming),
             outgoing: rates.map(|(_, outgoing)| outgoing),
             eta: parts.now(Some(history.eta())).unwrap_or_default(),
@@ -238,8 +239,23 @@ impl Parts<'_> {
         }
     }
 
-    /// The time until the oldest record that is not answered is deleted.
-    fn headroom(&self, age: Option<(u64, Exactness)>) -> Option<(u64, Exactness)> {
+    /// When the oldest record that is not answered is deleted.
+    fn deletion(&self, age: Option<(u64, Exactness)>) -> (Deletion, Exactness) {
+        let TopicSettings {
+            retention,
+            bounded_by_size,
+            ..
+        } = self.settings;
+        if retention == Retention::Never && !bounded_by_size {
+            return (Deletion::Never, Exactness::Exact);
+        }
+        match self.headroom_ms(age) {
+            Some((ms, exactness)) => (Deletion::Seconds(ms as f64 / 1_000.0), exactness),
+            None => (Deletion::Unknown, Exactness::Unknown),
+        }
+    }
+
+    fn headroom_ms(&self, age: Option<(u64, Exactness)>) -> Option<(u64, Exactness)> {
         let by_age = self.headroom_by_age(age);
         if !self.settings.bounded_by_size {
             return by_age;

@@ -61,6 +61,11 @@ impl Log {
         self
     }
 
+    pub(super) fn kept_for_ever(mut self) -> Self {
+        self.retention = Retention::Never;
+        self
+    }
+
     pub(super) fn bounded_by_size(mut self) -> Self {
         self.bounded_by_size = true;
         self

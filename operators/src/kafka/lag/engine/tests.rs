@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::kafka::lag::scripted::{Log, Scripted};
-use crate::kafka::lag::{Eta, Exactness, Status, sample};
+use crate::kafka::lag::{Deletion, Eta, Exactness, Status, sample};
 
 /// Brokers with one partition, and the engine that samples it.
 struct World {
@@ -107,8 +107,8 @@ async fn the_parts_of_the_committed_lag_add_up() {
         (Some(6_000), Exactness::Exact)
     );
     assert_eq!(
-        (row.headroom_ms, row.headroom_exactness),
-        (Some(3_594_000), Exactness::Exact)
+        (row.deletion, row.headroom_exactness),
+        (Deletion::Seconds(3_594.0), Exactness::Exact)
     );
     assert_eq!(row.sampled_ms, Some(now));
     assert_eq!(row.lag_exactness, Exactness::Exact);
@@ -117,6 +117,7 @@ async fn the_parts_of_the_committed_lag_add_up() {
 #[tokio::test(start_paused = true)]
 async fn a_bound_on_size_deletes_before_the_age_does_as_fast_as_it_did_of_late() {
     const DAY_MS: i64 = 86_400_000;
+    let by_age = Deletion::Seconds(86_394.0);
     let now = clock::unix_ms();
     let log = |deleted: i64| {
         let log = Log::new(vec![now - 6_000; 100_000]).committed(50_000, "");
@@ -128,12 +129,8 @@ async fn a_bound_on_size_deletes_before_the_age_does_as_fast_as_it_did_of_late()
         .progress
         .set(running(60_000, 60_010, Some(now - 6_000)));
     let row = world.sampled();
-    let headroom = (row.headroom, row.headroom_ms, row.headroom_exactness);
-    let by_age = (DAY_MS - 6_000) as u64;
-    assert_eq!(
-        headroom,
-        (Some(50_000), Some(by_age), Exactness::UpperBound)
-    );
+    let headroom = (row.headroom, row.deletion, row.headroom_exactness);
+    assert_eq!(headroom, (Some(50_000), by_age, Exactness::UpperBound));
     // A segment of 1,000 records each 100 s.
     for segment in 1..=10 {
         tokio::time::advance(std::time::Duration::from_secs(100)).await;
@@ -141,15 +138,28 @@ async fn a_bound_on_size_deletes_before_the_age_does_as_fast_as_it_did_of_late()
         world.round();
     }
     let row = world.row();
-    let headroom = (row.headroom, row.headroom_ms, row.headroom_exactness);
-    assert_eq!(
-        headroom,
-        (Some(40_000), Some(4_000_000), Exactness::Sampled)
-    );
+    let headroom = (row.headroom, row.deletion, row.headroom_exactness);
+    let by_size = Deletion::Seconds(4_000.0);
+    assert_eq!(headroom, (Some(40_000), by_size, Exactness::Sampled));
     // Nothing is behind.
     world.change(|_| log(20_000).committed(100_000, ""));
     world.progress.set(running(100_000, 100_000, None));
-    assert_eq!(world.sampled().headroom_ms, None);
+    assert_eq!(world.sampled().deletion, Deletion::Unknown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_is_deleted_that_is_known() {
+    let log = || Log::new([clock::unix_ms(); 100]).committed(50, "");
+    let deletion = |log| {
+        let row = World::new(log).sampled();
+        (row.deletion, row.headroom_exactness)
+    };
+    let never = (Deletion::Never, Exactness::Exact);
+    assert_eq!(deletion(log().kept_for_ever()), never);
+    // By size it may be, sooner or later; and nobody told.
+    let unknown = (Deletion::Unknown, Exactness::Unknown);
+    let by_size = log().kept_for_ever().bounded_by_size();
+    assert_eq!([deletion(by_size), deletion(log())], [unknown; 2]);
 }
 
 #[tokio::test(start_paused = true)]

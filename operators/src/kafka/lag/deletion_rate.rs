@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 /// When the first offset that still exists moved lately, and to where.
 #[derive(Debug, Default)]
-pub(super) struct Deletions {
+pub(super) struct DeletionRate {
     start: Option<i64>,
     moved: VecDeque<(i64, i64)>,
 }
@@ -15,7 +15,7 @@ const MOVES: usize = 12;
 /// remembered reach back for longer than a window.
 const APART_MS: i64 = 60_000;
 
-impl Deletions {
+impl DeletionRate {
     /// Notes a look at the first offset.
     pub(super) fn add(&mut self, start: Option<i64>, at_ms: i64) {
         let Some(start) = start else {
@@ -60,10 +60,10 @@ mod tests {
 
     #[test]
     fn deletions_that_go_on_for_the_window_tell_how_fast_they_are() {
-        let mut deletions = Deletions::default();
+        let mut rate = DeletionRate::default();
         let mut deleted = |seconds: i64, start| {
-            deletions.add(Some(start), seconds * 1_000);
-            deletions.per_second(300_000, seconds * 1_000)
+            rate.add(Some(start), seconds * 1_000);
+            rate.per_second(300_000, seconds * 1_000)
         };
         // What was deleted before the first look says nothing.
         assert_eq!(deleted(0, 5_000), None);
