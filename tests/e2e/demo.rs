@@ -228,7 +228,7 @@ fn the_demo_is_searched_broken_and_mended_on_its_page() {
     page.clicks("Start the index");
     // The index takes three times what comes in, so what came in 20 s and more takes some 10 s. It is
     // looked at each second.
-    page.waits_for("said.some((one) => /^caught up in [0-9]/.test(one.behind))");
+    page.waits_for("said.some((one) => /^caught up in ~[0-9]/.test(one.behind))");
     page.waits_for(&format!(
         "{} < 1000 && /^(caught up|all of the last second|steady)/.test(document.querySelector('.tile-behind .note').textContent)",
         number_in(".tile-behind .value")

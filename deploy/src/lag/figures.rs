@@ -81,9 +81,16 @@ pub struct SpoutLag {
     pub incoming_per_second: Option<f64>,
     /// Records per second that are settled.
     pub outgoing_per_second: Option<f64>,
+    /// How these rates are to be taken: estimates, from looks within the last minute; of a program that is watched from
+    /// outside what it commits counts as settled.
+    #[serde(default)]
+    pub rates_exactness: Exactness,
     /// When the last partition has caught up: seconds, `"never"` at these rates, `"steady"` where
     /// as much is settled as comes in and what is behind is in hand anyway, or null.
     pub eta_seconds: Eta,
+    /// How that is to be taken: an estimate, unless nothing is behind.
+    #[serde(default)]
+    pub eta_exactness: Exactness,
     /// Why something is not known, naming broker, topic or group.
     pub failure: Option<String>,
     /// Partitions that nobody reads; null where the brokers do not tell the members of the group, or a replica
@@ -162,9 +169,15 @@ pub struct PartitionLag {
     pub incoming_per_second: Option<f64>,
     /// Records per second that are settled, over the last minute.
     pub outgoing_per_second: Option<f64>,
+    /// How these rates are to be taken: estimates where they are known.
+    #[serde(default)]
+    pub rates_exactness: Exactness,
     /// When it has caught up: seconds, `"never"` at these rates, `"steady"` where
     /// as much is settled as comes in and what is behind is in hand anyway, or null.
     pub eta_seconds: Eta,
+    /// How that is to be taken: an estimate, unless nothing is behind.
+    #[serde(default)]
+    pub eta_exactness: Exactness,
     /// For how long there has been lag and its oldest record was not settled.
     pub no_progress_seconds: Option<f64>,
 }
@@ -197,7 +210,6 @@ impl SpoutLag {
         };
         let (oldest_age_seconds, oldest_age_exactness) = oldest(&partitions);
         let (headroom_seconds, headroom_exactness) = headroom(&partitions);
-        let exactnesses = partitions.iter().map(|one| one.lag_exactness);
         let unowned = partitions.iter().filter(|one| one.owner.is_none());
         Self {
             spout,
@@ -205,7 +217,7 @@ impl SpoutLag {
             status,
             reason,
             lag: partitions.iter().map(|one| one.lag).sum(),
-            lag_exactness: exactnesses.min().unwrap_or(Exactness::Exact),
+            lag_exactness: least(&partitions, |one| one.lag_exactness),
             sampled_age_seconds: oldest_sample(&partitions),
             committed_lag: partitions.iter().map(|one| one.committed_lag).sum(),
             oldest_age_seconds,
@@ -216,7 +228,9 @@ impl SpoutLag {
             headroom_exactness,
             incoming_per_second: sum(partitions.iter().map(|one| one.incoming_per_second)),
             outgoing_per_second: sum(partitions.iter().map(|one| one.outgoing_per_second)),
+            rates_exactness: least(&partitions, |one| one.rates_exactness),
             eta_seconds: Eta::last(partitions.iter().map(|one| one.eta_seconds)),
+            eta_exactness: least(&partitions, |one| one.eta_exactness),
             failure,
             unowned_partitions: Some(unowned.count()),
             members: None,
@@ -277,7 +291,9 @@ impl SpoutLag {
             headroom_exactness: Exactness::Unknown,
             incoming_per_second: None,
             outgoing_per_second: None,
+            rates_exactness: Exactness::Unknown,
             eta_seconds: Eta::Unknown,
+            eta_exactness: Exactness::Unknown,
             unowned_partitions: None,
             ..self
         }
@@ -300,6 +316,12 @@ fn worst(partitions: &[PartitionLag]) -> (Status, String) {
 /// The sum of rates, from 0: that of the standard library starts at -0.
 fn sum(mut rates: impl Iterator<Item = Option<f64>>) -> Option<f64> {
     rates.try_fold(0.0, |sum, rate| Some(sum + rate?))
+}
+
+/// How a sum is to be taken: as the part of which least is known.
+fn least(partitions: &[PartitionLag], of: impl Fn(&PartitionLag) -> Exactness) -> Exactness {
+    let all = partitions.iter().map(of);
+    all.min().unwrap_or(Exactness::Exact)
 }
 
 /// The oldest age, with its exactness; unknown as soon as one is.
@@ -399,7 +421,9 @@ impl PartitionLag {
             headroom_exactness: row.headroom_exactness,
             incoming_per_second: row.incoming,
             outgoing_per_second: row.outgoing,
+            rates_exactness: row.rates_exactness,
             eta_seconds: row.eta,
+            eta_exactness: row.eta_exactness,
             no_progress_seconds: row.still_ms.map(seconds),
         }
     }

@@ -165,7 +165,9 @@ fn forget(lag: &mut PartitionLag, why: &str) {
         headroom_exactness: Exactness::Unknown,
         incoming_per_second: None,
         outgoing_per_second: None,
+        rates_exactness: Exactness::Unknown,
         eta_seconds: Eta::Unknown,
+        eta_exactness: Exactness::Unknown,
         no_progress_seconds: None,
         ..lag.clone()
     };

@@ -154,7 +154,7 @@ fn row(spout: &SpoutLag, partition: &PartitionLag) -> [String; COLUMNS.len()] {
         age(partition.oldest_age_seconds, partition.oldest_age_exactness),
         rate(partition.incoming_per_second),
         rate(partition.outgoing_per_second),
-        eta(partition.eta_seconds),
+        eta(partition.eta_seconds, partition.eta_exactness),
         Headroom::of(partition).text(),
         partition.status.to_string(),
     ]
@@ -181,13 +181,13 @@ fn sums(spout: &SpoutLag) -> [String; COLUMNS.len()] {
         age(spout.oldest_age_seconds, spout.oldest_age_exactness),
         rate(spout.incoming_per_second),
         rate(spout.outgoing_per_second),
-        eta(spout.eta_seconds),
+        eta(spout.eta_seconds, spout.eta_exactness),
         Headroom::of_spout(spout).text(),
         spout.status.to_string(),
     ]
 }
 
-/// An age; `~` before an estimate, `≤` before an upper bound.
+/// An age, or another length of time; `~` before an estimate, `≤` before an upper bound.
 pub(crate) fn age(seconds: Option<f64>, exactness: Exactness) -> String {
     let Some(seconds) = seconds else {
         return "?".to_owned();
@@ -213,14 +213,14 @@ pub(crate) fn rate(per_second: Option<f64>) -> String {
     known(per_second.map(|rate| rate.round() as u64))
 }
 
-/// When it has caught up; nothing while nothing is behind.
-pub(crate) fn eta(eta: Eta) -> String {
+/// When it has caught up, `~` before an estimate; nothing while nothing is behind.
+pub(crate) fn eta(eta: Eta, exactness: Exactness) -> String {
     match eta {
         Eta::Steady => "steady".to_owned(),
         Eta::Seconds(0.0) => "-".to_owned(),
         Eta::Unknown => "?".to_owned(),
         Eta::Never => "never".to_owned(),
-        Eta::Seconds(seconds) => time((seconds * 1000.0) as u64),
+        Eta::Seconds(seconds) => age(Some(seconds), exactness),
     }
 }
 

@@ -206,6 +206,35 @@ fn an_upper_bound_is_called_one_wherever_it_is_written() {
 }
 
 #[test]
+fn an_estimate_of_when_it_has_caught_up_is_called_one() {
+    let of = |number, lag, eta, exactness| Row {
+        incoming: Some(1.0),
+        outgoing: Some(2.0),
+        rates_exactness: Exactness::Sampled,
+        eta: Eta::Seconds(eta),
+        eta_exactness: exactness,
+        ..row(number, Some(lag), Some(lag))
+    };
+    let later = || of(0, 90, 90.0, Exactness::Sampled);
+    let check = |other, exactness: [&str; 2], shown: [&str; 3]| {
+        let spout = lag(vec![later(), other]);
+        let json = serde_json::to_value(&spout).expect("JSON");
+        assert_eq!(json["rates_exactness"], exactness[0]);
+        assert_eq!(json["eta_exactness"], exactness[1]);
+        let table = table(std::slice::from_ref(&spout));
+        for (row, shown) in table.lines().skip(1).zip(shown) {
+            assert!(row.contains(&format!("  {shown}  ")), "{table}");
+        }
+    };
+    let done = of(1, 0, 0.0, Exactness::Exact);
+    let all = ["~1 min 30 s", "-", "~1 min 30 s"];
+    check(done, ["sampled", "sampled"], all);
+    let one_look = row(1, Some(5), Some(1));
+    let unknown = ["~1 min 30 s", "?", "?"];
+    check(one_look, ["unknown", "unknown"], unknown);
+}
+
+#[test]
 fn a_wide_table_has_the_leaders_and_what_partitions_hold() {
     let led = |number, leader: Option<&str>| Row {
         leader: leader.map(Into::into),

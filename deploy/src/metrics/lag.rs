@@ -357,7 +357,9 @@ pub(crate) mod samples {
             headroom_exactness: Exactness::Exact,
             incoming_per_second: Some(1.5),
             outgoing_per_second: Some(1.5),
+            rates_exactness: Exactness::Sampled,
             eta_seconds: Eta::Never,
+            eta_exactness: Exactness::Sampled,
             no_progress_seconds: Some(0.0),
             ..partition(number)
         }
@@ -381,7 +383,9 @@ pub(crate) mod samples {
             headroom_exactness: Exactness::Unknown,
             incoming_per_second: None,
             outgoing_per_second: None,
+            rates_exactness: Exactness::Unknown,
             eta_seconds: Eta::Unknown,
+            eta_exactness: Exactness::Unknown,
             failure: None,
             unowned_partitions: Some(partitions.iter().filter(|one| one.owner.is_none()).count()),
             members: None,

@@ -126,7 +126,7 @@ fn partition(one: &PartitionLag) -> [String; 8] {
         age(one.oldest_age_seconds, one.oldest_age_exactness),
         rate(one.incoming_per_second),
         rate(one.outgoing_per_second),
-        eta(one.eta_seconds),
+        eta(one.eta_seconds, one.eta_exactness),
         Headroom::of(one).text(),
         one.status.to_string(),
     ]
@@ -139,7 +139,7 @@ fn sums(spout: &SpoutLag) -> [String; 8] {
         age(spout.oldest_age_seconds, spout.oldest_age_exactness),
         rate(spout.incoming_per_second),
         rate(spout.outgoing_per_second),
-        eta(spout.eta_seconds),
+        eta(spout.eta_seconds, spout.eta_exactness),
         Headroom::of_spout(spout).text(),
         spout.status.to_string(),
     ]

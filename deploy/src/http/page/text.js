@@ -24,7 +24,7 @@ function time(seconds) {
   return `${Math.floor(whole / 86400)} d ${Math.floor((whole % 86400) / 3600)} h`;
 }
 
-/** An age; `~` before an estimate, `≤` before an upper bound. */
+/** An age, or another length of time; `~` before an estimate, `≤` before an upper bound. */
 function age(seconds, exactness) {
   const about = { sampled: "~", upper_bound: "≤" }[exactness];
   return (seconds > 0 && about ? about : "") + time(seconds);

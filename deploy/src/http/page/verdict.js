@@ -149,7 +149,7 @@ function tiles({ statistics, replicas, answering, accountingOfAll, diagnostics }
     const ways = { never: "never caught up, at these rates", steady: "steady" };
     // A burst, or the first look after a stall, is not told by its rates.
     const isLate = ages == null || ages >= LATE_SECONDS || lag.some((one) => one.status !== "OK");
-    const rest = eta === "never" && !isLate ? "on their way" : ways[eta] ?? `caught up in ${time(eta)}`;
+    const rest = eta === "never" && !isLate ? "on their way" : ways[eta] ?? `caught up in ${age(eta, "sampled")}`;
     const caughtUp = behind === 0 ? "caught up" : ages < 1 && ages != null ? "all of the last second" : rest;
     const since = settledSince(lag);
     shown.unshift(

@@ -100,8 +100,12 @@ pub struct Row {
     pub incoming: Option<f64>,
     /// Offsets per second that were answered during the last minute.
     pub outgoing: Option<f64>,
+    /// How both are to be taken: estimates, since looks fall between batches and commits.
+    pub rates_exactness: Exactness,
     /// When all of it is answered.
     pub eta: Eta,
+    /// How that is to be taken: an estimate as the rates are, unless nothing is behind.
+    pub eta_exactness: Exactness,
     /// For how long there has been lag and nothing was answered, in milliseconds; 0 without lag.
     pub still_ms: Option<u64>,
     /// What it means.
@@ -154,6 +158,7 @@ impl Row {
         let age = parts.age();
         let (deletion, headroom_exactness) = parts.deletion(age);
         let rates = parts.now(history.rates());
+        let eta = parts.now(Some(history.eta())).unwrap_or_default();
         let behind_start = behind(sample.start, next.or(sample.committed));
         Self {
             partition,
@@ -184,7 +189,13 @@ impl Row {
             headroom_exactness,
             incoming: rates.map(|(incoming, _)| incoming),
             outgoing: rates.map(|(_, outgoing)| outgoing),
-            eta: parts.now(Some(history.eta())).unwrap_or_default(),
+            rates_exactness: rates.map_or(Exactness::Unknown, |_| Exactness::Sampled),
+            eta,
+            eta_exactness: match (eta, lag) {
+                (Eta::Unknown, _) => Exactness::Unknown,
+                (_, Some(0)) => Exactness::Exact,
+                _ => Exactness::Sampled,
+            },
             still_ms: match history.still_ms(parts.now_ms) {
                 Some(0) => parts.now(Some(0)),
                 still_ms => still_ms,

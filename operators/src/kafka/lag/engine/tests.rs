@@ -148,6 +148,26 @@ async fn a_bound_on_size_deletes_before_the_age_does_as_fast_as_it_did_of_late()
 }
 
 #[tokio::test(start_paused = true)]
+async fn rates_are_estimates_as_is_what_follows_from_them_unless_nothing_is_behind() {
+    let log = |committed| Log::new([1; 100]).committed(committed, "");
+    let mut world = World::new(log(10));
+    let exactness = |row: Row| [row.rates_exactness, row.eta_exactness];
+    assert_eq!(
+        exactness(world.sampled()),
+        [Exactness::Unknown; 2],
+        "one look tells no rates"
+    );
+    for (committed, of_eta) in [(60, Exactness::Sampled), (100, Exactness::Exact)] {
+        tokio::time::advance(std::time::Duration::from_secs(5)).await;
+        world.change(|_| log(committed));
+        let row = world.sampled();
+        assert_eq!(exactness(row), [Exactness::Sampled, of_eta]);
+    }
+    *world.brokers.away.borrow_mut() = true;
+    assert_eq!(exactness(world.sampled()), [Exactness::Unknown; 2]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_nothing_is_deleted_that_is_known() {
     let log = || Log::new([clock::unix_ms(); 100]).committed(50, "");
     let deletion = |log| {
