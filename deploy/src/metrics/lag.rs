@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use isobar_operators::lag::{Deletion, Eta};
+use isobar_operators::lag::{Deletion, Eta, Exactness};
 
 use super::families::Families;
 use super::{Metric, gauge};
@@ -40,8 +40,19 @@ pub enum Also {
 
 const SPOUT: &[&str] = &["topology", "spout", "group"];
 const SPOUT_STATUS: &[&str] = &["topology", "spout", "group", "status"];
+const SPOUT_FIGURES: &[&str] = &["topology", "spout", "group", "lag", "oldest_unsettled_age"];
 const PARTITION: &[&str] = &["topology", "spout", "group", "topic", "partition"];
 const PARTITION_STATUS: &[&str] = &["topology", "spout", "group", "topic", "partition", "status"];
+const PARTITION_FIGURES: &[&str] = &[
+    "topology",
+    "spout",
+    "group",
+    "topic",
+    "partition",
+    "lag",
+    "oldest_unsettled_age",
+    "retention_headroom",
+];
 
 const SPOUT_LAG: Metric = gauge(
     "isobar_spout_lag_records",
@@ -67,6 +78,16 @@ const SPOUT_IS: Metric = gauge(
     "isobar_spout_status",
     SPOUT_STATUS,
     "1 for the status of the worst partition; the label says which.",
+);
+const SPOUT_EXACTNESS: Metric = gauge(
+    "isobar_spout_exactness",
+    SPOUT_FIGURES,
+    "1; a label for each figure says how it is to be taken: exact, upper_bound, sampled (an estimate), or unknown.",
+);
+const SPOUT_SAMPLE_AGE: Metric = gauge(
+    "isobar_spout_lag_sample_age_seconds",
+    SPOUT,
+    "How old the oldest offsets are that the sums are made of; absent while those of a partition are unknown.",
 );
 const SAMPLE_FAILED: Metric = gauge(
     "isobar_lag_sample_failed",
@@ -178,6 +199,11 @@ const PARTITION_IS: Metric = gauge(
     PARTITION_STATUS,
     "1 for the status of the partition; the label says which.",
 );
+const PARTITION_EXACTNESS: Metric = gauge(
+    "isobar_partition_exactness",
+    PARTITION_FIGURES,
+    "1; a label for each figure says how it is to be taken: exact, upper_bound, sampled (an estimate), or unknown.",
+);
 
 /// Our own, in the order in which they are exported.
 pub(super) const OWN: &[&Metric] = &[
@@ -186,6 +212,8 @@ pub(super) const OWN: &[&Metric] = &[
     &SPOUT_AGE,
     &SPOUT_CATCH_UP,
     &SPOUT_IS,
+    &SPOUT_EXACTNESS,
+    &SPOUT_SAMPLE_AGE,
     &SAMPLE_FAILED,
     &PARTITIONS,
     &UNOWNED,
@@ -208,6 +236,7 @@ pub(super) const OWN: &[&Metric] = &[
     &END,
     &COMMITTED,
     &PARTITION_IS,
+    &PARTITION_EXACTNESS,
 ];
 
 /// Adds the figures of now.
@@ -238,6 +267,7 @@ fn sums(spout: &SpoutLag, labels: [&str; 3], figures: &mut Families) {
         ),
         (&SPOUT_AGE, spout.oldest_age_seconds),
         (&SPOUT_CATCH_UP, seconds(spout.eta_seconds)),
+        (&SPOUT_SAMPLE_AGE, spout.sampled_age_seconds),
     ] {
         if let Some(value) = value {
             figures.sample(metric, &labels, value);
@@ -246,6 +276,8 @@ fn sums(spout: &SpoutLag, labels: [&str; 3], figures: &mut Families) {
     let [topology, id, group] = labels;
     let status = [topology, id, group, spout.status.word()];
     figures.sample(&SPOUT_IS, &status, 1.0);
+    let [lag, age] = [spout.lag_exactness, spout.oldest_age_exactness].map(Exactness::word);
+    figures.sample(&SPOUT_EXACTNESS, &[topology, id, group, lag, age], 1.0);
     let failed = f64::from(u8::from(spout.failure.is_some()));
     figures.sample(&SAMPLE_FAILED, &labels, failed);
     figures.sample(&PARTITIONS, &labels, spout.partitions.len() as f64);
@@ -281,16 +313,15 @@ fn of_partition(partition: &PartitionLag, labels: [&str; 5], figures: &mut Famil
             figures.sample(metric, &labels, value);
         }
     }
-    let [topology, spout, group, topic, number] = labels;
-    let status = [
-        topology,
-        spout,
-        group,
-        topic,
-        number,
-        partition.status.word(),
+    let and = |words: &[&'static str]| [labels.as_slice(), words].concat();
+    figures.sample(&PARTITION_IS, &and(&[partition.status.word()]), 1.0);
+    let exactnesses = [
+        partition.lag_exactness,
+        partition.oldest_age_exactness,
+        partition.headroom_exactness,
     ];
-    figures.sample(&PARTITION_IS, &status, 1.0);
+    let exactnesses = exactnesses.map(Exactness::word);
+    figures.sample(&PARTITION_EXACTNESS, &and(&exactnesses), 1.0);
 }
 
 fn seconds(eta: Eta) -> Option<f64> {
@@ -415,14 +446,19 @@ mod tests {
         let text = rendered("t", &[nothing], &options);
         let series: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         let of_spout = "{topology=\"t\",spout=\"in\",group=\"g\"";
-        let of_partition = ",topic=\"a\\\"b\",partition=\"3\",status=\"NO_DATA\"} 1";
+        let of_partition = ",topic=\"a\\\"b\",partition=\"3\"";
+        let unknown = "lag=\"unknown\",oldest_unsettled_age=\"unknown\"";
         assert_eq!(
             series,
             [
                 format!("isobar_spout_status{of_spout},status=\"SLOW\"}} 1"),
+                format!("isobar_spout_exactness{of_spout},{unknown}}} 1"),
                 format!("isobar_lag_sample_failed{of_spout}}} 0"),
                 format!("isobar_partitions{of_spout}}} 1"),
-                format!("isobar_partition_status{of_spout}{of_partition}"),
+                format!("isobar_partition_status{of_spout}{of_partition},status=\"NO_DATA\"}} 1"),
+                format!(
+                    "isobar_partition_exactness{of_spout}{of_partition},{unknown},retention_headroom=\"unknown\"}} 1"
+                ),
             ]
         );
     }
@@ -431,8 +467,11 @@ mod tests {
     fn every_figure_has_a_series_and_sums_can_be_all_there_is() {
         let known = SpoutLag {
             lag: Some(5),
+            lag_exactness: Exactness::UpperBound,
+            sampled_age_seconds: Some(2.0),
             committed_lag: Some(7),
             oldest_age_seconds: Some(1.5),
+            oldest_age_exactness: Exactness::Sampled,
             eta_seconds: Eta::Seconds(3.0),
             ..spout("in", vec![full(3)])
         };
@@ -443,7 +482,12 @@ mod tests {
             assert!(text.contains(&kind), "{}", metric.name);
         }
         let labels = "{topology=\"t\",spout=\"in\",group=\"g\",topic=\"a\\\"b\",partition=\"3\"}";
+        let all = labels.replace(
+            '}',
+            ",lag=\"exact\",oldest_unsettled_age=\"exact\",retention_headroom=\"exact\"}",
+        );
         for line in [
+            format!("isobar_partition_exactness{all} 1\n"),
             format!("isobar_committed_lag_records{labels} 7\n"),
             format!("isobar_oldest_unsettled_age_seconds{labels} 0.5\n"),
             format!("isobar_catch_up_seconds{labels} +Inf\n"),
@@ -455,6 +499,9 @@ mod tests {
         let text = rendered("t", &[known], &options);
         assert!(!text.contains("partition="), "{text}");
         assert!(text.contains("isobar_spout_lag_records{"), "{text}");
+        let of_spout = "{topology=\"t\",spout=\"in\",group=\"g\",lag=\"upper_bound\",oldest_unsettled_age=\"sampled\"}";
+        let exactness = format!("isobar_spout_exactness{of_spout} 1\n");
+        assert!(text.contains(&exactness), "{exactness} is not in:\n{text}");
     }
 
     #[test]

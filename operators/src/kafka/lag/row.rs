@@ -32,6 +32,16 @@ pub enum Exactness {
 }
 
 impl Exactness {
+    /// Its word, as in JSON and metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Sampled => "sampled",
+            Self::UpperBound => "upper_bound",
+            Self::Exact => "exact",
+        }
+    }
+
     /// How an age is to be taken that follows from where records lie: from the time of one before the one
     /// in question, or from a search by time.
     pub(super) fn by_order(rises: bool) -> Self {
