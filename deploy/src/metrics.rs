@@ -361,7 +361,7 @@ Of both at once: `isobar lag FILE --serve` beside the program, scraped by the sa
 ";
 
 const PAGE_OF_OTHERS: &str = "
-With `--metrics-also kafka_exporter` or `--metrics-also kafka_lag_exporter`, the same figures under the names of these exporters; lag is there what is not committed.
+With `--metrics-also kafka_exporter` or `--metrics-also kafka_lag_exporter`, the same figures under the names and labels of these exporters (danielqsj/kafka_exporter, seglo/kafka-lag-exporter); lag is there what is not committed, and what is unknown has no series, where the second has `NaN`. `cluster_name` is the name of the connection in the topology file, or the brokers as they were given with `--brokers`. The labels of members are those of who reads the partition as `isobar lag --serve` sees it, and `unknown` where nobody does, where the brokers do not tell, and of the program itself, which does not ask. What the first says of brokers, replicas and leaders, and the second of its own polls (`kafka_consumergroup_poll_time_ms`), is not there.
 
 | metric | kind | labels | meaning |
 |---|---|---|---|

@@ -22,6 +22,7 @@ use crate::kafka::lag::{Ages, Engine, Live, Progress, Sampler, Told, Window, sam
 use crate::kafka::topics_name;
 use crate::spouts::KafkaConfig;
 
+pub use crate::kafka::admin::Member;
 pub use crate::kafka::lag::{
     Circumstances, Deletion, Eta, Exactness, HERE, NO_LEADER, Row, Status,
 };
@@ -38,6 +39,9 @@ pub struct Source {
     /// Its topics: names, or patterns that start with `^`. Empty for those that the group has
     /// committed for or reads.
     pub topics: Vec<String>,
+    /// What its cluster is called: the name of its connection in the topology file; where there is none, the
+    /// brokers that were named, separated by commas.
+    pub cluster: String,
     connection: KafkaConnection,
 }
 
@@ -53,8 +57,8 @@ pub struct Lag {
     /// How many members the group has; `None` where the brokers do not tell, and of a running spout, which does not
     /// ask.
     pub members: Option<usize>,
-    /// How many partitions each topic has, where not all of them have a row: those of a running spout, as of the
-    /// last 30 s; empty where that is not known.
+    /// How many partitions each topic has, whoever reads them; of a running spout, as of the last 30 s. Empty where
+    /// that is not known.
     pub topics: BTreeMap<String, i32>,
 }
 
@@ -84,6 +88,7 @@ fn source(spec: &Spec, spout: &Component) -> Result<Option<Source>, Problems> {
         spout: spout.id.clone(),
         group,
         topics: config.topics,
+        cluster: config.connection,
         connection,
     }))
 }
@@ -101,6 +106,7 @@ impl Source {
             spout: group.to_owned(),
             group: group.to_owned(),
             topics: topics.to_vec(),
+            cluster: connection.brokers.join(","),
             connection,
         }
     }
@@ -181,7 +187,7 @@ impl Source {
         let mut owners = members.unwrap_or_default().owners;
         let mut rows = engine.rows(None, &Circumstances::default(), clock::unix_ms());
         for row in &mut rows {
-            row.owner = owners.remove(&row.partition);
+            row.read_by(owners.remove(&row.partition));
         }
         let failures: Vec<String> = problems.into_iter().chain(failure).collect();
         Ok(Lag {
@@ -189,7 +195,7 @@ impl Source {
             failure: (!failures.is_empty()).then(|| failures.join("; ")),
             owners_unknown: count.is_none(),
             members: count,
-            ..Lag::default()
+            topics: extent::counts(&partitions),
         })
     }
 }
@@ -338,6 +344,7 @@ mod tests {
         );
         assert_eq!(found[0].topics, ["a", "b"]);
         assert!(found[0].connection.reads_uncommitted());
+        assert_eq!(found[0].cluster, "kafka");
         assert_eq!(found[1].group, "g");
     }
 

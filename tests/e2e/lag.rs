@@ -463,7 +463,8 @@ fn any_group_is_asked_and_watched_from_outside() {
         &scratch.path().join("log"),
     );
     let launch = launch.arguments(["lag", "--brokers", kafka.brokers(), "--group", "stranger"]);
-    let launch = launch.arguments(["--metrics-also", "kafka_exporter", "--serve", &address]);
+    let also = "kafka_exporter,kafka_lag_exporter";
+    let launch = launch.arguments(["--metrics-also", also, "--serve", &address]);
     let mut process = Process::start(launch).expect("it starts");
     let labels = "{topology=\"stranger\",spout=\"stranger\",group=\"stranger\"";
     let metrics = wait::until("the metrics", LIMIT, || {
@@ -479,6 +480,12 @@ fn any_group_is_asked_and_watched_from_outside() {
     );
     let members = "kafka_consumergroup_members{consumergroup=\"stranger\"} 0\n";
     assert!(metrics.contains(members), "{metrics}");
+    let of_cluster = format!(
+        "{{cluster_name=\"{}\",group=\"stranger\"}}",
+        kafka.brokers()
+    );
+    let sum = format!("kafka_consumergroup_group_sum_lag{of_cluster} 400\n");
+    assert!(metrics.contains(&sum), "{metrics}");
     let json = http::get(&address, "/lag").and_then(|answer| answer.json());
     let json = json.context("/lag").expect("it answers");
     assert_eq!(json["spouts"][0]["lag"], 400);

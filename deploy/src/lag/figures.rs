@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use isobar_operators::kafka::admin::TopicPartition;
-use isobar_operators::lag::{Deletion, Eta, Exactness, Lag, Row, Source, Status};
+use isobar_operators::lag::{Deletion, Eta, Exactness, Lag, Member, Row, Source, Status};
 use isobar_topology::clock;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +45,10 @@ pub struct SpoutLag {
     pub spout: String,
     /// Its consumer group.
     pub group: String,
+    /// What its cluster is called: the connection's name in the topology file; where there is none, the brokers that
+    /// were named, separated by commas.
+    #[serde(default)]
+    pub cluster: String,
     /// The worst of its partitions; at least `NO_DATA` while something could not be asked, unless it is paused.
     pub status: Status,
     /// Why, in one sentence; names the partition, or what could not be asked.
@@ -100,8 +104,7 @@ pub struct SpoutLag {
     /// Members of the group; null where the brokers do not tell, and of a running topology, which does not ask.
     #[serde(default)]
     pub members: Option<usize>,
-    /// How many partitions each of its topics has, whoever reads them; of a running topology, and empty where that
-    /// is not known.
+    /// How many partitions each of its topics has, whoever reads them; empty where that is not known.
     #[serde(default)]
     pub topics: BTreeMap<String, i32>,
     /// By topic and partition.
@@ -118,6 +121,10 @@ pub struct PartitionLag {
     /// The member of the group that reads it: client id and host, `here` for this process; null when
     /// nobody does, or when the brokers do not tell.
     pub owner: Option<String>,
+    /// The same in its parts, of a group that is watched from outside: what the coordinator calls the member, its
+    /// client id, and `/` with the address that it connects from.
+    #[serde(default)]
+    pub member: Option<Member>,
     /// The broker that leads it, `host:port`, as of the last 30 s; `none` where no broker does, and null
     /// where that is not known.
     pub leader: Option<String>,
@@ -194,6 +201,7 @@ impl SpoutLag {
         }
         sum.members = lag.members;
         sum.topics = lag.topics;
+        sum.cluster.clone_from(&source.cluster);
         sum
     }
 
@@ -214,6 +222,7 @@ impl SpoutLag {
         Self {
             spout,
             group,
+            cluster: String::new(),
             status,
             reason,
             lag: partitions.iter().map(|one| one.lag).sum(),
@@ -267,13 +276,17 @@ impl SpoutLag {
             unowned_partitions: self.unowned_partitions,
             members: self.members,
             topics: self.topics,
+            cluster: self.cluster,
             ..Self::sum(self.spout, self.group, self.partitions, self.failure)
         }
     }
 
     pub(super) fn unknown(source: &Source, failure: String) -> Self {
         let (spout, group) = (source.spout.clone(), source.group.clone());
-        Self::sum(spout, group, Vec::new(), Some(failure)).without_sums()
+        Self {
+            cluster: source.cluster.clone(),
+            ..Self::sum(spout, group, Vec::new(), Some(failure)).without_sums()
+        }
     }
 
     /// The same where not all partitions may be listed, so that no sum is known.
@@ -395,6 +408,7 @@ impl PartitionLag {
             topic: row.partition.topic.to_string(),
             partition: row.partition.partition,
             owner: row.owner,
+            member: row.member,
             leader: row.leader.map(|leader| leader.to_string()),
             status: row.status,
             reason: row.reason,

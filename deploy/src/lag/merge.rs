@@ -43,7 +43,10 @@ pub fn merge(own: Vec<SpoutLag>, others: &[OfReplica]) -> Vec<SpoutLag> {
 pub fn merge_all(replicas: &[OfReplica]) -> Vec<SpoutLag> {
     let first = replicas.iter().find(|one| !one.lag.is_empty());
     let spouts = first.into_iter().flat_map(|first| &first.lag);
-    let none = spouts.map(|of| SpoutLag::sum(of.spout.clone(), of.group.clone(), vec![], None));
+    let none = spouts.map(|of| SpoutLag {
+        cluster: of.cluster.clone(),
+        ..SpoutLag::sum(of.spout.clone(), of.group.clone(), vec![], None)
+    });
     merge(none.collect(), replicas)
 }
 
@@ -83,7 +86,7 @@ fn of_spout(own: SpoutLag, others: &[OfReplica]) -> SpoutLag {
     // Before any of them knows its topics, as while none has joined the group, the sums of none would be 0.
     let is_unknown = silent || (partitions.is_empty() && failure.is_some());
     let mut merged = SpoutLag::sum(own.spout, own.group, partitions, failure);
-    merged.topics = topics;
+    (merged.topics, merged.cluster) = (topics, own.cluster);
     if !is_unknown {
         return merged;
     }
@@ -208,6 +211,7 @@ mod tests {
             other(vec![behind(1, 7, 1.0)], 2.0, None),
         );
         assert_eq!((all.lag, all.failure), (Some(12), None));
+        assert_eq!(all.cluster, "kafka");
         let owners: Vec<_> = all
             .partitions
             .iter()

@@ -1,8 +1,6 @@
 //! The metrics of lag: our own, and on request the same figures under the names of two exporters that
 //! dashboards and alerts were written for.
 
-use std::collections::BTreeSet;
-
 use isobar_operators::lag::{Deletion, Eta, Exactness};
 
 use super::families::Families;
@@ -34,7 +32,7 @@ pub enum By {
 pub enum Also {
     /// `kafka_consumergroup_lag` and its like, by danielqsj.
     KafkaExporter,
-    /// `kafka_consumergroup_group_lag` and its like, by seglo, without `cluster_name`.
+    /// `kafka_consumergroup_group_lag` and its like, by seglo.
     KafkaLagExporter,
 }
 
@@ -340,13 +338,6 @@ fn headroom(deletion: Deletion) -> Option<f64> {
     }
 }
 
-/// Each different value once, in order.
-pub(super) fn once<T: Ord>(values: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
-    let mut seen = BTreeSet::new();
-    seen.extend(values);
-    seen.into_iter()
-}
-
 /// Lags that tests write down.
 #[cfg(test)]
 pub(crate) mod samples {
@@ -400,6 +391,7 @@ pub(crate) mod samples {
         SpoutLag {
             spout: id.to_owned(),
             group: "g".to_owned(),
+            cluster: "kafka".to_owned(),
             status: Status::Slow,
             reason: String::new(),
             lag: None,
@@ -428,6 +420,10 @@ pub(crate) mod samples {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use isobar_operators::lag::Member;
+
     use super::super::{of_lag, text};
     use super::samples::{full, partition, spout};
     use super::*;
@@ -505,13 +501,26 @@ mod tests {
     }
 
     #[test]
-    fn names_of_others_are_exported_when_they_are_asked_for() {
+    fn names_of_others_are_exported_with_their_labels_when_they_are_asked_for() {
+        let read = PartitionLag {
+            member: Some(Member {
+                id: "isobar-5".to_owned(),
+                client_id: "isobar".to_owned(),
+                host: "/10.0.0.2".to_owned(),
+            }),
+            ..full(1)
+        };
         let spouts = [
             SpoutLag {
                 members: Some(3),
-                ..spout("in", vec![full(0), full(1)])
+                topics: BTreeMap::from([("a\"b".to_owned(), 4)]),
+                ..spout("in", vec![full(0), read])
             },
             spout("two", vec![full(0)]),
+            SpoutLag {
+                cluster: "other".to_owned(),
+                ..spout("three", vec![full(0)])
+            },
         ];
         let own = rendered("t", &spouts, &Options::default());
         assert!(!own.contains("kafka_"), "{own}");
@@ -522,13 +531,26 @@ mod tests {
         let text = rendered("t", &spouts, &options);
         for line in [
             "kafka_consumergroup_members{consumergroup=\"g\"} 3\n",
+            "kafka_topic_partitions{topic=\"a\\\"b\"} 4\n",
             "kafka_consumergroup_lag{consumergroup=\"g\",topic=\"a\\\"b\",partition=\"1\"} 7\n",
             "kafka_consumergroup_lag_sum{consumergroup=\"g\",topic=\"a\\\"b\"} 14\n",
-            "kafka_consumergroup_group_lag_seconds{group=\"g\",topic=\"a\\\"b\",partition=\"0\"} 0.5\n",
-            "kafka_consumergroup_group_sum_lag{group=\"g\"} 14\n",
-            "kafka_partition_latest_offset{topic=\"a\\\"b\",partition=\"0\"} 100\n",
+            "kafka_consumergroup_current_offset_sum{consumergroup=\"g\",topic=\"a\\\"b\"} 186\n",
+            "kafka_topic_partition_oldest_offset{topic=\"a\\\"b\",partition=\"0\"} 1\n",
+            "kafka_consumergroup_group_lag_seconds{cluster_name=\"kafka\",group=\"g\",topic=\"a\\\"b\",partition=\"0\",member_host=\"unknown\",consumer_id=\"unknown\",client_id=\"unknown\"} 0.5\n",
+            "kafka_consumergroup_group_lag{cluster_name=\"kafka\",group=\"g\",topic=\"a\\\"b\",partition=\"1\",member_host=\"/10.0.0.2\",consumer_id=\"isobar-5\",client_id=\"isobar\"} 7\n",
+            "kafka_consumergroup_group_max_lag{cluster_name=\"kafka\",group=\"g\"} 7\n",
+            "kafka_consumergroup_group_sum_lag{cluster_name=\"kafka\",group=\"g\"} 14\n",
+            "kafka_consumergroup_group_sum_lag{cluster_name=\"other\",group=\"g\"} 7\n",
+            "kafka_consumergroup_group_topic_sum_lag{cluster_name=\"kafka\",group=\"g\",topic=\"a\\\"b\"} 14\n",
+            "kafka_partition_latest_offset{cluster_name=\"kafka\",topic=\"a\\\"b\",partition=\"0\"} 100\n",
         ] {
             assert_eq!(text.matches(line).count(), 1, "{line} in:\n{text}");
         }
+        // Of each partition once, where no label tells clusters apart.
+        assert_eq!(
+            text.matches("\nkafka_consumergroup_lag{").count(),
+            2,
+            "{text}"
+        );
     }
 }

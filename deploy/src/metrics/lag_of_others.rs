@@ -2,13 +2,17 @@
 //! them. They call lag what is not committed.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use isobar_operators::lag::Member;
 
 use super::families::Families;
-use super::lag::{Also, By, once};
+use super::lag::{Also, By};
 use super::{Metric, gauge};
 use crate::lag::{PartitionLag, SpoutLag};
 
 const GROUP: &[&str] = &["consumergroup", "topic", "partition"];
+const TOPIC_OF_GROUP: &[&str] = &["consumergroup", "topic"];
 const TOPIC: &[&str] = &["topic", "partition"];
 
 const LAG: Metric = gauge(
@@ -18,7 +22,7 @@ const LAG: Metric = gauge(
 );
 const LAG_SUM: Metric = gauge(
     "kafka_consumergroup_lag_sum",
-    &["consumergroup", "topic"],
+    TOPIC_OF_GROUP,
     "Records that are not committed, over all partitions; absent while a part is unknown.",
 );
 const CURRENT: Metric = gauge(
@@ -26,10 +30,20 @@ const CURRENT: Metric = gauge(
     GROUP,
     "The last commit.",
 );
+const CURRENT_SUM: Metric = gauge(
+    "kafka_consumergroup_current_offset_sum",
+    TOPIC_OF_GROUP,
+    "The last commits of all partitions together; absent while a part is unknown.",
+);
 const MEMBERS: Metric = gauge(
     "kafka_consumergroup_members",
     &["consumergroup"],
     "Members of the group, of one that is watched from outside; absent while the brokers do not tell.",
+);
+const TOPIC_PARTITIONS: Metric = gauge(
+    "kafka_topic_partitions",
+    &["topic"],
+    "Partitions of the topic; absent while unknown.",
 );
 const TOPIC_CURRENT: Metric = gauge(
     "kafka_topic_partition_current_offset",
@@ -42,7 +56,17 @@ const TOPIC_OLDEST: Metric = gauge(
     "The first offset that still exists.",
 );
 
-const MEMBER: &[&str] = &["group", "topic", "partition"];
+const MEMBER: &[&str] = &[
+    "cluster_name",
+    "group",
+    "topic",
+    "partition",
+    "member_host",
+    "consumer_id",
+    "client_id",
+];
+const OF_GROUP: &[&str] = &["cluster_name", "group"];
+const OF_PARTITION: &[&str] = &["cluster_name", "topic", "partition"];
 
 const GROUP_LAG: Metric = gauge(
     "kafka_consumergroup_group_lag",
@@ -61,32 +85,32 @@ const GROUP_OFFSET: Metric = gauge(
 );
 const GROUP_MAX_LAG: Metric = gauge(
     "kafka_consumergroup_group_max_lag",
-    &["group"],
+    OF_GROUP,
     "The most records of a partition that are not committed.",
 );
 const GROUP_MAX_LAG_SECONDS: Metric = gauge(
     "kafka_consumergroup_group_max_lag_seconds",
-    &["group"],
+    OF_GROUP,
     "The greatest age of a partition.",
 );
 const GROUP_SUM_LAG: Metric = gauge(
     "kafka_consumergroup_group_sum_lag",
-    &["group"],
+    OF_GROUP,
     "Records that are not committed, over all partitions; absent while a part is unknown.",
 );
 const GROUP_TOPIC_SUM_LAG: Metric = gauge(
     "kafka_consumergroup_group_topic_sum_lag",
-    &["group", "topic"],
+    &["cluster_name", "group", "topic"],
     "Records that are not committed, over all partitions of the topic; absent while a part is unknown.",
 );
 const LATEST: Metric = gauge(
     "kafka_partition_latest_offset",
-    TOPIC,
+    OF_PARTITION,
     "The offset after the last readable record.",
 );
 const EARLIEST: Metric = gauge(
     "kafka_partition_earliest_offset",
-    TOPIC,
+    OF_PARTITION,
     "The first offset that still exists.",
 );
 
@@ -95,7 +119,9 @@ pub(super) const ALL: &[&Metric] = &[
     &LAG,
     &LAG_SUM,
     &CURRENT,
+    &CURRENT_SUM,
     &MEMBERS,
+    &TOPIC_PARTITIONS,
     &TOPIC_CURRENT,
     &TOPIC_OLDEST,
     &GROUP_LAG,
@@ -109,137 +135,181 @@ pub(super) const ALL: &[&Metric] = &[
     &EARLIEST,
 ];
 
-/// A partition as a group reads it; of several spouts in one group that read it, the first counts.
-type Partitions<'a> = BTreeMap<(&'a str, &'a str, i32), &'a PartitionLag>;
-
-/// Adds the figures under the names of one exporter.
+/// Adds the figures under the names of an exporter.
 pub(super) fn fill(also: Also, spouts: &[SpoutLag], by: By, figures: &mut Families) {
-    let mut partitions = Partitions::new();
-    for spout in spouts {
-        for one in &spout.partitions {
-            let key = (spout.group.as_str(), one.topic.as_str(), one.partition);
-            let _ = partitions.entry(key).or_insert(one);
-        }
-    }
     match also {
-        Also::KafkaExporter => {
-            if by == By::Partition {
-                each(&partitions, &LAG, |one| records(one.committed_lag), figures);
-                each(&partitions, &CURRENT, |one| offset(one.committed), figures);
-                of_topics(&partitions, &TOPIC_CURRENT, |one| offset(one.end), figures);
-                of_topics(&partitions, &TOPIC_OLDEST, |one| offset(one.start), figures);
-            }
-            sum_by_topic(&partitions, &LAG_SUM, figures);
-            members(spouts, figures);
-        }
-        Also::KafkaLagExporter => {
-            if by == By::Partition {
-                each(
-                    &partitions,
-                    &GROUP_LAG,
-                    |one| records(one.committed_lag),
-                    figures,
-                );
-                each(
-                    &partitions,
-                    &GROUP_LAG_SECONDS,
-                    |one| one.oldest_age_seconds,
-                    figures,
-                );
-                each(
-                    &partitions,
-                    &GROUP_OFFSET,
-                    |one| offset(one.committed),
-                    figures,
-                );
-                of_topics(&partitions, &LATEST, |one| offset(one.end), figures);
-                of_topics(&partitions, &EARLIEST, |one| offset(one.start), figures);
-            }
-            sum_by_topic(&partitions, &GROUP_TOPIC_SUM_LAG, figures);
-            of_groups(&partitions, figures);
-        }
+        Also::KafkaExporter => kafka_exporter(spouts, by, figures),
+        Also::KafkaLagExporter => kafka_lag_exporter(spouts, by, figures),
     }
 }
 
-fn records(records: Option<u64>) -> Option<f64> {
-    records.map(|records| records as f64)
-}
-
-fn offset(offset: Option<i64>) -> Option<f64> {
-    offset.map(|offset| offset as f64)
-}
-
-fn each(
-    partitions: &Partitions<'_>,
-    metric: &'static Metric,
-    figure: impl Fn(&PartitionLag) -> Option<f64>,
-    figures: &mut Families,
-) {
-    for ((group, topic, number), one) in partitions {
-        if let Some(value) = figure(one) {
-            figures.sample(metric, &[group, topic, &number.to_string()], value);
-        }
+fn kafka_exporter(spouts: &[SpoutLag], by: By, figures: &mut Families) {
+    // It knows one cluster only, and does not say which.
+    let all = partitions(spouts, |_| "");
+    if by == By::Partition {
+        let of = |key: Key<'_>, _: &_| texts([&key.group, &key.topic, &key.number]);
+        all.each(&LAG, of, |all| one(all, committed_lag), figures);
+        all.each(&CURRENT, of, |all| one(all, commit), figures);
+        let of = |key: Key<'_>, _: &_| texts([&key.topic, &key.number]);
+        all.each(&TOPIC_CURRENT, of, |all| one(all, end), figures);
+        all.each(&TOPIC_OLDEST, of, |all| one(all, start), figures);
     }
-}
-
-/// Figures of topics, which are those of any group that reads them.
-fn of_topics(
-    partitions: &Partitions<'_>,
-    metric: &'static Metric,
-    figure: impl Fn(&PartitionLag) -> Option<f64>,
-    figures: &mut Families,
-) {
-    let mut topics = BTreeMap::new();
-    for ((_, topic, number), one) in partitions {
-        if let Some(value) = figure(one) {
-            let _ = topics.entry((*topic, *number)).or_insert(value);
-        }
-    }
-    for ((topic, number), value) in topics {
-        figures.sample(metric, &[topic, &number.to_string()], value);
-    }
-}
-
-fn sum_by_topic(partitions: &Partitions<'_>, metric: &'static Metric, figures: &mut Families) {
-    for (group, topic) in once(partitions.keys().map(|(group, topic, _)| (*group, *topic))) {
-        let theirs = partitions
-            .iter()
-            .filter(|((of, at, _), _)| *of == group && *at == topic);
-        if let Some(sum) = records(theirs.map(|(_, one)| one.committed_lag).sum()) {
-            figures.sample(metric, &[group, topic], sum);
-        }
-    }
-}
-
-/// Of several spouts in one group that tell, the first counts.
-fn members(spouts: &[SpoutLag], figures: &mut Families) {
+    let of = |key: Key<'_>, _: &_| texts([&key.group, &key.topic]);
+    all.each(&LAG_SUM, of, |all| sum(all, committed_lag), figures);
+    all.each(&CURRENT_SUM, of, |all| sum(all, commit), figures);
     let mut groups = BTreeMap::new();
+    let mut topics: BTreeMap<&str, i32> = BTreeMap::new();
     for spout in spouts {
+        // Of several spouts in one group that tell, the first counts.
         if let Some(members) = spout.members {
             let _ = groups.entry(&*spout.group).or_insert(members);
         }
+        let counts = spout.topics.iter();
+        topics.extend(counts.map(|(topic, count)| (topic.as_str(), *count)));
     }
     for (group, members) in groups {
         figures.sample(&MEMBERS, &[group], members as f64);
     }
+    for (topic, count) in topics {
+        figures.sample(&TOPIC_PARTITIONS, &[topic], f64::from(count));
+    }
 }
 
-fn of_groups(partitions: &Partitions<'_>, figures: &mut Families) {
-    for group in once(partitions.keys().map(|(group, _, _)| *group)) {
-        let theirs = partitions.iter().filter(|((of, _, _), _)| *of == group);
-        let lags: Option<Vec<u64>> = theirs.clone().map(|(_, one)| one.committed_lag).collect();
-        let ages: Option<Vec<f64>> = theirs.map(|(_, one)| one.oldest_age_seconds).collect();
-        let most = lags.as_ref().and_then(|lags| lags.iter().max().copied());
-        let oldest = ages.map(|ages| ages.into_iter().fold(0.0, f64::max));
-        let sum = lags.map(|lags| lags.iter().sum());
-        for (metric, value) in [
-            (&GROUP_MAX_LAG, records(most)),
-            (&GROUP_MAX_LAG_SECONDS, oldest),
-            (&GROUP_SUM_LAG, records(sum)),
-        ] {
-            if let Some(value) = value {
-                figures.sample(metric, &[group], value);
+fn kafka_lag_exporter(spouts: &[SpoutLag], by: By, figures: &mut Families) {
+    let all = partitions(spouts, |spout| &spout.cluster);
+    if by == By::Partition {
+        let of = |key: Key<'_>, one: &PartitionLag| {
+            let Key {
+                cluster,
+                group,
+                topic,
+                number,
+            } = key;
+            let [host, id, client_id] = member(one.member.as_ref());
+            texts([&cluster, &group, &topic, &number, &host, &id, &client_id])
+        };
+        all.each(&GROUP_LAG, of, |all| one(all, committed_lag), figures);
+        all.each(&GROUP_LAG_SECONDS, of, |all| one(all, age), figures);
+        all.each(&GROUP_OFFSET, of, |all| one(all, commit), figures);
+        let of = |key: Key<'_>, _: &_| texts([&key.cluster, &key.topic, &key.number]);
+        all.each(&LATEST, of, |all| one(all, end), figures);
+        all.each(&EARLIEST, of, |all| one(all, start), figures);
+    }
+    let of = |key: Key<'_>, _: &_| texts([&key.cluster, &key.group, &key.topic]);
+    all.each(
+        &GROUP_TOPIC_SUM_LAG,
+        of,
+        |all| sum(all, committed_lag),
+        figures,
+    );
+    let of = |key: Key<'_>, _: &_| texts([&key.cluster, &key.group]);
+    all.each(&GROUP_MAX_LAG, of, |all| most(all, committed_lag), figures);
+    all.each(&GROUP_MAX_LAG_SECONDS, of, |all| most(all, age), figures);
+    all.each(&GROUP_SUM_LAG, of, |all| sum(all, committed_lag), figures);
+}
+
+/// Host, id and client id of a member; that exporter's word where it knows none.
+fn member(member: Option<&Member>) -> [&str; 3] {
+    match member {
+        Some(Member {
+            id,
+            client_id,
+            host,
+        }) => [host, id, client_id],
+        None => ["unknown"; 3],
+    }
+}
+
+/// A partition that a group reads.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key<'a> {
+    cluster: &'a str,
+    group: &'a str,
+    topic: &'a str,
+    number: i32,
+}
+
+/// Each of them once, however many spouts read it.
+struct Partitions<'a>(BTreeMap<Key<'a>, &'a PartitionLag>);
+
+fn partitions<'a>(
+    spouts: &'a [SpoutLag],
+    cluster: impl Fn(&'a SpoutLag) -> &'a str,
+) -> Partitions<'a> {
+    let mut partitions = BTreeMap::new();
+    for spout in spouts {
+        for one in &spout.partitions {
+            let key = Key {
+                cluster: cluster(spout),
+                group: &spout.group,
+                topic: &one.topic,
+                number: one.partition,
+            };
+            let _ = partitions.entry(key).or_insert(one);
+        }
+    }
+    Partitions(partitions)
+}
+
+impl Partitions<'_> {
+    /// A series for all partitions of the same labels, unless its figure is unknown.
+    fn each(
+        &self,
+        metric: &'static Metric,
+        labels: impl Fn(Key<'_>, &PartitionLag) -> Vec<String>,
+        figure: impl Fn(&[&PartitionLag]) -> Option<f64>,
+        figures: &mut Families,
+    ) {
+        let mut series: BTreeMap<Vec<String>, Vec<&PartitionLag>> = BTreeMap::new();
+        for (key, one) in &self.0 {
+            series.entry(labels(*key, one)).or_default().push(one);
+        }
+        for (labels, all) in series {
+            if let Some(value) = figure(&all) {
+                let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+                figures.sample(metric, &labels, value);
             }
         }
     }
+}
+
+fn texts<const N: usize>(labels: [&dyn Display; N]) -> Vec<String> {
+    labels.map(ToString::to_string).into()
+}
+
+/// A figure of a partition.
+type Figure = fn(&PartitionLag) -> Option<f64>;
+
+/// That of a partition, also of one that several groups read.
+fn one(all: &[&PartitionLag], figure: Figure) -> Option<f64> {
+    all.iter().find_map(|one| figure(one))
+}
+
+fn sum(all: &[&PartitionLag], figure: Figure) -> Option<f64> {
+    all.iter().map(|one| figure(one)).sum()
+}
+
+fn most(all: &[&PartitionLag], figure: Figure) -> Option<f64> {
+    let most = |most: f64, one: &&PartitionLag| Some(most.max(figure(one)?));
+    all.iter().try_fold(0.0, most)
+}
+
+fn committed_lag(one: &PartitionLag) -> Option<f64> {
+    one.committed_lag.map(|records| records as f64)
+}
+
+fn age(one: &PartitionLag) -> Option<f64> {
+    one.oldest_age_seconds
+}
+
+fn commit(one: &PartitionLag) -> Option<f64> {
+    one.committed.map(|offset| offset as f64)
+}
+
+fn start(one: &PartitionLag) -> Option<f64> {
+    one.start.map(|offset| offset as f64)
+}
+
+fn end(one: &PartitionLag) -> Option<f64> {
+    one.end.map(|offset| offset as f64)
 }

@@ -28,7 +28,7 @@ use super::parting::Parting;
 use super::password::Follower;
 use listing::{AT_END, list};
 
-pub use group::{Commit, GroupState, Members, Permitted};
+pub use group::{Commit, GroupState, Member, Members, Permitted};
 pub use layout::{Layout, LayoutPartition, LayoutTopic};
 pub(super) use listing::offsets;
 pub use rdkafka::error::RDKafkaErrorCode;

@@ -60,7 +60,8 @@ impl Extent {
     }
 }
 
-fn counts(partitions: &[TopicPartition]) -> BTreeMap<String, i32> {
+/// How many partitions each topic has of which these are all.
+pub(super) fn counts(partitions: &[TopicPartition]) -> BTreeMap<String, i32> {
     let mut counts = BTreeMap::new();
     for TopicPartition { topic, partition } in partitions {
         let count = counts.entry(topic.to_string()).or_default();

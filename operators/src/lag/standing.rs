@@ -1,9 +1,10 @@
 //! A group that is watched from outside, whether its program runs or not.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Circumstances, Lag, Source};
+use super::{Circumstances, Lag, Source, extent};
 use crate::kafka::admin::{Admin, Members, TopicPartition};
 use crate::kafka::error::Error;
 use crate::kafka::lag::Sampler;
@@ -20,6 +21,8 @@ struct Found {
     /// Who is in the group; `None` while the brokers do not tell.
     members: Option<Members>,
     problems: Vec<String>,
+    /// How many partitions each topic has.
+    topics: BTreeMap<String, i32>,
 }
 
 impl Found {
@@ -44,6 +47,7 @@ impl Source {
             *lock(&theirs) = Found {
                 members: admin.members().ok(),
                 problems,
+                topics: extent::counts(&partitions),
             };
             Ok(partitions)
         };
@@ -85,7 +89,7 @@ impl Standing {
         let found = lock(&self.found);
         for row in &mut rows {
             let members = found.members.as_ref();
-            row.owner = members.and_then(|members| members.owners.get(&row.partition).cloned());
+            row.read_by(members.and_then(|members| members.owners.get(&row.partition).cloned()));
         }
         let failures: Vec<String> = found
             .problems
@@ -98,7 +102,7 @@ impl Standing {
             failure: (!failures.is_empty()).then(|| failures.join("; ")),
             owners_unknown: found.members.is_none(),
             members: found.members.as_ref().map(|members| members.count),
-            ..Lag::default()
+            topics: found.topics.clone(),
         })
     }
 }

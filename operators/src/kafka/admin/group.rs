@@ -2,11 +2,13 @@
 //! committed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use isobar_topology::clock;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
+use serde::{Deserialize, Serialize};
 
 use super::{Admin, COORDINATOR_PAUSE, TopicPartition};
 use crate::kafka::error::Error;
@@ -32,8 +34,26 @@ pub struct Commit {
 pub struct Members {
     /// How many they are, those that read nothing included.
     pub count: usize,
-    /// Which of them reads a partition: its client id and host.
-    pub owners: BTreeMap<TopicPartition, String>,
+    /// Which of them reads a partition.
+    pub owners: BTreeMap<TopicPartition, Member>,
+}
+
+/// A member of a group, as its coordinator knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// What the coordinator calls it.
+    pub id: String,
+    /// What its client calls itself, `client.id`.
+    pub client_id: String,
+    /// Where it connects from: `/` and an address.
+    pub host: String,
+}
+
+/// Its client id and host.
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.client_id, self.host)
+    }
 }
 
 impl Admin {
@@ -48,7 +68,10 @@ impl Admin {
     /// Asks which member of the group that this client was made for reads which partition: its
     /// client id and host. Empty while nobody does, and without a group.
     pub fn owners(&self) -> Result<BTreeMap<TopicPartition, String>, Error> {
-        Ok(self.members()?.owners)
+        let owners = self.members()?.owners.into_iter();
+        Ok(owners
+            .map(|(partition, member)| (partition, member.to_string()))
+            .collect())
     }
 
     /// Asks who is in the group that this client was made for; nobody without a group.
@@ -61,11 +84,16 @@ impl Admin {
             count: described.len(),
             ..Members::default()
         };
-        for member in described {
-            let owner = |partition| (partition, member.owner.clone());
+        for described in described {
+            let member = Member {
+                id: described.id,
+                client_id: described.client_id,
+                host: described.host,
+            };
+            let owner = |partition| (partition, member.clone());
             members
                 .owners
-                .extend(member.partitions.into_iter().map(owner));
+                .extend(described.partitions.into_iter().map(owner));
         }
         Ok(members)
     }

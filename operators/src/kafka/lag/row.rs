@@ -11,7 +11,7 @@ use super::eta::Eta;
 use super::history::{History, Window};
 use super::sample::{Progress, Sample, behind};
 use super::status::Status;
-use crate::kafka::admin::TopicPartition;
+use crate::kafka::admin::{Member, TopicPartition};
 
 /// The owner of a partition that this process reads or holds.
 pub const HERE: &str = "here";
@@ -63,6 +63,8 @@ pub struct Row {
     pub partition: TopicPartition,
     /// Who reads it: `here` for this process, else client id and host; `None` when nobody does.
     pub owner: Option<String>,
+    /// The same as the group's coordinator knows it; `None` also for this process, which does not ask.
+    pub member: Option<Member>,
     /// Who leads it: `host:port`, or [`NO_LEADER`](super::NO_LEADER); `None` where that is not known.
     pub leader: Option<Arc<str>>,
     /// When the ends were asked for, in milliseconds since 1970; `None` before they were.
@@ -139,6 +141,12 @@ pub(super) struct Parts<'a> {
 }
 
 impl Row {
+    /// Enters who reads it, as the group's coordinator says; `None` when nobody does.
+    pub fn read_by(&mut self, member: Option<Member>) {
+        self.owner = member.as_ref().map(ToString::to_string);
+        self.member = member;
+    }
+
     /// A row of which nothing is known.
     pub fn unknown(partition: TopicPartition) -> Self {
         let nothing = Parts {
@@ -173,6 +181,7 @@ impl Row {
         Self {
             partition,
             owner: parts.is_here.then(|| HERE.to_owned()),
+            member: None,
             leader: sample.leader.clone(),
             sampled_ms: sample.end.map(|_| sample.sampled_ms),
             start: sample.start,

@@ -49,8 +49,10 @@ pub(in crate::kafka) struct Described {
 pub(in crate::kafka) struct Member {
     /// What the coordinator knows it by.
     pub(in crate::kafka) id: String,
-    /// Its client id and host.
-    pub(in crate::kafka) owner: String,
+    /// What its client calls itself.
+    pub(in crate::kafka) client_id: String,
+    /// Where it connects from, `/` and an address.
+    pub(in crate::kafka) host: String,
     /// What it reads, or is to read. With the protocol of KIP-848, what it was told to give up is not in it.
     pub(in crate::kafka) partitions: Vec<TopicPartition>,
 }
@@ -119,7 +121,6 @@ pub(in crate::kafka) fn describe<C: ClientContext>(
         let mut members = Vec::with_capacity(count);
         for number in 0..count {
             let member = sys::rd_kafka_ConsumerGroupDescription_member(described, number);
-            let client = text(sys::rd_kafka_MemberDescription_client_id(member));
             let assignment = sys::rd_kafka_MemberDescription_assignment(member);
             let partitions = match assignment.is_null() {
                 true => Vec::new(),
@@ -128,7 +129,8 @@ pub(in crate::kafka) fn describe<C: ClientContext>(
             let partitions = partitions.into_iter();
             members.push(Member {
                 id: text(sys::rd_kafka_MemberDescription_consumer_id(member)),
-                owner: client + &text(sys::rd_kafka_MemberDescription_host(member)),
+                client_id: text(sys::rd_kafka_MemberDescription_client_id(member)),
+                host: text(sys::rd_kafka_MemberDescription_host(member)),
                 partitions: partitions
                     .map(|one| TopicPartition::new(&one.topic, one.partition))
                     .collect(),
