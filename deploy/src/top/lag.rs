@@ -147,7 +147,7 @@ fn sums(spout: &SpoutLag) -> [String; 8] {
 
 #[cfg(test)]
 mod tests {
-    use isobar_operators::lag::{Exactness, Row};
+    use isobar_operators::lag::{Deletion, Exactness, Row};
 
     use super::*;
     use crate::lag::tests::{lag, row};
@@ -164,7 +164,7 @@ mod tests {
     fn lag_is_shown_with_its_headroom_and_what_is_behind_of_it() {
         let behind = Row {
             headroom: Some(7),
-            headroom_ms: Some(7_200_000),
+            deletion: Deletion::Seconds(7_200.0),
             headroom_exactness: Exactness::Exact,
             read_lag: Some(2),
             open: Some(3),
