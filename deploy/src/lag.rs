@@ -7,6 +7,7 @@ mod figures;
 mod merge;
 pub(crate) mod pressure;
 pub(crate) mod table;
+mod totals;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,8 @@ use crate::readiness;
 pub use figures::{LagDocument, PartitionLag, SpoutLag};
 pub use isobar_operators::lag::HERE;
 pub use merge::{OfReplica, merge, merge_all};
-pub use table::{Width, table, table_without_failures, totals};
+pub use table::{Width, table, table_without_failures};
+pub use totals::Totals;
 
 /// How often a running topology's lag is sampled.
 pub const INTERVAL: Duration = Duration::from_secs(5);

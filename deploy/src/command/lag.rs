@@ -150,7 +150,7 @@ const EXAMPLE: &str = "\
 Examples:
   isobar lag logs.yaml
   isobar lag http://127.0.0.1:10132 --watch
-  isobar lag --brokers localhost:9092 --group billing --over 6m --fail-status slow
+  isobar lag --brokers localhost:9092 --group app --over 6m --fail-status slow
   isobar lag logs.yaml -o json | jq '.spouts[].lag'
   isobar lag logs.yaml -o wide
   isobar lag logs.yaml --serve 0.0.0.0:10133
@@ -203,7 +203,7 @@ async fn answer(
             context
                 .output
                 .text(&lag::table_without_failures(&document.spouts, width))?;
-            if let Some(totals) = lag::totals(&document.spouts, width) {
+            if let Some(totals) = lag::Totals::of(&document.spouts).text(width) {
                 context.output.text(&format!("\n{totals}"))?;
             }
         }

@@ -7,6 +7,7 @@ use isobar_operators::lag::{Deletion, Eta, Exactness, Lag, Member, Row, Source, 
 use isobar_topology::clock;
 use serde::{Deserialize, Serialize};
 
+use super::totals::Totals;
 use crate::output::number;
 
 /// The lag of a topology, as `isobar lag -o json` and `/lag` write it.
@@ -18,6 +19,9 @@ pub struct LagDocument {
     pub topology: String,
     /// The worst of its spouts.
     pub status: Status,
+    /// Over all spouts.
+    #[serde(default)]
+    pub total: Totals,
     /// By spout, in the order of the topology file.
     pub spouts: Vec<SpoutLag>,
 }
@@ -33,6 +37,7 @@ impl LagDocument {
             version: Self::VERSION,
             topology: topology.to_owned(),
             status: worst.unwrap_or_default(),
+            total: Totals::of(&spouts),
             spouts,
         }
     }
@@ -138,6 +143,9 @@ pub struct PartitionLag {
     pub start: Option<i64>,
     /// The offset after the last record.
     pub end: Option<i64>,
+    /// Records that the brokers hold: from the first offset to the end.
+    #[serde(default)]
+    pub depth: Option<u64>,
     /// The last commit; null when nothing was committed.
     pub committed: Option<i64>,
     /// The first offset that is not settled; null when nothing runs.
@@ -417,6 +425,8 @@ impl PartitionLag {
                 .map(|ms| seconds(u64::try_from(now_ms - ms).unwrap_or(0))),
             start: row.start,
             end: row.end,
+            depth: (row.end.zip(row.start))
+                .and_then(|(end, start)| u64::try_from(end - start).ok()),
             committed: row.committed,
             frontier: row.frontier,
             next: row.next,

@@ -1,8 +1,6 @@
 //! Lag as a table for people: a row for each partition, sums, and what is wrong in words.
 
-use std::collections::BTreeSet;
-
-use isobar_operators::lag::{Deletion, Eta, Exactness, NO_LEADER, Status};
+use isobar_operators::lag::{Deletion, Eta, Exactness, Status};
 
 use super::figures::{PartitionLag, SpoutLag};
 use crate::output::{Table, known, time};
@@ -96,44 +94,6 @@ fn below(lines: impl Iterator<Item = String>) -> String {
     }
 }
 
-/// The sums over all spouts, in a sentence: partitions, brokers' records, what is read and what is not; and
-/// how many brokers lead them, where there is room. `None` where nothing is known of any.
-pub fn totals(spouts: &[SpoutLag], width: Width) -> Option<String> {
-    let partitions = spouts.iter().flat_map(|spout| &spout.partitions);
-    let sum = |figure: fn(&PartitionLag) -> Option<u64>| -> Option<u64> {
-        partitions.clone().map(figure).sum()
-    };
-    let depth = sum(depth);
-    let lag = spouts.iter().map(|spout| spout.lag).sum::<Option<u64>>();
-    let exactness = spouts.iter().map(|spout| spout.lag_exactness).min();
-    let count = partitions.clone().count();
-    if count == 0 && lag.is_none() {
-        return None;
-    }
-    let led = match width {
-        Width::Usual => String::new(),
-        Width::Wide => format!(" (leading brokers: {})", known(leaders(spouts))),
-    };
-    Some(format!(
-        "{count} partitions{led} hold {} records, {} of them are not settled.\n",
-        known(depth),
-        records(lag, exactness.unwrap_or_default())
-    ))
-}
-
-/// How many brokers lead the partitions; `None` where that of one is not known.
-fn leaders(spouts: &[SpoutLag]) -> Option<usize> {
-    let partitions = spouts.iter().flat_map(|spout| &spout.partitions);
-    let leaders = partitions.map(|one| one.leader.as_deref());
-    let leaders: BTreeSet<&str> = leaders.collect::<Option<_>>()?;
-    Some(leaders.into_iter().filter(|one| *one != NO_LEADER).count())
-}
-
-/// Records that the brokers have of a partition.
-fn depth(partition: &PartitionLag) -> Option<u64> {
-    u64::try_from(partition.end? - partition.start?).ok()
-}
-
 fn row(spout: &SpoutLag, partition: &PartitionLag) -> [String; COLUMNS.len()] {
     let nobody = match spout.unowned_partitions {
         Some(_) => "-",
@@ -149,7 +109,7 @@ fn row(spout: &SpoutLag, partition: &PartitionLag) -> [String; COLUMNS.len()] {
         known(partition.committed),
         known(partition.frontier.or(partition.committed)),
         known(partition.end),
-        known(depth(partition)),
+        known(partition.depth),
         records(partition.lag, partition.lag_exactness),
         age(partition.oldest_age_seconds, partition.oldest_age_exactness),
         rate(partition.incoming_per_second),
@@ -165,7 +125,7 @@ fn sums(spout: &SpoutLag) -> [String; COLUMNS.len()] {
     let partitions = spout.partitions.iter();
     // Where nothing is known of any, the sum of none would be 0.
     let is_unknown = spout.partitions.is_empty() && spout.lag.is_none();
-    let depth = partitions.map(depth).sum::<Option<u64>>();
+    let depth = partitions.map(|one| one.depth).sum::<Option<u64>>();
     [
         spout.spout.clone(),
         "all".to_owned(),

@@ -82,14 +82,21 @@ in     all                                                             ?       ?
 in: a/1: because
 "
     );
+    let document = serde_json::to_value(LagDocument::of("t", vec![known.clone()]));
+    let document = document.expect("JSON");
     assert_eq!(
-        totals(&[known], Width::Usual).as_deref(),
+        document["total"],
+        json!({"partitions": 2, "leading_brokers": null, "depth": 2_000, "lag": 10, "lag_exactness": "exact"})
+    );
+    assert_eq!(document["spouts"][0]["partitions"][0]["depth"], 1_000);
+    assert_eq!(
+        Totals::of(&[known]).text(Width::Usual).as_deref(),
         Some("2 partitions hold 2,000 records, 10 of them are not settled.\n")
     );
     let source = lag::sources(&spec()).expect("sound").remove(0);
     let nothing = SpoutLag::unknown(&source, "no answer".to_owned());
     let nothing = [nothing];
-    assert_eq!(totals(&nothing, Width::Wide), None);
+    assert_eq!(Totals::of(&nothing).text(Width::Wide), None);
     let shown = table_without_failures(&nothing, Width::Wide);
     assert!(!shown.contains('0'), "{shown}");
 }
@@ -195,7 +202,7 @@ fn an_upper_bound_is_called_one_wherever_it_is_written() {
     for (row, part) in shown.lines().skip(1).zip(expected) {
         assert!(row.contains(part), "{shown}");
     }
-    let told = totals(&[spout], Width::Usual).expect("partitions");
+    let told = Totals::of(&[spout]).text(Width::Usual).expect("partitions");
     assert!(
         told.ends_with(" ≤1,005 of them are not settled.\n"),
         "{told}"
@@ -248,7 +255,7 @@ fn a_wide_table_has_the_leaders_and_what_partitions_hold() {
     let wide = |spout: &SpoutLag| {
         let spouts = std::slice::from_ref(spout);
         let table = table_without_failures(spouts, Width::Wide);
-        table + &totals(spouts, Width::Wide).expect("partitions")
+        table + &Totals::of(spouts).text(Width::Wide).expect("partitions")
     };
     assert_eq!(
         wide(&spout),

@@ -506,7 +506,8 @@ impl History {
 
     /// Offsets per second that were deleted lately.
     pub(super) fn deleted_per_second(&self) -> Option<f64> {
-        self.deletion_rate.per_second(self.window.ms(), self.heard_ms)
+        self.deletion_rate
+            .per_second(self.window.ms(), self.heard_ms)
     }
 
     /// When it will have caught up.
