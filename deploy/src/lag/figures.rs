@@ -182,7 +182,8 @@ pub struct PartitionLag {
     pub headroom_exactness: Exactness,
     /// Records per second that come in, over the last minute.
     pub incoming_per_second: Option<f64>,
-    /// Records per second that are settled, over the last minute.
+    /// Records per second that are settled, over the last minute; of a group that is watched from outside and commits
+    /// more seldom, from one commit to another.
     pub outgoing_per_second: Option<f64>,
     /// How these rates are to be taken: estimates where they are known.
     #[serde(default)]

@@ -70,7 +70,7 @@ const SPOUT_AGE: Metric = gauge(
 const SPOUT_CATCH_UP: Metric = gauge(
     "isobar_spout_catch_up_seconds",
     SPOUT,
-    "Time until all has caught up at the rates of the last minute, or after a stall at the rate since; +Inf for never; absent while unknown, and where as much is settled as comes in and what is behind is in hand anyway.",
+    "Time until all has caught up at the rates of the last minute, where these are nearly the same at those of five, or after a stall at the rate since; +Inf for never; absent while unknown, and where as much is settled as comes in and what is behind is in hand anyway.",
 );
 const SPOUT_IS: Metric = gauge(
     "isobar_spout_status",
@@ -160,12 +160,12 @@ const INCOMING: Metric = gauge(
 const OUTGOING: Metric = gauge(
     "isobar_outgoing_records_per_second",
     PARTITION,
-    "Records that were settled during the last minute, per second.",
+    "Records that were settled during the last minute, per second; of a group that is watched from outside and commits more seldom, from one commit to another.",
 );
 const CATCH_UP: Metric = gauge(
     "isobar_catch_up_seconds",
     PARTITION,
-    "Time until it has caught up at the rates of the last minute, or after a stall at the rate since; +Inf for never; absent while unknown, and where as much is settled as comes in and what is behind is in hand anyway.",
+    "Time until it has caught up at the rates of the last minute, where these are nearly the same at those of five, or after a stall at the rate since; +Inf for never; absent while unknown, and where as much is settled as comes in and what is behind is in hand anyway.",
 );
 const NO_PROGRESS: Metric = gauge(
     "isobar_no_progress_seconds",
