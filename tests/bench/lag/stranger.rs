@@ -20,7 +20,7 @@ use super::record;
 const RECORDS: i64 = 600;
 const STEP_MS: i64 = 6_000;
 /// Small batches, as those of a producer that sends to many partitions.
-const BATCH_RECORDS: u32 = 50;
+const BATCH_RECORDS: u32 = 100;
 /// So many of them are committed at first.
 const BEGIN: i64 = RECORDS / 10;
 /// Between two commits, each of one record more in every partition: six times as fast as the records came.
