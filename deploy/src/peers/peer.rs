@@ -25,6 +25,7 @@ pub(super) struct Peer {
 
 #[derive(Default)]
 struct Known {
+    /// What it said last, and when it was asked for that.
     answer: Option<(Answer, Instant)>,
     /// Why the last question was not answered.
     failure: Option<String>,
@@ -60,6 +61,8 @@ impl Peer {
 
     /// Asks once; each of two questions may take `within`.
     pub(super) async fn ask(&self, within: Duration) -> Turn {
+        // What it says may be as old as that, and the lag of a moment is not that of a later one.
+        let asked = clock::now();
         let answer = self.answer(within).await;
         let answer = answer.map_err(|failure| format!("{:#}", failure.error));
         let answer = answer.and_then(|answer| {
@@ -69,7 +72,7 @@ impl Peer {
                 false => Err(format!("{} runs {theirs}", self.address())),
             }
         });
-        self.note(answer)
+        self.note(answer, asked)
     }
 
     async fn answer(&self, within: Duration) -> Result<Answer, Failure> {
@@ -80,13 +83,13 @@ impl Peer {
         })
     }
 
-    fn note(&self, answer: Result<Answer, String>) -> Turn {
+    fn note(&self, answer: Result<Answer, String>, asked: Instant) -> Turn {
         let mut known = self.known();
         let failed = known.failure.is_some();
         match answer {
             Ok(answer) => {
                 *known = Known {
-                    answer: Some((answer, clock::now())),
+                    answer: Some((answer, asked)),
                     failure: None,
                 };
                 if failed { Turn::Back } else { Turn::Same }
