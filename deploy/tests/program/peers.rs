@@ -68,6 +68,44 @@ fn all_replicas_are_shown_and_one_that_does_not_answer_is_named() {
 }
 
 #[test]
+fn what_a_replica_says_is_as_old_as_the_question() {
+    const SLOW: Duration = Duration::from_secs(1);
+    let other = Served::start(WAITING);
+    let between = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = between.local_addr().expect("bound");
+    // Its statistics come at once, its account takes a while.
+    let _ = std::thread::spawn(move || {
+        for stream in between.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut head = [0; 1_024];
+            let length = stream.read(&mut head).expect("a question");
+            let head = String::from_utf8_lossy(&head[..length]).into_owned();
+            let path = head.split(' ').nth(1).expect("a path").to_owned();
+            if path == "/accounting" {
+                wait::rest(SLOW);
+            }
+            let text = other.json(&path).to_string();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{text}",
+                text.len()
+            );
+        }
+    });
+    let api = [format!("http://{address}").parse().expect("an address")];
+    let served = Served::start_with(WAITING, |observer| {
+        observer.peers = Peers::at(&api, observer);
+    });
+    let age = wait::until("an answer", SOON, || {
+        let document = served.json("/replicas");
+        let age = document["replicas"][1]["age_seconds"].as_f64();
+        age.with_context(|| document.to_string())
+    });
+    let age = age.unwrap_or_else(|error| panic!("{error:#}"));
+    assert!(age >= SLOW.as_secs_f64(), "{age}");
+}
+
+#[test]
 fn top_shows_several_replicas_together_and_who_is_gone() {
     let other = Served::start(WAITING);
     let api = [format!("http://{}", other.address)
