@@ -30,10 +30,15 @@ fn the_quick_start_indexes_100_000_documents_and_embedded_services_do_as_real_on
     let (kafka, search) = with_search(Kafka::start);
     let scratch = Scratch::new("readme").expect("a directory");
     let log = scratch.path().join("log");
-    // Both in one shell, as for who follows the page. Only the file is not left in the repository.
+    // Both in one shell, as for who follows the page. Only the file is not left in the repository, and what is
+    // found of the services may be about this machine, such as a heap that is nearly full.
     let own = scratch.path().join("mine.yaml");
     let script = blocks
         .concat()
+        .replace(
+            "isobar doctor mine.yaml",
+            "{ isobar doctor mine.yaml || test $? = 3; }",
+        )
         .replace("mine.yaml", own.to_str().expect("text"));
     let launch = Launch::new("bash", &log)
         .arguments(["-euo", "pipefail", "-c", &script])
