@@ -76,6 +76,14 @@ impl HistoryDocument {
         self.times_ms.last().copied()
     }
 
+    /// As if the clock of the program had been put back so far behind the look `place`.
+    #[cfg(test)]
+    pub(crate) fn put_back(&mut self, place: usize, ms: i64) {
+        for at in &mut self.times_ms[..place] {
+            *at += ms;
+        }
+    }
+
     /// The lag that is known, by line: times in ms since 1970 with records.
     pub(crate) fn lag(self) -> impl Iterator<Item = (Line, Vec<(i64, u64)>)> {
         let Self {

@@ -81,7 +81,7 @@ fn the_head_of_the_page_says_the_worst_that_there_is_now() {
         assert_eq!(judged.expect("it judges"), json!(expected), "{state}");
     };
     let late = "5 records are on their way, the oldest for";
-    let words = format!("{late} 1 h 0 min, and hardly more is settled than comes in.");
+    let words = format!("{late} 1 h 0 min, and at these rates that does not become less.");
     let behind = ["calm", "It does not catch up", &words];
     aged((3_600.0, "never"), 1, "OK", Some(5), None, behind);
     let words = format!("{late} 2.0 s.");

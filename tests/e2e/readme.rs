@@ -33,8 +33,9 @@ fn the_quick_start_indexes_100_000_documents_and_embedded_services_do_as_real_on
     // Both in one shell, as for who follows the page. Only the file is not left in the repository, and what is
     // found of the services may be about this machine, such as a heap that is nearly full.
     let own = scratch.path().join("mine.yaml");
-    let script = blocks
-        .concat()
+    let script = blocks.concat();
+    assert!(script.contains("isobar doctor mine.yaml"), "{script}");
+    let script = script
         .replace(
             "isobar doctor mine.yaml",
             "{ isobar doctor mine.yaml || test $? = 3; }",

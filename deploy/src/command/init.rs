@@ -48,8 +48,8 @@ pub struct InitArgs {
     #[arg(long, value_name = "URLS")]
     es: Option<String>,
 
-    /// The topology's name, and that of its group and its indices. Default: made of the topic's, and of
-    /// another one where that is a group already.
+    /// The topology's name, and that of its group and its indices. Default: made of the topic's, with
+    /// `-isobar` behind it where that is a group already.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 

@@ -158,7 +158,7 @@ Examples:
 COMMITTED is the offset that the group goes on from, CURRENT the first one that is not settled, END \
 the one after the last record, LAG what is between the last two, OLDEST the age of the first record \
 in it (`~` before an estimate; `≤` before what may be less, as also before the LAG of a group of which only \
-commits are known), IN/S and OUT/S the rates of the last minute, which are estimates as the ETA is that follows from them, HEADROOM how long, or how many records where size may delete them \
+commits are known), IN/S and OUT/S the rates of the last minute (OUT/S of a group that commits more seldom from one commit to another), which are estimates as the ETA is that follows from them, HEADROOM how long, or how many records where size may delete them \
 sooner than age and it is not known when, until something is deleted unread, `never` where nothing is deleted; with -o wide LEADER is the broker that leads the partition, `none` where there is none, \
 DEPTH how many records the partition holds. `?` (null in JSON) stands for what is not known: the exit code is 4 then, and standard error says why.";
 
@@ -203,7 +203,7 @@ async fn answer(
             context
                 .output
                 .text(&lag::table_without_failures(&document.spouts, width))?;
-            if let Some(totals) = lag::Totals::of(&document.spouts).text(width) {
+            if let Some(totals) = document.total.text(width) {
                 context.output.text(&format!("\n{totals}"))?;
             }
         }

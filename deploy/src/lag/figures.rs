@@ -41,6 +41,20 @@ impl LagDocument {
             spouts,
         }
     }
+
+    /// With what programs of before did not say and what follows from the rest.
+    #[must_use]
+    pub fn completed(mut self) -> Self {
+        for one in self
+            .spouts
+            .iter_mut()
+            .flat_map(|spout| &mut spout.partitions)
+        {
+            one.depth = depth(one.start, one.end);
+        }
+        self.total = Totals::of(&self.spouts);
+        self
+    }
 }
 
 /// The lag of a spout.
@@ -90,7 +104,7 @@ pub struct SpoutLag {
     pub incoming_per_second: Option<f64>,
     /// Records per second that are settled.
     pub outgoing_per_second: Option<f64>,
-    /// How these rates are to be taken: estimates, from looks within the last minute; of a program that is watched from
+    /// How these rates are to be taken: estimates, from looks at it; of a program that is watched from
     /// outside what it commits counts as settled.
     #[serde(default)]
     pub rates_exactness: Exactness,
@@ -322,6 +336,10 @@ impl SpoutLag {
     }
 }
 
+fn depth(start: Option<i64>, end: Option<i64>) -> Option<u64> {
+    u64::try_from(end? - start?).ok()
+}
+
 /// The worst status, with the first of its partitions; nothing is wrong with a spout that has none.
 fn worst(partitions: &[PartitionLag]) -> (Status, String) {
     let first_of_worst = partitions.iter().rev().max_by_key(|one| one.status);
@@ -426,8 +444,7 @@ impl PartitionLag {
                 .map(|ms| seconds(u64::try_from(now_ms - ms).unwrap_or(0))),
             start: row.start,
             end: row.end,
-            depth: (row.end.zip(row.start))
-                .and_then(|(end, start)| u64::try_from(end - start).ok()),
+            depth: depth(row.start, row.end),
             committed: row.committed,
             frontier: row.frontier,
             next: row.next,

@@ -124,12 +124,14 @@ impl Past {
         // The last look is at the end of the last piece.
         let cell = |at: i64| {
             let cell = ((at - from) * CELLS as i64 - 1).div_euclid(span_ms);
-            usize::try_from(cell).ok()
+            // Times go back where the clock of the program was put back.
+            usize::try_from(cell).ok().filter(|cell| *cell < CELLS)
         };
         for (place, (at, lag)) in points.iter().enumerate() {
             let Some(first) = cell(*at) else { continue };
             let next = points.get(place + 1).map(|(next, _)| *next);
-            let next = next.filter(|next| next - at <= GAP_MS).and_then(cell);
+            let next = next.filter(|next| (0..=GAP_MS).contains(&(next - at)));
+            let next = next.and_then(cell);
             for cell in &mut cells[first..next.unwrap_or(0).max(first + 1)] {
                 *cell = (*cell).max(Some(*lag));
             }
@@ -257,6 +259,16 @@ in   ▁▁▁▁▂▃▄▆▇█    ▂▂▂▂▂▂▂▂▂▂▂▂▂�
         assert_eq!(pasts.0["x"].lines.values().next().map(Vec::len), Some(301));
         let table = pasts.table(&spouts(1), &["x"]);
         assert!(table.ends_with("█    7,000  now\n"), "{table}");
+    }
+
+    #[test]
+    fn a_clock_that_was_put_back_ends_nothing() {
+        let mut pasts = Pasts::default();
+        let mut document = history(0, &[(None, &[Some(3); 7])]);
+        document.put_back(3, 600_000);
+        pasts.remember("x", document);
+        let table = pasts.table(&spouts(1), &["x"]);
+        assert!(table.contains("    3  now"), "{table}");
     }
 
     #[test]

@@ -9,7 +9,8 @@ pub fn fit(text: &str, rows: usize, columns: usize) -> String {
     if text.lines().map(rows_of).sum::<usize>() <= room {
         return text.to_owned();
     }
-    let mut taken = 1;
+    // The note takes the last rows; how many are missing is not known yet.
+    let mut taken = rows_of(&note(text.lines().count()));
     let shown = text.lines().take_while(|line| {
         taken += rows_of(line);
         taken <= room
@@ -19,10 +20,14 @@ pub fn fit(text: &str, rows: usize, columns: usize) -> String {
         let _ = shown.pop();
     }
     let missing = text.lines().count() - shown.len();
-    let note = format!("{missing} more lines: in a larger window, or with --once");
+    let note = note(missing);
     let mut lines: Vec<&str> = shown;
     lines.push(&note);
     lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+fn note(missing: usize) -> String {
+    format!("{missing} more lines: in a larger window, or with --once")
 }
 
 #[cfg(test)]
@@ -32,14 +37,24 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_counted_and_long_lines_take_more_rows() {
         let check = |text: &str, rows: usize, expected: &str| {
-            assert_eq!(fit(text, rows, 4), expected, "{text} on {rows}");
+            // The note is one row on the wide one, and 14 on the narrow one.
+            assert_eq!(fit(text, rows, 60), expected, "{text} on {rows}");
+            let narrow = fit(text, rows, 4);
+            let taken = narrow
+                .lines()
+                .map(|line| line.chars().count().div_ceil(4).max(1));
+            assert!(
+                narrow.lines().count() == 1 || taken.sum::<usize>() < rows,
+                "{narrow}"
+            );
         };
         check("a\nb\nc\n", 4, "a\nb\nc\n");
         let missing =
             |lines: usize| format!("{lines} more lines: in a larger window, or with --once\n");
         check("a\nb\nc\n", 3, &format!("a\n{}", missing(2)));
         check("a≤bc\nb\n", 3, "a≤bc\nb\n");
-        check("a≤bcd\nb\n", 3, &missing(2));
+        let long = "a".repeat(61);
+        check(&format!("{long}\nb\n"), 3, &missing(2));
         // A line between two parts would be the last one.
         check("a\n\nb\nc\n", 4, &format!("a\n{}", missing(3)));
         check("a\nb\n", 0, &missing(2));

@@ -2,6 +2,8 @@
 
 mod examples;
 mod lanes;
+mod spouts;
+mod topic;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

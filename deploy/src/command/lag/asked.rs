@@ -154,7 +154,7 @@ async fn running(api: &Api, within: Duration) -> Result<LagDocument, Failure> {
     let what = "its lag";
     let document: LagDocument = api.get("/lag", what, within).await?;
     match document.version {
-        LagDocument::VERSION => Ok(document),
+        LagDocument::VERSION => Ok(document.completed()),
         other => {
             let why = format!(
                 "its answer has version {other}, and this program reads {}",

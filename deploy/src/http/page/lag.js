@@ -84,7 +84,7 @@ function showTable(into, lag) {
     { name: "Lag", number: true, title: "Records that are not settled; ≤ an upper bound.", of: (row) => records(row.lag, row.lag_exactness), why: offsets },
     { name: "Oldest", number: true, title: "Age of the oldest record that is not settled; ~ an estimate, ≤ an upper bound.", of: (row) => age(row.oldest_age_seconds, row.oldest_age_exactness) },
     { name: "In /s", number: true, title: "Over the last minute.", of: (row) => rate(row.incoming_per_second) },
-    { name: "Out /s", number: true, title: "Over the last minute.", of: (row) => rate(row.outgoing_per_second) },
+    { name: "Out /s", number: true, title: "Over the last minute, or from one commit to another where that is longer.", of: (row) => rate(row.outgoing_per_second) },
     { name: "Caught up in", number: true, title: "At these rates; ~ an estimate.", of: (row) => (row.lag === 0 ? "–" : age(row.eta_seconds, row.eta_exactness)) },
     { name: "Headroom", number: true, title: "Until something is deleted unread.", of: headroom },
     { name: "Unread", number: true, title: "Records that have not been read.", of: (row) => share(row, "read_lag") },

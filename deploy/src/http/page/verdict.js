@@ -43,7 +43,7 @@ function judge({ statistics, replicas, accountingOfAll, diagnostics, now }) {
   // The status becomes SLOW once that has lasted for minutes.
   const isLate = (one) => one.eta_seconds === "never" && one.oldest_age_seconds >= LATE_SECONDS;
   const stays = statistics.lag.some((spout) => (spout.partitions.length > 0 ? spout.partitions.some(isLate) : isLate(spout)));
-  if (stays) return ["calm", "It does not catch up", `${onTheirWay}, and hardly more is settled than comes in.`];
+  if (stays) return ["calm", "It does not catch up", `${onTheirWay}, and at these rates that does not become less.`];
   return ["ok", "It keeps up", `${onTheirWay}.`];
 }
 

@@ -122,7 +122,7 @@ pub(super) fn the_help_asks_of_a_demonstration(shown: &Shown) {
     let lines = ["isobar run", "isobar demo"].map(examples_of).concat();
     let asks = |line: &&String| line.starts_with("curl ") || line.starts_with("isobar tap ");
     let lines: Vec<&String> = lines.iter().filter(asks).collect();
-    assert_eq!(lines.len(), 7, "{lines:?}");
+    assert!(lines.len() >= 7, "{lines:?}");
     for line in lines {
         assert!(line.contains(USUAL), "{line}");
         let script = line.replace(USUAL, &shown.program.address);

@@ -1,15 +1,11 @@
 //! What comes together where it is to, on several lanes.
 
-use std::collections::BTreeMap;
-use std::iter;
-
 use anyhow::ensure;
 use isobar_operators::embedded::PARTITIONS;
-use isobar_operators::kafka::connection::KafkaConnection;
-use isobar_operators::kafka::{Compression, OutRecord, Producer, ProducerConfig};
 use testkit::scratch::Scratch;
 use testkit::{http, wait};
 
+use super::topic::send;
 use super::{LIMIT, Program};
 
 /// Each bolt gets all records: as they come on each lane, those with the same key on one lane, and all on one.
@@ -35,40 +31,14 @@ settings: {lanes: 2}
 
 const KEYS: u64 = 200;
 
-/// Writes a record of each key to each partition.
-fn send(brokers: &str) {
-    let producer = Producer::new(&ProducerConfig {
-        connection: KafkaConnection::plain(&[brokers.to_owned()]),
-        compression: Compression::None,
-        queue_size: 8 << 20,
-        options: BTreeMap::new(),
-    });
-    let producer = producer.expect("a client");
-    let values: Vec<String> = (0..KEYS).map(|key| format!("{{\"key\":{key}}}")).collect();
-    let records = values
-        .iter()
-        .flat_map(|value| iter::repeat_n(value, PARTITIONS as usize).zip(0..));
-    let records = records.map(|(value, partition)| OutRecord {
-        topic: "logs",
-        partition: Some(partition),
-        payload: Some(value.as_bytes()),
-        ..OutRecord::default()
-    });
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let failed = runtime
-        .expect("a runtime")
-        .block_on(async { producer.send(records).await.await });
-    assert!(failed.is_empty(), "{failed:?}");
-}
-
 #[test]
 fn duplicates_of_all_lanes_are_found_behind_groupings_that_bring_them_together() {
     let scratch = Scratch::new("embedded-lanes").expect("a directory");
     let file = scratch.file("t.yaml", TOPOLOGY).expect("written");
     let mut program = Program::start("lanes", &["run", file.to_str().expect("text")], &[]);
-    send(&program.logged("Embedded Kafka is up", "brokers"));
+    let values: Vec<String> = (0..KEYS).map(|key| format!("{{\"key\":{key}}}")).collect();
+    let brokers = program.logged("Embedded Kafka is up", "brokers");
+    send(&brokers, "logs", &values);
     let total = wait::until("everything to be settled", LIMIT, || {
         let total = program.total()?;
         let all = KEYS * PARTITIONS as u64;

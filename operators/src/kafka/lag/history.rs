@@ -73,7 +73,7 @@ pub(super) struct History {
     commits: Option<(Option<Point>, Point)>,
     /// How long the last few stretches without progress took, in milliseconds.
     gaps: VecDeque<i64>,
-    /// How long it took from the first look to the first commit after it, in milliseconds: the whole stretch was longer.
+    /// How long it took from the first look to the first commit after it, in ms: the whole stretch was longer.
     first_gap: Option<i64>,
     /// Whether the last point is of a running spout, which knows what is answered behind its frontier.
     is_live: bool,
@@ -296,8 +296,8 @@ impl History {
         };
     }
 
-    /// Notes how long a group that is seen by its commits took for one: what an operator or an outage kept from a running
-    /// spout says nothing of its habits.
+    /// Notes how long a group that is seen by its commits took for one: what kept a running spout, as an outage or an
+    /// operator does, says nothing of its habits.
     fn note_gap(&mut self, gap: i64) {
         if !self.has_moved {
             self.first_gap = Some(gap);
@@ -439,18 +439,18 @@ impl History {
     fn pace(&self, ms: i64) -> Option<Pace> {
         let newest = self.newest()?;
         let since = newest.at_ms - ms;
-        match self.between_commits(newest, since) {
-            Some((from, to, unseen)) => {
-                let blur = unseen.min(self.spacing_ms() as f64 / 1_000.0);
-                let pace = self.pace_between(from, to)?;
-                Some(Pace {
-                    blur,
-                    unseen,
-                    ..pace
-                })
-            }
-            None => self.pace_between(*self.since(since).next()?, newest),
-        }
+        let between = self.between_commits(newest, since);
+        let between = between.and_then(|(from, to, unseen)| {
+            let blur = unseen.min(self.spacing_ms() as f64 / 1_000.0);
+            let pace = self.pace_between(from, to)?;
+            Some(Pace {
+                blur,
+                unseen,
+                ..pace
+            })
+        });
+        // Two commits that are known may be too near to each other.
+        between.or_else(|| self.pace_between(*self.since(since).next()?, newest))
     }
 
     fn pace_between(&self, from: Point, to: Point) -> Option<Pace> {

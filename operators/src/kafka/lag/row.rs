@@ -110,7 +110,7 @@ pub struct Row {
     pub headroom_exactness: Exactness,
     /// Offsets per second that came in during the last minute.
     pub incoming: Option<f64>,
-    /// Offsets per second that were answered during the last minute, or from one commit to another where that is longer.
+    /// Offsets per second that were answered during the last minute, or from commit to commit where that is longer.
     pub outgoing: Option<f64>,
     /// How both are to be taken: estimates, since looks fall between batches and commits.
     pub rates_exactness: Exactness,

@@ -32,7 +32,7 @@ pub enum Status {
     /// All that could be read is answered; a transaction that stays open hides the rest.
     LsoBlocked,
     /// The lag has grown over the whole window without becoming less once; or it was more than what is in hand for
-    /// that long, and hardly more is settled than comes in.
+    /// that long, and no more is settled than comes in, or hardly more.
     Slow,
     /// A bolt or what it writes to does not take enough.
     Backpressured,
@@ -215,9 +215,16 @@ fn moving(history: &History, circumstances: &Circumstances, now_ms: i64) -> (Sta
         && history.has_moved()
         && moves_at_all
         && trend.as_ref().is_some_and(is_far);
+    let rates = history.rates();
+    let more = match rates {
+        Some((incoming, outgoing)) if outgoing < incoming * 0.9 => "less",
+        _ => "hardly more",
+    };
     let slow = match (growing, stays_behind) {
-        (true, _) => Some("the lag has only grown for"),
-        (_, true) => Some("it is behind, and hardly more is settled than comes in, for"),
+        (true, _) => Some("the lag has only grown".to_owned()),
+        (_, true) => Some(format!(
+            "it is behind, and {more} is settled than comes in,"
+        )),
         _ => None,
     };
     if let Some(blocked) = &circumstances.blocked
@@ -237,9 +244,9 @@ fn moving(history: &History, circumstances: &Circumstances, now_ms: i64) -> (Sta
     }
     if let Some(why) = slow {
         let window = time(history.window().ms() as f64 / 1_000.0);
-        return (Status::Slow, format!("{why} {window}"));
+        return (Status::Slow, format!("{why} for {window}"));
     }
-    if history.rates().is_none() {
+    if rates.is_none() {
         let why = "one look says nothing about progress".to_owned();
         return (Status::NoData, why);
     }
@@ -259,7 +266,7 @@ fn moving(history: &History, circumstances: &Circumstances, now_ms: i64) -> (Sta
             (Status::CatchingUp, why)
         }
         Eta::Never if moves => {
-            let why = "it gets on, but hardly more is settled than comes in".to_owned();
+            let why = format!("it gets on, but {more} is settled than comes in");
             (Status::Ok, why)
         }
         Eta::Never => (

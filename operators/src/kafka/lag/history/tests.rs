@@ -38,6 +38,21 @@ fn a_single_look_says_nothing_about_rates() {
 }
 
 #[test]
+fn two_commits_that_are_near_to_each_other_take_no_rate_away() {
+    let mut history = History::new(Window::default());
+    for look in 0..8 {
+        history.add(&Sample {
+            committed: Some(look * 10),
+            start: Some(0),
+            end: Some(1_000),
+            sampled_ms: look * 999,
+            ..Sample::default()
+        });
+        assert_eq!(history.rates().is_some(), look > 1, "{look}");
+    }
+}
+
+#[test]
 fn a_level_run_has_nothing_to_catch_up() {
     // 100 records/s come and go, some 50 are on their way; looks fall before or after a batch.
     let level = |jitter: i64| {
