@@ -24,8 +24,9 @@ const PATIENCE: &str = "10s";
 /// One question in so many is for a record that is rejected, and one for one that is dropped.
 const ONE_IN: usize = 8;
 
-/// Of fewer answers no share is taken: one index that starts slowly may be asked for all of them.
-const MANY: usize = 100;
+/// Of fewer answers no share is taken, as of those of the short form, which are some 100, or more on a busy machine: one
+/// index that starts slowly may be asked for all of them.
+const MANY: usize = 200;
 /// Half of the answers at least say what became of the record, whatever is broken.
 const OPEN_MOST: usize = 2;
 /// One question in so many, at least, is for a record that is in the index while that can be asked, and has
