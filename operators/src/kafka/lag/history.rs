@@ -69,6 +69,9 @@ pub(super) struct History {
     silent: Option<Point>,
     /// The stall that it is recovering from.
     recovery: Option<Recovery>,
+    /// When one ended before what had piled up was settled, or would have begun within a window after that: what stops
+    /// again and again is not as fast as it is in between.
+    unfinished_ms: Option<i64>,
     /// The last two looks at which a commit had moved on.
     commits: Option<(Option<Point>, Point)>,
     /// How long the last few stretches without progress took, in milliseconds.
@@ -95,6 +98,8 @@ pub(super) struct History {
 /// What is settled after a stall.
 #[derive(Clone, Copy, Debug)]
 struct Recovery {
+    /// When the stall began.
+    stall_ms: i64,
     /// The first point with progress. What it settled was long in the making and tells no rate. Where
     /// later records are answered first, which may go on to the end of the recovery: the point at
     /// which most were waiting.
@@ -127,10 +132,10 @@ struct Pace {
 
 impl Pace {
     /// Whether the two rates differ by no more than this part of what comes in, and what chance does: the ends of the
-    /// time that was measured, and twice the deviation of a number of records.
+    /// time that was measured, and three times the deviation of the two numbers of records.
     fn is_level(self, part: f64) -> bool {
         let chance = self.incoming * self.blur / self.seconds
-            + 2.0 * (self.incoming * self.seconds).sqrt() / self.seconds;
+            + 3.0 * ((self.incoming + self.outgoing) * self.seconds).sqrt() / self.seconds;
         (self.incoming - self.outgoing).abs() <= self.incoming * part + chance
     }
 
@@ -173,6 +178,7 @@ impl History {
             has_moved: false,
             silent: None,
             recovery: None,
+            unfinished_ms: None,
             commits: None,
             gaps: VecDeque::new(),
             first_gap: None,
@@ -280,10 +286,16 @@ impl History {
             self.note_gap(gap.unwrap_or(point.at_ms - before.at_ms));
         }
         self.has_moved |= moved || point.lag() == 0;
-        self.recovery = self.recovery.filter(|recovery| {
-            let recent = point.at_ms - recovery.from.at_ms < RATE_MS;
-            recent && point.waiting() > recovery.waiting_before
-        });
+        if let Some(recovery) = self.recovery {
+            let is_over = point.waiting() <= recovery.waiting_before;
+            let is_long = point.at_ms - recovery.from.at_ms >= RATE_MS;
+            if is_over || is_long {
+                self.recovery = None;
+            }
+            if is_long && !is_over {
+                self.unfinished_ms = Some(point.at_ms);
+            }
+        }
         self.still = match self.still {
             _ if point.lag() == 0 => None,
             Some(still) if !moved => Some(still),
@@ -311,6 +323,14 @@ impl History {
 
     /// Notes a point of a stall that began with `still`, or the one that ends it: from where on it recovers.
     fn note_stall(&mut self, still: Point, before: Point, point: Point) {
+        let is_another = |recovery: &Recovery| recovery.stall_ms != still.at_ms;
+        let lately = |ms: i64| point.at_ms - ms <= self.window.ms();
+        if self.recovery.as_ref().is_some_and(is_another) || self.unfinished_ms.is_some_and(lately)
+        {
+            self.recovery = None;
+            self.unfinished_ms = Some(point.at_ms);
+            return;
+        }
         let moved = point.done != before.done;
         let newest_before = if moved { before } else { point };
         let recovers = self
@@ -320,6 +340,7 @@ impl History {
         let piles_up = 2 * (point.answered - still.answered) <= point.end - still.end;
         if !recovers && (moved || piles_up) {
             self.recovery = Some(Recovery {
+                stall_ms: still.at_ms,
                 from: point,
                 waiting_before: still.waiting(),
             });
