@@ -63,7 +63,7 @@ fn changes_under_load(kafka: &Kafka, search: &Search, protocol: &str, steps: &mu
         (looks.merged, 30),
         (looks.summed, 10),
         (looks.unowned, 3),
-        (looks.confirmed, 20),
+        (looks.confirmed, 5),
     ];
     assert!(least.iter().all(|(of, least)| of >= least), "{looks:?}");
     steps.done(&format!("{protocol}: {looks:?}"));

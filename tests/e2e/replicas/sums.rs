@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// samples 5 s, and a busy machine takes its time.
 const REMEMBERED: Duration = Duration::from_secs(60);
 /// What is settled is committed within so long, while its reader lives: it commits each half second.
-const COMMITTED_WITHIN: Duration = Duration::from_secs(30);
+const COMMITTED_WITHIN: Duration = Duration::from_secs(15);
 /// Between two samples of a replica, and between two questions to its peers.
 const INTERVAL: Duration = Duration::from_secs(5);
 /// A replica looks each second whether it was given other partitions; the sample and the answers take their time
