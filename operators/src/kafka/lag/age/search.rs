@@ -146,8 +146,8 @@ impl Search {
         };
         let known = age(now_ms, ms);
         let enough = good_enough(known);
-        // At the pace of late, and a little less than half of what is near enough to either side of it: two bounds that are
-        // so near to each other end the search, and what is known of the age is a little more than it is.
+        // At the pace of late, and a little less than half of what is near enough to either side of it: two bounds
+        // that are so near to each other end the search, and the age that is known is a little more than it is.
         let expected = self.pace * (self.offset - at) as f64;
         let bit = enough * 0.45;
         let middle = || {
