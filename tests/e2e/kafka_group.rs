@@ -464,6 +464,8 @@ fn a_stop_with_the_broker_gone_or_frozen_is_bounded_and_commits_nothing_early() 
     let seen = Seen::default();
     let mut spout = spout("classic");
     spout["commit_interval"] = json!("1h");
+    // Who goes on waits until it has ended.
+    spout["options"]["session.timeout.ms"] = json!(6_000);
     for round in 0..2u64 {
         kafka
             .produce_json("logs", PARTITIONS, round * 6_000..(round + 1) * 6_000)

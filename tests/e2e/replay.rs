@@ -31,6 +31,8 @@ const RECORDS: u64 = 60_000;
 /// Sent after the plan was made.
 const LATER: u64 = 1_000;
 const KILLS: u64 = 2;
+/// Of a topic that was deleted since.
+const FORMER: u64 = 1_000;
 
 fn plan(setup: &Setup, target: &str, out: &str) -> Value {
     let command = [
@@ -88,11 +90,9 @@ fn committed(kafka: &Kafka, group: &str) -> Vec<Option<i64>> {
 }
 
 #[test]
-fn replays_are_exact_end_by_position_and_refuse_what_has_changed() {
+fn replays_are_exact_and_heard_of_everywhere() {
     let mut steps = Steps::new("replay");
-    // Compaction begins at once, and not within 15 s.
-    let settings = [("log.cleaner.backoff.ms", "200")];
-    let (kafka, search) = with_search(|| Kafka::start_with(&settings));
+    let (kafka, search) = with_search(Kafka::start);
     kafka.create_topic("logs", 4, &[]).expect("it is created");
     kafka
         .produce_json("logs", 4, 0..RECORDS)
@@ -108,7 +108,22 @@ fn replays_are_exact_end_by_position_and_refuse_what_has_changed() {
     api::a_running_topology_replays_by_its_api(&kafka, &search, records, &mut steps);
     redrive::dead_letters_are_redriven_until_none_is_open(&kafka, &search, &mut steps);
     a_data_stream_is_purged_and_written_anew(&kafka, &search, &mut steps);
-    // Documents of the former topic stay in the index, and count for nothing.
+}
+
+#[test]
+fn replays_end_by_position_and_refuse_what_has_changed() {
+    let mut steps = Steps::new("replay of logs that change");
+    // Compaction begins at once, and not within 15 s.
+    let settings = [("log.cleaner.backoff.ms", "200")];
+    let (kafka, search) = with_search(|| Kafka::start_with(&settings));
+    // Documents of a former topic stay in the index, and count for nothing.
+    kafka.create_topic("logs", 1, &[]).expect("it is created");
+    kafka
+        .produce_json("logs", 1, 0..FORMER)
+        .expect("all is acknowledged");
+    let former = setup(&kafka, &search.url(), "former", "");
+    assert_eq!(catch_up(&former, &[]).total().delivered, FORMER);
+    steps.done("start, index a former topic");
     anew(&kafka);
     hazards::records_that_are_deleted_under_a_run_are_told_as_lost(&kafka, &search, &mut steps);
     hazards::a_run_that_was_stopped_and_resumed_is_verified_exactly(&kafka, &search, &mut steps);
