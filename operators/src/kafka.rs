@@ -37,6 +37,7 @@ mod producer;
 mod reading;
 mod rebalance;
 mod recovery;
+mod served;
 mod session;
 mod shared;
 mod start;

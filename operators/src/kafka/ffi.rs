@@ -8,6 +8,7 @@ pub(super) mod commit;
 pub(super) mod conf;
 pub(super) mod consume;
 pub(super) mod list;
+pub(super) mod main_queue;
 pub(super) mod mock;
 pub(super) mod pattern;
 pub(super) mod record;

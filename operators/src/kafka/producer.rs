@@ -15,9 +15,7 @@ use isobar_topology::clock::{self, Instant};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{
-    BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer,
-};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 use rdkafka::types::RDKafkaType;
 use rdkafka::{ClientConfig, ClientContext};
 use tokio::sync::oneshot;
@@ -29,6 +27,7 @@ use super::log::{forward, lock};
 use super::options;
 use super::password::{self, Follower};
 use super::pending::{Enqueuing, Pending};
+use super::served::Served;
 
 /// The configuration of a producer.
 #[derive(Clone, Debug)]
@@ -208,7 +207,7 @@ pub struct Producer {
     inner: Arc<Inner>,
 }
 
-type Client = ThreadedProducer<Context>;
+type Client = Served<Context>;
 
 struct Inner {
     config: ProducerConfig,
@@ -331,9 +330,7 @@ fn make(config: &ClientConfig, pending: &Arc<Pending>) -> Result<Current, Error>
         conditions: Conditions::default(),
         broken: AtomicBool::new(false),
     };
-    let client = config
-        .create_with_context(context)
-        .map_err(|source| Error::client(config, source))?;
+    let client = Served::new(config, context).map_err(|source| Error::client(config, source))?;
     Ok(Current {
         client: Arc::new(client),
         made: clock::now(),
