@@ -9,7 +9,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::future::try_join_all;
@@ -21,7 +21,7 @@ use serde_json::Value;
 use crate::dead_letter::{Letter, Resolution};
 use crate::kafka::admin::TopicPartition;
 use crate::letters::{Content, DeadLetters};
-use crate::replay::{Document, Search, live_sinks, ordinals_of};
+use crate::replay::{Document, Search, live_sinks, ordinals_of, with_those_apart};
 
 pub use logged::{Logged, logged};
 
@@ -58,7 +58,7 @@ pub struct FoundLetter {
 pub enum Letters {
     /// In a Kafka topic.
     Topic(Box<DeadLetters>),
-    /// In a file of lines.
+    /// In a file of lines; those of a replay in one beside it.
     File(PathBuf),
     /// Nowhere that can be read back, for this reason.
     Nowhere(&'static str),
@@ -139,28 +139,14 @@ impl Letters {
                     .map_err(|error| error.to_string())?;
                 found = read.finish();
             }
-            Self::File(path) => {
-                let unreadable =
-                    |error: std::io::Error| format!("cannot read {}: {error}", path.display());
-                let file = match std::fs::File::open(path) {
-                    Ok(file) => file,
-                    // It is made with the first letter.
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                        return Ok(found);
-                    }
-                    Err(error) => return Err(unreadable(error)),
+            Self::File(live) => {
+                let unreadable = |path: &Path, error: std::io::Error| {
+                    format!("cannot read {}: {error}", path.display())
                 };
-                let mut lines = BufReader::new(file);
-                let mut line = Vec::new();
-                for number in 1_u64.. {
-                    line.clear();
-                    if lines.read_until(b'\n', &mut line).map_err(unreadable)? == 0 {
-                        break;
-                    }
-                    if let Some(mut letter) = on_line(&line, place, logged) {
-                        letter.place = format!("{}:{number}", path.display());
-                        found.push(letter);
-                    }
+                let files = with_those_apart(live).map_err(|error| unreadable(live, error))?;
+                for path in files {
+                    in_file(&path, place, logged, &mut found)
+                        .map_err(|error| unreadable(&path, error))?;
                 }
             }
         }
@@ -216,6 +202,33 @@ impl OfRecord {
             })
             .collect()
     }
+}
+
+/// Adds the letters of a record that are in a file. Where it is not there, there are none: it is made with the first.
+fn in_file(
+    path: &Path,
+    place: &Place,
+    logged: &Logged,
+    found: &mut Vec<FoundLetter>,
+) -> std::io::Result<()> {
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let mut lines = BufReader::new(file);
+    let mut line = Vec::new();
+    for number in 1_u64.. {
+        line.clear();
+        if lines.read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        if let Some(mut letter) = on_line(&line, place, logged) {
+            letter.place = format!("{}:{number}", path.display());
+            found.push(letter);
+        }
+    }
+    Ok(())
 }
 
 /// The letter on a line, if it is one of this record.

@@ -6,6 +6,7 @@
 
 mod beside_live;
 mod graph;
+mod letters_apart;
 mod names;
 mod reach;
 pub mod registry;
@@ -30,6 +31,8 @@ pub use crate::spouts::Gate;
 
 pub use beside_live::beside_live;
 pub use graph::{Choice, Guarantee, Sink, Target, forks, live_sinks, part_for, splits, whole};
+pub use letters_apart::letters_apart;
+pub(crate) use letters_apart::with_those_apart;
 pub use reach::within_reach;
 pub use search::{DOCUMENTS_MAX, Document, Found, IndexState, Place, Purge, Search, Stored};
 pub(crate) use search::{ordinals_of, pattern as index_pattern};

@@ -43,7 +43,8 @@ sync: true
 /// the health of the topology says so.
 ///
 /// Records that were rejected are written as dead letters: one JSON object with the reason, where the
-/// record comes from, and the record itself. So this bolt can be the `dead_letter` of a topology.
+/// record comes from, and the record itself. So this bolt can be the `dead_letter` of a topology. A replay has
+/// its own in a file beside this one, with `.replay.` and its id before the ending.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileConfig {

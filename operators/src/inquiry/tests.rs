@@ -155,5 +155,10 @@ fn letters_in_a_file_are_found_by_the_origin_of_their_record() {
         resolved_by: None,
     };
     assert_eq!(found, [expected]);
+    let again = letter("0000000000000007", 4, "once more").to_string();
+    directory.replace("dead.replay.19a.ndjson", again);
+    let both = find("dead.ndjson").expect("they are read");
+    let reasons: Vec<&str> = both.iter().map(|letter| letter.reason.as_str()).collect();
+    assert_eq!(reasons, ["this one", "once more"]);
     assert_eq!(find("not there yet"), Ok(Vec::new()));
 }

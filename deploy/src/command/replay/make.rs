@@ -6,7 +6,7 @@ use std::path::absolute;
 use anyhow::Context as _;
 use isobar_operators::offsets::Position;
 use isobar_operators::range::{self, Extent, Look, Range};
-use isobar_operators::replay::{Choice, Target, origin_of};
+use isobar_operators::replay::{Choice, Target, letters_apart, origin_of};
 use isobar_operators::sample::Sampled;
 use isobar_topology::clock;
 
@@ -147,6 +147,13 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
     }
     let made_at_ms = clock::unix_ms();
     let id = format!("{made_at_ms:x}");
+    let letters = letters_apart(&mut part.spec.clone(), &id);
+    notes.extend(letters.iter().map(|file| {
+        format!(
+            "records that are rejected have their dead letters in {}: the file of the live topology has one writer",
+            file.display()
+        )
+    }));
     let topology = &part.spec.name;
     let env_files = args.of.file.env_file.iter().map(absolute);
     let plan = PlanFile {

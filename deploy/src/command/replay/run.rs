@@ -9,7 +9,9 @@ use anyhow::anyhow;
 use isobar_operators::kafka::admin::{Admin, TopicPartition};
 use isobar_operators::lag::{self, Source};
 use isobar_operators::replay::registry::{Registry, State};
-use isobar_operators::replay::{Gate, Job, Sink, beside_live, missing_index_policy, read_only};
+use isobar_operators::replay::{
+    Gate, Job, Sink, beside_live, letters_apart, missing_index_policy, read_only,
+};
 use isobar_topology::Plan;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -49,8 +51,10 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     let (file, mut part) = part::of_plan(&plan, &mut context)?;
     if args.yield_to_live != YieldTo::Off {
         beside_live(&mut part.spec);
-        part.plan = file.plan_part(&part.spec, context.registry, cores())?;
     }
+    // The plan has told where.
+    let _ = letters_apart(&mut part.spec, &plan.id);
+    part.plan = file.plan_part(&part.spec, context.registry, cores())?;
     let source = source_of(&plan, &file)?;
     let admin = Admin::of_group(source.connection(), &plan.group, args.timeout.get());
     let brokers = Brokers {
