@@ -46,6 +46,15 @@ impl Bounded {
         }
     }
 
+    /// One with nothing left to read.
+    #[cfg(test)]
+    pub(super) fn that_is_over() -> Self {
+        Self {
+            over: watch::Sender::new(true),
+            ..Self::default()
+        }
+    }
+
     /// Notes how far a partition was read: everything before `next`.
     pub(super) fn reached(&self, assignment: &Assignment, next: i64) {
         let Some(ends) = self.ends.get() else {

@@ -273,8 +273,10 @@ impl Lane {
         }
     }
 
-    /// Waits for an event, or until the pace lets more records go. Cancel-safe.
+    /// Waits for an event, or until the pace lets more records go. That it waits is meant, as behind a gate.
+    /// Cancel-safe.
     async fn rest_until(&mut self, due: Instant) {
+        self.member.health.count_progress();
         let due = due.min(self.commit_due).min(self.tick_due);
         tokio::select! {
             () = self.reader.event_ready() => {}

@@ -34,9 +34,28 @@ impl Pace {
     }
 }
 
+/// The records of a batch at most, with so many per second: what is read at once is paid for by a rest as long, which
+/// is to be short.
+pub(super) fn batch_records(rate: Option<NonZeroU32>, most: usize) -> usize {
+    let quarter = rate.map(|rate| rate.get() / 4);
+    quarter.map_or(most, |quarter| most.min(quarter.max(1) as usize))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slow_pace_goes_by_small_steps() {
+        let check = |rate, expected| {
+            assert_eq!(batch_records(NonZeroU32::new(rate), 1_000), expected);
+        };
+        check(0, 1_000);
+        check(1, 1);
+        check(10, 2);
+        check(100, 25);
+        check(1_000_000, 1_000);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn lanes_together_keep_the_rate_and_a_pause_earns_no_burst() {

@@ -7,6 +7,7 @@ use isobar_topology::{Graph, Policy};
 
 use super::config::{KafkaConfig, OnTombstone};
 use super::gate::Gate;
+use super::pace::batch_records;
 use super::{settings, start, tombstone_policy};
 use crate::kafka::connection::KafkaConnection;
 use crate::kafka::{Fixed, GroupProtocol};
@@ -41,6 +42,7 @@ pub(crate) fn replay(
     consumer.fixed = Some(Arc::new(fixed));
     let mut settings = settings(config, tombstones(config, graph, id));
     settings.rate = hold.rate;
+    settings.limits.records = batch_records(hold.rate, settings.limits.records);
     settings.gate = hold.gate;
     if let Some(spout) = graph.spouts.iter_mut().find(|spout| *spout.id == *id) {
         spout.start = Box::new(move |context| start(&consumer, settings.clone(), context));

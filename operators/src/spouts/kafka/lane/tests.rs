@@ -1,17 +1,18 @@
 //! What a lane does without brokers: the group's part is done by the test.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
 
 use isobar_topology::{Counters, Health, Partitions};
 
+use super::super::bounded::Bounded;
 use super::super::member::Settings;
 use super::*;
 use crate::kafka::admin::TopicPartition;
 use crate::kafka::{ConsumerConfig, LanedConsumer, Limits};
 
-fn lane(health: &Health) -> Lane {
-    let (handle, mut readers) = LanedConsumer::without_client(ConsumerConfig::for_tests(), 1);
-    let settings = Settings {
+fn settings() -> Settings {
+    Settings {
         limits: Limits {
             records: 10,
             bytes: 1 << 20,
@@ -21,14 +22,22 @@ fn lane(health: &Health) -> Lane {
         revoke_drain_timeout: Duration::from_millis(500),
         rate: None,
         gate: None,
-    };
+    }
+}
+
+fn lane(health: &Health) -> Lane {
+    lane_of(health, settings(), None)
+}
+
+fn lane_of(health: &Health, settings: Settings, bounded: Option<Bounded>) -> Lane {
+    let (handle, mut readers) = LanedConsumer::without_client(ConsumerConfig::for_tests(), 1);
     let member = Member::new(
         "in".into(),
         handle,
         Arc::new(Partitions::default()),
         health.clone(),
         settings,
-        None,
+        bounded.map(Arc::new),
         None,
         &Counters::default(),
         1,
@@ -84,4 +93,47 @@ async fn where_the_client_stands_is_asked_ten_times_a_second_at_most() {
     let (before, due) = (clock::now(), lane.tick_due);
     lane.rest(false).await;
     assert!(before < due && clock::now() == due);
+}
+
+/// A second of it reads nothing: neither a gate nor a pace hands out what there is.
+async fn reads_nothing(lane: &mut Lane) {
+    let next = tokio::time::timeout(Duration::from_secs(1), lane.next()).await;
+    assert!(next.is_err(), "there is nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn behind_a_closed_gate_nothing_is_read_and_nobody_gives_up() {
+    let (health, gate) = (Health::default(), Arc::new(Gate::default()));
+    let held_back = Settings {
+        gate: Some(Arc::clone(&gate)),
+        ..settings()
+    };
+    gate.close("an operator paused it");
+    let mut lane = lane_of(&health, held_back.clone(), None);
+    reads_nothing(&mut lane).await;
+    assert!(lane.reader.may_have_more(), "the queue was not looked into");
+    assert!(health.progress() > 0, "that it waits is meant");
+    gate.open();
+    reads_nothing(&mut lane).await;
+    assert!(!lane.reader.may_have_more(), "it was");
+
+    // What has nothing left to read ends all the same.
+    gate.close("an operator paused it");
+    let mut lane = lane_of(&health, held_back, Some(Bounded::that_is_over()));
+    let next = tokio::time::timeout(Duration::from_secs(1), lane.next()).await;
+    assert!(matches!(next, Ok(Ok(Next::End))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rest_for_the_pace_is_no_reason_to_give_up() {
+    let health = Health::default();
+    let slow = Settings {
+        rate: NonZeroU32::new(1),
+        ..settings()
+    };
+    let mut lane = lane_of(&health, slow.clone(), None);
+    lane.member.pace.took(slow.rate, 1_000);
+    reads_nothing(&mut lane).await;
+    assert!(lane.reader.may_have_more(), "the queue was not looked into");
+    assert!(health.progress() > 0);
 }
