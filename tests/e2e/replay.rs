@@ -100,6 +100,7 @@ fn replays_are_exact_and_heard_of_everywhere() {
     steps.done("start, send");
     what_is_missing_comes_back_and_kills_leave_nothing_out(&kafka, &search, &mut steps);
     the_register_keeps_runs_apart_and_hears_operators(&kafka, &search, &mut steps);
+    a_replay_waits_while_the_live_topology_is_behind(&kafka, &search, &mut steps);
     missing_index::what_a_lifecycle_has_deleted_stays_so_unless_it_is_asked_for(
         &kafka, &search, &mut steps,
     );
@@ -220,7 +221,7 @@ fn the_register_keeps_runs_apart_and_hears_operators(
     search: &Search,
     steps: &mut Steps,
 ) {
-    let setup = setup(kafka, &search.url(), "live", "");
+    let setup = setup(kafka, &search.url(), "live", ", commit_interval: 500ms");
     let planned = plan(&setup, "index=register", "register.json");
     let (id, group) = (&planned["id"], planned["group"].as_str().expect("a group"));
     let _ = plan(&setup, "index=beside", "beside.json");
@@ -245,8 +246,19 @@ fn the_register_keeps_runs_apart_and_hears_operators(
         (&paused["run"]["state"], &paused["run"]["told"]["run"]),
         (&"paused".into(), id)
     );
+    // What was in flight is settled and committed; from then on nothing is.
+    wait::rest(Duration::from_secs(3));
+    let paused_at = kills::settled(kafka, group);
+    wait::rest(Duration::from_secs(3));
+    assert_eq!(kills::settled(kafka, group), paused_at);
     let resumed = told(&["resume"]);
     assert_eq!(resumed["run"]["state"], "running", "{resumed}");
+    wait::until("more", LIMIT, || {
+        process.check_running()?;
+        ensure!(kills::settled(kafka, group) > paused_at, "it stands still");
+        Ok(())
+    })
+    .expect("it goes on");
     let aborted = told(&["abort"]);
     assert_eq!(aborted["run"]["state"], "aborted", "{aborted}");
     let status = process.wait(LIMIT).expect("it ends");
@@ -265,6 +277,53 @@ fn the_register_keeps_runs_apart_and_hears_operators(
     let idle = "nobody reads for the live group, so there is nobody to yield to";
     assert!(now.stderr.contains(idle), "{}", now.stderr);
     steps.done("pause, resume and abort a replay, and keep another from its records");
+}
+
+/// A live topology that reaches no index is behind: a replay reads nothing beside it.
+fn a_replay_waits_while_the_live_topology_is_behind(
+    kafka: &Kafka,
+    search: &Search,
+    steps: &mut Steps,
+) {
+    let stuck = setup(kafka, "http://127.0.0.1:1", "behind", "");
+    let mut live = stuck.start().expect("it starts");
+    let setup = setup(kafka, &search.url(), "behind", ", commit_interval: 500ms");
+    let planned = plan(&setup, "index=behind", "behind.json");
+    let group = planned["group"].as_str().expect("a group");
+    let command = ["replay", "run", "behind.json", "--yes"];
+    let command = [&command[..], &["--yield-to-live", "1s"]].concat();
+    // It would not wait for a topology that nobody runs.
+    wait::until("a member", LIMIT, || {
+        let shown = setup.finish(&["offsets", "show", "-o", "json"], LIMIT)?;
+        let shown: Value = serde_json::from_str(&shown.stdout)?;
+        ensure!(
+            shown["members"] == 1 && shown["state"] == "Stable",
+            "{shown}"
+        );
+        Ok(())
+    })
+    .expect("it reads");
+    let mut process = setup.begin_alone(&command).expect("it starts");
+    wait::until("a pause", LIMIT, || {
+        process.check_running()?;
+        let command = ["replay", "status", "-o", "json"];
+        let shown = setup.finish(&command, LIMIT)?;
+        let shown: Value = serde_json::from_str(&shown.stdout)?;
+        let why = shown["run"]["told"]["why"].as_str().unwrap_or_default();
+        ensure!(why.contains("the live topology is"), "{shown}");
+        Ok(())
+    })
+    .expect("it waits");
+    wait::rest(Duration::from_secs(3));
+    assert_eq!(
+        committed(kafka, group),
+        [None; 4],
+        "not one record was read"
+    );
+    let _ = live.stop(LIMIT).expect("it ends");
+    let status = process.wait(LIMIT).expect("it ends");
+    assert_eq!(status.code(), Some(0), "{}", process.log_tail());
+    steps.done("a replay waits while the live topology is behind");
 }
 
 /// Thousands, as people are told them.

@@ -21,7 +21,7 @@ use crate::exit::Failure;
 use crate::observer::Observer;
 use crate::progress::Screen;
 use beside::Beside;
-use yielding::Yielding;
+use yielding::{ASKED, Yielding};
 
 pub(super) use telling::LEASE_MS;
 pub(super) use yielding::YieldTo;
@@ -79,6 +79,10 @@ impl Attended {
             paused: false,
             deaf: false,
         };
+        if with.yield_to != YieldTo::Off {
+            // Until somebody knows, also where the thread has its first turn late.
+            beside.gate.close(ASKED);
+        }
         let runtime = Runtime::new()?;
         let thread = std::thread::Builder::new()
             .name("replay-register".to_owned())
