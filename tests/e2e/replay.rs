@@ -127,7 +127,9 @@ fn replays_end_by_position_and_refuse_what_has_changed() {
     steps.done("start, index a former topic");
     anew(&kafka);
     hazards::records_that_are_deleted_under_a_run_are_told_as_lost(&kafka, &search, &mut steps);
-    hazards::a_run_that_was_stopped_and_resumed_is_verified_exactly(&kafka, &search, &mut steps);
+    hazards::a_run_that_was_stopped_killed_and_resumed_is_verified_exactly(
+        &kafka, &search, &mut steps,
+    );
     hazards::an_open_transaction_is_named_and_not_waited_for(&kafka, &search, &mut steps);
     hazards::holes_of_compaction_are_gaps(&kafka, &search, &mut steps);
     anew(&kafka);

@@ -12,7 +12,7 @@ use crate::ack::Ticket;
 use crate::arena::Arena;
 use crate::clock;
 use crate::outcome::Code;
-use crate::partition::Partition;
+use crate::partition::{Fates, Partition};
 
 /// The open and not yet passed entries of one assignment of one partition.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub(crate) struct Ledger {
     next: i64,
     /// Records of `entries`.
     uncommitted: usize,
+    /// What became of the records of entries before the first one.
+    passed: Fates,
     /// Timestamp of the last settled record before the frontier.
     settled_timestamp: Option<i64>,
 }
@@ -38,6 +40,8 @@ struct Entry {
     /// older one.
     arena: Option<Arc<Arena>>,
     codes: Vec<Code>,
+    /// What became of those that are settled.
+    fates: Fates,
     open: usize,
     records: usize,
     last_timestamp: i64,
@@ -64,6 +68,7 @@ impl Ledger {
             first: 0,
             next: start,
             uncommitted: 0,
+            passed: Fates::default(),
             settled_timestamp: None,
         };
         ledger.partition.lock().ledger = ledger.id;
@@ -102,6 +107,7 @@ impl Ledger {
                 last_timestamp: arena.timestamp(count - 1),
                 arena: Some(arena),
                 codes: vec![Code::OPEN; count],
+                fates: Fates::default(),
                 open: count,
                 records: count,
             });
@@ -150,7 +156,9 @@ impl Ledger {
         let arena = entry.arena.as_ref().expect("it has an open record");
         let now = clock::unix_ms();
         let mut account = self.partition.lock();
-        let records = account.count_settled(codes);
+        let fates = account.count_settled(codes);
+        entry.fates.add(&fates);
+        let records = fates.sum();
         if records == arena.len() as u64 {
             let each = (0..arena.len()).map(|record| arena.timestamp(record));
             account.latency.observe_all(now, arena.times(), each);
@@ -245,6 +253,7 @@ impl Ledger {
             }
             self.settled_timestamp = known(entry.last_timestamp);
             self.uncommitted -= entry.records;
+            self.passed.add(&entry.fates);
             let _ = self.entries.pop_front();
             self.first += 1;
         }
@@ -262,12 +271,14 @@ impl Ledger {
 
     /// Writes the frontier where the commit and lag threads read it.
     fn publish(&mut self) {
+        let mut before = self.passed;
         let (frontier, frontier_timestamp) = match self.oldest_open() {
             None => (self.next, None),
             Some((arena, open)) => {
                 let at = (arena.offset(open), known(arena.timestamp(open)));
                 if open > 0 {
                     self.settled_timestamp = known(arena.timestamp(open - 1));
+                    before.add(&Fates::of(&self.entries[0].codes[..open]));
                 }
                 at
             }
@@ -278,6 +289,7 @@ impl Ledger {
         }
         account.frontier = Some(frontier);
         account.next = Some(self.next);
+        account.before_frontier = before;
         account.frontier_timestamp = frontier_timestamp;
         account.settled_timestamp = self.settled_timestamp.or(account.settled_timestamp);
     }
@@ -401,6 +413,43 @@ mod tests {
     }
 
     #[test]
+    fn what_became_of_the_records_before_the_frontier_is_told_without_those_behind_it() {
+        let partition = Partition::for_tests("t", 0);
+        let mut ledger = Ledger::open(Arc::clone(&partition), 0);
+        let first = ledger.register(arena(&partition, &[0, 1, 2]));
+        let second = ledger.register(arena(&partition, &[3, 4]));
+        let before = || {
+            let account = partition.account();
+            (account.frontier, account.before_frontier)
+        };
+        let dead_lettered = Code::DEAD_LETTERED;
+        let _ = ledger.settle(&second, &[Code::DELIVERED, dead_lettered]);
+        assert_eq!(before(), (Some(0), Fates::default()));
+        let failed = Code::failed(Failure::External);
+        let _ = ledger.settle(&first, &[dead_lettered, failed, Code::DELIVERED]);
+        let one = Fates {
+            dead_lettered: 1,
+            ..Fates::default()
+        };
+        assert_eq!(before(), (Some(1), one));
+        let retry = Ticket {
+            records: Some(vec![1]),
+            ..first
+        };
+        let _ = ledger.settle(&retry, &[Code::of(Answer::AlreadyPresent)]);
+        let all = Fates {
+            delivered: 2,
+            already_present: 1,
+            dead_lettered: 2,
+            ..Fates::default()
+        };
+        assert_eq!(before(), (Some(5), all));
+        // What the next assignment begins with is behind that.
+        let _again = Ledger::open(Arc::clone(&partition), 5);
+        assert_eq!(before(), (Some(5), Fates::default()));
+    }
+
+    #[test]
     fn positions_past_control_records_count_only_with_nothing_in_flight() {
         let partition = Partition::for_tests("t", 0);
         let mut ledger = Ledger::open(Arc::clone(&partition), 0);
@@ -500,6 +549,7 @@ mod tests {
             // Attempts under way, with the offsets of their records and the batch's size in bytes.
             let mut open: Vec<(Ticket, Vec<i64>)> = Vec::new();
             let mut registered: Vec<(i64, usize)> = Vec::new();
+            let mut read: Vec<i64> = Vec::new();
             let (mut bytes, mut records) = (0, 0);
             for step in steps {
                 match step {
@@ -510,6 +560,7 @@ mod tests {
                         bytes += arena.size();
                         records += size;
                         registered.push((next - 1, size));
+                        read.extend(&offsets);
                         open.push((ledger.register(arena), offsets));
                     }
                     Step::Answer(at, fails) if !open.is_empty() => {
@@ -546,6 +597,9 @@ mod tests {
                 let frontier = *oldest.unwrap_or(&next);
                 let account = partition.account();
                 prop_assert_eq!((account.frontier, account.next), (Some(frontier), Some(next)));
+                let before = read.iter().filter(|offset| **offset < frontier).count();
+                prop_assert_eq!(account.before_frontier.delivered, before as u64);
+                prop_assert_eq!(account.before_frontier.sum(), before as u64);
                 prop_assert_eq!(account.in_flight, records as u64);
                 prop_assert_eq!(account.latency.count(), account.delivered);
                 prop_assert_eq!(account.difference(), 0);

@@ -51,7 +51,7 @@ pub use operator::{AnyBolt, AnySpout, Bolt, Emitter, Next, SourceBatch, Spout};
 pub use ordinals::{NoOrdinals, Ordinals};
 pub use outcome::{Answer, Failure, Policy};
 pub use overload::{OnFull, Overload};
-pub use partition::{Account, Partition, Partitions};
+pub use partition::{Account, Fates, Partition, Partitions};
 pub use plan::{EdgeReport, MemoryReport, NodeReport, Plan, PlanReport, plan, plan_after};
 pub use record::{DocumentWriter, NoDocument, Record, RecordMut, Shared};
 pub use registry::{

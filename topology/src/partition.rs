@@ -129,6 +129,9 @@ pub struct Account {
     pub frontier: Option<i64>,
     /// The offset after the last record that was handed out.
     pub next: Option<i64>,
+    /// Of the current assignment: what became of the records before the frontier. What is settled behind it is not
+    /// among them, and is read again by whoever goes on from there.
+    pub before_frontier: Fates,
     /// Timestamp of the record at the frontier, in ms since 1970, where that record was read.
     pub frontier_timestamp: Option<i64>,
     /// Timestamp of the last record before the frontier, in ms since 1970.
@@ -136,6 +139,54 @@ pub struct Account {
     /// Number of the ledger of the current assignment, 0 without one. Only it moves the frontier:
     /// late answers to an earlier assignment say nothing about this one.
     pub(crate) ledger: u64,
+}
+
+/// Settled records by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fates {
+    /// The outside system took them.
+    pub delivered: u64,
+    /// The outside system had them already.
+    pub already_present: u64,
+    /// Left out on purpose, by any policy.
+    pub dropped: u64,
+    /// Rejected, and their dead letters are written.
+    pub dead_lettered: u64,
+}
+
+impl Fates {
+    /// How many there are in all.
+    pub fn sum(&self) -> u64 {
+        self.delivered + self.already_present + self.dropped + self.dead_lettered
+    }
+
+    /// Adds those of others.
+    pub fn add(&mut self, others: &Self) {
+        self.delivered += others.delivered;
+        self.already_present += others.already_present;
+        self.dropped += others.dropped;
+        self.dead_lettered += others.dead_lettered;
+    }
+
+    /// Those of records that are settled.
+    pub(crate) fn of(codes: &[Code]) -> Self {
+        let mut fates = Self::default();
+        for run in codes.chunk_by(PartialEq::eq) {
+            if let Some(settled) = run[0].settled() {
+                fates.count(settled, run.len() as u64);
+            }
+        }
+        fates
+    }
+
+    fn count(&mut self, settled: Settled, records: u64) {
+        *match settled {
+            Settled::Delivered => &mut self.delivered,
+            Settled::AlreadyPresent => &mut self.already_present,
+            Settled::Dropped(_) => &mut self.dropped,
+            Settled::DeadLettered => &mut self.dead_lettered,
+        } += records;
+    }
 }
 
 impl Account {
@@ -172,6 +223,7 @@ impl Account {
         self.latency.add(&other.latency);
         self.frontier = None;
         self.next = None;
+        self.before_frontier = Fates::default();
         self.frontier_timestamp = None;
         self.settled_timestamp = None;
         self.ledger = 0;
@@ -182,15 +234,15 @@ impl Account {
         self.in_flight += records;
     }
 
-    /// Counts final outcomes; returns how many there were.
-    pub(crate) fn count_settled(&mut self, codes: &[Code]) -> u64 {
-        let mut total = 0;
+    /// Counts final outcomes, and returns them.
+    pub(crate) fn count_settled(&mut self, codes: &[Code]) -> Fates {
+        let mut all = Fates::default();
         for run in codes.chunk_by(PartialEq::eq) {
             let Some(settled) = run[0].settled() else {
                 continue;
             };
             let records = run.len() as u64;
-            total += records;
+            all.count(settled, records);
             *match settled {
                 Settled::Delivered => &mut self.delivered,
                 Settled::AlreadyPresent => &mut self.already_present,
@@ -198,8 +250,8 @@ impl Account {
                 Settled::DeadLettered => &mut self.dead_lettered,
             } += records;
         }
-        self.in_flight -= total;
-        total
+        self.in_flight -= all.sum();
+        all
     }
 
     pub(crate) fn count_handed_back(&mut self, records: u64) {

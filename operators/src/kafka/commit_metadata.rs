@@ -1,10 +1,12 @@
 //! The text that Isobar stores with each commit, so that any tool can read exact time lag from an
 //! offset fetch alone and a topic that was deleted and made again is noticed.
 //!
-//! Format, version 1: `isobar1;id=<topic id>;f=<ms>;l=<ms>;h=<ms>`, each field optional and unknown
+//! Format, version 1: `isobar1;id=<topic id>;f=<ms>;l=<ms>;h=<ms>;c=<five counts>`, each field optional and unknown
 //! fields ignored. It outlives the process, so a change of meaning needs a new version.
 
 use std::fmt;
+
+use isobar_topology::Fates;
 
 /// What version 1 can say about a committed offset. All fields are optional.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +21,36 @@ pub struct CommitMetadata {
     /// When somebody last put the group anywhere, in milliseconds since 1970: going back then was meant. A program
     /// repeats it with each of its commits, so that whoever has not seen that one learns of it.
     pub by_hand_ms: Option<i64>,
+    /// Of a replay, whose group has a known begin: what became of all before the offset.
+    pub counts: Option<Counts>,
+}
+
+/// What became of a range of offsets, by the runs that went through it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Of the records that were read.
+    pub fates: Fates,
+    /// Offsets that were deleted at the broker before they were read.
+    pub lost: u64,
+}
+
+impl Counts {
+    fn parse(text: &str) -> Option<Self> {
+        let numbers = text.split(',').map(|number| number.parse().ok());
+        let numbers: Vec<u64> = numbers.collect::<Option<_>>()?;
+        let [delivered, already_present, dropped, dead_lettered, lost] = *numbers else {
+            return None;
+        };
+        Some(Self {
+            fates: Fates {
+                delivered,
+                already_present,
+                dropped,
+                dead_lettered,
+            },
+            lost,
+        })
+    }
 }
 
 impl CommitMetadata {
@@ -37,6 +69,7 @@ impl CommitMetadata {
                 Some(("f", ms)) => metadata.frontier_ms = ms.parse().ok(),
                 Some(("l", ms)) => metadata.last_ms = ms.parse().ok(),
                 Some(("h", ms)) => metadata.by_hand_ms = ms.parse().ok(),
+                Some(("c", counts)) => metadata.counts = Counts::parse(counts),
                 _ => {}
             }
         }
@@ -44,7 +77,7 @@ impl CommitMetadata {
     }
 }
 
-/// Writes the text to commit: at most 101 bytes for a topic id of Kafka's, where brokers accept
+/// Writes the text to commit: at most 208 bytes for a topic id of Kafka's, where brokers accept
 /// 4,096 (`offset.metadata.max.bytes`).
 impl fmt::Display for CommitMetadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -60,6 +93,18 @@ impl fmt::Display for CommitMetadata {
         }
         if let Some(ms) = self.by_hand_ms {
             write!(f, ";h={ms}")?;
+        }
+        if let Some(Counts { fates, lost }) = &self.counts {
+            let Fates {
+                delivered,
+                already_present,
+                dropped,
+                dead_lettered,
+            } = fates;
+            write!(
+                f,
+                ";c={delivered},{already_present},{dropped},{dead_lettered},{lost}"
+            )?;
         }
         Ok(())
     }
@@ -77,6 +122,7 @@ mod tests {
             frontier_ms: Some(1_795_412_342_123),
             last_ms: Some(-1),
             by_hand_ms: Some(1_795_412_000_000),
+            counts: Counts::parse("1,2,3,4,5"),
         }
     }
 
@@ -84,7 +130,7 @@ mod tests {
     fn the_text_is_the_documented_one() {
         assert_eq!(
             full().to_string(),
-            "isobar1;id=MkU3OEVBNTcwNTJENDM2Qg;f=1795412342123;l=-1;h=1795412000000"
+            "isobar1;id=MkU3OEVBNTcwNTJENDM2Qg;f=1795412342123;l=-1;h=1795412000000;c=1,2,3,4,5"
         );
         assert_eq!(CommitMetadata::default().to_string(), "isobar1");
     }
@@ -105,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_broken_or_unknown_field_is_left_out() {
-        let read = CommitMetadata::parse("isobar1;id=;f=soon;l=5;h=now;z=1;;=");
+        let read = CommitMetadata::parse("isobar1;id=;f=soon;l=5;h=now;c=1,2;z=1;;=");
         assert_eq!(
             read,
             Some(CommitMetadata {

@@ -21,7 +21,9 @@ pub fn letters_apart(part: &mut Spec, id: &str) -> Vec<PathBuf> {
     let directory = part.directory.clone();
     let bolts = part.bolts.iter_mut().chain(&mut part.dead_letter);
     let files = bolts.filter(|bolt| bolt.kind == "file");
-    files.filter_map(|bolt| apart(bolt, &directory, id)).collect()
+    files
+        .filter_map(|bolt| apart(bolt, &directory, id))
+        .collect()
 }
 
 fn apart(bolt: &mut Component, directory: &Path, id: &str) -> Option<PathBuf> {
@@ -109,10 +111,18 @@ mod tests {
         let files = letters_apart(&mut part, "19a");
         let expected = ["failed.replay.19a", "out/dead.letters.replay.19a.ndjson"];
         assert_eq!(files, expected.map(|file| scratch.path().join(file)));
-        let path = |bolt: &Component| bolt.config.get("path").and_then(Node::text).map(str::to_owned);
+        let path = |bolt: &Component| {
+            bolt.config
+                .get("path")
+                .and_then(Node::text)
+                .map(str::to_owned)
+        };
         let own = part.dead_letter.as_ref().and_then(path);
         assert_eq!(own.as_deref(), Some(expected[1]), "as relative as it was");
-        assert_eq!(part.bolts.iter().find_map(path).as_deref(), Some(expected[0]));
+        assert_eq!(
+            part.bolts.iter().find_map(path).as_deref(),
+            Some(expected[0])
+        );
     }
 
     #[test]
@@ -124,11 +134,21 @@ mod tests {
     #[test]
     fn files_of_all_runs_are_found_beside_that_of_the_live_topology() {
         let scratch = Scratch::new();
-        for name in ["dead.ndjson", "dead.replay.2.ndjson", "dead.replay.1.ndjson", "dead.replay.1", "dead.old.ndjson"] {
+        for name in [
+            "dead.ndjson",
+            "dead.replay.2.ndjson",
+            "dead.replay.1.ndjson",
+            "dead.replay.1",
+            "dead.old.ndjson",
+        ] {
             scratch.replace(name, "");
         }
         let found = with_those_apart(&scratch.path().join("dead.ndjson")).expect("it is read");
-        let expected = ["dead.ndjson", "dead.replay.1.ndjson", "dead.replay.2.ndjson"];
+        let expected = [
+            "dead.ndjson",
+            "dead.replay.1.ndjson",
+            "dead.replay.2.ndjson",
+        ];
         assert_eq!(found, expected.map(|name| scratch.path().join(name)));
         let nowhere = scratch.path().join("none/dead.ndjson");
         assert_eq!(with_those_apart(&nowhere).expect("none yet"), [nowhere]);

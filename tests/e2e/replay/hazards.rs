@@ -76,9 +76,9 @@ pub(super) fn records_that_are_deleted_under_a_run_are_told_as_lost(
     steps.done("records that are deleted under a run");
 }
 
-/// What a run counted that was stopped in order is known to the one that goes on: the check is exact although a
-/// record is dead-lettered, and others are taken back.
-pub(super) fn a_run_that_was_stopped_and_resumed_is_verified_exactly(
+/// What a run counted that was stopped in order, or killed, is known to the one that goes on: the check is exact
+/// although a record is dead-lettered, and others are taken back.
+pub(super) fn a_run_that_was_stopped_killed_and_resumed_is_verified_exactly(
     kafka: &Kafka,
     search: &Search,
     steps: &mut Steps,
@@ -112,6 +112,17 @@ pub(super) fn a_run_that_was_stopped_and_resumed_is_verified_exactly(
     .expect("it gets on");
     let status = process.stop(LIMIT).expect("it ends in order");
     assert_eq!(status.code(), Some(1), "{}", process.log_tail());
+    let before = super::kills::settled(kafka, group);
+    let command = [&command[..], &["--resume"]].concat();
+    let mut process = setup.begin_alone(&command).expect("it starts");
+    wait::until("more progress", LIMIT, || {
+        process.check_running()?;
+        let settled = super::kills::settled(kafka, group);
+        ensure!(settled > before, "nothing behind {before} is settled");
+        Ok(())
+    })
+    .expect("it gets on");
+    process.kill9();
     let resumed = run(&setup, &["stopped.json", "--yes", "--resume", "-o", "json"]);
     let resumed = json_of(&resumed);
     let verified = &resumed["verification"]["partitions"][0];
@@ -126,7 +137,7 @@ pub(super) fn a_run_that_was_stopped_and_resumed_is_verified_exactly(
     for letter in letters {
         assert_eq!(letter["topology"], group, "it says which run it is from");
     }
-    steps.done("a run that is stopped and resumed");
+    steps.done("a run that is stopped, killed and resumed");
 }
 
 /// An open transaction holds back what is behind it: a plan says so, and does not wait for it.

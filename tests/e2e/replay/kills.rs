@@ -3,6 +3,7 @@
 use anyhow::ensure;
 use testkit::isobar::Setup;
 use testkit::random::Random;
+use testkit::services::kafka::Sent;
 use testkit::services::{Kafka, Search, SearchVersion};
 use testkit::wait;
 
@@ -36,10 +37,17 @@ pub(super) fn settled(kafka: &Kafka, group: &str) -> u64 {
     offsets.sum::<i64>().unsigned_abs()
 }
 
-/// Ten kills at random moments of a replay into another index, and of one that purges and writes anew.
+/// Ten kills at random moments of a replay into another index, of one that purges and writes anew, and of one that
+/// overwrites, each with a record that no index takes.
 pub(crate) fn ten_of_each() {
     let mut steps = Steps::new("kills of replays");
     let kafka = kafka_with_records(4, RECORDS);
+    let poison = Sent {
+        partition: Some(0),
+        value: Some(b"no JSON".to_vec()),
+        ..Sent::default()
+    };
+    kafka.produce("logs", [poison]).expect("it is acknowledged");
     let search = Search::start(SearchVersion::Elasticsearch9).expect("Elasticsearch starts");
     let client = search.client();
     let setup = setup(&kafka, &search.url(), "live", ", commit_interval: 500ms");
@@ -48,8 +56,12 @@ pub(crate) fn ten_of_each() {
     steps.done("start, send, index");
 
     let mut random = Random::new(SEED);
-    for (target, documents) in [("index=again", "again"), ("purge", "logs-*")] {
-        let file = format!("{documents}.json").replace("-*", "");
+    for (target, documents) in [
+        ("index=again", "again"),
+        ("purge", "logs-*"),
+        ("overwrite", "logs-*"),
+    ] {
+        let file = format!("{target}.json");
         let planned = plan(&setup, target, &file);
         let group = planned["group"].as_str().expect("a group");
         let purged = |is_counted: bool| match is_counted {
@@ -78,6 +90,8 @@ pub(crate) fn ten_of_each() {
         let ran = run(&setup, &[&file, "--yes", "--resume", "-o", "json"]);
         let ran = json_of(&ran);
         assert_eq!(ran["verification"]["verdict"], "exact", "{ran}");
+        let others = &ran["verification"]["partitions"][0]["others"];
+        assert_eq!(others["dead_lettered"], 1, "{ran}");
         assert_eq!(client.count(documents).expect("it counts"), RECORDS);
         assert_eq!(committed(&kafka, group), [None; 4], "no group is left");
         assert_eq!(committed(&kafka, "live"), live, "it is untouched");

@@ -137,7 +137,7 @@ pub(super) struct ReportFile {
     pub(super) id: String,
     /// Everything was read and settled.
     pub(super) complete: bool,
-    /// It went on where an earlier run had ended. Whose counts are in it, each partition says.
+    /// It went on where an earlier run had ended.
     pub(super) resumed: bool,
     pub(super) summary: String,
     pub(super) partitions: Vec<ReportedPartition>,
@@ -160,23 +160,10 @@ pub(super) struct ReportedPartition {
     /// nobody knows where.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) from: Option<i64>,
-    /// They are of all that is before this offset, and of nothing behind it: whoever goes on from there can
-    /// add to them. Null where records behind it are among them.
+    /// They are of all that is before this offset, by whatever runs, and of nothing behind it. Null in older reports
+    /// where records behind it are among them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) to: Option<i64>,
-}
-
-impl ReportedPartition {
-    /// Adds what an earlier run counted, up to where these counts begin.
-    pub(super) fn add(&mut self, earlier: &Self) {
-        self.read += earlier.read;
-        self.delivered += earlier.delivered;
-        self.already_present += earlier.already_present;
-        self.dead_lettered += earlier.dead_lettered;
-        self.dropped += earlier.dropped;
-        self.lost += earlier.lost;
-        self.from = earlier.from;
-    }
 }
 
 impl PlannedPartition {
@@ -367,15 +354,15 @@ impl ReportFile {
         })
     }
 
-    /// What became of all that is planned of a partition; `None` where not all of it is settled, or where an
-    /// earlier run that ended out of order has counted a part of it.
+    /// What became of all that is planned of a partition; `None` where not all of it is settled, or where the counts
+    /// of a part of it are not known.
     pub(super) fn counts(&self, planned: &PlannedPartition) -> Option<ReportedPartition> {
         if !self.complete {
             return None;
         }
         let counted = self.of_partition(&planned.name());
-        let is_whole = match counted.and_then(|counted| counted.from) {
-            Some(from) => from == planned.from,
+        let is_whole = match counted.and_then(|counted| Some((counted.from?, counted.to?))) {
+            Some((from, to)) => from == planned.from && to >= planned.to,
             None => !self.resumed || planned.offsets() == 0,
         };
         is_whole.then(|| counted.cloned().unwrap_or_default())
@@ -593,6 +580,7 @@ At 100 records a second that takes about 11.0 s
         check(true, true, whole, Some(7));
         check(false, true, whole, None);
         check(true, true, r#", "from": 101, "to": 1300"#, None);
+        check(true, true, r#", "from": 100, "to": 1299"#, None);
     }
 
     #[test]

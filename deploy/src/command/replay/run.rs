@@ -2,11 +2,10 @@
 
 mod reported;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::anyhow;
-use isobar_operators::kafka::admin::{Admin, TopicPartition};
+use isobar_operators::kafka::admin::{Admin, Committed, TopicPartition};
 use isobar_operators::lag::{self, Source};
 use isobar_operators::replay::registry::{Registry, State};
 use isobar_operators::replay::{
@@ -36,7 +35,7 @@ use crate::environment::cores;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::observer::Observer;
 use crate::output::{Format, number};
-use crate::progress::{Goal, Screen};
+use crate::progress::Goal;
 use crate::topology_file::TopologyFile;
 use reported::reported;
 
@@ -117,10 +116,6 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     let runtime = Runtime::new()?;
     let claimed = claim(&plan, registry, &brokers, &begin, &context.screen);
     let (claim, progress) = runtime.block_on(claimed)?;
-    let earlier = match progress.is_empty() {
-        true => None,
-        false => earlier(&args.plan, &plan, &context.screen),
-    };
     let (stop, told) = mpsc::channel(2);
     let attended = Attended::start(Attendance {
         claim,
@@ -137,7 +132,6 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         asked: &asked,
         sinks: &part.sinks,
         progress: &progress,
-        earlier: earlier.as_ref(),
         context: &context,
     };
     let outcome = runtime.block_on(async {
@@ -167,7 +161,6 @@ struct Claimed<'a> {
     asked: &'a Asked<'a>,
     sinks: &'a [Sink],
     progress: &'a Progress,
-    earlier: Option<&'a ReportFile>,
     context: &'a Context<'a>,
 }
 
@@ -208,13 +201,8 @@ impl Claimed<'_> {
         let observe = |observer: &Arc<Observer>| attended.observe(observer);
         let (goal, after) = (Some(goal(plan)), args.give_up_after);
         let run = to_its_end(part, after, signals, goal, context, observe).await?;
-        let report = reported(
-            plan,
-            &run.accounting,
-            run.summary(),
-            self.progress,
-            self.earlier,
-        );
+        let (accounting, commits) = (&run.accounting, self.commits());
+        let report = reported(plan, accounting, run.summary(), self.progress, &commits);
         let kept = write(&ReportFile::beside(&args.plan), &report, false);
         let (verdict, unchecked) = match report.complete {
             true => {
@@ -279,6 +267,20 @@ impl Claimed<'_> {
                 Err(Failure::new(exit, error))
             }
             None => Ok(exit),
+        }
+    }
+
+    /// What the plan's group has committed by now; nothing, with a word, where that is not known.
+    fn commits(&self) -> Vec<Committed> {
+        let partitions: Vec<TopicPartition> = ranges(self.plan).into_keys().collect();
+        match self.brokers.admin.committed(&partitions) {
+            Ok(commits) => commits.unwrap_or_default(),
+            Err(error) => {
+                self.context.screen.line(&format!(
+                    "isobar: {error}: what became of each record is not known"
+                ));
+                Vec::new()
+            }
         }
     }
 
@@ -368,16 +370,6 @@ fn options(args: &RunArgs, plan: &PlanFile) -> Vec<String> {
 /// and lacks nothing. Then nobody would read its progress, and its lag would grow for ever.
 fn leaves_no_group(is_complete: bool, is_given_up: bool, target: &str) -> bool {
     is_complete || (is_given_up && target != PURGE)
-}
-
-/// The report of earlier runs of a plan, where it is gone on with.
-fn earlier(path: &Path, plan: &PlanFile, screen: &Screen) -> Option<ReportFile> {
-    ReportFile::of(path, plan, screen).unwrap_or_else(|Failure { error, .. }| {
-        screen.line(&format!(
-            "isobar: {error:#}: what earlier runs have counted is not known"
-        ));
-        None
-    })
 }
 
 fn goal(plan: &PlanFile) -> Goal {

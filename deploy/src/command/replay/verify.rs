@@ -297,13 +297,13 @@ impl Verdict {
             Word::Wrong => "wrong: see below",
             Word::Unknown if self.partitions.iter().any(|one| one.kept.is_none()) => {
                 "unknown: documents are there, and whether this plan has written them is not known: it was not run \
-                 to its end, the report of its run is not beside it, a run of it was killed, or records go to more \
-                 than one place or are split into parts; make a new plan and run it"
+                 to its end, the report of its run is not beside it, or records go to more than one place or are \
+                 split into parts; make a new plan and run it"
             }
             Word::Unknown => {
-                "unknown: of what has no document it is not known whether it was rejected or dropped: an \
-                 earlier run counted it, or records go to more than one place, or are split into parts, of \
-                 which some may be missing"
+                "unknown: of what has no document it is not known whether it was rejected or dropped: no report of \
+                 a run to its end is beside the plan, or records go to more than one place, or are split into \
+                 parts, of which some may be missing"
             }
         }
     }

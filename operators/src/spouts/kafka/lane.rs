@@ -345,7 +345,8 @@ impl Lane {
             self.commit_due = clock::now();
         }
         let end = self.member.end_of(&assignment.partition);
-        let owned = Owned::new(assignment, &self.member.partitions, end);
+        let counts = self.member.fixed.is_some();
+        let owned = Owned::new(assignment, &self.member.partitions, end, counts);
         let partition = Arc::clone(&owned.partition);
         self.ours.push(owned);
         self.waiting.push_back(Next::Assigned { partition, start });
@@ -416,6 +417,7 @@ impl Lane {
             && lost > 0
         {
             owned.partition.count_lost(requested..at);
+            owned.lost.push(requested..at);
             tracing::error!(
                 topic = %assignment.partition.topic,
                 partition = assignment.partition.partition,

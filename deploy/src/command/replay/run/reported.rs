@@ -1,36 +1,35 @@
 //! The report to keep of a run: what became of the records of each partition, also of those that earlier runs
 //! of the plan have settled.
+//!
+//! Each commit of the plan's group says what became of all before it, so that no kill and no stop takes anything
+//! from the counts.
 
 use std::collections::BTreeMap;
 
-use isobar_operators::kafka::admin::TopicPartition;
+use isobar_operators::kafka::admin::{Committed, TopicPartition};
+use isobar_operators::kafka::commit_metadata::{CommitMetadata, Counts};
 
 use super::super::document::{PlanFile, ReportFile, ReportedPartition, VERSION};
 use super::super::held::{Progress, ranges};
-use crate::accounting::{Accounting, PartitionAccount};
+use crate::accounting::Accounting;
 
-/// The report to keep: complete when each partition was settled up to its end. Has what earlier runs counted,
-/// where they ended in order right where this one began.
+/// The report to keep: complete when each partition was settled up to its end. `commits` are those of the plan's
+/// group after the run.
 pub(super) fn reported(
     plan: &PlanFile,
     run: &Accounting,
     summary: &str,
     progress: &Progress,
-    earlier: Option<&ReportFile>,
+    commits: &[Committed],
 ) -> ReportFile {
-    let accounts = by_partition(run);
+    let frontiers = frontiers(run);
     let mut complete = true;
     let each = ranges(plan).into_iter().map(|(partition, (from, to))| {
         let start = *progress.get(&partition).unwrap_or(&from);
-        let account = accounts.get(&partition).copied();
-        let frontier = account.and_then(|account| account.frontier);
+        let frontier = frontiers.get(&partition).copied();
         complete &= frontier.unwrap_or(start) >= to;
-        let mut reported = counted(&partition, start, account);
-        let before = earlier.and_then(|earlier| earlier.of_partition(&partition));
-        if let Some(before) = before.filter(|before| before.to == Some(start)) {
-            reported.add(before);
-        }
-        reported
+        let commit = commits.iter().find(|commit| commit.partition == partition);
+        counted(&partition, from, commit)
     });
     let partitions = each.collect();
     ReportFile {
@@ -43,44 +42,36 @@ pub(super) fn reported(
     }
 }
 
-/// What a run counted of a partition that it has read from `start` on.
-fn counted(
-    partition: &TopicPartition,
-    start: i64,
-    account: Option<&PartitionAccount>,
-) -> ReportedPartition {
-    let reported = ReportedPartition {
+/// What a commit says of a partition whose range starts at `from`.
+fn counted(partition: &TopicPartition, from: i64, commit: Option<&Committed>) -> ReportedPartition {
+    let to = commit.map_or(from, |commit| commit.offset);
+    let said = commit.map_or(Some(Counts::default()), |commit| {
+        let text = commit.metadata.as_deref();
+        text.and_then(CommitMetadata::parse)?.counts
+    });
+    // Of what a program has settled that did not count, nothing is known.
+    let from = if said.is_some() { from } else { to };
+    let Counts { fates, lost } = said.unwrap_or_default();
+    ReportedPartition {
         topic: partition.topic.to_string(),
         partition: partition.partition,
-        from: Some(start),
-        to: Some(start),
-        ..ReportedPartition::default()
-    };
-    let Some(account) = account else {
-        return reported;
-    };
-    let terms = &account.terms;
-    // What is counted behind the frontier is read again by whoever goes on from there.
-    let is_in_order = terms.in_flight == 0 && terms.handed_back == 0;
-    ReportedPartition {
-        read: terms.read,
-        delivered: terms.delivered,
-        already_present: terms.already_present,
-        dead_lettered: terms.dead_lettered,
-        dropped: terms.dropped,
-        lost: terms.lost,
-        to: is_in_order.then_some(account.frontier.unwrap_or(start)),
-        ..reported
+        read: fates.sum(),
+        delivered: fates.delivered,
+        already_present: fates.already_present,
+        dead_lettered: fates.dead_lettered,
+        dropped: fates.dropped,
+        lost,
+        from: Some(from),
+        to: Some(to),
     }
 }
 
-fn by_partition(accounting: &Accounting) -> BTreeMap<TopicPartition, &PartitionAccount> {
+fn frontiers(accounting: &Accounting) -> BTreeMap<TopicPartition, i64> {
     let partitions = accounting.spouts.iter().flat_map(|spout| &spout.partitions);
-    let each = partitions.filter(|account| !account.former).map(|account| {
-        (
-            TopicPartition::new(&account.topic, account.partition),
-            account,
-        )
+    let current = partitions.filter(|account| !account.former);
+    let each = current.filter_map(|account| {
+        let name = TopicPartition::new(&account.topic, account.partition);
+        Some((name, account.frontier?))
     });
     each.collect()
 }
@@ -90,7 +81,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::accounting::{SpoutAccount, Terms};
+    use crate::accounting::{PartitionAccount, SpoutAccount, Terms};
 
     /// Two partitions of 100 offsets.
     fn plan() -> PlanFile {
@@ -104,105 +95,84 @@ mod tests {
         serde_json::from_value(plan).expect("a plan")
     }
 
-    /// What a run has read of the first partition: so many were delivered, and one more dead-lettered.
-    fn account(frontier: i64, delivered: u64, handed_back: u64) -> PartitionAccount {
-        PartitionAccount {
-            topic: "t".to_owned(),
-            partition: 0,
-            former: false,
-            terms: Terms {
-                read: delivered + 1 + handed_back,
-                delivered,
-                dead_lettered: 1,
-                handed_back,
-                ..Terms::default()
-            },
-            frontier: Some(frontier),
-            next: None,
+    fn commit(partition: i32, offset: i64, text: &str) -> Committed {
+        Committed {
+            partition: TopicPartition::new("t", partition),
+            offset,
+            metadata: Some(text.to_owned()),
         }
     }
 
-    fn run(
-        partitions: Vec<PartitionAccount>,
-        progress: &[(i32, i64)],
-        earlier: Option<&ReportFile>,
-    ) -> ReportFile {
-        let spouts = vec![SpoutAccount {
-            spout: "in".to_owned(),
-            terms: Terms::default(),
-            partitions,
-        }];
+    /// Of a run that has settled the partitions up to so far, and went on from `progress`.
+    fn run(frontiers: &[(i32, i64)], progress: &[(i32, i64)], commits: &[Committed]) -> ReportFile {
+        let partitions = frontiers
+            .iter()
+            .map(|(partition, frontier)| PartitionAccount {
+                topic: "t".to_owned(),
+                partition: *partition,
+                former: false,
+                terms: Terms::default(),
+                frontier: Some(*frontier),
+                next: None,
+            });
         let accounting = Accounting {
             topology: "logs".to_owned(),
             total: Terms::default(),
-            spouts,
+            spouts: vec![SpoutAccount {
+                spout: "in".to_owned(),
+                terms: Terms::default(),
+                partitions: partitions.collect(),
+            }],
         };
         let progress = progress.iter();
         let progress =
             progress.map(|(number, offset)| (TopicPartition::new("t", *number), *offset));
-        reported(&plan(), &accounting, "s", &progress.collect(), earlier)
-    }
-
-    /// The records that the report says were read of the first partition; `None` where earlier ones are
-    /// missing from it.
-    fn read(report: &ReportFile) -> Option<u64> {
-        let counts = report.counts(&plan().partitions[0]);
-        counts.map(|counts| counts.read)
+        reported(&plan(), &accounting, "s", &progress.collect(), commits)
     }
 
     #[test]
-    fn counts_of_runs_that_ended_in_order_add_up() {
-        let first = run(vec![account(40, 30, 0)], &[], None);
-        assert!(!first.complete && !first.resumed);
-        // The other partition was settled meanwhile, and nothing of it is read any more.
-        let second = run(
-            vec![account(100, 50, 0)],
-            &[(0, 40), (1, 100)],
-            Some(&first),
-        );
-        assert!(second.complete && second.resumed);
-        assert_eq!(read(&second), Some(31 + 51));
-        let counts = second.counts(&plan().partitions[0]).expect("whole");
-        assert_eq!((counts.delivered, counts.dead_lettered), (80, 2));
-        assert_eq!((counts.from, counts.to), (Some(0), Some(100)));
-        // Whose counts those are of the other one is not known.
-        assert_eq!(second.counts(&plan().partitions[1]), None);
-        // Once more, as after a check that was stopped: nothing is left to read.
-        let third = run(Vec::new(), &[(0, 100), (1, 100)], Some(&second));
-        assert!(third.complete);
-        assert_eq!(read(&third), Some(31 + 51));
+    fn what_became_of_all_is_what_the_last_commits_say_whoever_made_them() {
+        let commits = [
+            commit(0, 100, "isobar1;c=80,5,4,2,1"),
+            commit(1, 100, "isobar1;c=100,0,0,0,0"),
+        ];
+        // The other partition was settled by a run that was killed.
+        let report = run(&[(0, 100)], &[(0, 40), (1, 100)], &commits);
+        assert!(report.complete && report.resumed);
+        let counts = |at: usize| report.counts(&plan().partitions[at]).expect("whole");
+        let found = counts(0);
+        let fates = (found.delivered, found.already_present, found.dropped);
+        assert_eq!((fates, found.dead_lettered), ((80, 5, 4), 2));
+        assert_eq!((found.read, found.lost), (91, 1));
+        assert_eq!(counts(1).delivered, 100);
     }
 
     #[test]
-    fn counts_do_not_add_up_over_a_run_that_did_not_end_in_order() {
-        let second = |first: &ReportFile, start| {
-            let second = run(
-                vec![account(100, 50, 0)],
-                &[(0, start), (1, 100)],
-                Some(first),
-            );
-            assert!(second.complete);
-            read(&second)
-        };
-        let first = run(vec![account(40, 30, 0)], &[], None);
-        assert_eq!(second(&first, 40), Some(82));
-        // Another run was killed between the two.
-        assert_eq!(second(&first, 41), None);
-        // Some that were settled behind the frontier are read and counted again.
-        let first = run(vec![account(40, 30, 5)], &[], None);
-        assert_eq!(second(&first, 40), None);
+    fn what_was_not_counted_is_not_known() {
+        // One by an older program, and one whose last commit was not taken.
+        let commits = [
+            commit(0, 100, "isobar1"),
+            commit(1, 99, "isobar1;c=99,0,0,0,0"),
+        ];
+        let report = run(&[(0, 100), (1, 100)], &[], &commits);
+        assert!(report.complete && !report.resumed);
+        for planned in &plan().partitions {
+            assert_eq!(report.counts(planned), None);
+        }
+        // Nobody has said anything.
+        let report = run(&[(0, 100), (1, 100)], &[], &[]);
+        assert_eq!(report.counts(&plan().partitions[0]), None);
     }
 
     #[test]
-    fn a_run_from_the_start_to_the_end_has_all_counts() {
-        let other = PartitionAccount {
-            partition: 1,
-            ..account(100, 60, 0)
-        };
-        let whole = run(vec![account(100, 98, 0), other], &[], None);
-        assert!(whole.complete && !whole.resumed);
-        assert_eq!(read(&whole), Some(99));
-        let half = run(vec![account(100, 98, 0)], &[], None);
-        assert!(!half.complete, "the other partition was not read");
+    fn a_run_that_was_stopped_has_counts_up_to_where_it_is_gone_on_with() {
+        let commits = [commit(0, 40, "isobar1;c=39,0,0,1,0")];
+        let report = run(&[(0, 40)], &[], &commits);
+        assert!(!report.complete, "the other partition was not read");
+        let found = &report.partitions;
+        let (first, other) = (&found[0], &found[1]);
+        assert_eq!((first.from, first.to, first.read), (Some(0), Some(40), 40));
+        assert_eq!((other.from, other.to, other.read), (Some(0), Some(0), 0));
+        assert_eq!(report.counts(&plan().partitions[0]), None);
     }
 }
