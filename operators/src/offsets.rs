@@ -217,14 +217,8 @@ impl Position {
     /// Whether the last commit says that it is about a topic of the same name that was deleted since:
     /// a spout holds such a partition.
     pub fn is_of_former_topic(&self) -> bool {
-        let metadata = self
-            .committed
-            .as_ref()
-            .and_then(|one| one.metadata.as_deref());
-        let committed = metadata
-            .and_then(CommitMetadata::parse)
-            .and_then(|text| text.topic_id);
-        committed.is_some() && self.topic_id.is_some() && committed != self.topic_id
+        let committed = self.committed.as_ref();
+        committed.is_some_and(|commit| is_of_former_topic(commit, self.topic_id.as_deref()))
     }
 
     /// The text to store with a commit that somebody makes by hand: it says which topic is meant, so
@@ -237,6 +231,15 @@ impl Position {
         };
         metadata.to_string()
     }
+}
+
+/// Whether a commit says that it is about another topic of that name than the one with this id.
+pub fn is_of_former_topic(commit: &Committed, topic_id: Option<&str>) -> bool {
+    let metadata = commit.metadata.as_deref();
+    let committed = metadata
+        .and_then(CommitMetadata::parse)
+        .and_then(|text| text.topic_id);
+    committed.is_some() && topic_id.is_some() && committed.as_deref() != topic_id
 }
 
 /// The text of a commit that somebody puts back now, which says so; that of another program stays as it is.

@@ -2,6 +2,7 @@
 //!
 //! Changes are shown only, unless `--execute` is given; the old offsets are written to a file first.
 
+mod beside;
 mod change;
 mod saved;
 
@@ -11,6 +12,7 @@ use clap::{Args, Subcommand};
 use isobar_operators::lag::Source;
 use isobar_operators::offsets::{Group, Position};
 use isobar_operators::range::{Place, Selection};
+use isobar_operators::replay::registry::Registry;
 use isobar_topology::clock;
 use serde_json::json;
 
@@ -19,6 +21,7 @@ use super::source::{OfArgs, SelectionArgs, asking};
 use crate::cli::OutputArgs;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Format, Table, known, number};
+use beside::refuse_beside;
 use change::{Row, Write};
 use saved::Saved;
 
@@ -177,6 +180,8 @@ struct Subject {
     topology: String,
     source: Source,
     group: Group,
+    /// Of the replays that may be under way.
+    register: Option<Registry>,
 }
 
 impl Subject {
@@ -184,6 +189,7 @@ impl Subject {
         let (file, source, group) = args.find(context)?;
         Ok(Self {
             topology: file.spec()?.name.clone(),
+            register: Registry::of(file.spec()?, &source.spout, args.timeout.get()),
             source,
             group,
         })
@@ -213,6 +219,15 @@ impl Subject {
         args: &WriteArgs,
         context: &Context<'_>,
     ) -> Outcome {
+        if let Some(register) = self.register.as_ref().filter(|_| args.execute) {
+            match register.runs() {
+                Ok(runs) => refuse_beside(&runs, rows)?,
+                // Whoever may not read it can have no replay either.
+                Err(error) => context.screen.line(&format!(
+                    "isobar: whether a replay writes documents anew there is not known: {error}"
+                )),
+            }
+        }
         let saved = self.saved(positions, rows)?;
         let default = format!("offsets-{}-{}.json", self.group.name(), clock::unix_ms());
         let path = args.save.clone().unwrap_or_else(|| default.into());

@@ -31,10 +31,26 @@ impl Row {
         self.former || self.before != self.after()
     }
 
-    fn after(&self) -> Option<i64> {
+    pub(super) fn after(&self) -> Option<i64> {
         match self.change {
             Change::To(offset, _) => Some(offset),
             Change::None => None,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Row {
+    pub(super) fn for_tests(
+        partition: TopicPartition,
+        before: Option<i64>,
+        change: Change,
+    ) -> Self {
+        Self {
+            partition,
+            before,
+            former: false,
+            change,
         }
     }
 }

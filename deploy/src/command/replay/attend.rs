@@ -4,6 +4,7 @@
 //! On a thread of its own, so that a run that purges, verifies or waits for brokers is heard of as well.
 
 mod beside;
+mod moved;
 mod telling;
 mod yielding;
 
@@ -16,11 +17,13 @@ use isobar_operators::replay::Gate;
 use isobar_operators::replay::registry::{Claim, State};
 use tokio::sync::{mpsc, oneshot};
 
+use super::frontier::Frontier;
 use crate::command::runtime::Runtime;
 use crate::exit::Failure;
 use crate::observer::Observer;
 use crate::progress::Screen;
 use beside::Beside;
+use moved::Moved;
 use yielding::{ASKED, Yielding};
 
 pub(super) use telling::LEASE_MS;
@@ -59,6 +62,8 @@ pub(super) struct Attendance {
     /// Whose progress comes first.
     pub(super) live: Source,
     pub(super) yield_to: YieldTo,
+    /// What the live group has to be past, where the run writes documents anew.
+    pub(super) frontier: Option<Frontier>,
     /// Stops the run, with the name of who does; with room for two, of which the second ends it at once.
     pub(super) stop: mpsc::Sender<&'static str>,
     pub(super) screen: Screen,
@@ -73,6 +78,7 @@ impl Attended {
             register: with.claim,
             gate: with.gate,
             yielding: Yielding::start(&with.live, with.yield_to)?,
+            moved: Moved::of(with.frontier),
             stop: with.stop,
             screen: with.screen,
             shared: Arc::clone(&shared),

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use isobar_operators::offsets::{Group, Position};
-use isobar_operators::range::{Place, Range, Selection};
+use isobar_operators::kafka::admin::{Committed, TopicPartition};
+use isobar_operators::kafka::error::Error;
+use isobar_operators::offsets::{Group, Position, is_of_former_topic};
+use isobar_operators::range::{Place, Range};
 
 use super::document::PlanFile;
-use super::held::{Brokers, ranges};
+use super::held::{Brokers, known_ids, ranges};
 use super::purge::PURGE;
 use crate::command::source::asking;
 use crate::exit::Failure;
@@ -21,7 +23,7 @@ pub(super) const OVERWRITE: &str = "overwrite";
 /// Where it was to end at `now`, nothing that was asked for is missing: what is behind is on its way, and is written
 /// by the file that is live. Not so where the group has never committed anything: then nobody may write it.
 pub(super) fn stay_behind(range: &mut Range, position: &Position, to: Place) -> bool {
-    let settled = settled(position);
+    let settled = settled(position.committed.as_ref(), position.topic_id.as_deref());
     let end = settled.unwrap_or(0);
     if range.to <= end || range.is_empty() {
         return false;
@@ -42,45 +44,84 @@ pub(super) fn stay_behind(range: &mut Range, position: &Position, to: Place) -> 
     true
 }
 
+/// The live group of a plan that writes documents anew.
+pub(super) struct Frontier {
+    group: Group,
+    /// Where the range of each partition of the plan ends.
+    ends: BTreeMap<TopicPartition, i64>,
+    topic_ids: BTreeMap<String, String>,
+}
+
+/// A partition of which the live topology writes documents itself that a plan writes anew: its group was moved back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Passed {
+    pub(super) partition: TopicPartition,
+    /// What is before this offset is settled there.
+    pub(super) settled: i64,
+    /// The end of the plan's range.
+    pub(super) to: i64,
+}
+
+impl Frontier {
+    /// `None` of a plan that writes nothing anew.
+    pub(super) fn of(plan: &PlanFile, brokers: &Brokers) -> Result<Option<Self>, Failure> {
+        if plan.target != PURGE && plan.target != OVERWRITE {
+            return Ok(None);
+        }
+        let ends = ranges(plan).into_iter();
+        Ok(Some(Self {
+            group: Group::of(&brokers.source, brokers.within).map_err(asking)?,
+            ends: ends.map(|(partition, (_, to))| (partition, to)).collect(),
+            topic_ids: known_ids(plan),
+        }))
+    }
+
+    /// The first partition that the live topology is not past. Waits for the brokers.
+    pub(super) fn passed(&self) -> Result<Option<Passed>, Error> {
+        let partitions: Vec<TopicPartition> = self.ends.keys().cloned().collect();
+        let commits = self.group.commits(&partitions)?;
+        let mut passed = self.ends.iter().filter_map(|(partition, to)| {
+            let topic_id = self.topic_ids.get(&*partition.topic);
+            let commit = commits.get(partition);
+            let settled = settled(commit, topic_id.map(String::as_str)).unwrap_or(0);
+            (settled < *to).then(|| Passed {
+                partition: partition.clone(),
+                settled,
+                to: *to,
+            })
+        });
+        Ok(passed.next())
+    }
+}
+
 /// Why a plan that writes documents anew may not run any more, if so: the live group was moved back, and writes
 /// some of them itself.
 pub(super) fn is_passed(plan: &PlanFile, brokers: &Brokers) -> Result<Option<String>, Failure> {
-    if plan.target != PURGE && plan.target != OVERWRITE {
+    let Some(frontier) = Frontier::of(plan, brokers)? else {
         return Ok(None);
-    }
-    let group = Group::of(&brokers.source, brokers.within).map_err(asking)?;
-    let positions = group.positions(&Selection::default()).map_err(asking)?;
-    let settled: BTreeMap<_, i64> = positions
-        .iter()
-        .map(|position| (position.partition.clone(), settled(position).unwrap_or(0)))
-        .collect();
-    let mut passed = ranges(plan).into_iter().filter_map(|(partition, (_, to))| {
-        let settled = settled.get(&partition).copied().unwrap_or(0);
-        (settled < to).then(|| {
-            format!(
-                "{}/{}: the live topology has settled what is before {settled}, and the plan writes documents \
-                 up to {} anew: both would write them at the same time; run it when the live topology is \
-                 there, or make a new plan",
-                partition.topic,
-                partition.partition,
-                to - 1
-            )
-        })
-    });
-    Ok(passed.next())
+    };
+    let passed = frontier.passed().map_err(asking)?;
+    Ok(passed.map(|passed| {
+        format!(
+            "{}/{}: the live topology has settled what is before {}, and the plan writes documents up to {} anew: \
+             both would write them at the same time; run it when the live topology is there, or make a new plan",
+            passed.partition.topic,
+            passed.partition.partition,
+            passed.settled,
+            passed.to - 1
+        )
+    }))
 }
 
 /// Up to where the live topology has settled a partition; `None` where it has never said so. A commit for a topic
 /// of that name that was deleted says nothing of this one.
-fn settled(position: &Position) -> Option<i64> {
-    let committed = position.committed.as_ref();
-    let committed = committed.filter(|_| !position.is_of_former_topic());
-    committed.map(|commit| commit.offset)
+fn settled(commit: Option<&Committed>, topic_id: Option<&str>) -> Option<i64> {
+    let commit = commit.filter(|commit| !is_of_former_topic(commit, topic_id));
+    commit.map(|commit| commit.offset)
 }
 
 #[cfg(test)]
 mod tests {
-    use isobar_operators::kafka::admin::{Committed, TopicPartition};
     use isobar_operators::range::Log;
 
     use super::*;

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use super::RunArgs;
 use super::attend::{Attendance, Attended, Ended, YieldTo};
 use super::document::{PlanFile, ReportFile, VERSION, check_writable, write};
+use super::frontier::Frontier;
 use super::held::{
     Begin, Brokers, Progress, check_pins, claim, forget_group, grown, known_ids, ranges,
     refuse_done,
@@ -122,6 +123,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         gate: Arc::clone(&gate),
         live: source.clone(),
         yield_to: args.yield_to_live,
+        frontier: Frontier::of(&plan, &brokers)?,
         stop,
         screen: context.screen.clone(),
     })?;

@@ -1,5 +1,5 @@
-//! The loop beside a run: it tells the register, hears of it, and opens and closes the gate that holds the
-//! run back.
+//! The loop beside a run: it tells the register, hears of it, looks at the live group, and opens and closes the gate
+//! that holds the run back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use isobar_operators::replay::registry::{Claim, News, Part, State, Wanted};
 use isobar_topology::clock::{self, Instant};
 use tokio::sync::{mpsc, oneshot};
 
+use super::moved::Moved;
 use super::telling::Telling;
 use super::yielding::{ASKED, Yielding};
 use super::{BY_OPERATOR, Ended, Shared, lock};
@@ -76,6 +77,7 @@ pub(super) struct Beside<R> {
     pub(super) register: R,
     pub(super) gate: Arc<Gate>,
     pub(super) yielding: Yielding,
+    pub(super) moved: Moved,
     pub(super) stop: mpsc::Sender<&'static str>,
     pub(super) screen: Screen,
     pub(super) shared: Arc<Shared>,
@@ -96,6 +98,7 @@ impl<R: Register> Beside<R> {
                 last = &mut ended => return self.last_word(last.ok()).await,
                 news = self.register.news() => self.hear(news),
                 () = telling.turn() => {}
+                () = self.moved.turn() => {}
                 _ = looks.tick() => self.yielding.look(&self.screen),
                 () = tokio::time::sleep_until(lease_over), if clock::now() < lease_over => {}
             }
@@ -151,7 +154,7 @@ impl<R: Register> Beside<R> {
         let why = match self.paused {
             true => Some(BY_OPERATOR),
             false if self.register.holds_until() <= clock::now() => Some(LEASE_OVER),
-            false => self.yielding.behind(),
+            false => self.moved.why().or(self.yielding.behind()),
         };
         let before = self.gate.why();
         let before = before.as_deref();

@@ -4,9 +4,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use isobar_operators::kafka::admin::TopicPartition;
 use isobar_operators::lag::Oldest;
 use isobar_operators::replay::registry::Entry;
 
+use super::super::super::frontier::Passed;
 use super::*;
 
 /// As long as one of 12 s holds for the run itself.
@@ -98,6 +100,10 @@ fn attended() -> (Fixture, End, impl Future<Output = ()>) {
 }
 
 fn attended_with(yielding: Yielding) -> (Fixture, End, impl Future<Output = ()>) {
+    attended_beside(yielding, Moved::of(None))
+}
+
+fn attended_beside(yielding: Yielding, moved: Moved) -> (Fixture, End, impl Future<Output = ()>) {
     let (news, heard) = mpsc::channel(64);
     let (stop, stopped) = mpsc::channel(2);
     let (end, ended) = oneshot::channel();
@@ -122,6 +128,7 @@ fn attended_with(yielding: Yielding) -> (Fixture, End, impl Future<Output = ()>)
         },
         gate: Arc::clone(&fixture.gate),
         yielding,
+        moved,
         stop,
         screen: Screen::to(Lines(Arc::clone(&fixture.screen))),
         shared: Arc::clone(&fixture.shared),
@@ -318,4 +325,44 @@ async fn a_run_stands_still_while_the_live_topology_is_behind_or_its_age_is_not_
     let start = format!("isobar: paused: {behind}\nisobar: goes on\nisobar: paused: ");
     assert!(said.starts_with(&start), "{said}");
     assert!(said.ends_with("isobar: goes on\n"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_stands_still_while_the_live_group_is_before_what_it_writes_anew() {
+    let settled = Arc::new(Mutex::new(Some(1_000)));
+    let asked = Arc::clone(&settled);
+    let ask = move || {
+        let settled = *asked.lock().expect("sound");
+        let answer = settled.ok_or_else(|| "no answer".to_owned());
+        let answer = answer.map(|settled| {
+            (settled < 1_000).then(|| Passed {
+                partition: TopicPartition::new("t", 3),
+                settled,
+                to: 1_000,
+            })
+        });
+        std::future::ready(answer).boxed()
+    };
+    let moved = Moved::asking(Some(Box::new(ask)));
+    let (run, end, attended) = attended_beside(Yielding::default(), moved);
+    let becomes = |seen: Option<i64>| *settled.lock().expect("sound") = seen;
+    let seen = async {
+        run.pass_to(6_000).await;
+        assert_eq!(run.why(), None);
+        becomes(Some(40));
+        run.pass_to(10_001).await;
+        let why = run.why().expect("the gate is closed");
+        let start = "the live group was moved back: of t/3 it has settled what is before 40, and this run writes \
+                     documents up to 999 anew";
+        assert!(why.starts_with(start), "{why}");
+        // Brokers that do not answer open nothing.
+        becomes(None);
+        run.pass_to(30_001).await;
+        assert_eq!(run.why(), Some(why));
+        becomes(Some(1_000));
+        run.pass_to(35_001).await;
+        assert_eq!(run.why(), None);
+        end.send((State::Done, None)).expect("it listens");
+    };
+    let ((), ()) = tokio::join!(attended, seen);
 }
