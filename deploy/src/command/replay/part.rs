@@ -1,11 +1,14 @@
 //! The part of a topology that a replay runs, and the pins that keep a plan from running against
 //! something else than it was made for.
 
+use std::path::Path;
+
 use isobar_operators::replay::{Choice, Search, Sink, Table, live_sinks, part_for, tables};
 use isobar_topology::Plan;
 use isobar_topology::spec::Spec;
 
 use super::document::{PlanFile, PlannedTable};
+use super::purge::PURGE;
 use crate::command::Context;
 use crate::configuration;
 use crate::environment::cores;
@@ -65,6 +68,26 @@ impl Part {
             .collect()
     }
 
+    /// The file that has changed since a plan was made: that of the topology, or a table. What is in tables now is
+    /// what a resumed run would see.
+    pub(super) fn changed<'a>(&'a self, plan: &'a PlanFile) -> Option<&'a Path> {
+        if self.configuration != plan.configuration {
+            return Some(&plan.file);
+        }
+        let tables = self.planned_tables().into_iter().zip(&self.tables);
+        let mut others = tables.filter(|(table, _)| !plan.tables.contains(table));
+        others.next().map(|(_, table)| table.file.as_path())
+    }
+
+    /// The first bolt whose documents go elsewhere by now than the plan says.
+    pub(super) fn elsewhere(&self, plan: &PlanFile) -> Option<&Sink> {
+        let is_planned = |sink: &&Sink| {
+            let mut planned = plan.sinks.iter();
+            planned.any(|one| (&one.bolt, &one.index) == (&sink.bolt, &sink.index))
+        };
+        self.sinks.iter().find(|sink| !is_planned(sink))
+    }
+
     /// Clients for the indices of each sink.
     pub(in crate::command) fn searches(&self) -> Result<Vec<Search>, Failure> {
         let sinks = self.sinks.iter();
@@ -78,8 +101,8 @@ impl Part {
     }
 }
 
-/// Loads the topology of a plan, and refuses one that has changed since.
-pub(super) fn of_plan(
+/// Loads the topology of a plan, whether it has changed since or not.
+pub(super) fn as_it_is(
     plan: &PlanFile,
     context: &mut Context<'_>,
 ) -> Result<(TopologyFile, Part), Failure> {
@@ -87,22 +110,34 @@ pub(super) fn of_plan(
     let outside = &context.environment;
     let file = outside.outside(|outside| TopologyFile::load(&plan.file, outside));
     let part = Part::of(&file, &plan.spout, &plan.choice()?, context)?;
-    let changed = |file: &std::path::Path| {
-        Failure::usage(format!(
-            "{} has changed since the plan was made, so what it says of the outcome may be wrong; make a \
-             new plan",
-            file.display()
-        ))
-    };
-    if part.configuration != plan.configuration {
-        return Err(changed(&plan.file));
-    }
-    // What is in them now is what a check of a run, or a resumed one, would see.
-    let tables = part.planned_tables();
-    match tables.iter().find(|table| !plan.tables.contains(table)) {
-        Some(table) => Err(changed(&table.file)),
+    Ok((file, part))
+}
+
+/// Loads the topology of a plan, and refuses one that has changed since.
+pub(super) fn of_plan(
+    plan: &PlanFile,
+    context: &mut Context<'_>,
+) -> Result<(TopologyFile, Part), Failure> {
+    let (file, part) = as_it_is(plan, context)?;
+    match part.changed(plan) {
+        Some(changed) => Err(Failure::usage(refusal(changed, plan))),
         None => Ok((file, part)),
     }
+}
+
+/// Why a plan is not run whose topology is another one by now, and what to do instead.
+fn refusal(changed: &Path, plan: &PlanFile) -> String {
+    let way_out = match plan.target == PURGE {
+        true => {
+            "; where a run of this one has begun, a new one with the same range and target deletes what it has written \
+             and writes all of it, also what is missing now"
+        }
+        false => "",
+    };
+    format!(
+        "{} has changed since the plan was made, so what it says of the outcome may be wrong; make a new plan{way_out}",
+        changed.display()
+    )
 }
 
 /// FNV-1a, which is the same in every version of the program.
@@ -116,7 +151,28 @@ fn hash(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn a_refusal_names_the_way_out_of_a_purge() {
+        let said = |target: &str| {
+            let plan = json!({
+                "version": 1, "id": "19a", "made_at_ms": 5, "topology": "logs", "file": "/logs.yaml",
+                "env_files": [], "configuration": "0f", "spout": "in", "group": "g", "cluster_id": "c",
+                "topics": {"t": null}, "from": "0", "to": "100", "target": target, "sinks": [],
+                "left_out": [], "narrowed": false, "partitions": [],
+            });
+            let plan: PlanFile = serde_json::from_value(plan).expect("a plan");
+            refusal(&plan.file, &plan)
+        };
+        for target in ["missing", "purge"] {
+            assert!(said(target).starts_with("/logs.yaml has changed since the plan was made"));
+            let way_out = "a new one with the same range and target deletes what it has written";
+            assert_eq!(said(target).contains(way_out), target == "purge");
+        }
+    }
 
     #[test]
     fn the_hash_of_a_plan_never_changes() {

@@ -21,7 +21,7 @@ pub(super) const PURGE: &str = "purge";
 
 /// What is to be known of a purge that did not come to its end.
 pub(super) const REMAINS: &str = "the documents that were deleted are missing until the plan is run to its end with \
-                                  --resume";
+                                  --resume, or a new plan with its range and target is";
 
 /// What a purge came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

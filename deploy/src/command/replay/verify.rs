@@ -37,7 +37,23 @@ const WITHIN: Duration = Duration::from_secs(10);
 pub(super) fn execute(args: &VerifyArgs, mut context: Context<'_>) -> Outcome {
     let plan = PlanFile::read(&args.plan)?;
     let report = ReportFile::of(&args.plan, &plan, &context.screen)?;
-    let (file, part) = part::of_plan(&plan, &mut context)?;
+    let (file, part) = part::as_it_is(&plan, &mut context)?;
+    // Where the documents are is all that a check goes by; how they are made may be another way by now.
+    if let Some(sink) = part.elsewhere(&plan) {
+        return Err(Failure::usage(format!(
+            "by {} as it is now, {} writes into {}, and the plan was not made for that; the file as it was then checks \
+             this plan",
+            plan.file.display(),
+            sink.bolt,
+            sink.index
+        )));
+    }
+    if let Some(changed) = part.changed(&plan) {
+        context.screen.line(&format!(
+            "isobar: {} has changed since the plan was made: what the index has is checked all the same",
+            changed.display()
+        ));
+    }
     let source = source_of(&plan, &file)?;
     if let Some(file) = &args.report {
         check_writable(file)?;
