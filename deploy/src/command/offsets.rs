@@ -5,6 +5,7 @@
 mod beside;
 mod change;
 mod saved;
+mod times;
 
 use std::path::PathBuf;
 
@@ -24,6 +25,7 @@ use crate::output::{Format, Table, known, number};
 use beside::refuse_beside;
 use change::{Row, Write};
 use saved::Saved;
+use times::check_times;
 
 /// Version of the JSON form of `show`.
 const VERSION: u32 = 1;
@@ -159,6 +161,9 @@ pub(super) fn execute(args: &OffsetsArgs, mut context: Context<'_>) -> Outcome {
             write.allowed_by(&subject.group)?;
             let positions = subject.positions(&selection.selection())?;
             let places = subject.group.places(&positions, *to).map_err(asking)?;
+            if to.time(clock::unix_ms()).is_some() {
+                check_times(&subject.source, &positions, &places, of.timeout.get())?;
+            }
             let rows = change::to_places(&positions, places)?;
             subject.change(&positions, &rows, write, &context)
         }

@@ -1,6 +1,7 @@
 //! Which Kafka spout of a topology a command is about, and which of its partitions.
 
 use clap::Args;
+use isobar_operators::kafka::admin::TopicPartition;
 use isobar_operators::kafka::error::Error;
 use isobar_operators::lag::{self, Source};
 use isobar_operators::offsets::Group;
@@ -54,6 +55,14 @@ impl OfArgs {
         let group = Group::of(&source, self.timeout.get()).map_err(asking)?;
         Ok((file, source, group))
     }
+}
+
+/// Why no time is taken for a partition, and what to do instead.
+pub(super) fn without_times(partition: &TopicPartition, instead: &str) -> Failure {
+    Failure::usage(format!(
+        "{}/{}: records carry no timestamp, so no time says where they are; {instead}",
+        partition.topic, partition.partition
+    ))
 }
 
 /// Refuses a range of offsets that ends before it starts, which only the places themselves say before

@@ -132,12 +132,8 @@ fn restore(
             ));
         } else if let Some(why) = why_not(offset, before) {
             problems.push(format!("{name}: {why}"));
-        } else if committed.is_some_and(|offset| offset > position.log.end) {
-            problems.push(format!(
-                "{name}: offset {} is beyond the end of the log, {}",
-                number(committed.unwrap_or_default()),
-                number(position.log.end)
-            ));
+        } else if let Some(committed) = committed.filter(|committed| before != Some(*committed)) {
+            problems.extend(outside(committed, position).map(|why| format!("{name}: {why}")));
         }
         rows.push(Row {
             partition,
@@ -155,6 +151,24 @@ fn restore(
     }
     refuse(problems)?;
     Ok(rows)
+}
+
+/// Why a group cannot go to an offset, if so.
+fn outside(offset: i64, position: &Position) -> Option<String> {
+    let log = position.log;
+    match offset {
+        offset if offset > log.end => Some(format!(
+            "offset {} is beyond the end of the log, {}",
+            number(offset),
+            number(log.end)
+        )),
+        offset if offset < log.start => Some(format!(
+            "offset {} is gone: the log starts at {}, where `isobar offsets reset --to earliest` goes",
+            number(offset),
+            number(log.start)
+        )),
+        _ => None,
+    }
 }
 
 fn committed_now(position: &Position) -> Option<i64> {
@@ -198,12 +212,7 @@ impl Write<'_> {
             .collect();
         let done = self.execute && !changes.is_empty();
         if done {
-            self.is_as_before()?;
-            // Before anything is written: there is always a way back.
-            self.saved.write(self.path)?;
-            self.group
-                .change(&changes)
-                .map_err(|failure| not_made(failure, self.path))?;
+            self.make(&changes)?;
         }
         self.print(done, context)?;
         let file = self.path.display();
@@ -219,6 +228,14 @@ impl Write<'_> {
             ),
         });
         Ok(Exit::Done)
+    }
+
+    fn make(&self, changes: &[(TopicPartition, Change)]) -> Result<(), Failure> {
+        self.is_as_before()?;
+        // Before anything is written: there is always a way back.
+        self.saved.write(self.path)?;
+        let made = self.group.change(changes);
+        made.map_err(|failure| not_made(failure, self.path))
     }
 
     /// Fails when the group has committed since it was asked: a member came and went, and the file would
@@ -337,9 +354,14 @@ fn not_made(NotMade { changed, error }: NotMade, saved: &Path) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use isobar_operators::embedded::EmbeddedKafka;
     use isobar_operators::kafka::admin::Committed;
+    use isobar_operators::kafka::connection::KafkaConnection;
     use isobar_operators::kafka::error::Error;
-    use isobar_operators::range::Log;
+    use isobar_operators::lag::Source;
+    use isobar_operators::range::{Log, Selection};
 
     use super::*;
 
@@ -400,6 +422,49 @@ mod tests {
     }
 
     #[test]
+    fn a_group_that_has_committed_since_it_was_asked_is_left_where_it_is() {
+        let kafka = EmbeddedKafka::start().expect("a stand-in cluster");
+        kafka.create_topic("t").expect("it is created");
+        let connection = KafkaConnection::plain(&[kafka.brokers().to_owned()]);
+        let source = Source::of_group(connection, "g", &["t".to_owned()]);
+        let group = Group::of(&source, Duration::from_secs(10)).expect("a client");
+        let positions = group.positions(&Selection::default()).expect("they answer");
+        let first = positions[0].partition.clone();
+        let commits = || {
+            let commits = group.commits(std::slice::from_ref(&first));
+            let commits = commits.expect("they answer");
+            commits.get(&first).map(|commit| commit.offset)
+        };
+        let to = |offset| vec![(first.clone(), Change::To(offset, String::new()))];
+        let path = std::env::temp_dir().join(format!("isobar-offsets-{}", std::process::id()));
+        let rows = reset(position(None, "now"), 20);
+        let write = Write {
+            group: &group,
+            positions: &positions,
+            rows: &rows,
+            saved: saved(None, 20),
+            path: &path,
+            execute: true,
+            format: Format::Table,
+        };
+        // A member came and went.
+        group.change(&to(7)).expect("it is taken");
+        let refused = write.make(&to(20)).expect_err("it has moved");
+        let text = refused.error.to_string();
+        let meanwhile = "t/0: the group has committed meanwhile";
+        assert!(text.contains(meanwhile), "{text}");
+        assert!(!path.exists() && commits() == Some(7));
+        let again = group.positions(&Selection::default()).expect("they answer");
+        let again = Write {
+            positions: &again,
+            ..write
+        };
+        again.make(&to(20)).expect("it stands still");
+        assert_eq!(commits(), Some(20));
+        std::fs::remove_file(path).expect("the old offsets are in it");
+    }
+
+    #[test]
     fn half_a_change_is_a_failure_and_says_the_way_back() {
         let failure = |changed| {
             let error = Error::TimedOut {
@@ -453,6 +518,16 @@ t/0: gone"
         let mut file = saved(Some(20), 50);
         file.offsets[0].committed = Some(101);
         assert!(problem(to_saved(&here, &file)).contains("offset 101 is beyond the end"));
+        let mut gone = saved(Some(20), 50);
+        gone.offsets[0].committed = Some(9);
+        let said = problem(to_saved(&here, &gone));
+        assert!(
+            said.contains("offset 9 is gone: the log starts at 10"),
+            "{said}"
+        );
+        // Nothing changes.
+        let rows = to_saved(&[position(Some(9), "now")], &gone).expect("it is there already");
+        assert!(!rows[0].changes());
         file.offsets[0].partition = 1;
         assert!(problem(to_saved(&here, &file)).contains("t/1: the spout does not read it"));
     }

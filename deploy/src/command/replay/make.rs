@@ -23,7 +23,7 @@ use super::preview::{self, Preview};
 use super::purge::Documents;
 use crate::command::Context;
 use crate::command::runtime::Runtime;
-use crate::command::source::{asking, check_order};
+use crate::command::source::{asking, check_order, without_times};
 use crate::environment::cores;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Format, number};
@@ -238,11 +238,10 @@ fn check_times(args: &PlanArgs, extents: &[Extent], ranges: &mut [Range]) -> Res
     let by_time = args.from.time(0).or(args.to.time(0)).is_some();
     for (range, extent) in ranges.iter_mut().zip(extents) {
         if extent.is_without_times && by_time {
-            return Err(Failure::usage(format!(
-                "{}/{}: records carry no timestamp, so no time says where they are; give offsets as --from \
-                 and --to, earliest or now",
-                range.partition.topic, range.partition.partition
-            )));
+            return Err(without_times(
+                &range.partition,
+                "give offsets as --from and --to, earliest or now",
+            ));
         }
         if extent.late > 0 {
             range.notes.push(format!(
