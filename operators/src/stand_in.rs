@@ -22,7 +22,12 @@ pub(crate) fn request(stream: &mut impl Read) -> Option<(String, String)> {
 
 /// Answers a request with this JSON.
 pub(crate) fn answer(stream: &mut impl Write, body: &str) {
+    answer_with(stream, 200, body);
+}
+
+/// The same with another status.
+pub(crate) fn answer_with(stream: &mut impl Write, status: u16, body: &str) {
     let length = body.len();
-    let reply = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}");
+    let reply = format!("HTTP/1.1 {status} OK\r\ncontent-length: {length}\r\n\r\n{body}");
     stream.write_all(reply.as_bytes()).expect("sent");
 }

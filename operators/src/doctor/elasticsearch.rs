@@ -289,6 +289,7 @@ fn of_sink(number: usize, sink: &Sink) -> Vec<Question> {
     };
     let get = |depth, name, path| question(depth, name, Method::GET, path, None);
     let mut of_index = vec![written_with(sink), "auto_configure", "read"];
+    of_index.extend(FOR_REPLAYS);
     if sink.asks_existence {
         of_index.push(ASKED_WITH);
     }
@@ -341,6 +342,9 @@ fn of_sink(number: usize, sink: &Sink) -> Vec<Question> {
 
 /// The privilege that it takes to ask whether an index exists.
 const ASKED_WITH: &str = "view_index_metadata";
+
+/// The privileges of replays: to have what is indexed visible at once, and to delete what is written anew.
+const FOR_REPLAYS: [&str; 2] = ["maintenance", "delete"];
 
 /// The privilege that its bulk requests need.
 fn written_with(sink: &Sink) -> &'static str {

@@ -149,7 +149,32 @@ impl Ask {
         self.lines(method, path, body).await
     }
 
-    /// The same, of a body that is no single JSON value, such as the lines of a small bulk request.
+    /// As [`Ask::any`], without a body; `None` where a host says that the user may not ask that.
+    pub(crate) async fn permitted(
+        &self,
+        method: Method,
+        path: &str,
+    ) -> Result<Option<Value>, OperatorError> {
+        let answer = |host| {
+            let method = method.clone();
+            async move {
+                let name = named(host);
+                match self.send(host, method, path, Bytes::new()).await {
+                    Ok((403, _)) => Ok((name, None)),
+                    Ok((200, answer)) => Ok((name, Some(answer))),
+                    Ok((status, answer)) => Err(format!("{name}: {status} {}", said(&answer))),
+                    Err(cause) => Err(format!("{name}: {cause}")),
+                }
+            }
+        };
+        let (name, answer) = self.first(answer).await.map_err(OperatorError::external)?;
+        let value = answer.map(|answer| serde_json::from_slice(&answer));
+        value
+            .transpose()
+            .map_err(|error| OperatorError::external(format!("{name}: no JSON: {error}")))
+    }
+
+    /// The same as [`Ask::any`], of a body that is no single JSON value, such as the lines of a small bulk request.
     pub(crate) async fn lines(
         &self,
         method: Method,

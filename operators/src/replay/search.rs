@@ -3,8 +3,10 @@
 mod own;
 mod purge;
 mod stored;
+mod visible;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -57,6 +59,8 @@ pub struct Search {
     origin: Option<String>,
     /// Documents may be of parts of records.
     splits: bool,
+    /// Nobody has said yet that the user may not refresh the indices.
+    may_refresh: AtomicBool,
 }
 
 /// Offsets of one partition that have a document.
@@ -97,6 +101,7 @@ impl Search {
             own: Mutex::default(),
             origin: config.origin_field().map(str::to_owned),
             splits: splits(spec),
+            may_refresh: AtomicBool::new(true),
         })
     }
 
@@ -110,12 +115,6 @@ impl Search {
     pub async fn refresh(&self) -> Result<(), OperatorError> {
         self.make_visible().await?;
         self.find_own().await
-    }
-
-    /// Makes everything that is indexed visible to searches, which look into all that the pattern finds.
-    pub async fn make_visible(&self) -> Result<(), OperatorError> {
-        let path = format!("{}/_refresh?{LENIENT}", self.pattern);
-        self.ask.any(Method::POST, &path, None).await.map(|_| ())
     }
 
     /// Finds the offsets of a partition, from one to before another, that have a document. `source` is
@@ -430,10 +429,21 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::stand_in::{answer, request};
+    use crate::stand_in::{answer_with, request};
 
     /// The indices of a host that answers each body so.
-    pub(super) fn answered(by: impl FnMut(Value) -> Value + Send + 'static) -> Search {
+    pub(super) fn answered(mut by: impl FnMut(Value) -> Value + Send + 'static) -> Search {
+        answered_with(move |_, body| (200, by(body)))
+    }
+
+    /// The indices of a host that answers each path so, with a status.
+    pub(super) fn answered_by_path(
+        mut by: impl FnMut(&str) -> (u16, Value) + Send + 'static,
+    ) -> Search {
+        answered_with(move |head, _| by(head.split(' ').nth(1).expect("a path")))
+    }
+
+    fn answered_with(by: impl FnMut(&str, Value) -> (u16, Value) + Send + 'static) -> Search {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let connection = json!({"hosts": [format!("http://{address}")]});
@@ -444,10 +454,10 @@ mod tests {
             for stream in listener.incoming() {
                 let (mut stream, by) = (stream.expect("a client"), Arc::clone(&by));
                 drop(std::thread::spawn(move || {
-                    while let Some((_, body)) = request(&mut stream) {
+                    while let Some((head, body)) = request(&mut stream) {
                         let body = serde_json::from_str(&body).unwrap_or_default();
-                        let said = by.lock().expect("nobody panics")(body);
-                        answer(&mut stream, &said.to_string());
+                        let (status, said) = by.lock().expect("nobody panics")(&head, body);
+                        answer_with(&mut stream, status, &said.to_string());
                     }
                 }));
             }
@@ -462,6 +472,7 @@ mod tests {
             own: Mutex::default(),
             origin: Some("_isobar".to_owned()),
             splits: false,
+            may_refresh: AtomicBool::new(true),
         }
     }
 

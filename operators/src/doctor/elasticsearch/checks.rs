@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::mapping::misfits;
-use super::{ASKED_WITH, Facts, Sink, once, written_with};
+use super::{ASKED_WITH, FOR_REPLAYS, Facts, Sink, once, written_with};
 use crate::doctor::{Check, Depth, Missing, Said, Status, Verdict, fine, or_fine};
 use cluster::{data_path, health, health_report, hosts, one_cluster, one_master, quorum, versions};
 use indices::{blocks, mapping, pipeline, privileges, replicas, template};

@@ -487,12 +487,15 @@ fn pipelines_and_privileges_that_are_missing_are_named() {
     );
     let granted = json!({"cluster": {"monitor": false}, "index": {"logs-*": {
         "create_doc": false, "auto_configure": false, "read": true, "view_index_metadata": false,
+        "maintenance": false, "delete": false,
     }}});
     for (status, part) in [
         (Status::Error, "no `create_doc` on logs-*"),
         (Status::Error, "no `view_index_metadata` on logs-*"),
         (Status::Warning, "no `auto_configure`"),
         (Status::Info, "no `monitor`"),
+        (Status::Info, "no `maintenance` on logs-*"),
+        (Status::Info, "no `delete` on logs-*: a replay cannot purge"),
     ] {
         let id = "elasticsearch.privileges";
         finds_in(id, once::PRIVILEGES, granted.clone(), status, part);

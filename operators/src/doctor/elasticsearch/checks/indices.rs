@@ -201,6 +201,7 @@ pub(super) fn privileges(facts: &Facts) -> Verdict {
 fn lacking(sink: &Sink, answer: &Value) -> Vec<Said> {
     let pattern = sink.pattern();
     let granted = &answer["index"][&pattern];
+    let [refresh, delete] = FOR_REPLAYS;
     let of_index = [
         (
             written_with(sink),
@@ -222,6 +223,12 @@ fn lacking(sink: &Sink, answer: &Value) -> Vec<Said> {
             Status::Info,
             "`where` and `replay verify` cannot look",
         ),
+        (
+            refresh,
+            Status::Info,
+            "`where` and replays wait for the indices' own refresh",
+        ),
+        (delete, Status::Info, "a replay cannot purge"),
     ];
     let mut found: Vec<Said> = of_index
         .into_iter()
