@@ -130,6 +130,11 @@ struct PlanArgs {
     #[arg(long, value_name = "PLACE")]
     to: Place,
 
+    /// Where the range ends by a time, it goes on until records are so much later: of those that come late, such as
+    /// from one of several producers, it has those, too.
+    #[arg(long, value_name = "TIME")]
+    slack: Option<Duration>,
+
     /// What becomes of documents that are there: missing, overwrite, purge, or index=NAME.
     #[arg(long, value_name = "TARGET")]
     target: Target,

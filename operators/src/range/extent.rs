@@ -25,11 +25,14 @@ const WINDOW: i64 = 90;
 const WINDOW_BYTES: u64 = 1 << 20;
 /// Bytes after which a range is not read whole after all.
 const WHOLE_BYTES: u64 = 4 << 20;
-/// Bytes of all ranges after which windows end with their next record, and of those between the first and the
+/// Bytes of all that is read after which windows end with their next record, and of those between the first and the
 /// last one no others are begun.
 const ALL_BYTES: u64 = 128 << 20;
-/// Offsets behind a range, or at the end of a log, that are looked at for what times find.
-const BESIDE: i64 = 100;
+/// Offsets behind a range that ends by a time that are looked at for records that are older: of several producers
+/// one may be minutes late.
+const BEHIND: i64 = 10_000;
+/// Offsets at the end of a log that are looked at for records without timestamps.
+const TAIL: i64 = 100;
 
 /// Records of a range that are looked at at most.
 pub const LOOKED_AT: u64 = WINDOWS * WINDOW as u64;
@@ -123,8 +126,8 @@ pub fn extents(
                 return false;
             };
             let size = size(record);
+            bytes.set(bytes.get() + size);
             if seen.is_inside {
-                bytes.set(bytes.get() + size);
                 each(sampled(record, 0));
             }
             seen.take(Last::of(record), size, bytes.get() < ALL_BYTES)
@@ -187,11 +190,11 @@ fn rounds(looks: &[Look<'_>]) -> Vec<Round> {
     };
     let behind = |look: &Look<'_>| {
         let to = look.range.to;
-        look.before_ms.map(|_| (to, to.saturating_add(BESIDE)))
+        look.before_ms.map(|_| (to, to.saturating_add(BEHIND)))
     };
     let tail = |look: &Look<'_>| {
         let (start, end) = look.log?;
-        Some((start.max(end - BESIDE), end))
+        Some((start.max(end - TAIL), end))
     };
     let mut rounds = vec![round(false, &behind), round(false, &tail)];
     for (count, number) in order().enumerate() {
@@ -282,7 +285,11 @@ impl Seen {
     /// for more.
     fn take(&mut self, last: Last, size: u64, has_room: bool) -> bool {
         self.window_bytes += size;
-        let goes_on = has_room && self.window_bytes < self.bytes_max;
+        let bytes_max = match self.is_inside {
+            true => self.bytes_max,
+            false => WINDOW_BYTES,
+        };
+        let goes_on = has_room && self.window_bytes < bytes_max;
         let is_behind = last.offset >= self.to;
         match last.timestamp {
             0.. if is_behind => {
@@ -474,7 +481,7 @@ mod tests {
         assert_eq!(found[0].last.map(|last| last.offset), Some(999));
         // All that comes behind is older.
         let found = look(&[range(1, 0, 20), range(0, 0, 20)], Some(89_961));
-        assert_eq!((found[0].late, found[1].late), (100, 100));
+        assert_eq!((found[0].late, found[1].late), (980, 980));
         assert_eq!(look(&[range(0, 0, 20)], Some(10_041))[0].late, 1);
 
         let known = BTreeMap::from([

@@ -5,10 +5,11 @@ use std::path::absolute;
 
 use anyhow::Context as _;
 use isobar_operators::offsets::Position;
-use isobar_operators::range::{self, Extent, Look, Range};
+use isobar_operators::range::{self, Extent, Look, Place, Range};
 use isobar_operators::replay::{Choice, Target, letters_apart, origin_of};
 use isobar_operators::sample::Sampled;
 use isobar_topology::clock;
+use isobar_topology::spec::units::Duration;
 
 use super::PlanArgs;
 use super::destinations::Destinations;
@@ -31,6 +32,11 @@ use crate::rehearsal::Stage;
 
 pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
     check_order(args.from, args.to)?;
+    if args.slack.is_some() && args.to.time(0).is_none() {
+        return Err(Failure::usage(
+            "--slack is for a range that ends by a time; another end has all that is before it",
+        ));
+    }
     // Before anybody is asked.
     args.out.as_deref().map_or(Ok(()), check_new)?;
     let (file, source, group) = args.of.find(&mut context)?;
@@ -68,7 +74,10 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
     let partitions: Vec<_> = positions.iter().map(|one| one.partition.clone()).collect();
     // What is looked at later goes by the same moment.
     let now_ms = clock::unix_ms();
-    let ranges = range::ranges(group.admin(), &partitions, args.from, args.to, now_ms);
+    let to = args
+        .slack
+        .map_or(args.to, |slack| later(args.to, slack, now_ms));
+    let ranges = range::ranges(group.admin(), &partitions, args.from, to, now_ms);
     let mut ranges = ranges.map_err(asking)?;
     let mut are_cut = vec![false; ranges.len()];
     if matches!(args.target, Target::Overwrite | Target::Purge) {
@@ -86,7 +95,7 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
     let each = |record: Sampled| destinations.take(&record);
     let extents = range::extents(&source, &looks, args.of.timeout.get(), each).map_err(asking)?;
     let destinations = destinations.names()?;
-    check_times(args, &extents, &mut ranges)?;
+    check_times((args.from, args.to), &extents, &mut ranges)?;
     if args.target == Target::Purge {
         let topics: BTreeSet<&str> = positions.iter().map(|one| &*one.partition.topic).collect();
         let topics: Vec<&str> = topics.into_iter().collect();
@@ -133,6 +142,12 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
         false => dated_by_clock,
     };
     let mut notes = indices.there.clone();
+    notes.extend(args.slack.map(|slack| {
+        format!(
+            "--slack {slack}: the ranges go on behind --to for so long, so that they have records that came late, and \
+             younger ones"
+        )
+    }));
     notes.extend(indices.notes);
     notes.extend(preview::notes(
         &part.spec,
@@ -232,10 +247,23 @@ fn looks<'r>(
     .collect()
 }
 
-/// Notes where a time has found less than it seems to. Fails where times find nothing: records without any lie
+/// Where a range ends that is to have what comes later than its time by so much, up to now.
+fn later(to: Place, slack: Duration, now_ms: i64) -> Place {
+    let slack_ms = i64::try_from(slack.get().as_millis()).unwrap_or(i64::MAX);
+    match to.time(now_ms) {
+        Some(ms) => Place::Time(ms.saturating_add(slack_ms).min(now_ms.max(ms))),
+        None => to,
+    }
+}
+
+/// Says where a time has found less than it seems to. Fails where times find nothing: records without any lie
 /// anywhere.
-fn check_times(args: &PlanArgs, extents: &[Extent], ranges: &mut [Range]) -> Result<(), Failure> {
-    let by_time = args.from.time(0).or(args.to.time(0)).is_some();
+fn check_times(
+    (from, to): (Place, Place),
+    extents: &[Extent],
+    ranges: &mut [Range],
+) -> Result<(), Failure> {
+    let by_time = from.time(0).or(to.time(0)).is_some();
     for (range, extent) in ranges.iter_mut().zip(extents) {
         if extent.is_without_times && by_time {
             return Err(without_times(
@@ -244,9 +272,9 @@ fn check_times(args: &PlanArgs, extents: &[Extent], ranges: &mut [Range]) -> Res
             ));
         }
         if extent.late > 0 {
-            range.notes.push(format!(
-                "timestamps do not rise with the offsets: {} of the records close behind the range are older \
-                 than its end; a later --to has them too",
+            range.narrowed.push(format!(
+                "timestamps do not rise with the offsets: {} of the records close behind the range are older than its \
+                 end, and are not in it; --slack, such as --slack 15m, has those too that come so much later",
                 number(extent.late)
             ));
         }
@@ -268,4 +296,56 @@ fn planned((range, extent): (Range, &Extent)) -> PlannedPartition {
 
 pub(in crate::command) fn undetermined(error: isobar_topology::OperatorError) -> Failure {
     Failure::new(Exit::Undetermined, error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slack_reaches_behind_a_time_and_not_beyond_now() {
+        let now_ms = 10_000_000;
+        let check = |to: &str, expected: Place| {
+            let to: Place = to.parse().expect("a place");
+            assert_eq!(later(to, Duration::secs(60), now_ms), expected, "{to}");
+        };
+        check("1970-01-01T00:10:00Z", Place::Time(660_000));
+        check("2m", Place::Time(now_ms - 60_000));
+        check("30s", Place::Time(now_ms));
+        // What is said of the future is said of the time that was asked for.
+        check("1970-01-01T10:00:00Z", Place::Time(36_000_000));
+        check("now", Place::Now);
+        check("17", Place::Offset(17));
+    }
+
+    #[test]
+    fn a_range_that_lacks_late_records_is_narrowed() {
+        let mut ranges = [Range {
+            partition: isobar_operators::kafka::admin::TopicPartition::new("t", 0),
+            from: 0,
+            to: 10,
+            narrowed: Vec::new(),
+            notes: Vec::new(),
+        }];
+        let mut extent = Extent::default();
+        let [from, to] = ["2h", "1h"].map(|place| place.parse().expect("a place"));
+        check_times((from, to), std::slice::from_ref(&extent), &mut ranges)
+            .expect("there are times");
+        assert_eq!(ranges[0].narrowed, Vec::<String>::new());
+        extent.late = 3;
+        check_times((from, to), std::slice::from_ref(&extent), &mut ranges)
+            .expect("there are times");
+        let said =
+            "timestamps do not rise with the offsets: 3 of the records close behind the range";
+        assert!(ranges[0].narrowed[0].starts_with(said), "{ranges:?}");
+        extent.is_without_times = true;
+        let refused = check_times((from, to), std::slice::from_ref(&extent), &mut ranges);
+        let text = refused.expect_err("no time says where").error.to_string();
+        assert!(
+            text.starts_with("t/0: records carry no timestamp"),
+            "{text}"
+        );
+        let by_offset = (Place::Offset(0), Place::Now);
+        assert!(check_times(by_offset, &[extent], &mut ranges).is_ok());
+    }
 }

@@ -31,6 +31,7 @@ pub(super) struct ToPlan {
     from: String,
     to: String,
     target: String,
+    slack: Option<String>,
     #[serde(default)]
     topics: Vec<String>,
     partitions: Option<String>,
@@ -65,6 +66,7 @@ impl ToPlan {
             option("to", &self.to),
             option("target", &self.target),
         ];
+        options.extend(self.slack.iter().map(|slack| option("slack", slack)));
         options.extend(self.spout.iter().map(|spout| option("spout", spout)));
         options.extend(self.topics.iter().map(|topic| option("topic", topic)));
         options.extend(
@@ -135,12 +137,13 @@ mod tests {
     fn a_request_has_the_options_of_the_command() {
         let asked = json!({"spout": "logs", "from": "-5 --out=/x", "to": "now", "target": "missing",
             "topics": ["a", "b"], "partitions": "0,3-4", "sample": 0, "rate": 9, "create_missing": true,
-            "only_bolts": ["index"], "exclude_bolts": ["find", "copy"]});
+            "only_bolts": ["index"], "exclude_bolts": ["find", "copy"], "slack": "15m"});
         let asked: ToPlan = serde_json::from_value(asked).expect("it is understood");
         let expected = [
             "--from=-5 --out=/x",
             "--to=now",
             "--target=missing",
+            "--slack=15m",
             "--spout=logs",
             "--topic=a",
             "--topic=b",
