@@ -1,6 +1,8 @@
 //! What becomes of records when a server answers so: a topology with the sink at its end writes to it.
 
 use isobar_operators::outcome::{Action, TABLE};
+use isobar_operators::replay::{self, live_sinks};
+use isobar_topology::spec::{Node, Spec};
 use serde_json::{Value, json};
 use testkit::services::{PASSWORD, Search, SearchClient, USERS};
 use testkit::sink::{LIMIT, Payload, Ran, Setup};
@@ -24,6 +26,7 @@ pub(super) fn see(search: &mut Search) -> Seen {
     records.wait_for_indices();
     if guarded {
         records.wait_for_rights();
+        records.are_seen_without_a_refresh();
     }
     records.wait_for_hosts(search);
     records.seen
@@ -261,6 +264,44 @@ impl Records {
         open.connection["auth"] = auth(writer, PASSWORD);
         assert_eq!(open.run().account.delivered, 1_000);
         assert_eq!(self.count("open-2"), 1_000);
+    }
+
+    /// Whoever may not refresh waits for the index to do so: by a name it is refused, by a pattern nothing is refreshed
+    /// without a word.
+    fn are_seen_without_a_refresh(&self) {
+        let [_, writer, _] = USERS;
+        for (index, name) in [("seen-1", "seen-1"), ("seen-2", "seen-{{ doc.day }}")] {
+            let mut setup = self.setup(index);
+            setup.connection["auth"] = auth(writer, PASSWORD);
+            assert_eq!(setup.run().account.delivered, 1_000);
+            let file = json!({
+                "isobar": 1, "name": "seen",
+                "connections": {
+                    "kafka": {"type": "kafka", "brokers": "localhost:1"},
+                    "search": {
+                        "type": "elasticsearch", "hosts": [self.url], "auth": auth(writer, PASSWORD),
+                    },
+                },
+                "spouts": {"in": {
+                    "type": "kafka", "connection": "kafka", "topics": ["a"], "start": "earliest",
+                }},
+                "bolts": {"index": {
+                    "type": "elasticsearch", "connection": "search", "inputs": ["in"], "index": name,
+                    "on_rejected": "drop",
+                }},
+            });
+            let spec = Spec::read(&Node::from_json(&file)).expect("sound");
+            let sink = live_sinks(&spec, "in").remove(0);
+            let search = replay::Search::of(&spec, &sink).expect("a client");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            let seen = runtime.block_on(search.make_visible());
+            seen.unwrap_or_else(|error| panic!("{name}: {error}"));
+            let count = self.client.count(index).expect("it counts");
+            assert_eq!(count, 1_000, "{name}");
+        }
     }
 
     /// A frozen server, then a killed one.

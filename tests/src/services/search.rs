@@ -63,7 +63,7 @@ impl SearchVersion {
 }
 
 /// The users of a server that [has some](Search::start_guarded): one that may do everything, one that
-/// may index into `open-*`, one that may do nothing.
+/// may index into `open-*` and index into and look at `seen-*`, one that may do nothing.
 pub const USERS: [&str; 3] = ["admin", "writer", "nobody"];
 
 /// The password of each.
@@ -85,7 +85,8 @@ const USER_FILES: &[(&str, &str)] = &[
     ("users_roles", "superuser:admin\nwriting:writer\n"),
     (
         "roles.yml",
-        "writing:\n  indices:\n    - names: ['open-*']\n      privileges: ['create_doc', 'auto_configure']\n",
+        "writing:\n  indices:\n    - names: ['open-*']\n      privileges: ['create_doc', 'auto_configure']\n    \
+         - names: ['seen-*']\n      privileges: ['create_doc', 'auto_configure', 'read', 'view_index_metadata']\n",
     ),
 ];
 
