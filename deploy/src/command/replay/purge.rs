@@ -264,7 +264,8 @@ mod tests {
     #[test]
     fn one_that_fails_says_how_many_are_gone_and_how_to_go_on() {
         let expected = "at least 20,000 documents of the range are deleted, not all of them; the documents that were \
-                        deleted are missing until the plan is run to its end with --resume";
+                        deleted are missing until the plan is run to its end with --resume, or a new plan with its \
+                        range and target is";
         assert_eq!(failed(20_000), expected);
     }
 

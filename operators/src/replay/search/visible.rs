@@ -7,7 +7,7 @@ use std::time::Duration;
 use hyper::Method;
 use isobar_topology::OperatorError;
 use isobar_topology::spec::units;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{LENIENT, Search};
 
@@ -92,6 +92,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use isobar_topology::clock;
+    use serde_json::Value;
 
     use super::super::tests::answered_by_path;
     use super::*;
