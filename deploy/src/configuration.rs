@@ -1,5 +1,5 @@
 //! The effective configuration of a topology: the file with values from outside and defaults put in,
-//! and with every secret hidden.
+//! and with every secret hidden; and digests that tell configurations apart.
 
 use isobar_topology::Registry;
 use isobar_topology::spec::{Node, Settings, Value as Yaml};
@@ -7,24 +7,57 @@ use serde_json::{Map, Value};
 
 use crate::secrets::{HIDDEN, is_secret, without_credentials};
 
+/// What is hidden.
+#[derive(Clone, Copy)]
+enum Hides {
+    /// Secrets, and values from outside, of which nobody can tell whether they are some.
+    Outside,
+    /// Secrets.
+    Secrets,
+    /// Nothing.
+    Nothing,
+}
+
 /// Makes the configuration of a file that was planned. Values from variables and files are hidden
 /// whatever they are: nobody can tell which of them are secrets.
 pub fn effective(tree: &Node, settings: &Settings, lanes: usize, registry: &Registry) -> Value {
+    whole(tree, settings, lanes, registry, [Hides::Outside; 2])
+}
+
+/// Tells apart what is done with records, and where they go: 32 hexadecimal digits, by all values, also those from
+/// variables and files, none of which can be read from it. The number of lanes is left out, which is the machine's,
+/// and so are the secrets of connections: they may change while all else stays.
+pub fn fingerprint(tree: &Node, settings: &Settings, registry: &Registry) -> String {
+    let hides = [Hides::Secrets, Hides::Nothing];
+    digest(&whole(tree, settings, 0, registry, hides), 16)
+}
+
+fn whole(
+    tree: &Node,
+    settings: &Settings,
+    lanes: usize,
+    registry: &Registry,
+    [of_connections, of_others]: [Hides; 2],
+) -> Value {
     let mut shown = Map::new();
     for entry in tree.entries() {
         let value = match entry.key.as_str() {
             section @ ("connections" | "spouts" | "bolts") => {
+                let hides = match section {
+                    "connections" => of_connections,
+                    _ => of_others,
+                };
                 let components = entry.node.entries().iter();
                 let components = components.map(|entry| {
-                    let component = component(section, &entry.node, registry);
+                    let component = component(section, &entry.node, registry, hides);
                     (entry.key.clone(), component)
                 });
                 Value::Object(components.collect())
             }
-            "dead_letter" => component("bolts", &entry.node, registry),
+            "dead_letter" => component("bolts", &entry.node, registry, of_others),
             // Tests say nothing about what runs.
             "settings" | "tests" => continue,
-            key => show(key, &entry.node, None),
+            key => show(key, &entry.node, None, of_others),
         };
         let _ = shown.insert(entry.key.clone(), value);
     }
@@ -42,14 +75,19 @@ pub fn hash(effective: &Value) -> String {
     if let Some(settings) = same.get_mut("settings").and_then(Value::as_object_mut) {
         let _ = settings.remove("lanes");
     }
-    let digest = openssl::sha::sha256(same.to_string().as_bytes());
-    digest[..6]
+    digest(&same, 6)
+}
+
+/// The first bytes of SHA-256, in hexadecimal digits.
+fn digest(value: &Value, bytes: usize) -> String {
+    let digest = openssl::sha::sha256(value.to_string().as_bytes());
+    digest[..bytes]
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()
 }
 
-fn component(section: &str, node: &Node, registry: &Registry) -> Value {
+fn component(section: &str, node: &Node, registry: &Registry, hides: Hides) -> Value {
     let kind = node.get("type").and_then(Node::text).unwrap_or_default();
     // Types of different sections share names.
     let schema = match section {
@@ -63,7 +101,8 @@ fn component(section: &str, node: &Node, registry: &Registry) -> Value {
     let mut shown = Map::new();
     for entry in node.entries() {
         let schema = options.and_then(|options| options.get(&entry.key));
-        let _ = shown.insert(entry.key.clone(), show(&entry.key, &entry.node, schema));
+        let value = show(&entry.key, &entry.node, schema, hides);
+        let _ = shown.insert(entry.key.clone(), value);
     }
     for (name, schema) in options.into_iter().flatten() {
         if let Some(default) = schema.get("default").filter(|default| !default.is_null()) {
@@ -73,18 +112,26 @@ fn component(section: &str, node: &Node, registry: &Registry) -> Value {
     Value::Object(shown)
 }
 
-fn show(key: &str, node: &Node, schema: Option<&Value>) -> Value {
+fn show(key: &str, node: &Node, schema: Option<&Value>, hides: Hides) -> Value {
     let format = schema.and_then(|schema| schema.get("format"));
-    if node.hidden || is_secret(key) || format.is_some_and(|format| format == "secret") {
+    let is_secret = is_secret(key) || format.is_some_and(|format| format == "secret");
+    let is_hidden = match hides {
+        Hides::Outside => node.hidden || is_secret,
+        Hides::Secrets => is_secret,
+        Hides::Nothing => false,
+    };
+    if is_hidden {
         return Value::String(HIDDEN.to_owned());
     }
-    match &node.value {
-        Yaml::String(text) => Value::String(without_credentials(text)),
-        Yaml::List(items) => items.iter().map(|item| show(key, item, None)).collect(),
-        Yaml::Map(entries) => {
+    let shown = |key: &str, node: &Node| show(key, node, None, hides);
+    match (&node.value, hides) {
+        (Yaml::String(text), Hides::Outside | Hides::Secrets) => {
+            Value::String(without_credentials(text))
+        }
+        (Yaml::List(items), _) => items.iter().map(|item| shown(key, item)).collect(),
+        (Yaml::Map(entries), _) => {
             let entries = entries.iter();
-            let shown =
-                entries.map(|entry| (entry.key.clone(), show(&entry.key, &entry.node, None)));
+            let shown = entries.map(|entry| (entry.key.clone(), shown(&entry.key, &entry.node)));
             Value::Object(shown.collect())
         }
         _ => node.to_json(),
@@ -120,6 +167,49 @@ mod tests {
         let mut changed = file.clone();
         changed["bolts"]["end"]["type"] = "console".into();
         assert_ne!(hash_of(&changed, 2, 5), known);
+    }
+
+    /// As if all values came from variables.
+    fn hide(node: &mut Node) {
+        match &mut node.value {
+            Yaml::Map(entries) => entries.iter_mut().for_each(|one| hide(&mut one.node)),
+            _ => node.hidden = true,
+        }
+    }
+
+    #[test]
+    fn another_value_from_outside_is_another_configuration() {
+        let of = |host: &str, password: &str, index: &str, key: &str| {
+            let mut tree = Node::from_json(&json!({
+                "isobar": 1, "name": "t",
+                "connections": {"search": {
+                    "type": "elasticsearch", "hosts": format!("http://u:{password}@{host}:9200"),
+                    "auth": {"username": "u", "password": password},
+                }},
+                "bolts": {
+                    "hide": {"type": "mask", "fields": ["a"], "pseudonym_key": key},
+                    "index": {"type": "elasticsearch", "connection": "search", "index": index},
+                },
+            }));
+            hide(&mut tree);
+            let (settings, registry) = (Settings::default(), isobar_operators::registry());
+            let shown = effective(&tree, &settings, 0, &registry);
+            (shown, fingerprint(&tree, &settings, &registry))
+        };
+        let (shown, known) = of("staging", "hunter2", "logs", "a key of 16 bytes");
+        assert_eq!(known.len(), 32);
+        let others = [
+            of("production", "hunter2", "logs", "a key of 16 bytes"),
+            of("staging", "hunter2", "logs-2", "a key of 16 bytes"),
+            of("staging", "hunter2", "logs", "another of 16 bytes"),
+        ];
+        for other in others {
+            assert_eq!(other.0, shown, "it looks the same");
+            assert_ne!(other.1, known);
+        }
+        // Who asks decides nothing about documents.
+        let asks = of("staging", "hunter3", "logs", "a key of 16 bytes");
+        assert_eq!(asks.1, known);
     }
 
     #[test]

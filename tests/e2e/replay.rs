@@ -7,6 +7,7 @@ mod hazards;
 pub(crate) mod kills;
 mod missing_index;
 mod page;
+mod pins;
 mod redrive;
 mod runbooks;
 
@@ -106,6 +107,7 @@ fn replays_are_exact_and_heard_of_everywhere() {
     );
     let records = runbooks::run(&kafka, &search, RECORDS + LATER, &mut steps);
     the_runbook_brings_back_a_partition(&kafka, &search, records, &mut steps);
+    pins::a_plan_is_held_to_what_its_variables_said(&kafka, &search, &mut steps);
     api::a_running_topology_replays_by_its_api(&kafka, &search, records, &mut steps);
     redrive::dead_letters_are_redriven_until_none_is_open(&kafka, &search, &mut steps);
     a_data_stream_is_purged_and_written_anew(&kafka, &search, &mut steps);

@@ -2,6 +2,7 @@
 //! of it.
 
 mod attend;
+mod clusters;
 mod destinations;
 mod document;
 mod expiry;

@@ -21,6 +21,7 @@ use super::names::Names;
 use crate::bolts::ElasticsearchConfig;
 use crate::connections::elasticsearch_of;
 use crate::elasticsearch::ask::Ask;
+use crate::elasticsearch::hosts::named;
 
 pub use own::IndexState;
 use own::Other;
@@ -32,6 +33,12 @@ const PAGE: usize = 10_000;
 
 /// Offsets of one question: `index.max_terms_count` is 65,536 by default.
 const TERMS_MAX: usize = 10_000;
+
+/// Tells which cluster it is, and asks no other host for that.
+const CLUSTER_STATE: &str = "_cluster/state/version?local=true&filter_path=cluster_uuid";
+
+/// Stands for the id of a cluster that has not formed yet.
+const NO_CLUSTER: &str = "_na_";
 
 /// Whether a page says of each document which version of it was found.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -108,6 +115,32 @@ impl Search {
     /// The field that tells where a document comes from.
     pub fn origin(&self) -> Option<&str> {
         self.origin.as_deref()
+    }
+
+    /// The hosts, without user and password.
+    pub fn hosts(&self) -> Vec<String> {
+        let hosts = self.ask.hosts().iter();
+        hosts.map(|host| named(host).to_owned()).collect()
+    }
+
+    /// The id of the cluster, which no other has. Fails when no host tells, as the user has not the cluster
+    /// privilege `monitor`.
+    pub async fn cluster(&self) -> Result<String, OperatorError> {
+        let untold = "the hosts do not say of which cluster they are";
+        let mut why = OperatorError::external(untold);
+        // Hosted ones keep the first to themselves.
+        for path in [CLUSTER_STATE, ""] {
+            match self.ask.any(Method::GET, path, None).await {
+                Ok(answer) => {
+                    let id = answer["cluster_uuid"].as_str();
+                    if let Some(id) = id.filter(|id| *id != NO_CLUSTER) {
+                        return Ok(id.to_owned());
+                    }
+                }
+                Err(error) => why = error,
+            }
+        }
+        Err(why)
     }
 
     /// Makes everything that is indexed visible to searches, and finds out where they have to look: in the
@@ -522,6 +555,20 @@ mod tests {
         );
         let found = search.offsets("s", 0, (7, 9)).await.expect("an answer");
         assert_eq!(found.offsets, [7, 8]);
+    }
+
+    #[tokio::test]
+    async fn a_cluster_is_known_by_its_id_where_it_has_one() {
+        let cluster = async |answers: Vec<Value>| {
+            let search = super::purge::tests::answering(answers);
+            search.cluster().await.map_err(|error| error.to_string())
+        };
+        let told = |id: &str| json!({"cluster_uuid": id});
+        assert_eq!(cluster(vec![told("a")]).await, Ok("a".to_owned()));
+        // One that keeps its state to itself.
+        assert_eq!(cluster(vec![json!({}), told("b")]).await, Ok("b".to_owned()));
+        let not_formed = cluster(vec![told(NO_CLUSTER), told(NO_CLUSTER)]).await;
+        assert!(not_formed.is_err_and(|why| why.contains("of which cluster")));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The files of a replay: the plan, and the report of its last run beside it.
 //!
-//! Version 1 of both. They outlive the process: a change of meaning needs a new version.
+//! Version 2 of plans, 1 of all else. They outlive the process: a change of meaning needs a new version.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -19,7 +19,11 @@ use crate::exit::Failure;
 use crate::output::{Table, number};
 use crate::progress::Screen;
 
+/// Of reports, and of what commands print of both.
 pub(super) const VERSION: u32 = 1;
+
+/// Of plans. Version 1 was not held to its cluster, nor to values from outside.
+pub(super) const PLAN_VERSION: u32 = 2;
 
 /// What is to be replayed, and what it was planned against.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +38,7 @@ pub(super) struct PlanFile {
     /// The topology file, and the files of variables that it was read with.
     pub(super) file: PathBuf,
     pub(super) env_files: Vec<PathBuf>,
-    /// Hash of the effective configuration: a changed topology needs another plan.
+    /// Tells the configuration, with all values from outside: a changed topology needs another plan.
     pub(super) configuration: String,
     pub(super) spout: String,
     /// The group that keeps the progress; never that of the live topology.
@@ -101,6 +105,12 @@ pub(super) struct PlannedSink {
     pub(super) bolt: String,
     /// The index or data stream, as a name or template.
     pub(super) index: String,
+    /// Where that is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) hosts: Vec<String>,
+    /// The id of their cluster; null where they do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) cluster: Option<String>,
     /// What protects against storing a record twice.
     pub(super) guarantee: String,
     /// Whether documents say where they come from, so that the replay can be verified.
@@ -236,9 +246,10 @@ impl PlanFile {
         }
         for sink in &self.sinks {
             text.push_str(&format!(
-                "Indexed by {} into {}: protected against storing twice: {}; {}\n",
+                "Indexed by {} into {}{}: protected against storing twice: {}; {}\n",
                 sink.bolt,
                 sink.index,
+                sink.place(),
                 sink.guarantee,
                 match sink.verifiable {
                     true => "can be verified",
@@ -293,6 +304,14 @@ impl PlanFile {
 const PURGED_LISTED: usize = 20;
 
 impl PlannedSink {
+    /// Where its indices are, behind their name.
+    pub(super) fn place(&self) -> String {
+        match self.hosts.as_slice() {
+            [] => String::new(),
+            hosts => format!(" at {}", hosts.join(", ")),
+        }
+    }
+
     /// What is deleted, a line for each index.
     fn purged_text(&self) -> String {
         let mut text = String::new();
@@ -374,15 +393,18 @@ impl ReportFile {
 struct Kind {
     name: &'static str,
     maker: &'static str,
+    version: u32,
 }
 
 const PLAN: Kind = Kind {
     name: "plan of a replay",
     maker: "isobar replay plan",
+    version: PLAN_VERSION,
 };
 const REPORT: Kind = Kind {
     name: "report of a replay",
     maker: "isobar replay run",
+    version: VERSION,
 };
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path, what: Kind) -> Result<T, Failure> {
@@ -397,16 +419,20 @@ fn parse<T: serde::de::DeserializeOwned>(text: &str, what: Kind) -> Result<T, St
     struct Any {
         version: u32,
     }
-    let Kind { name, maker } = what;
+    let Kind {
+        name,
+        maker,
+        version: known,
+    } = what;
     let no_file = |error| match text.trim_start().starts_with('{') {
         true => format!("is no {name}: {error}; `{maker}` makes one"),
         // Such as a topology: where it ceases to be JSON says nothing.
         false => format!("is no {name}; `{maker}` makes one"),
     };
     let Any { version } = serde_json::from_str(text).map_err(no_file)?;
-    if version != VERSION {
+    if version != known {
         return Err(format!(
-            "is of version {version}; this program knows version {VERSION}"
+            "is a {name} of version {version}, and this program knows version {known}; `{maker}` makes one"
         ));
     }
     serde_json::from_str(text).map_err(no_file)
@@ -467,19 +493,20 @@ fn write_to(path: &Path, file: io::Result<File>, text: &str) -> Result<(), Failu
 mod tests {
     use super::*;
 
-    const TEXT: &str = r#"{"version": 1, "id": "19a", "made_at_ms": 5, "topology": "logs",
+    const TEXT: &str = r#"{"version": 2, "id": "19a", "made_at_ms": 5, "topology": "logs",
         "file": "/logs.yaml", "env_files": [], "configuration": "0f", "spout": "in",
         "group": "logs.replay.19a", "cluster_id": "c", "topics": {"t": "id", "u": null},
         "from": "earliest", "to": "now", "target": "missing",
-        "sinks": [{"bolt": "index", "index": "logs-{{ doc.day }}", "guarantee": "exact",
+        "sinks": [{"bolt": "index", "index": "logs-{{ doc.day }}", "hosts": ["http://es:9200"],
+                   "cluster": "u", "guarantee": "exact",
                    "verifiable": true, "indices": {"logs-1": ["index.blocks.write"]}}],
         "left_out": ["copy"], "narrowed": true,
         "partitions": [{"topic": "t", "partition": 0, "from": 100, "to": 1300,
                         "narrowed": ["offsets 0 to 99 are gone"], "notes": []}]}"#;
 
     #[test]
-    fn the_form_of_version_1_never_changes() {
-        let plan: PlanFile = parse(TEXT, PLAN).expect("version 1");
+    fn the_form_of_version_2_never_changes() {
+        let plan: PlanFile = parse(TEXT, PLAN).expect("version 2");
         let again = serde_json::to_value(&plan).expect("JSON");
         let first: serde_json::Value = serde_json::from_str(TEXT).expect("JSON");
         assert_eq!(again, first);
@@ -496,7 +523,7 @@ mod tests {
                 "changed_fields": {"x": 1}, "notes": ["one"]},
             "notes": ["another"], "partitions""#;
         let text = TEXT.replacen("\"partitions\"", more, 1);
-        let plan: PlanFile = parse(&text, PLAN).expect("version 1");
+        let plan: PlanFile = parse(&text, PLAN).expect("version 2");
         let again = serde_json::to_value(&plan).expect("JSON");
         let first: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(again, first);
@@ -519,7 +546,7 @@ Note: one
             "oldest_ms": 0, "newest_ms": 1000, "last": {"offset": 1299, "timestamp_ms": 1000, "leader_epoch": 3}}"#;
         let text = TEXT.replace(r#""target": "missing""#, rate);
         let text = text.replace(r#""to": 1300"#, extent);
-        let plan: PlanFile = parse(&text, PLAN).expect("version 1");
+        let plan: PlanFile = parse(&text, PLAN).expect("version 2");
         let again = serde_json::to_value(&plan).expect("JSON");
         let first: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(again, first);
@@ -548,7 +575,7 @@ At 100 records a second that takes about 11.0 s
                 "logs-0 does not exist, and is made\n",
             ),
         ] {
-            let plan: PlanFile = parse(&text, PLAN).expect("version 1");
+            let plan: PlanFile = parse(&text, PLAN).expect("version 2");
             assert!(plan.text().contains(said), "{}", plan.text());
             let again = serde_json::to_value(&plan).expect("JSON");
             let first: serde_json::Value = serde_json::from_str(&text).expect("JSON");
@@ -558,7 +585,7 @@ At 100 records a second that takes about 11.0 s
 
     #[test]
     fn counts_of_a_partition_are_whole_where_they_begin_with_its_range() {
-        let plan: PlanFile = parse(TEXT, PLAN).expect("version 1");
+        let plan: PlanFile = parse(TEXT, PLAN).expect("version 2");
         let check = |complete: bool, resumed: bool, from: &str, expected: Option<u64>| {
             let text = format!(
                 r#"{{"version": 1, "id": "19a", "complete": {complete}, "resumed": {resumed},
@@ -616,7 +643,7 @@ At 100 records a second that takes about 11.0 s
         let directory = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&directory).expect("it is made");
         let (path, screen) = (directory.join("plan.json"), Screen::to(io::sink()));
-        let mut plan: PlanFile = parse(TEXT, PLAN).expect("version 1");
+        let mut plan: PlanFile = parse(TEXT, PLAN).expect("version 2");
         let of = |plan: &PlanFile| ReportFile::of(&path, plan, &screen).expect("it can be read");
         assert_eq!(of(&plan), None);
         let report = ReportFile {
@@ -643,7 +670,7 @@ At 100 records a second that takes about 11.0 s
             "\"left_out\"",
             r#""missing_indices": ["logs-0"], "left_out""#,
         );
-        let mut plan: PlanFile = parse(&text, PLAN).expect("version 1");
+        let mut plan: PlanFile = parse(&text, PLAN).expect("version 2");
         let again = serde_json::to_value(&plan).expect("JSON");
         let first: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(again, first);
@@ -664,7 +691,7 @@ At 100 records a second that takes about 11.0 s
         let left_out = r#""other_sinks": ["index_b"], "only_bolts": ["index"], "exclude_bolts": ["find"],
             "left_out": ["copy", "index_b", "find"]"#;
         let text = TEXT.replace(r#""left_out": ["copy"]"#, left_out);
-        let plan: PlanFile = parse(&text, PLAN).expect("version 1");
+        let plan: PlanFile = parse(&text, PLAN).expect("version 2");
         let again = serde_json::to_value(&plan).expect("JSON");
         let first: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(again, first);
@@ -684,8 +711,11 @@ Left out: find; what would reach nothing else is dropped
                 "is no plan of a replay; `isobar replay plan` makes one",
             ),
             ("{}", "is no plan of a replay: missing field `version`"),
-            (r#"{"version": 2}"#, "is of version 2"),
-            (r#"{"version": 1}"#, "missing field `id`"),
+            (
+                r#"{"version": 1, "id": "19a"}"#,
+                "is a plan of a replay of version 1, and this program knows version 2; `isobar replay plan` makes one",
+            ),
+            (r#"{"version": 2}"#, "missing field `id`"),
         ] {
             let problem = parse::<PlanFile>(text, PLAN).expect_err(text);
             assert!(problem.contains(part), "{problem}");
@@ -694,7 +724,7 @@ Left out: find; what would reach nothing else is dropped
 
     #[test]
     fn everything_that_matters_before_the_run_is_in_the_text() {
-        let plan: PlanFile = parse(TEXT, PLAN).expect("version 1");
+        let plan: PlanFile = parse(TEXT, PLAN).expect("version 2");
         assert_eq!(
             plan.text(),
             "\
@@ -704,7 +734,7 @@ TOPIC  PARTITION  FROM     TO  OFFSETS
 t              0   100  1,300    1,200
 
 Offsets in all: 1,200
-Indexed by index into logs-{{ doc.day }}: protected against storing twice: exact; can be verified
+Indexed by index into logs-{{ doc.day }} at http://es:9200: protected against storing twice: exact; can be verified
   1 of its indices exist
   logs-1 takes no documents: index.blocks.write
 Left out: copy, as it changes something elsewhere; what would reach nothing else is dropped

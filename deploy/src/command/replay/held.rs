@@ -362,7 +362,7 @@ mod tests {
 
     fn plan(cluster_id: &str) -> PlanFile {
         let plan = json!({
-            "version": 1, "id": "19a", "made_at_ms": 5, "topology": "t", "file": "/t.yaml",
+            "version": 2, "id": "19a", "made_at_ms": 5, "topology": "t", "file": "/t.yaml",
             "env_files": [], "configuration": "0f", "spout": "in", "group": "t.replay.19a",
             "cluster_id": cluster_id, "topics": {"logs": null}, "from": "0", "to": "10",
             "target": "missing", "sinks": [], "left_out": [], "narrowed": false,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use isobar_operators::replay::{Guarantee, IndexState, Search, Sink, Target};
 
+use super::clusters;
 use super::document::PlannedSink;
 use super::make::undetermined;
 use super::part::Part;
@@ -65,9 +66,14 @@ impl Indices {
                 let names = names.get(&sink.bolt);
                 found.missing.extend(missing(&sink.index, names, &indices));
             }
+            let cluster = search.cluster().await;
+            let untold = cluster.as_ref().err();
+            (found.notes).extend(untold.map(|error| clusters::note(&sink.bolt, error)));
             found.sinks.push(PlannedSink {
                 bolt: sink.bolt.clone(),
                 index: sink.index.clone(),
+                hosts: search.hosts(),
+                cluster: cluster.ok(),
                 guarantee: sink.guarantee.to_string(),
                 verifiable: search.origin().is_some(),
                 indices: own.collect(),
@@ -75,7 +81,8 @@ impl Indices {
             });
         }
         let purged = found.sinks.iter().flat_map(|sink| sink.purged.keys());
-        found.notes = stay(&held, &purged.collect());
+        let stay = stay(&held, &purged.collect());
+        found.notes.extend(stay);
         Ok(found)
     }
 }

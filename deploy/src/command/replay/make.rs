@@ -13,7 +13,7 @@ use isobar_topology::spec::units::Duration;
 
 use super::PlanArgs;
 use super::destinations::Destinations;
-use super::document::{PlanFile, PlannedPartition, VERSION, check_new, write};
+use super::document::{PLAN_VERSION, PlanFile, PlannedPartition, check_new, write};
 use super::expiry;
 use super::extent::PlannedExtent;
 use super::frontier::stay_behind;
@@ -172,7 +172,7 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
     let topology = &part.spec.name;
     let env_files = args.of.file.env_file.iter().map(absolute);
     let plan = PlanFile {
-        version: VERSION,
+        version: PLAN_VERSION,
         group: format!("{topology}.replay.{id}"),
         id,
         made_at_ms,

@@ -1,8 +1,6 @@
 //! The part of a topology that a replay runs, and the pins that keep a plan from running against
 //! something else than it was made for.
 
-use std::path::Path;
-
 use isobar_operators::replay::{Choice, Search, Sink, Table, live_sinks, part_for, tables};
 use isobar_topology::Plan;
 use isobar_topology::spec::Spec;
@@ -25,7 +23,7 @@ pub(in crate::command) struct Part {
     pub(super) other_sinks: Vec<Sink>,
     /// The tables that records are looked up in.
     pub(super) tables: Vec<Table>,
-    /// Hash of the whole topology's effective configuration.
+    /// Tells the whole topology's configuration from others, also by what comes from outside.
     pub(super) configuration: String,
 }
 
@@ -41,8 +39,8 @@ impl Part {
         let (part, sinks, left_out) = part.map_err(Failure::usage)?;
         let plan = file.plan_part(&part, context.registry, cores())?;
         let tables = tables(&part).map_err(Failure::usage)?;
-        // Without the number of lanes, which is the machine's.
-        let effective = configuration::effective(file.tree(), &spec.settings, 0, context.registry);
+        let tree = file.tree();
+        let configuration = configuration::fingerprint(tree, &spec.settings, context.registry);
         let mut other_sinks = live_sinks(spec, spout);
         other_sinks.retain(|other| sinks.iter().all(|sink| sink.bolt != other.bolt));
         Ok(Self {
@@ -52,7 +50,7 @@ impl Part {
             sinks,
             left_out,
             tables,
-            configuration: hash(&effective.to_string()),
+            configuration,
         })
     }
 
@@ -68,24 +66,18 @@ impl Part {
             .collect()
     }
 
-    /// The file that has changed since a plan was made: that of the topology, or a table. What is in tables now is
-    /// what a resumed run would see.
-    pub(super) fn changed<'a>(&'a self, plan: &'a PlanFile) -> Option<&'a Path> {
+    /// What has changed since a plan was made: the topology, or a table. What is in tables now is what a resumed run
+    /// would see.
+    pub(super) fn changed(&self, plan: &PlanFile) -> Option<String> {
         if self.configuration != plan.configuration {
-            return Some(&plan.file);
+            let file = plan.file.display();
+            return Some(format!(
+                "{file}, or a variable or secret that it takes from outside,"
+            ));
         }
-        let tables = self.planned_tables().into_iter().zip(&self.tables);
-        let mut others = tables.filter(|(table, _)| !plan.tables.contains(table));
-        others.next().map(|(_, table)| table.file.as_path())
-    }
-
-    /// The first bolt whose documents go elsewhere by now than the plan says.
-    pub(super) fn elsewhere(&self, plan: &PlanFile) -> Option<&Sink> {
-        let is_planned = |sink: &&Sink| {
-            let mut planned = plan.sinks.iter();
-            planned.any(|one| (&one.bolt, &one.index) == (&sink.bolt, &sink.index))
-        };
-        self.sinks.iter().find(|sink| !is_planned(sink))
+        let mut tables = self.planned_tables().into_iter();
+        let other = tables.find(|table| !plan.tables.contains(table));
+        other.map(|table| table.file.display().to_string())
     }
 
     /// Clients for the indices of each sink.
@@ -120,13 +112,13 @@ pub(super) fn of_plan(
 ) -> Result<(TopologyFile, Part), Failure> {
     let (file, part) = as_it_is(plan, context)?;
     match part.changed(plan) {
-        Some(changed) => Err(Failure::usage(refusal(changed, plan))),
+        Some(changed) => Err(Failure::usage(refusal(&changed, plan))),
         None => Ok((file, part)),
     }
 }
 
 /// Why a plan is not run whose topology is another one by now, and what to do instead.
-fn refusal(changed: &Path, plan: &PlanFile) -> String {
+fn refusal(changed: &str, plan: &PlanFile) -> String {
     let way_out = match plan.target == PURGE {
         true => {
             "; where a run of this one has begun, a new one with the same range and target deletes what it has written \
@@ -135,18 +127,8 @@ fn refusal(changed: &Path, plan: &PlanFile) -> String {
         false => "",
     };
     format!(
-        "{} has changed since the plan was made, so what it says of the outcome may be wrong; make a new plan{way_out}",
-        changed.display()
+        "{changed} has changed since the plan was made, so what it says of the outcome may be wrong; make a new plan{way_out}"
     )
-}
-
-/// FNV-1a, which is the same in every version of the program.
-fn hash(text: &str) -> String {
-    let mut hash: u64 = 0xCBF2_9CE4_8422_2325;
-    for byte in text.bytes() {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
-    }
-    format!("{hash:016x}")
 }
 
 #[cfg(test)]
@@ -165,18 +147,12 @@ mod tests {
                 "left_out": [], "narrowed": false, "partitions": [],
             });
             let plan: PlanFile = serde_json::from_value(plan).expect("a plan");
-            refusal(&plan.file, &plan)
+            refusal("/logs.yaml", &plan)
         };
         for target in ["missing", "purge"] {
             assert!(said(target).starts_with("/logs.yaml has changed since the plan was made"));
             let way_out = "a new one with the same range and target deletes what it has written";
             assert_eq!(said(target).contains(way_out), target == "purge");
         }
-    }
-
-    #[test]
-    fn the_hash_of_a_plan_never_changes() {
-        assert_eq!(hash(""), "cbf29ce484222325");
-        assert_eq!(hash("a"), "af63dc4c8601ec8c");
     }
 }

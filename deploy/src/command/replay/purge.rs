@@ -308,6 +308,8 @@ mod tests {
         let planned = PlannedSink {
             bolt: "index".to_owned(),
             index: "logs-{{ doc.day }}".to_owned(),
+            hosts: Vec::new(),
+            cluster: None,
             guarantee: "exact".to_owned(),
             verifiable: true,
             indices: BTreeMap::new(),

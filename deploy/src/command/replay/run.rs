@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use super::RunArgs;
 use super::attend::{Attendance, Attended, Ended, YieldTo};
+use super::clusters;
 use super::document::{PlanFile, ReportFile, VERSION, check_writable, write};
 use super::frontier::Frontier;
 use super::held::{
@@ -81,6 +82,8 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         }
         return Ok(Exit::Done);
     }
+    let (searches, runtime) = (part.searches()?, Runtime::new()?);
+    runtime.block_on(clusters::check(&plan, &part.sinks, &searches))?;
     let registry = Registry::of(file.spec()?, &plan.spout, args.timeout.get());
     let registry = registry.ok_or_else(|| Failure::usage("the spout has no connection"))?;
     refuse_done(&plan, &registry)?;
@@ -107,14 +110,12 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     // Dead letters say which run they come from.
     graph.name.clone_from(&plan.group);
     bound_in_flight(graph, args.max_in_flight);
-    let searches = part.searches()?;
     let asked = Asked {
         searches: &searches,
         shape: Shape::of(&part.spec, &searches),
         source: &source,
         within: args.timeout.get(),
     };
-    let runtime = Runtime::new()?;
     let claimed = claim(&plan, registry, &brokers, &begin, &context.screen);
     let (claim, progress) = runtime.block_on(claimed)?;
     let (stop, told) = mpsc::channel(2);

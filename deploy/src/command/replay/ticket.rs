@@ -73,8 +73,11 @@ fn markdown(
     let indices: Vec<String> = sinks
         .map(|sink| {
             format!(
-                "{} by {} (twice: {})",
-                sink.index, sink.bolt, sink.guarantee
+                "{}{} by {} (twice: {})",
+                sink.index,
+                sink.place(),
+                sink.bolt,
+                sink.guarantee
             )
         })
         .collect();
@@ -178,7 +181,7 @@ mod tests {
 
     fn plan() -> PlanFile {
         let plan = json!({
-            "version": 1, "id": "19a", "made_at_ms": 0, "topology": "logs", "file": "/logs.yaml",
+            "version": 2, "id": "19a", "made_at_ms": 0, "topology": "logs", "file": "/logs.yaml",
             "env_files": [], "configuration": "0f", "spout": "in", "group": "logs.replay.19a",
             "cluster_id": "c", "topics": {"t": null}, "from": "earliest", "to": "now",
             "target": "missing",

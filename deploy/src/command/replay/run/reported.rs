@@ -87,7 +87,7 @@ mod tests {
     fn plan() -> PlanFile {
         let partition = |number| json!({"topic": "t", "partition": number, "from": 0, "to": 100, "narrowed": [], "notes": []});
         let plan = json!({
-            "version": 1, "id": "19a", "made_at_ms": 5, "topology": "logs", "file": "/logs.yaml",
+            "version": 2, "id": "19a", "made_at_ms": 5, "topology": "logs", "file": "/logs.yaml",
             "env_files": [], "configuration": "0f", "spout": "in", "group": "g", "cluster_id": "c",
             "topics": {"t": null}, "from": "0", "to": "100", "target": "missing", "sinks": [],
             "left_out": [], "narrowed": false, "partitions": [partition(0), partition(1)],
