@@ -2,6 +2,7 @@
 //! leave nothing out, and a plan runs against what it was made for, or not at all.
 
 mod api;
+mod dates;
 pub(crate) mod deleted;
 mod hazards;
 pub(crate) mod kills;
@@ -107,6 +108,7 @@ fn replays_are_exact_and_heard_of_everywhere() {
     );
     let records = runbooks::run(&kafka, &search, RECORDS + LATER, &mut steps);
     the_runbook_brings_back_a_partition(&kafka, &search, records, &mut steps);
+    dates::dates_that_no_clock_means_make_no_index(&kafka, &search, &mut steps);
     pins::a_plan_is_held_to_what_its_variables_said(&kafka, &search, &mut steps);
     api::a_running_topology_replays_by_its_api(&kafka, &search, records, &mut steps);
     redrive::dead_letters_are_redriven_until_none_is_open(&kafka, &search, &mut steps);

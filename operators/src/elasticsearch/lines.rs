@@ -29,12 +29,21 @@ pub(crate) struct Addressing {
     pub(crate) id: Id,
     /// What decides about the shard, if it is not the id.
     pub(crate) routing: Option<Template>,
-    /// Times of events that are taken; ms before and after now.
-    pub(crate) bounds: Option<(i64, i64)>,
+    /// Times of events that are taken.
+    pub(crate) bounds: Option<Bounds>,
     /// The field that tells where the record comes from.
     pub(crate) origin: Option<Symbol>,
     /// The field that is set to the time of the event where a document lacks it.
     pub(crate) timestamp: Option<Symbol>,
+}
+
+/// Times of events that are taken, in ms before and after now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    pub(crate) past: i64,
+    pub(crate) future: i64,
+    /// The past begins when the record was written, if that is earlier than now.
+    pub(crate) of_record: bool,
 }
 
 /// What is asked for a document.
@@ -326,17 +335,18 @@ fn missing_field(option: &str, missing: &Missing) -> Box<Rejection> {
 
 /// Times that are far off would make an index each, so they are kept out.
 #[inline]
-fn check_time(
-    record: Record<'_>,
-    (past, future): (i64, i64),
-    now: i64,
-) -> Result<(), Box<Rejection>> {
+fn check_time(record: Record<'_>, bounds: Bounds, now: i64) -> Result<(), Box<Rejection>> {
     let Some(time) = record.event_time() else {
         return Ok(());
     };
+    let of_record = bounds.of_record && record.timestamp() >= 0;
+    let present = match of_record {
+        true => now.min(record.timestamp()),
+        false => now,
+    };
     let side = match time {
-        time if time < now.saturating_sub(past) => "past",
-        time if time > now.saturating_add(future) => "future",
+        time if time < present.saturating_sub(bounds.past) => "past",
+        time if time > now.saturating_add(bounds.future) => "future",
         _ => return Ok(()),
     };
     let mut shown = Vec::new();

@@ -1,6 +1,7 @@
 //! The part of a topology that a replay goes through: what one spout reaches, with the sinks told where
 //! to write.
 
+mod aim;
 mod left_out;
 
 use std::collections::BTreeSet;
@@ -11,6 +12,7 @@ use isobar_topology::Registry;
 use isobar_topology::spec::{Component, Entry, Input, Node, Spec, Value};
 
 use crate::bolts;
+use aim::{aim, live};
 use left_out::{leave_out, prune};
 
 /// What becomes of documents that are in the index already.
@@ -295,72 +297,6 @@ pub fn live_sinks(spec: &Spec, spout: &str) -> Vec<Sink> {
         .collect()
 }
 
-/// An indexing bolt as the topology says it.
-fn live(bolt: &Component) -> Sink {
-    let text = |name: &str| bolt.config.get(name).and_then(Node::text);
-    let stream = text("data_stream");
-    let guarantee = match text("id") {
-        Some("auto") => Guarantee::None,
-        None | Some("deterministic") if stream.is_some() => Guarantee::UntilRollover,
-        None | Some("deterministic") => Guarantee::Exact,
-        Some(_) => Guarantee::AsTheIdSays,
-    };
-    Sink {
-        bolt: bolt.id.clone(),
-        index: stream
-            .or_else(|| text("index"))
-            .unwrap_or_default()
-            .to_owned(),
-        guarantee,
-    }
-}
-
-/// Tells an indexing bolt what the target says.
-fn aim(bolt: &mut Component, choice: &Choice) -> Result<Sink, String> {
-    let target = &choice.target;
-    let mut sink = live(bolt);
-    let stores_anyway = choice.were_rejected || matches!(target, Target::Index(_));
-    if sink.guarantee == Guarantee::None && !stores_anyway {
-        return Err(format!(
-            "the ids of {} are made by the cluster, so a replay would store every document once more; \
-             replay into another index with index=NAME",
-            bolt.id
-        ));
-    }
-    if bolt.config.get("data_stream").is_some() && *target == Target::Overwrite {
-        return Err(format!(
-            "{} writes to a data stream, which takes no replacements; delete the documents first with \
-             purge, or replay into another index with index=NAME",
-            bolt.id
-        ));
-    }
-    let operation = match target {
-        Target::Overwrite => "index",
-        Target::Missing | Target::Purge | Target::Index(_) => "create",
-    };
-    set(&mut bolt.config, "op", Some(text(operation)));
-    // The window was taken when it was live.
-    set(&mut bolt.config, "event_time_bounds", Some(text("off")));
-    let missing = match choice.makes_indices() {
-        true => "create",
-        false => "drop",
-    };
-    set(&mut bolt.config, "missing_index", Some(text(missing)));
-    if let Target::Index(name) = target {
-        set(&mut bolt.config, "data_stream", None);
-        set(&mut bolt.config, "index", Some(text(name)));
-        sink.index.clone_from(name);
-        if sink.guarantee == Guarantee::UntilRollover {
-            sink.guarantee = Guarantee::Exact;
-        }
-    }
-    Ok(sink)
-}
-
-fn text(text: &str) -> Value {
-    Value::String(text.to_owned())
-}
-
 /// Sets an option, or takes it away.
 pub(super) fn set(config: &mut Node, name: &str, value: Option<Value>) {
     let place = config.place;
@@ -542,10 +478,7 @@ mod tests {
         assert_eq!(left_out, ["copy"]);
         assert_eq!(sinks[0].guarantee, Guarantee::Exact);
         let index = part.bolts[1].config.to_json();
-        assert_eq!(
-            (&index["op"], &index["event_time_bounds"]),
-            (&"create".into(), &"off".into())
-        );
+        assert_eq!(index["op"], "create");
         let planned = plan(&part, &registry(), 1, Path::new(".")).expect("it can be planned");
         assert_eq!(planned.graph.spouts.len(), 1);
     }

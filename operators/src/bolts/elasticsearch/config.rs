@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::elasticsearch::connection::ElasticsearchConnection;
 use crate::elasticsearch::index_name;
-use crate::elasticsearch::lines::{Addressing, Id, Index, Operation};
+use crate::elasticsearch::lines::{Addressing, Bounds, Id, Index, Operation};
 use crate::elasticsearch::reply::FILTER_PATH;
 use crate::field_name;
 use crate::template::Template;
@@ -85,7 +85,8 @@ pub struct ElasticsearchConfig {
     origin: Origin,
     /// Times of events that are taken: `{past: 365d, future: 1d}` before and after now, or `off`.
     /// Others are rejected, as each would make an index of its own. By default these bounds, where the
-    /// name of the index or data stream follows from `event_time`, else `off`.
+    /// name of the index or data stream follows from `event_time`, else `off`. Replays and redrives have them around
+    /// the `record`, so that what was taken once is taken again, and no date that was wrong then.
     event_time_bounds: Option<TimeBounds>,
     /// What becomes of records of an index that takes none: `{after: 10m, then: dead_letter}` rejects
     /// them from so long after its first refusal on. By default they wait as long as it takes; with
@@ -222,11 +223,39 @@ pub struct Around {
     /// How far ahead at most.
     #[serde(default = "future")]
     future: Duration,
+    /// What the past is counted from: `now`, or the `record`, for which that is when it was written, by its Kafka
+    /// timestamp: for topologies that read what is long past. One without a timestamp counts as written now.
+    #[serde(default)]
+    around: Present,
+}
+
+/// What the past is counted from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Present {
+    /// Now.
+    #[default]
+    Now,
+    /// When the record was written.
+    Record,
+}
+
+impl Around {
+    /// The same, with the past counted from when a record was written; as the option has it.
+    pub(crate) fn of_records(&self) -> serde_json::Value {
+        serde_json::json!({
+            "past": self.past.to_string(), "future": self.future.to_string(), "around": "record",
+        })
+    }
 }
 
 impl fmt::Display for Around {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "from {} ago to {} ahead", self.past, self.future)
+        let Self { past, future, .. } = self;
+        match self.around {
+            Present::Now => write!(f, "from {past} ago to {future} ahead"),
+            Present::Record => write!(f, "from {past} before the record to {future} ahead"),
+        }
     }
 }
 
@@ -344,24 +373,18 @@ pub(super) fn read(component: &Component, prepare: &mut Prepare<'_>) -> Result<S
         return Err(problems);
     };
     let connection: ElasticsearchConnection = connection;
-    let bounds = match &config.event_time_bounds {
-        Some(TimeBounds::Off(Off::Off)) => None,
-        Some(TimeBounds::Around(around)) => Some(around.clone()),
-        None => {
-            let follows = matches!(index, Index::Template(_)) && target.contains("event_time");
-            follows.then(|| Around {
-                past: past(),
-                future: future(),
-            })
-        }
-    };
+    let bounds = config.time_bounds();
     let ms = |duration: Duration| i64::try_from(duration.get().as_millis()).unwrap_or(i64::MAX);
     let addressing = Addressing {
         operation: config.operation(),
         index,
         id,
         routing: routing.flatten(),
-        bounds: (bounds.as_ref()).map(|around| (ms(around.past), ms(around.future))),
+        bounds: bounds.as_ref().map(|around| Bounds {
+            past: ms(around.past),
+            future: ms(around.future),
+            of_record: around.around == Present::Record,
+        }),
         origin,
         timestamp,
     };
@@ -408,6 +431,23 @@ impl ElasticsearchConfig {
         match self.op {
             Op::Create => Operation::Create,
             Op::Index => Operation::Index,
+        }
+    }
+
+    /// Times of events that are taken; `None` where all are.
+    pub(crate) fn time_bounds(&self) -> Option<Around> {
+        match &self.event_time_bounds {
+            Some(TimeBounds::Off(Off::Off)) => None,
+            Some(TimeBounds::Around(around)) => Some(around.clone()),
+            None => {
+                let target = self.written_target();
+                let follows = target.contains("{{") && target.contains("event_time");
+                follows.then(|| Around {
+                    past: past(),
+                    future: future(),
+                    around: Present::Now,
+                })
+            }
         }
     }
 

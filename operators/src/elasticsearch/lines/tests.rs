@@ -207,7 +207,11 @@ async fn times_out_of_bounds_are_rejected_and_none_is_not() {
         ..Input::document("{}")
     });
     let bounded = |_: &mut Prepare<'_>| Addressing {
-        bounds: Some((10_000, 5_000)),
+        bounds: Some(Bounds {
+            past: 10_000,
+            future: 5_000,
+            of_record: false,
+        }),
         ..plain()
     };
     let sides = written(bounded, &inputs)
@@ -220,6 +224,47 @@ async fn times_out_of_bounds_are_rejected_and_none_is_not() {
         });
     let sides: Vec<&str> = sides.collect();
     assert_eq!(sides, ["taken", "past", "future", "taken", "future"]);
+}
+
+/// What live took when the record was written it takes for ever, and a date that was wrong then is wrong for ever.
+#[tokio::test(start_paused = true)]
+async fn the_past_of_an_old_record_begins_when_it_was_written() {
+    const DAY: i64 = 86_400_000;
+    let now = clock::unix_ms();
+    let bounds = |of_record| Bounds {
+        past: DAY,
+        future: DAY,
+        of_record,
+    };
+    // When the record was written, and the time of its event.
+    for (written, event, live, again) in [
+        (now, now - DAY, None, None),
+        (now, now - DAY - 1, Some("past"), Some("past")),
+        (now - 9 * DAY, now - 10 * DAY, Some("past"), None),
+        (now - 9 * DAY, now - 10 * DAY - 1, Some("past"), Some("past")),
+        (now - 9 * DAY, 0, Some("past"), Some("past")),
+        (now - 9 * DAY, now + DAY, None, None),
+        (now - 9 * DAY, now + DAY + 1, Some("future"), Some("future")),
+        // One that comes from the future is no older for that, nor is one that does not say when it was written.
+        (now + 9 * DAY, now - DAY, None, None),
+        (now + 9 * DAY, now - DAY - 1, Some("past"), Some("past")),
+        (-1, now - DAY - 1, Some("past"), Some("past")),
+    ] {
+        let mut harness = Harness::new(Symbols::new());
+        let mut batch = harness.batch(&[Input {
+            timestamp: written,
+            ..Input::document("{}")
+        }]);
+        batch.record_mut(0).set_event_time(event);
+        for (of_record, expected) in [(false, live), (true, again)] {
+            let checked = check_time(batch.record(0), bounds(of_record), now);
+            let side = checked.err().map(|rejection| {
+                let is_past = rejection.reason.contains("in the past");
+                if is_past { "past" } else { "future" }
+            });
+            assert_eq!(side, expected, "{of_record} {} {}", now - written, now - event);
+        }
+    }
 }
 
 #[test]
