@@ -1,6 +1,7 @@
 //! A replay beside a topology: what was deleted comes back and nothing else changes, kills in the middle
 //! leave nothing out, and a plan runs against what it was made for, or not at all.
 
+mod aliases;
 mod api;
 mod dates;
 pub(crate) mod deleted;
@@ -109,6 +110,7 @@ fn replays_are_exact_and_heard_of_everywhere() {
     let records = runbooks::run(&kafka, &search, RECORDS + LATER, &mut steps);
     the_runbook_brings_back_a_partition(&kafka, &search, records, &mut steps);
     dates::dates_that_no_clock_means_make_no_index(&kafka, &search, &mut steps);
+    aliases::what_an_alias_has_left_behind_is_not_stored_twice(&kafka, &search, &mut steps);
     pins::a_plan_is_held_to_what_its_variables_said(&kafka, &search, &mut steps);
     api::a_running_topology_replays_by_its_api(&kafka, &search, records, &mut steps);
     redrive::dead_letters_are_redriven_until_none_is_open(&kafka, &search, &mut steps);
@@ -420,14 +422,17 @@ fn a_data_stream_is_purged_and_written_anew(kafka: &Kafka, search: &Search, step
     assert_eq!(planned.stdout.matches(difference).count(), 10);
     std::fs::remove_file(setup.topology().with_file_name("purge.json")).expect("it is there");
     let missing = command("missing");
+    assert_eq!(missing.status.code(), Some(3), "{}", missing.stderr);
     for note in [
         "10 documents of the sample differ from what is indexed, and the target `missing` leaves",
         "they would be there twice; purge deletes them first",
+        " has 5,000 documents of the range, and what index writes goes to .ds-replayed-",
     ] {
         assert!(missing.stdout.contains(note), "{}", missing.stdout);
     }
     // So it is, and that is no good end of a replay.
-    let doubled = run(&setup, &["purge.json", "--yes"]);
+    refused(&run(&setup, &["purge.json", "--yes"]), "--accept-narrowed");
+    let doubled = run(&setup, &["purge.json", "--yes", "--accept-narrowed"]);
     assert_eq!(doubled.status.code(), Some(1), "{}", doubled.stdout);
     for said in ["Verified: wrong", "\nrejects/0: in two indices: 0, 1, 2, "] {
         assert!(doubled.stdout.contains(said), "{}", doubled.stdout);

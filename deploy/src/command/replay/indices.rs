@@ -19,7 +19,8 @@ pub(super) struct Indices {
     pub(super) sinks: Vec<PlannedSink>,
     /// Names that documents go to and that do not exist.
     pub(super) missing: BTreeSet<String>,
-    /// Documents of the ranges that are in the index of the target already, and stay: a sentence each.
+    /// Documents of the ranges that would be there twice, or stay as they are in the index of the target: a sentence
+    /// each.
     pub(super) there: Vec<String>,
     /// What else to know of them, a sentence each.
     pub(super) notes: Vec<String>,
@@ -40,16 +41,18 @@ impl Indices {
         let (mut found, mut held) = (Self::default(), Vec::new());
         for (sink, search) in part.sinks.iter().zip(searches) {
             let (mut of_documents, mut of_purge) = (Holders::new(), Holders::new());
+            let indices = search.indices().await.map_err(undetermined)?;
+            let any_moved = indices.iter().any(|index| index.moved_to.is_some());
             let is_asked = match target {
                 Target::Purge => true,
                 Target::Index(_) => search.origin().is_some(),
-                Target::Missing | Target::Overwrite => false,
+                // Where each is written to, its document is, or none.
+                Target::Missing | Target::Overwrite => any_moved && search.origin().is_some(),
             };
             if is_asked {
                 let holders = holders(search, documents).await;
                 of_documents = holders.map_err(undetermined)?;
             }
-            let indices = search.indices().await.map_err(undetermined)?;
             match target {
                 Target::Purge => {
                     let purged = purged(&sink.bolt, &of_documents, &indices);
@@ -57,7 +60,9 @@ impl Indices {
                     held.push((of_documents, sink.bolt.as_str()));
                 }
                 Target::Index(_) => found.there.extend(there(sink, &of_documents, &indices)),
-                Target::Missing | Target::Overwrite => {}
+                Target::Missing | Target::Overwrite => {
+                    found.there.extend(left_behind(sink, &of_documents, &indices));
+                }
             }
             let own = indices.iter().filter(|index| index.is_own);
             let own = own.map(|index| (index.name.clone(), index.blocks.clone()));
@@ -74,7 +79,7 @@ impl Indices {
                 index: sink.index.clone(),
                 hosts: search.hosts(),
                 cluster: cluster.ok(),
-                guarantee: sink.guarantee.to_string(),
+                guarantee: guarantee(sink, &indices).to_string(),
                 verifiable: search.origin().is_some(),
                 indices: own.collect(),
                 purged: of_purge,
@@ -102,6 +107,32 @@ fn there(sink: &Sink, holders: &Holders, indices: &[IndexState]) -> Vec<String> 
              name",
             number(*documents)
         )
+    });
+    each.collect()
+}
+
+/// What protects against storing twice, by the indices that the name leads to: behind an alias it is one after
+/// the other, as behind a data stream.
+fn guarantee(sink: &Sink, indices: &[IndexState]) -> Guarantee {
+    let mut own = indices.iter().filter(|index| index.is_own);
+    match sink.guarantee {
+        Guarantee::Exact if own.any(|index| !index.by_own_name) => Guarantee::UntilRollover,
+        guarantee => guarantee,
+    }
+}
+
+/// What is to be known of documents of the ranges in indices that take none any more, as the name of the sink leads to
+/// newer ones: a sentence for each index.
+fn left_behind(sink: &Sink, holders: &Holders, indices: &[IndexState]) -> Vec<String> {
+    let each = indices.iter().filter_map(|index| {
+        let (documents, to) = (holders.get(&index.name)?, index.moved_to.as_ref()?);
+        Some(format!(
+            "{} has {} documents of the range, and what {} writes goes to {to} by now: they would be there twice; \
+             purge deletes them first",
+            index.name,
+            number(*documents),
+            sink.bolt
+        ))
     });
     each.collect()
 }
@@ -136,6 +167,7 @@ pub(super) mod tests {
             blocks: Vec::new(),
             is_own,
             by_own_name: is_own,
+            moved_to: None,
             shared_with: None,
         }
     }
@@ -176,6 +208,42 @@ pub(super) mod tests {
         assert!(twice[0].contains("stored once more"), "{twice:?}");
         let none: Vec<String> = there(&sink(Guarantee::Exact), &Holders::new(), &indices);
         assert_eq!(none, Vec::<String>::new());
+    }
+
+    #[test]
+    fn documents_that_an_alias_has_left_behind_are_told_with_what_that_means() {
+        let behind = |name: &str, moved_to: Option<&str>| IndexState {
+            by_own_name: false,
+            moved_to: moved_to.map(str::to_owned),
+            ..state(name, true)
+        };
+        let indices = [
+            behind("logs-000001", Some("logs-000003")),
+            behind("logs-000002", Some("logs-000003")),
+            behind("logs-000003", None),
+        ];
+        let sink = |guarantee| Sink {
+            bolt: "index".to_owned(),
+            index: "logs".to_owned(),
+            guarantee,
+        };
+        let holders = ["logs-000001", "logs-000003"].map(|name| (name.to_owned(), 2_000));
+        let told = left_behind(&sink(Guarantee::Exact), &Holders::from(holders), &indices);
+        let expected = "logs-000001 has 2,000 documents of the range, and what index writes goes to logs-000003 by now: \
+                        they would be there twice; purge deletes them first";
+        assert_eq!(told, [expected]);
+        let plain = [state("logs", true), behind("other", None)].map(|index| IndexState {
+            is_own: index.name == "logs",
+            ..index
+        });
+        for (live, indices, expected) in [
+            (Guarantee::Exact, &indices[..], Guarantee::UntilRollover),
+            (Guarantee::Exact, &plain, Guarantee::Exact),
+            (Guarantee::None, &indices, Guarantee::None),
+            (Guarantee::AsTheIdSays, &indices, Guarantee::AsTheIdSays),
+        ] {
+            assert_eq!(guarantee(&sink(live), indices), expected);
+        }
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct IndexState {
     pub is_own: bool,
     /// The sink writes to it by its own name, and not by that of an alias or data stream.
     pub by_own_name: bool,
+    /// The index that takes by now what the sink wrote to this one, by the name of an alias or a data stream.
+    pub moved_to: Option<String>,
     /// A sink that is left out and can write there, too.
     pub shared_with: Option<String>,
 }
@@ -60,6 +62,7 @@ impl Search {
     /// keeps documents out. Of a data stream, those behind it.
     pub async fn indices(&self) -> Result<Vec<IndexState>, OperatorError> {
         let reached = self.reached().await?;
+        let written = self.written(&reached).await?;
         let path = format!(
             "{}/_settings?ignore_unavailable=true&allow_no_indices=true&expand_wildcards=all&flat_settings=true",
             self.pattern
@@ -72,13 +75,34 @@ impl Search {
             let is_closed = reached.is_closed || set.contains(&"index.verified_before_close");
             let blocks = set.iter().filter(|key| key.starts_with("index.blocks."));
             let blocks = blocks.map(|key| (*key).to_owned());
-            self.state(
-                name,
-                reached.names,
-                blocks.chain(is_closed.then(|| CLOSED.to_owned())),
-            )
+            let mut by_names = reached.names.iter().filter_map(|by| written.get(by));
+            let moved_to = by_names.find(|to| **to != name).cloned();
+            let blocks = blocks.chain(is_closed.then(|| CLOSED.to_owned()));
+            let state = self.state(name, reached.names, blocks);
+            IndexState {
+                moved_to: moved_to.filter(|_| state.is_own && !state.by_own_name),
+                ..state
+            }
         });
         Ok(states.collect())
+    }
+
+    /// The index that each alias and data stream writes to by whose name the sink does, as far as they say.
+    async fn written(
+        &self,
+        reached: &BTreeMap<String, Reached>,
+    ) -> Result<BTreeMap<String, String>, OperatorError> {
+        let mut written = BTreeMap::new();
+        for (index, one) in reached {
+            for name in one.names.iter().filter(|name| *name != index) {
+                if self.is_own_name(name) && !written.contains_key(name) {
+                    let is_stream = one.streams.contains(name);
+                    let to = self.written_to(name, is_stream).await?;
+                    written.extend(to.map(|to| (name.clone(), to)));
+                }
+            }
+        }
+        Ok(written)
     }
 
     /// The indices with documents of a partition, from one offset to before another, whosever they are, with
@@ -169,22 +193,25 @@ impl Search {
         names: BTreeSet<String>,
         blocks: impl Iterator<Item = String>,
     ) -> IndexState {
-        let is_own_name = |name: &String| {
-            let mut others = self.others.iter().map(|other| &other.names);
-            let is_closer = |other: &Names| other.fit(name) && other.are_closer_than(&self.names);
-            self.names.fit(name) && !others.any(is_closer)
-        };
         let shares =
             |other: &&Other| other.is_left_out && names.iter().any(|name| other.names.fit(name));
         let shared_with = self.others.iter().find(shares);
         IndexState {
-            is_own: names.iter().any(is_own_name),
-            by_own_name: is_own_name(&name),
+            is_own: names.iter().any(|name| self.is_own_name(name)),
+            by_own_name: self.is_own_name(&name),
+            moved_to: None,
             shared_with: shared_with.map(|other| other.bolt.clone()),
             blocks: blocks.collect(),
             name,
             names,
         }
+    }
+
+    /// Whether it is a name that the sink makes, and none that another one rather does.
+    fn is_own_name(&self, name: &str) -> bool {
+        let mut others = self.others.iter().map(|other| &other.names);
+        let is_closer = |other: &Names| other.fit(name) && other.are_closer_than(&self.names);
+        self.names.fit(name) && !others.any(is_closer)
     }
 
     /// The indices that the pattern finds, by name.
@@ -205,6 +232,8 @@ const CLOSED: &str = "closed";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Reached {
     names: BTreeSet<String>,
+    /// Those of them that are data streams.
+    streams: BTreeSet<String>,
     is_closed: bool,
 }
 
@@ -235,6 +264,9 @@ fn reached(answer: &Value, is_meant: impl Fn(&str) -> bool) -> BTreeMap<String, 
             for index in indices {
                 let reached = found.entry(index.to_owned()).or_default();
                 reached.names.extend([index.to_owned(), name.to_owned()]);
+                if kind == "data_streams" {
+                    let _ = reached.streams.insert(name.to_owned());
+                }
             }
         }
     }
@@ -302,11 +334,13 @@ mod tests {
         let blocked = json!({"logs-2026.01.31": {"settings": {
             "index.blocks.write": "true", "index.blocks.read": "false", "index.uuid": "a",
         }}});
+        let alias = |is_written: bool| json!({"aliases": {"logs-2026.02.02": {"is_write_index": is_written}}});
+        let rolled = json!({"rolled-1": alias(false), "rolled-2": alias(true)});
         let search = search(
             DAYS,
             &[sink("index", DAYS), sink("errors", ERRORS)],
             &[sink("any", "logs-{{ doc.app }}")],
-            vec![resolved(), blocked],
+            vec![resolved(), rolled, blocked],
         );
         let states = search.indices().await.expect("an answer");
         let is = |name: &str| {
@@ -319,6 +353,11 @@ mod tests {
         assert_eq!(is("logs-2026.01.31"), own("index.blocks.write"));
         assert_eq!(is("logs-2026.02.01"), own("closed"));
         assert_eq!(is("rolled-2"), (true, false, String::new()));
+        let moved: Vec<_> = states
+            .iter()
+            .filter_map(|state| Some((state.name.as_str(), state.moved_to.as_deref()?)))
+            .collect();
+        assert_eq!(moved, [("rolled-1", "rolled-2")]);
         for other in ["logs-again", "logs-errors-2026.01.31", ".ds-logs-stream-1"] {
             assert_eq!(is(other), no_own, "{other}");
         }
@@ -327,6 +366,17 @@ mod tests {
             .iter()
             .all(|state| state.shared_with.as_deref() == Some("any"));
         assert!(shared, "{states:?}");
+    }
+
+    #[tokio::test]
+    async fn what_was_the_newest_of_a_data_stream_takes_nothing_any_more() {
+        let stream = json!({"data_streams": [
+            {"name": "logs", "backing_indices": [".ds-logs-1", ".ds-logs-2"]},
+        ]});
+        let search = search("logs", &[], &[], vec![stream.clone(), stream, json!({})]);
+        let states = search.indices().await.expect("an answer");
+        let moved: Vec<_> = states.iter().map(|state| state.moved_to.as_deref()).collect();
+        assert_eq!(moved, [Some(".ds-logs-2"), None]);
     }
 
     #[tokio::test]
@@ -384,7 +434,7 @@ mod tests {
         let names = BTreeSet::from(["logs".to_owned(), "logs-1".to_owned()]);
         let reached = Reached {
             names,
-            is_closed: false,
+            ..Reached::default()
         };
         assert_eq!(found, BTreeMap::from([("logs-1".to_owned(), reached)]));
     }

@@ -1,0 +1,56 @@
+//! Names that lead to one index after the other: what was written before is not protected against being stored
+//! once more.
+
+use serde_json::json;
+use testkit::isobar::Setup;
+use testkit::services::{Kafka, Search};
+
+use super::{LIMIT, json_of, plan, run};
+use crate::support::{Steps, catch_up, topology};
+
+pub(super) fn what_an_alias_has_left_behind_is_not_stored_twice(
+    kafka: &Kafka,
+    search: &Search,
+    steps: &mut Steps,
+) {
+    let client = search.client();
+    let ask = |method: &str, path: &str, body| {
+        let answer = client.json(method, path, body);
+        let _ = answer.expect("it answers");
+    };
+    let alias = json!({"aliases": {"rolled": {"is_write_index": true}}});
+    ask("PUT", "/rolled-000001", Some(&alias));
+    kafka.create_topic("rolled", 1, &[]).expect("it is created");
+    let sent = kafka.produce_json("rolled", 1, 0..100);
+    sent.expect("all is acknowledged");
+    let live = topology("rolled", "")
+        .replace("topics: [logs]", "topics: [rolled]")
+        .replace("\"logs-{{ event_time.format('%Y.%m.%d') }}\"", "rolled");
+    let setup = Setup::new(&live).expect("a directory");
+    let setup = setup
+        .environment("KAFKA", kafka.brokers())
+        .environment("ES", &search.url());
+    assert_eq!(catch_up(&setup, &[]).total().delivered, 100);
+    ask("POST", "/rolled/_rollover", None);
+
+    for target in ["missing", "overwrite"] {
+        let range = ["--from", "earliest", "--to", "100", "--sample", "0"];
+        let command = [&["replay", "plan", "--target", target][..], &range].concat();
+        let planned = setup.finish(&command, LIMIT).expect("it ends");
+        assert_eq!(planned.status.code(), Some(3), "{}", planned.stderr);
+        for said in [
+            "protected against storing twice: until rollover",
+            "rolled-000001 has 100 documents of the range, and what index writes goes to rolled-000002 by now",
+        ] {
+            assert!(planned.stdout.contains(said), "{}", planned.stdout);
+        }
+    }
+    let _ = plan(&setup, "purge", "rolled.json");
+    let ran = json_of(&run(&setup, &["rolled.json", "--yes", "-o", "json"]));
+    assert_eq!(ran["verification"]["verdict"], "exact", "{ran}");
+    client.refresh("rolled").expect("it refreshes");
+    for (index, count) in [("rolled", 100), ("rolled-000002", 100)] {
+        assert_eq!(client.count(index).expect("it counts"), count, "{index}");
+    }
+    steps.done("purge behind an alias");
+}
