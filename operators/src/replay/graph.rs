@@ -209,6 +209,9 @@ pub fn part_for(
     }
     prune(&mut part, &left_out);
     leave_out(&mut part, &left_out);
+    if choice.target == Target::Purge {
+        refuse_lost_ways(spec, &sinks, &left_out)?;
+    }
     match (sinks.as_slice(), &choice.target) {
         ([], _) => Err(format!("no record of {spout} reaches an index")),
         ([_, _, ..], Target::Index(_)) => {
@@ -221,6 +224,22 @@ pub fn part_for(
         }
         _ => Ok((part, sinks, left_out)),
     }
+}
+
+/// Fails with a sentence where records come to one of the sinks by way of a bolt that is left out: a purge finds
+/// documents by their record and not by their way, and deletes those as well, which nobody writes anew.
+fn refuse_lost_ways(live: &Spec, sinks: &[Sink], left_out: &[String]) -> Result<(), String> {
+    for bolt in left_out {
+        let led_to = reached(live, bolt, |_| true);
+        if let Some(Sink { bolt: sink, .. }) = sinks.iter().find(|sink| led_to.contains(&*sink.bolt)) {
+            return Err(format!(
+                "{bolt} is left out, and {sink} indexes what comes from it when it is live: a purge would delete \
+                 those documents and not write them anew; leave {bolt} in, leave {sink} out as well, or replay into \
+                 another index with index=NAME"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The component and the stream that an input takes from.
@@ -435,6 +454,34 @@ mod tests {
         }
         let problem = part(&[], &[], Target::Index("x".to_owned())).expect_err("two");
         assert!(problem.ends_with("with --only-bolt"), "{problem}");
+    }
+
+    #[test]
+    fn a_purge_is_refused_where_a_bolt_is_left_out_by_way_of_which_documents_came() {
+        let live = of_bolts(&json!({
+            "route": {"type": "route", "inputs": ["in"], "routes": {"a": "kafka.key == 'a'"}, "default": "b"},
+            "parse_a": {"type": "parse_json", "inputs": ["route.a"]},
+            "parse_b": {"type": "parse_json", "inputs": ["route.b"]},
+            "index": {"type": "elasticsearch", "connection": "search", "index": "a", "inputs": ["parse_a", "parse_b"]},
+            "other": {"type": "elasticsearch", "connection": "search", "index": "b", "inputs": ["parse_a"]},
+            "copy": {"type": "file", "path": "copy", "inputs": ["parse_a"]},
+        }));
+        let part = |target: Target, exclude: &[&str]| {
+            let choice = Choice {
+                exclude: exclude.iter().map(|one| (*one).to_owned()).collect(),
+                ..Choice::of(target)
+            };
+            part_for(&live, &registry(), "in", &choice).map(|_| ())
+        };
+        let refused = part(Target::Purge, &["parse_b"]).expect_err("documents by way of it");
+        assert!(
+            refused.starts_with("parse_b is left out, and index indexes what comes from it"),
+            "{refused}"
+        );
+        assert_eq!(part(Target::Missing, &["parse_b"]), Ok(()));
+        // What only goes elsewhere takes no documents along.
+        assert_eq!(part(Target::Purge, &[]), Ok(()));
+        assert_eq!(part(Target::Purge, &["parse_b", "index"]), Ok(()));
     }
 
     #[test]
