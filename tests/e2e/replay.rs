@@ -1,7 +1,6 @@
 //! A replay beside a topology: what was deleted comes back and nothing else changes, kills in the middle
 //! leave nothing out, and a plan runs against what it was made for, or not at all.
 
-mod aliases;
 mod api;
 mod dates;
 pub(crate) mod deleted;
@@ -12,6 +11,7 @@ mod page;
 mod pins;
 mod redrive;
 mod runbooks;
+mod twice;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -110,7 +110,8 @@ fn replays_are_exact_and_heard_of_everywhere() {
     let records = runbooks::run(&kafka, &search, RECORDS + LATER, &mut steps);
     the_runbook_brings_back_a_partition(&kafka, &search, records, &mut steps);
     dates::dates_that_no_clock_means_make_no_index(&kafka, &search, &mut steps);
-    aliases::what_an_alias_has_left_behind_is_not_stored_twice(&kafka, &search, &mut steps);
+    twice::what_an_alias_has_left_behind_is_not_stored_twice(&kafka, &search, &mut steps);
+    twice::documents_that_are_there_twice_are_no_good_end(&kafka, &search, &mut steps);
     pins::a_plan_is_held_to_what_its_variables_said(&kafka, &search, &mut steps);
     api::a_running_topology_replays_by_its_api(&kafka, &search, records, &mut steps);
     redrive::dead_letters_are_redriven_until_none_is_open(&kafka, &search, &mut steps);

@@ -231,7 +231,9 @@ pub fn part_for(
 fn refuse_lost_ways(live: &Spec, sinks: &[Sink], left_out: &[String]) -> Result<(), String> {
     for bolt in left_out {
         let led_to = reached(live, bolt, |_| true);
-        if let Some(Sink { bolt: sink, .. }) = sinks.iter().find(|sink| led_to.contains(&*sink.bolt)) {
+        if let Some(Sink { bolt: sink, .. }) =
+            sinks.iter().find(|sink| led_to.contains(&*sink.bolt))
+        {
             return Err(format!(
                 "{bolt} is left out, and {sink} indexes what comes from it when it is live: a purge would delete \
                  those documents and not write them anew; leave {bolt} in, leave {sink} out as well, or replay into \

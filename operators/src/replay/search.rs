@@ -79,6 +79,8 @@ pub struct Found {
     pub more: u64,
     /// Offsets of which a record, or the same part of one, has documents in two indices.
     pub doubled: Vec<i64>,
+    /// Those that have several in one index: their ids are not the same.
+    pub repeated: Vec<i64>,
     /// The parts that have a document, by offset; empty where the topology splits no records, and where
     /// whole ranges are looked for.
     pub parts: BTreeMap<i64, BTreeSet<Ordinals>>,
@@ -433,7 +435,13 @@ impl Finding {
                     found.doubled.push(offset);
                 }
             }
-            _ => found.more += u64::from(!is_first),
+            Some(_) => {
+                if found.repeated.last() != Some(&offset) {
+                    found.repeated.push(offset);
+                }
+                found.more += 1;
+            }
+            None => found.more += u64::from(!is_first),
         }
     }
 }
@@ -566,7 +574,10 @@ mod tests {
         let told = |id: &str| json!({"cluster_uuid": id});
         assert_eq!(cluster(vec![told("a")]).await, Ok("a".to_owned()));
         // One that keeps its state to itself.
-        assert_eq!(cluster(vec![json!({}), told("b")]).await, Ok("b".to_owned()));
+        assert_eq!(
+            cluster(vec![json!({}), told("b")]).await,
+            Ok("b".to_owned())
+        );
         let not_formed = cluster(vec![told(NO_CLUSTER), told(NO_CLUSTER)]).await;
         assert!(not_formed.is_err_and(|why| why.contains("of which cluster")));
     }
@@ -600,6 +611,7 @@ mod tests {
             offsets: vec![3, 4, 5, 7],
             more: 1,
             doubled: vec![5],
+            repeated: vec![4],
             ..Found::default()
         };
         assert_eq!(finding.found, expected);
@@ -619,11 +631,15 @@ mod tests {
             (4, "0.1", "a"),
             (4, "0.1", "b"),
             (4, "0.2", "b"),
+            (5, "0", "a"),
+            (5, "1", "a"),
+            (5, "1", "a"),
         ] {
             finding.add(offset, Some(part(number)), index);
         }
-        assert_eq!(finding.found.offsets, [3, 4]);
-        assert_eq!((finding.found.more, finding.found.doubled), (3, vec![4]));
+        assert_eq!(finding.found.offsets, [3, 4, 5]);
+        assert_eq!((finding.found.more, finding.found.doubled), (5, vec![4]));
+        assert_eq!(finding.found.repeated, [5]);
         assert_eq!(finding.found.parts[&4].len(), 2);
         for (value, expected) in [
             (json!(null), ""),

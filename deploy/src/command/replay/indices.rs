@@ -61,7 +61,9 @@ impl Indices {
                 }
                 Target::Index(_) => found.there.extend(there(sink, &of_documents, &indices)),
                 Target::Missing | Target::Overwrite => {
-                    found.there.extend(left_behind(sink, &of_documents, &indices));
+                    found
+                        .there
+                        .extend(left_behind(sink, &of_documents, &indices));
                 }
             }
             let own = indices.iter().filter(|index| index.is_own);

@@ -2,6 +2,7 @@
 //! became of it, from the run that counted it or from the brokers.
 
 mod tally;
+mod twice;
 mod written;
 
 use std::time::Duration;
@@ -28,6 +29,7 @@ use crate::command::runtime::block_on;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Format, Table, known, number};
 use tally::{STRETCHES_MAX, Tally, Window, windows};
+use twice::Twice;
 use written::Written;
 
 /// Most offsets without a document that are named for each partition.
@@ -85,7 +87,7 @@ pub(super) struct Asked<'a> {
 pub(super) struct Verdict {
     version: u32,
     id: String,
-    /// `exact`: every offset is accounted for. `wrong`: one is not, or has documents in two indices.
+    /// `exact`: every offset is accounted for. `wrong`: one is not, or has a document twice.
     /// `unknown`: what became of some is known to nobody any more.
     verdict: Word,
     partitions: Vec<Verified>,
@@ -142,6 +144,10 @@ pub(super) struct Verified {
     doubled: Vec<i64>,
     /// How many of these there are.
     doubled_in_all: u64,
+    /// The first offsets of which a record, or the same part of one, has several documents in one index.
+    repeated: Vec<i64>,
+    /// How many of these there are.
+    repeated_in_all: u64,
     /// The first offsets without a document; where the brokers were asked, of those that hold a record.
     without: Vec<i64>,
     /// How many of these there are.
@@ -194,12 +200,14 @@ impl Verdict {
         for search in asked.searches {
             search.refresh().await.map_err(undetermined)?;
         }
-        let mut partitions = Vec::new();
+        let (mut partitions, mut twice) = (Vec::new(), Twice::default());
         for planned in &plan.partitions {
             let id = plan.topics.get(&planned.topic).and_then(Option::as_deref);
             let origin = origin_of(&plan.cluster_id, &planned.topic, id);
             let tally = asked.indices(planned, &origin).await;
-            let tally = tally.map_err(undetermined)?;
+            let mut tally = tally.map_err(undetermined)?;
+            let looked = twice.look(asked.searches, &mut tally).await;
+            looked.map_err(undetermined)?;
             let others = others(planned, report);
             let held = match others {
                 None if tally.missing > 0 => Some(asked.brokers(planned, &origin, &tally).await),
@@ -278,6 +286,7 @@ impl Verdict {
             "DROPPED>",
             "GAPS>",
             "LOST>",
+            "TWICE>",
         ]);
         for one in &self.partitions {
             let [dead_lettered, dropped, gaps, lost] = one.others();
@@ -290,6 +299,7 @@ impl Verdict {
                 known(dropped),
                 known(gaps),
                 known(lost),
+                number(one.doubled_in_all + one.repeated_in_all),
             ]);
         }
         format!(
@@ -345,6 +355,12 @@ impl Verdict {
                 notes.push_str(&format!(
                     "{name}: in two indices: {}\n",
                     listed(&one.doubled, one.doubled_in_all)
+                ));
+            }
+            if !one.repeated.is_empty() {
+                notes.push_str(&format!(
+                    "{name}: more than once in one index, under several ids: {}\n",
+                    listed(&one.repeated, one.repeated_in_all)
                 ));
             }
         }
@@ -477,7 +493,7 @@ fn verified(
     let is_everywhere =
         !shape.splits && !tally.is_uneven && (missing == 0 || (accounted && !is_on_branches));
     let verdict = match others {
-        _ if tally.doubled > 0 => Word::Wrong,
+        _ if tally.doubled + tally.repeated > 0 => Word::Wrong,
         Some(others) if missing > others.sum() => Word::Wrong,
         // Documents are no proof where there were some before.
         _ if kept.is_none() => Word::Unknown,
@@ -501,6 +517,8 @@ fn verified(
         more: tally.more,
         doubled: tally.first_doubled,
         doubled_in_all: tally.doubled,
+        repeated: tally.first_repeated,
+        repeated_in_all: tally.repeated,
         without,
         without_in_all,
         not_asked,

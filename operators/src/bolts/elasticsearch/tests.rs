@@ -194,7 +194,8 @@ fn times_are_bounded_where_the_index_follows_from_them() {
         told(bounded),
         "from 365d ago to 2h ahead; others are rejected"
     );
-    let of_records = json!({"index": "logs", "event_time_bounds": {"past": "7d", "around": "record"}});
+    let of_records =
+        json!({"index": "logs", "event_time_bounds": {"past": "7d", "around": "record"}});
     assert_eq!(
         told(of_records),
         "from 7d before the record to 1d ahead; others are rejected"

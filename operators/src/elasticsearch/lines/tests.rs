@@ -241,7 +241,12 @@ async fn the_past_of_an_old_record_begins_when_it_was_written() {
         (now, now - DAY, None, None),
         (now, now - DAY - 1, Some("past"), Some("past")),
         (now - 9 * DAY, now - 10 * DAY, Some("past"), None),
-        (now - 9 * DAY, now - 10 * DAY - 1, Some("past"), Some("past")),
+        (
+            now - 9 * DAY,
+            now - 10 * DAY - 1,
+            Some("past"),
+            Some("past"),
+        ),
         (now - 9 * DAY, 0, Some("past"), Some("past")),
         (now - 9 * DAY, now + DAY, None, None),
         (now - 9 * DAY, now + DAY + 1, Some("future"), Some("future")),
@@ -262,7 +267,13 @@ async fn the_past_of_an_old_record_begins_when_it_was_written() {
                 let is_past = rejection.reason.contains("in the past");
                 if is_past { "past" } else { "future" }
             });
-            assert_eq!(side, expected, "{of_record} {} {}", now - written, now - event);
+            assert_eq!(
+                side,
+                expected,
+                "{of_record} {} {}",
+                now - written,
+                now - event
+            );
         }
     }
 }

@@ -108,9 +108,15 @@ mod tests {
         for (options, expected) in [
             (json!({"index": dated}), &default),
             (json!({"data_stream": dated}), &default),
-            (json!({"index": dated, "event_time_bounds": "off"}), &json!("off")),
+            (
+                json!({"index": dated, "event_time_bounds": "off"}),
+                &json!("off"),
+            ),
             (json!({"index": "logs"}), &json!("off")),
-            (json!({"index": "logs", "event_time_bounds": {"past": "1h"}}), &hour),
+            (
+                json!({"index": "logs", "event_time_bounds": {"past": "1h"}}),
+                &hour,
+            ),
         ] {
             for choice in [
                 Choice::of(Target::Missing),
@@ -120,7 +126,10 @@ mod tests {
                 Choice::of_rejected(),
             ] {
                 let (index, _) = aimed(&options, &choice).expect("it can be");
-                assert_eq!(index["event_time_bounds"], *expected, "{options} {choice:?}");
+                assert_eq!(
+                    index["event_time_bounds"], *expected,
+                    "{options} {choice:?}"
+                );
             }
         }
     }

@@ -87,6 +87,21 @@ impl Search {
         Ok(states.collect())
     }
 
+    /// Whether no two of the sinks, nor one that is left out, can write to the same index of those that exist: then all
+    /// that one finds is its own.
+    pub async fn are_apart(searches: &[Self]) -> Result<bool, OperatorError> {
+        let mut seen = BTreeSet::new();
+        for search in searches {
+            let indices = search.indices().await?;
+            for state in indices.into_iter().filter(|state| state.is_own) {
+                if state.shared_with.is_some() || !seen.insert(state.name) {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
     /// The index that each alias and data stream writes to by whose name the sink does, as far as they say.
     async fn written(
         &self,
@@ -285,6 +300,8 @@ fn texts(value: &Value) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::super::pattern;
     use super::super::purge::tests::answering;
     use super::*;
@@ -375,8 +392,35 @@ mod tests {
         ]});
         let search = search("logs", &[], &[], vec![stream.clone(), stream, json!({})]);
         let states = search.indices().await.expect("an answer");
-        let moved: Vec<_> = states.iter().map(|state| state.moved_to.as_deref()).collect();
+        let moved: Vec<_> = states
+            .iter()
+            .map(|state| state.moved_to.as_deref())
+            .collect();
         assert_eq!(moved, [Some(".ds-logs-2"), None]);
+    }
+
+    #[tokio::test]
+    async fn sinks_are_apart_where_none_can_write_to_an_index_of_another() {
+        let apart = async |sinks: &[Sink], left_out: &[Sink]| {
+            let written = || json!({"rolled-1": {"aliases": {}}});
+            let searches = sinks.iter().map(|one| {
+                let answers = vec![resolved(), written(), json!({})];
+                Search {
+                    bolt: one.bolt.clone(),
+                    ..search(&one.index, &[], &[], answers)
+                }
+                .beside(sinks, left_out)
+            });
+            let searches: Vec<Search> = searches.collect();
+            Search::are_apart(&searches).await.expect("an answer")
+        };
+        let [days, errors] = [sink("days", DAYS), sink("errors", ERRORS)];
+        assert!(apart(from_ref(&days), &[]).await);
+        assert!(apart(&[days.clone(), errors.clone()], &[]).await);
+        assert!(!apart(&[days.clone(), sink("again", DAYS)], &[]).await);
+        let any = sink("any", "logs-{{ doc.app }}");
+        assert!(!apart(from_ref(&days), &[any]).await);
+        assert!(apart(from_ref(&days), &[errors]).await);
     }
 
     #[tokio::test]

@@ -42,6 +42,8 @@ pub(super) struct Verdict {
     named: Vec<String>,
     /// With documents in two indices of one sink.
     doubled: Vec<String>,
+    /// With several documents in one index.
+    repeated: Vec<String>,
     /// Of those in the index, split ones of which some parts may be missing.
     maybe_in_part: u64,
 }
@@ -137,6 +139,8 @@ struct Known {
     /// It was split, and which parts it has is not known: some may lack their documents.
     maybe_in_part: bool,
     doubled: bool,
+    /// It has several documents in one index, or a part of it has.
+    repeated: bool,
     /// Redrives of its newest open letter, of those that the run was to settle or that are new.
     letter: Option<u32>,
 }
@@ -154,10 +158,11 @@ impl Verdict {
         for search in searches {
             search.refresh().await.map_err(undetermined)?;
         }
-        let mut verdict = Self::default();
+        let (mut verdict, mut apart) = (Self::default(), None);
         for (&(source, topic, partition), picks) in &records.0 {
             let offsets: Vec<i64> = picks.keys().copied().collect();
             let (mut found, mut doubled) = (BTreeSet::new(), BTreeSet::new());
+            let mut repeated = BTreeSet::new();
             let mut parts: BTreeMap<i64, BTreeSet<Ordinals>> = BTreeMap::new();
             for search in searches {
                 let source = origin_of_source(source);
@@ -165,9 +170,18 @@ impl Verdict {
                 let answer = answer.map_err(undetermined)?;
                 found.extend(answer.offsets);
                 doubled.extend(answer.doubled);
+                repeated.extend(answer.repeated);
                 for (offset, of_offset) in answer.parts {
                     parts.entry(offset).or_default().extend(of_offset);
                 }
+            }
+            if !repeated.is_empty() && apart.is_none() {
+                let are_apart = Search::are_apart(searches).await;
+                apart = Some(are_apart.map_err(undetermined)?);
+            }
+            // Several documents in one index are those of several sinks, where sinks share it.
+            if apart == Some(false) {
+                repeated.clear();
             }
             for (&offset, pick) in picks {
                 let letters = letters.get(&(source, topic, partition, offset));
@@ -179,6 +193,7 @@ impl Verdict {
                         && parts.is_none_or(|found| has(found, &wanted)),
                     maybe_in_part: parts.is_some_and(|found| !has_exactly(found, &wanted)),
                     doubled: doubled.contains(&offset),
+                    repeated: repeated.contains(&offset),
                     letter: letters.and_then(|letters| newest(letters, pick)),
                 };
                 let place = || format!("{topic}/{partition}@{offset}");
@@ -196,6 +211,9 @@ impl Verdict {
         self.maybe_in_part += u64::from(known.in_index && known.maybe_in_part);
         if known.doubled {
             self.doubled.push(place());
+        }
+        if known.repeated {
+            self.repeated.push(place());
         }
         match known.letter {
             Some(letter) if letter > redrives => self.rejected_again += 1,
@@ -219,7 +237,7 @@ impl Verdict {
         self.left_out = left_out.min(self.without - self.dropped);
         self.without_trace = self.without - self.dropped - self.left_out;
         self.verdict = match self.without {
-            _ if !self.doubled.is_empty() || self.without_trace > 0 => Word::Wrong,
+            _ if self.are_any_twice() || self.without_trace > 0 => Word::Wrong,
             _ if self.left_out > 0 => Word::Unknown,
             // A record that goes to several sinks may have its document in one and not in another.
             _ if sinks > 1 || self.maybe_in_part > 0 => Word::Unknown,
@@ -228,6 +246,10 @@ impl Verdict {
             // Records of a fork are dropped on one branch and indexed on another: which ones is open.
             _ => Word::Unknown,
         };
+    }
+
+    fn are_any_twice(&self) -> bool {
+        !self.doubled.is_empty() || !self.repeated.is_empty()
     }
 
     pub(super) fn exit(&self) -> Exit {
@@ -287,12 +309,17 @@ impl Verdict {
                 listed(&self.named, self.without)
             ));
         }
-        if !self.doubled.is_empty() {
-            let count = self.doubled.len() as u64;
-            text.push_str(&format!(
-                "In two indices: {}\n",
-                listed(&self.doubled, count)
-            ));
+        for (what, places) in [
+            ("In two indices", &self.doubled),
+            (
+                "More than once in one index, under several ids",
+                &self.repeated,
+            ),
+        ] {
+            if !places.is_empty() {
+                let count = places.len() as u64;
+                text.push_str(&format!("{what}: {}\n", listed(places, count)));
+            }
         }
         text
     }
@@ -361,6 +388,7 @@ mod tests {
         in_index: true,
         maybe_in_part: false,
         doubled: false,
+        repeated: false,
         letter: None,
     };
     const GONE: Known = Known {
@@ -399,6 +427,13 @@ mod tests {
             ..INDEXED
         };
         let _ = check(&[doubled], 0, (Word::Wrong, Exit::Failed));
+        let repeated = Known {
+            repeated: true,
+            ..INDEXED
+        };
+        let repeated = check(&[INDEXED, repeated], 0, (Word::Wrong, Exit::Failed));
+        let said = "More than once in one index, under several ids: t/0@1\n";
+        assert!(repeated.text().contains(said), "{}", repeated.text());
         let split = Known {
             maybe_in_part: true,
             ..INDEXED

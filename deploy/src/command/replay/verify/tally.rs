@@ -24,6 +24,7 @@ pub(super) struct Window {
     /// Of each offset, the number of sinks whose indices have it.
     sinks: Vec<u16>,
     doubled: BTreeSet<i64>,
+    repeated: BTreeSet<i64>,
     more: u64,
 }
 
@@ -33,6 +34,7 @@ impl Window {
             from,
             sinks: vec![0; usize::try_from(to - from).unwrap_or(0)],
             doubled: BTreeSet::new(),
+            repeated: BTreeSet::new(),
             more: 0,
         }
     }
@@ -46,6 +48,7 @@ impl Window {
             }
         }
         self.doubled.extend(found.doubled);
+        self.repeated.extend(found.repeated);
         self.more += found.more;
     }
 }
@@ -63,6 +66,10 @@ pub(super) struct Tally {
     pub(super) doubled: u64,
     /// The first of them.
     pub(super) first_doubled: Vec<i64>,
+    /// Those with several documents in one index.
+    pub(super) repeated: u64,
+    /// The first of them.
+    pub(super) first_repeated: Vec<i64>,
     /// Documents beyond one for each offset and sink.
     pub(super) more: u64,
     /// The first half-open stretches of offsets without a document.
@@ -86,7 +93,17 @@ impl Tally {
         self.doubled += window.doubled.len() as u64;
         let room = NAMED_MAX - self.first_doubled.len();
         self.first_doubled.extend(window.doubled.iter().take(room));
+        self.repeated += window.repeated.len() as u64;
+        let room = NAMED_MAX - self.first_repeated.len();
+        self.first_repeated
+            .extend(window.repeated.iter().take(room));
         self.more += window.more;
+    }
+
+    /// Several documents in one index are those of several sinks, where sinks share it.
+    pub(super) fn forget_repeated(&mut self) {
+        self.repeated = 0;
+        self.first_repeated.clear();
     }
 
     fn misses(&mut self, offset: i64) {
@@ -139,6 +156,7 @@ mod tests {
             offsets: vec![11],
             more: 3,
             doubled: vec![11],
+            repeated: vec![10, 11],
             ..Found::default()
         });
         tally.take(&first, 2);
@@ -150,6 +168,7 @@ mod tests {
         assert_eq!((tally.in_index, tally.missing, tally.more), (3, 4, 3));
         assert!(tally.is_uneven, "10 is in one of two");
         assert_eq!((tally.doubled, &tally.first_doubled), (1, &vec![11]));
+        assert_eq!((tally.repeated, &tally.first_repeated), (2, &vec![10, 11]));
         assert_eq!(tally.stretches(), Some(vec![(12, 15), (16, 17)]));
         assert_eq!(tally.first_missing(), [12, 13, 14, 16]);
     }

@@ -1,11 +1,11 @@
-//! Names that lead to one index after the other: what was written before is not protected against being stored
-//! once more.
+//! Documents that are there twice, or would be: in the indices that an alias has left behind, and in one index where
+//! ids are made by the cluster.
 
 use serde_json::json;
 use testkit::isobar::Setup;
 use testkit::services::{Kafka, Search};
 
-use super::{LIMIT, json_of, plan, run};
+use super::{LIMIT, json_of, plan, refused, run};
 use crate::support::{Steps, catch_up, topology};
 
 pub(super) fn what_an_alias_has_left_behind_is_not_stored_twice(
@@ -53,4 +53,44 @@ pub(super) fn what_an_alias_has_left_behind_is_not_stored_twice(
         assert_eq!(client.count(index).expect("it counts"), count, "{index}");
     }
     steps.done("purge behind an alias");
+}
+
+pub(super) fn documents_that_are_there_twice_are_no_good_end(
+    kafka: &Kafka,
+    search: &Search,
+    steps: &mut Steps,
+) {
+    kafka.create_topic("twice", 1, &[]).expect("it is created");
+    let sent = kafka.produce_json("twice", 1, 0..20);
+    sent.expect("all is acknowledged");
+    let live = topology("twice", "")
+        .replace("topics: [logs]", "topics: [twice]")
+        .replace("    index: \"logs-", "    id: auto\n    index: \"twice-");
+    let setup = Setup::new(&live).expect("a directory");
+    let setup = setup
+        .environment("KAFKA", kafka.brokers())
+        .environment("ES", &search.url());
+    let _ = plan(&setup, "index=again-twice", "once.json");
+    let ran = json_of(&run(&setup, &["once.json", "--yes", "-o", "json"]));
+    assert_eq!(ran["verification"]["verdict"], "exact", "{ran}");
+    let range = ["--from", "earliest", "--to", "now", "--out", "again.json"];
+    let command = [
+        &["replay", "plan", "--target", "index=again-twice"][..],
+        &range,
+    ]
+    .concat();
+    let planned = setup.finish(&command, LIMIT).expect("it ends");
+    let said =
+        "again-twice has 20 documents of the range already: they stay, and are stored once more";
+    assert!(planned.stdout.contains(said), "{}", planned.stdout);
+    refused(&run(&setup, &["again.json", "--yes"]), "--accept-narrowed");
+    let ran = run(&setup, &["again.json", "--yes", "--accept-narrowed"]);
+    assert_eq!(ran.status.code(), Some(1), "{}", ran.stdout);
+    for said in [
+        "Verified: wrong",
+        "\ntwice/0: more than once in one index, under several ids: 0, 1, 2, ",
+    ] {
+        assert!(ran.stdout.contains(said), "{}", ran.stdout);
+    }
+    steps.done("tell what is there twice");
 }
