@@ -280,6 +280,12 @@ pub fn splits(part: &Spec) -> bool {
     part.bolts.iter().any(|bolt| bolt.kind == bolts::SPLIT)
 }
 
+/// Whether a sink of `part` makes ids of fields, so that the document of a record may have become another one's.
+pub fn shares_ids(part: &Spec) -> bool {
+    let mut sinks = part.bolts.iter().filter(|bolt| is_sink(bolt));
+    sinks.any(|bolt| live(bolt).guarantee == Guarantee::AsTheIdSays)
+}
+
 /// The spout and the bolts that its records reach, by way of bolts that lead on.
 fn reached<'s>(
     spec: &'s Spec,
@@ -671,7 +677,10 @@ mod tests {
     #[test]
     fn a_stream_with_two_consumers_forks() {
         let live = spec(json!({"index": "logs"}));
-        assert!(forks(&live));
+        assert!(forks(&live) && !shares_ids(&live));
+        assert!(shares_ids(&spec(
+            json!({"index": "logs", "id": "{{ doc.order }}"})
+        )));
         let (part, ..) = part_of(&live, &Target::Missing).expect("it can be");
         assert!(!forks(&part));
     }

@@ -61,9 +61,9 @@ impl Indices {
                 }
                 Target::Index(_) => found.there.extend(there(sink, &of_documents, &indices)),
                 Target::Missing | Target::Overwrite => {
-                    found
-                        .there
-                        .extend(left_behind(sink, &of_documents, &indices));
+                    let left_behind = left_behind(sink, &of_documents, &indices);
+                    found.there.extend(taken_places(sink, target));
+                    found.there.extend(left_behind);
                 }
             }
             let own = indices.iter().filter(|index| index.is_own);
@@ -121,6 +121,18 @@ fn guarantee(sink: &Sink, indices: &[IndexState]) -> Guarantee {
         Guarantee::Exact if own.any(|index| !index.by_own_name) => Guarantee::UntilRollover,
         guarantee => guarantee,
     }
+}
+
+/// What is to be known where a record of the range may take the place of one outside it.
+fn taken_places(sink: &Sink, target: &Target) -> Option<String> {
+    let takes = *target == Target::Overwrite && sink.guarantee == Guarantee::AsTheIdSays;
+    takes.then(|| {
+        format!(
+            "the ids of {} are made of fields, and of the records of an id the first one stays when it is live: what \
+             is overwritten may be the document of such a record outside the range",
+            sink.bolt
+        )
+    })
 }
 
 /// What is to be known of documents of the ranges in indices that take none any more, as the name of the sink leads to
@@ -246,6 +258,24 @@ pub(super) mod tests {
         ] {
             assert_eq!(guarantee(&sink(live), indices), expected);
         }
+    }
+
+    #[test]
+    fn an_overwrite_by_ids_of_fields_may_touch_what_is_outside_the_range() {
+        let sink = |guarantee| Sink {
+            bolt: "index".to_owned(),
+            index: "logs".to_owned(),
+            guarantee,
+        };
+        let by_field = sink(Guarantee::AsTheIdSays);
+        let told = taken_places(&by_field, &Target::Overwrite).expect("it may");
+        assert!(
+            told.starts_with("the ids of index are made of fields"),
+            "{told}"
+        );
+        assert_eq!(taken_places(&by_field, &Target::Missing), None);
+        let exact = sink(Guarantee::Exact);
+        assert_eq!(taken_places(&exact, &Target::Overwrite), None);
     }
 
     #[test]

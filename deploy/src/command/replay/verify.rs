@@ -11,7 +11,7 @@ use isobar_operators::lag::Source;
 use isobar_operators::range::{Records, records};
 #[cfg(test)]
 use isobar_operators::replay::Found;
-use isobar_operators::replay::{Search, forks, origin_of, splits};
+use isobar_operators::replay::{Search, forks, origin_of, shares_ids, splits};
 use isobar_topology::OperatorError;
 use isobar_topology::spec::Spec;
 use serde::Serialize;
@@ -110,6 +110,8 @@ pub(super) struct Shape {
     forks: bool,
     /// Some records are split into parts.
     splits: bool,
+    /// Several records may have one id, of which one has the document.
+    shares_ids: bool,
 }
 
 impl Shape {
@@ -118,6 +120,7 @@ impl Shape {
             sinks: searches.len(),
             forks: forks(part),
             splits: splits(part),
+            shares_ids: shares_ids(part),
         }
     }
 }
@@ -236,6 +239,7 @@ impl Verdict {
             sinks: 1,
             forks: false,
             splits: false,
+            shares_ids: false,
         };
         let partitions = plan.partitions.iter().map(|planned| {
             let mut window = Window::of((planned.from, planned.to));
@@ -323,7 +327,8 @@ impl Verdict {
             Word::Unknown => {
                 "unknown: of what has no document it is not known whether it was rejected or dropped: no report of \
                  a run to its end is beside the plan, or records go to more than one place, or are split into \
-                 parts, of which some may be missing"
+                 parts, of which some may be missing, or have ids of fields, so that another record of the same id \
+                 has the document"
             }
         }
     }
@@ -494,7 +499,8 @@ fn verified(
         !shape.splits && !tally.is_uneven && (missing == 0 || (accounted && !is_on_branches));
     let verdict = match others {
         _ if tally.doubled + tally.repeated > 0 => Word::Wrong,
-        Some(others) if missing > others.sum() => Word::Wrong,
+        // Where ids are shared, the document of another record may be theirs.
+        Some(others) if missing > others.sum() && !shape.shares_ids => Word::Wrong,
         // Documents are no proof where there were some before.
         _ if kept.is_none() => Word::Unknown,
         _ if is_everywhere => Word::Exact,
@@ -543,6 +549,7 @@ mod tests {
         sinks: 1,
         forks: false,
         splits: false,
+        shares_ids: false,
     };
 
     fn check(offsets: &[i64], others: Option<Others>, expected: Word, without: &[i64]) {
@@ -560,6 +567,7 @@ mod tests {
             sinks: sinks.into(),
             forks,
             splits,
+            shares_ids: false,
         };
         let tally = tally(offsets, shape);
         let verified = verified(&planned(), tally, others, None, Written::All, shape);
@@ -630,6 +638,19 @@ mod tests {
         let fork = (1, true, false);
         check_part(fork, &[10, 11, 12], others(0, 1, 0), Word::Unknown, &[13]);
         check_part(fork, &[10, 11, 12], others(0, 0, 1), Word::Exact, &[13]);
+        // The document of a record may be that of another one of its id.
+        let shared = Shape {
+            shares_ids: true,
+            ..PLAIN
+        };
+        for (offsets, expected) in [
+            (&[10, 11, 12, 13][..], Word::Exact),
+            (&[10, 11], Word::Unknown),
+        ] {
+            let (tally, none) = (tally(offsets, shared), others(0, 0, 0));
+            let found = verified(&planned(), tally, none, None, Written::All, shared);
+            assert_eq!(found.verdict, expected);
+        }
         // A document of each record says nothing of its other parts.
         let split = (1, false, true);
         let all = &[10, 11, 12, 13];

@@ -4,6 +4,7 @@ use isobar_topology::spec::{Component, Node, Value, parse_config};
 
 use super::{Choice, Guarantee, Sink, Target, set};
 use crate::bolts::ElasticsearchConfig;
+use crate::elasticsearch::lines::Operation;
 
 /// An indexing bolt as the topology says it.
 pub(super) fn live(bolt: &Component) -> Sink {
@@ -29,8 +30,9 @@ pub(super) fn live(bolt: &Component) -> Sink {
 pub(super) fn aim(bolt: &mut Component, choice: &Choice) -> Result<Sink, String> {
     let target = &choice.target;
     let mut sink = live(bolt);
+    let config = config_of(bolt)?;
     // What was taken when it was live is taken again, and what was not is not, wherever it goes to now.
-    let bounds = config_of(bolt)?.time_bounds();
+    let bounds = config.time_bounds();
     let bounds = bounds.map_or(text("off"), |bounds| {
         Node::from_json(&bounds.of_records()).value
     });
@@ -39,6 +41,16 @@ pub(super) fn aim(bolt: &mut Component, choice: &Choice) -> Result<Sink, String>
         return Err(format!(
             "the ids of {} are made by the cluster, so a replay would store every document once more; \
              replay into another index with index=NAME",
+            bolt.id
+        ));
+    }
+    let is_replaced =
+        sink.guarantee == Guarantee::AsTheIdSays && config.operation() == Operation::Index;
+    if is_replaced && !stores_anyway {
+        return Err(format!(
+            "the ids of {} are made of fields, and a later record takes the place of an earlier one (`op: index`): the \
+             document of an id may be that of a record outside the range, or of one that is read meanwhile, and {target} \
+             would put an older one in its place; replay into another index with index=NAME, from the first record on",
             bolt.id
         ));
     }
@@ -51,6 +63,8 @@ pub(super) fn aim(bolt: &mut Component, choice: &Choice) -> Result<Sink, String>
     }
     let operation = match target {
         Target::Overwrite => "index",
+        // The last one of an id stays, as it does when it is live.
+        Target::Index(_) if is_replaced => "index",
         Target::Missing | Target::Purge | Target::Index(_) => "create",
     };
     set(&mut bolt.config, "op", Some(text(operation)));
@@ -98,6 +112,34 @@ mod tests {
         let mut spec = Spec::read(&Node::from_json(&file)).expect("sound");
         let sink = aim(&mut spec.bolts[0], choice)?;
         Ok((spec.bolts[0].config.to_json(), sink))
+    }
+
+    #[test]
+    fn where_the_last_record_of_an_id_stays_an_older_one_takes_the_place_of_none() {
+        let again = || Target::Index("again".to_owned());
+        let by_field = |op: &str| json!({"index": "logs", "id": "{{ doc.order }}", "op": op});
+        for target in [Target::Missing, Target::Overwrite, Target::Purge] {
+            let refused = aimed(&by_field("index"), &Choice::of(target.clone()));
+            let refused = refused.expect_err("an older one would");
+            let part = format!("and {target} would put an older one in its place");
+            assert!(refused.contains(&part), "{refused}");
+        }
+        for (options, choice, expected) in [
+            (by_field("index"), Choice::of(again()), "index"),
+            (by_field("create"), Choice::of(again()), "create"),
+            (by_field("create"), Choice::of(Target::Purge), "create"),
+            (by_field("create"), Choice::of(Target::Overwrite), "index"),
+            // A newer one may be there by now.
+            (by_field("index"), Choice::of_rejected(), "create"),
+            (
+                json!({"index": "logs", "op": "index"}),
+                Choice::of(Target::Purge),
+                "create",
+            ),
+        ] {
+            let (index, _) = aimed(&options, &choice).expect("it can be");
+            assert_eq!(index["op"], expected, "{options} {choice:?}");
+        }
     }
 
     #[test]

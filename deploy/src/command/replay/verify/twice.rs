@@ -67,6 +67,7 @@ mod tests {
                 sinks: 1,
                 forks: false,
                 splits: false,
+                shares_ids: false,
             },
         );
         let planned: &PlannedPartition = &plan.partitions[0];

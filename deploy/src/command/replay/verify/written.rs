@@ -112,6 +112,7 @@ mod tests {
             sinks: 1,
             forks,
             splits,
+            shares_ids: false,
         };
         let of_90 = |has_failed| Written::Of {
             delivered: 90,
