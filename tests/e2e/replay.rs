@@ -2,6 +2,7 @@
 //! leave nothing out, and a plan runs against what it was made for, or not at all.
 
 mod api;
+mod blocked;
 mod dates;
 pub(crate) mod deleted;
 mod hazards;
@@ -114,6 +115,7 @@ fn replays_are_exact_and_heard_of_everywhere() {
     twice::what_an_alias_has_left_behind_is_not_stored_twice(&kafka, &search, &mut steps);
     twice::documents_that_are_there_twice_are_no_good_end(&kafka, &search, &mut steps);
     keyed::an_older_record_takes_the_place_of_no_newer_one(&kafka, &search, &mut steps);
+    blocked::an_index_that_takes_nothing_is_known_before_a_run(&kafka, &search, &mut steps);
     pins::a_plan_is_held_to_what_its_variables_said(&kafka, &search, &mut steps);
     api::a_running_topology_replays_by_its_api(&kafka, &search, records, &mut steps);
     redrive::dead_letters_are_redriven_until_none_is_open(&kafka, &search, &mut steps);

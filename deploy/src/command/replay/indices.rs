@@ -19,8 +19,8 @@ pub(super) struct Indices {
     pub(super) sinks: Vec<PlannedSink>,
     /// Names that documents go to and that do not exist.
     pub(super) missing: BTreeSet<String>,
-    /// Documents of the ranges that would be there twice, or stay as they are in the index of the target: a sentence
-    /// each.
+    /// Why not all documents of the ranges become what was asked for: they would be there twice, stay as they are in
+    /// the index of the target, or are not taken. A sentence each.
     pub(super) there: Vec<String>,
     /// What else to know of them, a sentence each.
     pub(super) notes: Vec<String>,
@@ -30,7 +30,7 @@ impl Indices {
     /// Asks for them. `documents` are those of the ranges, and `names` are those that some of their records go to,
     /// by bolt.
     ///
-    /// Fails where a purge would delete documents of a bolt that is left out.
+    /// Fails where a purge would delete documents of a bolt that is left out, or ones that cannot be written anew.
     pub(super) async fn look(
         part: &Part,
         searches: &[Search],
@@ -68,10 +68,18 @@ impl Indices {
             }
             let own = indices.iter().filter(|index| index.is_own);
             let own = own.map(|index| (index.name.clone(), index.blocks.clone()));
-            // Another index is made, whatever there is.
-            if !documents.is_empty() && !matches!(target, Target::Index(_)) {
-                let names = names.get(&sink.bolt);
-                found.missing.extend(missing(&sink.index, names, &indices));
+            let names = names.get(&sink.bolt);
+            if !documents.is_empty() {
+                // Another index is made, whatever there is.
+                if !matches!(target, Target::Index(_)) {
+                    found.missing.extend(missing(&sink.index, names, &indices));
+                }
+                let mut blocked = blocked(names, target, &indices);
+                if let (Target::Purge, Some(why)) = (target, blocked.first()) {
+                    let why = format!("nothing can be purged: {why}");
+                    return Err(Failure::usage(why));
+                }
+                found.there.append(&mut blocked);
             }
             let cluster = search.cluster().await;
             let untold = cluster.as_ref().err();
@@ -147,6 +155,35 @@ fn left_behind(sink: &Sink, holders: &Holders, indices: &[IndexState]) -> Vec<St
             number(*documents),
             sink.bolt
         ))
+    });
+    each.collect()
+}
+
+/// What is to be known of indices that documents of the ranges go to, by these names where they are known, and that
+/// take none: a sentence for each.
+fn blocked(
+    names: Option<&BTreeSet<String>>,
+    target: &Target,
+    indices: &[IndexState],
+) -> Vec<String> {
+    let is_meant = |index: &&IndexState| match (names, target) {
+        (Some(names), _) => !names.is_disjoint(&index.names),
+        // Which ones of another name are meant was not looked at.
+        (None, target) => matches!(target, Target::Index(_)),
+    };
+    let own = indices
+        .iter()
+        .filter(|index| index.is_own && index.moved_to.is_none());
+    let blocked = own
+        .filter(is_meant)
+        .filter(|index| !index.blocks.is_empty());
+    let each = blocked.map(|index| {
+        format!(
+            "{} takes no documents ({}): those of the range that go there would wait until the run gives up; open it, or \
+             take the block away, before",
+            index.name,
+            index.blocks.join(", ")
+        )
     });
     each.collect()
 }
@@ -276,6 +313,40 @@ pub(super) mod tests {
         assert_eq!(taken_places(&by_field, &Target::Missing), None);
         let exact = sink(Guarantee::Exact);
         assert_eq!(taken_places(&exact, &Target::Overwrite), None);
+    }
+
+    #[test]
+    fn indices_that_take_nothing_are_told_where_documents_of_the_ranges_go_there() {
+        let closed = |name: &str, moved_to: Option<&str>| IndexState {
+            blocks: vec!["closed".to_owned()],
+            moved_to: moved_to.map(str::to_owned),
+            ..state(name, true)
+        };
+        let indices = [
+            closed("logs-1", None),
+            closed("logs-2", None),
+            closed("logs-3", Some("logs-4")),
+            state("logs-4", true),
+        ];
+        let told = |names: Option<&[&str]>, target: &Target| {
+            let names = names.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+            let told = blocked(names.as_ref(), target, &indices);
+            let named = told.iter().filter_map(|one| one.split(' ').next());
+            named.map(str::to_owned).collect::<Vec<_>>().join(" ")
+        };
+        let again = Target::Index("logs-{{ doc.day }}".to_owned());
+        assert_eq!(
+            told(Some(&["logs-1", "logs-3", "logs-4"]), &Target::Missing),
+            "logs-1"
+        );
+        assert_eq!(told(Some(&["logs-4"]), &Target::Purge), "");
+        assert_eq!(told(None, &Target::Overwrite), "");
+        assert_eq!(told(None, &again), "logs-1 logs-2");
+        let sentence = blocked(None, &again, &indices[..1]);
+        assert!(
+            sentence[0].starts_with("logs-1 takes no documents (closed): "),
+            "{sentence:?}"
+        );
     }
 
     #[test]

@@ -54,7 +54,8 @@ pub(super) async fn holders(
 }
 
 /// Of those indices the ones that a purge deletes in, as they are the sink's. Fails with a sentence where a bolt
-/// that is left out can write to one of them as well: what is deleted of its documents would not come back.
+/// that is left out can write to one of them as well, as what is deleted of its documents would not come back, or
+/// where one lets nothing be deleted: others would have been by then.
 pub(super) fn purged(
     bolt: &str,
     holders: &Holders,
@@ -72,6 +73,15 @@ pub(super) fn purged(
                  into another index with index=NAME",
                 state.name,
                 number(*documents)
+            ));
+        }
+        if !state.blocks.is_empty() {
+            return Err(format!(
+                "{} has {} documents of the range, and lets none be deleted ({}); take the block away before, or replay \
+                 into another index with index=NAME",
+                state.name,
+                number(*documents),
+                state.blocks.join(", ")
             ));
         }
         let _ = purged.insert(state.name.clone(), *documents);
@@ -295,6 +305,10 @@ mod tests {
         // What is not known to have any is of no matter.
         indices[1].shared_with = Some("errors".to_owned());
         assert!(purged("index", &found, &indices).is_ok());
+        indices[0].blocks = vec!["index.blocks.write".to_owned()];
+        let why = purged("index", &found, &indices).expect_err("it is blocked");
+        let expected = "logs-1 has 600 documents of the range, and lets none be deleted (index.blocks.write); ";
+        assert!(why.starts_with(expected), "{why}");
         indices[0].shared_with = Some("errors".to_owned());
         let why = purged("index", &found, &indices).expect_err("errors is left out");
         assert!(

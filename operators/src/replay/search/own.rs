@@ -73,7 +73,7 @@ impl Search {
             let set = settings.filter(|(_, value)| *value == "true" || **value == true);
             let set: Vec<&str> = set.map(|(key, _)| key.as_str()).collect();
             let is_closed = reached.is_closed || set.contains(&"index.verified_before_close");
-            let blocks = set.iter().filter(|key| key.starts_with("index.blocks."));
+            let blocks = set.iter().filter(|key| BLOCKS.contains(key));
             let blocks = blocks.map(|key| (*key).to_owned());
             let mut by_names = reached.names.iter().filter_map(|by| written.get(by));
             let moved_to = by_names.find(|to| **to != name).cloned();
@@ -240,6 +240,13 @@ impl Search {
     }
 }
 
+/// The blocks that keep documents out; others keep mappings or searches.
+const BLOCKS: [&str; 3] = [
+    "index.blocks.read_only",
+    "index.blocks.read_only_allow_delete",
+    "index.blocks.write",
+];
+
 /// Stands among the blocks of an index that is closed.
 const CLOSED: &str = "closed";
 
@@ -349,7 +356,8 @@ mod tests {
     #[tokio::test]
     async fn indices_are_a_sinks_by_the_names_that_lead_there() {
         let blocked = json!({"logs-2026.01.31": {"settings": {
-            "index.blocks.write": "true", "index.blocks.read": "false", "index.uuid": "a",
+            "index.blocks.write": "true", "index.blocks.read_only": "false",
+            "index.blocks.metadata": "true", "index.uuid": "a",
         }}});
         let alias = |is_written: bool| json!({"aliases": {"logs-2026.02.02": {"is_write_index": is_written}}});
         let rolled = json!({"rolled-1": alias(false), "rolled-2": alias(true)});
