@@ -36,6 +36,47 @@ fn an_index_that_refuses_all_documents_for_one_reason_is_at_fault_and_not_they()
     run.finish().assert_exact(&setup, &server);
 }
 
+/// In a body of many indices in turn each one is judged by all of its documents, wherever they stand.
+#[test]
+fn one_of_many_indices_that_refuses_all_documents_is_at_fault_and_not_they() {
+    let server = server();
+    let fault = ItemFault::new(400, "odd_exception", "for every document");
+    server.fail_items(ALWAYS, |item: &Item<'_>| item.index == "tenant-7", fault);
+    let setup = Setup {
+        batch: 500,
+        ..Setup::new("items-many", &server)
+    }
+    .with(&json!({"index": "tenant-{{ doc.n % 20 }}", "body_bytes": "1MiB"}));
+    let run = setup.start();
+    let condition = run.condition("held");
+    assert!(
+        condition.starts_with("index `tenant-7` takes no documents"),
+        "{condition}"
+    );
+    server.heal();
+    run.finish().assert_exact(&setup, &server);
+}
+
+#[test]
+fn a_document_of_one_of_many_indices_on_which_the_server_fails_is_given_up() {
+    let server = server();
+    let fault = ItemFault::new(500, "null_pointer_exception", "oh");
+    let seven = |item: &Item<'_>| testkit::sink::offset_of(item.source) == 7;
+    // More often than it is sent; with an end, so that one that is sent for ever is seen in the end.
+    server.fail_items(400, seven, fault);
+    let setup = Setup {
+        records: 20_000,
+        max_in_flight: 1_000,
+        settings: json!({"retry_initial": "1ms", "retry_max": "5ms", "drain_timeout": "20s"}),
+        ..Setup::new("items-many-fault", &server)
+    }
+    .with(&json!({"index": "tenant-{{ doc.n % 10 }}"}));
+    let ran = setup.run();
+    let offsets: Vec<i64> = ran.letters.iter().map(|letter| letter.offset).collect();
+    assert_eq!(offsets, [7, 7]);
+    assert_eq!(ran.account.delivered, 39_998);
+}
+
 /// Those that were refused, the first ones and those that were sent to find out, wait for the index like all
 /// others, and not by a back-off of theirs.
 #[test]

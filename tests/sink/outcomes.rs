@@ -106,7 +106,7 @@ fn documents_that_a_busy_cluster_refuses_are_sent_until_it_takes_them() {
 #[test]
 fn an_index_that_takes_nothing_is_named_with_what_can_be_done_and_waited_for() {
     let holds = |action| action == Action::HoldTarget;
-    each(Level::Item, 13, holds, |row| {
+    each(Level::Item, 14, holds, |row| {
         let server = server();
         server.fail_items(
             ALWAYS,

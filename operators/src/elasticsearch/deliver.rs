@@ -3,6 +3,7 @@
 //! at fault stands alone.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -221,7 +222,7 @@ impl Delivery {
             self.failing.failed(index, reason.unwrap_or_default(), to);
         }
         let mut accepted = Vec::new();
-        let mut refused: Vec<(usize, &Item)> = Vec::new();
+        let mut refused: HashMap<&Arc<str>, &Item> = HashMap::new();
         for (position, item) in part.clone().zip(&items) {
             exchange.counts.items(item.class, 1);
             let target = bulk.manifest.target_index(position);
@@ -229,21 +230,22 @@ impl Delivery {
                 Action::Deliver | Action::AlreadyPresent if accepted.last() != Some(&target) => {
                     accepted.push(target);
                 }
-                Action::HoldTarget if refused.last().is_none_or(|(last, _)| *last != target) => {
-                    refused.push((target, item));
+                Action::HoldTarget => {
+                    let index = bulk.manifest.target_of(position);
+                    let _ = refused.entry(index).or_insert(item);
                 }
                 _ => {}
             }
         }
         let index = |target: &usize| &bulk.manifest.targets()[*target];
         self.accepted(accepted.iter().map(index));
-        // Targets whose records have waited enough, and why.
-        let mut given_up: Vec<(usize, String)> = Vec::new();
-        for (target, item) in &refused {
+        // Indices whose records have waited enough, and why.
+        let mut given_up: HashMap<&Arc<str>, String> = HashMap::new();
+        for (index, item) in refused {
             let (reason, to) = (item.text.as_deref(), (&**component, health));
             let reason = reason.unwrap_or_default();
-            let verdict = self.held.refused(index(target), item.class, reason, to);
-            given_up.extend(verdict.map(|verdict| (*target, verdict)));
+            let verdict = self.held.refused(index, item.class, reason, to);
+            given_up.extend(verdict.map(|verdict| (index, verdict)));
         }
         let first = part.start;
         bulk.manifest.settle(part, |position| {
@@ -255,16 +257,15 @@ impl Delivery {
                 Action::CountAttempt => Settled::Counted(format!("the server answered {text}")),
                 Action::Reject(class) => Settled::Rejected(rejection(bulk, position, class, text)),
                 Action::HoldTarget => {
-                    let target = bulk.manifest.target_index(position);
-                    let verdict = given_up.iter().find(|(given_up, _)| *given_up == target);
-                    match verdict {
-                        Some((_, text)) => {
+                    let index = bulk.manifest.target_of(position);
+                    match given_up.get(index) {
+                        Some(text) => {
                             let rejection = rejection(bulk, position, "held", text);
                             Settled::Rejected(rejection.given_up())
                         }
                         // It is the index that takes nothing. Of more indices than are remembered nobody
                         // tells when they do.
-                        None if self.held.holds(bulk.manifest.target_of(position)) => Settled::Held,
+                        None if self.held.holds(index) => Settled::Held,
                         None => Settled::Failed,
                     }
                 }
@@ -347,7 +348,7 @@ fn weigh(bulk: &Bulk, part: &Range<usize>, items: &mut [Item]) -> Option<usize> 
     if !items.iter().any(|item| open(item.class)) {
         return None;
     }
-    #[derive(Clone, Default)]
+    #[derive(Default)]
     struct Seen {
         items: usize,
         taken: bool,
@@ -356,9 +357,10 @@ fn weigh(bulk: &Bulk, part: &Range<usize>, items: &mut [Item]) -> Option<usize> 
         kind: Option<u64>,
         differ: bool,
     }
-    let mut seen = vec![Seen::default(); bulk.manifest.targets().len()];
+    // By name: of many indices in turn each has several places among the targets of a body.
+    let mut seen: HashMap<&str, Seen> = HashMap::new();
     for (position, item) in part.clone().zip(items.iter()) {
-        let seen = &mut seen[bulk.manifest.target_index(position)];
+        let seen = seen.entry(bulk.manifest.target_of(position)).or_default();
         seen.items += 1;
         match item.class {
             Class::Stored | Class::Present => seen.taken = true,
@@ -373,7 +375,7 @@ fn weigh(bulk: &Bulk, part: &Range<usize>, items: &mut [Item]) -> Option<usize> 
     }
     let mut failed = None;
     for (position, item) in part.clone().zip(items) {
-        let seen = &seen[bulk.manifest.target_index(position)];
+        let seen = &seen[&**bulk.manifest.target_of(position)];
         match item.class {
             Class::Fault if !seen.taken => {
                 item.class = Class::Busy;

@@ -88,6 +88,8 @@ pub enum Class {
     Misconfigured,
     /// The cluster has as many shards as it may, so the index is not made.
     Shards,
+    /// The document's shard holds as many documents as a shard can.
+    Full,
     /// The embedded index has as many indices as it holds, so this one is not made.
     Indices,
     /// The document does not fit the index, or is none.
@@ -182,6 +184,7 @@ impl Class {
             | Self::Missing
             | Self::Misconfigured
             | Self::Shards
+            | Self::Full
             | Self::Indices
             | Self::AllRefused => Action::HoldTarget,
             Self::Document => Action::Reject("mapping"),
@@ -213,6 +216,7 @@ impl Class {
             Self::Shards => {
                 "delete indices, add data nodes, or raise `cluster.max_shards_per_node`"
             }
+            Self::Full => "roll over to a new index, or reindex into one with more shards",
             Self::Indices => {
                 "let `index` of the bolt name fewer, or `hosts` of the connection a real Elasticsearch"
             }

@@ -103,6 +103,8 @@ pub const TABLE: &[Row] = &[
     // The index is not made, as the cluster would have more shards than its nodes may.
     row("shard_limit", Item, (400, 400), ("validation_exception", "this action would add"), Shards, ALL),
     row("shard_limit_as_argument", Item, (400, 400), ("illegal_argument_exception", "this action would add"), Shards, StandIn("from versions before those tested")),
+    // A shard is one Lucene index, and that holds so many. Other shards of the same index may still take documents.
+    row("shard_full", Item, (400, 400), ("illegal_argument_exception", "Number of documents in "), Full, StandIn("takes 2,147,483,519 documents in a shard")),
     row("embedded_indices", Item, (400, 400), (EMBEDDED_INDICES, ""), Indices, StandIn("of all servers only the embedded index answers so")),
     // Elasticsearch says it in the cause of a document_parsing_exception, OpenSearch at the top.
     row("field_limit", Item, (400, 400), ("", "Limit of total fields"), Fields, ALL),

@@ -138,6 +138,18 @@ fn items_are_classed_by_status_type_and_reason() {
         (
             400,
             "illegal_argument_exception",
+            "Number of documents in the shard cannot exceed [2147483519]; for more information, see [https://…]",
+            Full,
+        ),
+        (
+            400,
+            "illegal_argument_exception",
+            "Number of documents in shard [logs][0] exceeds the limit of [2147483519] documents per shard",
+            Full,
+        ),
+        (
+            400,
+            "illegal_argument_exception",
             "Limit of total fields [10] has been exceeded",
             Fields,
         ),
