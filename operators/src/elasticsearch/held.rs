@@ -23,6 +23,9 @@ const NAMED_MAX: usize = 3;
 const REASON_MAX: usize = 300;
 /// Time until a record is sent to find out: doubles from the first to the second.
 const PROBE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// So long after its last refusal an index is taken to refuse still: half as long again as between two records that
+/// find out, for the answer to one. Later it may be well again, and nobody has noticed.
+const KNOWN_FOR: Duration = Duration::from_secs(15);
 /// An index that nobody wrote to for this long is forgotten when another one takes documents: its records went
 /// to another member of the group. Ten times the longest back-off at its default.
 const FORGET_AFTER: Duration = Duration::from_secs(300);
@@ -80,7 +83,8 @@ impl HeldIndices {
     }
 
     /// What becomes of a record that goes to this index. Where it is held, one record now and then is
-    /// sent all the same.
+    /// sent all the same; and where records would be given up all are, once the last refusal is too long ago
+    /// to be told for the reason.
     pub(crate) fn admit(&self, index: &Arc<str>) -> Admission {
         let mut known = self.lock();
         let Some(hold) = known.get_mut(index) else {
@@ -93,6 +97,7 @@ impl HeldIndices {
             return Admission::Send;
         }
         match self.verdict(hold, now) {
+            Some(_) if now - hold.last_refusal >= KNOWN_FOR => Admission::Send,
             Some(reason) => Admission::GiveUp(reason),
             None => Admission::Wait,
         }
@@ -283,8 +288,26 @@ mod tests {
             verdict,
             "the index took no documents for more than 5s: 400 index_closed_exception: closed (open it)"
         );
-        assert_eq!(held.admit(&index), Admission::GiveUp(verdict));
+        assert_eq!(held.admit(&index), Admission::GiveUp(verdict.clone()));
         tokio::time::advance(PROBE.1).await;
+        assert_eq!(held.admit(&index), Admission::Send);
+        // Until that one is answered the others go by what is known.
+        assert_eq!(held.admit(&index), Admission::GiveUp(verdict));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_record_is_given_up_for_what_an_index_refused_long_ago() {
+        let held = HeldIndices::new(Some(Duration::from_secs(5)));
+        let health = Health::default();
+        let index = Arc::from("a");
+        let _ = refuse(&held, &index, &health);
+        tokio::time::advance(Duration::from_secs(3_600)).await;
+        // Whether it still refuses is found out by these.
+        assert_eq!([0; 3].map(|_| held.admit(&index)), [0; 3].map(|_| Admission::Send));
+        let verdict = refuse(&held, &index, &health).expect("it does");
+        assert_eq!(held.admit(&index), Admission::GiveUp(verdict));
+        tokio::time::advance(Duration::from_secs(3_600)).await;
+        assert!(held.accepted([&index], "index", &health));
         assert_eq!(held.admit(&index), Admission::Send);
     }
 
