@@ -282,7 +282,7 @@ fn requests_that_nobody_understands_reject_nothing_and_say_what_to_change() {
     // What no row knows.
     check(404, "", "", "connecting");
     check(302, "", "", "connecting");
-    // As long as no request ever was understood, none of its documents is at fault.
+    // As long as no request is understood, none of its documents is at fault.
     check(400, "illegal_argument_exception", "Malformed", "refused");
 }
 
@@ -312,6 +312,74 @@ fn rejects_nothing(name: &'static str, fault: RequestFault) {
         (ran.account.dead_lettered, ran.account.retried > 0),
         (0, true)
     );
+}
+
+/// With a type, as a server does whose settings were changed: neither the documents nor the first few requests
+/// that were understood before are what it is about.
+#[test]
+fn a_server_that_begins_to_refuse_every_request_rejects_nothing_and_is_told() {
+    for (name, body_records) in [("outcomes-setting", 1_000), ("outcomes-setting-one", 1)] {
+        let server = server();
+        let mut asked = 0;
+        let after_some = move |_: &Request<'_>| {
+            asked += 1;
+            asked > 3
+        };
+        let reason = "explicit index in bulk is not allowed";
+        let fault = RequestFault::refuse(400, "illegal_argument_exception", reason);
+        server.fail_requests_if(ALWAYS, after_some, fault);
+        let setup = Setup {
+            max_in_flight: 100,
+            ..Setup::new(name, &server)
+        }
+        .with(&json!({"body_records": body_records}));
+        let run = setup.start();
+        let condition = run.condition("refused");
+        assert!(
+            condition.contains("400 illegal_argument_exception"),
+            "{condition}"
+        );
+        testkit::wait::until("some more refusals", testkit::sink::LIMIT, || {
+            anyhow::ensure!(server.statistics().faulted_requests >= 300);
+            Ok(())
+        })
+        .expect("it is tried");
+        server.heal();
+        run.finish().assert_exact(&setup, &server);
+    }
+}
+
+/// As in a rolling restart: what one host does not understand the other one takes.
+#[test]
+fn one_host_that_begins_to_refuse_every_request_rejects_nothing() {
+    let (restarted, other) = (server(), server());
+    let fault = RequestFault::refuse(400, "illegal_argument_exception", "not allowed");
+    restarted.fail_requests(ALWAYS, fault);
+    let setup = Setup {
+        hosts: vec![restarted.url(), other.url()],
+        ..Setup::new("outcomes-restarted", &other)
+    };
+    setup.run().assert_exact(&setup, &other);
+}
+
+#[test]
+fn a_document_that_alone_is_not_understood_is_given_up_while_others_are() {
+    let server = server();
+    let fault = RequestFault::refuse(400, "illegal_argument_exception", "Malformed");
+    server.fail_requests_if(ALWAYS, has_seven, fault);
+    let setup = Setup {
+        records: 5_000,
+        settings: json!({"retry_initial": "1ms", "retry_max": "5ms", "drain_timeout": "20s"}),
+        ..Setup::new("outcomes-alone", &server)
+    }
+    .with(&json!({"body_records": 1}));
+    let ran = setup.run();
+    let letters = ran.letters.iter().map(|letter| {
+        let rejection = &letter.rejection;
+        (letter.offset, rejection.class, rejection.attempts)
+    });
+    assert_eq!(letters.collect::<Vec<_>>(), [(7, "refused", 5); 2]);
+    assert_eq!(ran.account.delivered, 9_998);
 }
 
 #[test]

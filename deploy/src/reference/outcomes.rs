@@ -9,7 +9,7 @@ const HEAD: &str = "\
 
 What Elasticsearch and OpenSearch answer, and what becomes of the records. The first row of a level that matches counts; a status or reason that no row has means, for a document, that it is refused, and for a request, that what answered is something else. A reason is looked for in the whole chain of causes.
 
-Where all documents of an index in a request, 16 or more, are refused for one reason that no row knows, the index is at fault and held; a fault of the server on every document of an index is an outage, and the index is named in `/readyz` meanwhile.
+Where all documents of an index in a request, 16 or more, are refused for one reason that no row knows, the index is at fault and held; a fault of the server on every document of an index is an outage, and the index is named in `/readyz` meanwhile. Where no document of a request is understood, the requests as such are at fault: that is told, and its records wait.
 ";
 
 /// The page.

@@ -24,8 +24,8 @@ use super::width::{Sign, Width};
 /// From so many items on, an index that refuses all of them for one reason is at fault, not they.
 const HELD_FROM: usize = 16;
 
-/// Requests of one body that may be answered as malformed while no request ever was understood: then the
-/// requests as such are at fault, and halving on finds nothing.
+/// Requests of one body that may be answered as malformed before one is understood: then the requests as such
+/// are at fault, and halving on finds nothing.
 const MALFORMED_MAX: usize = 32;
 
 /// The size of bodies as hosts, and what is on the way to them, take it: halved when they do not, or not
@@ -145,14 +145,19 @@ impl Delivery {
     }
 
     async fn deliver_parts(&self, bulk: &Bulk) {
-        let mut malformed = 0;
+        // Of requests that were understood, and not; and of those that were not, what is not halved.
+        let (mut understood, mut malformed) = (0, 0);
+        let mut unread: Vec<(Range<usize>, String)> = Vec::new();
         let whole = 0..bulk.len();
         let mut parts = vec![whole];
         while let Some(part) = parts.pop() {
             let body = bulk.part(&part);
             let (outcome, began) = self.exchange.send(&body, part.len()).await;
             match outcome {
-                Outcome::AllStored | Outcome::Items(_) => self.body_size.went_well(),
+                Outcome::AllStored | Outcome::Items(_) => {
+                    understood += 1;
+                    self.body_size.went_well();
+                }
                 // Half of what a host could not take in time may be done in time.
                 Outcome::TooLarge
                 | Outcome::ReplyTooLarge(_)
@@ -195,18 +200,44 @@ impl Delivery {
                 }
                 Outcome::Malformed(text) => {
                     malformed += 1;
-                    let understood = self.exchange.shared.is_understood();
-                    let goes_on = understood || malformed <= MALFORMED_MAX;
-                    if goes_on && part.len() > 1 {
-                        halve(&mut parts, part);
-                    } else if understood {
-                        self.reject(bulk, part.start, "refused", &text);
-                    } else {
-                        self.exchange.tell_malformed(&text);
-                        self.fail(bulk, part);
+                    let goes_on = understood > 0 || malformed <= MALFORMED_MAX;
+                    match goes_on && part.len() > 1 {
+                        true => halve(&mut parts, part),
+                        false => unread.push((part, text)),
                     }
                 }
             }
+        }
+        match understood {
+            0 => self.hold_unread(bulk, unread),
+            _ => self.reject_unread(bulk, unread),
+        }
+    }
+
+    /// Other documents of their body were understood, so these are at fault.
+    fn reject_unread(&self, bulk: &Bulk, unread: Vec<(Range<usize>, String)>) {
+        for (part, text) in unread {
+            match part.len() {
+                1 => self.reject(bulk, part.start, "refused", &text),
+                _ => self.fail(bulk, part),
+            }
+        }
+    }
+
+    /// No document of a body was understood, so the requests as such are at fault: they are no longer allowed to
+    /// say where documents go, for example. Of one that is alone in its body it counts as an attempt where other
+    /// requests are understood meanwhile, each time.
+    fn hold_unread(&self, bulk: &Bulk, unread: Vec<(Range<usize>, String)>) {
+        let Some((_, text)) = unread.first() else {
+            return;
+        };
+        if bulk.len() == 1 && self.exchange.shared.not_understood() {
+            let text = format!("the server answered {text}");
+            return bulk.manifest.settle(0..1, |_| Settled::Counted(text.clone()));
+        }
+        self.exchange.tell_malformed(text);
+        for (part, _) in unread {
+            self.fail(bulk, part);
         }
     }
 

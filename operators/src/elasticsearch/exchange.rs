@@ -27,7 +27,7 @@ pub(crate) struct Shared {
     pub(crate) hosts: Hosts,
     /// What the first lane that was opened found out for all.
     pub(crate) cluster: OnceCell<Cluster>,
-    /// A bulk request was worked off since the start, so requests as such are fine.
+    /// The last that is known is that requests as such are understood.
     understood: AtomicBool,
 }
 
@@ -126,9 +126,9 @@ impl Shared {
         }
     }
 
-    /// Whether any request was worked off since the start.
-    pub(crate) fn is_understood(&self) -> bool {
-        self.understood.load(Ordering::Relaxed)
+    /// Nothing of a body was understood. Says whether another request was since this was said last.
+    pub(crate) fn not_understood(&self) -> bool {
+        self.understood.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -150,7 +150,7 @@ const COMPRESSED: &[(&str, &str)] = &[PLAIN[0], PLAIN[1], ("content-encoding", "
 /// A proxy that says sooner that it has waited in vain has not: what is behind it is away, whatever the request.
 const WAITED: Duration = Duration::from_secs(1);
 
-/// The kind of the condition while no request was ever understood.
+/// The kind of the condition while no request is understood.
 const REFUSED: &str = "refused";
 
 /// The class of a request without an answer that can be believed.
@@ -177,10 +177,12 @@ impl Exchange {
     /// No request is understood, for this reason: it is not this one's records that are at fault.
     pub(crate) fn tell_malformed(&self, text: &str) {
         let text = format!(
-            "no bulk request was understood so far: {}; records wait, nothing is lost",
+            "no document of a bulk request is understood: {}; records wait, nothing is lost",
             cut(text, CAUSE_MAX)
         );
         self.health.set(&self.component, REFUSED, text);
+        // In this order: whoever finds out that requests are understood ends what was told before.
+        let _ = self.shared.not_understood();
     }
 
     /// Sends a body with so many items until a host has answered, each host at most once. Returns when
@@ -226,12 +228,15 @@ impl Exchange {
                 Answer::Reply { status, body } => {
                     let was_away = chosen.is_tried();
                     let took = clock::now() - *began;
-                    if let Some(outcome) = self.read(chosen, status, &body, items, took) {
-                        return outcome;
-                    }
-                    // That a host still refuses all that comes is nothing new, and no request's fault.
-                    if !was_away {
-                        outcome = outcome.after_failure();
+                    match self.read(chosen, status, &body, items, took) {
+                        // Where another host takes the document, it is this one that is set up otherwise.
+                        Some(malformed @ Outcome::Malformed(_)) if items == 1 => {
+                            outcome = malformed;
+                        }
+                        Some(outcome) => return outcome,
+                        // That a host still refuses all that comes is nothing new, and no request's fault.
+                        None if was_away => {}
+                        None => outcome = outcome.after_failure(),
                     }
                 }
                 // Half of one document is none, so it has to be known what becomes of it.
