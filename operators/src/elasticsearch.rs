@@ -15,6 +15,7 @@
 pub(crate) mod access;
 pub(crate) mod ask;
 pub(crate) mod body;
+pub(crate) mod breaking;
 mod connect;
 pub(crate) mod connection;
 pub(crate) mod counts;

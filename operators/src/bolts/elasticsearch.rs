@@ -19,6 +19,7 @@ use isobar_topology::{
 
 use crate::elasticsearch::ask::Ask;
 use crate::elasticsearch::body::{Body, Limits, NotAdded};
+use crate::elasticsearch::breaking::Breaking;
 use crate::elasticsearch::counts::Counts;
 use crate::elasticsearch::credentials::{Client, Credentials};
 use crate::elasticsearch::deliver::{BodySize, Delivery};
@@ -79,6 +80,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let shared = Arc::new(Shared::new(hosts));
     let held = Arc::new(HeldIndices::new(settings.patience));
     let failing = Arc::new(FailingIndex::default());
+    let breaking = Arc::new(Breaking::new(!settings.addressing.id.holds_fields()));
     let existing = settings
         .missing_dropped
         .map(|policy| Arc::new(Existing::new(policy)));
@@ -111,6 +113,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
                 shared: Arc::clone(&shared),
                 held: Arc::clone(&held),
                 failing: Arc::clone(&failing),
+                breaking: Arc::clone(&breaking),
                 existing: existing.clone(),
                 ask: None,
                 context,
@@ -124,6 +127,7 @@ struct Elasticsearch {
     shared: Arc<Shared>,
     held: Arc<HeldIndices>,
     failing: Arc<FailingIndex>,
+    breaking: Arc<Breaking>,
     /// What exists, where no index is made.
     existing: Option<Arc<Existing>>,
     /// Who is asked about that; `None` until it is opened, and where nobody is.
@@ -343,6 +347,7 @@ impl Elasticsearch {
             body_size: BodySize::new(self.body_bytes),
             held: Arc::clone(&self.held),
             failing: Arc::clone(&self.failing),
+            breaking: Arc::clone(&self.breaking),
             width,
             spare: RefCell::default(),
             spare_until: Cell::new(clock::now()),

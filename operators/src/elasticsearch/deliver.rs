@@ -9,9 +9,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use isobar_topology::clock::{self, Instant};
-use isobar_topology::{Emitter, Rejection};
+use isobar_topology::{Emitter, Health, Rejection};
 
 use super::body::{Body, Bulk};
+use super::breaking::{Breaking, Document};
 use super::exchange::{Exchange, Outcome};
 use super::failing::FailingIndex;
 use super::held::HeldIndices;
@@ -99,6 +100,7 @@ pub(crate) struct Delivery {
     pub(crate) body_size: BodySize,
     pub(crate) held: Arc<HeldIndices>,
     pub(crate) failing: Arc<FailingIndex>,
+    pub(crate) breaking: Arc<Breaking>,
     /// Requests under way at one time.
     pub(crate) width: Width,
     /// Emptied bodies.
@@ -168,6 +170,7 @@ impl Delivery {
                 Outcome::Busy => self.body_size.busy(body.len()),
                 Outcome::Malformed(_) | Outcome::Held | Outcome::Failed => {}
             }
+            self.learn_of_connections(bulk, &part, body.len(), &outcome);
             self.width.learn(began, sign(&outcome));
             match outcome {
                 Outcome::AllStored => {
@@ -181,6 +184,13 @@ impl Delivery {
                 }
                 Outcome::Items(items) => self.settle(bulk, part, items),
                 Outcome::Held => bulk.manifest.settle(part, |_| Settled::Held),
+                Outcome::Broken if is_large(&part, body.len()) => {
+                    let fault = self.breaking.broke_on(document(bulk, &part), self.to());
+                    match fault {
+                        Some(text) => self.reject(bulk, part.start, "too_large", &text),
+                        None => self.fail(bulk, part),
+                    }
+                }
                 Outcome::Busy | Outcome::Failed | Outcome::TimedOut | Outcome::Broken => {
                     self.fail(bulk, part);
                 }
@@ -214,6 +224,37 @@ impl Delivery {
         }
     }
 
+    /// Takes in what the outcome of items of so many bytes says about connections, but for a document that one
+    /// broke on.
+    fn learn_of_connections(
+        &self,
+        bulk: &Bulk,
+        part: &Range<usize>,
+        bytes: usize,
+        outcome: &Outcome,
+    ) {
+        match outcome {
+            Outcome::Broken if !is_large(part, bytes) => self.breaking.broke(),
+            Outcome::Broken | Outcome::Held | Outcome::Failed | Outcome::TimedOut => {}
+            Outcome::AllStored
+            | Outcome::Items(_)
+            | Outcome::TooLarge
+            | Outcome::ReplyTooLarge(_)
+            | Outcome::Malformed(_)
+            | Outcome::Busy => {
+                self.breaking.answered();
+                if is_large(part, bytes) {
+                    self.breaking.passed(|| document(bulk, part), self.to());
+                }
+            }
+        }
+    }
+
+    /// Whose conditions tell what is wrong.
+    fn to(&self) -> (&str, &Health) {
+        (&self.exchange.component, &self.exchange.health)
+    }
+
     /// Other documents of their body were understood, so these are at fault.
     fn reject_unread(&self, bulk: &Bulk, unread: Vec<(Range<usize>, String)>) {
         for (part, text) in unread {
@@ -244,18 +285,16 @@ impl Delivery {
     /// Enters what a reply says about each item.
     fn settle(&self, bulk: &Bulk, part: Range<usize>, mut items: Vec<Item>) {
         self.correct(bulk, &part, &mut items);
-        let exchange = &self.exchange;
-        let (component, health) = (&exchange.component, &exchange.health);
         if let Some(position) = weigh(bulk, &part, &mut items) {
             let reason = items[position - part.start].text.as_deref();
             let index = bulk.manifest.target_of(position);
-            let to = (&**component, health);
-            self.failing.failed(index, reason.unwrap_or_default(), to);
+            let reason = reason.unwrap_or_default();
+            self.failing.failed(index, reason, self.to());
         }
         let mut accepted = Vec::new();
         let mut refused: HashMap<&Arc<str>, &Item> = HashMap::new();
         for (position, item) in part.clone().zip(&items) {
-            exchange.counts.items(item.class, 1);
+            self.exchange.counts.items(item.class, 1);
             let target = bulk.manifest.target_index(position);
             match item.class.action() {
                 Action::Deliver | Action::AlreadyPresent if accepted.last() != Some(&target) => {
@@ -273,9 +312,8 @@ impl Delivery {
         // Indices whose records have waited enough, and why.
         let mut given_up: HashMap<&Arc<str>, String> = HashMap::new();
         for (index, item) in refused {
-            let (reason, to) = (item.text.as_deref(), (&**component, health));
-            let reason = reason.unwrap_or_default();
-            let verdict = self.held.refused(index, item.class, reason, to);
+            let reason = item.text.as_deref().unwrap_or_default();
+            let verdict = self.held.refused(index, item.class, reason, self.to());
             given_up.extend(verdict.map(|verdict| (index, verdict)));
         }
         let first = part.start;
@@ -307,9 +345,8 @@ impl Delivery {
 
     /// These indices have taken documents. What waits for one of them goes on.
     fn accepted<'i>(&self, indices: impl IntoIterator<Item = &'i Arc<str>> + Clone) {
-        let (component, health) = (&self.exchange.component, &self.exchange.health);
-        self.failing
-            .accepted(indices.clone(), (&**component, health));
+        self.failing.accepted(indices.clone(), self.to());
+        let (component, health) = self.to();
         if self.held.accepted(indices, component, health) {
             self.exchange.recoveries.tell();
         }
@@ -343,6 +380,20 @@ impl Delivery {
         bulk.manifest.settle(item..item + 1, |item| {
             Settled::Rejected(rejection(bulk, item, class, text))
         });
+    }
+}
+
+/// Whether these items of so many bytes are one document that is larger than bodies become small: it is not halved.
+fn is_large(part: &Range<usize>, bytes: usize) -> bool {
+    part.len() == 1 && bytes > SIZE_MIN
+}
+
+/// The document that is the only one of these items.
+fn document(bulk: &Bulk, part: &Range<usize>) -> Document {
+    Document {
+        index: Arc::clone(bulk.manifest.target_of(part.start)),
+        id: bulk.id_of(part.start),
+        bytes: bulk.part(part).len(),
     }
 }
 

@@ -75,6 +75,13 @@ pub(crate) enum Id {
     Template(Template),
 }
 
+impl Id {
+    /// Whether it may hold what is in the document.
+    pub(crate) fn holds_fields(&self) -> bool {
+        matches!(self, Self::Template(_))
+    }
+}
+
 impl Operation {
     /// Its name in action lines and replies.
     pub(crate) fn name(self) -> &'static str {

@@ -42,7 +42,7 @@ use crate::template::Template;
 /// | `index_name`, `document_id`, `routing` | what they give is no such thing |
 /// | `event_time` | the time of the event is out of `event_time_bounds` |
 /// | `held` | the index took no documents for longer than `on_held` says |
-/// | `too_large` | the document alone is larger than the host takes, or is refused at greater length than is read |
+/// | `too_large` | the document alone is larger than the host takes, or is refused at greater length than is read, or the connection breaks on it each time |
 /// | `refused` | the cluster refused it for another reason |
 /// | `no_document` | no parser made a document of the record |
 ///
