@@ -256,7 +256,7 @@ fn a_host_that_is_away(row: &Row) {
 #[test]
 fn requests_that_nobody_understands_reject_nothing_and_say_what_to_change() {
     let holds = |action| matches!(action, Action::HoldConnection | Action::ClientBug);
-    let check = |status: u16, kind: &str, reason: &str, condition: &str| {
+    let check = |status: u16, kind: &str, reason: &str, condition: &str, told: &str| {
         let server = server();
         server.fail_requests(ALWAYS, RequestFault::refuse(status, kind, reason));
         let setup = Setup {
@@ -266,7 +266,7 @@ fn requests_that_nobody_understands_reject_nothing_and_say_what_to_change() {
         let run = setup.start();
         let text = run.condition(condition);
         assert!(
-            text.contains(&status.to_string()) && text.contains(reason),
+            text.contains(&status.to_string()) && text.contains(told),
             "{text}"
         );
         assert!(run.account().read <= 300, "{:?}", run.account());
@@ -275,15 +275,17 @@ fn requests_that_nobody_understands_reject_nothing_and_say_what_to_change() {
     };
     each(Level::Request, 6, holds, |row| {
         let (status, kind, reason) = words(row);
-        check(status, kind, reason, "connecting");
+        check(status, kind, reason, "connecting", reason);
     });
     // A refusal that is no server's, as its body is empty.
-    check(400, "", "", "connecting");
+    check(400, "", "", "connecting", "");
     // What no row knows.
-    check(404, "", "", "connecting");
-    check(302, "", "", "connecting");
+    check(404, "", "", "connecting", "");
+    check(302, "", "", "connecting", "");
     // As long as no request is understood, none of its documents is at fault.
-    check(400, "illegal_argument_exception", "Malformed", "refused");
+    let kind = "illegal_argument_exception";
+    let told = "400 illegal_argument_exception; records wait";
+    check(400, kind, "Malformed [secret]", "refused", told);
 }
 
 #[test]

@@ -262,15 +262,28 @@ fn a_document_on_which_the_connection_breaks_each_time_is_told_and_given_up() {
     .with(&json!({"body_records": 20}));
     let run = setup.start();
     let condition = run.condition("breaking");
-    for part in ["index `logs`: the connection broke each of ", " with the id `1--Ohq", " bytes"] {
+    for part in [
+        "index `logs`: the connection broke each of ",
+        " with the id `1--Ohq",
+        " bytes",
+    ] {
         assert!(condition.contains(part), "{condition}");
     }
     let ran = run.finish();
-    let letters = ran.letters.iter().map(|letter| (letter.offset, letter.rejection.class));
+    let letters = ran
+        .letters
+        .iter()
+        .map(|letter| (letter.offset, letter.rejection.class));
     assert_eq!(letters.collect::<Vec<_>>(), [(7, "too_large"); 2]);
     let rejection = &ran.letters[0].rejection;
     assert_eq!(rejection.target.as_deref(), Some("logs"));
-    assert!(rejection.reason.contains("times that this document was sent alone"), "{}", rejection.reason);
+    assert!(
+        rejection
+            .reason
+            .contains("times that this document was sent alone"),
+        "{}",
+        rejection.reason
+    );
     assert_eq!(ran.account.delivered + ran.account.already_present, 19_998);
 }
 

@@ -207,7 +207,10 @@ mod tests {
         let health = Health::default();
         let to = ("index", &health);
         let told = || health.conditions().first().map(|c| c.text.clone());
-        for (shows_ids, shown) in [(true, "a document with the id `a` was"), (false, "a document was")] {
+        for (shows_ids, shown) in [
+            (true, "a document with the id `a` was"),
+            (false, "a document was"),
+        ] {
             let breaking = Breaking::new(shows_ids);
             let broke = |id| {
                 breaking.answered();

@@ -19,7 +19,7 @@ use super::held::HeldIndices;
 use super::lines::Operation;
 use super::outcome::{Action, Class};
 use super::pending::Settled;
-use super::reply::Item;
+use super::reply::{Item, without_reason};
 use super::width::{Sign, Width};
 
 /// From so many items on, an index that refuses all of them for one reason is at fault, not they.
@@ -274,7 +274,9 @@ impl Delivery {
         };
         if bulk.len() == 1 && self.exchange.shared.not_understood() {
             let text = format!("the server answered {text}");
-            return bulk.manifest.settle(0..1, |_| Settled::Counted(text.clone()));
+            return bulk
+                .manifest
+                .settle(0..1, |_| Settled::Counted(text.clone()));
         }
         self.exchange.tell_malformed(text);
         for (part, _) in unread {
@@ -286,10 +288,10 @@ impl Delivery {
     fn settle(&self, bulk: &Bulk, part: Range<usize>, mut items: Vec<Item>) {
         self.correct(bulk, &part, &mut items);
         if let Some(position) = weigh(bulk, &part, &mut items) {
-            let reason = items[position - part.start].text.as_deref();
+            let error = items[position - part.start].text.as_deref();
             let index = bulk.manifest.target_of(position);
-            let reason = reason.unwrap_or_default();
-            self.failing.failed(index, reason, self.to());
+            self.failing
+                .failed(index, error.unwrap_or_default(), self.to());
         }
         let mut accepted = Vec::new();
         let mut refused: HashMap<&Arc<str>, &Item> = HashMap::new();
@@ -312,8 +314,8 @@ impl Delivery {
         // Indices whose records have waited enough, and why.
         let mut given_up: HashMap<&Arc<str>, String> = HashMap::new();
         for (index, item) in refused {
-            let reason = item.text.as_deref().unwrap_or_default();
-            let verdict = self.held.refused(index, item.class, reason, self.to());
+            let error = item.text.as_deref().unwrap_or_default();
+            let verdict = self.held.refused(index, item.class, error, self.to());
             given_up.extend(verdict.map(|verdict| (index, verdict)));
         }
         let first = part.start;
@@ -474,12 +476,12 @@ fn weigh(bulk: &Bulk, part: &Range<usize>, items: &mut [Item]) -> Option<usize> 
     failed
 }
 
-/// Status and type: what comes before the reason, which names the document.
+/// Status and type alone, as the reason names the document.
 fn kind_of(item: &Item) -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let text = item.text.as_deref().unwrap_or_default();
     let mut hasher = DefaultHasher::new();
-    text.split(": ").next().hash(&mut hasher);
+    without_reason(text).hash(&mut hasher);
     hasher.finish()
 }
 

@@ -19,7 +19,7 @@ use super::hosts::{CAUSE_MAX, Chosen, HostFailure, Hosts, Standing, Tried, cut};
 use super::identity::Identity;
 use super::outcome::{self, Action, Class, Level};
 use super::renewal::Renewal;
-use super::reply::{self, Fault, Item, Items, ReplyError};
+use super::reply::{self, Fault, Item, Items, ReplyError, without_reason};
 
 /// What all lanes of a bolt share.
 pub(crate) struct Shared {
@@ -178,7 +178,7 @@ impl Exchange {
     pub(crate) fn tell_malformed(&self, text: &str) {
         let text = format!(
             "no document of a bulk request is understood: {}; records wait, nothing is lost",
-            cut(text, CAUSE_MAX)
+            cut(without_reason(text), CAUSE_MAX)
         );
         self.health.set(&self.component, REFUSED, text);
         // In this order: whoever finds out that requests are understood ends what was told before.
@@ -330,6 +330,11 @@ impl Exchange {
                 return Some(Outcome::TimedOut);
             }
             action => {
+                let text = match status {
+                    // Of a server with a bug, which may quote what it has stumbled over.
+                    500 => without_reason(&text).to_owned(),
+                    _ => text,
+                };
                 let advice = match action {
                     Action::HoldConnection | Action::ClientBug => {
                         format!(" to a bulk request: {}", class.advice())

@@ -10,6 +10,7 @@ use isobar_topology::Health;
 use isobar_topology::clock::{self, Instant};
 
 use super::hosts::{CAUSE_MAX, cut};
+use super::reply::without_reason;
 
 /// The kind of the condition.
 const FAILING: &str = "failing";
@@ -36,7 +37,7 @@ impl FailingIndex {
     pub(crate) fn failed(
         &self,
         index: &Arc<str>,
-        reason: &str,
+        error: &str,
         (component, health): (&str, &Health),
     ) {
         let mut told = self.lock();
@@ -50,7 +51,7 @@ impl FailingIndex {
         self.is_told.store(true, Ordering::Relaxed);
         let text = format!(
             "index `{index}`: the server fails on every document: {} (its log says why); they are sent again, nothing is lost",
-            cut(reason, CAUSE_MAX)
+            cut(without_reason(error), CAUSE_MAX)
         );
         health.set(component, FAILING, text);
     }
@@ -93,7 +94,7 @@ mod tests {
         let to = ("index", &health);
         let [a, b] = ["a", "b"].map(Arc::<str>::from);
         let told = || health.conditions().first().map(|c| c.text.clone());
-        failing.failed(&a, "500 null_pointer_exception", to);
+        failing.failed(&a, "500 null_pointer_exception: of `secret`", to);
         failing.failed(&b, "500 null_pointer_exception", to);
         assert_eq!(
             told().as_deref(),

@@ -13,6 +13,7 @@ use isobar_topology::{HELD, Health};
 
 use super::hosts::cut;
 use super::outcome::Class;
+use super::reply::without_reason;
 
 /// Indices that are remembered at most, some MiB of names and reasons: one for each tenant is not too many.
 /// Records of more than these are sent and refused, as often as it takes.
@@ -42,13 +43,33 @@ pub(crate) struct HeldIndices {
 
 #[derive(Debug)]
 struct Hold {
-    reason: String,
+    class: Class,
+    /// Status, type and reason of the last refusal.
+    error: String,
     since: Instant,
     last_refusal: Instant,
     /// When the next record is sent to find out.
     probe_at: Instant,
     /// Records that were sent to find out, the first refused one included.
     probes: u32,
+}
+
+impl Hold {
+    /// As whoever asks is told. What is refused to all documents for a reason that nobody knows may have one that
+    /// quotes them.
+    fn shown(&self) -> String {
+        match self.class {
+            Class::AllRefused => self.told(without_reason(&self.error)),
+            _ => self.told(&self.error),
+        }
+    }
+
+    fn told(&self, error: &str) -> String {
+        match self.class.advice() {
+            "" => error.to_owned(),
+            advice => format!("{error} ({advice})"),
+        }
+    }
 }
 
 /// What becomes of a record that goes to an index.
@@ -108,7 +129,7 @@ impl HeldIndices {
         &self,
         index: &Arc<str>,
         class: Class,
-        reason: &str,
+        error: &str,
         (component, health): (&str, &Health),
     ) -> Option<String> {
         let mut known = self.lock();
@@ -116,18 +137,16 @@ impl HeldIndices {
             return None;
         }
         let now = clock::now();
-        let reason = match class.advice() {
-            "" => cut(reason, REASON_MAX).to_owned(),
-            advice => format!("{} ({advice})", cut(reason, REASON_MAX)),
-        };
         let hold = known.entry(Arc::clone(index)).or_insert_with(|| Hold {
-            reason: String::new(),
+            class,
+            error: String::new(),
             since: now,
             last_refusal: now,
             probe_at: now + probe_after(0),
             probes: 1,
         });
-        hold.reason = reason;
+        hold.class = class;
+        hold.error = cut(error, REASON_MAX).to_owned();
         hold.last_refusal = now;
         let verdict = self.verdict(hold, now);
         self.tell(&known, component, health);
@@ -164,7 +183,7 @@ impl HeldIndices {
         let is_over = now - hold.since >= patience;
         is_over.then(|| {
             let patience = units::Duration::millis(patience.as_millis() as u64);
-            let reason = &hold.reason;
+            let reason = hold.told(&hold.error);
             format!("the index took no documents for more than {patience}: {reason}")
         })
     }
@@ -177,7 +196,7 @@ impl HeldIndices {
         let mut text: Vec<String> = known
             .iter()
             .take(NAMED_MAX)
-            .map(|(index, hold)| format!("index `{index}` takes no documents: {}", hold.reason))
+            .map(|(index, hold)| format!("index `{index}` takes no documents: {}", hold.shown()))
             .collect();
         if known.len() > NAMED_MAX {
             text.push(format!("and {} more indices", known.len() - NAMED_MAX));
@@ -296,6 +315,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_documents_hold_is_told_in_letters_alone() {
+        let held = HeldIndices::new(Some(Duration::ZERO));
+        let health = Health::default();
+        let error = "400 odd_exception: value [secret] of field [a]";
+        let to = ("index", &health);
+        let verdict = held.refused(&"a".into(), Class::AllRefused, error, to);
+        assert!(verdict.expect("no patience").contains("value [secret]"));
+        let text = &health.conditions()[0].text;
+        let start = "index `a` takes no documents: 400 odd_exception (see why";
+        assert!(text.starts_with(start), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn no_record_is_given_up_for_what_an_index_refused_long_ago() {
         let held = HeldIndices::new(Some(Duration::from_secs(5)));
         let health = Health::default();
@@ -303,7 +335,10 @@ mod tests {
         let _ = refuse(&held, &index, &health);
         tokio::time::advance(Duration::from_secs(3_600)).await;
         // Whether it still refuses is found out by these.
-        assert_eq!([0; 3].map(|_| held.admit(&index)), [0; 3].map(|_| Admission::Send));
+        assert_eq!(
+            [0; 3].map(|_| held.admit(&index)),
+            [0; 3].map(|_| Admission::Send)
+        );
         let verdict = refuse(&held, &index, &health).expect("it does");
         assert_eq!(held.admit(&index), Admission::GiveUp(verdict));
         tokio::time::advance(Duration::from_secs(3_600)).await;

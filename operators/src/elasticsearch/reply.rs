@@ -153,6 +153,13 @@ impl fmt::Display for Fault<'_> {
     }
 }
 
+/// Status and type of an error as it is told. Its reason may quote the document, so it stays out of what is shown
+/// to whoever asks.
+pub(crate) fn without_reason(text: &str) -> &str {
+    let end = text.find(": ").unwrap_or(text.len());
+    text[..end].trim_end()
+}
+
 /// Items of a reply that are compared at a time.
 const BLOCK: usize = 64;
 
@@ -556,5 +563,16 @@ mod tests {
             "no handler found"
         );
         assert!(fault_of_request(b"").is_none());
+    }
+
+    #[test]
+    fn of_an_error_without_its_reason_status_and_type_are_left() {
+        for (text, left) in [
+            ("400 odd_exception: value [secret: x]", "400 odd_exception"),
+            ("500 null_pointer_exception", "500 null_pointer_exception"),
+            ("400 : a bare text", "400"),
+        ] {
+            assert_eq!(without_reason(text), left);
+        }
     }
 }
