@@ -189,7 +189,16 @@ fn hosts_that_do_not_answer_are_named() {
         Status::Error,
         "es-2: connection refused",
     );
-    finds("elasticsearch.one_cluster", &facts, Status::Ok, "uuid");
+    let id = "elasticsearch.one_cluster";
+    finds(id, &facts, Status::Ok, "2 hosts of cluster uuid");
+    // Nobody knows what that one is part of.
+    for id in [id, "elasticsearch.one_master"] {
+        let text = "es-2 does not tell: connection refused";
+        finds(id, &facts, Status::Unknown, text);
+    }
+    facts.hosts[1].state = Err(Missing::Denied);
+    let text = "es-2 does not tell: not permitted";
+    finds(id, &facts, Status::Unknown, text);
     facts.hosts[2].node = Ok(json!({"hello": 1}));
     finds("elasticsearch.hosts", &facts, Status::Error, "neither");
 }
@@ -211,6 +220,13 @@ fn a_split_brain_is_seen_by_asking_every_host() {
         "2 masters",
     );
     facts.hosts[2] = host("es-3", "_na_", None);
+    facts.hosts[1] = host("es-2", "other", Some("n2"));
+    finds(
+        "elasticsearch.one_cluster",
+        &facts,
+        Status::Error,
+        "2 clusters (other: es-2; uuid: es-1)",
+    );
     finds(
         "elasticsearch.one_cluster",
         &facts,

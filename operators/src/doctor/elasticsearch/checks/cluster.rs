@@ -32,14 +32,14 @@ pub(super) fn hosts(facts: &Facts) -> Verdict {
 
 pub(super) fn one_cluster(facts: &Facts) -> Verdict {
     let mut clusters: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for_hosts(facts, |host, state| {
+    let mut found = for_hosts(facts, |host, state| {
         let uuid = state["cluster_uuid"].as_str().unwrap_or("_na_");
         clusters.entry(uuid).or_default().push(host);
     })?;
-    if let Some(hosts) = clusters.get("_na_") {
+    if let Some(hosts) = clusters.remove("_na_") {
         let hosts = hosts.join(", ");
         let text = format!("{hosts}: no cluster has formed there yet");
-        return Ok(vec![(Status::Error, text)]);
+        found.push((Status::Error, text));
     }
     if clusters.len() > 1 {
         let each = clusters
@@ -51,24 +51,22 @@ pub(super) fn one_cluster(facts: &Facts) -> Verdict {
             clusters.len(),
             each.join("; ")
         );
-        return Ok(vec![(Status::Error, text)]);
+        found.push((Status::Error, text));
+    } else if let Some((uuid, hosts)) = clusters.first_key_value() {
+        let text = format!("{} of cluster {uuid}", counted(hosts.len(), "host"));
+        found.push((Status::Ok, text));
     }
-    fine(format!(
-        "{} of cluster {}",
-        counted(facts.hosts.len(), "host"),
-        clusters.keys().next().copied().unwrap_or_default()
-    ))
+    Ok(found)
 }
 
 pub(super) fn one_master(facts: &Facts) -> Verdict {
     let mut masters: BTreeMap<Option<&str>, Vec<&str>> = BTreeMap::new();
-    for_hosts(facts, |host, state| {
+    let mut found = for_hosts(facts, |host, state| {
         masters
             .entry(state["master_node"].as_str())
             .or_default()
             .push(host);
     })?;
-    let mut found = Vec::new();
     if let Some(hosts) = masters.remove(&None) {
         let text = format!("{} knows of no master", hosts.join(", "));
         found.push((Status::Error, text));
@@ -88,25 +86,31 @@ pub(super) fn one_master(facts: &Facts) -> Verdict {
     or_fine(found, "all hosts follow the same one")
 }
 
-/// Hands the state of each host that told it to `each`. Fails where none did.
+/// Hands the state of each host that told it to `each`, and names the others: nobody knows what they are part
+/// of. Fails where none did.
 fn for_hosts<'f>(
     facts: &'f Facts,
     mut each: impl FnMut(&'f str, &'f Value),
-) -> Result<(), Missing> {
+) -> Result<Vec<Said>, Missing> {
+    let mut silent = Vec::new();
     let mut missing = None;
-    let mut any = false;
     for host in &facts.hosts {
         match &host.state {
-            Ok(state) => {
-                any = true;
-                each(&host.name, state);
+            Ok(state) => each(&host.name, state),
+            Err(why) => {
+                missing = missing.or(Some(why));
+                let why = match why {
+                    Missing::Denied => "not permitted",
+                    Missing::Absent(why) | Missing::Unknown(why) => why,
+                };
+                let text = format!("{} does not tell: {why}", host.name);
+                silent.push((Status::Unknown, text));
             }
-            Err(why) => missing = missing.or(Some(why)),
         }
     }
-    match (any, missing) {
-        (false, Some(missing)) => Err(missing.clone()),
-        _ => Ok(()),
+    match missing {
+        Some(missing) if silent.len() == facts.hosts.len() => Err(missing.clone()),
+        _ => Ok(silent),
     }
 }
 
