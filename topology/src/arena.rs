@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use crate::clock;
 use crate::json::Span;
 use crate::latency::Times;
 use crate::partition::Partition;
@@ -17,6 +18,7 @@ pub struct Arena {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
     times: Times,
+    read_at: i64,
     /// Of records that count towards the limit of dead letters.
     limited: Marks,
 }
@@ -59,6 +61,17 @@ impl Arena {
     /// The record's timestamp in ms since 1970, −1 when it has none.
     pub fn timestamp(&self, record: usize) -> i64 {
         self.entries[record].timestamp
+    }
+
+    /// When the records were read, in ms since 1970. The same for each attempt, so that what is judged by it ends
+    /// the same however long records wait in between; a record that another process reads again has another.
+    pub fn read_at(&self) -> i64 {
+        self.read_at
+    }
+
+    /// The same records, as if they had been read at this time.
+    pub(crate) fn as_read_at(self, read_at: i64) -> Self {
+        Self { read_at, ..self }
     }
 
     /// All timestamps in short.
@@ -203,6 +216,7 @@ impl ArenaBuilder {
                 bytes: Vec::with_capacity(bytes),
                 entries: Vec::with_capacity(records),
                 times: Times::default(),
+                read_at: 0,
                 limited: Marks::default(),
             },
         }
@@ -279,9 +293,9 @@ impl ArenaBuilder {
         &self.arena.partition
     }
 
-    /// Ends the filling.
+    /// Ends the filling: by now the records are read.
     pub fn finish(self) -> Arena {
-        self.arena
+        self.arena.as_read_at(clock::unix_ms())
     }
 
     fn append(&mut self, bytes: &[u8]) -> Span {

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use isobar_topology::{Batch, Ordinals, Record, Rejection, Symbol, clock, json};
+use isobar_topology::{Batch, Ordinals, Record, Rejection, Symbol, json};
 
 use super::document_id::SourceId;
 use super::index_name;
@@ -29,7 +29,7 @@ pub(crate) struct Addressing {
     pub(crate) id: Id,
     /// What decides about the shard, if it is not the id.
     pub(crate) routing: Option<Template>,
-    /// Times of events that are taken.
+    /// Times of events that are taken, around when the record was read.
     pub(crate) bounds: Option<Bounds>,
     /// The field that tells where the record comes from.
     pub(crate) origin: Option<Symbol>,
@@ -105,8 +105,8 @@ pub(crate) struct Lines {
     /// `"_isobar":{"s":"…","t":"…","p":0,"o":` of the current batch.
     origin: Vec<u8>,
     origin_symbol: Option<Symbol>,
-    /// The current batch's time, in ms since 1970.
-    now: i64,
+    /// When the current batch was read, in ms since 1970.
+    read_at: i64,
     rendered: Vec<u8>,
 }
 
@@ -129,7 +129,7 @@ impl Lines {
             source: SourceId::new(0, 0),
             origin: Vec::new(),
             origin_symbol: addressing.origin,
-            now: 0,
+            read_at: 0,
             rendered: Vec::new(),
             addressing,
         };
@@ -143,7 +143,7 @@ impl Lines {
     /// Gets ready for the records of a batch.
     pub(crate) fn begin(&mut self, batch: &Batch) {
         let partition = batch.arena().partition();
-        self.now = clock::unix_ms();
+        self.read_at = batch.arena().read_at();
         self.source = SourceId::new(partition.source(), partition.number());
         self.origin.clear();
         if let Some(symbol) = self.origin_symbol {
@@ -180,7 +180,7 @@ impl Lines {
     fn try_write(&mut self, record: Record<'_>, out: &mut Vec<u8>) -> Result<(), Box<Rejection>> {
         let addressing = &*self.addressing;
         if let Some(bounds) = addressing.bounds {
-            check_time(record, bounds, self.now)?;
+            check_time(record, bounds, self.read_at)?;
         }
         let time = record.event_time();
         let is_current = time.is_some_and(|time| self.current.contains(&time));
@@ -340,20 +340,21 @@ fn missing_field(option: &str, missing: &Missing) -> Box<Rejection> {
     Box::new(Rejection::new("missing_field", text))
 }
 
-/// Times that are far off would make an index each, so they are kept out.
+/// Times that are far off would make an index each, so they are kept out. What is far off does not change while a
+/// record waits: an outage rejects nothing, and no record is indexed by one attempt and rejected by the next.
 #[inline]
-fn check_time(record: Record<'_>, bounds: Bounds, now: i64) -> Result<(), Box<Rejection>> {
+fn check_time(record: Record<'_>, bounds: Bounds, read_at: i64) -> Result<(), Box<Rejection>> {
     let Some(time) = record.event_time() else {
         return Ok(());
     };
     let of_record = bounds.of_record && record.timestamp() >= 0;
     let present = match of_record {
-        true => now.min(record.timestamp()),
-        false => now,
+        true => read_at.min(record.timestamp()),
+        false => read_at,
     };
     let side = match time {
         time if time < present.saturating_sub(bounds.past) => "past",
-        time if time > now.saturating_add(bounds.future) => "future",
+        time if time > read_at.saturating_add(bounds.future) => "future",
         _ => return Ok(()),
     };
     let mut shown = Vec::new();

@@ -83,10 +83,12 @@ pub struct ElasticsearchConfig {
     /// an array of both numbers. Without it, replay cannot verify what is in the index. Default: the field `_isobar`.
     #[serde(default)]
     origin: Origin,
-    /// Times of events that are taken: `{past: 365d, future: 1d}` before and after now, or `off`.
-    /// Others are rejected, as each would make an index of its own. By default these bounds, where the
-    /// name of the index or data stream follows from `event_time`, else `off`. Replays and redrives have them around
-    /// the `record`, so that what was taken once is taken again, and no date that was wrong then.
+    /// Times of events that are taken: `{past: 365d, future: 1d}` before and after the record was read, or `off`.
+    /// Others are rejected, as each would make an index of its own. How long a record waits for the cluster does
+    /// not count; how long it waited in Kafka does, so `past` is to be longer than all that may be read late: an
+    /// outage of this program, or the retention of the topic. By default these bounds, where the
+    /// name of the index or data stream follows from `event_time`, else `off`. Replays and redrives have
+    /// them around the `record`, so that what was taken once is taken again, and no date that was wrong then.
     event_time_bounds: Option<TimeBounds>,
     /// What becomes of records of an index that takes none: `{after: 10m, then: dead_letter}` rejects
     /// them from so long after its first refusal on. By default they wait as long as it takes; with
@@ -201,7 +203,7 @@ impl Default for Origin {
 pub enum TimeBounds {
     /// All.
     Off(Off),
-    /// Those of a time around now.
+    /// Those of a time around when the record was read.
     Around(Around),
 }
 
@@ -213,18 +215,19 @@ pub enum Off {
     Off,
 }
 
-/// Times around now.
+/// Times around when the record was read.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Around {
-    /// How long ago at most.
+    /// How long before at most.
     #[serde(default = "past")]
     past: Duration,
-    /// How far ahead at most.
+    /// How long after at most.
     #[serde(default = "future")]
     future: Duration,
-    /// What the past is counted from: `now`, or the `record`, for which that is when it was written, by its Kafka
-    /// timestamp: for topologies that read what is long past. One without a timestamp counts as written now.
+    /// What the past is counted from: when a record was `read`, or, with `record`, when it was written, by its Kafka
+    /// timestamp: for topologies that read what is long past. One without a timestamp counts as written when it was
+    /// read.
     #[serde(default)]
     around: Present,
 }
@@ -233,9 +236,9 @@ pub struct Around {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Present {
-    /// Now.
+    /// When the record was read.
     #[default]
-    Now,
+    Read,
     /// When the record was written.
     Record,
 }
@@ -253,7 +256,7 @@ impl fmt::Display for Around {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { past, future, .. } = self;
         match self.around {
-            Present::Now => write!(f, "from {past} ago to {future} ahead"),
+            Present::Read => write!(f, "from {past} ago to {future} ahead"),
             Present::Record => write!(f, "from {past} before the record to {future} ahead"),
         }
     }
@@ -445,7 +448,7 @@ impl ElasticsearchConfig {
                 follows.then(|| Around {
                     past: past(),
                     future: future(),
-                    around: Present::Now,
+                    around: Present::Read,
                 })
             }
         }

@@ -2,7 +2,7 @@
 
 use isobar_topology::spec::Path;
 use isobar_topology::testing::{Harness, Input, with_prepare};
-use isobar_topology::{Prepare, RecordMut, Symbols};
+use isobar_topology::{Prepare, RecordMut, Symbols, clock};
 
 use super::*;
 
@@ -275,6 +275,35 @@ async fn the_past_of_an_old_record_begins_when_it_was_written() {
                 now - event
             );
         }
+    }
+}
+
+/// As in an outage, in which records wait long after they were read.
+#[tokio::test(start_paused = true)]
+async fn times_count_from_when_a_record_was_read_however_late_it_is_written() {
+    let mut harness = Harness::new(Symbols::new());
+    let read_at = clock::unix_ms();
+    let times = [read_at - 10_000, read_at - 10_001, read_at + 5_001];
+    let inputs = times.map(|timestamp| Input {
+        timestamp,
+        ..Input::document("{}")
+    });
+    let batch = harness.batch(&inputs);
+    let mut lines = Lines::new(Arc::new(Addressing {
+        bounds: Some(Bounds {
+            past: 10_000,
+            future: 5_000,
+            of_record: false,
+        }),
+        ..plain()
+    }));
+    for _ in 0..2 {
+        lines.begin(&batch);
+        let taken = batch
+            .records()
+            .map(|record| lines.write(record, &mut Vec::new()).is_ok());
+        assert_eq!(taken.collect::<Vec<_>>(), [true, false, false]);
+        tokio::time::advance(std::time::Duration::from_secs(3_600)).await;
     }
 }
 
