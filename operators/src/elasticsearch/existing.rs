@@ -11,8 +11,12 @@ use isobar_topology::{OperatorError, Policy};
 
 use super::ask::Ask;
 
-/// So long an answer is believed: an index may be deleted, or made, while records come.
-const BELIEVED_FOR: Duration = Duration::from_secs(10);
+/// So long it is believed that something is there: it may be deleted while records come.
+const THERE_FOR: Duration = Duration::from_secs(10);
+
+/// And so long that it is not. What is dropped does not come back, so this is how long after it was made documents
+/// for it may be lost; and all that come meanwhile cost one question in a second.
+const GONE_FOR: Duration = Duration::from_secs(1);
 
 /// Names that are known at a time; the oldest answers are forgotten for new ones.
 const KNOWN_MAX: usize = 10_000;
@@ -43,7 +47,7 @@ impl Existing {
     pub(crate) fn has(&self, name: &str) -> Option<bool> {
         let known = self.lock();
         let (is_there, since) = known.get(name)?;
-        (clock::now() - *since < BELIEVED_FOR).then_some(*is_there)
+        is_believed(*is_there, *since, clock::now()).then_some(*is_there)
     }
 
     /// Asks for names, some at one time. Fails where no host tells of one, and the others are known
@@ -73,7 +77,7 @@ impl Existing {
     fn remember(&self, name: Arc<str>, is_there: bool) {
         let (mut known, now) = (self.lock(), clock::now());
         if known.len() >= KNOWN_MAX && !known.contains_key(&name) {
-            known.retain(|_, (_, since)| now - *since < BELIEVED_FOR);
+            known.retain(|_, (is_there, since)| is_believed(*is_there, *since, now));
             let oldest = known.iter().min_by_key(|(_, (_, since))| *since);
             if known.len() >= KNOWN_MAX
                 && let Some(oldest) = oldest.map(|(name, _)| Arc::clone(name))
@@ -88,6 +92,14 @@ impl Existing {
         // Nothing panics while holding this lock.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_believed(is_there: bool, since: Instant, now: Instant) -> bool {
+    let believed_for = match is_there {
+        true => THERE_FOR,
+        false => GONE_FOR,
+    };
+    now - since < believed_for
 }
 
 #[cfg(test)]
@@ -134,6 +146,19 @@ mod tests {
         let known = ["broken", "gone", "there"].map(|name| existing.has(name));
         assert_eq!(known, [None, Some(false), Some(true)]);
         serving.await.expect("it ends");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_something_is_not_there_is_believed_for_a_second_only() {
+        let existing = Existing::new(policy(0));
+        existing.remember("gone".into(), false);
+        existing.remember("there".into(), true);
+        let has = || ["gone", "there"].map(|name| existing.has(name));
+        assert_eq!(has(), [Some(false), Some(true)]);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(has(), [None, Some(true)]);
+        tokio::time::advance(Duration::from_secs(9)).await;
+        assert_eq!(has(), [None, None]);
     }
 
     #[test]

@@ -99,7 +99,7 @@ pub struct ElasticsearchConfig {
     /// What becomes of documents for an index, an alias or a data stream that does not exist. `create`: they
     /// are sent, and the cluster makes it, unless it is told not to. `drop`: they are dropped under the policy
     /// `<bolt id>.missing_index`, so that nothing comes back that was deleted; each name is asked for, again
-    /// after 10 s, for which the user needs the privilege `view_index_metadata`. Replays do so. Default `create`.
+    /// after 10 s, or after 1 s where there is nothing of it, for which the user needs the privilege `view_index_metadata`. Replays do so. Default `create`.
     #[serde(default)]
     missing_index: MissingIndex,
     /// Size of a request's body at most, from 1KiB to 1GiB; one document that is larger goes alone.
