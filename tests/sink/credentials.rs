@@ -74,6 +74,37 @@ fn a_password_and_a_certificate_that_change_under_traffic_lose_and_reject_nothin
     assert_eq!(ran.count("credentials_reloads_refused"), 0);
 }
 
+/// No server of the tests makes API keys. What they say of it: `ApiKey`, and identifier and key in base64.
+#[test]
+fn an_api_key_is_sent_in_either_form_and_read_again_when_it_changes() {
+    let (server, files) = (server(), Scratch::new("sink-key").expect("room"));
+    let files = files.path();
+    let shown = Shown::make(1).expect("a certificate");
+    replace(files, "key", "id:one\n");
+    replace(files, "ca.pem", shown.pem());
+    let gate = Gate::start(&server.address(), &shown, "ApiKey aWQ6b25l").expect("a port");
+    let setup = setup("credentials-key", &gate, files);
+    let key = format!("${{file:{}}}", files.join("key").display());
+    let connection = json!({
+        "request_timeout": "30s",
+        "auth": {"api_key": key},
+        "tls": {"ca": files.join("ca.pem")},
+    });
+    let setup = Setup {
+        connection,
+        ..setup
+    };
+    let run = setup.start();
+    pass(&gate, &run, 10);
+    // As it is shown when it is made.
+    replace(files, "key", "aWQ6dHdv\n");
+    gate.let_in("ApiKey aWQ6dHdv");
+    gate.pass(u64::MAX);
+    let ran = run.finish();
+    ran.assert_exact(&setup, &server);
+    assert_eq!(ran.count("credentials_reloads"), 1);
+}
+
 #[test]
 fn what_a_wrong_password_holds_goes_on_when_the_right_one_is_there() {
     let (server, files) = (server(), Scratch::new("sink-held").expect("room"));

@@ -12,6 +12,12 @@ What Elasticsearch and OpenSearch answer, and what becomes of the records. The f
 Where all documents of an index in a request, 16 or more, are refused for one reason that no row knows, the index is at fault and held; a fault of the server on every document of an index is an outage, and the index is named in `/readyz` meanwhile. Where no document of a request is understood, the requests as such are at fault: that is told, and its records wait.
 ";
 
+const END: &str = "
+## Tried on no server
+
+Logins by an API key: the distributions of the tests make none, so what is sent of one is looked at by the stand-in alone. What an anonymous or wrong user, or one who may not write, is answered was seen on Elasticsearch: `unauthenticated`, `forbidden` and `not_permitted`. OpenSearch is tried without its security plugin.
+";
+
 /// The page.
 pub fn outcomes() -> String {
     let mut page = HEAD.to_owned();
@@ -26,6 +32,7 @@ pub fn outcomes() -> String {
             page.push_str(&line(row));
         }
     }
+    page.push_str(END);
     page
 }
 
