@@ -64,14 +64,15 @@ fn a_document_of_one_of_many_indices_on_which_the_server_fails_is_given_up() {
     let fault = ItemFault::new(500, "null_pointer_exception", "oh");
     let seven = |item: &Item<'_>| testkit::sink::offset_of(item.source) == 7;
     // More often than it is sent; with an end, so that one that is sent for ever is seen in the end.
-    server.fail_items(400, seven, fault);
+    server.fail_items(40, seven, fault);
     let setup = Setup {
         records: 20_000,
-        max_in_flight: 1_000,
+        batch: 500,
+        max_in_flight: 4_000,
         settings: json!({"retry_initial": "1ms", "retry_max": "5ms", "drain_timeout": "20s"}),
         ..Setup::new("items-many-fault", &server)
     }
-    .with(&json!({"index": "tenant-{{ doc.n % 10 }}"}));
+    .with(&json!({"index": "tenant-{{ doc.n % 100 }}", "body_bytes": "1MiB"}));
     let ran = setup.run();
     let offsets: Vec<i64> = ran.letters.iter().map(|letter| letter.offset).collect();
     assert_eq!(offsets, [7, 7]);

@@ -147,8 +147,9 @@ impl Delivery {
     }
 
     async fn deliver_parts(&self, bulk: &Bulk) {
-        // Of requests that were understood, and not; and of those that were not, what is not halved.
+        // Requests that were understood, and that were not.
         let (mut understood, mut malformed) = (0, 0);
+        // What was not understood and is not halved, while nothing is understood.
         let mut unread: Vec<(Range<usize>, String)> = Vec::new();
         let whole = 0..bulk.len();
         let mut parts = vec![whole];
@@ -159,6 +160,8 @@ impl Delivery {
                 Outcome::AllStored | Outcome::Items(_) => {
                     understood += 1;
                     self.body_size.went_well();
+                    // What was not understood before may be now: whatever was in the way may be gone.
+                    parts.extend(unread.drain(..).map(|(part, _)| part));
                 }
                 // Half of what a host could not take in time may be done in time.
                 Outcome::TooLarge
@@ -211,17 +214,15 @@ impl Delivery {
                 Outcome::Malformed(text) => {
                     malformed += 1;
                     let goes_on = understood > 0 || malformed <= MALFORMED_MAX;
-                    match goes_on && part.len() > 1 {
-                        true => halve(&mut parts, part),
-                        false => unread.push((part, text)),
+                    match part.len() {
+                        1 if understood > 0 => self.reject(bulk, part.start, "refused", &text),
+                        2.. if goes_on => halve(&mut parts, part),
+                        _ => unread.push((part, text)),
                     }
                 }
             }
         }
-        match understood {
-            0 => self.hold_unread(bulk, unread),
-            _ => self.reject_unread(bulk, unread),
-        }
+        self.hold_unread(bulk, unread);
     }
 
     /// Takes in what the outcome of items of so many bytes says about connections, but for a document that one
@@ -253,16 +254,6 @@ impl Delivery {
     /// Whose conditions tell what is wrong.
     fn to(&self) -> (&str, &Health) {
         (&self.exchange.component, &self.exchange.health)
-    }
-
-    /// Other documents of their body were understood, so these are at fault.
-    fn reject_unread(&self, bulk: &Bulk, unread: Vec<(Range<usize>, String)>) {
-        for (part, text) in unread {
-            match part.len() {
-                1 => self.reject(bulk, part.start, "refused", &text),
-                _ => self.fail(bulk, part),
-            }
-        }
     }
 
     /// No document of a body was understood, so the requests as such are at fault: they are no longer allowed to
