@@ -342,6 +342,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_was_rejected_is_a_dead_letter_until_a_bolt_makes_a_document_of_it() {
+        let mut fixture = Fixture::new(LineFormat::Document);
+        let rejection = Rejection::new("invalid_json", "no JSON");
+        let inputs = [Input::raw("a=1"), Input::raw("a=2")];
+        let mut batch = fixture.harness.letters(&inputs, &rejection);
+        let mended = batch.record_mut(0).adopt_object(br#"{"a":"1"}"#);
+        mended.expect("an object");
+        let mut out = fixture.harness.emitter();
+        let result = fixture.sink.process(batch, &mut out).await;
+        assert!(result.is_ok());
+        let text = String::from_utf8(fixture.written().concat()).expect("text");
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!((lines.len(), lines[0]), (2, r#"{"a":"1"}"#));
+        assert!(lines[1].contains(r#""class":"invalid_json""#), "{text}");
+    }
+
+    #[tokio::test]
     async fn a_writer_that_fails_is_waited_for_and_says_so() {
         let mut fixture = Fixture::new(LineFormat::Payload);
         fixture.set_away(true);

@@ -26,7 +26,7 @@ pub struct Batch {
     /// `rows.len() * symbols.len()` slots, row by row; none while the batch is [`AsRead`].
     slots: Vec<Slot>,
     scratch: Vec<u8>,
-    /// Empty, or one for each row.
+    /// Empty, or one for each row. It counts for a row as long as that has no document.
     rejections: Vec<Rejection>,
     ack: Ack,
 }
@@ -126,9 +126,23 @@ impl Batch {
         }
     }
 
-    /// Why the record in a row was rejected; `None` on streams other than `rejected`.
+    /// Why the record in a row was rejected. It travels with the record, also through bolts that pass it
+    /// on untouched, until one makes something of it, a document or parts; from then on it is `None`. A
+    /// sink writes what still has one as a dead letter.
     pub fn rejection(&self, row: usize) -> Option<&Rejection> {
-        self.rejections.get(row)
+        let rejection = self.rejections.get(row)?;
+        (!self.rows[row].has_document()).then_some(rejection)
+    }
+
+    /// Those that are dead letters where they are now, and the others.
+    pub(crate) fn part_letters(self) -> (Option<Batch>, Option<Batch>) {
+        if self.rejections.is_empty() {
+            return (None, Some(self));
+        }
+        let is_other = |row| u8::from(self.rejection(row).is_none());
+        let part_of: Vec<u8> = (0..self.len()).map(is_other).collect();
+        let mut parts = self.part(&part_of, 2).into_iter();
+        (parts.next().flatten(), parts.next().flatten())
     }
 
     /// Its records that were rejected as they are at fault, and not only given up, and that do not count
@@ -136,7 +150,7 @@ impl Batch {
     fn at_fault(&self) -> impl Iterator<Item = usize> {
         let rows = self.rows.iter().enumerate();
         let at_fault =
-            rows.filter(|(row, _)| self.rejection(*row).is_none_or(|one| !one.is_given_up));
+            rows.filter(|(row, _)| self.rejection(*row).is_some_and(|one| !one.is_given_up));
         let records = at_fault.map(|(_, row)| row.record as usize);
         let mut last = None;
         records.filter(move |record| {
@@ -322,6 +336,11 @@ impl Batch {
 
     /// The same records as they were read, without document and edits.
     pub(crate) fn start_over(mut self) -> Self {
+        // Without its document, one that was mended would be a dead letter again. Sinks get these apart
+        // from dead letters.
+        if !self.rejections.is_empty() && self.rows.iter().any(Row::has_document) {
+            self.rejections = Vec::new();
+        }
         for row in &mut self.rows {
             *row = row.start_over();
         }

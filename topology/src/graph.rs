@@ -159,7 +159,8 @@ pub struct Target {
     pub bolt: usize,
     /// How records are spread over its lanes.
     pub grouping: Grouping,
-    /// Records that arrive here are dead letters: what becomes of them counts as dead-lettered.
+    /// The bolt is a sink that dead letters come to. Records that have a [`crate::Batch::rejection`] when
+    /// they arrive are such: what becomes of them counts as dead-lettered.
     pub dead_letter: bool,
     /// What bounds the records along the edge. With a bound it has a queue, whatever its grouping.
     pub overload: Overload,

@@ -55,8 +55,8 @@ pub use partition::{Account, Fates, Partition, Partitions};
 pub use plan::{EdgeReport, MemoryReport, NodeReport, Plan, PlanReport, plan, plan_after};
 pub use record::{DocumentWriter, NoDocument, Record, RecordMut, Shared};
 pub use registry::{
-    BoltType, ConnectionType, DocumentUse, Example, Prepare, PreparedBolt, PreparedSpout,
-    ReadsTopic, Registry, SpoutType, Topic,
+    BoltType, ConnectionType, DocumentUse, Example, LetterUse, Prepare, PreparedBolt,
+    PreparedSpout, ReadsTopic, Registry, SpoutType, Topic,
 };
 pub use rehearsal::{Draft, Drafter, End, MakeDrafter, Outcome, Part, Rehearsal, Step, Trace};
 pub use rejection::Rejection;

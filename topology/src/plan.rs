@@ -2,6 +2,7 @@
 //! edges, bounds, guarantees, and every problem at once.
 
 mod checks;
+mod letters;
 mod overload;
 mod partial;
 mod report;
@@ -48,6 +49,8 @@ struct Edge<'s> {
     to: usize,
     grouping: &'s spec::Grouping,
     overload: spec::Overload,
+    /// Whether dead letters may take it, and whether it is there that they are written; see `letters.rs`.
+    letters: bool,
     dead_letter: bool,
 }
 
@@ -117,6 +120,7 @@ pub fn plan_after(
         &mut prepare,
         &mut problems,
     );
+    letters::mark(&bolts, &mut edges);
     checks::streams_lead_somewhere(&spouts, &bolts, &unprepared, &edges, &mut problems);
     checks::documents_are_made(&bolts, &edges, &mut problems);
     checks::no_record_is_split_too_often(&bolts, &edges, &mut problems);
@@ -282,7 +286,8 @@ fn connect<'s>(
                     to,
                     grouping: &input.grouping,
                     overload: input.overload,
-                    dead_letter: stream == Stream::REJECTED && bolt.made.is_sink(),
+                    letters: false,
+                    dead_letter: false,
                 }),
                 Some(Err(problem)) => problems.push(problem),
                 None => {}
@@ -336,7 +341,8 @@ fn connect_rejected<'s>(
                 to,
                 grouping: LOCAL,
                 overload: spec::Overload::default(),
-                dead_letter: true,
+                letters: false,
+                dead_letter: false,
             }),
             (None, None) if spec.dead_letter.is_some() => {}
             (None, None) => problems.push(

@@ -71,6 +71,12 @@ impl Row {
         }
     }
 
+    /// Whether a parser made a document.
+    #[inline]
+    pub(crate) fn has_document(&self) -> bool {
+        !matches!(self.document, Document::None)
+    }
+
     /// A part of it.
     pub(crate) fn with(self, ordinals: Ordinals) -> Self {
         Self { ordinals, ..self }
@@ -188,7 +194,7 @@ impl<'a> Record<'a> {
 
     /// Whether a parser made a document.
     pub fn has_document(&self) -> bool {
-        !matches!(self.row.document, Document::None)
+        self.row.has_document()
     }
 
     /// The raw JSON of a top-level field, `None` where it is absent.

@@ -143,6 +143,8 @@ pub struct PreparedBolt {
     pub streams: Vec<String>,
     /// What it has to do with documents.
     pub document: DocumentUse,
+    /// What a sink makes of dead letters.
+    pub letters: LetterUse,
     /// Rows that each copy makes out of one batch in flight at most, for bolts that split records; 0 for
     /// all others.
     pub parts_per_lane: usize,
@@ -186,6 +188,7 @@ impl PreparedBolt {
             rejects: true,
             streams: Vec::new(),
             document: DocumentUse::Needs,
+            letters: LetterUse::None,
             parts_per_lane: 0,
             copies: 1,
             keeps_documents: false,
@@ -240,6 +243,16 @@ pub enum DocumentUse {
     /// It takes records with or without, and leaves them without: it makes another text of them, unless
     /// it has this option.
     Unmakes(&'static str),
+}
+
+/// What a sink makes of dead letters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LetterUse {
+    /// They are records like others to it.
+    #[default]
+    None,
+    /// It writes them as such, though they have no document.
+    Writes,
 }
 
 /// What operators share while a topology is prepared.

@@ -315,16 +315,17 @@ impl Rehearsal {
                 end(None, Outcome::Dropped(*policy));
             }
             Output::To(targets) => {
-                let letters = targets.iter().filter(|target| target.dead_letter);
-                for (letter, rejection) in letters.zip(batch.rejection(0)) {
-                    end(Some(letter.bolt), Outcome::Rejected(rejection.clone()));
+                if let Some(rejection) = batch.rejection(0) {
+                    for letter in targets.iter().filter(|target| target.dead_letter) {
+                        end(Some(letter.bolt), Outcome::Rejected(rejection.clone()));
+                    }
                 }
                 self.forward(batch, after, targets, waiting);
             }
         }
     }
 
-    /// Gives a copy of a record to each consumer that does not write dead letters.
+    /// Gives a copy of a record to each consumer that does not write it as a dead letter.
     fn forward(
         &self,
         batch: Batch,
@@ -332,7 +333,11 @@ impl Rehearsal {
         targets: &[Target],
         waiting: &mut VecDeque<OnItsWay>,
     ) {
-        for target in targets.iter().filter(|target| !target.dead_letter) {
+        let is_letter = batch.rejection(0).is_some();
+        for target in targets {
+            if is_letter && target.dead_letter {
+                continue;
+            }
             let copies = match target.grouping {
                 Grouping::All => self.graph.lanes,
                 _ => 1,

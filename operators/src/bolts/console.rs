@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Problems, parse_config};
-use isobar_topology::{AnyBolt, BoltType, DocumentUse, Example, Prepare, PreparedBolt};
+use isobar_topology::{AnyBolt, BoltType, DocumentUse, Example, LetterUse, Prepare, PreparedBolt};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -49,6 +49,7 @@ fn prepare(component: &Component, _prepare: &mut Prepare<'_>) -> Result<Prepared
     Ok(PreparedBolt {
         emits: false,
         document: document_use(format),
+        letters: LetterUse::Writes,
         rehearsal: lines::rehearsal("console", "standard output", format),
         memory_per_lane: LineSink::<StandardOutput>::MEMORY,
         ..PreparedBolt::new(Arc::new(move |context| {

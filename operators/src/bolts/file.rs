@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
-use isobar_topology::{AnyBolt, BoltType, Example, Prepare, PreparedBolt};
+use isobar_topology::{AnyBolt, BoltType, Example, LetterUse, Prepare, PreparedBolt};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -43,8 +43,10 @@ sync: true
 /// the health of the topology says so.
 ///
 /// Records that were rejected are written as dead letters: one JSON object with the reason, where the
-/// record comes from, and the record itself. So this bolt can be the `dead_letter` of a topology. A replay has
-/// its own in a file beside this one, with `.replay.` and its id before the ending.
+/// record comes from, and the record itself. So this bolt can be the `dead_letter` of a topology. Bolts
+/// that pass records on, such as `route`, may be between; a record that a bolt has made a document of, such
+/// as another parser, is a record like any other. A replay has its own in a file
+/// beside this one, with `.replay.` and its id before the ending.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileConfig {
@@ -84,6 +86,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     Ok(PreparedBolt {
         emits: false,
         document: document_use(format),
+        letters: LetterUse::Writes,
         owns: Some(format!("the file {}", written.display())),
         rehearsal: lines::rehearsal("file", &config.path, format),
         memory_per_lane: LineSink::<Appender>::MEMORY,

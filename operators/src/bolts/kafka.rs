@@ -15,7 +15,7 @@ use isobar_topology::spec::units::ByteSize;
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{
     Answer, AnyBolt, Batch, Bolt, BoltContext, BoltType, Counter, DocumentUse, Emitter, Example,
-    Failure, OperatorError, Part, Prepare, PreparedBolt, Rejection, Topic,
+    Failure, LetterUse, OperatorError, Part, Prepare, PreparedBolt, Rejection, Topic,
 };
 
 use crate::connections::problems_of;
@@ -97,6 +97,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
             ValueOf::Document => DocumentUse::Needs,
             ValueOf::Payload => DocumentUse::Any,
         },
+        letters: LetterUse::Writes,
         topic,
         keeps_documents: true,
         memory_per_lane: 2 * Outgoing::KEPT,

@@ -77,20 +77,19 @@ impl Batch {
         let total = counts.iter().map(|count| usize::from(*count)).sum();
         let mut rows: Vec<Row> = Vec::with_capacity(total);
         let mut slots: Vec<Slot> = Vec::with_capacity(total * width);
-        let mut rejections = Vec::new();
         for (row, count) in counts.iter().enumerate() {
             let record = self.rows[row];
             for number in 0..usize::from(*count) {
                 let ordinals = record.ordinals.part(number);
                 rows.push(record.with(ordinals.expect("records that are too deep are rejected")));
                 slots.extend_from_slice(&self.slots[row * width..(row + 1) * width]);
-                rejections.extend(self.rejections.get(row).cloned());
             }
         }
         Batch {
             rows,
             slots,
-            rejections,
+            // What a record was rejected for is said of the whole; a part is something new.
+            rejections: Vec::new(),
             ack: self.ack.split(counts),
             ..self
         }

@@ -115,6 +115,7 @@ fn split(rows: &[Expected], choices: &[u8]) -> (Vec<Expected>, Vec<Expected>) {
         } else {
             parts.extend((0..usize::from(*choice)).map(|number| Expected {
                 ordinals: row.ordinals.part(number).expect("not too deep"),
+                rejected: false,
                 ..row.clone()
             }));
         }
@@ -266,7 +267,8 @@ proptest! {
                         prop_assert_eq!(emitted.is_none(), rows.is_empty());
                         if let Some(emitted) = emitted {
                             let (_, batch) = out.emitted.swap_remove(emitted);
-                            // Rows that were rejected before keep their reason on any stream.
+                            // Rows that were rejected before, and are as they were then, keep their reason
+                            // on any stream.
                             held.push(Held { batch, rows });
                         }
                     }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::partial::Unprepared;
-use super::{Edge, Prepared, RECORD_KEY};
+use super::{Edge, Prepared, RECORD_KEY, letters};
 use crate::ordinals::Ordinals;
-use crate::registry::{DocumentUse, PreparedBolt, PreparedSpout};
+use crate::registry::{DocumentUse, LetterUse, PreparedBolt, PreparedSpout};
 use crate::spec::{Component, Grouping, Input, Problem, Problems, Spec, StreamRef};
 use crate::stream::Stream;
 
@@ -157,13 +157,15 @@ pub(super) fn streams_lead_somewhere(
     }
 }
 
-/// Bolts that work on documents come behind a parser on every way.
+/// Bolts that work on documents come behind a parser on every way, except for the way of dead letters to
+/// a sink that writes them.
 pub(super) fn documents_are_made(
     bolts: &[Prepared<'_, PreparedBolt>],
     edges: &[Edge<'_>],
     problems: &mut Problems,
 ) {
-    let mut has_document: BTreeMap<&str, bool> = BTreeMap::new();
+    // Whether all that leaves a bolt has a document, and whether what has none is a dead letter.
+    let mut has_document: BTreeMap<&str, (bool, bool)> = BTreeMap::new();
     // The bolt that took the documents away, of those behind it, and the option that leaves them there.
     let mut unmade: BTreeMap<&str, (&Component, Option<&str>)> = BTreeMap::new();
     let is_bolt = |id: &str| bolts.iter().any(|bolt| bolt.component.id == id);
@@ -171,28 +173,40 @@ pub(super) fn documents_are_made(
         let inputs = edges.iter().filter(|edge| edge.to == number);
         // Where an input could not be connected something else is wrong.
         let known = inputs.clone().count();
-        let arrives = known < bolt.component.inputs.len()
-            || known > 0
-                && inputs.clone().all(|edge| {
-                    let of_source = has_document.get(edge.from).copied();
-                    edge.stream != Stream::REJECTED
-                        && of_source.unwrap_or_else(|| is_bolt(edge.from))
-                });
-        let only_letters = inputs.clone().all(|edge| edge.dead_letter);
+        let all = |has: &dyn Fn(&Edge<'_>) -> bool| {
+            known < bolt.component.inputs.len() || known > 0 && inputs.clone().all(has)
+        };
+        let of_source = |edge: &Edge<'_>| {
+            let of_source = has_document.get(edge.from).copied();
+            of_source.unwrap_or_else(|| (is_bolt(edge.from), is_bolt(edge.from)))
+        };
+        let is_rejected = |edge: &Edge<'_>| edge.stream == Stream::REJECTED;
+        let arrives = all(&|edge| !is_rejected(edge) && of_source(edge).0);
+        let or_letter = all(&|edge| is_rejected(edge) || of_source(edge).1);
+        let is_fit = match bolt.made.letters {
+            LetterUse::None => {
+                arrives
+                    || inputs
+                        .clone()
+                        .all(|edge| edge.dead_letter && is_rejected(edge))
+            }
+            LetterUse::Writes => or_letter || known == 0,
+        };
         let by = inputs
             .clone()
             .find_map(|edge| unmade.get(edge.from).copied());
-        if bolt.made.document == DocumentUse::Needs && !arrives && !only_letters {
+        if bolt.made.document == DocumentUse::Needs && !is_fit {
             problems.push(lacks_documents(bolt.component, by));
         }
         let (leaves, by) = match bolt.made.document {
-            DocumentUse::Makes => (true, None),
-            DocumentUse::Unmakes(unless) => {
-                (false, Some((bolt.component, arrives.then_some(unless))))
-            }
+            DocumentUse::Makes => ((true, true), None),
+            DocumentUse::Unmakes(unless) => (
+                (false, false),
+                Some((bolt.component, arrives.then_some(unless))),
+            ),
             // Where there are none, that was said, and is not said of what comes behind as well.
-            DocumentUse::Needs => (true, None),
-            DocumentUse::Any => (arrives, by),
+            DocumentUse::Needs => ((true, true), None),
+            DocumentUse::Any => ((arrives, or_letter), by),
         };
         let id = bolt.component.id.as_str();
         let _ = has_document.insert(id, leaves);
@@ -266,27 +280,31 @@ pub(super) fn no_record_arrives_twice(
     let mut reaches: Vec<BTreeSet<&str>> = vec![BTreeSet::new(); bolts.len()];
     // And the first bolt, from each one on, of which rejected records become dead letters.
     let mut writes_letters: Vec<Option<&str>> = vec![None; bolts.len()];
+    let leads = letters::lead_on(bolts, edges);
     for number in (0..bolts.len()).rev() {
         let mut targets: BTreeSet<&str> =
             bolts[number].made.writes.as_deref().into_iter().collect();
         let id = bolts[number].component.id.as_str();
-        let (letters, ways): (Vec<&Edge<'_>>, _) = edges
+        let (rejected, others): (Vec<&Edge<'_>>, Vec<&Edge<'_>>) = edges
             .iter()
             .filter(|edge| edge.from == id)
-            .partition(|edge| edge.dead_letter);
+            .partition(|edge| edge.stream == Stream::REJECTED);
+        let mended = rejected.iter().filter(|edge| !edge.dead_letter);
+        let ways: Vec<&&Edge<'_>> = mended.chain(&others).collect();
         for edge in &ways {
             targets.extend(reaches[edge.to].iter().copied());
         }
         reaches[number] = targets;
+        let own = rejected.iter().any(|edge| letters::arrive(edge, &leads));
         let behind = ways.iter().find_map(|edge| writes_letters[edge.to]);
-        writes_letters[number] = letters.first().map(|_| id).or(behind);
+        writes_letters[number] = own.then_some(id).or(behind);
     }
     let sources = spouts.iter().map(|spout| spout.component);
     for source in sources.chain(bolts.iter().map(|bolt| bolt.component)) {
         let mut by_stream: BTreeMap<Stream, BTreeSet<&str>> = BTreeMap::new();
         for edge in edges.iter().filter(|edge| edge.from == source.id) {
             if let Grouping::All = edge.grouping {
-                let target = match edge.dead_letter {
+                let target = match letters::arrive(edge, &leads) {
                     true => Some("dead letters"),
                     false => reaches[edge.to].first().copied(),
                 };

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::operator::{AnyBolt, Next};
-use crate::registry::{BoltType, DocumentUse, Example, SpoutType, Topic};
+use crate::registry::{BoltType, DocumentUse, Example, LetterUse, SpoutType, Topic};
 use crate::spec::Node;
 use crate::testing::{FnBolt, Script};
 
@@ -71,6 +71,13 @@ fn registry() -> Registry {
                     ..nothing()
                 })
             }),
+            bolt_type("lines", |_, _| {
+                Ok(PreparedBolt {
+                    emits: false,
+                    letters: LetterUse::Writes,
+                    ..nothing()
+                })
+            }),
             bolt_type("index", |_, _| {
                 Ok(PreparedBolt {
                     emits: false,
@@ -82,6 +89,14 @@ fn registry() -> Registry {
                 Ok(PreparedBolt {
                     parts_per_lane: 10,
                     document: DocumentUse::Unmakes("field: NAME"),
+                    ..nothing()
+                })
+            }),
+            bolt_type("hole", |_, _| {
+                Ok(PreparedBolt {
+                    emits: false,
+                    rejects: false,
+                    document: DocumentUse::Any,
                     ..nothing()
                 })
             }),
@@ -143,6 +158,9 @@ fn rejected_records_are_dead_letters_where_they_end() {
         "index": {"type": "index", "inputs": ["parse"]},
         "part": {"type": "part", "inputs": ["parse.rejected"]},
         "letters": {"type": "letters", "inputs": ["part.odd", "index.rejected"]},
+        "again": {"type": "parse", "inputs": ["letters.rejected"]},
+        "more": {"type": "letters", "inputs": ["again"]},
+        "hole": {"type": "hole", "inputs": ["part.odd", "more.rejected"]},
     }))
     .expect("sound");
     let graph = &plan.graph;
@@ -152,24 +170,41 @@ fn rejected_records_are_dead_letters_where_they_end() {
         targets.map(|(_, target)| (&*bolt.id, id(target.bolt), target.dead_letter))
     });
     let edges: Vec<(&str, &str, bool)> = edges.collect();
-    // A bolt that parts records on streams of its own may mend them.
     assert!(edges.contains(&("parse", "part", false)));
     assert!(edges.contains(&("index", "letters", true)));
-    assert!(edges.contains(&("part", "letters", false)));
+    // What passes records on leaves them what they are, and a parser does not.
+    assert!(edges.contains(&("part", "letters", true)));
+    assert!(edges.contains(&("again", "more", false)));
+    // Who leads them to where nothing is written drops them by name.
+    assert!(edges.contains(&("part", "hole", false)));
+    assert!(edges.contains(&("more", "hole", true)));
     assert!(edges.contains(&("part", "dead_letter", true)));
 }
 
 #[test]
-fn what_cannot_reject_has_no_way_for_rejected_records() {
-    let mut registry = registry();
-    registry.bolts.push(bolt_type("hole", |_, _| {
-        Ok(PreparedBolt {
-            emits: false,
-            rejects: false,
-            document: DocumentUse::Any,
-            ..nothing()
+fn dead_letters_need_no_document_on_their_way_to_what_writes_them() {
+    let bolts = |sink: &str, inputs: Value| {
+        json!({
+            "parse": {"type": "parse", "inputs": ["in"]},
+            "part": {"type": "part", "inputs": ["parse.rejected"]},
+            "hole": {"type": "hole", "inputs": ["part.odd"]},
+            "sink": {"type": sink, "inputs": inputs},
+            "end": {"type": "index", "inputs": ["parse"]},
         })
-    }));
+    };
+    let lacks = "bolts.sink.inputs: `sink` works on documents, and some of its records have none; expected a parser such as parse_json on every way to it";
+    check(bolts("lines", json!(["part.odd"])), &[]);
+    check(
+        bolts("lines", json!(["parse", "part.odd", "parse.rejected"])),
+        &[],
+    );
+    check(bolts("lines", json!(["part.odd", "in"])), &[lacks]);
+    check(bolts("index", json!(["part.odd"])), &[lacks]);
+}
+
+#[test]
+fn what_cannot_reject_has_no_way_for_rejected_records() {
+    let registry = registry();
     let spec = Spec::read(&Node::from_json(&json!({
         "isobar": 1, "name": "t", "spouts": {"in": {"type": "script"}},
         "bolts": {
@@ -277,7 +312,7 @@ fn what_leads_nowhere_or_arrives_twice_is_refused() {
     check(
         json!({"parse": {"type": "parze", "inputs": ["in"]}}),
         &[
-            "bolts.parse.type: unknown type of bolt `parze`; expected one of parse, set, route, part, index, split, letters; did you mean parse?",
+            "bolts.parse.type: unknown type of bolt `parze`; expected one of parse, set, route, part, lines, index, split, hole, letters; did you mean parse?",
         ],
     );
 }
@@ -365,6 +400,17 @@ fn copies_for_every_lane_reach_nothing_that_takes_a_second_one_for_the_first() {
                 "bolts.set.inputs: with `grouping: all` every lane has a copy of the records of `parse`, and all copies reach the index; {expected}"
             ),
         ],
+    );
+    check(
+        json!({
+            "parse": {"type": "parse", "inputs": ["in"]},
+            "index": {"type": "index", "inputs": ["parse"]},
+            "part": {"type": "part", "inputs": [all("parse.rejected")]},
+            "letters": {"type": "letters", "inputs": ["part.odd"]},
+        }),
+        &[&format!(
+            "bolts.part.inputs: with `grouping: all` every lane has a copy of the records of `parse`, and all copies reach dead letters; {expected}"
+        )],
     );
     // Nor dead letters, be they of the first bolt behind the edge or of one behind that.
     let copies = |set: Option<&str>| {

@@ -134,19 +134,30 @@ impl Router {
         self.send_along(last, batch, &mut fused).await;
     }
 
+    /// What is a dead letter is decided here, where it comes to the bolt that writes it.
     async fn send_along(&self, edge: &Edge, batch: Batch, fused: &mut impl FnMut(usize, Batch)) {
-        if let Some(Limit { limiter, bolt }) = &edge.limit
-            && !batch.passes_limit(|records| limiter.admits(records, bolt))
-        {
-            // It waits like any record that an outside system does not take.
-            return batch.answer(Answer::Failed(Failure::External));
+        if !edge.dead_letter {
+            return self.pass(edge, batch, fused).await;
         }
+        let (letters, others) = batch.part_letters();
+        if let Some(letters) = letters {
+            match &edge.limit {
+                Some(Limit { limiter, bolt })
+                    if !letters.passes_limit(|records| limiter.admits(records, bolt)) =>
+                {
+                    // They wait like any record that an outside system does not take.
+                    letters.answer(Answer::Failed(Failure::External));
+                }
+                _ => self.pass(edge, letters.dead_letter(), fused).await,
+            }
+        }
+        if let Some(others) = others {
+            self.pass(edge, others, fused).await;
+        }
+    }
+
+    async fn pass(&self, edge: &Edge, batch: Batch, fused: &mut impl FnMut(usize, Batch)) {
         edge.traffic.taps.show(&batch);
-        let batch = if edge.dead_letter {
-            batch.dead_letter()
-        } else {
-            batch
-        };
         if edge.fused {
             edge.traffic.count(batch.len(), batch.is_again());
             return fused(edge.bolt, batch);

@@ -3,6 +3,7 @@
 mod copies;
 mod held;
 mod kill;
+mod letters;
 mod overload;
 mod pause;
 mod revoke;

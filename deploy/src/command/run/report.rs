@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use isobar_topology::{Finish, Output, Running, Stream};
+use isobar_topology::{Finish, Graph, Output, Running, Stream};
 use serde::Serialize;
 
 use crate::accounting::Accounting;
@@ -231,13 +231,27 @@ fn rejected(running: &Running, accounting: &Accounting, statistics: &Statistics)
     let dropped = policies.filter_map(|policy| accounting.total.dropped_by_policy.get(policy));
     // Only bolts know of records that other bolts took over; again after a retry.
     let taken_over = graph.bolts.iter().zip(&statistics.bolts);
-    let taken_over =
-        taken_over.filter(
-            |(bolt, _)| match bolt.outputs.get(Stream::REJECTED.index()) {
-                Some(Output::To(targets)) => targets.iter().any(|target| !target.dead_letter),
-                Some(Output::Drop(_)) | None => false,
-            },
-        );
+    let taken_over = taken_over.filter(|(bolt, _)| {
+        let rejected = bolt.outputs.get(Stream::REJECTED.index());
+        rejected.is_some_and(|rejected| may_end_otherwise(graph, rejected))
+    });
     let taken_over = taken_over.map(|(_, counts)| counts.rejected).sum::<u64>();
     accounting.total.dead_lettered + dropped.sum::<u64>() + taken_over
+}
+
+/// Whether rejected records that leave here may end in another way than as dead letters.
+fn may_end_otherwise(graph: &Graph, output: &Output) -> bool {
+    let Output::To(targets) = output else {
+        return false;
+    };
+    let mut others = targets.iter().filter(|target| !target.dead_letter);
+    others.any(|target| {
+        let streams = graph.bolts[target.bolt].outputs.iter().enumerate();
+        let mut on = streams.filter(|(stream, _)| *stream != Stream::REJECTED.index());
+        let is_sink = on.clone().all(|(_, output)| match output {
+            Output::To(targets) => targets.is_empty(),
+            Output::Drop(_) => false,
+        });
+        is_sink || on.any(|(_, output)| may_end_otherwise(graph, output))
+    })
 }

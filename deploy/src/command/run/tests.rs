@@ -282,6 +282,71 @@ async fn a_record_whose_dead_letter_is_written_late_was_rejected_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_record_is_rejected_once_whatever_is_between_the_bolt_and_its_dead_letter() {
+    // What is between passes records on, or makes something of them.
+    for (mends, dead_lettered) in [(false, 10), (true, 0)] {
+        let mut graph = graph();
+        let target = |bolt, dead_letter| Target {
+            bolt,
+            grouping: Grouping::Local,
+            dead_letter,
+            overload: Overload::default(),
+        };
+        let reject = || -> AnyBolt {
+            FnBolt::any(|batch, out| {
+                let rejections = (0..batch.len()).map(|_| Rejection::new("bad", "no good"));
+                let rejections = rejections.collect();
+                out.reject(batch, rejections);
+                Ok(())
+            })
+        };
+        let between = move || -> AnyBolt {
+            FnBolt::any(move |mut batch, out| {
+                let made_anew = if mends { batch.len() } else { 0 };
+                for row in 0..made_anew {
+                    let made = batch.record_mut(row).adopt_object(b"{}");
+                    made.expect("an object");
+                }
+                out.emit(batch);
+                Ok(())
+            })
+        };
+        let write = || -> AnyBolt {
+            FnBolt::any(|batch, _| {
+                batch.answer(Answer::Delivered);
+                Ok(())
+            })
+        };
+        graph.bolts = vec![
+            BoltNode {
+                id: "parse".into(),
+                make: Arc::new(move |_| reject()),
+                outputs: vec![Output::To(Vec::new()), Output::To(vec![target(1, false)])],
+            },
+            BoltNode {
+                id: "between".into(),
+                make: Arc::new(move |_| between()),
+                outputs: vec![Output::To(vec![target(2, !mends)])],
+            },
+            BoltNode {
+                id: "letters".into(),
+                make: Arc::new(move |_| write()),
+                outputs: Vec::new(),
+            },
+        ];
+        let (report, _) = run_graph(graph, &["--fail-on-reject"], |send| async move {
+            signals(send, &[(60, "SIGTERM")]).await;
+        })
+        .await;
+        let json = serde_json::to_value(&report).expect("JSON");
+        let account = &json["accounting"]["total"];
+        assert_eq!(account["dead_lettered"], dead_lettered);
+        assert_eq!(account["delivered"], 10 - dead_lettered);
+        assert_eq!(json["rejected"], 10);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_bounded_run_that_is_stopped_has_not_caught_up() {
     let (report, _) = run(&["--exit-when-caught-up"], |send| async move {
         signals(send, &[(5, "SIGINT")]).await;

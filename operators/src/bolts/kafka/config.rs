@@ -22,8 +22,10 @@ use crate::template::Template;
 ///
 /// Rejected records that arrive here, in particular with this bolt as the topology's `dead_letter`,
 /// become dead letters: the record as it was read, with headers that say why it was rejected and
-/// where it comes from. A letter that is too large is cut: it has the first bytes of the value, and
-/// the value's length and SHA-256. A letter is never dropped: what cannot be written waits.
+/// where it comes from. Bolts that pass records on, such as `route`, may be between; a record that a
+/// bolt has made a document of, such as another parser, is a record like any other. A letter that is
+/// too large is cut: it has the first bytes of the value, and the value's length and SHA-256. A letter
+/// is never dropped: what cannot be written waits.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaConfig {

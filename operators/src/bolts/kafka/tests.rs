@@ -304,6 +304,24 @@ async fn a_bolt_that_got_over_a_fatal_error_is_well_again() {
 }
 
 #[tokio::test]
+async fn what_was_rejected_is_a_dead_letter_until_a_bolt_makes_a_document_of_it() {
+    let mut fixture = Fixture::new(json!({})).await;
+    let inputs = [Input::raw("a=1"), Input::raw("a=2")];
+    let mut batch = fixture.test.harness.letters(&inputs, &rejection());
+    let mended = batch.record_mut(0).adopt_object(br#"{"a":"1"}"#);
+    mended.expect("an object");
+    let _ = fixture.process(batch).await;
+    let written = fixture.read("out", 2);
+    let values: Vec<Option<&[u8]>> = written.iter().map(|one| one.payload()).collect();
+    assert_eq!(values, [Some(&br#"{"a":"1"}"#[..]), Some(b"a=2")]);
+    let is_letter = |one: &OwnedMessage| Letter::read(headers(one).into_iter()).is_ok();
+    assert_eq!(
+        [0, 1].map(|at: usize| is_letter(&written[at])),
+        [false, true]
+    );
+}
+
+#[tokio::test]
 async fn a_letter_whose_topic_cannot_be_told_waits() {
     let mut fixture = Fixture::new(json!({"topic": "out{{ doc.to }}"})).await;
     let batch = fixture

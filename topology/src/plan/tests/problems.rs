@@ -6,7 +6,7 @@ use super::*;
 
 #[test]
 fn what_is_wrong_with_one_component_hides_nothing_of_the_others() {
-    let unknown = "expected one of parse, set, route, part, index, split, letters";
+    let unknown = "expected one of parse, set, route, part, lines, index, split, hole, letters";
     check(
         json!({
             "parse": {"type": "parze", "inputs": ["in"]},
