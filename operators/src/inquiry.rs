@@ -7,14 +7,14 @@ mod logged;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use isobar_topology::spec::{Node, Spec};
-use isobar_topology::{OperatorError, Ordinals};
+use isobar_topology::spec::{Component, Node, Spec};
+use isobar_topology::{Graph, OperatorError, Ordinals};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -54,14 +54,17 @@ pub struct FoundLetter {
     pub resolved_by: Option<String>,
 }
 
-/// Where dead letters can be looked for.
-pub enum Letters {
+/// Where the dead letters of a record can be looked for.
+pub struct Letters(Vec<Kept>);
+
+/// Where a bolt keeps those that it writes.
+enum Kept {
     /// In a Kafka topic.
     Topic(Box<DeadLetters>),
     /// In a file of lines; those of a replay in one beside it.
     File(PathBuf),
     /// Nowhere that can be read back, for this reason.
-    Nowhere(&'static str),
+    Nowhere(String),
 }
 
 /// Clients for the indices that records of a spout reach; none where no record reaches one. Fails with
@@ -97,27 +100,81 @@ pub async fn documents(
 }
 
 impl Letters {
-    /// Those of a topology whose options are sound.
-    pub fn of(spec: &Spec) -> Self {
-        let Some(component) = &spec.dead_letter else {
-            return Self::Nowhere("the topology has no `dead_letter`");
-        };
-        match component.kind.as_str() {
-            "kafka" => match DeadLetters::of(spec) {
-                Ok(Some(letters)) => Self::Topic(Box::new(letters)),
-                _ => Self::Nowhere("dead letters go to topics that records name"),
-            },
-            "file" => match component.config.get("path").and_then(Node::text) {
-                Some(path) => Self::File(spec.directory.join(path)),
-                None => Self::Nowhere("the file of the dead letters is not known"),
-            },
-            _ => Self::Nowhere("dead letters go where they cannot be read back from"),
-        }
+    /// Those of the records of a spout, in a topology whose options are sound: in its `dead_letter`, and
+    /// wherever else bolts of the graph write them.
+    pub fn of(spec: &Spec, graph: &Graph, spout: &str) -> Self {
+        let number = graph.spouts.iter().position(|one| *one.id == *spout);
+        let writers = number.map(|number| graph.letter_writers(number));
+        let writers = writers.unwrap_or_default().into_iter();
+        let writers: BTreeMap<&str, bool> = writers
+            .map(|(bolt, only)| (&*graph.bolts[bolt].id, only))
+            .collect();
+        // To an index they are documents like others, and it refuses them.
+        let others = spec
+            .bolts
+            .iter()
+            .filter(|bolt| bolt.kind != "elasticsearch");
+        let others = others.filter_map(|bolt| Some((bolt, *writers.get(bolt.id.as_str())?)));
+        let of_topology = spec.dead_letter.iter().map(|bolt| (bolt, true));
+        let all = of_topology.chain(others);
+        Self(all.map(|(bolt, only)| Kept::by(spec, bolt, only)).collect())
     }
 
     /// The dead letters of a record. Reads all letters; waits for brokers at most `within` without any
-    /// progress. Fails with the cause in a sentence.
+    /// progress. Fails with the cause in a sentence where none is found that is open, and some cannot be
+    /// read.
     pub fn find(
+        &self,
+        place: &Place,
+        logged: &Logged,
+        within: Duration,
+    ) -> Result<Vec<FoundLetter>, String> {
+        if self.0.is_empty() {
+            return Err("the topology has no `dead_letter`, nor a bolt that writes any".to_owned());
+        }
+        let (mut found, mut unread) = (Vec::<FoundLetter>::new(), Vec::new());
+        for kept in &self.0 {
+            match kept.find(place, logged, within) {
+                // Several bolts can write to one topic.
+                Ok(letters) => letters.into_iter().for_each(|letter| {
+                    if !found.contains(&letter) {
+                        found.push(letter);
+                    }
+                }),
+                Err(why) => unread.push(why),
+            }
+        }
+        let is_open = |letter: &FoundLetter| letter.resolved_by.is_none();
+        match unread.is_empty() || found.iter().any(is_open) {
+            true => Ok(found),
+            false => Err(unread.join("; ")),
+        }
+    }
+}
+
+impl Kept {
+    /// Where a bolt keeps them; `only` where it writes nothing else.
+    fn by(spec: &Spec, component: &Component, only: bool) -> Self {
+        let id = &component.id;
+        let nowhere = |why: &str| Self::Nowhere(format!("those of {id} {why}"));
+        match component.kind.as_str() {
+            "kafka" => match DeadLetters::by(spec, component) {
+                // There can be any number of others, which all would have to be read.
+                Ok(Some(letters)) if !only => {
+                    nowhere(&format!("are among other records in {}", letters.topic()))
+                }
+                Ok(Some(letters)) => Self::Topic(Box::new(letters)),
+                _ => nowhere("go to topics that records name"),
+            },
+            "file" => match component.config.get("path").and_then(Node::text) {
+                Some(path) => Self::File(spec.directory.join(path)),
+                None => nowhere("go to a file that is not known"),
+            },
+            _ => nowhere("go where they cannot be read back from"),
+        }
+    }
+
+    fn find(
         &self,
         place: &Place,
         logged: &Logged,
@@ -125,7 +182,7 @@ impl Letters {
     ) -> Result<Vec<FoundLetter>, String> {
         let mut found = Vec::new();
         match self {
-            Self::Nowhere(why) => return Err((*why).to_owned()),
+            Self::Nowhere(why) => return Err(why.clone()),
             Self::Topic(letters) => {
                 let mut read = OfRecord::default();
                 letters

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use isobar_topology::spec::{Problems, Spec, parse_config};
+use isobar_topology::spec::{Component, Problems, Spec, parse_config};
 use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Headers};
 
@@ -51,9 +51,14 @@ impl DeadLetters {
     /// Fails with what is wrong with the options.
     pub fn of(spec: &Spec) -> Result<Option<Self>, Problems> {
         let of_kind = spec.dead_letter.as_ref().filter(|one| one.kind == "kafka");
-        let Some(component) = of_kind else {
-            return Ok(None);
-        };
+        match of_kind {
+            Some(component) => Self::by(spec, component),
+            None => Ok(None),
+        }
+    }
+
+    /// Those that a bolt of type `kafka` writes.
+    pub(crate) fn by(spec: &Spec, component: &Component) -> Result<Option<Self>, Problems> {
         let config: KafkaConfig = parse_config(&component.config, &component.path)?;
         let connection = kafka_of(spec, &config.connection)?;
         let (Some(connection), false) = (connection, config.topic.contains("{{")) else {

@@ -3,7 +3,7 @@
 //! Every bolt has one copy on each lane. A bolt is *fused* into the task of its inputs when all of
 //! them are `local` edges without bounds from one task; else it heads a task of its own with a bounded inbox.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -210,6 +210,27 @@ impl Graph {
             }
         }
         found
+    }
+
+    /// The bolts that dead letters of a spout's records come to and that write them, by their numbers; with
+    /// each whether nothing else comes to it.
+    pub fn letter_writers(&self, spout: usize) -> BTreeMap<usize, bool> {
+        let reached = self.downstream(spout);
+        let of_spouts = self.spouts.iter().flat_map(|spout| &spout.out);
+        let bolts = self.bolts.iter().enumerate();
+        let of_reached = bolts.filter(|(number, _)| reached.contains(number));
+        let letters = of_reached.flat_map(|(_, bolt)| bolt.targets());
+        let letters = letters.filter(|(_, target)| target.dead_letter);
+        let mut writers: BTreeMap<usize, bool> =
+            letters.map(|(_, target)| (target.bolt, true)).collect();
+        let of_bolts = self.bolts.iter().flat_map(BoltNode::targets);
+        let all = of_spouts.chain(of_bolts.map(|(_, target)| target));
+        for other in all.filter(|target| !target.dead_letter) {
+            if let Some(only) = writers.get_mut(&other.bolt) {
+                *only = false;
+            }
+        }
+        writers
     }
 
     /// For each bolt the number of its task: the bolt that heads it.

@@ -132,8 +132,9 @@ pub(super) fn execute(args: &WhereArgs, mut context: Context<'_>) -> Outcome {
             };
         }
     };
+    let letters = Letters::of(spec, &plan.graph, &source.spout);
     let (documents, letters) = std::thread::scope(|scope| {
-        let letters = scope.spawn(|| Letters::of(spec).find(place, &logged, within));
+        let letters = scope.spawn(|| letters.find(place, &logged, within));
         let documents = match searches.as_slice() {
             [] => Err(format!("no record of {} reaches an index", source.spout)),
             searches => runtime

@@ -120,6 +120,51 @@ fn letters_in_a_topic_are_open_until_a_resolution_of_their_record_and_bolt_settl
 }
 
 #[test]
+fn letters_are_looked_for_in_every_sink_that_writes_some() {
+    let file = json!({
+        "isobar": 1, "name": "logs",
+        "connections": {"kafka": {"type": "kafka", "brokers": "localhost:1"}},
+        "spouts": {
+            "in": {"type": "kafka", "connection": "kafka", "topics": ["a"], "start": "earliest"},
+            "apart": {"type": "kafka", "connection": "kafka", "topics": ["b"], "start": "earliest"},
+        },
+        "bolts": {
+            "parse": {"type": "parse_json", "inputs": ["in"]},
+            "again": {"type": "parse_key_value", "inputs": ["parse.rejected"]},
+            "known": {"type": "filter", "inputs": ["again.rejected"], "keep": "kafka.key != 'x'"},
+            "bad": {"type": "file", "path": "bad", "inputs": ["known"]},
+            "out": {"type": "file", "path": "out", "inputs": ["parse", "again"]},
+            "both": {"type": "kafka", "connection": "kafka", "topic": "both",
+                "inputs": ["parse", "parse.rejected"]},
+            "rest": {"type": "parse_json", "inputs": ["apart"]},
+            "elsewhere": {"type": "file", "path": "elsewhere", "inputs": ["rest", "rest.rejected"]},
+        },
+        "dead_letter": {"type": "file", "path": "dead"},
+    });
+    let directory = Scratch::new();
+    let mut spec = Spec::read(&Node::from_json(&file)).expect("sound");
+    spec.directory = directory.path().to_owned();
+    let plan = isobar_topology::plan(&spec, &crate::registry(), 1, directory.path());
+    let plan = plan.expect("sound");
+    let letter = json!({
+        "dead_letter": 1, "bolt": "again", "class": "invalid_key_value", "reason": "no",
+        "source": "0000000000000007", "topic": "logs", "partition": 1, "offset": 4,
+        "rejected_at": "1970-01-01T00:00:01Z",
+    });
+    directory.replace("elsewhere", format!("{letter}\n"));
+    let (place, logged) = fourth();
+    let letters = Letters::of(&spec, &plan.graph, "in");
+    let find = || letters.find(&place, &logged, Duration::from_secs(1));
+    let unread = "those of both are among other records in both";
+    assert_eq!(find(), Err(unread.to_owned()));
+    directory.replace("bad", format!("{letter}\n"));
+    let found = find().expect("one is open");
+    let at = format!("{}:1", directory.path().join("bad").display());
+    let places: Vec<&str> = found.iter().map(|one| one.place.as_str()).collect();
+    assert_eq!(places, [at]);
+}
+
+#[test]
 fn letters_in_a_file_are_found_by_the_origin_of_their_record() {
     let directory = Scratch::new();
     let letter = |source: &str, offset: i64, reason: &str| {
@@ -140,7 +185,7 @@ fn letters_in_a_file_are_found_by_the_origin_of_their_record() {
     directory.replace("dead.ndjson", text);
     let (place, logged) = fourth();
     let find = |name: &str| {
-        let letters = Letters::File(directory.path().join(name));
+        let letters = Letters(vec![Kept::File(directory.path().join(name))]);
         letters.find(&place, &logged, Duration::from_secs(1))
     };
     let found = find("dead.ndjson").expect("it is read");
