@@ -40,7 +40,7 @@ pub use pause::{Pauses, SpoutPause};
 pub use replays::{Offer, Replays};
 pub(crate) use tap::{COUNTS_EVERY, TAPS_MAX};
 pub use tap::{TapCounts, TapEnd, TapEnded, TapJudged, TapLine, TapRecord, TapRejected, TapStart};
-pub use whereabouts::{State as WhereaboutsState, Whereabouts};
+pub use whereabouts::{State as WhereaboutsState, Waits as WhereaboutsWaits, Whereabouts};
 
 /// Where the API listens.
 #[derive(Clone, Debug, PartialEq, Eq)]

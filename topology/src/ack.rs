@@ -187,6 +187,7 @@ impl Ack {
         state.open_total -= self.len();
         if worst.failure().is_some() {
             state.note(worst, self.holder, error);
+            state.blame(&self.positions, self.holder);
         }
         finish_if_complete(&tracker, guard);
     }
@@ -303,6 +304,8 @@ struct State {
     open: Vec<u32>,
     /// Worst answer so far by position.
     worst: Vec<Code>,
+    /// By position the bolt at which a record failed first; empty while none has.
+    failed_at: Vec<usize>,
     /// Sum of `open`.
     open_total: usize,
     note: Option<Note>,
@@ -321,6 +324,20 @@ pub(crate) struct Note {
 }
 
 impl State {
+    /// Notes the bolt at which records failed first; some of these did just now.
+    fn blame(&mut self, positions: &Positions, bolt: Option<usize>) {
+        let Some(bolt) = bolt else { return };
+        if self.failed_at.is_empty() {
+            self.failed_at = vec![NOBODY; self.worst.len()];
+        }
+        for_each(positions, |_, position| {
+            let failed_at = &mut self.failed_at[position];
+            if *failed_at == NOBODY && self.worst[position].failure().is_some() {
+                *failed_at = bolt;
+            }
+        });
+    }
+
     fn note(&mut self, code: Code, bolt: Option<usize>, error: Option<&OperatorError>) {
         let known = self.note.as_ref().map(|note| note.code);
         if known > Some(code) || (known == Some(code) && error.is_none()) {
@@ -363,6 +380,7 @@ fn finish_if_complete(tracker: &Tracker, mut state: MutexGuard<'_, State>) {
     let completion = Completion {
         ticket,
         codes: std::mem::take(&mut state.worst),
+        failed_at: std::mem::take(&mut state.failed_at),
         note: state.note.take(),
     };
     drop(state);
@@ -388,13 +406,48 @@ pub(crate) struct Ticket {
     pub(crate) recoveries: u64,
 }
 
+impl Ticket {
+    /// The first of the records.
+    pub(crate) fn first_record(&self) -> u32 {
+        let records = self.records.as_ref();
+        records.map_or(0, |records| records[0])
+    }
+}
+
 /// All acks of an attempt are answered.
 #[derive(Debug)]
 pub(crate) struct Completion {
     pub(crate) ticket: Ticket,
     /// Worst answer by position in the attempt.
     pub(crate) codes: Vec<Code>,
+    /// By position the bolt at which it failed first, [`NOBODY`] where that is not known; empty where none
+    /// failed.
+    failed_at: Vec<usize>,
     pub(crate) note: Option<Note>,
+}
+
+impl Completion {
+    /// As if an attempt had come to an end without any bolt.
+    #[cfg(test)]
+    pub(crate) fn of(ticket: Ticket, codes: Vec<Code>) -> Self {
+        Self {
+            ticket,
+            codes,
+            failed_at: Vec::new(),
+            note: None,
+        }
+    }
+
+    /// The bolt at which a record of the entry failed, by its number in the plan.
+    pub(crate) fn failed_at(&self, record: u32) -> Option<usize> {
+        let position = match &self.ticket.records {
+            None => record as usize,
+            // In the order in which they were read.
+            Some(records) => records.binary_search(&record).ok()?,
+        };
+        let bolt = self.failed_at.get(position).copied();
+        bolt.filter(|bolt| *bolt != NOBODY)
+    }
 }
 
 /// Completed attempts of one spout task, filled from any lane. Bounded by what is in flight.
@@ -429,6 +482,7 @@ impl Completions {
                 state: Mutex::new(State {
                     open: vec![1; count],
                     worst: vec![Code::DELIVERED; count],
+                    failed_at: Vec::new(),
                     open_total: count,
                     note: None,
                     ticket: Some(ticket),

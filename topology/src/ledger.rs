@@ -207,6 +207,12 @@ impl Ledger {
         arena.as_ref().expect("an entry with open records has them")
     }
 
+    /// The same, of an entry that may be settled by now.
+    pub(crate) fn open_arena(&self, entry: u64) -> Option<&Arc<Arena>> {
+        let index = usize::try_from(entry.checked_sub(self.first)?).ok()?;
+        self.entries.get(index)?.arena.as_ref()
+    }
+
     /// Nothing is in flight and the spout knows that nothing lies before `position`: control records
     /// or gaps at the end of the partition are passed, so that lag reaches 0.
     pub(crate) fn advance(&mut self, position: i64) {

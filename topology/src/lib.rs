@@ -69,4 +69,4 @@ pub use run::{
 pub use statistics::{BoltCounts, BoltStatistics, Counter, Counters};
 pub use stream::Stream;
 pub use symbol::{Symbol, Symbols};
-pub use trail::Whereabouts;
+pub use trail::{Waits, Whereabouts};

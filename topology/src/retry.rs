@@ -71,6 +71,15 @@ pub(crate) enum Action {
     Reject,
 }
 
+/// Records that wait together to be sent again, for whoever asks where they are.
+#[derive(Debug)]
+pub(crate) struct Portion {
+    /// In order, by number in the entry; each with the bolt at which it failed.
+    pub(crate) records: Vec<(u32, Option<usize>)>,
+    /// Whether a recovery ends the wait.
+    pub(crate) held: bool,
+}
+
 /// Decides about the failed records of a completed attempt; nothing when all succeeded.
 pub(crate) fn plan(
     completion: &Completion,
@@ -168,11 +177,7 @@ mod tests {
             holds: 0,
             recoveries: 0,
         };
-        Completion {
-            ticket,
-            codes,
-            note: None,
-        }
+        Completion::of(ticket, codes)
     }
 
     const OK: Code = Code::DELIVERED;

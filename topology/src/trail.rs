@@ -9,6 +9,7 @@ use std::ops::{Range, RangeInclusive};
 
 use crate::ack::Attempt;
 use crate::outcome::Policy;
+use crate::retry::Portion;
 
 /// Runs of dropped records that a partition remembers at most, 32 bytes each: the newest ones.
 const DROPPED_MAX: usize = 16_384;
@@ -25,15 +26,17 @@ const LOST_MAX: usize = 256;
 pub enum Whereabouts {
     /// This process reads the partition and has not come to the record yet.
     NotRead,
-    /// The record's batch is open: it, or another record of that batch, is not settled.
+    /// It is not settled; nor, as long as its batch was not sent again, need be any other record of that.
     InFlight {
         /// When the batch was read, in ms since 1970.
         since_ms: i64,
-        /// The bolt that took the batch, or a part of it, last, by its number in the graph; `None`
-        /// before the first one did.
+        /// The bolt that took it last, or other records that were sent with it, by its number in the graph;
+        /// while it waits, the one at which it failed. `None` before the first one did.
         bolt: Option<usize>,
-        /// How often records of the batch were sent again.
+        /// How often it was sent again.
         retries: u32,
+        /// What it waits for, where it is not on its way.
+        waits: Option<Waits>,
     },
     /// It was left out on purpose.
     Dropped(Policy),
@@ -47,6 +50,15 @@ pub enum Whereabouts {
     Lost,
     /// This process did not read it, handed it back, or has forgotten it.
     Elsewhere,
+}
+
+/// How a record waits to be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// When it first failed at the bolt, and at no other one since, in ms since 1970.
+    pub since_ms: i64,
+    /// Whether it was not sent, as the bolt's outside system takes nothing: it goes on when that does.
+    pub held: bool,
 }
 
 /// What a partition remembers.
@@ -71,8 +83,100 @@ struct Open {
     last: i64,
     since_ms: i64,
     ledger: u64,
+    /// The first attempt, of all records.
     attempt: Attempt,
+    /// What is open of it since that came back, by its first offset.
+    parts: Option<BTreeMap<i64, Part>>,
+}
+
+/// Records of a batch that are sent again together.
+#[derive(Debug)]
+struct Part {
+    stretches: Vec<Stretch>,
+    held: bool,
     retries: u32,
+    /// `None` while they wait.
+    attempt: Option<Attempt>,
+}
+
+/// Neighbours among them that failed at one bolt.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    first: i64,
+    last: i64,
+    bolt: Option<usize>,
+    since_ms: i64,
+}
+
+impl Open {
+    /// Where a record is, unless it is settled before others of the batch are.
+    fn find(&self, offset: i64) -> Option<Whereabouts> {
+        let since_ms = self.since_ms;
+        let Some(parts) = &self.parts else {
+            return Some(Whereabouts::InFlight {
+                since_ms,
+                bolt: self.attempt.bolt(),
+                retries: 0,
+                waits: None,
+            });
+        };
+        let mut parts = parts.values();
+        let (part, at) = parts.find_map(|part| Some((part, part.stretch(offset)?)))?;
+        let taken_by = part.attempt.as_ref().and_then(Attempt::bolt);
+        Some(Whereabouts::InFlight {
+            since_ms,
+            bolt: taken_by.or(at.bolt),
+            retries: part.retries,
+            waits: part.attempt.is_none().then_some(Waits {
+                since_ms: at.since_ms,
+                held: part.held,
+            }),
+        })
+    }
+}
+
+impl Part {
+    /// Records that wait from `now_ms` on, or from before, as they waited at the same bolt.
+    fn waiting(
+        portion: &Portion,
+        offset: impl Fn(u32) -> i64,
+        before: Option<&Part>,
+        now_ms: i64,
+    ) -> Self {
+        let mut stretches: Vec<Stretch> = Vec::new();
+        let mut next = None;
+        for &(record, bolt) in &portion.records {
+            let offset = offset(record);
+            let waited = before.and_then(|before| before.stretch(offset));
+            let waited = waited.filter(|waited| waited.bolt == bolt);
+            let since_ms = waited.map_or(now_ms, |waited| waited.since_ms);
+            match stretches.last_mut() {
+                Some(last)
+                    if next == Some(record) && (last.bolt, last.since_ms) == (bolt, since_ms) =>
+                {
+                    last.last = offset;
+                }
+                _ => stretches.push(Stretch {
+                    first: offset,
+                    last: offset,
+                    bolt,
+                    since_ms,
+                }),
+            }
+            next = Some(record + 1);
+        }
+        Self {
+            stretches,
+            held: portion.held,
+            retries: before.map_or(0, |before| before.retries),
+            attempt: None,
+        }
+    }
+
+    fn stretch(&self, offset: i64) -> Option<&Stretch> {
+        let mut stretches = self.stretches.iter();
+        stretches.find(|one| (one.first..=one.last).contains(&offset))
+    }
 }
 
 /// What an assignment read, without a lost range between.
@@ -115,16 +219,46 @@ impl Trail {
             since_ms,
             ledger,
             attempt: Attempt::default(),
-            retries: 0,
+            parts: None,
         };
         let _ = self.open.insert(first, open);
     }
 
-    /// A batch, or some of its records, is sent on its way, so often before.
-    pub(crate) fn attempted(&mut self, first: i64, attempt: Attempt, retries: u32) {
-        if let Some(open) = self.open.get_mut(&first) {
-            open.attempt = attempt;
-            open.retries = retries;
+    /// A batch is sent on its way; or a part of it, `of` its first record on, so often before.
+    pub(crate) fn attempted(&mut self, batch: i64, of: i64, attempt: Attempt, retries: u32) {
+        let Some(open) = self.open.get_mut(&batch) else {
+            return;
+        };
+        match &mut open.parts {
+            None => open.attempt = attempt,
+            Some(parts) => {
+                if let Some(part) = parts.get_mut(&of) {
+                    part.attempt = Some(attempt);
+                    part.retries = retries;
+                }
+            }
+        }
+    }
+
+    /// A batch, or a part of it, `of` its first record on, came back; of it these wait, and the rest is
+    /// settled. `offset` is that of a record of the batch by its number.
+    pub(crate) fn came_back(
+        &mut self,
+        of: i64,
+        portions: &[Portion],
+        offset: impl Fn(u32) -> i64,
+        now_ms: i64,
+    ) {
+        let Some(open) = self.open.get_mut(&offset(0)) else {
+            return;
+        };
+        let parts = open.parts.get_or_insert_default();
+        let before = parts.remove(&of);
+        for portion in portions {
+            let part = Part::waiting(portion, &offset, before.as_ref(), now_ms);
+            if let Some(first) = part.stretches.first().map(|one| one.first) {
+                let _ = parts.insert(first, part);
+            }
         }
     }
 
@@ -204,12 +338,9 @@ impl Trail {
             return Whereabouts::Dropped(run.policy);
         }
         let open = self.open.range(..=offset).next_back();
-        if let Some((_, open)) = open.filter(|(_, open)| offset <= open.last) {
-            return Whereabouts::InFlight {
-                since_ms: open.since_ms,
-                bolt: open.attempt.bolt(),
-                retries: open.retries,
-            };
+        let open = open.filter(|(_, open)| offset <= open.last);
+        if let Some(found) = open.and_then(|(_, open)| open.find(offset)) {
+            return found;
         }
         if self.spans.iter().any(|span| span.read.contains(&offset)) {
             return Whereabouts::Settled {
@@ -250,7 +381,72 @@ mod tests {
             since_ms,
             bolt: None,
             retries: 0,
+            waits: None,
         }
+    }
+
+    /// Records of a batch from offset 10 on that failed at these bolts.
+    fn waiting(records: &[(u32, usize)], held: bool) -> Portion {
+        let records = records.iter();
+        let records = records.map(|(offset, bolt)| (offset - 10, Some(*bolt)));
+        Portion {
+            records: records.collect(),
+            held,
+        }
+    }
+
+    #[test]
+    fn what_came_back_waits_record_by_record_and_the_rest_is_settled() {
+        let at = |trail: &Trail, offset| match trail.find(offset) {
+            Whereabouts::InFlight {
+                bolt,
+                retries,
+                waits,
+                ..
+            } => Some((
+                bolt,
+                retries,
+                waits.map(|waits| (waits.since_ms, waits.held)),
+            )),
+            Whereabouts::Settled { certain: true } => None,
+            other => panic!("{other:?}"),
+        };
+        let offset = |record: u32| i64::from(record) + 10;
+        let mut trail = Trail::default();
+        trail.begin(1, 10);
+        trail.read(1, 10, 15, 1_000);
+        trail.attempted(10, 10, Attempt::default(), 0);
+        assert_eq!(at(&trail, 12), Some((None, 0, None)));
+        // 10 and 15 are settled.
+        let held = waiting(&[(11, 3), (12, 3)], true);
+        let failed = waiting(&[(13, 4), (14, 3)], false);
+        trail.came_back(10, &[held, failed], offset, 2_000);
+        let all = |trail: &Trail| [10, 11, 12, 13, 14, 15].map(|offset| at(trail, offset));
+        let (held, failed) = (Some((2_000, true)), Some((2_000, false)));
+        let expected = [
+            None,
+            Some((Some(3), 0, held)),
+            Some((Some(3), 0, held)),
+            Some((Some(4), 0, failed)),
+            Some((Some(3), 0, failed)),
+            None,
+        ];
+        assert_eq!(all(&trail), expected);
+
+        // On its way again it is where it was before, until a bolt takes it.
+        trail.attempted(10, 13, Attempt::default(), 1);
+        assert_eq!(at(&trail, 13), Some((Some(4), 1, None)));
+        // One failed again at the same bolt, the other one at another.
+        let again = waiting(&[(13, 4), (14, 4)], false);
+        trail.came_back(13, &[again], offset, 9_000);
+        assert_eq!(at(&trail, 13), Some((Some(4), 1, failed)));
+        assert_eq!(at(&trail, 14), Some((Some(4), 1, Some((9_000, false)))));
+
+        trail.attempted(10, 11, Attempt::default(), 1);
+        trail.came_back(11, &[], offset, 9_500);
+        assert_eq!([11, 12].map(|offset| at(&trail, offset)), [None; 2]);
+        trail.closed(1, 10);
+        assert_eq!(at(&trail, 14), None);
     }
 
     #[test]

@@ -64,7 +64,7 @@ What can have become of it:
   indexed        it has a document; its index and id are shown
   dead_lettered  it was rejected, and its letter is open; where that is, and why
   dropped        it was left out by a policy, which is named
-  in_flight      a bolt has it; which, and since when
+  in_flight      a bolt has it, or it waits for one; which, and since when
   not_read       nothing came to it yet
   lost           it was deleted at the broker, and nothing came of it
   no_record      there is none at this offset: a transaction's marker, or a gap

@@ -47,14 +47,18 @@ pub struct OfSpout {
 pub enum State {
     /// This program reads the partition and has not come to it.
     NotRead,
-    /// It, or another record of its batch, is not settled.
+    /// It is not settled; nor, as long as its batch was not sent again, need be any other record of that.
     InFlight {
         /// When the batch was read, in ms since 1970.
         since_ms: i64,
-        /// The bolt that took the batch, or a part of it, last; null before the first did.
+        /// The bolt that took it last, or other records that were sent with it; while it waits, the one at
+        /// which it failed. Null before the first did.
         bolt: Option<String>,
-        /// How often records of the batch were sent again.
+        /// How often it was sent again.
         retries: u32,
+        /// How it waits to be sent again; absent while it is on its way.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        waits: Option<Waits>,
     },
     /// It was dropped.
     Dropped {
@@ -70,6 +74,15 @@ pub enum State {
     Lost,
     /// This program did not read it, handed it back, or has forgotten it.
     Elsewhere,
+}
+
+/// How a record waits to be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waits {
+    /// When it first failed at the bolt, and at no other one since, in ms since 1970.
+    pub since_ms: i64,
+    /// Whether it goes on as soon as the bolt's outside system takes something.
+    pub held: bool,
 }
 
 impl Whereabouts {
@@ -93,10 +106,15 @@ impl Whereabouts {
                         since_ms,
                         bolt,
                         retries,
+                        waits,
                     } => State::InFlight {
                         since_ms,
                         bolt: bolt.map(|bolt| graph.bolts[bolt].id.to_string()),
                         retries,
+                        waits: waits.map(|waits| Waits {
+                            since_ms: waits.since_ms,
+                            held: waits.held,
+                        }),
                     },
                     Known::Dropped(policy) => State::Dropped {
                         policy: graph.policies[policy.index()].clone(),

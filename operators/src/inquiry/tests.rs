@@ -131,7 +131,7 @@ fn letters_are_looked_for_in_every_sink_that_writes_some() {
         "bolts": {
             "parse": {"type": "parse_json", "inputs": ["in"]},
             "again": {"type": "parse_key_value", "inputs": ["parse.rejected"]},
-            "known": {"type": "filter", "inputs": ["again.rejected"], "keep": "kafka.key != 'x'"},
+            "known": {"type": "filter", "inputs": ["again.rejected"], "keep_when": "kafka.key != 'x'"},
             "bad": {"type": "file", "path": "bad", "inputs": ["known"]},
             "out": {"type": "file", "path": "out", "inputs": ["parse", "again"]},
             "both": {"type": "kafka", "connection": "kafka", "topic": "both",

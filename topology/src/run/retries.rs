@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::ack::{Completion, Note, Ticket};
 use crate::clock::Instant;
 use crate::retry::jitter::Jitter;
-use crate::retry::{self, Action, RetryPolicy};
+use crate::retry::{self, Action, Portion, RetryPolicy};
 use crate::run::recoveries::Recoveries;
 
 pub(crate) struct Retries {
@@ -84,8 +84,15 @@ impl Retries {
         }
     }
 
-    /// Takes in the failed records of an attempt. With `keeps` none is given up.
-    pub(crate) fn plan(&mut self, completion: Completion, keeps: bool, now: Instant) {
+    /// Takes in the failed records of an attempt, and returns the portions in which they go on. With
+    /// `keeps` none is given up.
+    pub(crate) fn plan(
+        &mut self,
+        completion: Completion,
+        keeps: bool,
+        now: Instant,
+    ) -> Vec<Portion> {
+        let mut portions = Vec::new();
         for mut next in retry::plan(&completion, &self.policy, &mut self.jitter) {
             if next.action == Action::Reject && keeps {
                 let most = self.policy.delay(completion.ticket.retries);
@@ -104,6 +111,13 @@ impl Retries {
                 Action::Reject => Duration::ZERO,
             };
             self.made += 1;
+            let records = next.records.iter();
+            portions.push(Portion {
+                records: records
+                    .map(|record| (*record, completion.failed_at(*record)))
+                    .collect(),
+                held: matches!(next.action, Action::Hold(_)),
+            });
             let due = Reverse(Due {
                 at: now + delay,
                 number: self.made,
@@ -122,6 +136,7 @@ impl Retries {
                 Action::Resend(_) | Action::Reject => self.waiting.push(due),
             }
         }
+        portions
     }
 
     fn hold(&mut self, due: Reverse<Due>, now: Instant) {
@@ -227,27 +242,24 @@ mod tests {
     use crate::outcome::{Code, Failure};
 
     fn failed(count: usize, failure: Failure) -> Completion {
-        Completion {
-            ticket: Ticket {
-                ledger: 1,
-                entry: 0,
-                records: None,
-                attempts: 0,
-                retries: 0,
-                holds: 0,
-                recoveries: 0,
-            },
-            codes: vec![Code::failed(failure); count],
-            note: None,
-        }
+        let ticket = Ticket {
+            ledger: 1,
+            entry: 0,
+            records: None,
+            attempts: 0,
+            retries: 0,
+            holds: 0,
+            recoveries: 0,
+        };
+        Completion::of(ticket, vec![Code::failed(failure); count])
     }
 
     #[tokio::test(start_paused = true)]
     async fn halves_come_at_once_and_in_order_and_others_within_their_back_off() {
         let mut retries = Retries::new(RetryPolicy::default(), 0, Recoveries::default());
         let began = clock::now();
-        retries.plan(failed(3, Failure::External), false, began);
-        retries.plan(failed(5, Failure::Poison), false, began);
+        let _ = retries.plan(failed(3, Failure::External), false, began);
+        let _ = retries.plan(failed(5, Failure::Poison), false, began);
         let first = |due: Option<Due>| due.and_then(|due| due.ticket.records);
         assert_eq!(first(retries.next(began)), Some(vec![0, 1, 2]));
         assert_eq!(first(retries.next(began)), Some(vec![3, 4]));
@@ -268,13 +280,13 @@ mod tests {
         };
         let mut retries = Retries::new(policy, 0, Recoveries::default());
         let began = clock::now();
-        retries.plan(failed(1, Failure::External), false, began);
+        let _ = retries.plan(failed(1, Failure::External), false, began);
         let at = retries.wake(began).expect("one waits");
         assert!(at > began + HURRIED);
         retries.hurry(began);
         assert_eq!(retries.wake(began), Some(began + HURRIED));
         assert!(retries.next(began + HURRIED).is_some());
-        retries.plan(failed(1, Failure::External), false, began);
+        let _ = retries.plan(failed(1, Failure::External), false, began);
         assert_eq!(retries.wake(began), Some(began + HURRIED));
     }
 
@@ -285,10 +297,10 @@ mod tests {
             ..RetryPolicy::default()
         };
         let mut retries = Retries::new(policy, 0, Recoveries::default());
-        retries.plan(failed(1, Failure::Attributable), false, clock::now());
+        let _ = retries.plan(failed(1, Failure::Attributable), false, clock::now());
         let due = retries.next(clock::now()).expect("it is given up at once");
         assert_eq!(due.action, Action::Reject);
-        retries.plan(failed(1, Failure::Attributable), true, clock::now());
+        let _ = retries.plan(failed(1, Failure::Attributable), true, clock::now());
         tokio::time::advance(policy.initial).await;
         let due = retries.next(clock::now()).expect("it is due");
         assert!(matches!(due.action, Action::Resend(_)));
@@ -322,9 +334,9 @@ mod tests {
         let recoveries = Recoveries::default();
         let mut retries = long_waits(&recoveries);
         let began = clock::now();
-        retries.plan(failed(1, Failure::External), false, began);
+        let _ = retries.plan(failed(1, Failure::External), false, began);
         for entry in [3, 1, 2] {
-            retries.plan(held(entry, 0), false, began);
+            let _ = retries.plan(held(entry, 0), false, began);
         }
         assert!(due(&mut retries, began).is_empty());
         recoveries.tell();
@@ -336,16 +348,16 @@ mod tests {
         for (ledger, entry) in [(2, 0), (2, 1), (1, 8), (1, 9)] {
             let mut completion = held(entry, 1);
             completion.ticket.ledger = ledger;
-            retries.plan(completion, false, began);
+            let _ = retries.plan(completion, false, began);
         }
         recoveries.tell();
         let now = began + LET_GO_EVERY;
         assert_eq!(due(&mut retries, now), [0, 8, 1, 9]);
 
         // One that was on its way meanwhile, and one of another outage.
-        retries.plan(held(4, 1), false, now);
+        let _ = retries.plan(held(4, 1), false, now);
         assert_eq!(due(&mut retries, now), [4]);
-        retries.plan(held(5, 2), false, now);
+        let _ = retries.plan(held(5, 2), false, now);
         assert!(due(&mut retries, now).is_empty());
         recoveries.tell();
         // Soon after the last one it waits a little, and no longer.
@@ -360,7 +372,7 @@ mod tests {
         let began = clock::now();
         let mut now = began;
         for entry in 0..3 {
-            retries.plan(held(entry, 0), false, now);
+            let _ = retries.plan(held(entry, 0), false, now);
         }
         let mut went = Vec::new();
         while now < began + 20 * FIND_OUT_EVERY {
@@ -370,7 +382,7 @@ mod tests {
             let due = due(&mut retries, now);
             assert_eq!(due.len(), 1);
             went.extend(&due);
-            retries.plan(held(due[0], 0), false, now);
+            let _ = retries.plan(held(due[0], 0), false, now);
         }
         assert!((20..80).contains(&went.len()), "{}", went.len());
         for entry in 0..3 {
@@ -382,8 +394,8 @@ mod tests {
     async fn nothing_is_left_of_an_assignment_that_is_over() {
         let mut retries = long_waits(&Recoveries::default());
         let began = clock::now();
-        retries.plan(held(1, 0), false, began);
-        retries.plan(failed(1, Failure::External), false, began);
+        let _ = retries.plan(held(1, 0), false, began);
+        let _ = retries.plan(failed(1, Failure::External), false, began);
         retries.forget(1);
         assert_eq!(retries.wake(began), None);
     }

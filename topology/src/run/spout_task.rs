@@ -394,9 +394,10 @@ impl SpoutTask {
         let records = ticket.records.clone();
         let count = records.as_ref().map_or(arena.len(), Vec::len);
         let retries = ticket.retries.saturating_add(ticket.holds);
+        let first = arena.offset(ticket.first_record() as usize);
         let ack = self.state.completions.start(ticket, count);
         let mut trail = arena.partition().trail();
-        trail.attempted(arena.offset(0), ack.attempt(), retries);
+        trail.attempted(arena.offset(0), first, ack.attempt(), retries);
         drop(trail);
         let symbols = Arc::clone(&self.symbols);
         Batch::new(Arc::clone(arena), symbols, records.as_deref(), ack)
@@ -416,11 +417,20 @@ impl SpoutTask {
             };
             let released = ledger.settle(ticket, &completion.codes);
             self.in_flight.release(released);
+            let arena = ledger.open_arena(ticket.entry).map(Arc::clone);
+            let sent = ticket.first_record();
+            let was_part = ticket.records.is_some();
+            let mut portions = Vec::new();
             if released.records < completion.codes.len() {
                 // A dead letter that cannot be written waits like any other record: there is no place left
                 // to reject it to.
                 let keeps = self.rejected[failing(completion.note.as_ref())].leads_nowhere();
-                self.retries.plan(completion, keeps, clock::now());
+                portions = self.retries.plan(completion, keeps, clock::now());
+            }
+            if let Some(arena) = arena.filter(|_| was_part || !portions.is_empty()) {
+                let offset = |record: u32| arena.offset(record as usize);
+                let mut trail = arena.partition().trail();
+                trail.came_back(offset(sent), &portions, offset, clock::unix_ms());
             }
         }
     }

@@ -7,6 +7,7 @@ mod letters;
 mod overload;
 mod pause;
 mod revoke;
+mod whereabouts;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;

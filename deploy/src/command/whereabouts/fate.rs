@@ -6,7 +6,7 @@ use isobar_topology::Ordinals;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::http::WhereaboutsState as State;
+use crate::http::{WhereaboutsState as State, WhereaboutsWaits as Waits};
 
 /// Version of the JSON form.
 const VERSION: u32 = 1;
@@ -53,6 +53,8 @@ pub(super) enum Fate {
         since_ms: i64,
         bolt: Option<String>,
         retries: u32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        waits: Option<Waits>,
     },
     /// Nothing came to it yet, for this reason.
     NotRead {
@@ -140,10 +142,12 @@ impl Fate {
                 since_ms,
                 bolt,
                 retries,
+                waits,
             } => Some(Self::InFlight {
                 since_ms,
                 bolt,
                 retries,
+                waits,
             }),
             State::NotRead => Some(Self::NotRead {
                 why: "the running program has not come to it".to_owned(),
@@ -344,10 +348,24 @@ impl Fate {
                 since_ms,
                 bolt,
                 retries,
+                waits,
             } => {
-                let at = match bolt {
-                    Some(bolt) => format!("at {bolt}"),
-                    None => "on its way to the first bolt".to_owned(),
+                let at = match (bolt, waits) {
+                    (Some(bolt), Some(waits)) => {
+                        let since = time(waits.since_ms);
+                        let why = match waits.held {
+                            true => ", until that takes something again",
+                            false => "",
+                        };
+                        format!("waits at {bolt} since {since}{why}")
+                    }
+                    (None, Some(waits)) => format!("waits since {}", time(waits.since_ms)),
+                    // Of a batch that came back it is known where each record is.
+                    (Some(bolt), None) if *retries == 0 => {
+                        format!("at {bolt}, or other records of its batch are")
+                    }
+                    (Some(bolt), None) => format!("at {bolt}"),
+                    (None, None) => "on its way to the first bolt".to_owned(),
                 };
                 let again = match retries {
                     0 => String::new(),

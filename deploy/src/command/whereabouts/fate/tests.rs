@@ -113,6 +113,7 @@ fn of_a_split_record_each_part_is_told_and_whether_more_may_come() {
         since_ms: 0,
         bolt: None,
         retries: 0,
+        waits: None,
     })];
     check(
         160,
@@ -139,11 +140,13 @@ fn of_a_split_record_each_part_is_told_and_whether_more_may_come() {
 #[test]
 fn a_program_tells_what_is_in_flight_dropped_or_not_read_yet() {
     let mut evidence = nothing();
-    let in_flight = State::InFlight {
+    let at_index = |retries, waits| State::InFlight {
         since_ms: 0,
         bolt: Some("index".to_owned()),
-        retries: 2,
+        retries,
+        waits,
     };
+    let in_flight = at_index(2, None);
     // Another one may have dropped it before it handed the partition over.
     let policy = "index.drop_newest".to_owned();
     for other in [State::NotRead, State::Dropped { policy }] {
@@ -154,6 +157,32 @@ fn a_program_tells_what_is_in_flight_dropped_or_not_read_yet() {
             "in flight since 1970-01-01T00:00:00Z, at index, sent again 2 times",
         );
     }
+    let waits = |held| {
+        Some(Waits {
+            since_ms: 5_000,
+            held,
+        })
+    };
+    for (state, expected) in [
+        (
+            at_index(0, None),
+            "at index, or other records of its batch are\n",
+        ),
+        (
+            at_index(0, waits(true)),
+            "waits at index since 1970-01-01T00:00:05Z, until that takes something again\n",
+        ),
+        (
+            at_index(1, waits(false)),
+            "waits at index since 1970-01-01T00:00:05Z, sent again once\n",
+        ),
+    ] {
+        evidence.running = vec![Ok(state)];
+        let expected = format!("in flight since 1970-01-01T00:00:00Z, {expected}");
+        check(160, &evidence, &expected);
+    }
+    let fate = Fate::of(&place(160), &evidence).json(&place(160));
+    assert_eq!(fate["waits"], json!({"since_ms": 5_000, "held": false}));
     evidence.running = vec![Ok(State::Elsewhere), Ok(State::NotRead)];
     check(160, &evidence, "not read yet: the running program");
     let policy = "sample.sampled".to_owned();
