@@ -8,7 +8,7 @@
 //! | `isobar.dead_letter.version` | `1` |
 //! | `isobar.dead_letter.topology` | name of the topology |
 //! | `isobar.dead_letter.bolt` | id of the bolt that rejected the record |
-//! | `isobar.dead_letter.attempts` | how often it was tried |
+//! | `isobar.dead_letter.attempts` | how often it was tried, outages aside |
 //! | `isobar.dead_letter.redrives` | how often it was sent through again before; absent for never |
 //! | `isobar.dead_letter.class` | a stable word for the kind of reason, such as `invalid_json` |
 //! | `isobar.dead_letter.reason` | a sentence for people, at most 1,024 bytes |

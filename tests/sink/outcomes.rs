@@ -161,6 +161,9 @@ fn documents_on_which_the_server_fails_are_given_up_when_others_come_through() {
             assert_eq!((letter.offset, letter.rejection.class), (7, "refused"));
             assert!(letter.rejection.reason.contains(words(row).1));
             assert_eq!(letter.rejection.attempts, 5);
+            let index = letter.rejection.target.as_deref();
+            assert_eq!(index, Some("logs"), "{}", row.id);
+            assert!(letter.rejection.document_id.is_some(), "{}", row.id);
         }
         assert_eq!(ran.account.delivered, 39_998, "{}", row.id);
     });

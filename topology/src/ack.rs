@@ -82,6 +82,12 @@ impl Ack {
             .is_some_and(|tracker| tracker.is_again)
     }
 
+    /// Which attempt it is, from 1, of those that count.
+    pub(crate) fn attempts(&self) -> u32 {
+        let before = self.tracker.as_ref().map(|tracker| tracker.attempts);
+        before.unwrap_or(0).saturating_add(1)
+    }
+
     /// The attempt that it is of, to be looked at from outside.
     pub(crate) fn attempt(&self) -> Attempt {
         let tracker = self.tracker.as_ref();
@@ -295,6 +301,8 @@ struct Tracker {
     taken_by: AtomicUsize,
     /// Whether its records were sent before.
     is_again: bool,
+    /// Attempts that counted before it.
+    attempts: u32,
     completions: Arc<Completions>,
 }
 
@@ -321,6 +329,8 @@ pub(crate) struct Note {
     pub(crate) bolt: Option<usize>,
     pub(crate) domain: Domain,
     pub(crate) text: Cow<'static, str>,
+    /// As [`OperatorError::tried`].
+    pub(crate) tried: Option<(Arc<str>, Option<String>)>,
 }
 
 impl State {
@@ -359,6 +369,7 @@ impl State {
             bolt,
             domain,
             text,
+            tried: error.and_then(|error| error.tried.clone()),
         });
     }
 }
@@ -475,10 +486,11 @@ impl Completions {
             };
         }
         // A first attempt has all records of its batch.
-        let is_again = ticket.records.is_some();
+        let (is_again, attempts) = (ticket.records.is_some(), ticket.attempts);
         Ack {
             tracker: Some(Arc::new(Tracker {
                 is_again,
+                attempts,
                 state: Mutex::new(State {
                     open: vec![1; count],
                     worst: vec![Code::DELIVERED; count],

@@ -289,6 +289,11 @@ impl Batch {
         self.ack.is_again()
     }
 
+    /// Which attempt it is, from 1, of those that count.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.ack.attempts()
+    }
+
     /// Says which bolt takes it.
     pub(crate) fn taken_by(&mut self, bolt: usize) {
         self.ack.taken_by(bolt);
@@ -306,7 +311,7 @@ impl Batch {
                 Verdict::Drop(policy) => Part::Drop(policy),
                 Verdict::To(stream) => Part::To(stream),
                 Verdict::Reject(rejection) => {
-                    rejections.push(out.complete(rejection));
+                    rejections.push(out.complete(rejection, self.attempts()));
                     Part::Reject
                 }
             };

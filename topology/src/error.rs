@@ -4,6 +4,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 /// Who must act on a failure. Labels the metrics, and decides whether an attempt counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +49,9 @@ pub struct OperatorError {
     pub retry: Retry,
     /// What was tried and on what.
     pub context: String,
+    /// Index or topic, and document id, that the record was tried with: for its dead letter, should it be
+    /// given up.
+    pub tried: Option<(Arc<str>, Option<String>)>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -73,11 +77,18 @@ impl OperatorError {
         self
     }
 
+    /// Adds the index and id that the record was tried with.
+    pub fn tried(mut self, target: Arc<str>, document_id: Option<String>) -> Self {
+        self.tried = Some((target, document_id));
+        self
+    }
+
     fn new(domain: Domain, retry: Retry, context: impl Into<String>) -> Self {
         Self {
             domain,
             retry,
             context: context.into(),
+            tried: None,
             source: None,
         }
     }

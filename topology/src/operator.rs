@@ -158,7 +158,9 @@ impl Emitter {
 
     /// Emits a whole batch on `rejected`, one reason for each row, as it was read.
     pub fn reject(&mut self, batch: Batch, rejections: Vec<Rejection>) {
-        let rejections = rejections.into_iter().map(|r| self.complete(r)).collect();
+        let attempts = batch.attempts();
+        let rejections = rejections.into_iter();
+        let rejections = rejections.map(|one| self.complete(one, attempts)).collect();
         self.emit_to(Stream::REJECTED, batch.start_over().rejected(rejections));
     }
 
@@ -173,7 +175,8 @@ impl Emitter {
         Emitter::new(Arc::clone(&self.bolt))
     }
 
-    pub(crate) fn complete(&self, mut rejection: Rejection) -> Rejection {
+    pub(crate) fn complete(&self, mut rejection: Rejection, attempts: u32) -> Rejection {
+        rejection.attempts = attempts;
         if rejection.bolt.is_empty() {
             rejection.bolt = Arc::clone(&self.bolt);
         }

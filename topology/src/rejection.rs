@@ -14,7 +14,7 @@ pub struct Rejection {
     pub reason: Cow<'static, str>,
     /// The bolt that rejected the record.
     pub bolt: Arc<str>,
-    /// How often the record was tried.
+    /// How often the record was tried, outages aside: those count as no attempt.
     pub attempts: u32,
     /// The index or topic that was tried, where there was one.
     pub target: Option<Arc<str>>,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use isobar_topology::{Record, Rejection};
+use isobar_topology::{OperatorError, Record, Rejection};
 use serde::Deserialize;
 
 use super::existing::Existing;
@@ -327,7 +327,9 @@ impl Drop for Manifest {
         // that has nothing to do with its records.
         let panicking = std::thread::panicking();
         self.settle(0..self.items.len(), |_| match panicking {
-            true => Settled::Counted("the sink panicked on a body with this record".to_owned()),
+            true => Settled::Counted(OperatorError::user(
+                "the sink panicked on a body with this record",
+            )),
             false => Settled::Failed,
         });
         for segment in self.segments.drain(..) {

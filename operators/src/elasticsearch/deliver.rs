@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use isobar_topology::clock::{self, Instant};
-use isobar_topology::{Emitter, Health, Rejection};
+use isobar_topology::{Emitter, Health, OperatorError, Rejection};
 
 use super::body::{Body, Bulk};
 use super::breaking::{Breaking, Document};
@@ -316,7 +316,11 @@ impl Delivery {
             match item.class.action() {
                 Action::Deliver => Settled::Delivered,
                 Action::AlreadyPresent => Settled::AlreadyPresent,
-                Action::CountAttempt => Settled::Counted(format!("the server answered {text}")),
+                Action::CountAttempt => {
+                    let error = OperatorError::user(format!("the server answered {text}"));
+                    let target = Arc::clone(bulk.manifest.target_of(position));
+                    Settled::Counted(error.tried(target, bulk.id_of(position)))
+                }
                 Action::Reject(class) => Settled::Rejected(rejection(bulk, position, class, text)),
                 Action::HoldTarget => {
                     let index = bulk.manifest.target_of(position);

@@ -23,7 +23,7 @@ struct State {
     outcomes: Vec<Outcome>,
     rejections: Vec<(u32, Rejection)>,
     /// Why rows are counted, the last reason.
-    fault: Option<String>,
+    fault: Option<OperatorError>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub(crate) enum Settled {
     /// It is sent again, as often as it takes.
     Failed,
     /// It is sent again a bounded number of times, for this reason.
-    Counted(String),
+    Counted(OperatorError),
     /// It is left out on purpose.
     Dropped(Policy),
     /// It can never be indexed.
@@ -86,8 +86,8 @@ impl Pending {
             Settled::AlreadyPresent => Outcome::AlreadyPresent,
             Settled::Held => Outcome::Held,
             Settled::Failed => Outcome::Failed,
-            Settled::Counted(text) => {
-                state.fault = Some(text);
+            Settled::Counted(fault) => {
+                state.fault = Some(fault);
                 Outcome::Counted
             }
             Settled::Dropped(policy) => Outcome::Dropped(policy),
@@ -153,7 +153,7 @@ fn answer(state: State, out: Option<&mut Emitter>) {
         });
     }
     if let Some(part) = parts.next().flatten() {
-        let mut error = OperatorError::user(fault.unwrap_or_default());
+        let mut error = fault.expect("rows are counted for a reason");
         error.retry = Retry::Backoff;
         part.into_ack().fail(&error);
     }
@@ -232,7 +232,7 @@ mod tests {
         let mut out = harness.emitter();
         pending.written(batch, &mut out);
         pending.settle(0, 5, Settled::Rejected(Rejection::new("mapping", "no")));
-        pending.settle(1, 5, Settled::Counted("odd".to_owned()));
+        pending.settle(1, 5, Settled::Counted(OperatorError::user("odd")));
         pending.close(None);
         let fates = harness.fates().expect("answered");
         assert_eq!(fates[..2], [Fate::Failed; 2]);

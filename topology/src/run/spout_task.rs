@@ -455,14 +455,18 @@ impl SpoutTask {
     /// Sends records that never will succeed along the `rejected` edge of the bolt that failed.
     fn reject(&mut self, ledger: u64, batch: Batch, attempts: u32, note: Option<Note>) {
         let bolt = failing(note.as_ref());
-        let (domain, reason) = match note {
-            Some(note) => (note.domain, note.text),
+        let (domain, reason, tried) = match note {
+            Some(note) => (note.domain, note.text, note.tried),
             None => (
                 Domain::Internal,
                 "a bolt failed the record and did not say why".into(),
+                None,
             ),
         };
         let mut rejection = Rejection::of_fault(domain, reason);
+        if let Some((target, document_id)) = tried {
+            rejection = rejection.tried(target, document_id);
+        }
         rejection.bolt = Arc::clone(&self.bolts[bolt]);
         rejection.attempts = attempts;
         let rejections = vec![rejection; batch.len()];

@@ -103,3 +103,71 @@ async fn dead_letters_that_come_by_way_of_a_bolt_are_bounded_like_others() {
     // Of what is mended nothing counts.
     assert_eq!(limited(|| FnBolt::any(mends_every_other)).await, (300, 100));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_letter_says_how_often_its_record_was_tried_and_with_which_index_and_id() {
+    const TIMES: u32 = 2;
+    type Told = (i64, u32, Option<String>, Option<String>);
+    let seen = Seen::<Told>::default();
+    // Both fail; of 3 it is found out after two attempts that it never fits, 5 is given up.
+    let index = || {
+        let mut failed = 0;
+        FnBolt::any(move |batch, out| {
+            let first = batch.record(0).offset();
+            match (batch.len(), first) {
+                (1, 3) if failed == TIMES => {
+                    out.reject(batch, vec![Rejection::new("mapping", "never fits")]);
+                    return Ok(());
+                }
+                (1, 3) => failed += 1,
+                (1, 5) => {}
+                _ if batch.records().any(|one| [3, 5].contains(&one.offset())) => {}
+                _ => {
+                    batch.answer(Answer::Delivered);
+                    return Ok(());
+                }
+            }
+            let mut error = OperatorError::user("it fails");
+            error.retry = crate::Retry::Backoff;
+            let id = format!("t/{first}");
+            Err(error.tried("logs".into(), Some(id)))
+        })
+    };
+    let told = Arc::clone(&seen);
+    let letters = move || {
+        let told = Arc::clone(&told);
+        FnBolt::any(move |batch, _| {
+            for row in 0..batch.len() {
+                let why = batch.rejection(row).expect("a letter");
+                let target = why.target.as_deref().map(str::to_owned);
+                let offset = batch.record(row).offset();
+                see(
+                    &told,
+                    (offset, why.attempts, target, why.document_id.clone()),
+                );
+            }
+            batch.answer(Answer::Delivered);
+            Ok(())
+        })
+    };
+    let letter = Target {
+        dead_letter: true,
+        ..target(1, Grouping::Local)
+    };
+    let outputs = vec![Output::To(vec![]), Output::To(vec![letter])];
+    let bolts = vec![
+        bolt("index", outputs, index),
+        bolt("letters", vec![], letters),
+    ];
+    let (running, _) = finish(graph(1, 1, 8, bolts)).await;
+    assert_eq!(running.account(0).dead_lettered, 2);
+    let mut seen = seen.lock().expect("no panic").clone();
+    seen.sort_unstable();
+    let index = Some("logs".to_owned());
+    let most = RetryPolicy::default().attempts_max;
+    let expected = [
+        (3, TIMES + 1, None, None),
+        (5, most, index, Some("t/5".to_owned())),
+    ];
+    assert_eq!(seen, expected);
+}
