@@ -123,6 +123,7 @@ pub fn plan_after(
     letters::mark(&bolts, &mut edges);
     checks::streams_lead_somewhere(&spouts, &bolts, &unprepared, &edges, &mut problems);
     checks::documents_are_made(&bolts, &edges, &mut problems);
+    checks::letters_can_be_written(&bolts, &edges, &mut problems);
     checks::no_record_is_split_too_often(&bolts, &edges, &mut problems);
     // It goes from the end to the start, and a cycle, which was told, has neither.
     if spec.sorted_bolts().len() == spec.bolts.len() {

@@ -253,6 +253,8 @@ pub enum LetterUse {
     None,
     /// It writes them as such, though they have no document.
     Writes,
+    /// It would, but for what is wrong with its options: refused where dead letters come to it.
+    Cannot(Problem),
 }
 
 /// What operators share while a topology is prepared.

@@ -10,12 +10,14 @@ mod outgoing;
 mod producer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use isobar_topology::clock::{self, Instant};
 use isobar_topology::spec::units::ByteSize;
 use isobar_topology::spec::{Component, Problem, Problems, parse_config};
 use isobar_topology::{
     Answer, AnyBolt, Batch, Bolt, BoltContext, BoltType, Counter, DocumentUse, Emitter, Example,
-    Failure, LetterUse, OperatorError, Part, Prepare, PreparedBolt, Rejection, Topic,
+    Failure, OperatorError, Part, Prepare, PreparedBolt, Record, Rejection, Topic,
 };
 
 use crate::connections::problems_of;
@@ -89,6 +91,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         }),
         outgoing::Topic::Template(_) => None,
     };
+    let letters = config.letters(component, &form);
     let (form, producer) = (Arc::new(form), Arc::new(SharedProducer::new(producer)));
     let rehearsed = Arc::clone(&form);
     Ok(PreparedBolt {
@@ -97,7 +100,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
             ValueOf::Document => DocumentUse::Needs,
             ValueOf::Payload => DocumentUse::Any,
         },
-        letters: LetterUse::Writes,
+        letters,
         topic,
         keeps_documents: true,
         memory_per_lane: 2 * Outgoing::KEPT,
@@ -118,6 +121,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
                 producer: None,
                 letters_cut,
                 outgoing: Outgoing::default(),
+                unaddressed: None,
             })
         }))
     })
@@ -132,7 +136,15 @@ struct Kafka {
     producer: Option<Producer>,
     letters_cut: Counter,
     outgoing: Outgoing,
+    /// When a dead letter came last that has no topic.
+    unaddressed: Option<Instant>,
 }
+
+/// The kind of the condition while such a letter waits.
+const UNADDRESSED: &str = "unaddressed";
+
+/// A letter that waits comes again sooner, unless it was handed back with its partition.
+const COMES_AGAIN: Duration = Duration::from_secs(10 * 60);
 
 impl Bolt for Kafka {
     async fn open(&mut self) -> Result<(), OperatorError> {
@@ -147,6 +159,11 @@ impl Bolt for Kafka {
         let unwritable = self
             .outgoing
             .fill(&self.form, &self.context.topology, &batch);
+        let letter = |(row, _): &&(usize, Rejection)| batch.rejection(*row).is_some();
+        if let Some((row, why)) = unwritable.iter().find(letter) {
+            let record = batch.record(*row);
+            self.say_unaddressed(record, why);
+        }
         let Some(batch) = set_aside(batch, unwritable, out) else {
             return Ok(());
         };
@@ -164,6 +181,32 @@ impl Bolt for Kafka {
         let later = out.later();
         out.detach(delivering.answer(delivery, later));
         Ok(())
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.unaddressed.map(|at| at + COMES_AGAIN)
+    }
+
+    async fn flush(&mut self, _: &mut Emitter) -> Result<(), OperatorError> {
+        if self.deadline().is_some_and(|at| at <= clock::now()) {
+            self.unaddressed = None;
+            self.context.health.clear(&self.context.id, UNADDRESSED);
+        }
+        Ok(())
+    }
+}
+
+impl Kafka {
+    /// Says that a dead letter has no topic that it could be written to. Nothing but another topology file
+    /// helps, so whoever is to act must know.
+    fn say_unaddressed(&mut self, letter: Record<'_>, why: &Rejection) {
+        self.unaddressed = Some(clock::now());
+        let text = format!(
+            "a dead letter waits, and nothing behind it is committed: that of {letter:?} has no topic: {}; write dead letters to a topic that does not depend on the document",
+            why.reason
+        );
+        let health = self.context.health.of_records();
+        health.set(&self.context.id, UNADDRESSED, text);
     }
 }
 

@@ -190,7 +190,7 @@ pub(super) fn documents_are_made(
                         .clone()
                         .all(|edge| edge.dead_letter && is_rejected(edge))
             }
-            LetterUse::Writes => or_letter || known == 0,
+            LetterUse::Writes | LetterUse::Cannot(_) => or_letter || known == 0,
         };
         let by = inputs
             .clone()
@@ -211,6 +211,23 @@ pub(super) fn documents_are_made(
         let id = bolt.component.id.as_str();
         let _ = has_document.insert(id, leaves);
         unmade.extend(by.map(|by| (id, by)));
+    }
+}
+
+/// Dead letters come to sinks only that can write them: what cannot be written waits for ever.
+pub(super) fn letters_can_be_written(
+    bolts: &[Prepared<'_, PreparedBolt>],
+    edges: &[Edge<'_>],
+    problems: &mut Problems,
+) {
+    for (number, bolt) in bolts.iter().enumerate() {
+        if let LetterUse::Cannot(problem) = &bolt.made.letters
+            && edges
+                .iter()
+                .any(|edge| edge.to == number && edge.dead_letter)
+        {
+            problems.push(problem.clone());
+        }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use isobar_topology::Prepare;
 use isobar_topology::spec::units::ByteSize;
 use isobar_topology::spec::{Component, Input, Problem, Problems};
+use isobar_topology::{LetterUse, Prepare};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -122,6 +122,25 @@ impl KafkaConfig {
             None => Ok(Topic::Constant(name.to_owned())),
             Some(problem) => Err(Problem::new(path, problem).at(place(component, "topic"))),
         }
+    }
+
+    /// Whether dead letters can be written: they have no document that could name their topic.
+    pub(super) fn letters(&self, component: &Component, form: &Form) -> LetterUse {
+        let Topic::Template(template) = &form.topic else {
+            return LetterUse::Writes;
+        };
+        let mut names = template.names();
+        let Some(name) = names.find(|name| name.starts_with("doc.")) else {
+            return LetterUse::Writes;
+        };
+        let message = format!(
+            "dead letters come to `{}`, and none has a topic: they have no document, and so no {name}",
+            component.id
+        );
+        let problem = Problem::new(component.path.key("topic"), message)
+            .expected("a name, a template of what every record has, such as kafka.topic, or another bolt for the dead letters")
+            .at(place(component, "topic"));
+        LetterUse::Cannot(problem)
     }
 
     fn key(&self, component: &Component, prepare: &mut Prepare<'_>) -> Result<Key, Problem> {

@@ -321,14 +321,60 @@ async fn what_was_rejected_is_a_dead_letter_until_a_bolt_makes_a_document_of_it(
     );
 }
 
-#[tokio::test]
-async fn a_letter_whose_topic_cannot_be_told_waits() {
+#[tokio::test(start_paused = true)]
+async fn a_letter_whose_topic_cannot_be_told_waits_and_says_so() {
     let mut fixture = Fixture::new(json!({"topic": "out{{ doc.to }}"})).await;
-    let batch = fixture
-        .test
-        .harness
-        .letters(&[Input::raw("no document")], &rejection());
+    let letters = [Input::raw("no document")];
+    let batch = fixture.test.harness.letters(&letters, &rejection());
     assert_eq!(fixture.process(batch).await, [Fate::Failed]);
+    let expected = "a dead letter waits, and nothing behind it is committed: that of topic/3@0 has no topic: topic: {{ doc.to }}: ";
+    let said = fixture.conditions();
+    assert!(said.len() == 1 && said[0].starts_with(expected), "{said:?}");
+
+    // It comes again, or is gone with its partition.
+    tokio::time::advance(COMES_AGAIN - Duration::from_secs(1)).await;
+    let mut out = fixture.test.harness.emitter();
+    fixture.bolt.flush(&mut out).await.expect("nothing to do");
+    assert_eq!(fixture.conditions().len(), 1);
+    assert!(fixture.bolt.deadline().is_some());
+    tokio::time::advance(Duration::from_secs(1)).await;
+    fixture.bolt.flush(&mut out).await.expect("nothing to do");
+    assert_eq!(fixture.conditions(), Vec::<String>::new());
+    assert_eq!(fixture.bolt.deadline(), None);
+}
+
+#[test]
+fn topics_that_no_dead_letter_has_are_refused_where_some_come() {
+    let problems = |topic: &str, inputs: Value| {
+        let sink =
+            json!({"type": "kafka", "connection": "kafka", "topic": topic, "inputs": inputs});
+        let file = json!({
+            "isobar": 1, "name": "logs",
+            "connections": {"kafka": {"type": "kafka", "brokers": "localhost:1"}},
+            "spouts": {"in": {"type": "kafka", "connection": "kafka", "topics": "in", "start": "earliest"}},
+            "bolts": {
+                "parse": {"type": "parse_json", "inputs": ["in"]},
+                "end": {"type": "blackhole", "inputs": ["parse"]},
+                "known": {"type": "filter", "inputs": ["parse.rejected"], "keep_when": "true"},
+                "rest": {"type": "blackhole", "inputs": ["known"]},
+                "sink": sink,
+            },
+            "dead_letter": {"type": "file", "path": "dead"},
+        });
+        let spec =
+            isobar_topology::spec::Spec::read(&isobar_topology::spec::Node::from_json(&file));
+        let spec = spec.expect("sound");
+        let plan = isobar_topology::plan(&spec, &crate::registry(), 1, Path::new("."));
+        plan.map(|_| ()).err().map(|problems| problems.to_string())
+    };
+    let template = "out-{{ doc.team }}";
+    for input in ["parse.rejected", "known"] {
+        let problem = problems(template, json!([input])).expect("refused");
+        let expected = "bolts.sink.topic: dead letters come to `sink`, and none has a topic: they have no document, and so no doc.team; expected a name, ";
+        assert!(problem.starts_with(expected), "{problem}");
+    }
+    assert_eq!(problems(template, json!(["parse"])), None);
+    assert_eq!(problems("out-{{ kafka.topic }}", json!(["known"])), None);
 }
 
 #[test]
