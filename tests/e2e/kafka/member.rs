@@ -52,6 +52,13 @@ impl Seen {
             .collect()
     }
 
+    /// The offsets of a partition that were delivered.
+    pub(crate) fn offsets(&self, partition: i32) -> Vec<i64> {
+        let seen = self.0.lock().expect("no holder panics");
+        let all = seen.keys().filter(|(of, _)| *of == partition);
+        all.map(|(_, offset)| *offset).collect()
+    }
+
     fn add(&self, batch: &Batch) {
         let mut seen = self.0.lock().expect("no holder panics");
         for record in batch.records() {
