@@ -145,7 +145,10 @@ pub(super) fn shortened<'s>(sentence: &'s str, facts: &[&Facts]) -> &'s str {
     let mut conditions = facts.iter().flat_map(|facts| &facts.conditions);
     let end = conditions.find_map(|one| {
         let head = one.head();
-        let start = sentence.find(&format!("{head}: "))?;
+        let said = format!("{head}: ");
+        let mut starts = sentence.match_indices(&said).map(|(start, _)| start);
+        // Its name may be how another one ends.
+        let start = starts.find(|start| *start == 0 || sentence[..*start].ends_with(' '))?;
         Some(start + head.len())
     });
     end.map_or(sentence, |end| &sentence[..end])
@@ -224,9 +227,16 @@ mod tests {
             "a/0: index: connecting: http://es: refused (5 times in a row)",
             "a/0: index: connecting",
         );
+        check("index: connecting: refused", "index: connecting");
+        for other in [
+            "a/0: parse: restarting: in 5 s",
+            "a/0: old_index: connecting: http://es: refused",
+        ] {
+            check(other, other);
+        }
         check(
-            "a/0: parse: restarting: in 5 s",
-            "a/0: parse: restarting: in 5 s",
+            "old_index: connecting: parse: held: closed",
+            "old_index: connecting: parse: held",
         );
     }
 }
