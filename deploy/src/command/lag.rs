@@ -79,7 +79,8 @@ pub struct LagArgs {
     #[arg(long, value_name = "TIME", conflicts_with_all = ["watch", "serve"])]
     over: Option<units::Duration>,
 
-    /// Answers again and again, every 5 seconds or as often as given, until it is stopped.
+    /// Answers again and again, every 5 seconds or as often as given, until it is stopped. It asks the brokers every
+    /// 5 seconds at least, so that rates and statuses mean the same however seldom it answers.
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "5s")]
     watch: Option<units::Duration>,
 
@@ -162,8 +163,15 @@ commits are known), IN/S and OUT/S the rates of the last minute (OUT/S of a grou
 sooner than age and it is not known when, until something is deleted unread, `never` where nothing is deleted; with -o wide LEADER is the broker that leads the partition, `none` where there is none, \
 DEPTH how many records the partition holds. `?` (null in JSON) stands for what is not known: the exit code is 4 then, and standard error says why.";
 
-/// Between two looks with `--serve`.
-const SERVE_INTERVAL: Duration = Duration::from_secs(5);
+/// Between two looks at most, and with `--serve`: rates and statuses follow from looks that are not further apart.
+const LOOK: Duration = Duration::from_secs(5);
+/// Between two looks at least.
+const LOOK_MIN: Duration = Duration::from_secs(1);
+
+/// Between two looks where so long is wanted.
+fn between_looks(wanted: Duration) -> Duration {
+    wanted.clamp(LOOK_MIN, LOOK)
+}
 
 pub(super) fn execute(args: &LagArgs, mut context: Context<'_>) -> Outcome {
     if args.serve.is_none() && args.metrics.sends() {
@@ -176,8 +184,7 @@ pub(super) fn execute(args: &LagArgs, mut context: Context<'_>) -> Outcome {
             (Some(bind), _, _) => serve(args, &context, asked, bind).await,
             (None, Some(interval), _) => watch(args, &context, asked, interval.get()).await,
             (None, None, Some(over)) => {
-                let interval = (over.get() / 4).clamp(Duration::from_secs(1), SERVE_INTERVAL);
-                let asked = asked.stand(interval, args.timeout.get())?;
+                let asked = asked.stand(between_looks(over.get() / 4), args.timeout.get())?;
                 let _ = asked.document().await?;
                 tokio::time::sleep(over.get()).await;
                 let last = asked.document().await?;
@@ -231,9 +238,9 @@ async fn answer(
 }
 
 async fn watch(args: &LagArgs, context: &Context<'_>, asked: Asked, interval: Duration) -> Outcome {
-    let interval = interval.max(Duration::from_secs(1));
+    let interval = interval.max(LOOK_MIN);
     let mut signals = Signals::listen()?;
-    let asked = asked.stand(interval, args.timeout.get())?;
+    let asked = asked.stand(between_looks(interval), args.timeout.get())?;
     let clears = args.output.table().is_some() && std::io::stdout().is_terminal();
     let mut ticks = tokio::time::interval(interval);
     let mut exit = Exit::Done;
@@ -275,9 +282,7 @@ async fn serve(args: &LagArgs, context: &Context<'_>, asked: Asked, bind: &Bind)
         return Err(Failure::usage("--serve takes HOST:PORT"));
     };
     let pushes = args.metrics.pushes(Some(server.address()))?;
-    let (topology, standing, letters) = asked
-        .stand(SERVE_INTERVAL, args.timeout.get())?
-        .standing()?;
+    let (topology, standing, letters) = asked.stand(LOOK, args.timeout.get())?.standing()?;
     context
         .screen
         .line(&format!("isobar: listening on http://{}", server.address()));
@@ -299,7 +304,7 @@ async fn serve(args: &LagArgs, context: &Context<'_>, asked: Asked, bind: &Bind)
         let Some(post) = &args.post else {
             return std::future::pending().await;
         };
-        let mut ticks = tokio::time::interval(SERVE_INTERVAL);
+        let mut ticks = tokio::time::interval(LOOK);
         loop {
             let _ = ticks.tick().await;
             if let Some(document) = served.document()
@@ -314,5 +319,19 @@ async fn serve(args: &LagArgs, context: &Context<'_>, asked: Asked, bind: &Bind)
         never = server.serve_lag(std::sync::Arc::clone(&served)) => match never {},
         never = pushing => match never {},
         never = posting => never,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_are_near_to_each_other_however_seldom_it_answers() {
+        let seconds = |wanted| between_looks(Duration::from_secs(wanted)).as_secs();
+        assert_eq!(
+            [0, 1, 3, 5, 30, 60, 600].map(seconds),
+            [1, 1, 3, 5, 5, 5, 5]
+        );
     }
 }

@@ -235,8 +235,8 @@ mod tests {
             check(other, other);
         }
         check(
-            "old_index: connecting: parse: held: closed",
-            "old_index: connecting: parse: held",
+            "old_index: connecting: index: connecting: refused",
+            "old_index: connecting: index: connecting",
         );
     }
 }
