@@ -157,7 +157,7 @@ impl Accounting {
         let mut text = table.text();
         if self.total.lost > 0 {
             text.push_str(&format!(
-                "Lost, as they were deleted at the source before they were read: {}\n",
+                "Lost, as they were deleted at the source before they were read: up to {}\n",
                 number(self.total.lost)
             ));
         }

@@ -113,7 +113,7 @@ const RETRIED: Metric = counter(
 const LOST: Metric = counter(
     "isobar_records_lost_total",
     SPOUT,
-    "Records that were deleted at the source before they were read: anything but 0 is loss.",
+    "Records that were deleted at the source before they were read: anything but 0 is loss, unless all were markers of transactions, or aborted or compacted records, since offsets are counted.",
 );
 const IN_FLIGHT: Metric = gauge(
     "isobar_records_in_flight",

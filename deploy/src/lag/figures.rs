@@ -86,10 +86,10 @@ pub struct SpoutLag {
     pub oldest_age_seconds: Option<f64>,
     /// How that age is to be taken.
     pub oldest_age_exactness: Exactness,
-    /// Records that Kafka deleted before they were read.
+    /// Records that Kafka deleted before they were read, at most: those of all partitions.
     #[serde(default)]
     pub lost: Option<u64>,
-    /// The fewest records of a partition that may be deleted before one that is not settled is; null where nothing
+    /// The fewest records of a partition that are deleted before one that is not settled is; null where nothing
     /// is behind, or nothing is deleted.
     #[serde(default)]
     pub headroom_records: Option<u64>,
@@ -180,13 +180,15 @@ pub struct PartitionLag {
     pub commit_debt: Option<u64>,
     /// Records in flight.
     pub in_flight: Option<u64>,
-    /// Records that Kafka deleted before they were read.
+    /// Records that Kafka deleted before they were read, at most: offsets are counted, and some may be markers of
+    /// transactions, or aborted or compacted records.
     pub lost: Option<u64>,
     /// Age of the oldest record that is not settled; 0 when there is none.
     pub oldest_age_seconds: Option<f64>,
     /// How that age is to be taken: exact while the record is in memory.
     pub oldest_age_exactness: Exactness,
-    /// Records that may be deleted before one that is not settled is.
+    /// Records from the first one that exists to the oldest one that is not settled: so many are deleted before that
+    /// one is. All that the partition holds while nothing is behind.
     pub headroom_records: Option<u64>,
     /// Time until the oldest record that is not settled is deleted, by age or by size: seconds, `"never"` where
     /// nothing is deleted, whether one waits or not, or null.

@@ -135,7 +135,7 @@ const IN_FLIGHT: Metric = gauge(
 const DELETED: Metric = gauge(
     "isobar_deleted_unread_records",
     PARTITION,
-    "Records that Kafka deleted before they were read.",
+    "Records that Kafka deleted before they were read. Offsets are counted: it is less where they were markers of transactions, or aborted or compacted records.",
 );
 const AGE: Metric = gauge(
     "isobar_oldest_unsettled_age_seconds",
@@ -145,12 +145,12 @@ const AGE: Metric = gauge(
 const HEADROOM: Metric = gauge(
     "isobar_retention_headroom_records",
     PARTITION,
-    "Records that may be deleted before one that is not settled is.",
+    "Records from the first one that exists to the oldest one that is not settled: so many are deleted before that one is. All that the partition holds while nothing is behind; absent while unknown.",
 );
 const HEADROOM_SECONDS: Metric = gauge(
     "isobar_retention_headroom_seconds",
     PARTITION,
-    "Time until the oldest record that is not settled is deleted by age, or, of a topic with retention.bytes, by size at the speed at which records were deleted of late, if that is sooner; before two deletions 5 minutes apart were seen, size may delete sooner. +Inf where nothing is deleted; absent while unknown, and elsewhere without such a record.",
+    "Time until the oldest record that is not settled is deleted by age, or, of a topic with retention.bytes, by size at the speed at which records were deleted of late, if that is sooner; until two deletions 5 minutes apart were seen it is by age alone, and size may delete sooner. +Inf where the topic deletes nothing, whether a record waits or not; absent while it is not known, and otherwise while none waits.",
 );
 const INCOMING: Metric = gauge(
     "isobar_incoming_records_per_second",

@@ -77,7 +77,7 @@ impl Report {
         if bounded && accounting.total.lost > 0 {
             let lost = number(accounting.total.lost);
             why.push(format!(
-                "{lost} records were deleted at the source before they were read"
+                "up to {lost} records were deleted at the source before they were read"
             ));
             exit = exit.max(Exit::Threshold);
         }

@@ -170,7 +170,7 @@ function headroomTile(lag) {
   const [nearest] = [...behind].sort((a, b) => seconds(a) - seconds(b));
   const isKnown = behind.length === 1 || behind.every((one) => one.headroom_seconds != null);
   const lost = sum(lag, (one) => one.lost);
-  const note = lost > 0 ? `${number(lost)} records were lost` : "until something is deleted unread";
+  const note = lost > 0 ? `up to ${number(lost)} records were lost` : "until something is deleted unread";
   return ["Headroom", !nearest ? "–" : isKnown ? headroom(nearest) : UNKNOWN, note];
 }
 

@@ -331,7 +331,7 @@ fn retention(facts: &Facts) -> Verdict {
             let name = format!("{}/{}", row.partition.topic, row.partition.partition);
             if let Some(lost @ 1..) = row.lost {
                 let text = format!(
-                    "{name}: {lost} records were deleted before {} read them",
+                    "{name}: up to {lost} records were deleted before {} read them",
                     spout.group
                 );
                 found.push((Status::Error, text));

@@ -93,15 +93,16 @@ pub struct Row {
     pub commit_debt: Option<u64>,
     /// Records handed out and not answered: the exact count, where gaps make `open` too large.
     pub in_flight: Option<u64>,
-    /// Records that were deleted before they were read: those that are known to be, and those between
-    /// the next offset (or the commit) and the start.
+    /// Records that were deleted before they were read, at most: offsets that were passed, and those between the
+    /// next offset (or the commit) and the start. Nobody tells any more which of them were markers of transactions,
+    /// or aborted or compacted records.
     pub lost: Option<u64>,
     /// Age of the oldest record that is not answered, in milliseconds: 0 when there is none.
     pub age_ms: Option<u64>,
     /// How the age is to be taken: exact while the record is in memory.
     pub age_exactness: Exactness,
-    /// Records between the start and the oldest one that is not answered: so many may be deleted
-    /// before any is lost.
+    /// Records between the start and the oldest one that is not answered: so many are deleted before
+    /// any is lost.
     pub headroom: Option<u64>,
     /// When the oldest record that is not answered is deleted: by age, or by size at the speed of late where
     /// that is sooner.

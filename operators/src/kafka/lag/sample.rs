@@ -88,7 +88,7 @@ pub struct Progress {
     pub answered_ms: Option<i64>,
     /// Records handed out and not answered.
     pub in_flight: u64,
-    /// Records that were deleted before they were read, since the start of the process.
+    /// Records that were deleted before they were read, at most, since the start of the process.
     pub lost: u64,
 }
 

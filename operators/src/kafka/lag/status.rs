@@ -129,8 +129,7 @@ pub(super) fn judge(
         None => sample.committed,
     };
     if let Some(lost) = behind(sample.start, reached).filter(|lost| *lost > 0) {
-        let why = format!("{lost} records were deleted before they were read");
-        return (Status::Lost, why);
+        return (Status::Lost, deleted_unread(lost));
     }
     if history.lost_lately(now_ms) {
         let why = "records were deleted before they were read, within the last minutes";
@@ -155,6 +154,16 @@ pub(super) fn judge(
         return at_end(history, now_ms);
     }
     moving(history, circumstances, now_ms)
+}
+
+/// How many records are lost at most: what was deleted cannot be looked at any more. A group that commits behind the
+/// last record of a transaction, and not behind the marker that follows, has read all that there was.
+fn deleted_unread(offsets: u64) -> String {
+    match offsets {
+        1 => "1 record was deleted before it was read, unless it was the marker of a transaction"
+            .to_owned(),
+        _ => format!("up to {offsets} records were deleted before they were read"),
+    }
 }
 
 fn no_data(sample: &Sample, history: &History, quiet_ms: i64) -> String {
