@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use super::deletion_rate::DeletionRate;
 use super::eta::Eta;
+use super::habits::Habits;
 use super::sample::Sample;
 
 /// How far back is looked.
@@ -74,10 +75,9 @@ pub(super) struct History {
     unfinished_ms: Option<i64>,
     /// The last two looks at which a commit had moved on.
     commits: Option<(Option<Point>, Point)>,
-    /// How long the last few stretches without progress took, in milliseconds.
-    gaps: VecDeque<i64>,
-    /// How long it took from the first look to the first commit after it, in ms: the whole stretch was longer.
-    first_gap: Option<i64>,
+    /// How seldom a group commits that is seen by that. What keeps a running spout, as an outage or an operator does,
+    /// says nothing of habits.
+    habits: Habits,
     /// Whether the last point is of a running spout, which knows what is answered behind its frontier.
     is_live: bool,
     /// The highest offset that was committed since somebody put the group anywhere: nothing before it is to be done
@@ -164,8 +164,6 @@ const IN_HAND_SECONDS: f64 = 30.0;
 const STALL_MS: i64 = 10_000;
 /// What waits in a stall, compared with the most that did: with more than this part of it, it still stands.
 const GOES_ON: f64 = 0.95;
-/// Stretches without progress that are remembered, to learn how seldom a group commits.
-const GAPS: usize = 3;
 /// Points per step: rates need more of them than trends.
 const POINTS_PER_STEP: i64 = 6;
 
@@ -180,8 +178,7 @@ impl History {
             recovery: None,
             unfinished_ms: None,
             commits: None,
-            gaps: VecDeque::new(),
-            first_gap: None,
+            habits: Habits::default(),
             is_live: false,
             peak: None,
             by_hand_ms: None,
@@ -250,8 +247,7 @@ impl History {
         self.silent = None;
         self.recovery = None;
         self.commits = None;
-        self.gaps.clear();
-        self.first_gap = None;
+        self.habits = Habits::default();
         self.peak = None;
         self.blocked_since = None;
     }
@@ -270,20 +266,22 @@ impl History {
             self.commits = None;
         }
         let moved = point.done != before.done;
-        if moved {
-            self.commits = Some((self.commits.map(|(_, last)| last), point));
-        }
-        let gap = self.still.map(|still| point.at_ms - still.at_ms);
-        if let (Some(still), Some(gap)) = (self.still, gap)
-            && gap >= STALL_MS
+        // Where nothing was behind, it took no longer than from look to look.
+        let waited = point.at_ms - self.still.unwrap_or(before).at_ms;
+        if let Some(still) = self.still
+            && waited >= STALL_MS
             // Of a group that commits seldom it is no stall. Its commits are seen at the next look.
-            && gap > 2 * self.usual_gap_ms() + self.spacing_ms()
+            && waited > 2 * self.habits.usual_ms() + self.spacing_ms()
         {
             self.note_stall(still, before, point);
         }
-        if moved && !self.is_live {
-            // Where nothing was behind, it took no longer than from look to look.
-            self.note_gap(gap.unwrap_or(point.at_ms - before.at_ms));
+        if moved {
+            let last = self.commits.map(|(_, last)| last);
+            if !self.is_live {
+                let stretch = last.map(|last| point.at_ms - last.at_ms);
+                self.habits.note(waited, stretch);
+            }
+            self.commits = Some((last, point));
         }
         self.has_moved |= moved || point.lag() == 0;
         if let Some(recovery) = self.recovery {
@@ -306,19 +304,6 @@ impl History {
             Some(silent) if point.answered == before.answered => Some(silent),
             _ => Some(point),
         };
-    }
-
-    /// Notes how long a group that is seen by its commits took for one: what kept a running spout, as an outage or an
-    /// operator does, says nothing of its habits.
-    fn note_gap(&mut self, gap: i64) {
-        if !self.has_moved {
-            self.first_gap = Some(gap);
-            return;
-        }
-        self.gaps.push_back(gap);
-        if self.gaps.len() > GAPS {
-            let _ = self.gaps.pop_front();
-        }
     }
 
     /// Notes a point of a stall that began with `still`, or the one that ends it: from where on it recovers.
@@ -437,14 +422,9 @@ impl History {
     /// How long no progress is no reason to worry, in milliseconds: the window, or twice the time
     /// that this group usually takes between two commits, at most an hour.
     pub(super) fn patience_ms(&self) -> i64 {
-        let usual = self.usual_gap_ms();
-        (2 * usual).min(PATIENCE_MAX_MS).max(self.window.ms())
-    }
-
-    /// How long this group usually takes between two commits, in milliseconds; 0 before anything is known.
-    fn usual_gap_ms(&self) -> i64 {
-        let shortest = self.gaps.iter().min().copied();
-        shortest.or(self.first_gap).unwrap_or(0)
+        (2 * self.habits.usual_ms())
+            .min(PATIENCE_MAX_MS)
+            .max(self.window.ms())
     }
 
     /// Offsets per second that came in and that were answered, over the last minute; of a group that commits more
@@ -522,7 +502,7 @@ impl History {
 
     /// For how long nothing is settled where it gets on all the same, in milliseconds.
     pub(super) fn moves_within_ms(&self) -> i64 {
-        self.window.step_ms.max(2 * self.usual_gap_ms())
+        self.window.step_ms.max(2 * self.habits.usual_ms())
     }
 
     /// Offsets per second that were deleted lately.

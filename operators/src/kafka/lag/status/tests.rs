@@ -95,9 +95,41 @@ impl Script {
         judge(&sample, &history, &self.circumstances, None, now_ms)
     }
 
+    /// What is judged at each look, and when that is, in seconds.
+    fn each_look(&self) -> Vec<(i64, Status, String)> {
+        let mut history = History::new(self.window);
+        let looks = self.samples.iter().map(|sample| {
+            history.add(sample);
+            let now_ms = sample.sampled_ms;
+            let (status, why) = judge(sample, &history, &self.circumstances, None, now_ms);
+            (now_ms / 1_000, status, why)
+        });
+        looks.collect()
+    }
+
+    /// Checks that from then on nothing is ever called so.
+    fn never(&self, status: Status, from_seconds: i64) {
+        let looks = self.each_look().into_iter();
+        let mut told =
+            looks.filter(|(seconds, told, _)| *seconds >= from_seconds && *told == status);
+        let first = told.next();
+        assert!(first.is_none(), "{first:?}, and {} more", told.count());
+    }
+
     fn check(&self, seconds: i64, expected: Status) -> &Self {
         let _ = self.check_why(seconds, expected);
         self
+    }
+}
+
+/// Whole numbers that look like chance, below 2^31: Knuth's linear congruential generator (MMIX).
+fn random(seed: u64) -> impl FnMut() -> i64 {
+    let mut state = seed;
+    move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as i64
     }
 }
 

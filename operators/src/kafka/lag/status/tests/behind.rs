@@ -17,14 +17,9 @@ fn a_lag_that_only_grows_over_the_whole_window_is_slow() {
 /// An hour behind at 1,000 records a second, of which so many per mille are settled, each look 5 % more or less.
 fn an_hour_behind(settled: i64, looks: i64, seed: u64) -> Script {
     let mut done = 0;
-    let mut random = seed;
+    let mut random = random(seed);
     let points = (0..looks).map(|n| {
-        // Knuth's linear congruential generator (MMIX).
-        random = random
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        let noise = (random >> 33) as i64 % 501 - 250;
-        done += 5 * settled + noise;
+        done += 5 * settled + random() % 501 - 250;
         (n * 5, 3_600_000 + n * 5_000, done)
     });
     script(300).seen(points)
@@ -81,15 +76,10 @@ fn what_stops_again_and_again_is_not_as_fast_as_it_is_in_between() {
 #[test]
 fn few_records_tell_little() {
     // One a second by chance, 400 behind, all settled as they come.
-    let mut random = 1_u64;
+    let mut random = random(1);
     let mut came = 0;
     let looks = (0..1_440).map(|n| {
-        for _ in 0..10 {
-            random = random
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            came += i64::from(random >> 63 == 1);
-        }
+        came += (0..10).map(|_| random() % 2).sum::<i64>();
         (n * 5, 400 + came, n * 5)
     });
     let script = script(300).seen(looks).live();

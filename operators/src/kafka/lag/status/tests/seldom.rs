@@ -87,6 +87,50 @@ fn an_outage_makes_nobody_patient() {
     let _ = script.live().check(6_320, Status::Stalled);
 }
 
+/// Eleven hours of a partition in which a record comes each so many seconds, by chance, of a group that commits what
+/// there is each so many seconds; looked at each 5 s.
+fn sparse(record_each: i64, commit_each: i64, seed: u64) -> Script {
+    let mut random = random(seed);
+    let (mut end, mut committed) = (0, 0);
+    let looks = (0..11 * 720).map(|n| {
+        end += i64::from(random() % record_each < 5);
+        if n * 5 % commit_each == 0 {
+            committed = end;
+        }
+        (n * 5, end, committed)
+    });
+    script(300).seen(looks)
+}
+
+#[test]
+fn no_alarm_a_partition_in_which_records_come_seldom_of_a_group_that_commits_seldom() {
+    for (record_each, commit_each) in [(900, 600), (200, 900)] {
+        for seed in 1..6 {
+            let script = sparse(record_each, commit_each, seed);
+            let commits = script.samples.windows(2);
+            let commits = commits.filter(|pair| pair[0].committed != pair[1].committed);
+            // Before it was seen to commit twice it looks like one that is dead.
+            let second = commits.map(|pair| pair[1].sampled_ms).nth(1);
+            script.never(Status::Stalled, second.expect("it commits") / 1_000);
+        }
+    }
+}
+
+#[test]
+fn where_records_come_seldom_and_are_settled_at_once_it_is_soon_told_that_they_are_not() {
+    // One each 10 minutes, which the next look sees settled; after two hours none is any more.
+    let looks = (0..1_700).map(|n| {
+        let seconds = n * 5;
+        let end = seconds / 600 + 1;
+        let settled = if seconds % 600 == 0 { end - 1 } else { end };
+        (seconds, end, settled.min(13))
+    });
+    let script = script(300).seen(looks);
+    let _ = script
+        .check(8_100, Status::Ok)
+        .check(8_105, Status::Stalled);
+}
+
 #[test]
 fn a_commit_that_reaches_the_end_tells_as_much_of_how_seldom_they_come() {
     // Each 10 minutes up to the end, first looked at 10 s before one.
