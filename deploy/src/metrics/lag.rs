@@ -70,7 +70,7 @@ const SPOUT_AGE: Metric = gauge(
 const SPOUT_CATCH_UP: Metric = gauge(
     "isobar_spout_catch_up_seconds",
     SPOUT,
-    "Time until all has caught up at the rates of the last minute, where these are nearly the same at those of five, or after a stall at the rate since; +Inf for never; absent while unknown, and where as much is settled as comes in and what is behind is in hand anyway.",
+    "Time until all has caught up at the rates of the last minute, where these are nearly the same at those of five, after a stall at the rate since, or after several at the rates from one to another; +Inf for never; absent while unknown, and where as much is settled as comes in and what is behind is in hand anyway.",
 );
 const SPOUT_IS: Metric = gauge(
     "isobar_spout_status",
@@ -165,7 +165,7 @@ const OUTGOING: Metric = gauge(
 const CATCH_UP: Metric = gauge(
     "isobar_catch_up_seconds",
     PARTITION,
-    "Time until it has caught up at the rates of the last minute, where these are nearly the same at those of five, or after a stall at the rate since; +Inf for never; absent while unknown, and where as much is settled as comes in and what is behind is in hand anyway.",
+    "Time until it has caught up at the rates of the last minute, where these are nearly the same at those of five, after a stall at the rate since, or after several at the rates from one to another; +Inf for never; absent while unknown, and where as much is settled as comes in and what is behind is in hand anyway.",
 );
 const NO_PROGRESS: Metric = gauge(
     "isobar_no_progress_seconds",

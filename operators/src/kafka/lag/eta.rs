@@ -3,7 +3,8 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// When all of today's lag is settled: at the rates of the last minute; where these are nearly the same, at those of
-/// the last five; after a stall, at the rate at which records have been settled since it ended.
+/// the last five; after a stall, at the rate at which records have been settled since it ended; after several within
+/// five minutes, at the rates from one to another.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Eta {
     /// The rates are not known yet.

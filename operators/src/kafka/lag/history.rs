@@ -70,9 +70,8 @@ pub(super) struct History {
     silent: Option<Point>,
     /// The stall that it is recovering from.
     recovery: Option<Recovery>,
-    /// When one ended before what had piled up was settled, or would have begun within a window after that: what stops
-    /// again and again is not as fast as it is in between.
-    unfinished_ms: Option<i64>,
+    /// The last two stalls, at the points where they began.
+    stalls: Option<(Option<Point>, Point)>,
     /// The last two looks at which a commit had moved on.
     commits: Option<(Option<Point>, Point)>,
     /// How seldom a group commits that is seen by that. What keeps a running spout, as an outage or an operator does,
@@ -98,8 +97,6 @@ pub(super) struct History {
 /// What is settled after a stall.
 #[derive(Clone, Copy, Debug)]
 struct Recovery {
-    /// When the stall began.
-    stall_ms: i64,
     /// The first point with progress. What it settled was long in the making and tells no rate. Where
     /// later records are answered first, which may go on to the end of the recovery: the point at
     /// which most were waiting.
@@ -176,7 +173,7 @@ impl History {
             has_moved: false,
             silent: None,
             recovery: None,
-            unfinished_ms: None,
+            stalls: None,
             commits: None,
             habits: Habits::default(),
             is_live: false,
@@ -217,6 +214,7 @@ impl History {
         if std::mem::replace(&mut self.is_live, is_live) != is_live {
             // What was answered by then was so before.
             self.recovery = None;
+            self.stalls = None;
         }
         self.note_progress(before, point);
         self.note_lost(sample, at_ms);
@@ -246,6 +244,7 @@ impl History {
         self.has_moved = false;
         self.silent = None;
         self.recovery = None;
+        self.stalls = None;
         self.commits = None;
         self.habits = Habits::default();
         self.peak = None;
@@ -263,6 +262,7 @@ impl History {
             // What was compared with it lies on another path.
             self.points.clear();
             self.recovery = None;
+            self.stalls = None;
             self.commits = None;
         }
         let moved = point.done != before.done;
@@ -284,16 +284,10 @@ impl History {
             self.commits = Some((last, point));
         }
         self.has_moved |= moved || point.lag() == 0;
-        if let Some(recovery) = self.recovery {
-            let is_over = point.waiting() <= recovery.waiting_before;
-            let is_long = point.at_ms - recovery.from.at_ms >= RATE_MS;
-            if is_over || is_long {
-                self.recovery = None;
-            }
-            if is_long && !is_over {
-                self.unfinished_ms = Some(point.at_ms);
-            }
-        }
+        self.recovery = self.recovery.filter(|recovery| {
+            let recent = point.at_ms - recovery.from.at_ms < RATE_MS;
+            recent && point.waiting() > recovery.waiting_before
+        });
         self.still = match self.still {
             _ if point.lag() == 0 => None,
             Some(still) if !moved => Some(still),
@@ -308,12 +302,12 @@ impl History {
 
     /// Notes a point of a stall that began with `still`, or the one that ends it: from where on it recovers.
     fn note_stall(&mut self, still: Point, before: Point, point: Point) {
-        let is_another = |recovery: &Recovery| recovery.stall_ms != still.at_ms;
-        let lately = |ms: i64| point.at_ms - ms <= self.window.ms();
-        if self.recovery.as_ref().is_some_and(is_another) || self.unfinished_ms.is_some_and(lately)
-        {
+        let last = self.stalls.map(|(_, last)| last);
+        if last.is_none_or(|last| last.at_ms != still.at_ms) {
+            self.stalls = Some((last, still));
+        }
+        if self.between_stalls(point).is_some() {
             self.recovery = None;
-            self.unfinished_ms = Some(point.at_ms);
             return;
         }
         let moved = point.done != before.done;
@@ -325,7 +319,6 @@ impl History {
         let piles_up = 2 * (point.answered - still.answered) <= point.end - still.end;
         if !recovers && (moved || piles_up) {
             self.recovery = Some(Recovery {
-                stall_ms: still.at_ms,
                 from: point,
                 waiting_before: still.waiting(),
             });
@@ -454,6 +447,19 @@ impl History {
         between.or_else(|| self.pace_between(*self.since(since).next()?, newest))
     }
 
+    /// How fast it goes where it stops again and again, from one stall to another: it is not as fast as it is in
+    /// between. `None` where they are further apart than a window, or the last one is longer ago.
+    fn between_stalls(&self, newest: Point) -> Option<Pace> {
+        let (before, last) = self.stalls?;
+        let before = before?;
+        let is_lately = |one: Point, next: Point| next.at_ms - one.at_ms <= self.window.ms();
+        let pace = self.pace_between(before, last)?;
+        (is_lately(before, last) && is_lately(last, newest)).then_some(Pace {
+            blur: self.spacing_ms() as f64 / 1_000.0,
+            ..pace
+        })
+    }
+
     fn pace_between(&self, from: Point, to: Point) -> Option<Pace> {
         let seconds = (to.at_ms - from.at_ms) as f64 / 1_000.0;
         let per_second = |from: i64, to: i64| (to - from).max(0) as f64 / seconds;
@@ -513,16 +519,17 @@ impl History {
 
     /// When it will have caught up.
     pub(super) fn eta(&self) -> Eta {
-        let (Some(newest), Some(pace)) = (self.newest(), self.pace(RATE_MS)) else {
-            return match self.newest() {
-                Some(newest) if newest.lag() == 0 => Eta::Seconds(0.0),
-                _ => Eta::Unknown,
-            };
+        let Some(newest) = self.newest() else {
+            return Eta::Unknown;
         };
         let lag = newest.lag();
         if lag == 0 {
             return Eta::Seconds(0.0);
         }
+        let between_stalls = self.between_stalls(newest);
+        let Some(pace) = between_stalls.or_else(|| self.pace(RATE_MS)) else {
+            return Eta::Unknown;
+        };
         let (left, outgoing) = match self.recovering(newest) {
             Some(rate) => (newest.waiting(), rate),
             None => (lag, pace.outgoing),
@@ -543,7 +550,8 @@ impl History {
         }
         // A minute does not tell which of the two is more.
         let is_full = self.points[0].at_ms <= newest.at_ms - self.window.ms();
-        let over_window = self.pace(self.window.ms()).filter(|_| is_full);
+        let tells_more = is_full && between_stalls.is_none();
+        let over_window = self.pace(self.window.ms()).filter(|_| tells_more);
         match over_window {
             Some(pace) if !pace.is_level(LEVEL_OVER_WINDOW) => pace.eta(lag),
             _ => Eta::Never,
