@@ -97,6 +97,8 @@ pub(super) struct History {
 /// What is settled after a stall.
 #[derive(Clone, Copy, Debug)]
 struct Recovery {
+    /// When the stall began.
+    stall_ms: i64,
     /// The first point with progress. What it settled was long in the making and tells no rate. Where
     /// later records are answered first, which may go on to the end of the recovery: the point at
     /// which most were waiting.
@@ -319,6 +321,7 @@ impl History {
         let piles_up = 2 * (point.answered - still.answered) <= point.end - still.end;
         if !recovers && (moved || piles_up) {
             self.recovery = Some(Recovery {
+                stall_ms: still.at_ms,
                 from: point,
                 waiting_before: still.waiting(),
             });
@@ -569,6 +572,18 @@ impl History {
         let seconds = (newest.at_ms - from.at_ms) as f64 / 1_000.0;
         let answered = newest.answered - from.answered;
         (seconds >= 0.5 && answered > 0).then(|| answered as f64 / seconds)
+    }
+
+    /// Whether most of what is behind has piled up in a stall that is over, and has not become more since.
+    pub(super) fn works_off_a_stall(&self) -> bool {
+        let (Some(recovery), Some(newest)) = (self.recovery, self.newest()) else {
+            return false;
+        };
+        let is_over = self
+            .still
+            .is_none_or(|still| still.at_ms != recovery.stall_ms);
+        let piled_up = recovery.from.waiting();
+        is_over && newest.waiting() <= piled_up && 2 * recovery.waiting_before <= piled_up
     }
 
     /// The points from then on, oldest first.

@@ -230,6 +230,8 @@ fn moving(history: &History, circumstances: &Circumstances, now_ms: i64) -> (Sta
         _ => "hardly more",
     };
     let slow = match (growing, stays_behind) {
+        // Whether it becomes less the next looks tell.
+        _ if history.works_off_a_stall() => None,
         (true, _) => Some("the lag has only grown".to_owned()),
         (_, true) => Some(format!(
             "it is behind, and {more} is settled than comes in,"

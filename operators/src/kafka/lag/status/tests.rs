@@ -258,6 +258,23 @@ fn no_alarm_a_restart_or_rebalance_of_two_minutes() {
 }
 
 #[test]
+fn the_look_at_which_a_stall_ends_is_not_slow() {
+    // 100 records a second come; nothing is settled from the 500th second on for so long, then twice as many.
+    for stall in [120, 600] {
+        let done = |seconds: i64| match seconds {
+            ..500 => seconds * 100,
+            seconds => (49_500 + (seconds - 495 - stall).max(0) * 200).min(seconds * 100),
+        };
+        let looks = (0..300).map(|n| (n * 5, n * 500 + 100, done(n * 5)));
+        let script = script(300).seen(looks);
+        script.never(Status::Slow, 0);
+        let script = script.live();
+        script.never(Status::Slow, 0);
+        let _ = script.check(505 + stall, Status::CatchingUp);
+    }
+}
+
+#[test]
 fn no_alarm_a_large_lag_that_is_worked_off() {
     let points = (0..300).map(|n| (n * 5, 1_000_000 + n * 50, n * 1_000));
     let script = script(300).seen(points);
