@@ -43,6 +43,9 @@ pub(super) struct Point {
     /// How far it would be done if what is answered had come first: at `done`, or after it where
     /// later records are answered before one that is not.
     pub(super) answered: i64,
+    /// For how long nothing was seen of what a group settles that is seen by its commits, in milliseconds: since the
+    /// last one, or since there was something to do. 0 of a running spout.
+    unseen_ms: i64,
 }
 
 impl Point {
@@ -124,9 +127,8 @@ struct Pace {
     seconds: f64,
     /// By how many seconds the two ends of that time may be wrong: commits are seen at the next look.
     blur: f64,
-    /// Seconds between two commits of a group that is seen by them, or since the last one if that is longer; 0
-    /// otherwise.
-    unseen: f64,
+    /// Seconds between two commits of a group that is seen by them, those of the window at most; 0 otherwise.
+    apart: f64,
 }
 
 impl Pace {
@@ -138,9 +140,11 @@ impl Pace {
         (self.incoming - self.outgoing).abs() <= self.incoming * part + chance
     }
 
-    /// Offsets that a pipeline has in hand anyway. What is answered shows with the next commit.
-    fn in_hand(self) -> f64 {
-        self.outgoing * (IN_HAND_SECONDS + self.unseen)
+    /// Offsets that a pipeline has in hand anyway at a point. What is answered shows with the next commit, and what
+    /// came before the last one may be settled as a whole.
+    fn in_hand(self, point: &Point) -> f64 {
+        let unseen = point.unseen_ms as f64 / 1_000.0;
+        self.outgoing * (IN_HAND_SECONDS + self.apart + unseen)
     }
 
     fn eta(self, left: i64) -> Eta {
@@ -210,6 +214,7 @@ impl History {
             answered: sample
                 .answered()
                 .map_or(done, |answered| answered.max(done)),
+            unseen_ms: 0,
         };
         let before = self.points.back().copied();
         let is_live = sample.answered().is_some();
@@ -235,7 +240,11 @@ impl History {
             Some(since) if same_end => Some(since),
             _ => Some(at_ms),
         };
-        self.push(point);
+        let still = self.still.filter(|_| !is_live);
+        self.push(Point {
+            unseen_ms: still.map_or(0, |still| at_ms - still.at_ms),
+            ..point
+        });
     }
 
     /// The commit is gone, as when it has expired: what was done before it says nothing about what will be, which
@@ -437,12 +446,13 @@ impl History {
         let newest = self.newest()?;
         let since = newest.at_ms - ms;
         let between = self.between_commits(newest, since);
-        let between = between.and_then(|(from, to, unseen)| {
-            let blur = unseen.min(self.spacing_ms() as f64 / 1_000.0);
+        let between = between.and_then(|(from, to, apart_ms)| {
+            let seconds = |ms: i64| ms as f64 / 1_000.0;
+            let unseen_ms = apart_ms.max(newest.at_ms - to.at_ms);
             let pace = self.pace_between(from, to)?;
             Some(Pace {
-                blur,
-                unseen,
+                blur: seconds(unseen_ms.min(self.spacing_ms())),
+                apart: seconds(apart_ms.min(self.window.ms())),
                 ..pace
             })
         });
@@ -471,14 +481,14 @@ impl History {
             outgoing: per_second(from.done, to.done),
             seconds,
             blur: 0.0,
-            unseen: 0.0,
+            apart: 0.0,
         })
     }
 
-    /// Of a group that is seen by its commits, from which one of them to which one it is to be measured, and for how
-    /// many seconds nothing of it is seen: what a commit says was long in the making, and a minute with one more or one
+    /// Of a group that is seen by its commits, from which one of them to which one it is to be measured, and how many
+    /// milliseconds they are apart: what a commit says was long in the making, and a minute with one more or one
     /// less tells another rate. `None` where they are not known, or where they have ceased.
-    fn between_commits(&self, newest: Point, since_ms: i64) -> Option<(Point, Point, f64)> {
+    fn between_commits(&self, newest: Point, since_ms: i64) -> Option<(Point, Point, i64)> {
         let (before, last) = self.commits.filter(|_| !self.is_live)?;
         let pairs = self.points.iter().zip(self.points.iter().skip(1));
         let commits = pairs.filter_map(|(one, next)| (one.done != next.done).then_some(*next));
@@ -497,16 +507,18 @@ impl History {
         };
         let apart_ms = (last.at_ms - from.at_ms) / gaps;
         let silent_ms = newest.at_ms - last.at_ms;
-        let unseen = apart_ms.max(silent_ms) as f64 / 1_000.0;
         let is_on_time = silent_ms <= (2 * apart_ms).min(PATIENCE_MAX_MS);
-        is_on_time.then_some((from, last, unseen))
+        is_on_time.then_some((from, last, apart_ms))
     }
 
-    /// Offsets that a pipeline has in hand anyway, by the last minute or the window: the minute may be that of a
-    /// restart.
-    pub(super) fn in_hand(&self) -> f64 {
-        let over = |ms| self.pace(ms).map_or(0.0, Pace::in_hand);
-        over(RATE_MS).max(over(self.window.ms()))
+    /// Tells how many offsets a pipeline has in hand anyway at a point, by the last minute or the window: the minute
+    /// may be that of a restart.
+    pub(super) fn in_hand(&self) -> impl Fn(&Point) -> f64 {
+        let paces = [RATE_MS, self.window.ms()].map(|ms| self.pace(ms));
+        move |point| {
+            let known = paces.iter().flatten();
+            known.map(|pace| pace.in_hand(point)).fold(0.0, f64::max)
+        }
     }
 
     /// For how long nothing is settled where it gets on all the same, in milliseconds.
@@ -548,7 +560,7 @@ impl History {
         if !pace.is_level(LEVEL) {
             return pace.eta(left);
         }
-        if outgoing > 0.0 && (was_at_end || lag as f64 <= pace.in_hand()) {
+        if outgoing > 0.0 && (was_at_end || lag as f64 <= pace.in_hand(&newest)) {
             return Eta::Steady;
         }
         // A minute does not tell which of the two is more.
@@ -591,17 +603,17 @@ impl History {
         self.points.iter().filter(move |point| point.at_ms >= ms)
     }
 
-    /// The lags of the window, oldest first, a step apart; `None` while it is not full.
-    pub(super) fn trend(&self) -> Option<Vec<i64>> {
+    /// The points of the window, oldest first, a step apart; `None` while it is not full.
+    pub(super) fn trend(&self) -> Option<Vec<Point>> {
         let newest = self.newest()?;
         let steps = (0..=self.window.steps as i64).rev();
-        let lag = |step| {
+        let point = |step| {
             // Looks are a little early or late, so steps are counted from the newest and not added up.
             let at_ms = newest.at_ms - step * self.window.step_ms;
             let mut before = self.points.iter().rev();
-            before.find(|point| point.at_ms <= at_ms).map(Point::lag)
+            before.find(|point| point.at_ms <= at_ms).copied()
         };
-        steps.map(lag).collect()
+        steps.map(point).collect()
     }
 
     /// Whether the lag was 0 at any point of the window.

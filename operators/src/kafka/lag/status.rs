@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::Circumstances;
 use super::eta::Eta;
-use super::history::History;
+use super::history::{History, Point};
 use super::sample::{Sample, behind};
 
 /// How a partition, a spout or a topology gets on; better ones first.
@@ -153,7 +153,7 @@ pub(super) fn judge(
     if newest.lag() == 0 {
         return at_end(history, now_ms);
     }
-    moving(history, circumstances, now_ms)
+    moving(newest, history, circumstances, now_ms)
 }
 
 /// How many records are lost at most: what was deleted cannot be looked at any more. A group that commits behind the
@@ -187,8 +187,13 @@ fn at_end(history: &History, now_ms: i64) -> (Status, String) {
     }
 }
 
-/// Judges one that has something to do.
-fn moving(history: &History, circumstances: &Circumstances, now_ms: i64) -> (Status, String) {
+/// Judges one that has something to do, of which this is the newest point.
+fn moving(
+    newest: Point,
+    history: &History,
+    circumstances: &Circumstances,
+    now_ms: i64,
+) -> (Status, String) {
     let since_resumed = circumstances.resumed_ms.map(|ms| now_ms - ms);
     let since_resumed = since_resumed.and_then(|ms| u64::try_from(ms).ok());
     let since_resumed_at_most = |ms: Option<u64>| {
@@ -203,7 +208,6 @@ fn moving(history: &History, circumstances: &Circumstances, now_ms: i64) -> (Sta
     let trend = history
         .trend()
         .filter(|_| all_since && !history.was_at_end());
-    let lag = history.newest().map_or(0, |newest| newest.lag());
     let eta = history.eta();
     // While it stands still the lag grows by itself: whether that is long is asked above.
     let moves = i128::from(still_ms) < i128::from(history.window().step_ms);
@@ -211,14 +215,15 @@ fn moving(history: &History, circumstances: &Circumstances, now_ms: i64) -> (Sta
     let growing = trend
         .as_ref()
         .filter(|_| moves && !matches!(eta, Eta::Seconds(_)));
-    let growing = growing.is_some_and(|lags| {
-        let mut steps = lags.windows(2);
-        let ups = steps.clone().filter(|pair| pair[0] < pair[1]).count();
-        ups >= 2 && steps.all(|pair| pair[0] <= pair[1])
+    let growing = growing.is_some_and(|points| {
+        let mut steps = points.windows(2).map(|pair| pair[1].lag() - pair[0].lag());
+        let ups = steps.clone().filter(|step| *step > 0).count();
+        ups >= 2 && steps.all(|step| step >= 0)
     });
-    // What has piled up in a pause of some minutes, or in a burst, was not there before.
     let in_hand = history.in_hand();
-    let is_far = |lags: &Vec<i64>| in_hand > 0.0 && lags.iter().all(|lag| *lag as f64 > in_hand);
+    let is_in_hand = |point: &Point| point.lag() as f64 <= in_hand(point);
+    // What has piled up in a pause of some minutes, or in a burst, was not there before.
+    let is_far = |points: &Vec<Point>| in_hand(&newest) > 0.0 && !points.iter().any(is_in_hand);
     let moves_at_all = i128::from(still_ms) < i128::from(history.moves_within_ms());
     let stays_behind = eta == Eta::Never
         && history.has_moved()
@@ -271,7 +276,7 @@ fn moving(history: &History, circumstances: &Circumstances, now_ms: i64) -> (Sta
         return (Status::NoData, why);
     }
     match eta {
-        _ if lag as f64 <= in_hand => (Status::Ok, "it gets on".to_owned()),
+        _ if is_in_hand(&newest) => (Status::Ok, "it gets on".to_owned()),
         Eta::Seconds(seconds) => {
             let why = format!("caught up in {} at the present rate", time(seconds));
             (Status::CatchingUp, why)

@@ -50,6 +50,35 @@ fn one_that_commits_seldom_and_stays_far_behind_is_slow() {
 }
 
 #[test]
+fn one_that_commits_seldom_has_one_status_from_one_commit_to_the_next() {
+    // A commit each so many seconds, and so many seconds' work behind it: what came between two commits may be settled
+    // as a whole, up to what comes in five minutes.
+    for (apart, behind, expected) in [
+        (60, 85, Status::Ok),
+        (60, 100, Status::Slow),
+        (600, 250, Status::Ok),
+        (600, 350, Status::Slow),
+        (600, 600, Status::Slow),
+        (1_200, 300, Status::Ok),
+        (1_200, 700, Status::Slow),
+    ] {
+        let looks = (0..1_200).map(|n| {
+            let seconds = n * 5;
+            let end = (behind + seconds) * 100;
+            (seconds, end, seconds / apart * apart * 100)
+        });
+        let script = script(300).seen(looks).a_little_late();
+        for (seconds, status, why) in script.each_look() {
+            let is_early = seconds < 2 * apart + 900;
+            assert!(
+                is_early || status == expected,
+                "{apart}, {behind}, {seconds} s: {why}"
+            );
+        }
+    }
+}
+
+#[test]
 fn what_stays_far_behind_is_slow_however_seldom_it_commits() {
     for apart in [7, 20, 40, 45, 60, 130, 150, 160, 200] {
         let looks = (0..1_440).map(|n| {
