@@ -232,7 +232,7 @@ fn moving(
     let rates = history.rates();
     let more = match rates {
         Some((incoming, outgoing)) if outgoing < incoming * 0.9 => "less",
-        _ => "hardly more",
+        _ => "no more, or hardly more,",
     };
     let slow = match (growing, stays_behind) {
         // Whether it becomes less the next looks tell.
