@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use super::deletion_rate::DeletionRate;
 use super::eta::Eta;
 use super::habits::Habits;
+use super::pace::Pace;
 use super::sample::Sample;
 
 /// How far back is looked.
@@ -45,7 +46,7 @@ pub(super) struct Point {
     pub(super) answered: i64,
     /// For how long nothing was seen of what a group settles that is seen by its commits, in milliseconds: since the
     /// last one, or since there was something to do. 0 of a running spout.
-    unseen_ms: i64,
+    pub(super) unseen_ms: i64,
 }
 
 impl Point {
@@ -117,52 +118,12 @@ impl Recovery {
     }
 }
 
-/// How fast it goes.
-#[derive(Clone, Copy, Debug)]
-struct Pace {
-    /// Offsets per second that come in and that are answered.
-    incoming: f64,
-    outgoing: f64,
-    /// Over how many seconds that was measured.
-    seconds: f64,
-    /// By how many seconds the two ends of that time may be wrong: commits are seen at the next look.
-    blur: f64,
-    /// Seconds between two commits of a group that is seen by them, those of the window at most; 0 otherwise.
-    apart: f64,
-}
-
-impl Pace {
-    /// Whether the two rates differ by no more than this part of what comes in, and what chance does: the ends of the
-    /// time that was measured, and three times the deviation of the two numbers of records.
-    fn is_level(self, part: f64) -> bool {
-        let chance = self.incoming * self.blur / self.seconds
-            + 3.0 * ((self.incoming + self.outgoing) * self.seconds).sqrt() / self.seconds;
-        (self.incoming - self.outgoing).abs() <= self.incoming * part + chance
-    }
-
-    /// Offsets that a pipeline has in hand anyway at a point. What is answered shows with the next commit, and what
-    /// came before the last one may be settled as a whole.
-    fn in_hand(self, point: &Point) -> f64 {
-        let unseen = point.unseen_ms as f64 / 1_000.0;
-        self.outgoing * (IN_HAND_SECONDS + self.apart + unseen)
-    }
-
-    fn eta(self, left: i64) -> Eta {
-        match self.outgoing > self.incoming {
-            true => Eta::Seconds(left as f64 / (self.outgoing - self.incoming)),
-            false => Eta::Never,
-        }
-    }
-}
-
 /// How far back rates are taken, in milliseconds: two points of the window at least.
 const RATE_MS: i64 = 60_000;
 /// Rates of that time that differ by no more than this part are level: samples fall between batches.
 const LEVEL: f64 = 0.1;
 /// The same of rates over the window: with 3 % more, an hour's lag takes 33 hours to catch up.
 const LEVEL_OVER_WINDOW: f64 = 0.03;
-/// Work of so many seconds, at the rate of now, is what a pipeline has in hand anyway.
-const IN_HAND_SECONDS: f64 = 30.0;
 /// No progress for so many milliseconds is a stall: the rates of before say nothing about what follows.
 const STALL_MS: i64 = 10_000;
 /// What waits in a stall, compared with the most that did: with more than this part of it, it still stands.
@@ -437,7 +398,7 @@ impl History {
     pub(super) fn rates(&self) -> Option<(f64, f64)> {
         let newest = self.newest()?;
         let oldest = *self.since(newest.at_ms - RATE_MS).next()?;
-        let incoming = self.pace_between(oldest, newest)?.incoming;
+        let incoming = Pace::between(oldest, newest)?.incoming;
         Some((incoming, self.pace(RATE_MS)?.outgoing))
     }
 
@@ -449,7 +410,7 @@ impl History {
         let between = between.and_then(|(from, to, apart_ms)| {
             let seconds = |ms: i64| ms as f64 / 1_000.0;
             let unseen_ms = apart_ms.max(newest.at_ms - to.at_ms);
-            let pace = self.pace_between(from, to)?;
+            let pace = Pace::between(from, to)?;
             Some(Pace {
                 blur: seconds(unseen_ms.min(self.spacing_ms())),
                 apart: seconds(apart_ms.min(self.window.ms())),
@@ -457,7 +418,7 @@ impl History {
             })
         });
         // Two commits that are known may be too near to each other.
-        between.or_else(|| self.pace_between(*self.since(since).next()?, newest))
+        between.or_else(|| Pace::between(*self.since(since).next()?, newest))
     }
 
     /// How fast it goes where it stops again and again, from one stall to another: it is not as fast as it is in
@@ -466,22 +427,10 @@ impl History {
         let (before, last) = self.stalls?;
         let before = before?;
         let is_lately = |one: Point, next: Point| next.at_ms - one.at_ms <= self.window.ms();
-        let pace = self.pace_between(before, last)?;
+        let pace = Pace::between(before, last)?;
         (is_lately(before, last) && is_lately(last, newest)).then_some(Pace {
             blur: self.spacing_ms() as f64 / 1_000.0,
             ..pace
-        })
-    }
-
-    fn pace_between(&self, from: Point, to: Point) -> Option<Pace> {
-        let seconds = (to.at_ms - from.at_ms) as f64 / 1_000.0;
-        let per_second = |from: i64, to: i64| (to - from).max(0) as f64 / seconds;
-        (seconds >= 1.0).then(|| Pace {
-            incoming: per_second(from.end, to.end),
-            outgoing: per_second(from.done, to.done),
-            seconds,
-            blur: 0.0,
-            apart: 0.0,
         })
     }
 
