@@ -102,12 +102,36 @@ pub(super) fn list<'a, C: ClientContext>(
     Ok(answers)
 }
 
+/// Partitions of one question. librdkafka 2.12 looks each answer up among all partitions of its question
+/// (`rd_kafka_ListOffsets_response_merge`), which is a million comparisons of names for 1,000 at once.
+const ASKED_AT_ONCE: usize = 128;
+
 fn list_once<C: ClientContext>(
     client: &Client<C>,
     specs: &BTreeMap<&TopicPartition, Offset>,
     uncommitted: bool,
     within: Duration,
 ) -> Result<Vec<PartitionAnswer<(i64, i64)>>, Error> {
+    let deadline = clock::now() + within;
+    let specs: Vec<_> = specs.iter().map(|(one, raw)| (*one, *raw)).collect();
+    let questions = specs.chunks(ASKED_AT_ONCE);
+    let lists = questions.clone().map(list_of);
+    let lists = lists.collect::<Result<Vec<_>, Error>>()?;
+    let answers = ffi::list_offsets(client, &lists, uncommitted, within);
+    let answers = questions
+        .zip(answers)
+        .map(|(specs, answers)| match answers {
+            Err(Error::Refused {
+                code: RDKafkaErrorCode::NoEnt,
+                ..
+            }) => Ok(without_leaders(client, specs, deadline)),
+            answers => Ok(answers?.into_iter().map(answer).collect()),
+        });
+    let answers = answers.collect::<Result<Vec<Vec<_>>, Error>>()?;
+    Ok(answers.into_iter().flatten().collect())
+}
+
+fn list_of(specs: &[(&TopicPartition, Offset)]) -> Result<TopicPartitionList, Error> {
     let mut list = TopicPartitionList::with_capacity(specs.len());
     for (partition, raw) in specs {
         list.add_partition_offset(&partition.topic, partition.partition, *raw)
@@ -117,32 +141,23 @@ fn list_once<C: ClientContext>(
                 text: error.to_string(),
             })?;
     }
-    let deadline = clock::now() + within;
-    let answers = match ffi::list_offsets(client, &list, uncommitted, within) {
-        Err(Error::Refused {
-            code: RDKafkaErrorCode::NoEnt,
-            ..
-        }) => return Ok(without_leaders(client, specs, deadline)),
-        answers => answers?,
-    };
-    Ok(answers
-        .into_iter()
-        .map(|(element, ms)| {
-            let partition = TopicPartition::new(&element.topic, element.partition);
-            (partition, listed(&element).map(|offset| (offset, ms)))
-        })
-        .collect())
+    Ok(list)
 }
 
-/// What each partition would answer where none of them has a leader: librdkafka refuses the question as a
+fn answer((element, ms): (Element, i64)) -> PartitionAnswer<(i64, i64)> {
+    let partition = TopicPartition::new(&element.topic, element.partition);
+    (partition, listed(&element).map(|offset| (offset, ms)))
+}
+
+/// What each partition would answer where none of a question has a leader: librdkafka refuses the question as a
 /// whole then (`rd_kafka_ListOffsets_leaders_queried_cb`: "No leaders found"), as it does where no topic
 /// is there.
 fn without_leaders<C: ClientContext>(
     client: &Client<C>,
-    specs: &BTreeMap<&TopicPartition, Offset>,
+    specs: &[(&TopicPartition, Offset)],
     deadline: Instant,
 ) -> Vec<PartitionAnswer<(i64, i64)>> {
-    let topics: BTreeSet<_> = specs.keys().map(|partition| &*partition.topic).collect();
+    let topics: BTreeSet<_> = specs.iter().map(|(one, _)| &*one.topic).collect();
     let of_topic = |topic| {
         let left = deadline.saturating_duration_since(clock::now());
         let metadata = client.fetch_metadata(Some(topic), left).ok();
@@ -151,8 +166,8 @@ fn without_leaders<C: ClientContext>(
         (topic, code.unwrap_or(RDKafkaErrorCode::LeaderNotAvailable))
     };
     let codes: BTreeMap<&str, RDKafkaErrorCode> = topics.into_iter().map(of_topic).collect();
-    let each = specs.keys();
-    each.map(|partition| ((*partition).clone(), Err(codes[&*partition.topic])))
+    let each = specs.iter();
+    each.map(|(one, _)| ((*one).clone(), Err(codes[&*one.topic])))
         .collect()
 }
 
@@ -219,6 +234,31 @@ mod tests {
         let timed = admin.first_since(&[(partitions[0].clone(), 5)]);
         let none = Err(RDKafkaErrorCode::LeaderNotAvailable);
         assert_eq!(timed.expect("an answer"), [(partitions[0].clone(), none)]);
+    }
+
+    #[test]
+    fn more_partitions_than_one_question_has_are_all_answered_in_their_order() {
+        let cluster = MockCluster::new(2).expect("a stand-in cluster");
+        cluster.create_topic("t", 300, 1).expect("it is created");
+        // All of the first question have none, and one of the last.
+        let leaderless = |number: i32| number < 128 || number == 299;
+        for number in (0..300).filter(|number| leaderless(*number)) {
+            cluster.partition_leader("t", number, None).expect("set");
+        }
+        let connection = serde_json::json!({ "brokers": cluster.bootstrap_servers() });
+        let connection = serde_json::from_value(connection).expect("well formed");
+        let admin = Admin::new(&connection, Duration::from_secs(10)).expect("a client");
+        let partitions: Vec<_> = (0..300)
+            .map(|number| TopicPartition::new("t", number))
+            .collect();
+        let expected = partitions
+            .iter()
+            .map(|one| match leaderless(one.partition) {
+                true => (one.clone(), Err(RDKafkaErrorCode::LeaderNotAvailable)),
+                false => (one.clone(), Ok(0)),
+            });
+        let ends = admin.offsets(&partitions, Spec::Latest).expect("an answer");
+        assert_eq!(ends, expected.collect::<Vec<_>>());
     }
 
     #[test]

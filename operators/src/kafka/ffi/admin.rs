@@ -25,17 +25,30 @@ use rdkafka_sys::rd_kafka_admin_op_t as Op;
 use super::list::{self, Element};
 use crate::kafka::error::Error;
 
-/// Asks for one offset per partition of `specs`, whose offsets are librdkafka's specs: −1 latest,
-/// −2 earliest, ≥ 0 the first record at or after that timestamp. Beside each answer is the record's
+/// Asks for one offset per partition of some lists, whose offsets are librdkafka's specs: −1 latest,
+/// −2 earliest, ≥ 0 the first record at or after that timestamp. Beside each offset is the record's
 /// timestamp if time was asked for.
 ///
-/// Waits for the answer, at most `within`. Errors of single partitions are in their elements.
+/// Waits for all answers, one for each list, at most `within`. Errors of single partitions are in their elements.
 pub(in crate::kafka) fn list_offsets<C: ClientContext>(
+    client: &Client<C>,
+    lists: &[TopicPartitionList],
+    uncommitted: bool,
+    within: Duration,
+) -> Vec<Result<Vec<(Element, i64)>, Error>> {
+    let ask = |specs| ask_for_offsets(client, specs, uncommitted, within);
+    // All of them are under way before the first is waited for.
+    let asked: Vec<Result<Request<'_>, Error>> = lists.iter().map(ask).collect();
+    let answers = asked.into_iter();
+    answers.map(|request| offsets_of(&request?)).collect()
+}
+
+fn ask_for_offsets<C: ClientContext>(
     client: &Client<C>,
     specs: &TopicPartitionList,
     uncommitted: bool,
     within: Duration,
-) -> Result<Vec<(Element, i64)>, Error> {
+) -> Result<Request<'static>, Error> {
     const WHAT: &str = "listing offsets";
     let request = Request::new(client, Op::RD_KAFKA_ADMIN_OP_LISTOFFSETS, WHAT, within)?;
     let isolation = if uncommitted {
@@ -56,6 +69,10 @@ pub(in crate::kafka) fn list_offsets<C: ClientContext>(
             request.queue,
         );
     }
+    Ok(request)
+}
+
+fn offsets_of(request: &Request<'_>) -> Result<Vec<(Element, i64)>, Error> {
     let answer = request.wait()?;
     // SAFETY: the event is of the type asked for; result, infos and partitions are borrowed from
     // it and copied before it is destroyed.
@@ -134,7 +151,7 @@ pub(in crate::kafka) fn describe_topics<C: ClientContext>(
         sys::rd_kafka_TopicCollection_destroy(collection);
     }
     let answer = request.wait()?;
-    // SAFETY: as in `list_offsets`: everything is borrowed from the live event and copied.
+    // SAFETY: as in `offsets_of`: everything is borrowed from the live event and copied.
     unsafe {
         let mut count = 0;
         let result = sys::rd_kafka_event_DescribeTopics_result(answer.0);
@@ -234,7 +251,7 @@ pub(in crate::kafka) fn describe_configs<C: ClientContext>(
     }
     let answer = request.wait()?;
     let mut found = BTreeMap::new();
-    // SAFETY: as in `list_offsets`: everything is borrowed from the live event and copied.
+    // SAFETY: as in `offsets_of`: everything is borrowed from the live event and copied.
     unsafe {
         let mut count = 0;
         let result = sys::rd_kafka_event_DescribeConfigs_result(answer.0);
