@@ -37,6 +37,15 @@ pub(crate) use kafka::KafkaConfig;
 /// The type of the bolt that splits records.
 pub(crate) const SPLIT: &str = split::TYPE.name;
 
+/// The types of bolts that hand records on as they are: they only choose which ones, and where to.
+pub(crate) const CHOOSE: [&str; 5] = [
+    filter::TYPE.name,
+    sample::TYPE.name,
+    deduplicate::TYPE.name,
+    limit::TYPE.name,
+    route::TYPE.name,
+];
+
 pub(crate) fn list() -> Vec<BoltType> {
     vec![
         parse_json::TYPE,

@@ -72,9 +72,9 @@ enum Action {
     },
     /// Sends the records of open dead letters through the topology again, and verifies
     ///
-    /// A record goes in at its spout as if it came from where it was first read: its documents have the
-    /// ids that they would have had, and what is in the index already is left as it is. What is rejected
-    /// again has a new dead letter. Letters that are settled are marked in their topic, so `list` shows
+    /// A record goes in at its spout, or with --at bolt at the bolt that rejected it, as if it came from where
+    /// it was first read: its documents have the ids that they would have had, and what is in the index
+    /// already is left as it is. What is rejected again has a new dead letter. Letters that are settled are marked in their topic, so `list` shows
     /// them no more, and a redrive that was stopped or died is gone on with by the same command.
     #[command(after_help = redrive::EXAMPLE)]
     Redrive(RedriveArgs),
@@ -110,7 +110,7 @@ pub(super) fn execute(args: &DlqArgs, mut context: Context<'_>) -> Outcome {
             let open = letters.chosen(&Filter::default(), false);
             let kinds = kinds(open.iter().copied());
             match output.format {
-                Format::Table => context.output.text(&table(&kinds))?,
+                Format::Table => context.output.text(&table(&kinds, None))?,
                 Format::Json => context.output.json(&json!({
                     "version": VERSION,
                     "topic": topic.topic(),

@@ -2,6 +2,7 @@
 //! to write.
 
 mod aim;
+mod entry;
 mod left_out;
 
 use std::collections::BTreeSet;
@@ -13,6 +14,8 @@ use isobar_topology::spec::{Component, Entry, Input, Node, Spec, Value};
 
 use crate::bolts;
 use aim::{aim, live};
+pub use entry::Way;
+use entry::enter;
 use left_out::{leave_out, prune};
 
 /// What becomes of documents that are in the index already.
@@ -107,6 +110,8 @@ pub struct Choice {
     /// The records were rejected, and those alone are sent: they may also go where the cluster makes the ids, which
     /// tells nobody what is there already.
     pub were_rejected: bool,
+    /// The bolt at which they enter; `None` for the spout.
+    pub at: Option<String>,
 }
 
 impl Choice {
@@ -118,6 +123,7 @@ impl Choice {
             only: Vec::new(),
             exclude: Vec::new(),
             were_rejected: false,
+            at: None,
         }
     }
 
@@ -174,6 +180,8 @@ impl Choice {
 /// indices that do not exist are dropped, counted under [`super::missing_index_policy`], unless the choice makes
 /// them.
 ///
+/// Where records enter at a bolt, nothing is reached but what is on the way to it and behind it.
+///
 /// Fails with a sentence when the choice cannot be.
 pub fn part_for(
     spec: &Spec,
@@ -181,6 +189,10 @@ pub fn part_for(
     spout: &str,
     choice: &Choice,
 ) -> Result<(Spec, Vec<Sink>, Vec<String>), String> {
+    let entered = choice.at.as_deref();
+    let entered = entered.map(|bolt| enter(spec, registry, spout, bolt));
+    let entered = entered.transpose()?;
+    let spec = entered.as_ref().unwrap_or(spec);
     let all = reached(spec, spout, |_| true);
     let bolts = spec.bolts.iter();
     let bolts: Vec<&Component> = bolts

@@ -43,11 +43,13 @@ pub(super) fn dead_letters_are_redriven_until_none_is_open(
     std::fs::write(setup.topology(), &sound).expect("written");
     steps.done("reject all");
 
+    let setup = setup.environment("BOLT", "parse");
     let printed = setup
         .runbook("redrive-dead-letters.md", LIMIT)
         .expect("its commands succeed");
     for expected in [
         "10,000 records, by their 10,000 open dead letters in dead",
+        "Entered at parse, and nowhere else\n",
         "10 records: 10 in the index, 0 rejected again",
         "9,990 records: 9,990 in the index, 0 rejected again",
         "Verified: exact",
@@ -89,6 +91,7 @@ pub(super) fn dead_letters_are_redriven_until_none_is_open(
     assert_eq!(catch_up(&afresh, &[]).total().already_present, REJECTS);
     steps.done("redrive all");
     records_are_redriven_to_where_the_cluster_makes_the_ids(kafka, search, &sound, steps);
+    records_enter_at_the_bolt_that_rejected_them(kafka, search, steps);
 
     // What nobody can repair comes back as often as it may, and no more.
     let value = |value: &str| Sent {
@@ -179,6 +182,71 @@ fn records_are_redriven_to_where_the_cluster_makes_the_ids(
     client.refresh("autos-*").expect("it refreshes");
     assert_eq!(client.count("autos-*").expect("it counts"), 20);
     steps.done("redrive to where the cluster makes the ids");
+}
+
+/// What an index refused goes to the bolt that writes there: a filter before it, which would drop the records now,
+/// is passed by, and another branch, which has stored them, does not get them once more.
+fn records_enter_at_the_bolt_that_rejected_them(kafka: &Kafka, search: &Search, steps: &mut Steps) {
+    for topic in ["entered", "entered.dead"] {
+        kafka.create_topic(topic, 1, &[]).expect("it is created");
+    }
+    kafka
+        .produce_json("entered", 1, 0..20)
+        .expect("all is acknowledged");
+    let client = search.client();
+    let mapping = json!({"mappings": {"properties": {"level": {"type": "long"}}}});
+    let _ = client
+        .json("PUT", "/entered", Some(&mapping))
+        .expect("it is made");
+    let file = |keep_when: &str, bolt: &str, index: &str| {
+        format!(
+            "\
+isobar: 1
+name: entered
+connections:
+  kafka: {{type: kafka, brokers: \"${{KAFKA}}\"}}
+  search: {{type: elasticsearch, hosts: \"${{ES}}\"}}
+spouts:
+  logs: {{type: kafka, connection: kafka, topics: [entered], start: earliest}}
+bolts:
+  parse: {{type: parse_json, inputs: [logs], event_time: timestamp}}
+  copies: {{type: elasticsearch, connection: search, inputs: [parse], index: copies, id: auto, event_time_bounds: off}}
+  some: {{type: filter, inputs: [parse], keep_when: \"{keep_when}\"}}
+  {bolt}: {{type: elasticsearch, connection: search, inputs: [some], index: {index}, event_time_bounds: off}}
+dead_letter: {{type: kafka, connection: kafka, topic: entered.dead}}
+"
+        )
+    };
+    let setup = Setup::new(&file("doc.number >= 0", "index", "entered")).expect("a directory");
+    let setup = setup
+        .environment("KAFKA", kafka.brokers())
+        .environment("ES", &search.url());
+    assert_eq!(catch_up(&setup, &[]).total().dead_lettered, 20);
+    let redrive = |more: &[&str]| {
+        let command = [&["dlq", "redrive", "--at", "bolt"], more].concat();
+        setup.finish(&command, LIMIT).expect("it ends")
+    };
+    let renamed = file("doc.number < 0", "index_2", "entered-2");
+    std::fs::write(setup.topology(), renamed).expect("written");
+    super::refused(
+        &redrive(&["--yes"]),
+        "the topology has no bolt index any more",
+    );
+    let repaired = file("doc.number < 0", "index", "entered-2");
+    std::fs::write(setup.topology(), repaired).expect("written");
+    let ran = super::json_of(&redrive(&["--yes", "-o", "json"]));
+    let entered = json!({"id": "index", "is_bolt": true, "runs_again": ["parse"], "may_part": [], "passed_by": ["some"]});
+    assert_eq!(ran["plan"]["enters_at"], entered, "{ran}");
+    assert_eq!(ran["run"]["accounting"]["total"]["delivered"], 20, "{ran}");
+    assert_eq!(ran["verification"]["verdict"], "exact", "{ran}");
+    assert_eq!(ran["verification"]["in_index"], 20, "{ran}");
+    for index in ["entered-2", "copies"] {
+        client.refresh(index).expect("it refreshes");
+        assert_eq!(client.count(index).expect("it counts"), 20, "{index}");
+    }
+    let left = super::json_of(&redrive(&["--yes", "-o", "json"]));
+    assert_eq!(left["plan"]["records"], 0, "{left}");
+    steps.done("redrive at the bolt that rejected");
 }
 
 /// The standing exporter says how many letters are open, and since when the topic's oldest one is.

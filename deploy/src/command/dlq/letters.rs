@@ -241,16 +241,19 @@ pub(super) fn kinds<'a>(lines: impl IntoIterator<Item = &'a Line>) -> Vec<Kind> 
     kinds
 }
 
-pub(super) fn table(kinds: &[Kind]) -> String {
-    let mut table = Table::new(["BOLT", "CLASS", "LETTERS>", "FIRST", "LAST"]);
+/// A line for each kind; of records that are redriven, where they enter.
+pub(super) fn table(kinds: &[Kind], enters_at: Option<&str>) -> String {
+    let columns = ["BOLT", "CLASS", "LETTERS>", "FIRST", "LAST"];
+    let mut table = Table::new(columns.into_iter().chain(enters_at.map(|_| "ENTERS AT")));
     for kind in kinds {
-        table.row([
+        let cells = [
             kind.bolt.clone(),
             kind.class.clone(),
             number(kind.letters),
             time(kind.first_ms),
             time(kind.last_ms),
-        ]);
+        ];
+        table.row(cells.into_iter().chain(enters_at.map(str::to_owned)));
     }
     table.text()
 }
@@ -421,7 +424,7 @@ mod tests {
         let all = letters.chosen(&Filter::default(), false);
         assert_eq!((all.len(), letters.strangers), (3, 1));
         assert_eq!(
-            table(&kinds(all)),
+            table(&kinds(all), None),
             "\
 BOLT   CLASS         LETTERS  FIRST                   LAST
 parse  invalid_json        2  1970-01-01T00:00:02Z    1970-01-01T00:00:03Z

@@ -3,6 +3,7 @@
 //! A redrive is a replay of what is missing whose records come from their letters. Its progress is in
 //! the topic of the letters: one that died is gone on with by another.
 
+mod entry;
 mod selection;
 mod verdict;
 
@@ -18,7 +19,7 @@ use isobar_operators::redrive::{Job, Pick, redrive};
 use isobar_operators::replay::{Choice, forks, whole};
 use isobar_topology::clock;
 use isobar_topology::spec::units::Duration;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::filter::FilterArgs;
 use super::letters::Letters;
@@ -33,7 +34,8 @@ use crate::command::signals::Signals;
 use crate::command::source::OfArgs;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Format;
-use selection::{Scope, Selection};
+use entry::{EntersAt, Entry};
+use selection::{Scope, Selection, rejected_by};
 use verdict::{Dropped, Records, Verdict};
 
 pub(super) const EXAMPLE: &str = "\
@@ -41,9 +43,11 @@ Examples:
   isobar dlq redrive logs.yaml --dry-run
   isobar dlq redrive logs.yaml --class mapping --limit 10
   isobar dlq redrive logs.yaml --bolt parse --from 24h --yes
+  isobar dlq redrive logs.yaml --bolt index --at bolt --dry-run
 
-Repair what the letters complain about before, and try it with a few (--limit). Exit \
-code 3 says that records were rejected again, or that some that were asked for cannot be redriven.";
+Repair what the letters complain about before, and try it with a few (--limit). Where the topology has \
+other branches, which have done with these records, or would drop them this time, --at bolt lets them enter at \
+the bolt that rejected them. Exit code 3 says that records were rejected again, or that some that were asked for cannot be redriven.";
 
 /// What `redrive` takes.
 #[derive(Args, Debug)]
@@ -53,6 +57,20 @@ pub(super) struct RedriveArgs {
 
     #[command(flatten)]
     filter: FilterArgs,
+
+    /// Where records enter the topology: spout, or bolt for the one that rejected them.
+    ///
+    /// At a bolt, they go to it and to what is behind it, and to no other branch. A letter has its record as it was
+    /// read, so bolts before it that change records run again; filter, sample, deduplicate, limit and route, which
+    /// only choose records, are passed by. The letters have to be those of one bolt (--bolt).
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHERE",
+        default_value_t,
+        hide_possible_values = true
+    )]
+    at: EntersAt,
 
     /// So many records at most, those that were rejected first.
     #[arg(long, value_name = "NUMBER")]
@@ -85,30 +103,43 @@ pub(super) struct RedriveArgs {
 pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
     let (file, source, _) = args.of.find(&mut context)?;
     let topic = topic_of(&file, &args.of.file)?;
-    let mut part = Part::of(&file, &source.spout, &Choice::of_rejected(), &context)?;
     let letters = read(&topic, args.filter.key.clone(), args.of.timeout)?;
-    let topology = part.spec.name.clone();
+    let (filter, spec) = (args.filter.filter(), file.spec()?);
+    let topology = spec.name.clone();
+    let reads = |topic: &str| source.reads(topic);
+    let entry = match args.at {
+        EntersAt::Spout => Entry::at_spout(&source.spout),
+        EntersAt::Bolt => {
+            let bolts = rejected_by(&letters, &filter, &topology, &reads);
+            Entry::at_bolt(spec, &source.spout, &bolts).map_err(Failure::usage)?
+        }
+    };
+    let choice = Choice {
+        at: entry.bolt().map(str::to_owned),
+        ..Choice::of_rejected()
+    };
+    let mut part = Part::of(&file, &source.spout, &choice, &context)?;
     let run = format!("{topology}{REDRIVE}{:x}", clock::unix_ms());
-    let whole = whole(file.spec()?, &part.spec, &part.left_out);
+    let whole = whole(spec, &part.spec, &part.left_out);
     let scope = Scope {
         topology: &topology,
-        reads: &|topic| source.reads(topic),
-        settles: &|bolt| part.left_out.is_empty() || whole.contains(bolt),
+        reads: &reads,
+        settles: &|bolt| entry.settles(bolt) && (part.left_out.is_empty() || whole.contains(bolt)),
         redrives_max: args.redrives_max,
         limit: args.limit.unwrap_or(usize::MAX),
         run: &run,
     };
-    let mut selection = Selection::of(&letters, &args.filter.filter(), &scope);
+    let mut selection = Selection::of(&letters, &filter, &scope);
     // All of the topic was in memory: the run goes without.
     drop(letters);
-    let plan = selection.text(&run, topic.topic(), &part);
+    let plan = selection.text(&run, topic.topic(), &entry, &part);
     if args.dry_run || selection.records == 0 {
         match args.output.format {
             Format::Table => context.output.text(&plan)?,
             Format::Json => context.output.json(&json!({
                 "version": VERSION,
                 "id": run,
-                "plan": selection.document(),
+                "plan": selection.document(&entry),
             }))?,
         }
         return Ok(selection.exit());
@@ -146,7 +177,15 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
             Verdict::find(&records, &after, &searches, dropped, forks).await
         };
         let (verdict, unchecked) = apart(unless_stopped(check, &mut signals).await);
-        print(args, &run, &selection, &report, verdict.as_ref(), &context)?;
+        let plan = selection.document(&entry);
+        print(
+            args,
+            &run,
+            (&selection, plan),
+            &report,
+            verdict.as_ref(),
+            &context,
+        )?;
         if let Some(Failure { exit, error }) = unchecked {
             let error = error.context("the redrive has ended, but could not be verified");
             return Err(Failure::new(exit, error));
@@ -171,7 +210,7 @@ async fn letters_after(
 fn print(
     args: &RedriveArgs,
     run: &str,
-    selection: &Selection,
+    (selection, plan): (&Selection, Value),
     report: &Report,
     verdict: Option<&Verdict>,
     context: &Context<'_>,
@@ -180,7 +219,7 @@ fn print(
         Format::Json => context.output.json(&json!({
             "version": VERSION,
             "id": run,
-            "plan": selection.document(),
+            "plan": plan,
             "run": report,
             "verification": verdict,
         }))?,

@@ -1,7 +1,7 @@
 //! Which records are redriven: those of the open letters that are meant, each record once, with all the
 //! letters that it settles.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use isobar_operators::dead_letter::{Origin, REDRIVE, Resolution};
 use isobar_operators::redrive::Pick;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::super::filter::Filter;
 use super::super::letters::{Identity, Kind, Letters, Line, kinds, table};
+use super::entry::Entry;
 use crate::command::replay::part::Part;
 use crate::exit::Exit;
 use crate::output::number;
@@ -51,6 +52,19 @@ pub(super) struct Selection {
     others: usize,
     /// Letters that are meant and that the run would not settle.
     unsettled: usize,
+}
+
+/// The bolts whose open letters are meant, of what this spout of a topology reads.
+pub(super) fn rejected_by<'l>(
+    letters: &'l Letters,
+    filter: &Filter,
+    topology: &str,
+    reads: &dyn Fn(&str) -> bool,
+) -> BTreeSet<&'l str> {
+    let of_spout = letters.open().filter(|((origin, _), line)| {
+        is_of(&line.topology, topology) && reads(&origin.topic) && filter.takes(line)
+    });
+    of_spout.map(|((_, bolt), _)| bolt.as_str()).collect()
 }
 
 /// The open letters of a record.
@@ -112,18 +126,19 @@ impl Selection {
     }
 
     /// What is told before the run.
-    pub(super) fn text(&self, run: &str, topic: &str, part: &Part) -> String {
+    pub(super) fn text(&self, run: &str, topic: &str, entry: &Entry, part: &Part) -> String {
         let mut text = format!(
             "Redrive {run}: {} records, by their {} open dead letters in {topic}\n\n",
             number(self.records),
             number(self.letters),
         );
         if !self.kinds.is_empty() {
-            text.push_str(&table(&self.kinds));
+            text.push_str(&table(&self.kinds, Some(entry.id())));
             text.push('\n');
         }
+        text.push_str(&entry.text());
         for sink in &part.sinks {
-            text.push_str(&sink_text(sink));
+            text.push_str(&sink_text(sink, entry));
         }
         for bolt in &part.left_out {
             text.push_str(&format!(
@@ -182,8 +197,9 @@ impl Selection {
         text
     }
 
-    pub(super) fn document(&self) -> Value {
+    pub(super) fn document(&self, entry: &Entry) -> Value {
         json!({
+            "enters_at": entry.document(),
             "records": self.records,
             "letters": self.letters,
             "kinds": self.kinds,
@@ -206,18 +222,21 @@ impl Selection {
 }
 
 /// Where records go, and what protects them from being stored twice there.
-fn sink_text(sink: &Sink) -> String {
+fn sink_text(sink: &Sink, entry: &Entry) -> String {
     let Sink {
         bolt,
         index,
         guarantee,
     } = sink;
+    let stored = match entry.bolt() {
+        None => "what another branch of the topology has stored of these records there",
+        Some(_) => "what other parts of a split record have stored there",
+    };
     match guarantee {
         // What has no id to be found by is not known to be missing.
         Guarantee::None => format!(
             "Indexed by {bolt} into {index}: protected against storing twice: {guarantee}; the cluster makes the ids, \
-             so what another branch of the topology has stored of these records there, or a redrive that was cut \
-             short, is stored once more\n"
+             so {stored}, or a redrive that was cut short, is stored once more\n"
         ),
         _ => format!(
             "Indexed by {bolt} into {index}, where it is missing: protected against storing twice: {guarantee}\n"
@@ -337,11 +356,12 @@ mod tests {
     #[test]
     fn where_nothing_protects_against_storing_twice_it_is_said_when_that_happens() {
         let text = |guarantee| {
-            sink_text(&Sink {
+            let sink = Sink {
                 bolt: "index".to_owned(),
                 index: "logs".to_owned(),
                 guarantee,
-            })
+            };
+            sink_text(&sink, &Entry::at_spout("in"))
         };
         assert_eq!(
             text(Guarantee::Exact),
@@ -378,6 +398,33 @@ mod tests {
         };
         let selection = select(letters(), &filter, usize::MAX);
         assert_eq!((selection.picks.len(), selection.unsettled), (0, 2));
+    }
+
+    #[test]
+    fn the_bolts_are_those_whose_letters_are_meant() {
+        let mut letters = Letters::default();
+        let mut other = letter(2, 7, "c");
+        other.topology = "logs-2".to_owned();
+        for (offset, letter) in (0..).zip([letter(0, 5, "a"), letter(1, 6, "b"), other]) {
+            letters.add(Stored {
+                partition: 0,
+                offset,
+                content: Ok(Content::Letter(letter)),
+                key: None,
+                payload: None,
+            });
+        }
+        let letters = letters.finish();
+        let bolts = |filter: &Filter| {
+            let found = rejected_by(&letters, filter, "logs", &|topic| topic == "t");
+            found.into_iter().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(bolts(&Filter::default()), "a b");
+        let filter = Filter {
+            bolt: Some("b".to_owned()),
+            ..Filter::default()
+        };
+        assert_eq!(bolts(&filter), "b");
     }
 
     #[test]
