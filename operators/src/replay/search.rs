@@ -114,6 +114,11 @@ impl Search {
         })
     }
 
+    /// The bolt that writes there.
+    pub fn bolt(&self) -> &str {
+        &self.bolt
+    }
+
     /// The field that tells where a document comes from.
     pub fn origin(&self) -> Option<&str> {
         self.origin.as_deref()

@@ -149,7 +149,10 @@ fn markdown(
     });
     let notes = checked.map_or_else(|_| String::new(), Verdict::notes);
     let notes = notes.lines().map(str::to_owned);
-    let all: Vec<String> = notes
+    let by_sink = checked.ok().and_then(Verdict::by_sink);
+    let all: Vec<String> = by_sink
+        .into_iter()
+        .chain(notes)
         .chain(of_partitions)
         .chain(missing)
         .chain(left_out)

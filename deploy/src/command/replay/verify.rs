@@ -5,6 +5,7 @@ mod tally;
 mod twice;
 mod written;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use isobar_operators::lag::Source;
@@ -90,6 +91,8 @@ pub(super) struct Verdict {
     /// `exact`: every offset is accounted for. `wrong`: one is not, or has a document twice.
     /// `unknown`: what became of some is known to nobody any more.
     verdict: Word,
+    /// Documents of all partitions, by the bolt that indexes them.
+    documents: BTreeMap<String, u64>,
     partitions: Vec<Verified>,
 }
 
@@ -140,6 +143,8 @@ pub(super) struct Verified {
     /// What became of the others, as the run says, or the brokers where they hold no record; null when it is
     /// not known.
     others: Option<Others>,
+    /// Documents by the bolt that indexes them.
+    documents: BTreeMap<String, u64>,
     /// Documents beyond one for each offset, of split records.
     more: u64,
     /// The first offsets of which a record, or the same part of one, has documents in two indices of one
@@ -224,10 +229,16 @@ impl Verdict {
 
     fn of(plan: &PlanFile, partitions: Vec<Verified>) -> Self {
         let words = partitions.iter().map(|one| one.verdict);
+        let verdict = words.max().unwrap_or(Word::Exact);
+        let mut documents = BTreeMap::new();
+        for (bolt, of_partition) in partitions.iter().flat_map(|one| &one.documents) {
+            *documents.entry(bolt.clone()).or_default() += of_partition;
+        }
         Self {
             version: VERSION,
             id: plan.id.clone(),
-            verdict: words.max().unwrap_or(Word::Exact),
+            verdict,
+            documents,
             partitions,
         }
     }
@@ -306,12 +317,22 @@ impl Verdict {
                 number(one.doubled_in_all + one.repeated_in_all),
             ]);
         }
+        let by_sink = self.by_sink().map(|by_sink| format!("{by_sink}\n"));
         format!(
-            "Verified: {}\n\n{}{}",
+            "Verified: {}\n\n{}{}{}",
             self.sentence(),
             table.text(),
+            by_sink.unwrap_or_default(),
             self.notes()
         )
+    }
+
+    /// How many documents each sink has, where there are several: an offset counts once, whichever of them has it.
+    pub(super) fn by_sink(&self) -> Option<String> {
+        let each = self.documents.iter();
+        let each = each.map(|(bolt, documents)| format!("{} by {bolt}", number(*documents)));
+        let each: Vec<String> = each.collect();
+        (each.len() > 1).then(|| format!("documents: {}", each.join(", ")))
     }
 
     /// What the verdict means.
@@ -409,7 +430,9 @@ impl Asked<'_> {
         for range in windows((planned.from, planned.to)) {
             let mut window = Window::of(range);
             for search in self.searches {
-                window.add(search.offsets(origin, planned.partition, range).await?);
+                let found = search.offsets(origin, planned.partition, range).await?;
+                tally.count(search.bolt(), &found);
+                window.add(found);
             }
             tally.take(&window, self.searches.len());
         }
@@ -520,6 +543,7 @@ fn verified(
         in_index: tally.in_index,
         kept,
         others,
+        documents: tally.by_sink,
         more: tally.more,
         doubled: tally.first_doubled,
         doubled_in_all: tally.doubled,
@@ -675,6 +699,7 @@ mod tests {
                 version: VERSION,
                 id: "19a".to_owned(),
                 verdict: word,
+                documents: BTreeMap::new(),
                 partitions: vec![found],
             };
             assert_eq!(verdict.notes(), notes);
@@ -709,6 +734,7 @@ mod tests {
                 version: VERSION,
                 id: "19a".to_owned(),
                 verdict: word,
+                documents: BTreeMap::new(),
                 partitions: vec![found],
             };
             assert_eq!(verdict.exit(), exit);
@@ -736,6 +762,38 @@ mod tests {
         let unknown = "Verified: unknown: documents are there, and whether this plan has written them is not known";
         let (word, exit) = (Word::Unknown, Exit::Undetermined);
         check(all, None, Written::NotKnown, word, exit, unknown);
+    }
+
+    #[test]
+    fn of_several_sinks_it_is_told_how_many_documents_each_has() {
+        let plan: PlanFile = serde_json::from_value(serde_json::json!({
+            "version": 1, "id": "19a", "made_at_ms": 5, "topology": "logs", "file": "/logs.yaml",
+            "env_files": [], "configuration": "0f", "spout": "in", "group": "g", "cluster_id": "c",
+            "topics": {"t": null}, "from": "0", "to": "100", "target": "missing", "sinks": [],
+            "left_out": [], "narrowed": false, "partitions": [],
+        }))
+        .expect("a plan");
+        let verdict_of = |bolts: &[&str]| {
+            let partition = || {
+                let mut tally = tally(&[10, 11, 12, 13], PLAIN);
+                tally.by_sink = bolts.iter().map(|bolt| ((*bolt).to_owned(), 600)).collect();
+                verified(&planned(), tally, None, None, Written::All, PLAIN)
+            };
+            Verdict::of(&plan, vec![partition(), partition()])
+        };
+        let two = verdict_of(&["index", "errors"]);
+        let line = "documents: 1,200 by errors, 1,200 by index";
+        assert_eq!(two.by_sink().as_deref(), Some(line));
+        assert!(
+            two.text().contains(&format!("\n{line}\n")),
+            "{}",
+            two.text()
+        );
+        let one = verdict_of(&["index"]);
+        assert_eq!(one.by_sink(), None);
+        let json = serde_json::to_value(&one).expect("JSON");
+        assert_eq!(json["documents"]["index"], 1_200);
+        assert_eq!(json["partitions"][0]["documents"]["index"], 600);
     }
 
     #[test]

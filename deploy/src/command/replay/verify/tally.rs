@@ -1,7 +1,7 @@
 //! What the indices have of a partition, taken up a window of offsets at a time: all offsets of one may be more
 //! than fit into memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use isobar_operators::replay::Found;
 
@@ -72,6 +72,8 @@ pub(super) struct Tally {
     pub(super) first_repeated: Vec<i64>,
     /// Documents beyond one for each offset and sink.
     pub(super) more: u64,
+    /// Documents of each sink, by its bolt; one that is in two indices counts once.
+    pub(super) by_sink: BTreeMap<String, u64>,
     /// The first half-open stretches of offsets without a document.
     stretches: Vec<(i64, i64)>,
     /// There are more of those.
@@ -104,6 +106,12 @@ impl Tally {
     pub(super) fn forget_repeated(&mut self) {
         self.repeated = 0;
         self.first_repeated.clear();
+    }
+
+    /// Counts what the indices of a sink have.
+    pub(super) fn count(&mut self, bolt: &str, found: &Found) {
+        let documents = self.by_sink.entry(bolt.to_owned()).or_default();
+        *documents += found.offsets.len() as u64 + found.more;
     }
 
     fn misses(&mut self, offset: i64) {
@@ -171,6 +179,24 @@ mod tests {
         assert_eq!((tally.repeated, &tally.first_repeated), (2, &vec![10, 11]));
         assert_eq!(tally.stretches(), Some(vec![(12, 15), (16, 17)]));
         assert_eq!(tally.first_missing(), [12, 13, 14, 16]);
+    }
+
+    #[test]
+    fn documents_are_counted_by_sink_also_where_there_are_none() {
+        let mut tally = Tally::default();
+        let parts = Found {
+            more: 3,
+            ..found([15])
+        };
+        for (bolt, found) in [
+            ("index", found([10, 11])),
+            ("index", parts),
+            ("errors", found([])),
+        ] {
+            tally.count(bolt, &found);
+        }
+        let expected = [("errors".to_owned(), 0), ("index".to_owned(), 6)];
+        assert_eq!(tally.by_sink, BTreeMap::from(expected));
     }
 
     #[test]
