@@ -1,6 +1,7 @@
 //! `isobar replay`: a range of a topic once more, as a plan, a run of that plan, and a check of what came
 //! of it.
 
+mod another_index;
 mod attend;
 mod clusters;
 mod destinations;

@@ -120,6 +120,9 @@ pub(super) struct PlannedSink {
     /// Those that a purge deletes in, with the documents of the ranges that are there.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) purged: BTreeMap<String, u64>,
+    /// Those of another name that have documents of the ranges already, with their number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) there: BTreeMap<String, u64>,
 }
 
 /// The half-open range of a partition.

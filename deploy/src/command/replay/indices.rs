@@ -43,6 +43,7 @@ impl Indices {
             let (mut of_documents, mut of_purge) = (Holders::new(), Holders::new());
             let indices = search.indices().await.map_err(undetermined)?;
             let any_moved = indices.iter().any(|index| index.moved_to.is_some());
+            let mut of_index = Holders::new();
             let is_asked = match target {
                 Target::Purge => true,
                 Target::Index(_) => search.origin().is_some(),
@@ -59,7 +60,10 @@ impl Indices {
                     of_purge = purged.map_err(Failure::usage)?;
                     held.push((of_documents, sink.bolt.as_str()));
                 }
-                Target::Index(_) => found.there.extend(there(sink, &of_documents, &indices)),
+                Target::Index(_) => {
+                    of_index = own(of_documents, &indices);
+                    found.there.extend(there(sink, &of_index));
+                }
                 Target::Missing | Target::Overwrite => {
                     let left_behind = left_behind(sink, &of_documents, &indices);
                     found.there.extend(taken_places(sink, target));
@@ -93,6 +97,7 @@ impl Indices {
                 verifiable: search.origin().is_some(),
                 indices: own.collect(),
                 purged: of_purge,
+                there: of_index,
             });
         }
         let purged = found.sinks.iter().flat_map(|sink| sink.purged.keys());
@@ -104,14 +109,12 @@ impl Indices {
 
 /// What is to be known of documents of the ranges that the index of the target has: a sentence for each index. What
 /// is written goes beside them, and takes the place of none.
-fn there(sink: &Sink, holders: &Holders, indices: &[IndexState]) -> Vec<String> {
-    let own = indices.iter().filter(|index| index.is_own);
-    let each = own.filter_map(|index| Some((&index.name, holders.get(&index.name)?)));
+fn there(sink: &Sink, own: &Holders) -> Vec<String> {
     let stay = match sink.guarantee {
         Guarantee::None => "stay, and are stored once more beside them",
         _ => "stay as they are, whatever the topology makes of these records now",
     };
-    let each = each.map(|(name, documents)| {
+    let each = own.iter().map(|(name, documents)| {
         format!(
             "{name} has {} documents of the range already: they {stay}; delete the index first, or take another \
              name",
@@ -119,6 +122,14 @@ fn there(sink: &Sink, holders: &Holders, indices: &[IndexState]) -> Vec<String> 
         )
     });
     each.collect()
+}
+
+/// Those of the indices with documents that are the sink's.
+fn own(mut holders: Holders, indices: &[IndexState]) -> Holders {
+    let own = indices.iter().filter(|index| index.is_own);
+    let own: BTreeSet<&String> = own.map(|index| &index.name).collect();
+    holders.retain(|index, _| own.contains(index));
+    holders
 }
 
 /// What protects against storing twice, by the indices that the name leads to: behind an alias it is one after
@@ -247,7 +258,8 @@ pub(super) mod tests {
             index: "again".to_owned(),
             guarantee,
         };
-        let told = there(&sink(Guarantee::Exact), &holders, &indices);
+        let holders = own(holders, &indices);
+        let told = there(&sink(Guarantee::Exact), &holders);
         assert_eq!(
             told,
             [
@@ -255,9 +267,9 @@ pub(super) mod tests {
                  of these records now; delete the index first, or take another name"
             ]
         );
-        let twice = there(&sink(Guarantee::None), &holders, &indices);
+        let twice = there(&sink(Guarantee::None), &holders);
         assert!(twice[0].contains("stored once more"), "{twice:?}");
-        let none: Vec<String> = there(&sink(Guarantee::Exact), &Holders::new(), &indices);
+        let none: Vec<String> = there(&sink(Guarantee::Exact), &Holders::new());
         assert_eq!(none, Vec::<String>::new());
     }
 

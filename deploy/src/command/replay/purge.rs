@@ -147,11 +147,7 @@ pub(super) async fn purge(
     signals: &mut Signals,
 ) -> Result<Purged, Failure> {
     let mut purged = Purged::default();
-    let ranges = ranges(plan).into_iter().map(|(partition, (from, to))| {
-        let from = *progress.get(&partition).unwrap_or(&from);
-        (source_of(plan, &partition), partition.partition, (from, to))
-    });
-    let ranges: Vec<Documents> = ranges.collect();
+    let ranges = documents(plan, progress);
     let mut chosen = Vec::new();
     for (planned, search) in plan.sinks.iter().zip(searches) {
         let found = holders(search, &ranges).await;
@@ -206,6 +202,15 @@ async fn pages(
             Some(documents) => purged.documents += documents,
         }
     }
+}
+
+/// The documents of what a plan has still to read.
+pub(super) fn documents(plan: &PlanFile, progress: &Progress) -> Vec<Documents> {
+    let ranges = ranges(plan).into_iter().map(|(partition, (from, to))| {
+        let from = *progress.get(&partition).unwrap_or(&from);
+        (source_of(plan, &partition), partition.partition, (from, to))
+    });
+    ranges.collect()
 }
 
 /// The source of a partition of the plan as documents have it.
@@ -328,6 +333,7 @@ mod tests {
             verifiable: true,
             indices: BTreeMap::new(),
             purged: of(&[("logs-1", 600), ("logs-2", 1)]),
+            there: Holders::new(),
         };
         let mut behind = state("logs-3-000002", true);
         behind.by_own_name = false;

@@ -16,6 +16,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::RunArgs;
+use super::another_index;
 use super::attend::{Attendance, Attended, Ended, YieldTo};
 use super::clusters;
 use super::document::{PlanFile, ReportFile, VERSION, check_writable, write};
@@ -139,6 +140,10 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     };
     let outcome = runtime.block_on(async {
         let mut signals = Signals::listen_also(told)?;
+        if let Err(failure) = claimed.look().await {
+            attended.end(State::Stopped, Some("it was not begun".to_owned()));
+            return Err(failure);
+        }
         if plan.target == PURGE
             && let Some((word, failure)) = claimed.purge(&gate, &mut signals).await
         {
@@ -168,6 +173,16 @@ struct Claimed<'a> {
 }
 
 impl Claimed<'_> {
+    /// Looks once more at the index of another name, now that nobody else replays these records.
+    async fn look(&self) -> Result<(), Failure> {
+        let (searches, resume) = (self.asked.searches, self.args.resume);
+        let told = another_index::look(self.plan, self.progress, searches, resume).await?;
+        for told in told {
+            self.context.screen.line(&format!("isobar: {told}"));
+        }
+        Ok(())
+    }
+
     /// Deletes what is written anew afterwards. Returns what to tell the register, and with what to end, when
     /// it did not come to its end.
     async fn purge(&self, gate: &Gate, signals: &mut Signals) -> Option<(String, Failure)> {

@@ -115,7 +115,15 @@ fn another_index_is_written_once(
 ) {
     env("first");
     ends(&plan("index=reused-window", "first.json"), 0, "");
+    // Made before the other one is run.
+    ends(&plan("index=reused-window", "beside.json"), 0, "");
     ends(&run("first.json", &[]), 0, "");
+    let late = run("beside.json", &[]);
+    ends(
+        &late,
+        2,
+        "documents of the range, and had none when the plan was made",
+    );
     env("second");
     let second = plan("index=reused-window", "second.json");
     ends(&second, 3, "narrower than what was asked for");
