@@ -5,6 +5,7 @@ mod api;
 mod blocked;
 mod dates;
 pub(crate) mod deleted;
+mod due;
 mod hazards;
 mod keyed;
 pub(crate) mod kills;
@@ -120,6 +121,7 @@ fn replays_are_exact_and_heard_of_everywhere() {
     api::a_running_topology_replays_by_its_api(&kafka, &search, records, &mut steps);
     redrive::dead_letters_are_redriven_until_none_is_open(&kafka, &search, &mut steps);
     a_data_stream_is_purged_and_written_anew(&kafka, &search, &mut steps);
+    due::a_purge_is_not_begun_once_its_records_go_soon(&kafka, &search, &mut steps);
 }
 
 #[test]

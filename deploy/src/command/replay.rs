@@ -182,8 +182,9 @@ struct RunArgs {
     #[arg(long)]
     yes: bool,
 
-    /// Runs a plan that is narrower than what was asked for. With --resume, also goes on where some of what is left
-    /// to read was deleted meanwhile: that counts as lost.
+    /// Runs a plan that is narrower than what was asked for, or that purges documents of records which Kafka deletes
+    /// soon. With --resume, also goes on where some of what is left to read was deleted meanwhile: that counts as
+    /// lost.
     #[arg(long)]
     accept_narrowed: bool,
 

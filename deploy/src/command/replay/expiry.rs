@@ -1,11 +1,17 @@
 //! Records that Kafka deletes soon: a purge deletes the documents of all of its range first and reads them
 //! after that, and what is gone by then comes back from nowhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use isobar_operators::kafka::admin::TopicPartition;
-use isobar_operators::range::{Range, Retention, TopicSettings};
+use isobar_operators::kafka::admin::{Admin, TopicPartition};
+use isobar_operators::range::{self, Range, Retention, TopicSettings};
+use isobar_topology::clock;
 
+use super::document::PlanFile;
+use super::held::ranges;
+use super::purge::PURGE;
+use crate::command::source::asking;
+use crate::exit::Failure;
 use crate::output::{number, time};
 
 /// So long a purge and what holds it back may take: the live topology that is behind, an operator who has gone
@@ -18,9 +24,56 @@ fn soon_ms(kept_ms: i64) -> i64 {
     DAY_MS.min(kept_ms / 2)
 }
 
+/// Narrows the ranges of a purge that begin with records which go soon, as it is at `now_ms`, in ms since 1970.
+/// Waits for the brokers.
+pub(super) fn look(ranges: &mut [Range], admin: &Admin, now_ms: i64) -> Result<(), Failure> {
+    let topics: BTreeSet<&str> = ranges.iter().map(|one| &*one.partition.topic).collect();
+    let topics: Vec<&str> = topics.into_iter().collect();
+    let settings = range::retentions(admin, &topics).map_err(asking)?;
+    let times = times(ranges, &settings, now_ms);
+    let first = admin.first_since(&times).map_err(asking)?;
+    let first = first.into_iter().filter_map(|(partition, answer)| {
+        Some((partition, answer.ok()?.map(|found| found.offset)))
+    });
+    warn(ranges, &settings, &first.collect());
+    Ok(())
+}
+
+/// Why a plan that purges may not be begun any more, if so: its first records go soon by now. Waits for the brokers
+/// where it purges.
+pub(super) fn is_due(plan: &PlanFile, admin: &Admin) -> Result<Option<String>, Failure> {
+    let ranges = ranges(plan)
+        .into_iter()
+        .map(|(partition, (from, to))| Range {
+            partition,
+            from,
+            to,
+            narrowed: Vec::new(),
+            notes: Vec::new(),
+        });
+    let mut ranges: Vec<Range> = ranges.collect();
+    if plan.target != PURGE || ranges.is_empty() {
+        return Ok(None);
+    }
+    look(&mut ranges, admin, clock::unix_ms())?;
+    Ok(due(&ranges))
+}
+
+/// What is said of the first range that is narrower than it was.
+fn due(ranges: &[Range]) -> Option<String> {
+    let mut narrowed = ranges.iter().filter_map(|range| {
+        let why = range.narrowed.first()?;
+        Some(format!(
+            "{}/{}: {why}",
+            range.partition.topic, range.partition.partition
+        ))
+    });
+    narrowed.next()
+}
+
 /// Of which times the first record is to be asked for, in ms since 1970: what comes before it goes soon. Kafka
 /// deletes by the newest record of a segment, so that old ones among new ones, as of a clock that is wrong, stay.
-pub(super) fn times(
+fn times(
     ranges: &[Range],
     topics: &BTreeMap<String, TopicSettings>,
     now_ms: i64,
@@ -41,7 +94,7 @@ pub(super) fn times(
 
 /// Narrows the ranges that begin before `first`, the offsets of the first records that are not deleted soon; none
 /// where all are. They stay what they are. Notes where that is not known.
-pub(super) fn warn(
+fn warn(
     ranges: &mut [Range],
     topics: &BTreeMap<String, TopicSettings>,
     first: &BTreeMap<TopicPartition, Option<i64>>,
@@ -103,6 +156,22 @@ mod tests {
             narrowed: Vec::new(),
             notes: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_plan_whose_first_records_go_soon_by_now_says_which() {
+        let mut ranges = [range(20), range(20)];
+        ranges[1].partition = TopicPartition::new("logs", 1);
+        assert_eq!(due(&ranges), None);
+        let topics = BTreeMap::from([("logs".to_owned(), kept_for(168))]);
+        let first = [
+            (ranges[0].partition.clone(), Some(3)),
+            (ranges[1].partition.clone(), Some(15)),
+        ];
+        warn(&mut ranges, &topics, &BTreeMap::from(first));
+        let why = due(&ranges).expect("five go");
+        let start = "logs/1: Kafka may delete offsets 10 to 14 within 1 d ";
+        assert!(why.starts_with(start), "{why}");
     }
 
     /// What is said of a range from 10 on where `first` is the first record that stays: what narrows it, and notes.

@@ -15,8 +15,8 @@ use isobar_topology::clock;
 
 use super::attend::LEASE_MS;
 use super::document::PlanFile;
-use super::frontier;
 use super::ticket::moment;
+use super::{expiry, frontier};
 use crate::command::source::asking;
 use crate::exit::{Exit, Failure};
 use crate::process;
@@ -253,6 +253,15 @@ pub(super) fn check_pins(
     }
     if let Some(why) = frontier::is_passed(plan, brokers)? {
         return refuse(why);
+    }
+    // One that goes on has deleted documents, and waiting makes it worse.
+    if !begin.resume
+        && !begin.accept_narrowed
+        && let Some(why) = expiry::is_due(plan, admin)?
+    {
+        return refuse(format!(
+            "{why}; or run the plan as it is with --accept-narrowed"
+        ));
     }
     match other_record(plan, brokers, &logs)? {
         Some(why) => refuse(why),

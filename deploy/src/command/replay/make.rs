@@ -97,15 +97,7 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
     let destinations = destinations.names()?;
     check_times((args.from, args.to), &extents, &mut ranges)?;
     if args.target == Target::Purge {
-        let topics: BTreeSet<&str> = positions.iter().map(|one| &*one.partition.topic).collect();
-        let topics: Vec<&str> = topics.into_iter().collect();
-        let settings = range::retentions(group.admin(), &topics).map_err(asking)?;
-        let times = expiry::times(&ranges, &settings, now_ms);
-        let first = group.admin().first_since(&times).map_err(asking)?;
-        let first = first.into_iter().filter_map(|(partition, answer)| {
-            Some((partition, answer.ok()?.map(|found| found.offset)))
-        });
-        expiry::warn(&mut ranges, &settings, &first.collect());
+        expiry::look(&mut ranges, group.admin(), now_ms)?;
     }
 
     let runtime = Runtime::new()?;
