@@ -13,6 +13,7 @@ mod missing_index;
 mod page;
 mod pins;
 mod redrive;
+mod rights;
 mod runbooks;
 mod twice;
 

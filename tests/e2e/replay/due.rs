@@ -1,7 +1,6 @@
 //! A plan that purges and lies for too long: Kafka would delete its records by the time they are read.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
+use isobar_topology::clock;
 use testkit::isobar::Setup;
 use testkit::process::{Launch, Process};
 use testkit::records;
@@ -37,9 +36,8 @@ pub(super) fn a_purge_is_not_begun_once_its_records_go_soon(
     let planned = plan(&setup, "purge", "due.json");
     assert_eq!(planned["narrowed"], false, "{planned}");
 
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now_ms = i64::try_from(now.expect("after 1970").as_millis()).expect("a time");
-    keep_for(kafka, "due", now_ms - records::FIRST_TIME + HALF_A_DAY_MS);
+    let age_ms = clock::unix_ms() - records::FIRST_TIME;
+    keep_for(kafka, "due", age_ms + HALF_A_DAY_MS);
     let late = run(&setup, &["due.json", "--yes"]);
     let why = "due/0: Kafka may delete offsets 0 to 99 within 1 d 0 h (retention.ms of topic due)";
     refused(&late, why);

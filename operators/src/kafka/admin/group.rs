@@ -250,3 +250,6 @@ fn changed(group: &str, what: &str, code: RDKafkaErrorCode, within: std::time::D
         },
     }
 }
+
+#[cfg(test)]
+mod tests;
