@@ -70,7 +70,7 @@ impl Arena {
     }
 
     /// The same records, as if they had been read at this time.
-    pub(crate) fn as_read_at(self, read_at: i64) -> Self {
+    pub(crate) fn with_read_at(self, read_at: i64) -> Self {
         Self { read_at, ..self }
     }
 
@@ -295,7 +295,7 @@ impl ArenaBuilder {
 
     /// Ends the filling: by now the records are read.
     pub fn finish(self) -> Arena {
-        self.arena.as_read_at(clock::unix_ms())
+        self.arena.with_read_at(clock::unix_ms())
     }
 
     fn append(&mut self, bytes: &[u8]) -> Span {

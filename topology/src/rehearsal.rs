@@ -211,7 +211,7 @@ impl Rehearsal {
     ) -> Result<Trace, OperatorError> {
         let _pinned = now.map(clock::pin);
         let mut trace = Trace::default();
-        let arena = Arc::new(source.arena.as_read_at(clock::unix_ms()));
+        let arena = Arc::new(source.arena.with_read_at(clock::unix_ms()));
         if let Some((_, policy)) = source.dropped.first() {
             trace.ends.push(End {
                 after: None,

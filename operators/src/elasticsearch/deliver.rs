@@ -264,10 +264,9 @@ impl Delivery {
             return;
         };
         if bulk.len() == 1 && self.exchange.shared.not_understood() {
-            let text = format!("the server answered {text}");
             return bulk
                 .manifest
-                .settle(0..1, |_| Settled::Counted(text.clone()));
+                .settle(0..1, |position| counted(bulk, position, text));
         }
         self.exchange.tell_malformed(text);
         for (part, _) in unread {
@@ -316,11 +315,7 @@ impl Delivery {
             match item.class.action() {
                 Action::Deliver => Settled::Delivered,
                 Action::AlreadyPresent => Settled::AlreadyPresent,
-                Action::CountAttempt => {
-                    let error = OperatorError::user(format!("the server answered {text}"));
-                    let target = Arc::clone(bulk.manifest.target_of(position));
-                    Settled::Counted(error.tried(target, bulk.id_of(position)))
-                }
+                Action::CountAttempt => counted(bulk, position, text),
                 Action::Reject(class) => Settled::Rejected(rejection(bulk, position, class, text)),
                 Action::HoldTarget => {
                     let index = bulk.manifest.target_of(position);
@@ -378,6 +373,13 @@ impl Delivery {
             Settled::Rejected(rejection(bulk, item, class, text))
         });
     }
+}
+
+/// One more attempt with this item that failed as the server says.
+fn counted(bulk: &Bulk, position: usize, text: &str) -> Settled {
+    let error = OperatorError::user(format!("the server answered {text}"));
+    let target = Arc::clone(bulk.manifest.target_of(position));
+    Settled::Counted(error.tried(target, bulk.id_of(position)))
 }
 
 /// Whether these items of so many bytes are one document that is larger than bodies become small: it is not halved.

@@ -87,6 +87,8 @@ mod tests {
         PlannedSink {
             bolt: "index".to_owned(),
             index: "again".to_owned(),
+            hosts: Vec::new(),
+            cluster: None,
             guarantee: "exact".to_owned(),
             verifiable: true,
             indices: indices
