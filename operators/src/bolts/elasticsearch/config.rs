@@ -227,7 +227,7 @@ pub struct Around {
     future: Duration,
     /// What the past is counted from: when a record was `read`, or, with `record`, when it was written, by its Kafka
     /// timestamp: for topologies that read what is long past. One without a timestamp counts as written when it was
-    /// read.
+    /// read. Default: `read`.
     #[serde(default)]
     around: Present,
 }
