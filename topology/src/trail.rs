@@ -174,8 +174,9 @@ impl Part {
     }
 
     fn stretch(&self, offset: i64) -> Option<&Stretch> {
-        let mut stretches = self.stretches.iter();
-        stretches.find(|one| (one.first..=one.last).contains(&offset))
+        let at = self.stretches.partition_point(|one| one.last < offset);
+        let next = self.stretches.get(at);
+        next.filter(|one| one.first <= offset)
     }
 }
 

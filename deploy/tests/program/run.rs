@@ -154,6 +154,18 @@ fn rejected_records_end_a_run_with_3_only_where_that_was_asked_for() {
     let total = &done.json()["accounting"]["total"];
     assert_eq!(total["dropped_by_policy"], json!({"odd.rejected": 10}));
     assert_eq!(terms(total), json!([20, 0, 10, 10, 0, 0, 0, 0]));
+    // Half of them are dropped on their way to where they would be dead letters.
+    let few = REJECTS.replace(
+        "dead_letter: {type: sink}\n",
+        "  some: {type: some, inputs: [odd.rejected], on_rejected: drop}\n  \
+         letters: {type: sink, inputs: [some], on_rejected: drop}\n",
+    );
+    let done = run("rejects-few", &few, &["--fail-on-reject"]);
+    assert_eq!(done.exit, Exit::Threshold, "{}", done.error);
+    let report = done.json();
+    let total = &report["accounting"]["total"];
+    assert_eq!(terms(total), json!([20, 0, 10, 5, 5, 0, 0, 0]));
+    assert_eq!(report["rejected"], 10);
 }
 
 #[test]

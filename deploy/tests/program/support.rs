@@ -102,6 +102,18 @@ pub fn registry() -> Registry {
                 };
                 Ok(bolt(drop, false))
             }),
+            // Half of the odd ones go on.
+            bolt_type("some", |component, prepare| {
+                let name = format!("{}.others", component.id);
+                let policy = prepare.policy(&name, &component.path)?;
+                let some = move |_: &isobar_topology::Counter, out: &mut Emitter, batch: Batch| {
+                    batch.judge(out, |record| match record.view().offset() % 4 {
+                        1 => Verdict::Keep,
+                        _ => Verdict::Drop(policy),
+                    });
+                };
+                Ok(bolt(some, true))
+            }),
             bolt_type("away", |_, _| {
                 Ok(PreparedBolt {
                     emits: false,

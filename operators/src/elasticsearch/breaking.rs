@@ -71,9 +71,16 @@ impl Breaking {
         }
     }
 
-    /// A request was answered, whatever the answer.
-    pub(crate) fn answered(&self) {
+    /// A request was answered, whatever the answer. Documents that nobody sends any more are told of no longer.
+    pub(crate) fn answered(&self, (component, health): (&str, &Health)) {
         let _ = self.answered.fetch_add(1, Ordering::Relaxed);
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut known = self.lock();
+        if forget(&mut known) {
+            self.tell(&known, component, health);
+        }
     }
 
     /// The connection broke on a request of several documents, or of a small one.
@@ -104,7 +111,7 @@ impl Breaking {
     ) -> Option<String> {
         let mut known = self.lock();
         let now = clock::now();
-        known.retain(|_, one| now - one.last < FORGET_AFTER);
+        let _ = forget(&mut known);
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let mut fault = None;
         if let Some(one) = known.get_mut(&document) {
@@ -167,6 +174,13 @@ impl Breaking {
     }
 }
 
+/// Lets go of documents that were not sent for long; returns whether there were any.
+fn forget(known: &mut BTreeMap<Document, Known>) -> bool {
+    let (before, now) = (known.len(), clock::now());
+    known.retain(|_, one| now - one.last < FORGET_AFTER);
+    known.len() < before
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,7 +199,7 @@ mod tests {
         let health = Health::default();
         let to = ("index", &health);
         (1..100).find(|_| {
-            (0..answered).for_each(|_| breaking.answered());
+            (0..answered).for_each(|_| breaking.answered(to));
             (0..broken).for_each(|_| breaking.broke());
             breaking.broke_on(document("a"), to).is_some()
         })
@@ -213,7 +227,7 @@ mod tests {
         ] {
             let breaking = Breaking::new(shows_ids);
             let broke = |id| {
-                breaking.answered();
+                breaking.answered(to);
                 breaking.broke_on(document(id), to)
             };
             assert_eq!([0; 2].map(|_| broke("a")), [None, None]);
@@ -229,8 +243,9 @@ mod tests {
             breaking.passed(|| document("a"), to);
             assert_eq!(told(), None);
             assert_eq!([0; 3].map(|_| broke("a")), [None, None, None]);
+            assert!(told().is_some());
             tokio::time::advance(FORGET_AFTER).await;
-            assert_eq!(broke("b"), None);
+            breaking.answered(to);
             assert_eq!(told(), None);
         }
     }

@@ -243,7 +243,7 @@ impl Delivery {
             | Outcome::ReplyTooLarge(_)
             | Outcome::Malformed(_)
             | Outcome::Busy => {
-                self.breaking.answered();
+                self.breaking.answered(self.to());
                 if is_large(part, bytes) {
                     self.breaking.passed(|| document(bulk, part), self.to());
                 }
@@ -257,16 +257,19 @@ impl Delivery {
     }
 
     /// No document of a body was understood, so the requests as such are at fault: they are no longer allowed to
-    /// say where documents go, for example. Of one that is alone in its body it counts as an attempt where other
+    /// say where documents go, for example. Of documents that were sent one by one it counts as an attempt where other
     /// requests are understood meanwhile, each time.
     fn hold_unread(&self, bulk: &Bulk, unread: Vec<(Range<usize>, String)>) {
         let Some((_, text)) = unread.first() else {
             return;
         };
-        if bulk.len() == 1 && self.exchange.shared.not_understood() {
-            return bulk
-                .manifest
-                .settle(0..1, |position| counted(bulk, position, text));
+        let one_by_one = unread.iter().all(|(part, _)| part.len() == 1);
+        if one_by_one && self.exchange.shared.not_understood() {
+            for (part, text) in &unread {
+                bulk.manifest
+                    .settle(part.clone(), |position| counted(bulk, position, text));
+            }
+            return;
         }
         self.exchange.tell_malformed(text);
         for (part, _) in unread {

@@ -4,6 +4,7 @@
 mod aim;
 mod entry;
 mod left_out;
+mod letters;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,6 +18,7 @@ use aim::{aim, live};
 pub use entry::Way;
 use entry::enter;
 use left_out::{leave_out, prune};
+use letters::Letters;
 
 /// What becomes of documents that are in the index already.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,9 +145,10 @@ impl Choice {
     }
 
     /// Whether a bolt is left out, as somebody wants it or it has effects elsewhere.
-    fn leaves_out(&self, registry: &Registry, bolt: &Component) -> bool {
+    fn leaves_out(&self, registry: &Registry, letters: &Letters, bolt: &Component) -> bool {
         let kind = registry.bolt(&bolt.kind);
-        let has_effects = kind.is_some_and(|kind| kind.side_effects) && !takes_dead_letters(bolt);
+        let has_effects =
+            kind.is_some_and(|kind| kind.side_effects) && !letters.come_alone_to(bolt);
         let is_other = is_sink(bolt) && !self.only.is_empty() && !self.only.contains(&bolt.id);
         has_effects || is_other || self.exclude.contains(&bolt.id)
     }
@@ -199,15 +202,17 @@ pub fn part_for(
         .filter(|bolt| all.contains(bolt.id.as_str()))
         .collect();
     choice.check(&bolts, spout)?;
+    let letters = Letters::of(spec);
+    let leaves_out = |bolt: &Component| choice.leaves_out(registry, &letters, bolt);
     // What only a bolt leads to that is left out is not reached.
-    let reached = reached(spec, spout, |bolt| !choice.leaves_out(registry, bolt));
+    let reached = reached(spec, spout, |bolt| !leaves_out(bolt));
     let mut part = spec.clone();
     part.wait_for_room();
     part.spouts.retain(|one| one.id == spout);
     part.bolts.retain(|bolt| reached.contains(bolt.id.as_str()));
     let (mut sinks, mut left_out) = (Vec::new(), Vec::new());
     for bolt in &mut part.bolts {
-        if choice.leaves_out(registry, bolt) {
+        if leaves_out(bolt) {
             left_out.push(bolt.id.clone());
         } else if is_sink(bolt) {
             sinks.push(aim(bolt, choice)?);
@@ -219,7 +224,7 @@ pub fn part_for(
             reached.contains(from.as_str()) && !left_out.contains(from)
         });
     }
-    prune(&mut part, &left_out);
+    prune(&mut part, &left_out, &letters);
     leave_out(&mut part, &left_out);
     if choice.target == Target::Purge {
         refuse_lost_ways(spec, &sinks, &left_out)?;
@@ -318,12 +323,6 @@ fn reached<'s>(
         }
     }
     reached
-}
-
-/// Whether nothing but rejected records comes to it.
-fn takes_dead_letters(bolt: &Component) -> bool {
-    let mut inputs = bolt.inputs.iter();
-    inputs.all(|input| input.from.stream.as_deref() == Some("rejected"))
 }
 
 /// The sinks that records of `spout` reach, as they are without any target.
@@ -663,6 +662,14 @@ mod tests {
         });
         let expected = "parse [in.out], index [parse.out], cast [parse.out], copy [cast.out], failures [cast.rejected]";
         assert_eq!(read(rejected), (expected.to_owned(), 2));
+        // Dead letters by way of a bolt that hands them on.
+        let letters = json!({
+            "parse": {"type": "parse_json", "inputs": ["in"]}, "index": index(&["parse"]),
+            "which": {"type": "route", "inputs": ["parse.rejected"], "routes": {"a": "doc.x == 1"}, "default": "b"},
+            "few": copy("which.a"), "many": {"type": "file", "path": "many", "inputs": ["which.b"]},
+        });
+        let expected = "parse [in.out], index [parse.out], which [parse.rejected], few [which.a], many [which.b]";
+        assert_eq!(read(letters), (expected.to_owned(), 1));
     }
 
     #[test]

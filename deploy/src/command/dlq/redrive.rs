@@ -16,7 +16,7 @@ use clap::Args;
 use isobar_operators::dead_letter::REDRIVE;
 use isobar_operators::letters::DeadLetters;
 use isobar_operators::redrive::{Job, Pick, redrive};
-use isobar_operators::replay::{Choice, forks, whole};
+use isobar_operators::replay::{Choice, forks, letters_apart, whole};
 use isobar_topology::clock;
 use isobar_topology::spec::units::Duration;
 use serde_json::{Value, json};
@@ -32,6 +32,7 @@ use crate::command::run::report::Report;
 use crate::command::runtime::block_on;
 use crate::command::signals::Signals;
 use crate::command::source::OfArgs;
+use crate::environment::cores;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Format;
 use entry::{EntersAt, Entry};
@@ -119,7 +120,8 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
         ..Choice::of_rejected()
     };
     let mut part = Part::of(&file, &source.spout, &choice, &context)?;
-    let run = format!("{topology}{REDRIVE}{:x}", clock::unix_ms());
+    let stamp = format!("{:x}", clock::unix_ms());
+    let run = format!("{topology}{REDRIVE}{stamp}");
     let whole = whole(spec, &part.spec, &part.left_out);
     let scope = Scope {
         topology: &topology,
@@ -153,6 +155,10 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
         picks: Arc::clone(&picks),
         within: args.of.timeout.get(),
     };
+    // A live topology has its own file of letters open.
+    if !letters_apart(&mut part.spec, &stamp).is_empty() {
+        part.plan = file.plan_part(&part.spec, context.registry, cores())?;
+    }
     let graph = &mut part.plan.graph;
     redrive(&part.spec, graph, &source.spout, job)
         .map_err(|problems| Failure::from(file.refuse(problems)))?;

@@ -1,10 +1,11 @@
 //! The index of another name that a replay writes to, as it is when the run begins: another replay may have
 //! written there since the plan was made, and which of the two a document came from nobody could tell later.
 
+use isobar_operators::kafka::admin::TopicPartition;
 use isobar_operators::replay::{IndexState, Search, Target};
 
 use super::document::{PlanFile, PlannedSink};
-use super::held::Progress;
+use super::held::{Progress, ranges};
 use super::make::undetermined;
 use super::purge::{Holders, documents, holders};
 use crate::exit::Failure;
@@ -20,7 +21,12 @@ pub(super) async fn look(
     searches: &[Search],
     resume: bool,
 ) -> Result<Vec<String>, Failure> {
-    if !matches!(plan.choice()?.target, Target::Index(_)) || !progress.is_empty() {
+    // Where it begins is committed before the first record is read.
+    let has_read = |(partition, (from, _)): (&TopicPartition, &(i64, i64))| {
+        progress.get(partition).is_some_and(|next| next > from)
+    };
+    let is_another = matches!(plan.choice()?.target, Target::Index(_));
+    if !is_another || ranges(plan).iter().any(has_read) {
         return Ok(Vec::new());
     }
     let (documents, mut told) = (documents(plan, progress), Vec::new());

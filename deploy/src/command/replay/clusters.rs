@@ -36,19 +36,29 @@ pub(super) async fn check(
         )));
     }
     for (planned, search) in plan.sinks.iter().zip(searches) {
-        if let Some(cluster) = &planned.cluster {
-            let now = search.cluster().await.map_err(undetermined)?;
-            if *cluster != now {
-                return Err(refused(format!(
-                    "the plan is about {} in the cluster {cluster}{}, and the connection of {} leads to the cluster \
-                     {now} at {}; run the plan with the variables that it was made with, or make a new one",
-                    planned.index,
-                    planned.place(),
-                    planned.bolt,
-                    search.hosts().join(", ")
-                )));
+        let (cluster, now) = match &planned.cluster {
+            Some(cluster) => {
+                let now = search.cluster().await.map_err(undetermined)?;
+                if *cluster == now {
+                    continue;
+                }
+                (
+                    format!(" in the cluster {cluster}"),
+                    format!("the cluster {now} at "),
+                )
             }
-        }
+            // Which one it was is not known: the same hosts are all that speaks for it.
+            None if planned.hosts == search.hosts() => continue,
+            None => Default::default(),
+        };
+        return Err(refused(format!(
+            "the plan is about {}{cluster}{}, and the connection of {} leads to {now}{}; run the plan with the variables \
+             that it was made with, or make a new one",
+            planned.index,
+            planned.place(),
+            planned.bolt,
+            search.hosts().join(", ")
+        )));
     }
     Ok(())
 }

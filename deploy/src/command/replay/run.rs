@@ -117,6 +117,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         source: &source,
         within: args.timeout.get(),
     };
+    let frontier = Frontier::of(&plan, &brokers)?;
     let claimed = claim(&plan, registry, &brokers, &begin, &context.screen);
     let (claim, progress) = runtime.block_on(claimed)?;
     let (stop, told) = mpsc::channel(2);
@@ -125,7 +126,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         gate: Arc::clone(&gate),
         live: source.clone(),
         yield_to: args.yield_to_live,
-        frontier: Frontier::of(&plan, &brokers)?,
+        frontier,
         stop,
         screen: context.screen.clone(),
     })?;
@@ -140,7 +141,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     };
     let outcome = runtime.block_on(async {
         let mut signals = Signals::listen_also(told)?;
-        if let Err(failure) = claimed.look().await {
+        if let Err(failure) = unless_stopped(claimed.look(), &mut signals).await {
             attended.end(State::Stopped, Some("it was not begun".to_owned()));
             return Err(failure);
         }

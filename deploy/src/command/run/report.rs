@@ -230,16 +230,35 @@ fn rejected(running: &Running, accounting: &Accounting, statistics: &Statistics)
             });
     let dropped = policies.filter_map(|policy| accounting.total.dropped_by_policy.get(policy));
     // Only bolts know of records that other bolts took over; again after a retry.
-    let taken_over = graph.bolts.iter().zip(&statistics.bolts);
-    let taken_over = taken_over.filter(|(bolt, _)| {
-        let rejected = bolt.outputs.get(Stream::REJECTED.index());
-        rejected.is_some_and(|rejected| may_end_otherwise(graph, rejected))
-    });
-    let taken_over = taken_over.map(|(_, counts)| counts.rejected).sum::<u64>();
-    accounting.total.dead_lettered + dropped.sum::<u64>() + taken_over
+    let by_bolts = |otherwise: bool| -> u64 {
+        let bolts = graph.bolts.iter().zip(&statistics.bolts);
+        let such = bolts.filter(|(bolt, _)| {
+            let rejected = bolt.outputs.get(Stream::REJECTED.index());
+            let rejected = rejected.filter(|output| matches!(output, Output::To(_)));
+            rejected.is_some_and(|output| may_end_otherwise(graph, output) == otherwise)
+        });
+        such.map(|(_, counts)| counts.rejected).sum()
+    };
+    let dead_lettered = accounting.total.dead_lettered;
+    // Dead letters of such bolts are among both.
+    let counted = dead_lettered.saturating_sub(by_bolts(false));
+    dead_lettered + dropped.sum::<u64>() + by_bolts(true).saturating_sub(counted)
 }
 
-/// Whether rejected records that leave here may end in another way than as dead letters.
+/// Whether a bolt has a policy of its own by which it drops records, such as `NAME.filtered`.
+fn drops(graph: &Graph, bolt: usize) -> bool {
+    let name = &*graph.bolts[bolt].id;
+    let mut policies = graph.policies.iter();
+    policies.any(|policy| {
+        let own = policy
+            .strip_prefix(name)
+            .and_then(|own| own.strip_prefix('.'));
+        own.is_some_and(|own| own != "rejected")
+    })
+}
+
+/// Whether rejected records that leave here may end in another way than as dead letters: as what another bolt
+/// makes of them, or dropped by a bolt, under a policy with its name.
 fn may_end_otherwise(graph: &Graph, output: &Output) -> bool {
     let Output::To(targets) = output else {
         return false;
@@ -252,6 +271,8 @@ fn may_end_otherwise(graph: &Graph, output: &Output) -> bool {
             Output::To(targets) => targets.is_empty(),
             Output::Drop(_) => false,
         });
-        is_sink || on.any(|(_, output)| may_end_otherwise(graph, output))
+        is_sink
+            || drops(graph, target.bolt)
+            || on.any(|(_, output)| may_end_otherwise(graph, output))
     })
 }

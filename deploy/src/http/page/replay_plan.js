@@ -164,7 +164,7 @@ function showPlan(into) {
   const narrowed = [
     ...partitions.flatMap((one) => one.narrowed.map((why) => `${one.topic}/${one.partition}: ${why}.`)),
     ...missing.filter(() => !areMade).map((name) => `${name} does not exist: documents for it are left out.`)];
-  if (plan.narrowed) into.append(noted("warn", "Less than what was asked for:", narrowed));
+  if (plan.narrowed) into.append(noted("warn", narrowed.length > 0 ? "Less than what was asked for:" : "Less than what was asked for, as said below.", narrowed));
   const rows = [...partitions.map((one) => ({ ...one, name: `${one.topic}/${one.partition}` }))];
   const all = sum(rows, (row) => row.to - row.from);
   if (rows.length > 1) rows.push({ name: "all", sum: true });

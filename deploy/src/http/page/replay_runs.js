@@ -238,9 +238,12 @@ function showDetails(into, { told, told_ms }, answer) {
   table(into, `Partitions of ${told.run}`, verdict ? [...columns, ...found, word] : columns, told.partitions, (row) => `${row.topic} ${row.partition}`);
   const without = (verdict?.partitions ?? []).filter((one) => one.verdict !== "exact" && one.without.length > 0)
     .map((one) => `${one.topic}/${one.partition} without a document: ${one.without.map(number).join(" ")}${(one.without_in_all ?? one.planned - one.in_index) > one.without.length ? " and more" : ""}.`);
+  const several = (one) => (one.doubled_in_all ?? 0) + (one.repeated_in_all ?? 0);
+  const twice = (verdict?.partitions ?? []).filter((one) => several(one) > 0)
+    .map((one) => `${one.topic}/${one.partition} has several documents of ${number(several(one))} offsets.`);
   const kept = (verdict?.partitions ?? []).filter((one) => one.kept > 0)
     .map((one) => `${one.topic}/${one.partition} keeps documents of ${number(one.kept)} offsets that were not written anew.`);
   const ago = time(Math.max(0, (state.now - told_ms) / 1000));
   const unknown = answer && !verdict ? " What the index said partition by partition is kept where it was begun; Verify asks it once more." : "";
-  write(part(into, "p", "quiet"), `On ${told.host}, process ${told.pid}, heard of ${ago} ago.${unknown} ${[...without, ...kept].join(" ")}`.trim());
+  write(part(into, "p", "quiet"), `On ${told.host}, process ${told.pid}, heard of ${ago} ago.${unknown} ${[...without, ...twice, ...kept].join(" ")}`.trim());
 }

@@ -88,7 +88,7 @@ pub struct ElasticsearchConfig {
     /// not count; how long it waited in Kafka does, so `past` is to be longer than all that may be read late: an
     /// outage of this program, or the retention of the topic. By default these bounds, where the
     /// name of the index or data stream follows from `event_time`, else `off`. Replays and redrives have
-    /// them around the `record`, so that what was taken once is taken again, and no date that was wrong then.
+    /// them around the `record`, so that what was taken once is taken again; `future` is counted from now.
     event_time_bounds: Option<TimeBounds>,
     /// What becomes of records of an index that takes none: `{after: 10m, then: dead_letter}` rejects
     /// them from so long after its first refusal on. By default they wait as long as it takes; with

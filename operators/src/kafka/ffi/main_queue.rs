@@ -16,20 +16,20 @@ use rdkafka_sys as sys;
 /// The main queue of a client, which unparks a thread each time it turns from empty to non-empty.
 pub(in crate::kafka) struct MainQueue<C: ProducerContext + 'static> {
     queue: NonNull<sys::rd_kafka_queue_t>,
-    /// Alive as long as the callback, at a place of its own.
-    _thread: Box<Thread>,
+    /// Alive as long as the callback.
+    _thread: Arc<Thread>,
     /// A queue must be let go of before its client.
     _client: Arc<BaseProducer<C>>,
 }
 
 impl<C: ProducerContext> MainQueue<C> {
     pub(in crate::kafka) fn new(client: &Arc<BaseProducer<C>>, thread: Thread) -> Self {
-        let thread = Box::new(thread);
+        let thread = Arc::new(thread);
         // SAFETY: the client is alive, and kept alive by the new value. The opaque pointer is the thread that
-        // this value keeps where it is; `Drop` disables the callback before it lets go of it.
+        // this value keeps alive; `Drop` disables the callback before it lets go of it.
         let queue = unsafe {
             let queue = sys::rd_kafka_queue_get_main(client.client().native_ptr());
-            let opaque = ptr::from_ref::<Thread>(&thread).cast_mut().cast::<c_void>();
+            let opaque = Arc::as_ptr(&thread).cast_mut().cast::<c_void>();
             sys::rd_kafka_queue_cb_event_enable(queue, Some(unpark), opaque);
             queue
         };

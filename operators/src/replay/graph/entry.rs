@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use isobar_topology::Registry;
 use isobar_topology::spec::{Component, Input, Spec};
 
+use super::letters::Letters;
 use super::{Choice, reached, stream};
 use crate::bolts;
 
@@ -103,8 +104,9 @@ pub(super) fn enter(
     bolt: &str,
 ) -> Result<Spec, String> {
     let way = Way::to(spec, spout, bolt)?;
-    let has_effects =
-        |one: &Component| one.id == bolt && Choice::of_rejected().leaves_out(registry, one);
+    let letters = Letters::of(spec);
+    let leaves_out = |one: &Component| Choice::of_rejected().leaves_out(registry, &letters, one);
+    let has_effects = |one: &Component| one.id == bolt && leaves_out(one);
     if spec.bolts.iter().any(has_effects) {
         return Err(format!(
             "{bolt} writes to another system, which a redrive leaves out, so records cannot enter at it and its \

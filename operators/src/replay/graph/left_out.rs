@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 
 use isobar_topology::spec::{Component, OnRejected, Spec, Value};
 
-use super::{is_sink, stream, takes_dead_letters};
+use super::letters::Letters;
+use super::{is_sink, stream};
 
 /// Takes away what bolts would read that lead to nothing that stays, where another bolt that does consumes the
 /// same: a record counts as what becomes of it there. Dead letters of such bolts are nothing that stays.
-pub(super) fn prune(part: &mut Spec, left_out: &[String]) {
+pub(super) fn prune(part: &mut Spec, left_out: &[String], letters: &Letters) {
     let is_left_out = |bolt: &Component| left_out.contains(&bolt.id);
     let mut needed: BTreeSet<String> = BTreeSet::new();
     for bolt in part.sorted_bolts().into_iter().rev() {
@@ -17,7 +18,7 @@ pub(super) fn prune(part: &mut Spec, left_out: &[String]) {
             let mut inputs = other.inputs.iter();
             inputs.any(|input| input.from.component == bolt.id)
         });
-        let is_end = consumers.clone().next().is_none() && !takes_dead_letters(bolt);
+        let is_end = consumers.clone().next().is_none() && !letters.come_alone_to(bolt);
         let leads_on = consumers.any(|other| needed.contains(&other.id));
         if !is_left_out(bolt) && (is_sink(bolt) || is_end || leads_on) {
             let _ = needed.insert(bolt.id.clone());
@@ -31,7 +32,7 @@ pub(super) fn prune(part: &mut Spec, left_out: &[String]) {
         .map(stream)
         .collect();
     for bolt in &mut part.bolts {
-        if !needed.contains(&bolt.id) && !is_left_out(bolt) && !takes_dead_letters(bolt) {
+        if !needed.contains(&bolt.id) && !is_left_out(bolt) && !letters.come_alone_to(bolt) {
             bolt.inputs
                 .retain(|input| !consumed.contains(&stream(input)));
         }

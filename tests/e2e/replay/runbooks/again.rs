@@ -144,7 +144,7 @@ fn what_is_deleted_of_the_rest_is_lost_where_that_will_do(
     let planned: Value = serde_json::from_slice(&planned.expect("it is there")).expect("JSON");
     let group = planned["group"].as_str().expect("a group");
     kafka
-        .commit(group, "reused", 0, 0, "")
+        .commit(group, "reused", 0, 0, "isobar1;c=0,0,0,0,0")
         .expect("it is committed");
     kafka
         .delete_records("reused", 0, LOST)
