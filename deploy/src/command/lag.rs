@@ -79,8 +79,8 @@ pub struct LagArgs {
     #[arg(long, value_name = "TIME", conflicts_with_all = ["watch", "serve"])]
     over: Option<units::Duration>,
 
-    /// Answers again and again, every 5 seconds or as often as given, until it is stopped. It asks the brokers every
-    /// 5 seconds at least, so that rates and statuses mean the same however seldom it answers.
+    /// Answers again and again, every 5 seconds or as often as given, until it is stopped. Unless a running
+    /// topology is asked, it asks the brokers every 5 seconds at least, so that rates and statuses mean the same however seldom it answers.
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "5s")]
     watch: Option<units::Duration>,
 

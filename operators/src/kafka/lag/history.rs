@@ -421,14 +421,23 @@ impl History {
         between.or_else(|| Pace::between(*self.since(since).next()?, newest))
     }
 
+    /// Whether it stops again and again, so that a stop is no end.
+    pub(super) fn stops(&self) -> bool {
+        let newest = self.newest();
+        newest.is_some_and(|newest| self.between_stalls(newest).is_some())
+    }
+
     /// How fast it goes where it stops again and again, from one stall to another: it is not as fast as it is in
-    /// between. `None` where they are further apart than a window, or the last one is longer ago.
+    /// between. `None` where they are further apart than a window, or the last one is longer ago; or where the next one
+    /// is overdue, by as much again as they were apart.
     fn between_stalls(&self, newest: Point) -> Option<Pace> {
         let (before, last) = self.stalls?;
         let before = before?;
         let is_lately = |one: Point, next: Point| next.at_ms - one.at_ms <= self.window.ms();
+        let is_overdue = newest.at_ms - last.at_ms > 2 * (last.at_ms - before.at_ms);
         let pace = Pace::between(before, last)?;
-        (is_lately(before, last) && is_lately(last, newest)).then_some(Pace {
+        let is_known = is_lately(before, last) && is_lately(last, newest) && !is_overdue;
+        is_known.then_some(Pace {
             blur: self.spacing_ms() as f64 / 1_000.0,
             ..pace
         })

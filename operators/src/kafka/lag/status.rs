@@ -224,13 +224,16 @@ fn moving(
     let is_in_hand = |point: &Point| point.lag() as f64 <= in_hand(point);
     // What has piled up in a pause of some minutes, or in a burst, was not there before.
     let is_far = |points: &Vec<Point>| in_hand(&newest) > 0.0 && !points.iter().any(is_in_hand);
-    let moves_at_all = i128::from(still_ms) < i128::from(history.moves_within_ms());
+    let moves_at_all =
+        history.stops() || i128::from(still_ms) < i128::from(history.moves_within_ms());
     let stays_behind = eta == Eta::Never
         && history.has_moved()
         && moves_at_all
         && trend.as_ref().is_some_and(is_far);
     let rates = history.rates();
     let more = match rates {
+        // The rates of a minute are not those by which it is judged then.
+        _ if history.stops() => "no more, or hardly more,",
         Some((incoming, outgoing)) if outgoing < incoming * 0.9 => "less",
         _ => "no more, or hardly more,",
     };

@@ -66,6 +66,41 @@ fn stops(nothing: i64, working: i64, rate: i64) -> Script {
     script(300).seen(looks).a_little_late()
 }
 
+/// So many records behind at first, with 1,000 a second coming in, and what is settled each second.
+fn settles(behind: i64, each_second: impl Fn(i64) -> i64) -> Script {
+    let mut done = 0;
+    let looks = (0..400).map(|n| {
+        let (from, end) = ((n - 1).max(0) * 5, behind + n * 5_000);
+        let settled: i64 = (from..n * 5).map(&each_second).sum();
+        done = end.min(done + settled);
+        (n * 5, end, done)
+    });
+    script(300).seen(looks).live()
+}
+
+#[test]
+fn what_has_stopped_twice_is_not_judged_by_that_for_long() {
+    let is_stop =
+        |at: i64, stops: [i64; 2]| stops.iter().any(|from| (*from..from + 15).contains(&at));
+    // It caught up, and a slow sink came after two stops.
+    let slows_down = settles(3_600_000, |at| match at {
+        at if is_stop(at, [500, 560]) => 0,
+        0..575 => 3_000,
+        _ => 100,
+    });
+    slows_down.never(Status::CatchingUp, 700);
+    // Two short stops, then an outage, of which it recovers.
+    let recovers = settles(0, |at| match at {
+        at if is_stop(at, [600, 660]) => 0,
+        720..900 => 0,
+        0..600 => 1_000,
+        _ => 3_000,
+    });
+    for seconds in [915, 930, 945] {
+        let _ = recovers.check(seconds, Status::CatchingUp);
+    }
+}
+
 #[test]
 fn what_stops_again_and_again_is_not_as_fast_as_it_is_in_between() {
     for (nothing, working) in [(15, 15), (20, 10), (25, 35), (10, 50), (60, 60), (90, 90)] {
@@ -73,7 +108,10 @@ fn what_stops_again_and_again_is_not_as_fast_as_it_is_in_between() {
             let rate = 10 * percent * (nothing + working) / working;
             let script = stops(nothing, working, rate);
             script.never(Status::CatchingUp, 900);
-            script.live().never(Status::CatchingUp, 900);
+            script.never(Status::Ok, 900);
+            let live = script.live();
+            live.never(Status::CatchingUp, 900);
+            live.never(Status::Ok, 900);
         }
     }
     // Twice as fast as what comes in it catches up all the same.
