@@ -148,6 +148,14 @@ pub fn number(value: impl TryInto<i128>) -> String {
     if value < 0 { format!("-{text}") } else { text }
 }
 
+/// The first of so many, and how many more there are.
+pub fn and_more(first: &[String], count: u64) -> String {
+    match count.saturating_sub(first.len() as u64) {
+        0 => first.join(", "),
+        more => format!("{} and {} more", first.join(", "), number(more)),
+    }
+}
+
 /// A number that may be unknown.
 pub fn known(value: Option<impl TryInto<i128>>) -> String {
     value.map_or_else(|| "?".to_owned(), number)

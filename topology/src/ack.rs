@@ -423,6 +423,20 @@ impl Ticket {
         let records = self.records.as_ref();
         records.map_or(0, |records| records[0])
     }
+
+    /// The first attempt with all records of the first entry of a ledger.
+    #[cfg(test)]
+    pub(crate) fn for_tests(ledger: u64) -> Self {
+        Self {
+            ledger,
+            entry: 0,
+            records: None,
+            attempts: 0,
+            retries: 0,
+            holds: 0,
+            recoveries: 0,
+        }
+    }
 }
 
 /// All acks of an attempt are answered.
@@ -536,15 +550,7 @@ mod tests {
 
     fn start(count: usize) -> (Arc<Completions>, Ack) {
         let completions = Arc::new(Completions::default());
-        let ticket = Ticket {
-            ledger: 0,
-            entry: 0,
-            records: None,
-            attempts: 0,
-            retries: 0,
-            holds: 0,
-            recoveries: 0,
-        };
+        let ticket = Ticket::for_tests(0);
         let ack = completions.start(ticket, count);
         (completions, ack)
     }

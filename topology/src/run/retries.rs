@@ -242,15 +242,7 @@ mod tests {
     use crate::outcome::{Code, Failure};
 
     fn failed(count: usize, failure: Failure) -> Completion {
-        let ticket = Ticket {
-            ledger: 1,
-            entry: 0,
-            records: None,
-            attempts: 0,
-            retries: 0,
-            holds: 0,
-            recoveries: 0,
-        };
+        let ticket = Ticket::for_tests(1);
         Completion::of(ticket, vec![Code::failed(failure); count])
     }
 

@@ -290,15 +290,7 @@ mod tests {
     }
 
     fn of(arena: ArenaBuilder) -> Batch {
-        let ticket = Ticket {
-            ledger: 0,
-            entry: 0,
-            records: None,
-            attempts: 0,
-            retries: 0,
-            holds: 0,
-            recoveries: 0,
-        };
+        let ticket = Ticket::for_tests(0);
         let ack = Arc::<Completions>::default().start(ticket, arena.len());
         Batch::new(
             Arc::new(arena.finish()),

@@ -28,7 +28,7 @@ use super::{part, ticket};
 use crate::command::Context;
 use crate::command::runtime::block_on;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{Format, Table, known, number};
+use crate::output::{Format, Table, and_more, known, number};
 use tally::{STRETCHES_MAX, Tally, Window, windows};
 use twice::Twice;
 use written::Written;
@@ -559,10 +559,7 @@ fn verified(
 /// The first of so many offsets.
 fn listed(offsets: &[i64], count: u64) -> String {
     let named: Vec<String> = offsets.iter().take(NAMED_MAX).map(i64::to_string).collect();
-    match count.saturating_sub(named.len() as u64) {
-        0 => named.join(", "),
-        more => format!("{} and {} more", named.join(", "), number(more)),
-    }
+    and_more(&named, count)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::accounting::Terms;
 use crate::command::replay::make::undetermined;
 use crate::command::source::asking;
 use crate::exit::{Exit, Failure};
-use crate::output::number;
+use crate::output::{and_more, number};
 
 /// Most records that are named.
 const NAMED_MAX: usize = 10;
@@ -327,11 +327,7 @@ impl Verdict {
 
 /// The first of so many.
 fn listed(places: &[String], count: u64) -> String {
-    let named = &places[..places.len().min(NAMED_MAX)];
-    match count.saturating_sub(named.len() as u64) {
-        0 => named.join(", "),
-        more => format!("{} and {} more", named.join(", "), number(more)),
-    }
+    and_more(&places[..places.len().min(NAMED_MAX)], count)
 }
 
 /// The source, topic, partition and offset of a record.

@@ -121,6 +121,17 @@ fn a_run_whose_counts_are_not_known_is_exact_only_when_nothing_is_missing() {
     check(&[10, 11, 12], None, Word::Unknown, &[13]);
 }
 
+/// A verdict about one partition.
+fn of(word: Word, found: Verified) -> Verdict {
+    Verdict {
+        version: VERSION,
+        id: "19a".to_owned(),
+        verdict: word,
+        documents: BTreeMap::new(),
+        partitions: vec![found],
+    }
+}
+
 #[test]
 fn what_the_brokers_hold_no_record_of_is_a_gap_whoever_counted_it() {
     let check = |held, word: Word, gaps: Option<u64>, notes: &str| {
@@ -128,13 +139,7 @@ fn what_the_brokers_hold_no_record_of_is_a_gap_whoever_counted_it() {
         let found = verified(&planned(), tally, None, Some(held), Written::All, PLAIN);
         assert_eq!(found.verdict, word);
         assert_eq!(found.others.map(|others| others.gaps), gaps);
-        let verdict = Verdict {
-            version: VERSION,
-            id: "19a".to_owned(),
-            verdict: word,
-            documents: BTreeMap::new(),
-            partitions: vec![found],
-        };
+        let verdict = of(word, found);
         assert_eq!(verdict.notes(), notes);
     };
     let held = |first: &[i64], deleted| {
@@ -163,13 +168,7 @@ fn documents_that_were_not_written_anew_are_no_success() {
         let tally = tally(there, PLAIN);
         let found = verified(&planned(), tally, others, None, written, PLAIN);
         assert_eq!(found.verdict, word);
-        let verdict = Verdict {
-            version: VERSION,
-            id: "19a".to_owned(),
-            verdict: word,
-            documents: BTreeMap::new(),
-            partitions: vec![found],
-        };
+        let verdict = of(word, found);
         assert_eq!(verdict.exit(), exit);
         assert!(verdict.text().contains(said), "{}", verdict.text());
     };
