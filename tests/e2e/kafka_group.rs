@@ -286,6 +286,51 @@ fn a_stop_of_a_member_without_partitions_leaves_the_group_at_once() {
     assert!(began.elapsed() < PROMPTLY, "it took {:?}", began.elapsed());
 }
 
+/// A group is joined again at the pace of its slowest heartbeat. Who stops meanwhile, without partitions, is
+/// not forgotten in it.
+#[test]
+fn a_stop_while_the_group_is_joined_again_leaves_it() {
+    let kafka = Kafka::start().expect("Kafka starts");
+    kafka.create_topic("logs", 1, &[]).expect("created");
+    let seen = Seen::default();
+    let start = |heartbeat_ms: u64| {
+        let options = Options {
+            spout: json!({"options": {"heartbeat.interval.ms": heartbeat_ms}}),
+            ..Options::new("logs")
+        };
+        Member::start(&kafka, &seen, options)
+    };
+    let connection = json!({"brokers": kafka.brokers()});
+    let connection = serde_json::from_value(connection).expect("well formed");
+    let admin = Admin::of_group(&connection, "logs", LIMIT).expect("a client");
+    let is_in_state = |name: &str, members: usize| {
+        wait::until(name, PROMPTLY, || {
+            let state = admin.group_state()?;
+            ensure!(state.name == name && state.members == members, "{state:?}");
+            Ok(())
+        })
+        .expect("the group gets there");
+    };
+    let first = start(3_000);
+    is_in_state("Stable", 1);
+    for _ in 0..2 {
+        let spare = start(200);
+        is_in_state("Stable", 2);
+        let third = start(200);
+        is_in_state("PreparingRebalance", 3);
+        // The spare one has heard of it and waits for the first one, which mostly has not.
+        wait::rest(Duration::from_millis(500));
+        assert_eq!(spare.stop(), Finish::Drained);
+        assert_eq!(third.stop(), Finish::Drained);
+        is_in_state("Stable", 1);
+    }
+    assert_eq!(first.assigned(), [0]);
+    let began = wait::now();
+    assert_eq!(first.stop(), Finish::Drained);
+    is_in_state("Empty", 0);
+    assert!(began.elapsed() < PROMPTLY, "it took {:?}", began.elapsed());
+}
+
 /// The coordinator says once what a member is to read. librdkafka does not wait for a late answer, and asks
 /// for none again: by itself, a member that was to give partitions up would keep them for five minutes, and
 /// one that was to get more would never hear of it.

@@ -12,6 +12,7 @@ use rdkafka::consumer::Consumer;
 use super::conditions::Subject;
 use super::config::GroupProtocol;
 use super::error::Error;
+use super::ffi::admin::group::member_id;
 use super::ffi::consume::LaneQueue;
 use super::log::lock;
 use super::mailbox::{Control, Drain};
@@ -26,10 +27,6 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// How long leaving the group may take until the client is dropped regardless.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
-
-/// How many events of a client are served before it is looked at what there is to revoke: more than one
-/// rebalance brings.
-const SERVED_BEFORE_LEAVE: usize = 8;
 
 /// After how long it is told that leaving the group takes its time.
 const LEAVE_TOLD_AFTER: Duration = Duration::from_secs(1);
@@ -175,37 +172,34 @@ fn close_asked_within(shared: &Shared, within: Duration) -> bool {
 
 /// Closes the consumer, bounded: its partitions are revoked in order, then it leaves the group, where
 /// a member with an instance id stays for its next start.
-///
-/// An `unsubscribe` before is no part of it where there are partitions: librdkafka 2.12 then sometimes
-/// closes without leaving, and the group waits for the session time-out; members with an instance id do leave.
 fn leave(shared: &Shared, client: &Client) {
     if shared.config.fixed.is_some() {
         // Nobody else gives or takes these partitions.
         client.context().release(client);
     }
-    // An assignment may be on its way in the client.
-    for _ in 0..SERVED_BEFORE_LEAVE {
-        let _ = client.poll(Duration::ZERO);
-    }
-    if has_nothing_to_revoke(shared) {
+    let group = &shared.config.group;
+    let until = clock::now() + LEAVE_WITHIN;
+    let mut told = Some(clock::now() + LEAVE_TOLD_AFTER);
+    let mut serve_until = |is_done: &dyn Fn() -> bool| {
+        while !is_done() && clock::now() < until {
+            let _ = client.poll(POLL);
+            if told.take_if(|at| clock::now() >= *at).is_some() {
+                tracing::info!(
+                    group,
+                    "Waiting for the brokers to confirm that this member left its group, {LEAVE_WITHIN:?} at most; while a group is being joined they wait for its other members"
+                );
+            }
+        }
+    };
+    if must_unsubscribe(shared) {
         client.unsubscribe();
+        serve_until(&|| !is_member(client));
     }
     if let Err(error) = client.close_queue() {
         tracing::warn!(%error, "The Kafka client cannot be closed");
         return;
     }
-    let group = &shared.config.group;
-    let until = clock::now() + LEAVE_WITHIN;
-    let mut told = Some(clock::now() + LEAVE_TOLD_AFTER);
-    while !client.closed() && clock::now() < until {
-        let _ = client.poll(POLL);
-        if told.take_if(|at| clock::now() >= *at).is_some() {
-            tracing::info!(
-                group,
-                "Waiting for the brokers to confirm that this member left its group, {LEAVE_WITHIN:?} at most; while a group is being joined they wait for its other members"
-            );
-        }
-    }
+    serve_until(&|| client.closed());
     if !client.closed() {
         tracing::warn!(
             group,
@@ -214,16 +208,21 @@ fn leave(shared: &Shared, client: &Client) {
     }
 }
 
-/// Whether the client, when it is closed, would not leave its group by itself: librdkafka 2.12 skips that for
-/// a member of a cooperative group that has no partitions (`rd_kafka_cgrp_revoke_all_rejoin`, when terminating).
-/// The group then waits for the member up to the session time-out, with whatever was meant for it.
-fn has_nothing_to_revoke(shared: &Shared) -> bool {
+/// Whether the client, when it is closed, would perhaps not leave its group by itself: librdkafka 2.12 skips that
+/// for a member of a cooperative group that has no partitions (`rd_kafka_cgrp_revoke_all_rejoin`, when
+/// terminating), which may also be just about to lose them. The group then waits for the member up to the
+/// session time-out, with whatever was meant for it. An instance id is to stay in the group.
+fn must_unsubscribe(shared: &Shared) -> bool {
     let config = &shared.config;
-    let may_leave = config.fixed.is_none() && config.instance_id.is_none();
-    may_leave
+    config.fixed.is_none()
+        && config.instance_id.is_none()
         && config.protocol == GroupProtocol::Classic
-        && lock(&shared.registry).assignments.is_empty()
-        && !shared.any_postponed()
+}
+
+/// Whether the client has a member id, which it forgets when it sends that it leaves. In the middle of joining
+/// it does so only afterwards (`rd_kafka_cgrp_subscribe` postpones), and not at all where it is closed before.
+fn is_member(client: &Client) -> bool {
+    member_id(client).is_some_and(|id| !id.is_empty())
 }
 
 /// Lets go of a client in the order that does not hang: partitions, lanes, queues, client.

@@ -60,12 +60,14 @@ fn as_json(bytes: Vec<u8>) -> Response {
 /// What the register knows, and what of it was started here.
 async fn list(_: Permitted, State(observer): Of, Asked(spout): Asked<OfSpout>) -> Answer {
     let replays = of(&observer)?;
+    // Before the register is read: what a job that has ended told it is in there.
+    let jobs = replays.jobs().clone();
+    let jobs = jobs.into_iter().map(|(id, job)| (id, job.summary()));
+    let jobs: Vec<_> = jobs.collect();
     let mut listed = replays.listed(&spout).await?;
     let runs = listed["runs"].as_array().map_or(&[][..], Vec::as_slice);
-    let jobs = replays.jobs();
-    let jobs = jobs.iter().map(|(id, job)| {
-        let run = runs.iter().find(|run| run["told"]["run"] == **id);
-        let job = job.summary();
+    let jobs = jobs.into_iter().map(|(id, job)| {
+        let run = runs.iter().find(|run| run["told"]["run"] == *id);
         let mut shown = json!(job);
         shown["state"] = state(run, Some(&job));
         (id, shown)
@@ -82,11 +84,12 @@ async fn status(
     Asked(spout): Asked<OfSpout>,
 ) -> Answer {
     let replays = of(&observer)?;
+    // Before the register is read: what a job that has ended told it is in there.
+    let job = replays.jobs().get(&id).map(|job| job.document());
     let mut listed = replays.listed(&spout).await?;
     let runs = listed["runs"].as_array_mut();
     let run = runs.and_then(|runs| runs.iter_mut().find(|run| run["told"]["run"] == *id));
     let run = run.map(Value::take);
-    let job = replays.jobs().get(&id).map(|job| job.document());
     if let (None, None) = (&run, &job) {
         let text = format!("there is no replay {id}; GET /replays has all");
         return Err(Refusal::new(StatusCode::NOT_FOUND, text));
