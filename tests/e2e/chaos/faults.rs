@@ -153,14 +153,21 @@ impl Faults<'_> {
         mut strike: impl FnMut(Kind, &mut Random) -> Result<()>,
     ) -> Result<Told> {
         let mut told: Vec<(Kind, u32)> = kinds.iter().map(|kind| (*kind, 0)).collect();
+        let mut lasted = Duration::ZERO;
         loop {
             let mut left: Vec<usize> = (0..kinds.len()).collect();
             while !left.is_empty() {
+                if part == Part::Search {
+                    // Where its starts take long it would be away most of the time, and nothing known of it.
+                    let time_left = self.until.saturating_duration_since(wait::now());
+                    wait::rest(lasted.min(time_left));
+                }
                 pause(&mut self.random, rests(part));
                 let next = left.swap_remove(self.random.size(0..left.len()));
-                let fault = self.trouble.begin(part);
+                let (fault, began) = (self.trouble.begin(part), wait::now());
                 strike(kinds[next], &mut self.random)?;
                 drop(fault);
+                lasted = began.elapsed();
                 told[next].1 += 1;
                 let each_was_there = told.iter().all(|(_, times)| *times > 0);
                 if each_was_there && wait::now() >= self.until {
