@@ -454,6 +454,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn topics_are_asked_of_another_broker_where_one_does_not_answer() {
+        let cluster = MockCluster::new(2).expect("a stand-in cluster");
+        cluster.create_topic("t", 3, 1).expect("it is created");
+        // The first is asked, and known by the second alone.
+        let slow = Duration::from_secs(20);
+        cluster.broker_round_trip_time(1, slow).expect("it has two");
+        let brokers = cluster.bootstrap_servers();
+        let second = brokers.split(',').nth(1).expect("it has two");
+        let connection = serde_json::json!({ "brokers": second });
+        let connection = serde_json::from_value(connection).expect("well formed");
+        let admin = Admin::new(&connection, slow / 2).expect("a client");
+        let topics = admin.topics(&["t"]).expect("the second answers");
+        let (_, topic) = topics.into_iter().next().expect("one");
+        assert_eq!(topic.expect("it is there").partitions, 3);
+    }
+
+    #[test]
     fn a_coordinator_that_moved_is_looked_for_and_no_crash() {
         let cluster = MockCluster::new(1).expect("a stand-in cluster");
         cluster.create_topic("t", 1, 1).expect("it is created");

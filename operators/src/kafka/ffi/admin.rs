@@ -91,6 +91,11 @@ fn offsets_of(request: &Request<'_>) -> Result<Vec<(Element, i64)>, Error> {
     }
 }
 
+/// How long the first broker has for its answer before others are asked, at most.
+const MOMENT: Duration = Duration::from_millis(500);
+/// Of the others so many are asked: two of a cluster are away at a time seldom.
+const OTHERS_MAX: usize = 2;
+
 /// A topic as the brokers describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::kafka) struct Described {
@@ -122,35 +127,48 @@ pub(in crate::kafka) enum Permissions {
 }
 
 /// Asks for id and partition count of topics by name. Waits for the answer, at most `within`.
+///
+/// Any broker can answer; librdkafka asks the controller, and brokers name as that one of them which may have been
+/// killed, for as long as its session lasts (9 s by Kafka's default). Without an answer within a moment others are
+/// asked, too.
 pub(in crate::kafka) fn describe_topics<C: ClientContext>(
     client: &Client<C>,
     topics: &[&str],
     permissions: Permissions,
     within: Duration,
 ) -> Result<Vec<Described>, Error> {
-    const WHAT: &str = "describing topics";
-    let request = Request::new(client, Op::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, WHAT, within)?;
-    request.avoid_missing_controller(client, topics)?;
-    request.tell(permissions)?;
     let names: Vec<CString> = topics
         .iter()
         .map(|topic| c_string(topic))
         .collect::<Result<_, _>>()?;
-    let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
-    // SAFETY: the names live until after the call, which copies them; client, options and queue
-    // are alive.
-    unsafe {
-        let collection =
-            sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
-        sys::rd_kafka_DescribeTopics(
-            client.native_ptr(),
-            collection,
-            request.options,
-            request.queue,
-        );
-        sys::rd_kafka_TopicCollection_destroy(collection);
-    }
-    let answer = request.wait()?;
+    let new = || {
+        let what = "describing topics";
+        let request = Request::new(client, Op::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, what, within)?;
+        request.tell(permissions)?;
+        Ok::<_, Error>(request)
+    };
+    let request = new()?;
+    let asked = request.avoid_missing_controller(client, topics)?;
+    request.describe(client, &names);
+    let moment = (within / 4).min(MOMENT);
+    let answer = match request.wait_for(moment) {
+        Some(answer) => answer?,
+        None => {
+            let mut others = brokers(client, topics, request.left());
+            others.retain(|broker| *broker != asked);
+            others.truncate(OTHERS_MAX);
+            let also = others.into_iter().map(|broker| {
+                let also = new()?;
+                also.to_broker(broker);
+                also.last(request.left())?;
+                also.answer_to(&request);
+                also.describe(client, &names);
+                Ok(also)
+            });
+            let also = also.collect::<Result<Vec<_>, Error>>()?;
+            request.wait_for_one_of(1 + also.len())?
+        }
+    };
     // SAFETY: as in `offsets_of`: everything is borrowed from the live event and copied.
     unsafe {
         let mut count = 0;
@@ -227,7 +245,7 @@ pub(in crate::kafka) fn describe_configs<C: ClientContext>(
 ) -> Result<BTreeMap<String, BTreeMap<String, String>>, Error> {
     const WHAT: &str = "describing configurations of topics";
     let request = Request::new(client, Op::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, WHAT, within)?;
-    request.avoid_missing_controller(client, topics)?;
+    let _ = request.avoid_missing_controller(client, topics)?;
     let names: Vec<CString> = topics
         .iter()
         .map(|topic| c_string(topic))
@@ -372,44 +390,58 @@ impl<'a> Request<'a> {
     /// Sends the request to another broker where the controller is none: librdkafka's mock cluster
     /// names broker 0, which it does not have (`controller_id` of `rdkafka_mock.c` is never set), and
     /// the client would wait for it until its time is up. What this takes is gone of the request's time.
+    /// Returns the broker that will be asked.
     fn avoid_missing_controller<C: ClientContext>(
         &self,
         client: &Client<C>,
         topics: &[&str],
-    ) -> Result<(), Error> {
+    ) -> Result<i32, Error> {
         // SAFETY: the client is alive; the call waits for the first metadata, bounded.
         let controller =
             unsafe { sys::rd_kafka_controllerid(client.native_ptr(), millis(self.left())) };
+        let mut asked = controller;
         if controller == 0 {
-            self.avoid_controller(client, topics);
+            let first = brokers(client, topics, self.left()).into_iter().min();
+            if let Some(first) = first.filter(|first| *first != 0) {
+                self.to_broker(first);
+                asked = first;
+            }
         }
-        self.last(self.left())
+        self.last(self.left())?;
+        Ok(asked)
     }
 
-    fn avoid_controller<C: ClientContext>(&self, client: &Client<C>, topics: &[&str]) {
-        // Of one topic: all of a large cluster would be too many.
-        let asked = client.fetch_metadata(topics.first().copied(), self.left());
-        let Ok(metadata) = asked else { return };
-        let brokers = metadata.brokers();
-        let Some(first) = brokers
-            .iter()
-            .map(rdkafka::metadata::MetadataBroker::id)
-            .min()
-        else {
-            return;
+    /// Sends the request to this broker.
+    fn to_broker(&self, broker: i32) {
+        let mut reason: [c_char; 256] = [0; 256];
+        // SAFETY: the options are alive; librdkafka writes at most `reason.len()` bytes. A number
+        // that is no broker's would be refused when the request is sent.
+        let _ = unsafe {
+            sys::rd_kafka_AdminOptions_set_broker(
+                self.options,
+                broker,
+                reason.as_mut_ptr(),
+                reason.len(),
+            )
         };
-        if first != 0 {
-            let mut reason: [c_char; 256] = [0; 256];
-            // SAFETY: the options are alive; librdkafka writes at most `reason.len()` bytes. A number
-            // that is no broker's would be refused when the request is sent.
-            let _ = unsafe {
-                sys::rd_kafka_AdminOptions_set_broker(
-                    self.options,
-                    first,
-                    reason.as_mut_ptr(),
-                    reason.len(),
-                )
-            };
+    }
+
+    /// Lets the answer come to where that of another request does.
+    fn answer_to(&self, other: &Self) {
+        // SAFETY: both queues are alive; librdkafka keeps the other one for as long as it is needed.
+        unsafe { sys::rd_kafka_queue_forward(self.queue, other.queue) }
+    }
+
+    /// Asks for topics.
+    fn describe<C: ClientContext>(&self, client: &Client<C>, topics: &[CString]) {
+        let mut names: Vec<*const c_char> = topics.iter().map(|name| name.as_ptr()).collect();
+        // SAFETY: the names live until after the call, which copies them; client, options and queue
+        // are alive.
+        unsafe {
+            let collection =
+                sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
+            sys::rd_kafka_DescribeTopics(client.native_ptr(), collection, self.options, self.queue);
+            sys::rd_kafka_TopicCollection_destroy(collection);
         }
     }
 
@@ -417,15 +449,33 @@ impl<'a> Request<'a> {
     fn wait(&self) -> Result<Answer, Error> {
         // librdkafka answers by itself when its time is up; the margin lets that answer, which
         // says more, come first.
-        let patience = millis(self.left()).saturating_add(500);
+        let patience = self.left() + Duration::from_millis(500);
+        self.wait_for(patience)
+            .unwrap_or_else(|| Err(self.timed_out()))
+    }
+
+    /// Waits for one good answer of so many that come here; without one, the last error.
+    fn wait_for_one_of(&self, requests: usize) -> Result<Answer, Error> {
+        let mut answer = self.wait();
+        for _ in 1..requests {
+            if answer.is_ok() {
+                break;
+            }
+            answer = self.wait();
+        }
+        answer
+    }
+
+    /// Waits so long; `None` without an answer.
+    fn wait_for(&self, patience: Duration) -> Option<Result<Answer, Error>> {
         // SAFETY: the queue is alive; the event is owned by `Answer`; its texts are copied.
         unsafe {
-            let event = sys::rd_kafka_queue_poll(self.queue, patience);
+            let event = sys::rd_kafka_queue_poll(self.queue, millis(patience));
             if event.is_null() {
-                return Err(self.timed_out());
+                return None;
             }
             let answer = Answer(event);
-            match sys::rd_kafka_event_error(event) {
+            Some(match sys::rd_kafka_event_error(event) {
                 RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(answer),
                 RDKafkaRespErr::RD_KAFKA_RESP_ERR__TIMED_OUT => Err(self.timed_out()),
                 code => Err(Error::Refused {
@@ -433,7 +483,7 @@ impl<'a> Request<'a> {
                     code: code.into(),
                     text: text(sys::rd_kafka_event_error_string(event)),
                 }),
-            }
+            })
         }
     }
 
@@ -445,6 +495,14 @@ impl<'a> Request<'a> {
             cause: None,
         }
     }
+}
+
+/// The brokers of the cluster by number, as one of them tells them; none without an answer.
+fn brokers<C: ClientContext>(client: &Client<C>, topics: &[&str], within: Duration) -> Vec<i32> {
+    // Of one topic: all of a large cluster would be too many.
+    let asked = client.fetch_metadata(topics.first().copied(), within);
+    let brokers = asked.iter().flat_map(|metadata| metadata.brokers());
+    brokers.map(rdkafka::metadata::MetadataBroker::id).collect()
 }
 
 impl Drop for Request<'_> {
