@@ -33,6 +33,8 @@ pub(crate) fn check(version: SearchVersion) {
     let settings = [
         ("http.max_content_length", "1mb"),
         ("indexing_pressure.memory.limit", "512kb"),
+        // The sink alone does not fill it.
+        ("thread_pool.write.queue_size", "12"),
         // With each update the server releases indices that are blocked for a full disk.
         ("cluster.info.update.interval", "1h"),
     ];

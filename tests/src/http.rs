@@ -77,8 +77,20 @@ pub fn send(
     limit: Duration,
 ) -> Result<Response> {
     let text = document.to_string();
-    let body = Some(("application/json", text.as_bytes()));
-    exchange(address, method, path, headers, body, limit)
+    let body = ("application/json", text.as_bytes());
+    send_body(address, method, path, headers, body, limit)
+}
+
+/// As [`send`], with a body of any kind: its content type and its bytes.
+pub fn send_body(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: (&str, &[u8]),
+    limit: Duration,
+) -> Result<Response> {
+    exchange(address, method, path, headers, Some(body), limit)
         .with_context(|| format!("{method} http://{address}{path}"))
 }
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use isobar_operators::outcome::{Level, row_of};
+use anyhow::Context;
+use isobar_operators::outcome::{Level, classes_of, row_of};
 use serde_json::{Value, json};
-use testkit::http;
 use testkit::services::{Search, SearchClient, SearchVersion};
+use testkit::{http, wait};
 
 use super::Seen;
 
@@ -17,8 +18,14 @@ pub(super) fn see(search: &Search) -> Seen {
     prepare(client);
     let mut seen = Seen::from_iter(of_requests(client));
     seen.extend(of_items(client));
+    seen.extend(of_a_full_queue(client));
+    if search.version().directory().starts_with("elasticsearch") {
+        let no_stream = document("plain", "{}");
+        seen.extend([item(client, "?require_data_stream=true", &no_stream)]);
+    }
     if search.version() == SearchVersion::Elasticsearch9 {
         seen.extend(of_a_failure_store(client));
+        seen.extend(of_a_cut_body(client));
     }
     seen
 }
@@ -91,6 +98,58 @@ fn of_a_failure_store(client: &SearchClient) -> Vec<&'static str> {
     put(client, "/_index_template/failing", &template);
     let wrong = "{\"@timestamp\":\"2026-01-01T00:00:00Z\",\"number\":\"one\"}";
     vec![item(client, "", &document("failing", wrong))]
+}
+
+/// Sends a request for more shards than the server has room for in its queue until one is refused.
+fn of_a_full_queue(client: &SearchClient) -> Vec<&'static str> {
+    let spread = json!({"settings": {"number_of_shards": 32}});
+    put(client, "/spread", &spread);
+    let each = |number| format!("{{\"create\":{{\"_index\":\"spread\"}}}}\n{{\"n\":{number}}}\n");
+    let lines: String = (0..2_000).map(each).collect();
+    let refused = wait::until("a full queue", LIMIT, || {
+        let answer = client.bulk(lines.as_bytes())?;
+        let mut items = answer["items"].as_array().context("no items")?.iter();
+        let refused = items.find(|item| item["create"]["status"] == 429);
+        refused
+            .map(|item| item["create"]["error"].clone())
+            .context("there was room")
+    });
+    let refused = refused.unwrap_or_else(|error| panic!("{error:#}"));
+    vec![row(Level::Item, 429, Some(&refused))]
+}
+
+/// Elasticsearch 9 reads bodies as they come, and takes what it has of one that is cut for all.
+fn of_a_cut_body(client: &SearchClient) -> Vec<&'static str> {
+    const SENT: usize = 4_000;
+    let each = |number| format!("{{\"create\":{{\"_index\":\"plain\"}}}}\n{{\"n\":{number}}}\n");
+    let lines: String = (0..SENT).map(each).collect();
+    let body = gzip(lines.as_bytes());
+    let body = ("application/x-ndjson", &body[..body.len() / 2]);
+    let path = "/_bulk?filter_path=errors,items.*.status,items.*.error";
+    let headers = [("content-encoding", "gzip")];
+    let answer = http::send_body(client.address(), "POST", path, &headers, body, LIMIT);
+    let answer = answer.expect("an answer");
+    let read = answer.json().unwrap_or_else(|error| panic!("{error:#}"));
+    let items = read["items"].as_array().expect("items").len();
+    assert!(items > 0 && items < SENT, "{items} of {SENT}");
+    // It is the number alone that is not believed.
+    let is_believed = |sent| classes_of(&answer.body, "create", sent).is_some();
+    assert!(is_believed(items) && !is_believed(SENT));
+    vec!["item_count"]
+}
+
+/// A gzip file (RFC 1952) without its end, the sums: of blocks that are not compressed (RFC 1951, 3.2.4).
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut file = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+    for block in bytes.chunks(u16::MAX.into()) {
+        let length = block.len() as u16;
+        // No block is the last one.
+        file.push(0);
+        file.extend(length.to_le_bytes());
+        file.extend((!length).to_le_bytes());
+        file.extend(block);
+    }
+    file
 }
 
 fn put(client: &SearchClient, path: &str, body: &Value) {

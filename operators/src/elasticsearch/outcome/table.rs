@@ -12,6 +12,7 @@ const ALL: Proof = Servers(&[Elasticsearch8, Elasticsearch9, OpenSearch2, OpenSe
 const ELASTICSEARCH: Proof = Servers(&[Elasticsearch8, Elasticsearch9]);
 const OPENSEARCH: Proof = Servers(&[OpenSearch2, OpenSearch3]);
 const ELASTICSEARCH_8: Proof = Servers(&[Elasticsearch8]);
+const ELASTICSEARCH_9: Proof = Servers(&[Elasticsearch9]);
 
 /// The type of an item that says so in a field of its own and not in an error.
 pub(crate) const FAILURE_STORE: &str = "failure_store";
@@ -47,10 +48,10 @@ const fn row(
 pub const TABLE: &[Row] = &[
     // Requests without an answer that can be believed.
     row("unconnected", Connection, (0, 0), ("unconnected", ""), Unconnected, ALL),
-    row("broken", Connection, (0, 0), ("broken", ""), Broken, StandIn("killed servers do it, and whether a request breaks or none can be made is chance")),
+    row("broken", Connection, (0, 0), ("broken", ""), Broken, ALL),
     row("timed_out", Connection, (0, 0), ("timed_out", ""), TimedOut, ALL),
     // Elasticsearch 9 can answer a body that was cut on its way with a success of fewer items.
-    row("item_count", Connection, (0, 0), ("item_count", ""), Unreadable, StandIn("needs something that cuts bodies between the two")),
+    row("item_count", Connection, (0, 0), ("item_count", ""), Unreadable, ELASTICSEARCH_9),
     row("unreadable", Connection, (0, 0), ("unreadable", ""), Unreadable, StandIn("needs something else that answers in the server's place")),
     // Servers quote what does not fit. Of a document that is left alone most of it is read, and classed.
     row("reply_too_long", Connection, (0, 0), ("reply_too_long", ""), TooLarge, ALL),
@@ -74,7 +75,7 @@ pub const TABLE: &[Row] = &[
     row("malformed", Request, (400, 400), ("", ""), Malformed, ALL),
     row("request_timeout", Request, (408, 408), ("", ""), TimedOut, StandIn("what proxies answer")),
     row("gateway_timeout", Request, (504, 504), ("", ""), TimedOut, StandIn("what proxies answer")),
-    row("no_master", Request, (503, 503), ("cluster_block_exception", ""), Away, StandIn("needs a cluster that loses its master")),
+    row("no_master", Request, (503, 503), ("cluster_block_exception", ""), Away, StandIn("needs a cluster of several nodes that loses its master")),
     row("unavailable", Request, (500, 599), ("", ""), Away, StandIn("what proxies answer, and servers with a bug")),
 
     // Documents.
@@ -85,8 +86,8 @@ pub const TABLE: &[Row] = &[
     row("conflict", Item, (409, 409), ("", ""), Busy, StandIn("no other conflict is known")),
     // Flood stage: both products release the block themselves later.
     row("disk_full", Item, (429, 429), ("cluster_block_exception", ""), DiskFull, ALL),
-    row("queue_full", Item, (429, 429), ("es_rejected_execution_exception", ""), Busy, StandIn("comes and goes with the load of the server")),
-    row("queue_full_opensearch", Item, (429, 429), ("rejected_execution_exception", ""), Busy, StandIn("comes and goes with the load of the server")),
+    row("queue_full", Item, (429, 429), ("es_rejected_execution_exception", ""), Busy, ELASTICSEARCH),
+    row("queue_full_opensearch", Item, (429, 429), ("rejected_execution_exception", ""), Busy, OPENSEARCH),
     row("item_memory", Item, (429, 429), ("circuit_breaking_exception", ""), Busy, StandIn("comes and goes with the load of the server")),
     row("item_busy", Item, (429, 429), ("", ""), Busy, StandIn("no other is known")),
     row("item_unauthenticated", Item, (401, 401), ("", ""), NotPermitted, StandIn("servers answer it to the whole request")),
@@ -94,7 +95,8 @@ pub const TABLE: &[Row] = &[
     row("not_permitted", Item, (403, 403), ("security_exception", ""), NotPermitted, ELASTICSEARCH),
     row("item_forbidden", Item, (403, 403), ("", ""), Blocked, StandIn("no other is known")),
     row("index_missing", Item, (404, 404), ("index_not_found_exception", ""), Missing, ALL),
-    row("item_missing", Item, (404, 404), ("", ""), Missing, StandIn("the program does not ask for a data stream to be required")),
+    // A data stream that is required and is none. The program does not ask for that.
+    row("item_missing", Item, (404, 404), ("", ""), Missing, ELASTICSEARCH),
     row("index_closed", Item, (400, 400), ("index_closed_exception", ""), Closed, ALL),
     row("index_name", Item, (400, 400), ("invalid_index_name_exception", ""), Name, ALL),
     row("no_pipeline", Item, (400, 400), ("illegal_argument_exception", "pipeline with id ["), Misconfigured, ALL),
