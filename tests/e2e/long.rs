@@ -66,7 +66,7 @@ fn one_index_of_two_is_held() {
 }
 
 #[test]
-fn a_tenant_as_loud_as_all_others() {
+fn a_tenant_a_hundred_times_as_loud_as_another() {
     neighbours::a_loud_tenant();
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use testkit::http;
 use testkit::isobar::{Isobar, Setup};
-use testkit::services::{Kafka, Search};
+use testkit::services::Kafka;
 
 use crate::support::Total;
 
@@ -21,8 +21,9 @@ pub(crate) use loud_tenant::a_loud_tenant;
 const LIMIT: Duration = Duration::from_secs(240);
 const PARTITIONS: u64 = 4;
 
-/// A topology of this name with these spouts and bolts, which have the connections `kafka` and `search`.
-fn setup(kafka: &Kafka, search: &Search, name: &str, nodes: &str) -> Setup {
+/// A topology of this name with these spouts and bolts, which have the connections `kafka` and `search`, the latter
+/// to this URL.
+fn setup(kafka: &Kafka, url: &str, name: &str, nodes: &str) -> Setup {
     let topology = format!(
         "\
 isobar: 1
@@ -36,7 +37,7 @@ connections:
     let setup = Setup::new(&topology).expect("a directory");
     setup
         .environment("KAFKA", kafka.brokers())
-        .environment("ES", &search.url())
+        .environment("ES", url)
 }
 
 /// Waits until all that was sent is settled.
@@ -47,4 +48,10 @@ fn settled(isobar: &mut Isobar, sent: u64) -> Total {
         Ok(total)
     });
     total.unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+/// The one in the middle.
+fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_unstable_by(f64::total_cmp);
+    all[all.len() / 2]
 }

@@ -27,6 +27,8 @@ pub struct Document {
     pub id: String,
     /// The index that holds it (for a data stream: the backing index).
     pub index: String,
+    /// Its number among all that its shard has taken, from 0 in the order in which they came.
+    pub sequence: u64,
     /// The fields that were asked for, nested as in the document.
     pub fields: Value,
 }
@@ -94,8 +96,7 @@ impl SearchClient {
         } else {
             json!(fields)
         };
-        let first =
-            json!({"size": PAGE, "sort": ["_doc"], "_source": source, "track_total_hits": true});
+        let first = json!({"size": PAGE, "sort": ["_doc"], "_source": source, "track_total_hits": true, "seq_no_primary_term": true});
         let mut page = self.json("POST", &format!("/{index}/_search?scroll=1m"), Some(&first))?;
         let total = page["hits"]["total"]["value"]
             .as_u64()
@@ -130,6 +131,7 @@ impl SearchClient {
                         .as_str()
                         .context("a hit without _index")?
                         .to_owned(),
+                    sequence: hit["_seq_no"].as_u64().context("a hit without _seq_no")?,
                     fields: hit["_source"].take(),
                 });
             }
