@@ -2,11 +2,12 @@
 
 pub(crate) mod member;
 
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::ensure;
 use isobar_operators::lag::Circumstances;
-use isobar_topology::Finish;
+use isobar_topology::{Finish, Whereabouts};
 use serde_json::json;
 use testkit::services::Kafka;
 use testkit::services::kafka::Sent;
@@ -139,7 +140,7 @@ fn the_end_of_a_compacted_topic_is_reached() {
         kafka.produce("state", values).expect("acknowledged");
         wait::rest(Duration::from_millis(150));
     }
-    let deletes = (0..5).map(|key| sent(&format!("k{key}"), None));
+    let deletes = (0..3).map(|key| sent(&format!("k{key}"), None));
     kafka.produce("state", deletes).expect("acknowledged");
     wait::until("compaction", LIMIT, || {
         let left = kafka.consume_all("state", LIMIT)?.len();
@@ -173,14 +174,16 @@ fn the_end_of_a_compacted_topic_is_reached() {
         );
         assert_eq!(
             kafka.committed(&group, "state").expect("asked"),
-            [Some(105)]
+            [Some(103)]
         );
         (before, seen, after)
     });
     let exact = read.find(|(before, _, after)| before == after);
     let (left, seen, _) = exact.expect("the cleaner comes to rest");
     assert_eq!(seen, left);
-    assert!(seen.len() < 50 && seen.ends_with(&[104]), "{seen:?}");
+    assert!(seen.len() < 50 && seen.ends_with(&[102]), "{seen:?}");
+    // Of each key that is not deleted, the last value.
+    assert!([98, 99].iter().all(|last| seen.contains(last)), "{seen:?}");
 }
 
 #[test]
@@ -212,6 +215,18 @@ fn tombstones_are_dropped_by_name_or_passed_on() {
     assert_eq!(seen.distinct(), 10);
 }
 
+/// The offsets of a partition that a member tells to be lost, which are in one piece.
+fn lost(member: &Member, partition: i32, offsets: Range<i64>) -> Range<i64> {
+    let partitions = member.running.partitions(0).all();
+    let mut ours = partitions.iter().filter(|one| one.number() == partition);
+    let ours = ours.next().expect("it is read");
+    let is_lost = |offset: &i64| ours.whereabouts(*offset) == Whereabouts::Lost;
+    let lost: Vec<i64> = offsets.filter(is_lost).collect();
+    let (first, last) = (lost[0], lost[lost.len() - 1]);
+    assert!((first..=last).eq(lost), "{first} to {last}");
+    first..last + 1
+}
+
 #[test]
 fn deleted_records_are_counted_as_lost_and_reading_goes_on() {
     let kafka = broker();
@@ -239,6 +254,8 @@ fn deleted_records_are_counted_as_lost_and_reading_goes_on() {
     assert_eq!((account.delivered, account.lost), (400, 500 + 900));
     assert_eq!(committed(&kafka, "short"), [Some(1_000), Some(1_000)]);
     assert_eq!(seen.total(), 600);
+    assert_eq!(lost(&member, 0, 0..1_000), 100..600);
+    assert_eq!(lost(&member, 1, 0..1_000), 100..1_000);
 
     // While it runs and its sink stands still.
     let few = json!({"max_in_flight_records": 10, "batch_records_max": 5, "queue_size": "1MiB"});
@@ -278,6 +295,12 @@ fn deleted_records_are_counted_as_lost_and_reading_goes_on() {
     let account = member.account();
     assert!(account.lost > 1_000, "{account:?}");
     assert_eq!(account.delivered + account.lost, 20_000);
+    let lost = lost(&member, 0, 0..21_000);
+    let of_account = i64::try_from(account.lost).expect("a small number");
+    assert_eq!(lost, 20_000 - of_account..20_000);
+    let is_delivered = |offset| seen.has(0, offset);
+    assert!((1_000..lost.start).chain(20_000..21_000).all(is_delivered));
+    assert!(!lost.clone().any(is_delivered), "{lost:?}");
     assert_eq!(member.stop(), Finish::Drained);
 }
 

@@ -331,6 +331,73 @@ fn a_stop_while_the_group_is_joined_again_leaves_it() {
     assert!(began.elapsed() < PROMPTLY, "it took {:?}", began.elapsed());
 }
 
+/// A member that was put out of its group reads on until it hears of it. What it commits meanwhile is refused, also
+/// where the offsets are right, and who came in its place commits them.
+#[test]
+fn commits_of_a_fenced_member_are_refused() {
+    let kafka = broker();
+    kafka.create_topic("fenced", 1, &[]).expect("created");
+    let produce = |numbers| {
+        let sent = kafka.produce_json("fenced", 1, numbers);
+        sent.expect("acknowledged");
+    };
+    produce(0..100);
+    let start = |seen: &Seen, open| {
+        let options = Options {
+            open,
+            spout: json!({
+                "group_protocol": "classic", "group_instance_id": "one",
+                // It would hear of it by its next heartbeat.
+                "options": {"session.timeout.ms": 30000, "heartbeat.interval.ms": 25000},
+            }),
+            ..Options::new("fenced")
+        };
+        Member::start(&kafka, seen, options)
+    };
+    let committed = || kafka.committed("fenced", "fenced");
+    let wait_for_commit = |offset| {
+        let there = wait::until("the commit", PROMPTLY, || {
+            let committed = committed()?;
+            ensure!(committed == [Some(offset)], "{committed:?}");
+            Ok(())
+        });
+        there.unwrap_or_else(|error| panic!("{error:#}"));
+    };
+    let (of_first, of_second) = (Seen::default(), Seen::default());
+    let first = start(&of_first, true);
+    wait_for_commit(100);
+    // Who says that it is the same member takes its place at once.
+    let second = start(&of_second, false);
+    wait::until("the assignment", PROMPTLY, || {
+        ensure!(second.assigned() == [0], "{:?}", second.conditions());
+        Ok(())
+    })
+    .expect("assigned");
+    produce(100..200);
+    let refused = |member: &Member| {
+        let counters = member.running.spout_counters(0);
+        let refused = counters.iter().find(|(name, ..)| *name == "failed_commits");
+        refused.map_or(0, |(.., count)| *count)
+    };
+    wait::until("a refused commit", PROMPTLY, || {
+        ensure!(refused(&first) > 0, "{:?}", first.conditions());
+        Ok(())
+    })
+    .expect("it is refused");
+    assert!(
+        of_first.distinct() > 100,
+        "it has delivered what it would commit"
+    );
+    assert_eq!(committed().expect("asked"), [Some(100)]);
+    second.open();
+    wait_for_commit(200);
+    assert_eq!(of_second.offsets(0), (100..200).collect::<Vec<_>>());
+    assert_eq!(refused(&second), 0);
+    let _ = first.stop();
+    let _ = second.stop();
+    assert_eq!(committed().expect("asked"), [Some(200)]);
+}
+
 /// The coordinator says once what a member is to read. librdkafka does not wait for a late answer, and asks
 /// for none again: by itself, a member that was to give partitions up would keep them for five minutes, and
 /// one that was to get more would never hear of it.

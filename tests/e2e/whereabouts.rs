@@ -137,6 +137,31 @@ fn every_record_is_found_where_it_is() {
     assert_eq!(answer["fate"], "unknown");
     assert_eq!(found(&asking, 7, "off")["fate"], "dead_lettered");
     steps.done("after the end");
+
+    // What is deleted before it is read is lost, and nothing beside it.
+    produce(&kafka, 1_001..1_100);
+    kafka.delete_records("logs", 0, 1_060).expect("deleted");
+    isobar.start_again().expect("it starts");
+    isobar
+        .wait_for("the rest to be settled", LIMIT, |address| {
+            let total = Total::of(&http::get(address, "/accounting")?.json()?)?;
+            anyhow::ensure!((total.read, total.in_flight) == (40, 0), "{total:?}");
+            Ok(())
+        })
+        .expect("it is");
+    for (offset, fate) in [
+        (1_000, "indexed"),
+        (1_001, "lost"),
+        (1_059, "lost"),
+        (1_060, "indexed"),
+    ] {
+        let answer = found(&asking, offset, &address);
+        assert_eq!(answer["fate"], fate, "{answer}");
+    }
+    let log = isobar.log().expect("it logs");
+    let range = "topic=logs partition=0 requested=1001 log_start=1060 lost=59";
+    assert!(log.contains(range), "{log}");
+    steps.done("lost");
 }
 
 fn produce(kafka: &Kafka, numbers: std::ops::Range<u64>) {
