@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use testkit::wait;
 
 /// Where a fault strikes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
     Replica,
     Broker,
@@ -14,6 +14,8 @@ pub(super) enum Part {
 }
 
 impl Part {
+    const ALL: [Self; 3] = [Self::Replica, Self::Broker, Self::Search];
+
     /// Until so long after a fault the part may still be finding together.
     fn aftermath(self) -> Duration {
         Duration::from_secs(match self {
@@ -56,6 +58,12 @@ impl Trouble {
         let begun = self.begun.lock().expect("no holder panics");
         let mut begun = begun.iter();
         begun.any(|(one, over)| *one == part && over.is_none_or(|over| over >= since))
+    }
+
+    /// The parts of which a fault is under way, or was since this moment.
+    pub(super) fn struck(&self, since: Instant) -> Vec<Part> {
+        let parts = Part::ALL.into_iter();
+        parts.filter(|part| self.has_struck(*part, since)).collect()
     }
 
     /// Whether a fault of one of these parts is under way, or was within the aftermath before `since`.
