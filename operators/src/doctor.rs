@@ -2,7 +2,7 @@
 //! data, one list for Elasticsearch and one for Kafka.
 //!
 //! A side first asks all its questions and keeps the answers as facts; a check is a function of these
-//! facts, so tests script the answers. Nothing is changed at either side.
+//! facts, so tests script the answers. Nothing is changed at either side, unless somebody asks for a write.
 
 mod certificate;
 mod elasticsearch;
@@ -61,8 +61,10 @@ impl fmt::Display for Status {
 pub enum Depth {
     /// Those that cost next to nothing and tell what stops a start.
     Start,
-    /// All.
+    /// All that change nothing.
     All,
+    /// These, and those that write a document and delete it.
+    Writing,
 }
 
 /// What one check found.

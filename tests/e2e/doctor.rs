@@ -32,13 +32,14 @@ dead_letter: {type: kafka, connection: kafka, topic: dead}
 /// What comes of each check where nothing is wrong: on Elasticsearch 8, Elasticsearch 9, OpenSearch 2 and
 /// OpenSearch 3. What the reduced distributions of the tests do not have is skipped, and what a cluster of one
 /// node is not, and a topology without a template does not have, is mentioned.
-const SOUND: [(&str, [&str; 4]); 35] = [
+const SOUND: [(&str, [&str; 4]); 42] = [
     ("kafka.brokers", ["ok"; 4]),
     ("kafka.topics", ["ok"; 4]),
     ("kafka.outputs", ["ok"; 4]),
     ("kafka.permissions", ["ok"; 4]),
     ("kafka.leaders", ["ok"; 4]),
     ("kafka.in_sync", ["ok"; 4]),
+    ("kafka.min_in_sync", ["skipped"; 4]),
     ("kafka.replication", ["info"; 4]),
     ("kafka.partitions", ["ok"; 4]),
     ("kafka.retention", ["ok"; 4]),
@@ -58,9 +59,15 @@ const SOUND: [(&str, [&str; 4]); 35] = [
         "elasticsearch.health_report",
         ["ok", "ok", "skipped", "skipped"],
     ),
+    ("elasticsearch.pending_tasks", ["ok"; 4]),
     ("elasticsearch.disk", ["info"; 4]),
     ("elasticsearch.blocks", ["ok"; 4]),
     ("elasticsearch.replicas", ["ok"; 4]),
+    ("elasticsearch.index_health", ["info"; 4]),
+    ("elasticsearch.kind", ["ok"; 4]),
+    ("elasticsearch.failure_store", ["skipped"; 4]),
+    ("elasticsearch.refresh", ["ok"; 4]),
+    ("elasticsearch.index_pipelines", ["ok"; 4]),
     ("elasticsearch.template", ["info"; 4]),
     ("elasticsearch.mapping", ["ok"; 4]),
     ("elasticsearch.pipeline", ["skipped"; 4]),

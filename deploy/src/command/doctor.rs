@@ -35,6 +35,14 @@ pub struct DoctorArgs {
     #[arg(long, value_name = "TIME", default_value = "10s")]
     timeout: Duration,
 
+    /// Also writes a document to each index or data stream of a bolt that is there, and deletes it.
+    ///
+    /// It has the id `isobar-doctor-TIME` and no fields but, in a data stream, `@timestamp`; it goes through
+    /// the bolt's `pipeline`. Of several indices the last one by name is taken. Nothing is written where it
+    /// could not be deleted.
+    #[arg(long)]
+    write_test: bool,
+
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -43,6 +51,7 @@ const EXAMPLE: &str = "\
 Examples:
   isobar doctor logs.yaml
   isobar doctor logs.yaml -o json | jq '.findings[].status'
+  isobar doctor logs.yaml --write-test
 
 A check ends as
   ok       all is as it should be
@@ -60,7 +69,11 @@ pub(super) fn execute(args: &DoctorArgs, mut context: Context<'_>) -> Outcome {
     let spec = file.spec()?;
     let patient = Patient::of(spec, plan.graph.lanes);
     let patient = patient.map_err(|problems| Failure::from(file.refuse(problems)))?;
-    let findings = block_on(patient.examine(Depth::All, args.timeout.get()))?.map_err(refused)?;
+    let depth = match args.write_test {
+        true => Depth::Writing,
+        false => Depth::All,
+    };
+    let findings = block_on(patient.examine(depth, args.timeout.get()))?.map_err(refused)?;
     let report = Report {
         version: VERSION,
         topology: &spec.name,

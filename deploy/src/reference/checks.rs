@@ -7,7 +7,7 @@ const HEAD: &str = "\
 
 # Checks
 
-What `isobar doctor FILE` asks of the outside systems of a topology. It changes nothing. Those marked with *start* are made at each start of `isobar run` as well, which logs what they find and goes on. A check whose privilege is missing is skipped and says so.
+What `isobar doctor FILE` asks of the outside systems of a topology. It changes nothing, unless `--write-test` asks for the check that is marked so. Those marked with *start* are made at each start of `isobar run` as well, which logs what they find and goes on. A check whose privilege is missing is skipped and says so.
 
 | check | why it matters | what to do | needs |
 |---|---|---|---|
@@ -20,6 +20,7 @@ pub fn checks() -> String {
         let start = match check.depth {
             Depth::Start => ", *start*",
             Depth::All => "",
+            Depth::Writing => ", *`--write-test`*",
         };
         let needs = check.needs.trim_start_matches("it takes ");
         page.push_str(&format!(

@@ -3,6 +3,7 @@
 
 mod checks;
 mod mapping;
+mod write_test;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -120,6 +121,12 @@ mod once {
     pub(super) const SIMULATED: &str = "simulated";
     pub(super) const PIPELINE: &str = "pipeline";
     pub(super) const LIFECYCLE: &str = "lifecycle";
+    pub(super) const DATA_STREAMS: &str = "data streams";
+    pub(super) const INDEX_HEALTH: &str = "index health";
+    pub(super) const WRITES: &str = "writes";
+    pub(super) const WRITES_AGAIN: &str = "writes again";
+    /// What became of the document that was written and deleted, if it was.
+    pub(super) const WRITTEN: &str = "written";
 }
 
 /// One question.
@@ -140,6 +147,8 @@ pub(super) struct Facts {
     now_ms: i64,
     hosts: Vec<Host>,
     answers: BTreeMap<Name, Answer>,
+    /// When each of these was asked for, in ms since 1970.
+    asked_ms: BTreeMap<Name, i64>,
     certificates: Vec<Expiry>,
     sinks: Vec<Sink>,
 }
@@ -189,8 +198,9 @@ impl Cluster {
         }
         let answers_at = |node: &Answer| !matches!(node, Err(Missing::Unknown(_)));
         let chosen = hosts.iter().find(|(_, node, _)| answers_at(node));
-        let mut answers = BTreeMap::new();
-        if let Some((host, _, _)) = chosen {
+        let chosen = chosen.map(|(host, ..)| *host);
+        let (mut answers, mut asked_ms) = (BTreeMap::new(), BTreeMap::new());
+        if let Some(host) = chosen {
             for question in self.questions() {
                 if question.depth > depth {
                     continue;
@@ -199,6 +209,7 @@ impl Cluster {
                     tokio::time::sleep(BETWEEN).await;
                 }
                 let Question { method, path, .. } = question;
+                let _ = asked_ms.insert(question.name, clock::unix_ms());
                 let said = answer(ask, host, method, &path, question.body.as_ref()).await;
                 let _ = answers.insert(question.name, said);
             }
@@ -208,16 +219,27 @@ impl Cluster {
             node,
             state,
         });
-        Facts {
+        let mut facts = Facts {
             now_ms: clock::unix_ms(),
             hosts: hosts.collect(),
             answers,
+            asked_ms,
             certificates: match depth {
                 Depth::Start => Vec::new(),
-                Depth::All => self.certificates(within),
+                Depth::All | Depth::Writing => self.certificates(within),
             },
             sinks: self.sinks.clone(),
+        };
+        if let (Depth::Writing, Some(host)) = (depth, chosen) {
+            for number in 0..self.sinks.len() {
+                let written = match write_test::Target::of(&facts, number) {
+                    Ok(target) => target.write(ask, host).await,
+                    Err(missing) => Err(missing),
+                };
+                let _ = facts.answers.insert((once::WRITTEN, number), written);
+            }
         }
+        facts
     }
 
     /// The connection's name in the topology file.
@@ -261,13 +283,15 @@ impl Cluster {
         }
         // As late as can be.
         questions.push(get(Depth::All, once::STATISTICS_AGAIN, STATISTICS_PATH));
+        let sinks = self.sinks.iter().enumerate();
+        questions.extend(sinks.map(|(number, sink)| writes(once::WRITES_AGAIN, number, sink)));
         questions
     }
 }
 
 const NODE_PATH: &str = "_nodes/_local/http?filter_path=nodes.*.name,nodes.*.version,nodes.*.roles,nodes.*.http.max_content_length_in_bytes";
 const STATE_PATH: &str = "_cluster/state/version,master_node?local=true&filter_path=cluster_name,cluster_uuid,master_node";
-const HEALTH_PATH: &str = "_cluster/health?filter_path=status,number_of_data_nodes,unassigned_shards,number_of_pending_tasks&master_timeout=5s";
+const HEALTH_PATH: &str = "_cluster/health?filter_path=status,number_of_data_nodes,unassigned_shards,number_of_pending_tasks,task_max_waiting_in_queue_millis&master_timeout=5s";
 const SETTINGS_PATH: &str = "_cluster/settings?include_defaults=true&filter_path=*.cluster.routing.allocation.disk,*.cluster.blocks&master_timeout=5s";
 const REPORT_PATH: &str =
     "_health_report?verbose=false&filter_path=status,indicators.*.status,indicators.*.symptom";
@@ -302,7 +326,7 @@ fn of_sink(number: usize, sink: &Sink) -> Vec<Question> {
             Depth::Start,
             once::INDICES,
             format!(
-                "{pattern}/_settings?{LENIENT}&filter_path=*.settings.index.blocks,*.settings.index.number_of_replicas"
+                "{pattern}/_settings?{LENIENT}&filter_path=*.settings.index.blocks,*.settings.index.number_of_replicas,*.settings.index.refresh_interval,*.settings.index.default_pipeline,*.settings.index.final_pipeline"
             ),
         ),
         question(
@@ -322,7 +346,7 @@ fn of_sink(number: usize, sink: &Sink) -> Vec<Question> {
             once::SIMULATED,
             Method::POST,
             format!(
-                "_index_template/_simulate_index/{}?filter_path=template.mappings,template.settings.index.number_of_replicas",
+                "_index_template/_simulate_index/{}?filter_path=template.mappings,template.settings.index.default_pipeline,template.settings.index.final_pipeline",
                 sink.example()
             ),
             None,
@@ -332,12 +356,37 @@ fn of_sink(number: usize, sink: &Sink) -> Vec<Question> {
             once::LIFECYCLE,
             format!("{pattern}/_ilm/explain?only_errors=true&filter_path=indices.*.step_info"),
         ),
+        get(
+            Depth::Start,
+            once::DATA_STREAMS,
+            format!(
+                "_data_stream/{pattern}?filter_path=data_streams.name,data_streams.indices.index_name,data_streams.failure_store.enabled"
+            ),
+        ),
+        get(
+            Depth::All,
+            once::INDEX_HEALTH,
+            format!("_cat/indices/{pattern}?format=json&h=index,health"),
+        ),
+        writes(once::WRITES, number, sink),
     ];
     if let Some(pipeline) = &sink.pipeline {
         let path = format!("_ingest/pipeline/{pipeline}?filter_path=*.description");
         questions.push(get(Depth::Start, once::PIPELINE, path));
     }
     questions
+}
+
+/// How many documents its indices have taken.
+fn writes(name: &'static str, number: usize, sink: &Sink) -> Question {
+    let pattern = sink.pattern();
+    Question {
+        name: (name, number),
+        depth: Depth::All,
+        method: Method::GET,
+        path: format!("{pattern}/_stats/indexing?filter_path=_all.primaries.indexing.index_total"),
+        body: None,
+    }
 }
 
 /// The privilege that it takes to ask whether an index exists.

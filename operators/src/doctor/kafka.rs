@@ -174,7 +174,7 @@ impl Brokers {
             None => admin.layout(&topics).map_err(|error| failed(&error)),
         };
         let settings = match (&layout, depth) {
-            (Ok(layout), Depth::All) => {
+            (Ok(layout), Depth::All | Depth::Writing) => {
                 let there = layout.topics.iter().filter(|topic| topic.error.is_none());
                 let there: Vec<&str> = there.map(|topic| topic.name.as_str()).collect();
                 let settings = admin.topic_configurations(&there);
@@ -198,7 +198,7 @@ impl Brokers {
             spouts,
             outputs: self.outputs.clone(),
             certificates: match depth {
-                Depth::All => self.certificates(within),
+                Depth::All | Depth::Writing => self.certificates(within),
                 Depth::Start => Vec::new(),
             },
         }
@@ -244,7 +244,7 @@ fn spout(
     let (lag, owners, permitted) = match (away, depth) {
         (Some(away), _) => (Err(away.clone()), Err(away.clone()), Err(away.clone())),
         (None, Depth::Start) => (Err(unasked()), Err(unasked()), Err(unasked())),
-        (None, Depth::All) => {
+        (None, Depth::All | Depth::Writing) => {
             let lag = source.once(within).map(|lag| lag.rows);
             let lag = lag.map_err(|error| failed(&error));
             match Admin::of_group(source.connection(), &source.group, within) {

@@ -6,6 +6,7 @@
 mod cluster;
 mod indices;
 mod nodes;
+mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,9 +15,13 @@ use serde_json::Value;
 use super::mapping::misfits;
 use super::{ASKED_WITH, FOR_REPLAYS, Facts, Sink, once, written_with};
 use crate::doctor::{Check, Depth, Missing, Said, Status, Verdict, fine, or_fine};
-use cluster::{data_path, health, health_report, hosts, one_cluster, one_master, quorum, versions};
+use cluster::{
+    data_path, health, health_report, hosts, one_cluster, one_master, pending_tasks, quorum,
+    versions,
+};
 use indices::{blocks, mapping, pipeline, privileges, replicas, template};
 use nodes::{body_bytes, certificates, clock, disk, heap, lifecycle, rejected_writes};
+use targets::{failure_store, index_health, index_pipelines, kind, refresh, write};
 
 pub(in crate::doctor) const CHECKS: &[Check<Facts>] = &[
     Check {
@@ -84,6 +89,14 @@ pub(in crate::doctor) const CHECKS: &[Check<Facts>] = &[
         judge: health_report,
     },
     Check {
+        id: "elasticsearch.pending_tasks",
+        depth: Depth::All,
+        why: "New indices and new fields are tasks of the master, and what is behind others for 30 s is given up: its documents wait.",
+        fix: "`GET _cluster/pending_tasks` has them; fewer shards, or fewer new indices and fields at once.",
+        needs: MONITOR,
+        judge: pending_tasks,
+    },
+    Check {
         id: "elasticsearch.disk",
         depth: Depth::All,
         why: "Above the high watermark shards move away; above the flood stage indices take no documents, which then wait.",
@@ -106,6 +119,54 @@ pub(in crate::doctor) const CHECKS: &[Check<Facts>] = &[
         fix: "Set `number_of_replicas` to 1 or more, in the index template too.",
         needs: "it takes `view_index_metadata` on the index",
         judge: replicas,
+    },
+    Check {
+        id: "elasticsearch.index_health",
+        depth: Depth::All,
+        why: "Documents for a shard that has no place wait, and those in a single copy are gone with its disk.",
+        fix: "`GET _cluster/allocation/explain` says why a shard has no place.",
+        needs: "it takes the cluster privilege `monitor`, and `monitor` on the index",
+        judge: index_health,
+    },
+    Check {
+        id: "elasticsearch.kind",
+        depth: Depth::Start,
+        why: "A data stream takes no document by `index`, and an index in its place never rolls over.",
+        fix: "Say `data_stream` or `index` in the bolt as it is, use another name, or reindex and delete what has the name.",
+        needs: "it takes `view_index_metadata` on the index",
+        judge: kind,
+    },
+    Check {
+        id: "elasticsearch.failure_store",
+        depth: Depth::All,
+        why: "What a failure store keeps is dead-lettered as well, since the data stream has not taken it: it is stored twice.",
+        fix: "Nothing, or switch it off (`PUT _data_stream/NAME/_options` with `failure_store.enabled` of false).",
+        needs: "it takes `view_index_metadata` on the index",
+        judge: failure_store,
+    },
+    Check {
+        id: "elasticsearch.refresh",
+        depth: Depth::All,
+        why: "Each refresh makes a small segment that has to be merged; at many documents a second that costs more than writing them.",
+        fix: "Set `index.refresh_interval` to 5 s or more, in the index template too.",
+        needs: "it takes `view_index_metadata` and `monitor` on the index",
+        judge: refresh,
+    },
+    Check {
+        id: "elasticsearch.index_pipelines",
+        depth: Depth::All,
+        why: "A pipeline of an index may change documents, drop them or send them elsewhere, where `where` and replays do not look.",
+        fix: "Nothing where it is meant; else set `index.default_pipeline` and `index.final_pipeline` to `_none`.",
+        needs: "it takes `view_index_metadata` on the index",
+        judge: index_pipelines,
+    },
+    Check {
+        id: "elasticsearch.write",
+        depth: Depth::Writing,
+        why: "Whether a document is taken, only writing one tells: blocks, privileges, pipelines and proxies all have a say.",
+        fix: "Do what the answer says.",
+        needs: "it takes what the bolt needs, and `delete` on the index",
+        judge: write,
     },
     Check {
         id: "elasticsearch.template",
@@ -192,10 +253,32 @@ pub(in crate::doctor) const CHECKS: &[Check<Facts>] = &[
 const MONITOR: &str = "it takes the cluster privilege `monitor`";
 const NO_PRIVILEGE: &str = "it takes credentials that are valid";
 
+/// Major versions of OpenSearch and of Elasticsearch that the tests run against, as `deploy/SUPPORT.md` has them.
+pub(super) const TESTED: [u64; 4] = [2, 3, 8, 9];
+
 /// The nodes of an answer, by id.
 fn nodes(answer: &Value) -> impl Iterator<Item = (&str, &Value)> {
     let nodes = answer["nodes"].as_object().into_iter().flatten();
     nodes.map(|(id, node)| (id.as_str(), node))
+}
+
+/// The first names of several, which are counted beside them.
+fn some(names: &BTreeSet<&str>) -> String {
+    let first: Vec<&str> = names.iter().take(3).copied().collect();
+    first.join(", ")
+}
+
+/// Whether a name fits a pattern with `*` in it.
+pub(super) fn fits(pattern: &str, name: &str) -> bool {
+    let Some((before, after)) = pattern.split_once('*') else {
+        return pattern == name;
+    };
+    let Some(rest) = name.strip_prefix(before) else {
+        return false;
+    };
+    (0..=rest.len())
+        .filter(|at| rest.is_char_boundary(*at))
+        .any(|at| fits(after, &rest[at..]))
 }
 
 fn texts(list: &Value) -> impl Iterator<Item = &str> {
@@ -235,6 +318,7 @@ fn counted(count: usize, what: &str) -> String {
         (1, what) => format!("1 {what}"),
         (count, "index") => format!("{count} indices"),
         (count, "node is") => format!("{count} nodes are"),
+        (count, "task waits") => format!("{count} tasks wait"),
         (count, what) => format!("{count} {what}s"),
     }
 }

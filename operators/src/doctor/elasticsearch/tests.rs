@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::doctor::{Check, Status, Verdict};
 
+mod targets;
+
 fn sink() -> Sink {
     Sink {
         bolt: "index".to_owned(),
@@ -39,15 +41,22 @@ fn statistics(rejected: u64, heap: u64, free: u64) -> Value {
     }}})
 }
 
+fn writes(total: u64) -> Value {
+    json!({"_all": {"primaries": {"indexing": {"index_total": total}}}})
+}
+
 /// A cluster of three nodes that lacks nothing.
-fn healthy() -> Facts {
+pub(super) fn healthy() -> Facts {
     let mappings = json!({"dynamic": "strict", "properties": {"_isobar": {"dynamic": true, "properties": {
         "s": {"type": "keyword"}, "o": {"type": "long"},
     }}}});
     let answers = [
         (
             once::HEALTH,
-            json!({"status": "green", "number_of_data_nodes": 3}),
+            json!({
+                "status": "green", "number_of_data_nodes": 3,
+                "number_of_pending_tasks": 0, "task_max_waiting_in_queue_millis": 0,
+            }),
         ),
         (
             once::REPORT,
@@ -87,6 +96,22 @@ fn healthy() -> Facts {
         ),
         (once::PIPELINE, json!({})),
         (once::LIFECYCLE, json!({})),
+        (
+            once::DATA_STREAMS,
+            json!({"data_streams": [{
+                "name": "apart", "indices": [{"index_name": ".ds-apart-1"}], "failure_store": {"enabled": false},
+            }]}),
+        ),
+        (
+            once::INDEX_HEALTH,
+            json!([{"index": "logs-2026", "health": "green"}]),
+        ),
+        (once::WRITES, writes(0)),
+        (once::WRITES_AGAIN, writes(5_000)),
+        (
+            once::WRITTEN,
+            json!({"index": "logs-2026", "id": "x", "status": 201, "deleted": 200}),
+        ),
     ];
     Facts {
         now_ms: 1_000_400,
@@ -97,6 +122,9 @@ fn healthy() -> Facts {
             .into_iter()
             .map(|(name, answer)| ((name, 0), Ok(answer)))
             .collect(),
+        asked_ms: [(once::WRITES, 1_000), (once::WRITES_AGAIN, 3_000)]
+            .map(|(name, ms)| ((name, 0), ms))
+            .into(),
         certificates: Vec::new(),
         sinks: vec![sink()],
     }
@@ -277,6 +305,20 @@ fn versions_and_roles_of_the_hosts_matter() {
 }
 
 #[test]
+fn the_versions_that_are_tested_are_those_that_are_listed() {
+    let listed = include_str!("../../../../deploy/SUPPORT.md").lines();
+    let searched = listed
+        .filter(|line| line.starts_with("| Elasticsearch |") || line.starts_with("| OpenSearch |"));
+    let versions = searched.map(|line| line.split('|').nth(2).expect("a version").trim());
+    let majors = versions.map(|version| version.split('.').next().expect("a major version"));
+    let mut majors: Vec<u64> = majors
+        .map(|major| major.parse().expect("a number"))
+        .collect();
+    majors.sort_unstable();
+    assert_eq!(majors, checks::TESTED);
+}
+
+#[test]
 fn quorum_and_health_are_judged_by_how_many_nodes_there_are() {
     let voting = |ids: &[&str], excluded: &[&str]| {
         json!({"metadata": {"cluster_coordination": {
@@ -320,6 +362,67 @@ fn quorum_and_health_are_judged_by_how_many_nodes_there_are() {
         Status::Warning,
         "shards_capacity: Cluster is close",
     );
+    let yellow = |name: &str| json!({"status": "yellow", "indicators": {name: {"status": "yellow", "symptom": "x"}}});
+    let id = "elasticsearch.health_report";
+    let capacity = yellow("shards_capacity");
+    finds_in(
+        id,
+        once::REPORT,
+        capacity,
+        Status::Warning,
+        "shards_capacity",
+    );
+    let replicas = yellow("shards_availability");
+    finds_in(id, once::REPORT, replicas, Status::Ok, "yellow");
+}
+
+#[test]
+fn what_waits_for_the_master_for_long_is_a_warning() {
+    let id = "elasticsearch.pending_tasks";
+    let waiting = |ms: u64| {
+        json!({"status": "green", "number_of_data_nodes": 3,
+            "number_of_pending_tasks": 7, "task_max_waiting_in_queue_millis": ms})
+    };
+    let name = once::HEALTH;
+    let text = "7 tasks wait for the master, the first of them for 20 s";
+    finds_in(id, name, waiting(20_000), Status::Warning, text);
+    finds_in(id, name, waiting(9_000), Status::Ok, "7 tasks wait");
+}
+
+#[test]
+fn answers_that_say_nothing_are_not_called_good() {
+    let mut facts = healthy();
+    for answer in facts.answers.values_mut() {
+        *answer = Ok(json!({}));
+    }
+    for host in &mut facts.hosts {
+        host.node = Ok(json!({"nodes": {"n": {}}}));
+    }
+    for check in [
+        "elasticsearch.versions",
+        "elasticsearch.data_path",
+        "elasticsearch.quorum",
+        "elasticsearch.health",
+        "elasticsearch.health_report",
+        "elasticsearch.pending_tasks",
+        "elasticsearch.disk",
+        "elasticsearch.index_health",
+        "elasticsearch.failure_store",
+        "elasticsearch.rejected_writes",
+        "elasticsearch.heap",
+        "elasticsearch.body_bytes",
+        "elasticsearch.clock",
+    ] {
+        let verdict = judge(check, &facts);
+        assert!(
+            matches!(verdict, Err(Missing::Absent(_))),
+            "{check}: {verdict:?}"
+        );
+    }
+    let silent = json!({"logs-1": {"settings": {"index": {}}}});
+    let _ = facts.answers.insert((once::INDICES, 0), Ok(silent));
+    let verdict = judge("elasticsearch.replicas", &facts);
+    assert!(matches!(verdict, Err(Missing::Absent(_))), "{verdict:?}");
 }
 
 #[test]

@@ -59,6 +59,14 @@ pub(in crate::doctor) const CHECKS: &[Check<Facts>] = &[
         judge: in_sync,
     },
     Check {
+        id: "kafka.min_in_sync",
+        depth: Depth::All,
+        why: "What a broker has acknowledged is on as many disks as `min.insync.replicas` says, and on no more.",
+        fix: "Set `min.insync.replicas` of the topic to 2, with three copies of each partition.",
+        needs: "it takes `DescribeConfigs` on the topic",
+        judge: min_in_sync,
+    },
+    Check {
         id: "kafka.replication",
         depth: Depth::All,
         why: "A topic with one copy of each record loses what is on a disk with that disk.",
@@ -274,14 +282,11 @@ fn in_sync(facts: &Facts) -> Verdict {
             .iter()
             .filter(|one| one.in_sync < one.replicas);
         let (behind, least) = (behind.clone().count(), behind.map(|one| one.in_sync).min()?);
-        let needed = number(settings.get(&topic.name)?.get("min.insync.replicas"));
-        let is_written = facts
-            .outputs
-            .iter()
-            .any(|output| output.topic == topic.name);
+        let needed = settings.get(&topic.name);
+        let needed = number(needed.and_then(|settings| settings.get(MIN_IN_SYNC)));
         let name = &topic.name;
         Some(match needed {
-            Some(needed) if (least as i64) < needed && is_written => (
+            Some(needed) if (least as i64) < needed && is_written(facts, name) => (
                 Status::Error,
                 format!(
                     "{name}: {least} in-sync copies where writing takes {needed}, so nothing is written"
@@ -294,6 +299,59 @@ fn in_sync(facts: &Facts) -> Verdict {
         })
     })?;
     or_fine(found, "all copies have everything")
+}
+
+fn min_in_sync(facts: &Facts) -> Verdict {
+    let settings = known(&facts.settings)?;
+    let mut any = false;
+    let found = each_topic(facts, |topic| {
+        let copies = topic.partitions.iter().map(|one| one.replicas).min()?;
+        // Of one copy `kafka.replication` tells.
+        if copies < 2 {
+            return None;
+        }
+        any = true;
+        let name = &topic.name;
+        // Whoever writes what is read here has to answer for it.
+        let status = match is_written(facts, name) {
+            true => Status::Warning,
+            false => Status::Info,
+        };
+        let needed = settings.get(name);
+        match number(needed.and_then(|settings| settings.get(MIN_IN_SYNC))) {
+            None => Some((
+                Status::Unknown,
+                format!("{name}: the brokers do not tell its {MIN_IN_SYNC}"),
+            )),
+            // Of two copies one may be away, or writing stops.
+            Some(..=1) if copies == 2 => Some((
+                Status::Info,
+                format!("{name}: a record that is acknowledged may be in one copy of 2"),
+            )),
+            Some(..=1) => Some((
+                status,
+                format!("{name}: a record that is acknowledged may be in one copy of {copies}"),
+            )),
+            Some(needed) if needed >= copies as i64 => Some((
+                status,
+                format!(
+                    "{name}: with one broker away nothing is written, as that takes {needed} copies of {copies}"
+                ),
+            )),
+            Some(_) => None,
+        }
+    })?;
+    match any {
+        true => or_fine(found, "what is acknowledged is in several copies"),
+        false => Err(Missing::Absent("no topic has several copies".to_owned())),
+    }
+}
+
+/// The setting that says in how many copies an acknowledged record is.
+const MIN_IN_SYNC: &str = "min.insync.replicas";
+
+fn is_written(facts: &Facts, topic: &str) -> bool {
+    facts.outputs.iter().any(|output| output.topic == topic)
 }
 
 fn replication(facts: &Facts) -> Verdict {

@@ -259,6 +259,38 @@ fn copies_and_leaders_are_counted() {
 }
 
 #[test]
+fn what_is_acknowledged_is_in_several_copies_and_not_in_all() {
+    let id = "kafka.min_in_sync";
+    let name = "min.insync.replicas";
+    let one = |facts: &mut Facts| set(facts, "dead", name, "1");
+    let text = "dead: a record that is acknowledged may be in one copy of 3";
+    finds(id, one, Status::Warning, text);
+    let read = |facts: &mut Facts| set(facts, "logs", name, "1");
+    finds(id, read, Status::Info, "logs: a record");
+    let two_copies = |facts: &mut Facts| {
+        one(facts);
+        layout(facts, 1).partitions[0].replicas = 2;
+    };
+    finds(id, two_copies, Status::Info, "one copy of 2");
+    let every = |facts: &mut Facts| set(facts, "dead", name, "3");
+    let text = "with one broker away nothing is written, as that takes 3 copies of 3";
+    finds(id, every, Status::Warning, text);
+    let silent = |facts: &mut Facts| {
+        let settings = facts.settings.as_mut().expect("an answer");
+        drop(settings.remove("logs"));
+        layout(facts, 0).partitions[0].in_sync = 1;
+    };
+    finds(id, silent, Status::Unknown, "logs: the brokers do not tell");
+    // That copies lag behind does not hang on what a topic is set to.
+    finds(
+        "kafka.in_sync",
+        silent,
+        Status::Warning,
+        "logs: copies of 1",
+    );
+}
+
+#[test]
 fn records_that_are_nearly_deleted_are_held_against_their_retention() {
     let id = "kafka.retention";
     for (age, left, status) in [

@@ -139,11 +139,7 @@ pub(super) fn versions(facts: &Facts) -> Verdict {
         );
         found.push((Status::Warning, text));
     }
-    // OpenSearch 2 and 3, Elasticsearch 8 and 9.
-    if let Some(other) = versions
-        .iter()
-        .find(|(major, _)| !matches!(major, 2 | 3 | 8 | 9))
-    {
+    if let Some(other) = versions.iter().find(|(major, _)| !TESTED.contains(major)) {
         found.push((
             Status::Warning,
             format!("version {} is not tested", text(other)),
@@ -162,6 +158,10 @@ pub(super) fn data_path(facts: &Facts) -> Verdict {
                     let mut roles = texts(&node["roles"]).peekable();
                     roles.peek().is_some() && roles.all(leads)
                 });
+                if !nodes(node).all(|(_, node)| node["roles"].is_array()) {
+                    let text = format!("{} does not tell its roles", host.name);
+                    missing = Some(Missing::Absent(text));
+                }
                 if leads_only {
                     let text = format!("{} is a node that only leads the cluster", host.name);
                     found.push((Status::Warning, text));
@@ -190,24 +190,22 @@ pub(super) fn quorum(facts: &Facts) -> Verdict {
             "the cluster does not tell who votes".to_owned(),
         ));
     };
-    let nodes = match facts.answer(once::NODES) {
-        Ok(answer) => nodes(answer).count(),
-        Err(_) => 0,
-    };
+    let answer = facts.answer(once::NODES).ok();
+    let nodes = answer.map(|answer| nodes(answer).count());
     let mut found: Vec<Said> = Vec::new();
     match voting.len() {
-        1 if nodes <= 1 => found.push((
+        1 if nodes == Some(1) => found.push((
             Status::Info,
             "the cluster is one node: while that is away, everything waits".to_owned(),
         )),
-        1 | 2 => found.push((
-            Status::Warning,
-            format!(
-                "{} of {} may vote: with one of them away, nothing new is written",
-                counted(voting.len(), "node"),
-                nodes
-            ),
-        )),
+        1 | 2 => {
+            let of = nodes.map_or(String::new(), |nodes| format!(" of {nodes}"));
+            let text = format!(
+                "{}{of} may vote: with one of them away, nothing new is written",
+                counted(voting.len(), "node")
+            );
+            found.push((Status::Warning, text));
+        }
         _ => {}
     }
     let excluded = coordination["voting_config_exclusions"].as_array();
@@ -233,8 +231,8 @@ pub(super) fn health(facts: &Facts) -> Verdict {
         )]),
         Some("yellow") => {
             // With one data node no replica has a place, ever.
-            let status = match number("number_of_data_nodes") {
-                0 | 1 => Status::Info,
+            let status = match health["number_of_data_nodes"].as_u64() {
+                Some(0 | 1) => Status::Info,
                 _ => Status::Warning,
             };
             Ok(vec![(status, format!("the cluster is yellow: {shards}"))])
@@ -248,10 +246,17 @@ pub(super) fn health(facts: &Facts) -> Verdict {
 
 pub(super) fn health_report(facts: &Facts) -> Verdict {
     let report = facts.answer(once::REPORT)?;
-    let indicators = report["indicators"].as_object().into_iter().flatten();
-    // What is yellow at one data node is said by `elasticsearch.health`.
+    let Some(indicators) = report["indicators"].as_object() else {
+        return Err(Missing::Absent("the cluster has no indicators".to_owned()));
+    };
     let found = indicators
-        .filter(|(_, indicator)| indicator["status"] == "red")
+        .iter()
+        .filter(|(name, indicator)| match indicator["status"].as_str() {
+            Some("red") => true,
+            // At one data node it always is, and `elasticsearch.health` says so.
+            Some("yellow") => *name != "shards_availability",
+            _ => false,
+        })
         .map(|(name, indicator)| {
             let symptom = indicator["symptom"].as_str().unwrap_or("no reason given");
             (Status::Warning, format!("{name}: {symptom}"))
@@ -259,6 +264,33 @@ pub(super) fn health_report(facts: &Facts) -> Verdict {
     let status = report["status"].as_str().unwrap_or("not told");
     or_fine(
         found.collect(),
-        format!("no indicator is red, the whole is {status}"),
+        format!("no indicator is bad, the whole is {status}"),
     )
+}
+
+/// What waits for longer, in ms, is near the 30 s after which tasks are given up.
+const TASK_WAITS_MAX_MS: u64 = 10_000;
+
+pub(super) fn pending_tasks(facts: &Facts) -> Verdict {
+    let health = facts.answer(once::HEALTH)?;
+    let number = |name: &str| health[name].as_u64();
+    let (Some(tasks), Some(longest_ms)) = (
+        number("number_of_pending_tasks"),
+        number("task_max_waiting_in_queue_millis"),
+    ) else {
+        let text = "the cluster does not tell what waits for its master";
+        return Err(Missing::Absent(text.to_owned()));
+    };
+    if longest_ms > TASK_WAITS_MAX_MS {
+        let text = format!(
+            "{} for the master, the first of them for {} s",
+            counted(tasks as usize, "task waits"),
+            longest_ms / 1_000
+        );
+        return Ok(vec![(Status::Warning, text)]);
+    }
+    fine(format!(
+        "{} for the master, none for long",
+        counted(tasks as usize, "task waits")
+    ))
 }

@@ -54,30 +54,35 @@ fn keeps_out(name: &str) -> bool {
 
 pub(super) fn replicas(facts: &Facts) -> Verdict {
     let data_nodes = match facts.answer(once::HEALTH) {
-        Ok(health) => health["number_of_data_nodes"].as_u64().unwrap_or(1),
-        Err(_) => 1,
+        Ok(health) => health["number_of_data_nodes"].as_u64(),
+        Err(_) => None,
     };
-    let mut without = BTreeSet::new();
+    let (mut without, mut silent) = (BTreeSet::new(), None);
     for number in 0..facts.sinks.len() {
         let answer = facts.of_sink(once::INDICES, number)?;
         for (index, settings) in answer.as_object().into_iter().flatten() {
-            if settings["settings"]["index"]["number_of_replicas"] == "0" {
-                let _ = without.insert(index.as_str());
+            match settings["settings"]["index"]["number_of_replicas"].as_str() {
+                Some("0") => drop(without.insert(index.as_str())),
+                Some(_) => {}
+                None => silent = Some(index),
             }
         }
+    }
+    if let (Some(index), true) = (silent, without.is_empty()) {
+        let text = format!("{index} does not say how many replicas it has");
+        return Err(Missing::Absent(text));
     }
     if without.is_empty() {
         return fine("no index without a replica");
     }
-    let named: Vec<&str> = without.iter().take(3).copied().collect();
     let status = match data_nodes {
-        0 | 1 => Status::Info,
+        Some(0 | 1) => Status::Info,
         _ => Status::Warning,
     };
     let text = format!(
         "{} without a replica: {}",
         counted(without.len(), "index"),
-        named.join(", ")
+        some(&without)
     );
     Ok(vec![(status, text)])
 }
@@ -118,19 +123,6 @@ pub(super) fn template(facts: &Facts) -> Verdict {
         }
     }
     or_fine(found, "every target has its template")
-}
-
-/// Whether a name fits a pattern with `*` in it.
-fn fits(pattern: &str, name: &str) -> bool {
-    let Some((before, after)) = pattern.split_once('*') else {
-        return pattern == name;
-    };
-    let Some(rest) = name.strip_prefix(before) else {
-        return false;
-    };
-    (0..=rest.len())
-        .filter(|at| rest.is_char_boundary(*at))
-        .any(|at| fits(after, &rest[at..]))
 }
 
 pub(super) fn mapping(facts: &Facts) -> Verdict {

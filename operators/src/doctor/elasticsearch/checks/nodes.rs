@@ -24,7 +24,7 @@ pub(super) fn disk(facts: &Facts) -> Verdict {
         ("high", "90%", Status::Warning),
         ("low", "85%", Status::Warning),
     ];
-    let mut found = Vec::new();
+    let (mut found, mut told) = (Vec::new(), false);
     for (_, node) in nodes(statistics) {
         let disk = &node["fs"]["total"];
         let (Some(total), Some(free)) = (
@@ -33,6 +33,7 @@ pub(super) fn disk(facts: &Facts) -> Verdict {
         ) else {
             continue;
         };
+        told = true;
         let over = marks.iter().find(|(mark, default, _)| {
             let mark = format!("watermark.{mark}");
             let headroom = of(&format!("{mark}.max_headroom"));
@@ -45,7 +46,12 @@ pub(super) fn disk(facts: &Facts) -> Verdict {
             found.push((*status, text));
         }
     }
-    or_fine(found, "all disks are below the low watermark")
+    match told {
+        true => or_fine(found, "all disks are below the low watermark"),
+        false => Err(Missing::Absent(
+            "no node says how full its disk is".to_owned(),
+        )),
+    }
 }
 
 /// Bytes that must be free at a watermark: a share in use, a ratio or a size that is free, and for shares
@@ -81,6 +87,9 @@ fn size(text: &str) -> Option<u64> {
 pub(super) fn rejected_writes(facts: &Facts) -> Verdict {
     let before = rejections(facts.answer(once::STATISTICS)?);
     let after = rejections(facts.answer(once::STATISTICS_AGAIN)?);
+    if after.is_empty() {
+        return Err(Missing::Absent("no node says what it refused".to_owned()));
+    }
     let found = after.iter().filter_map(|(name, count)| {
         let more = count.saturating_sub(before.get(name).copied().unwrap_or(*count));
         (more > 0).then(|| (Status::Warning, format!("{name}: {more} within a second")))
@@ -118,9 +127,8 @@ fn rejections(statistics: &Value) -> BTreeMap<String, u64> {
         ];
         let breakers = node["breakers"].as_object().into_iter().flatten();
         let tripped = breakers.filter_map(|(_, breaker)| breaker["tripped"].as_u64());
-        let kinds = kinds
-            .into_iter()
-            .chain([("circuit breakers", Some(tripped.sum()))]);
+        let tripped = tripped.reduce(u64::saturating_add);
+        let kinds = kinds.into_iter().chain([("circuit breakers", tripped)]);
         for (kind, count) in kinds {
             if let Some(count) = count {
                 let _ = counts.insert(format!("{kind} of {name}"), count);
@@ -140,8 +148,14 @@ pub(super) fn heap(facts: &Facts) -> Verdict {
         used.collect()
     };
     let before = full(facts.answer(once::STATISTICS)?);
-    let after = full(facts.answer(once::STATISTICS_AGAIN)?);
-    let found = after
+    let last = facts.answer(once::STATISTICS_AGAIN)?;
+    let tells = |(_, node): (_, &Value)| node["jvm"]["mem"]["heap_used_percent"].is_u64();
+    if !nodes(last).any(tells) {
+        return Err(Missing::Absent(
+            "no node says how full its heap is".to_owned(),
+        ));
+    }
+    let found = full(last)
         .into_iter()
         .filter(|(name, _)| before.contains_key(name))
         .map(|(name, percent)| {
