@@ -212,24 +212,31 @@ impl Terms {
         }
     }
 
+    /// What a replica says may be any number.
     fn add(&mut self, other: &Self) {
-        self.read += other.read;
-        self.delivered += other.delivered;
-        self.already_present += other.already_present;
-        self.dropped += other.dropped;
-        self.dead_lettered += other.dead_lettered;
-        self.handed_back += other.handed_back;
-        self.in_flight += other.in_flight;
-        self.difference += other.difference;
-        self.retried += other.retried;
-        self.lost += other.lost;
+        let counts = [
+            (&mut self.read, other.read),
+            (&mut self.delivered, other.delivered),
+            (&mut self.already_present, other.already_present),
+            (&mut self.dropped, other.dropped),
+            (&mut self.dead_lettered, other.dead_lettered),
+            (&mut self.handed_back, other.handed_back),
+            (&mut self.in_flight, other.in_flight),
+            (&mut self.retried, other.retried),
+            (&mut self.lost, other.lost),
+        ];
+        for (sum, count) in counts {
+            *sum = sum.saturating_add(count);
+        }
+        self.difference = self.difference.saturating_add(other.difference);
         for (policy, count) in &other.dropped_by_policy {
-            *self.dropped_by_policy.entry(policy.clone()).or_default() += count;
+            let sum = self.dropped_by_policy.entry(policy.clone()).or_default();
+            *sum = sum.saturating_add(*count);
         }
     }
 
     /// Records that will not be worked on any more.
     pub fn settled(&self) -> u64 {
-        self.read - self.in_flight
+        self.read.saturating_sub(self.in_flight)
     }
 }

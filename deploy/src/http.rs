@@ -37,6 +37,7 @@ use question::{Asked, Nothing};
 
 pub use lag::LagServer;
 pub use pause::{Pauses, SpoutPause};
+pub use question::understood;
 pub use replays::{Offer, Replays};
 pub(crate) use tap::{COUNTS_EVERY, TAPS_MAX};
 pub use tap::{TapCounts, TapEnd, TapEnded, TapJudged, TapLine, TapRecord, TapRejected, TapStart};

@@ -82,7 +82,7 @@ fn part(kind: &str, text: &'static str) -> Response {
 /// What of the history is asked for.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct After {
+pub(super) struct After {
     /// Only what came after this time, in ms since 1970.
     #[serde(default)]
     after_ms: i64,

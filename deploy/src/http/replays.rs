@@ -32,12 +32,12 @@ use crate::command::replay;
 use crate::exit::Failure;
 use job::Job;
 use program::{Program, Refusal, WITHIN};
-use requests::OfSpout;
 use store::Store;
 use turns::Turns;
 
 pub use offer::Offer;
 pub(super) use paths::routes;
+pub(super) use requests::OfSpout;
 
 /// Runs and verifications at once: each is a topology of its own beside the live one.
 const JOBS_MAX: usize = 2;

@@ -250,13 +250,13 @@ impl SpoutLag {
             cluster: String::new(),
             status,
             reason,
-            lag: partitions.iter().map(|one| one.lag).sum(),
+            lag: count(partitions.iter().map(|one| one.lag)),
             lag_exactness: least(&partitions, |one| one.lag_exactness),
             sampled_age_seconds: oldest_sample(&partitions),
-            committed_lag: partitions.iter().map(|one| one.committed_lag).sum(),
+            committed_lag: count(partitions.iter().map(|one| one.committed_lag)),
             oldest_age_seconds,
             oldest_age_exactness,
-            lost: partitions.iter().map(|one| one.lost).sum(),
+            lost: count(partitions.iter().map(|one| one.lost)),
             headroom_records: headroom_records(&partitions),
             headroom_seconds,
             headroom_exactness,
@@ -339,7 +339,7 @@ impl SpoutLag {
 }
 
 fn depth(start: Option<i64>, end: Option<i64>) -> Option<u64> {
-    u64::try_from(end? - start?).ok()
+    u64::try_from(end?.checked_sub(start?)?).ok()
 }
 
 /// The worst status, with the first of its partitions; nothing is wrong with a spout that has none.
@@ -353,6 +353,11 @@ fn worst(partitions: &[PartitionLag]) -> (Status, String) {
             (one.status, reason)
         }
     }
+}
+
+/// The sum of counts, which a replica may have said; unknown as soon as one is.
+pub(super) fn count(mut counts: impl Iterator<Item = Option<u64>>) -> Option<u64> {
+    counts.try_fold(0_u64, |sum, count| Some(sum.saturating_add(count?)))
 }
 
 /// The sum of rates, from 0: that of the standard library starts at -0.

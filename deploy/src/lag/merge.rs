@@ -97,6 +97,10 @@ fn of_spout(own: SpoutLag, others: &[OfReplica]) -> SpoutLag {
     merged.without_sums()
 }
 
+/// Most rows of a spout, whatever replicas say of its topics: some ten times the partitions of a large cluster's
+/// largest topic.
+const ROWS_MAX: usize = 100_000;
+
 /// All partitions of the topics, those included that no replica reads; `silent` when one of them does not answer.
 fn with_those_of_nobody(
     claims: BTreeMap<(String, i32), Claim>,
@@ -111,6 +115,10 @@ fn with_those_of_nobody(
     let mut all: BTreeMap<(String, i32), PartitionLag> = all.collect();
     for (topic, partitions) in topics {
         for number in 0..*partitions {
+            // One that nobody reads is listed by then, so that no sum is taken for that of all.
+            if all.len() >= ROWS_MAX {
+                break;
+            }
             let of = all.entry((topic.clone(), number));
             let _ = of.or_insert_with(|| PartitionLag::of_nobody(topic, number, why));
         }
@@ -271,6 +279,29 @@ mod tests {
         // Where all are read nothing is unknown.
         let all = merge(vec![of(vec![behind(0, 5, 1.0)], 1)], &[]);
         assert_eq!((all[0].lag, all[0].unowned_partitions), (Some(5), Some(0)));
+    }
+
+    #[test]
+    fn a_replica_that_claims_any_number_makes_no_more_rows_than_a_cluster_has_partitions() {
+        let of = |partitions| SpoutLag {
+            topics: BTreeMap::from([("a\"b".to_owned(), i32::MAX), ("c".to_owned(), i32::MAX)]),
+            ..spout("in", partitions)
+        };
+        let theirs = OfReplica {
+            lag: vec![of(vec![behind(1, u64::MAX, 1.0)])],
+            ..other(vec![], 1.0, None)
+        };
+        let all = merge(vec![spout("in", vec![behind(0, 5, 1.0)])], &[theirs]).remove(0);
+        assert_eq!((all.partitions.len(), all.lag), (ROWS_MAX, None));
+    }
+
+    #[test]
+    fn sums_of_what_replicas_say_do_not_wrap_around() {
+        let all = merged(
+            vec![behind(0, u64::MAX, 1.0)],
+            other(vec![behind(1, 2, 1.0)], 2.0, None),
+        );
+        assert_eq!(all.lag, Some(u64::MAX));
     }
 
     #[test]

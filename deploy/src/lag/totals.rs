@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use isobar_operators::lag::{Exactness, NO_LEADER};
 use serde::{Deserialize, Serialize};
 
-use super::figures::SpoutLag;
+use super::figures::{SpoutLag, count};
 use super::table::{Width, records};
 use crate::output::known;
 
@@ -35,8 +35,8 @@ impl Totals {
         Self {
             partitions: partitions.clone().count(),
             leading_brokers: leading,
-            depth: partitions.map(|one| one.depth).sum(),
-            lag: spouts.iter().map(|spout| spout.lag).sum(),
+            depth: count(partitions.map(|one| one.depth)),
+            lag: count(spouts.iter().map(|spout| spout.lag)),
             lag_exactness: exactness.unwrap_or_default(),
         }
     }

@@ -2,10 +2,16 @@
 
 #[path = "../../../tests/fuzz/src/against_serde.rs"]
 mod against_serde;
+#[path = "../../../tests/fuzz/src/asked.rs"]
+mod asked;
 #[path = "../../../tests/fuzz/src/bolt.rs"]
 mod bolt;
 #[path = "../../../tests/fuzz/src/inside.rs"]
 mod inside;
+#[path = "../../../tests/fuzz/src/kept.rs"]
+mod kept;
+#[path = "../../../tests/fuzz/src/tables.rs"]
+mod tables;
 #[path = "../../../tests/fuzz/src/targets.rs"]
 mod targets;
 

@@ -70,7 +70,7 @@ pub struct Listed {
 impl Listed {
     /// Whether it is active and was heard of within its lease, by the clock of this machine.
     pub fn is_alive(&self) -> bool {
-        let silent_ms = clock::unix_ms() - self.told_ms;
+        let silent_ms = clock::unix_ms().saturating_sub(self.told_ms);
         self.entry.state.is_active() && silent_ms < self.entry.lease_ms
     }
 }

@@ -4,8 +4,11 @@
 #![no_main]
 
 mod against_serde;
+mod asked;
 mod bolt;
 mod inside;
+mod kept;
+mod tables;
 mod targets;
 
 use std::sync::OnceLock;

@@ -10,9 +10,8 @@ use isobar_operators::dead_letter::{Letter, Resolution};
 use isobar_operators::outcome::{self, Class};
 use serde_json::{Value, json};
 
-use super::against_serde;
 use super::bolt::Bolt;
-use super::inside;
+use super::{against_serde, asked, inside, kept, tables};
 
 /// Something that is fuzzed.
 pub struct Target {
@@ -23,7 +22,7 @@ pub struct Target {
 }
 
 /// Everything that is fuzzed.
-pub const TARGETS: [Target; 21] = [
+pub const TARGETS: [Target; 29] = [
     target("json", json_parser),
     target("document", document),
     target("inside", inside::members),
@@ -45,6 +44,14 @@ pub const TARGETS: [Target; 21] = [
     target("convert", convert),
     target("reply", reply),
     target("letter", letter),
+    target("letter_file", kept::letter_file),
+    target("csv_table", tables::csv),
+    target("ndjson_table", tables::ndjson),
+    target("commit_metadata", kept::commit_metadata),
+    target("register", kept::register),
+    target("variables", kept::variables),
+    target("question", asked::question),
+    target("replicas", asked::replicas),
 ];
 
 const fn target(name: &'static str, run: fn(&[u8])) -> Target {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 /// Which spout is meant, where several read Kafka.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct OfSpout {
+pub(in crate::http) struct OfSpout {
     spout: Option<String>,
 }
 

@@ -164,7 +164,8 @@ impl Entry {
 
     /// Whether `self`, told at `at_ms`, was dead by the time of `by_ms`.
     fn is_dead(&self, at_ms: i64, by_ms: i64) -> bool {
-        by_ms - at_ms >= self.lease_ms
+        // Whoever may write to the topic may write any number.
+        by_ms.saturating_sub(at_ms) >= self.lease_ms
     }
 }
 
@@ -186,7 +187,10 @@ impl Entries {
         let first = others.find(|(one, told_ms)| {
             one.state.is_active() && !one.is_dead(*told_ms, at_ms) && one.overlaps(claim)
         });
-        first.map(|(one, told_ms)| (one, one.lease_ms - (at_ms - told_ms)))
+        first.map(|(one, told_ms)| {
+            let silent_ms = at_ms.saturating_sub(*told_ms);
+            (one, one.lease_ms.saturating_sub(silent_ms))
+        })
     }
 
     /// Whether the run `ours`, which is one of these, has lost its place to `claim`, written at `at_ms`
@@ -308,6 +312,20 @@ pub(super) mod tests {
         let both = entry("b", "1", (50, 150));
         assert!(!entries.is_lost_to(&ours, &both, 90_000), "c is before it");
         assert!(entries.is_lost_to(&ours, &both, 110_000), "c is dead too");
+    }
+
+    #[test]
+    fn times_that_nobody_can_mean_are_judged_like_others() {
+        let mut entries = Entries::default();
+        let mut first = entry("a", "1", (0, 100));
+        first.lease_ms = i64::MAX;
+        entries.take(first.clone(), i64::MAX);
+        let claim = entry("b", "1", (0, 100));
+        let before = entries.before(&claim, i64::MIN).map(|(_, ms)| ms);
+        assert_eq!(before, Some(i64::MAX));
+        first.lease_ms = i64::MIN;
+        entries.take(first, i64::MIN);
+        assert_eq!(entries.before(&claim, i64::MAX), None);
     }
 
     #[test]
