@@ -15,14 +15,15 @@ pub fn question(input: &[u8]) {
     let Some(understood) = http::understood(text) else {
         return;
     };
-    let (path, query) = text.split_once('?').unwrap_or((text, ""));
+    let asked = text.split('#').next().unwrap_or_default();
+    let (path, query) = asked.split_once('?').unwrap_or((asked, ""));
     match understood {
         Err(refusal) => {
             assert!(refusal.starts_with("parameters of /"), "{refusal}");
             // Each byte of a query may stand for one that an error writes with an escape.
             assert!(refusal.len() < 500 + 12 * text.len(), "{refusal}");
         }
-        Ok(()) if query.contains(['%', '+', '#']) => {}
+        Ok(()) if query.contains(['%', '+']) => {}
         Ok(()) => {
             let names = query.split('&').filter(|pair| !pair.is_empty());
             let names: Vec<&str> = names

@@ -165,7 +165,7 @@ mod tests {
             }
             heads
         });
-        let hosts = json!({"hosts": format!("http://{address}")});
+        let hosts = json!({"hosts": [format!("http://{address}")]});
         let connection = serde_json::from_value(hosts).expect("sound");
         let ask = Ask::of(&connection, Duration::from_secs(10)).expect("a client");
         let target = Target {
