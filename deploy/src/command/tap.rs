@@ -288,6 +288,12 @@ fn summary(edge: &str, counts: &TapCounts) -> String {
             number(counts.not_shown)
         ));
     }
+    if !counts.idle_masks.is_empty() {
+        text.push_str(&format!(
+            " No record shown has a field {}, so nothing is masked by that.",
+            counts.idle_masks.join(" or ")
+        ));
+    }
     text
 }
 
@@ -350,6 +356,7 @@ mod tests {
             shown: 10,
             not_shown: 0,
             judged: None,
+            idle_masks: Vec::new(),
         };
         let check = |counts: &TapCounts, expected: &str| {
             assert_eq!(summary("parse -> index", counts), expected);
@@ -366,12 +373,28 @@ mod tests {
     }
 
     #[test]
+    fn a_mask_that_hides_nothing_is_told() {
+        let counts = TapCounts {
+            passed: 9,
+            shown: 3,
+            idle_masks: vec!["usr".to_owned(), "client".to_owned()],
+            ..TapCounts::default()
+        };
+        assert_eq!(
+            summary("parse -> index", &counts),
+            "3 of 9 records on parse -> index shown. No record shown has a field usr or client, so nothing is masked by \
+             that."
+        );
+    }
+
+    #[test]
     fn with_a_condition_it_is_told_how_many_were_looked_at() {
         let counts = |judged: TapJudged| TapCounts {
             passed: 12_345,
             shown: 0,
             not_shown: 0,
             judged: Some(judged),
+            idle_masks: Vec::new(),
         };
         let check = |counts: &TapCounts, expected: &str| {
             assert_eq!(summary("parse -> index", counts), expected);

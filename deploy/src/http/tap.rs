@@ -22,7 +22,7 @@ use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use self::shown::record;
+use self::shown::{Mask, record};
 use super::question::Asked;
 use super::token::{Permitted, refuse};
 use crate::observer::Observer;
@@ -142,6 +142,10 @@ pub struct TapCounts {
     /// What the condition says of those that were looked at; none without a condition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judged: Option<TapJudged>,
+    /// Fields of `mask` that none of the records shown has, so that they have hidden nothing. Empty where there are
+    /// none, and while no record was shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub idle_masks: Vec<String>,
 }
 
 /// How many records a condition was evaluated on. Those that met it were shown.
@@ -216,7 +220,7 @@ pub(super) async fn answer(
         tap,
         masks: masks
             .filter(|mask| !mask.is_empty())
-            .map(str::to_owned)
+            .map(Mask::of)
             .collect(),
         judged: condition.is_some().then(TapJudged::default),
         condition,
@@ -264,7 +268,7 @@ fn name(edge: &EdgeReport) -> String {
 struct Showing {
     start: Option<TapStart>,
     tap: Tap,
-    masks: Vec<String>,
+    masks: Vec<Mask>,
     condition: Option<TapCondition>,
     judged: Option<TapJudged>,
     shown: u64,
@@ -299,7 +303,7 @@ impl Showing {
                 copy = self.tap.next() => {
                     if self.shows(&copy) {
                         self.shown += 1;
-                        return Some(TapLine::Record(Box::new(record(copy, &self.masks))));
+                        return Some(TapLine::Record(Box::new(record(copy, &mut self.masks))));
                     }
                 }
                 _ = &mut self.finished => break TapEnded::Topology,
@@ -333,7 +337,16 @@ impl Showing {
             shown: self.shown,
             not_shown: self.tap.missed(),
             judged: self.judged.clone(),
+            idle_masks: match self.shown {
+                0 => Vec::new(),
+                _ => self.idle_masks(),
+            },
         }
+    }
+
+    fn idle_masks(&self) -> Vec<String> {
+        let idle = self.masks.iter().filter(|mask| !mask.has_hidden);
+        idle.map(|mask| mask.path().to_owned()).collect()
     }
 }
 

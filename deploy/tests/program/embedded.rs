@@ -655,8 +655,13 @@ fn records_on_edges_of_the_demo_are_looked_at_and_all_arrive() {
         assert_eq!(record["document"]["is_slow"], Value::Null, "{record}");
     }
     let masked = ["enrich", "--limit", "3", "--every", "10"];
-    let (code, enriched, told) = tap(&shown, &[&masked[..], &["--mask", "host,role"]].concat());
+    let (code, enriched, told) = tap(
+        &shown,
+        &[&masked[..], &["--mask", "host,role,hots"]].concat(),
+    );
     assert_eq!((code, enriched.len()), (Some(0), 3), "{told}");
+    let idle = "No record shown has a field hots, so nothing is masked by that.";
+    assert!(told.contains(idle), "{told}");
     for record in &enriched {
         let document = &record["document"];
         assert_eq!(
