@@ -25,8 +25,8 @@ const WINDOW: i64 = 90;
 const WINDOW_BYTES: u64 = 1 << 20;
 /// Bytes after which a range is not read whole after all.
 const WHOLE_BYTES: u64 = 4 << 20;
-/// Bytes of all that is read after which windows end with their next record, and of those between the first and the
-/// last one no others are begun.
+/// Bytes of all that is read in the ranges after which their windows end with their next record, and of those between
+/// the first and the last one no others are begun; and as many of what is read beside them.
 const ALL_BYTES: u64 = 128 << 20;
 /// Offsets behind a range that ends by a time that are looked at for records that are older: of several producers
 /// one may be minutes late.
@@ -105,10 +105,10 @@ pub fn extents(
         by_topic.entry(topic).or_default().push(*look);
     }
     let connection = without_a_group(source);
-    let bytes = Cell::new(0);
+    let room = Room::default();
     for (topic, looks) in by_topic {
         let rounds = rounds(&looks).into_iter();
-        let rounds = rounds.take_while(|round| round.is_needed || bytes.get() < ALL_BYTES);
+        let rounds = rounds.take_while(|round| round.is_needed || room.is_left(round.is_inside));
         let begun = rounds.map(|round| {
             let mut seen = seen.borrow_mut();
             for (partition, window) in &round.windows {
@@ -126,11 +126,11 @@ pub fn extents(
                 return false;
             };
             let size = size(record);
-            bytes.set(bytes.get() + size);
+            room.take(seen.is_inside, size);
             if seen.is_inside {
                 each(sampled(record, 0));
             }
-            seen.take(Last::of(record), size, bytes.get() < ALL_BYTES)
+            seen.take(Last::of(record), size, room.is_left(seen.is_inside))
         })?;
     }
     let mut seen = seen.into_inner();
@@ -164,6 +164,32 @@ pub fn again(
         })?;
     }
     Ok(found)
+}
+
+/// How many bytes were read. What is beside the ranges takes nothing of theirs: it comes first, and of many partitions
+/// there is much of it.
+#[derive(Debug, Default)]
+struct Room {
+    inside: Cell<u64>,
+    beside: Cell<u64>,
+}
+
+impl Room {
+    fn of(&self, is_inside: bool) -> &Cell<u64> {
+        match is_inside {
+            true => &self.inside,
+            false => &self.beside,
+        }
+    }
+
+    fn take(&self, is_inside: bool, bytes: u64) {
+        let read = self.of(is_inside);
+        read.set(read.get() + bytes);
+    }
+
+    fn is_left(&self, is_inside: bool) -> bool {
+        self.of(is_inside).get() < ALL_BYTES
+    }
 }
 
 /// Windows that are read at the same time, at most one of a partition.
@@ -540,6 +566,17 @@ mod tests {
         assert_eq!(seen.offsets, 6);
         let extent = seen.extent(10_000);
         assert_eq!((extent.records, extent.is_exact), (5_000, false));
+    }
+
+    #[test]
+    fn what_is_read_beside_ranges_takes_nothing_of_what_is_read_of_them() {
+        let room = Room::default();
+        room.take(false, ALL_BYTES);
+        assert!(!room.is_left(false) && room.is_left(true));
+        room.take(true, ALL_BYTES - 1);
+        assert!(room.is_left(true));
+        room.take(true, 1);
+        assert!(!room.is_left(true));
     }
 
     #[test]
