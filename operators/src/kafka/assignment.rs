@@ -78,6 +78,20 @@ pub enum Held {
     },
 }
 
+impl Held {
+    /// The same, with what to do, for who reads what a plan says and not what a group has committed.
+    pub fn of_plan(&self) -> String {
+        let why = match self {
+            Self::BeyondEnd { .. } => self.to_string(),
+            Self::OtherTopic { committed, found } => format!(
+                "the topic was made again since the plan was made (its id was {committed} and is {found}), so its \
+                 offsets are those of other records"
+            ),
+        };
+        format!("{why}; make a new plan")
+    }
+}
+
 impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

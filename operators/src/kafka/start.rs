@@ -239,6 +239,7 @@ fn fail_all(failed: &mut Failures, partitions: &[TopicPartition], text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::ConsumerConfig;
 
     #[test]
     fn a_commit_of_another_topic_of_the_same_name_holds_the_partition() {
@@ -255,5 +256,33 @@ mod tests {
                 found: "new".to_owned()
             })
         );
+    }
+
+    #[test]
+    fn a_fixed_range_starts_at_its_first_offset_and_is_held_where_its_topic_is_another_one() {
+        let partition = TopicPartition::new("logs", 3);
+        let fixed = Fixed {
+            ranges: BTreeMap::from([(partition.clone(), (7, 9))]),
+            topic_ids: BTreeMap::from([("logs".to_owned(), "old".to_owned())]),
+        };
+        assert_eq!(first_offsets(&fixed)[&partition], 7);
+        let config = ConsumerConfig {
+            fixed: Some(Arc::new(fixed)),
+            ..ConsumerConfig::for_tests()
+        };
+        let shared = Shared::new(config, 1);
+        let held = |found: Option<&str>, name: &str| {
+            let found = found.map(str::to_owned);
+            made_again(&shared, &TopicPartition::new(name, 3), found.as_ref())
+        };
+        let other = Held::OtherTopic {
+            committed: "old".to_owned(),
+            found: "new".to_owned(),
+        };
+        assert_eq!(held(Some("new"), "logs"), Some(other));
+        assert_eq!(held(Some("old"), "logs"), None);
+        // The cluster has no ids, and of the other topic none was known.
+        assert_eq!(held(None, "logs"), None);
+        assert_eq!(held(Some("new"), "others"), None);
     }
 }

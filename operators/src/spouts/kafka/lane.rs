@@ -319,7 +319,7 @@ impl Lane {
                 ..
             } => {
                 if let Some(why) = held {
-                    self.member.hold(&assignment, &why.to_string());
+                    self.member.hold(&assignment, &why);
                 }
                 if let Some(at) = resumed {
                     self.skipped(&assignment, requested, at, log_start);
@@ -337,7 +337,7 @@ impl Lane {
         // Of a held partition nothing is read, and nothing may be committed: a commit would carry
         // the id of the topic as it is now, and the next start would take it for sound.
         if let Some(why) = &assignment.start.held {
-            return self.member.hold(&assignment, &why.to_string());
+            return self.member.hold(&assignment, why);
         }
         let start = assignment.start.offset;
         if !assignment.start.from_commit {

@@ -12,7 +12,7 @@ use super::gate::Gate;
 use super::pace::Pace;
 use super::tally::Tally;
 use crate::kafka::admin::TopicPartition;
-use crate::kafka::{Assignment, Fixed, Handle, Limits, Subject};
+use crate::kafka::{Assignment, Fixed, Handle, Held, Limits, Subject};
 
 /// One member of the consumer group, as its lanes see it.
 pub(super) struct Member {
@@ -108,9 +108,12 @@ impl Member {
     }
 
     /// Notes that nothing is read of a partition until somebody decides, and why.
-    pub(super) fn hold(&self, assignment: &Assignment, why: &str) {
+    pub(super) fn hold(&self, assignment: &Assignment, why: &Held) {
         let TopicPartition { topic, partition } = &assignment.partition;
-        let why = format!("{why}; reset the group's offsets");
+        let why = match self.fixed {
+            Some(_) => why.of_plan(),
+            None => format!("{why}; reset the group's offsets"),
+        };
         let _holding = self.holding.lock().unwrap_or_else(PoisonError::into_inner);
         self.partitions.hold(topic, *partition, why);
         self.show_held();

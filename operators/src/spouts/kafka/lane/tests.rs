@@ -9,7 +9,7 @@ use super::super::bounded::Bounded;
 use super::super::member::Settings;
 use super::*;
 use crate::kafka::admin::TopicPartition;
-use crate::kafka::{ConsumerConfig, LanedConsumer, Limits};
+use crate::kafka::{ConsumerConfig, Fixed, Held, LanedConsumer, Limits, Start};
 
 fn settings() -> Settings {
     Settings {
@@ -30,6 +30,15 @@ fn lane(health: &Health) -> Lane {
 }
 
 fn lane_of(health: &Health, settings: Settings, bounded: Option<Bounded>) -> Lane {
+    lane_reading(health, settings, bounded, None)
+}
+
+fn lane_reading(
+    health: &Health,
+    settings: Settings,
+    bounded: Option<Bounded>,
+    fixed: Option<Fixed>,
+) -> Lane {
     let (handle, mut readers) = LanedConsumer::without_client(ConsumerConfig::for_tests(), 1);
     let member = Member::new(
         "in".into(),
@@ -38,7 +47,7 @@ fn lane_of(health: &Health, settings: Settings, bounded: Option<Bounded>) -> Lan
         health.clone(),
         settings,
         bounded.map(Arc::new),
-        None,
+        fixed.map(Arc::new),
         &Counters::default(),
         1,
     );
@@ -122,6 +131,36 @@ async fn behind_a_closed_gate_nothing_is_read_and_nobody_gives_up() {
     let mut lane = lane_of(&health, held_back, Some(Bounded::that_is_over()));
     let next = tokio::time::timeout(Duration::from_secs(1), lane.next()).await;
     assert!(matches!(next, Ok(Ok(Next::End))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_topic_that_was_made_again_nothing_is_read_and_it_is_said_what_to_do() {
+    for (fixed, said) in [
+        (
+            None,
+            "topic logs, partition 3: the topic was made again since the last commit (its id was old and is new), so the \
+             committed offset means nothing; reset the group's offsets",
+        ),
+        (
+            Some(Fixed::default()),
+            "topic logs, partition 3: the topic was made again since the plan was made (its id was old and is new), so \
+             its offsets are those of other records; make a new plan",
+        ),
+    ] {
+        let health = Health::default();
+        let mut lane = lane_reading(&health, settings(), None, fixed);
+        let start = Start {
+            held: Some(Held::OtherTopic {
+                committed: "old".to_owned(),
+                found: "new".to_owned(),
+            }),
+            ..Start::for_tests()
+        };
+        let assignment = Assignment::new(TopicPartition::new("logs", 3), 0, 1, start);
+        lane.take(Event::Assigned(Arc::new(assignment)));
+        assert_eq!(health.conditions()[0].text, said);
+        assert!(lane.ours.is_empty(), "it is not read");
+    }
 }
 
 #[tokio::test(start_paused = true)]
