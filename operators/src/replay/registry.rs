@@ -32,7 +32,7 @@ use crate::kafka::{
     read_topic, tail,
 };
 use crate::spouts::KafkaConfig;
-use entry::{Entries, Wish, wish_key};
+use entry::{Entries, Wish, is_wish, wish_key};
 use lease::Lease;
 
 pub use claim::{Claim, News};
@@ -102,15 +102,19 @@ impl Registry {
         &self.topic
     }
 
-    /// The runs, those that were told of last at the end. Waits for the brokers.
+    /// The runs, those that were told of last at the end. Waits for the brokers. Fails where one of them has told of
+    /// itself in a form that this program does not know.
     pub fn runs(&self) -> Result<Vec<Listed>, Error> {
         if !self.exists()? {
             return Ok(Vec::new());
         }
         let mut attempts: BTreeMap<(String, String), Listed> = BTreeMap::new();
+        let mut strangers = Strangers::default();
         read_topic(&self.connection, &self.topic, self.within, |record| {
             let record = Tailed::of(record);
-            if let Some(Told::Entry(entry)) = Told::of(&record) {
+            let told = Told::of(&record);
+            strangers.take(&record, told.as_ref());
+            if let Some(Told::Entry(entry)) = told {
                 let attempt = (entry.run.clone(), entry.attempt.clone());
                 let listed = Listed {
                     entry: *entry,
@@ -119,6 +123,7 @@ impl Registry {
                 let _ = attempts.insert(attempt, listed);
             }
         })?;
+        self.knows_all(&strangers)?;
         let mut runs: BTreeMap<String, Listed> = BTreeMap::new();
         for attempt in attempts.into_values() {
             // Of one that was refused beside another of its plan, the other one counts.
@@ -156,7 +161,8 @@ impl Registry {
     }
 
     /// Claims what an entry says. Makes the topic if it is not there. The inner `Err` has the run that is
-    /// before it: nothing may be done then.
+    /// before it: nothing may be done then. Fails where a run has told of itself in a form that this program does not
+    /// know, as it may read the same records.
     pub async fn claim(self, entry: Entry) -> Result<Result<Claim, Before>, Error> {
         let registry = self.clone();
         if !beside(move || registry.exists()).await? {
@@ -171,25 +177,35 @@ impl Registry {
             ..entry
         };
         self.write(&producer, &entry.run, &entry).await?;
-        let mut entries = Entries::default();
+        let (mut entries, mut strangers) = (Entries::default(), Strangers::default());
         loop {
             let record = self.next(&mut records).await?;
-            let Some(Told::Entry(told)) = Told::of(&record) else {
+            let told = Told::of(&record);
+            strangers.take(&record, told.as_ref());
+            let Some(Told::Entry(told)) = told else {
                 continue;
             };
             if !told.is_same(&entry) {
                 entries.take(*told, record.at_ms);
                 continue;
             }
+            let refused = |why: String| Entry {
+                state: State::Refused,
+                claim: Some(record.offset),
+                why: Some(why),
+                ..entry.clone()
+            };
+            if let Err(error) = self.knows_all(&strangers) {
+                let refused = refused("it does not know what another run says".to_owned());
+                self.write(&producer, &refused.run, &refused).await?;
+                return Err(error);
+            }
             if let Some((before, dead_in_ms)) = entries.before(&entry, record.at_ms) {
                 let before = Before {
                     entry: Box::new(before.clone()),
                     dead_in: Duration::from_millis(u64::try_from(dead_in_ms).unwrap_or(0)),
                 };
-                let mut refused = entry;
-                refused.state = State::Refused;
-                refused.claim = Some(record.offset);
-                refused.why = Some(format!("{} was under way", before.entry.run));
+                let refused = refused(format!("{} was under way", before.entry.run));
                 self.write(&producer, &refused.run, &refused).await?;
                 return Ok(Err(before));
             }
@@ -198,6 +214,19 @@ impl Registry {
             let last = record.offset;
             let claim = Claim::new(self, producer, entry, entries, lease, records, last);
             return Ok(Ok(claim));
+        }
+    }
+
+    /// Fails where what a run says is of another form: what it reads, and whether it goes on, nobody knows here.
+    fn knows_all(&self, strangers: &Strangers) -> Result<(), Error> {
+        match strangers.0.first_key_value() {
+            None => Ok(()),
+            Some((run, offset)) => Err(Error::Config(format!(
+                "topic {}: what the replay {run} says of itself at offset {offset} is of a form that this program does \
+                 not know, as of a newer one: it may be under way, and read the same records; use that program, or, once \
+                 that run is over, write a record with its key and without a value",
+                self.topic
+            ))),
         }
     }
 
@@ -296,18 +325,38 @@ impl Registry {
 enum Told {
     Entry(Box<Entry>),
     Wish(Wish),
+    /// An entry of another form, by the key of its run.
+    Stranger(String),
 }
 
 impl Told {
-    /// `None` for what this program does not know.
+    /// `None` for what says nothing, and for wishes that this program does not know.
     fn of(record: &Tailed) -> Option<Self> {
         let value = record.value.as_deref()?;
         let key = record.key.as_deref()?;
-        match key.ends_with(b"/wanted") {
-            true => serde_json::from_slice(value).ok().map(Self::Wish),
-            false => serde_json::from_slice(value)
-                .ok()
-                .map(|entry| Self::Entry(Box::new(entry))),
+        if is_wish(key) {
+            return serde_json::from_slice(value).ok().map(Self::Wish);
+        }
+        let entry = serde_json::from_slice::<Entry>(value).ok();
+        Some(match entry.filter(|entry| entry.version == VERSION) {
+            Some(entry) => Self::Entry(Box::new(entry)),
+            None => Self::Stranger(String::from_utf8_lossy(key).into_owned()),
+        })
+    }
+}
+
+/// The runs that have told of themselves in a form that this program does not know, with the offset of the last time.
+#[derive(Clone, Debug, Default)]
+struct Strangers(BTreeMap<String, i64>);
+
+impl Strangers {
+    /// Takes the next record, with what it says. What this program writes itself under the key of such a run, as when
+    /// it is refused, says nothing of how that gets on; only a record without a value does.
+    fn take(&mut self, record: &Tailed, told: Option<&Told>) {
+        if let Some(Told::Stranger(run)) = told {
+            let _ = self.0.insert(run.clone(), record.offset);
+        } else if let (Some(key), None) = (&record.key, &record.value) {
+            let _ = self.0.remove(&*String::from_utf8_lossy(key));
         }
     }
 }

@@ -38,8 +38,8 @@ pub enum News {
     Heard,
     /// An operator wants something of it.
     Wanted(Wanted),
-    /// It was silent for too long, and this run reads its records now.
-    TakenOver(Box<Entry>),
+    /// It was silent for too long, and this run, with its host where that is known, reads its records now.
+    TakenOver(String),
     /// Nothing is heard for a while, for this reason. It goes on where it ended.
     Deaf(String),
 }
@@ -128,6 +128,10 @@ impl Claim {
                         return news;
                     }
                 }
+                // What it reads is not known; it may be ours.
+                Some(Told::Stranger(by)) if self.entries.is_dead(&self.entry, record.at_ms) => {
+                    return News::TakenOver(format!("{by}, by another program,"));
+                }
                 _ => {}
             }
         }
@@ -142,7 +146,7 @@ impl Claim {
         let is_lost = self.entries.is_lost_to(&self.entry, &told, at_ms);
         self.entries.take((*told).clone(), at_ms);
         if is_lost {
-            return Some(News::TakenOver(told));
+            return Some(News::TakenOver(format!("{} on {}", told.run, told.host)));
         }
         if !told.is_same(&self.entry) {
             return None;

@@ -141,8 +141,15 @@ pub(super) struct Wish {
 
 /// The key of a wish: that of a run has none of these characters.
 pub(super) fn wish_key(run: &str) -> String {
-    format!("{run}/wanted")
+    format!("{run}{WANTED}")
 }
+
+/// Whether a key is that of a wish.
+pub(super) fn is_wish(key: &[u8]) -> bool {
+    key.ends_with(WANTED.as_bytes())
+}
+
+const WANTED: &str = "/wanted";
 
 impl Entry {
     /// Whether both would be at work on the same records.
@@ -191,6 +198,14 @@ impl Entries {
             let silent_ms = at_ms.saturating_sub(*told_ms);
             (one, one.lease_ms.saturating_sub(silent_ms))
         })
+    }
+
+    /// Whether the run `ours`, which is one of these, was dead by `at_ms`, so that whoever claimed its records then may
+    /// have them.
+    pub(super) fn is_dead(&self, ours: &Entry, at_ms: i64) -> bool {
+        let key = (ours.run.clone(), ours.attempt.clone());
+        let told = self.0.get(&key);
+        told.is_none_or(|(entry, told_ms)| entry.is_dead(*told_ms, at_ms))
     }
 
     /// Whether the run `ours`, which is one of these, has lost its place to `claim`, written at `at_ms`
@@ -301,6 +316,18 @@ pub(super) mod tests {
         );
         // Its claim may have gone from the topic.
         assert!(entries.is_lost_to(&claimed(6), &beat, 90_000));
+    }
+
+    #[test]
+    fn a_run_was_dead_by_a_time_when_its_last_word_is_older_than_its_lease() {
+        let ours = entry("a", "1", (0, 100));
+        let mut entries = Entries::default();
+        entries.take(ours.clone(), 1_000);
+        assert!(!entries.is_dead(&ours, 30_999));
+        assert!(entries.is_dead(&ours, 31_000));
+        entries.take(ours.clone(), 20_000);
+        assert!(!entries.is_dead(&ours, 31_000));
+        assert!(entries.is_dead(&entry("b", "1", (0, 1)), 1_000));
     }
 
     #[test]

@@ -84,9 +84,92 @@ async fn a_run_that_was_silent_for_too_long_hears_that_another_took_over() {
     // It hears so before it hears of a word that came too late.
     tell(&mut asleep).await.expect("written");
     match news(&mut asleep).await {
-        News::TakenOver(by) => assert_eq!(by.run, "b"),
+        News::TakenOver(by) => assert_eq!(by, "b on h"),
         other => panic!("{other:?}"),
     }
+}
+
+/// What an operator writes under the key of a run.
+async fn is_over(registry: &Registry, run: &str) {
+    let producer = registry.producer().expect("a client");
+    let record = OutRecord {
+        topic: &registry.topic,
+        partition: Some(0),
+        key: Some(run.as_bytes()),
+        ..OutRecord::default()
+    };
+    let failures = producer.send([record]).await.await;
+    assert!(failures.is_empty(), "{failures:?}");
+}
+
+/// What a newer program says of a run.
+async fn tell_otherwise(registry: &Registry, run: &str, value: serde_json::Value) {
+    let producer = registry.producer().expect("a client");
+    let written = registry.write(&producer, run, &value).await;
+    written.expect("written");
+}
+
+#[tokio::test]
+async fn what_a_newer_program_says_of_its_run_refuses_others_until_it_is_known_to_be_over() {
+    let cluster = MockCluster::new(1).expect("a stand-in cluster");
+    let registry = registry(cluster.bootstrap_servers());
+    cluster
+        .create_topic("t.replays", 1, 1)
+        .expect("it is created");
+    let mut later = serde_json::to_value(entry("z", "1", (0, 100))).expect("JSON");
+    later["version"] = 2.into();
+    for (run, told) in [("a", later), ("b", serde_json::json!({"reads": "all"}))] {
+        tell_otherwise(&registry, "z", told).await;
+        let refused = registry.clone().claim(entry(run, "1", (500, 600))).await;
+        let refused = refused.err().map(|error| error.to_string());
+        let said = refused.expect("nobody knows what it reads");
+        assert!(
+            said.contains("what the replay z says of itself at"),
+            "{said}"
+        );
+        let listed = registry.runs().expect_err("it is not shown either");
+        assert!(
+            listed
+                .to_string()
+                .contains("a form that this program does not know")
+        );
+        // Nor may an older program run the very plan, and its word does not end the newer one's run.
+        for attempt in ["1", "2"] {
+            let refused = registry.clone().claim(entry("z", attempt, (0, 100))).await;
+            assert!(refused.is_err(), "{attempt}");
+        }
+        is_over(&registry, "z").await;
+        let runs = registry.runs().expect("all are known again");
+        let states = runs.iter().map(|one| one.entry.state);
+        assert!(states.eq(runs.iter().map(|_| State::Refused)), "{runs:?}");
+    }
+    // What somebody wants in a newer form is heard by newer runs alone.
+    tell_otherwise(&registry, "z/wanted", serde_json::json!({"version": 2})).await;
+    assert!(claim(&registry, entry("c", "1", (500, 600))).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_run_that_was_silent_ends_when_a_newer_program_may_have_taken_over() {
+    let cluster = MockCluster::new(1).expect("a stand-in cluster");
+    let registry = registry(cluster.bootstrap_servers());
+    cluster
+        .create_topic("t.replays", 1, 1)
+        .expect("it is created");
+    let stranger = serde_json::json!({"version": 2});
+    let mut short = entry("a", "1", (0, 100));
+    short.lease_ms = 0;
+    let mut asleep = claim(&registry, short).await.expect("it is alone");
+    let mut awake = claim(&registry, entry("b", "1", (200, 300)))
+        .await
+        .expect("it reads other records");
+    tell_otherwise(&registry, "z", stranger).await;
+    match news(&mut asleep).await {
+        News::TakenOver(by) => assert_eq!(by, "z, by another program,"),
+        other => panic!("{other:?}"),
+    }
+    // That one would have had to stand back for this one.
+    tell(&mut awake).await.expect("written");
+    assert!(matches!(news(&mut awake).await, News::Heard));
 }
 
 async fn news(claim: &mut Claim) -> News {

@@ -126,7 +126,6 @@ impl<R: Register> Beside<R> {
             News::Wanted(Wanted::Resume) => self.paused = false,
             News::Wanted(Wanted::Abort) => self.end("replay abort", Ended::Aborted),
             News::TakenOver(by) => {
-                let by = format!("{} on {}", by.run, by.host);
                 self.end(TAKER, Ended::TakenOver(by));
                 // Told twice, it does not wait for what is in flight: sent again later, that would come over
                 // what the other one has written meanwhile.

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use isobar_operators::kafka::admin::TopicPartition;
 use isobar_operators::lag::Oldest;
-use isobar_operators::replay::registry::Entry;
 
 use super::super::super::frontier::Passed;
+use super::super::super::width::{NO_MORE_ALONE, Width};
 use super::*;
 
 /// As long as one of 12 s holds for the run itself.
@@ -251,13 +251,8 @@ async fn one_whose_records_were_taken_over_reads_nothing_and_says_nothing_more()
     let (mut run, end, attended) = attended();
     let seen = async {
         run.pass_to(3_500).await;
-        let by = serde_json::json!({
-            "version": 1, "run": "19b", "attempt": "x", "spout": "logs", "target": "missing",
-            "group": "g", "host": "elsewhere", "pid": 7, "state": "running", "why": null, "claim": null,
-            "started_ms": 5, "lease_ms": 12_000, "partitions": [],
-        });
-        let by: Entry = serde_json::from_value(by).expect("an entry");
-        run.says(News::TakenOver(Box::new(by))).await;
+        run.says(News::TakenOver("19b on elsewhere".to_owned()))
+            .await;
         assert_eq!(run.why().as_deref(), Some(TAKEN_OVER));
         assert_eq!(run.stopped.try_recv(), Ok("another replay"));
         let at_once = run.stopped.try_recv();
