@@ -240,7 +240,7 @@ fn the_register_keeps_runs_apart_and_hears_operators(
     let setup = setup(kafka, &search.url(), "live", ", commit_interval: 500ms");
     let planned = plan(&setup, "index=register", "register.json");
     let (id, group) = (&planned["id"], planned["group"].as_str().expect("a group"));
-    let _ = plan(&setup, "index=beside", "beside.json");
+    let later = plan(&setup, "index=beside", "beside.json");
     let command = ["replay", "run", "register.json", "--yes", "--rate", "2000"];
     let mut process = setup.begin_alone(&command).expect("it starts");
     let told = |command: &[&str]| {
@@ -290,8 +290,21 @@ fn the_register_keeps_runs_apart_and_hears_operators(
     assert_eq!(states, BTreeSet::from(["aborted", "done", "refused"]));
     let now = run(&setup, &["beside.json", "--yes"]);
     assert_eq!(now.status.code(), Some(0), "{}", now.stderr);
-    let idle = "nobody reads for the live group, so there is nobody to yield to";
+    let idle = "nobody reads for the live group, so there is nobody to yield to: this run has ";
     assert!(now.stderr.contains(idle), "{}", now.stderr);
+    // As if it had been killed between its last word and the end of its group.
+    let (id, group) = (later["id"].as_str(), later["group"].as_str());
+    let (id, group) = (id.expect("an id"), group.expect("a group"));
+    let left = kafka.commit(group, "logs", 0, 5, "");
+    left.expect("it is committed");
+    let forgotten = told(&["abort", "--run", id]);
+    assert_eq!(forgotten["run"]["state"], "done", "{forgotten}");
+    assert_eq!(committed(kafka, group), [None; 4], "no group is left");
+    let again = setup.finish(&["replay", "abort", "--run", id], LIMIT);
+    let again = again.expect("it ends");
+    assert_eq!(again.status.code(), Some(2), "{}", again.stderr);
+    let over = "is not under way: it is done";
+    assert!(again.stderr.contains(over), "{}", again.stderr);
     steps.done("pause, resume and abort a replay, and keep another from its records");
 }
 

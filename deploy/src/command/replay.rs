@@ -72,6 +72,8 @@ enum Action {
     #[command(after_help = "Example:\n  isobar replay resume logs.yaml")]
     Resume(register::RunOfArgs),
     /// Ends a run for good, and forgets its progress. What it has written stays
+    ///
+    /// Of one that was killed at its very end it deletes the group that was left behind.
     #[command(after_help = "Example:\n  isobar replay abort logs.yaml --run 19ab2f3c4d5")]
     Abort(register::RunOfArgs),
 }

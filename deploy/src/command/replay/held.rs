@@ -325,15 +325,16 @@ fn other_record(
     }))
 }
 
-/// Deletes the group of a replay that nobody goes on with. Says what to do where that may not be, or fails: what
-/// the replay did is not undone by it.
-pub(super) fn forget_group(admin: &Admin, group: &str, screen: &Screen) {
-    if let Err(error) = admin.delete_group() {
+/// Deletes the group of a replay that nobody goes on with; returns whether it did. Says what to do where that may
+/// not be, or fails: what the replay did is not undone by it.
+pub(super) fn forget_group(admin: &Admin, group: &str, screen: &Screen) -> bool {
+    admin.delete_group().unwrap_or_else(|error| {
         screen.line(&format!(
             "isobar: the group {group}, which kept the progress, could not be deleted: {error}; let somebody \
              delete it, or tools show a lag of it until it expires"
         ));
-    }
+        false
+    })
 }
 
 pub(super) fn ranges(plan: &PlanFile) -> BTreeMap<TopicPartition, (i64, i64)> {
@@ -432,7 +433,8 @@ mod tests {
         let within = Duration::from_millis(300);
         let admin = Admin::of_group(&connection, "t.replay.19a", within).expect("a client");
         let said = Said::default();
-        forget_group(&admin, "t.replay.19a", &Screen::to(said.clone()));
+        let is_deleted = forget_group(&admin, "t.replay.19a", &Screen::to(said.clone()));
+        assert!(!is_deleted);
         let said = String::from_utf8(said.0.lock().expect("sound").clone()).expect("text");
         let start =
             "isobar: the group t.replay.19a, which kept the progress, could not be deleted: ";

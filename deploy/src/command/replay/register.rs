@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use clap::Args;
 use isobar_operators::kafka::admin::Admin;
 use isobar_operators::lag::Source;
-use isobar_operators::replay::registry::{Listed, Registry, State, Wanted};
+use isobar_operators::replay::registry::{Entry, Listed, Registry, State, Wanted};
 use isobar_topology::clock;
 use serde::Serialize;
 use serde_json::json;
@@ -212,6 +212,11 @@ pub(super) fn want(args: &RunOfArgs, wanted: Wanted, mut context: Context<'_>) -
         }
         false => run.is_alive(),
     };
+    let forget = |entry: &Entry| {
+        let admin = Admin::of_group(source.connection(), &entry.group, within);
+        let admin = admin.map_err(asking)?;
+        Ok::<_, Failure>(forget_group(&admin, &entry.group, &context.screen))
+    };
     let run = match (is_heard, wanted, run.entry.state) {
         (true, ..) => runtime.block_on(tell(&registry, &run, wanted, within))?,
         // Nobody hears it any more.
@@ -221,13 +226,20 @@ pub(super) fn want(args: &RunOfArgs, wanted: Wanted, mut context: Context<'_>) -
             run.entry.why = Some("an operator aborted it while it was not running".to_owned());
             let told = runtime.block_on(registry.tell(&run.entry));
             told.map_err(asking)?;
-            // What a purge has deleted is missing until somebody goes on from its progress.
-            if run.entry.target != PURGE {
-                let group = &run.entry.group;
-                let admin = Admin::of_group(source.connection(), group, within);
-                forget_group(&admin.map_err(asking)?, group, &context.screen);
+            if is_over(&run.entry) {
+                let _ = forget(&run.entry)?;
             }
             run.told_ms = clock::unix_ms();
+            run
+        }
+        // It died between its last word and the end of its group, whose lag would be shown for ever.
+        (false, Wanted::Abort, _) if is_over(&run.entry) && forget(&run.entry)? => {
+            context.screen.line(&format!(
+                "isobar: the replay {} was {} already; the group {}, which it had left behind, is deleted",
+                run.entry.run,
+                state(&run),
+                run.entry.group
+            ));
             run
         }
         (false, ..) => {
@@ -240,6 +252,16 @@ pub(super) fn want(args: &RunOfArgs, wanted: Wanted, mut context: Context<'_>) -
     };
     show(&run, args, &context)?;
     Ok(Exit::Done)
+}
+
+/// Whether nobody goes on with a run any more, so that its progress is of no use. What a purge has deleted is missing
+/// until somebody goes on from there.
+fn is_over(entry: &Entry) -> bool {
+    match entry.state {
+        State::Done => true,
+        State::Aborted => entry.target != PURGE,
+        State::Running | State::Paused | State::Stopped | State::Refused => false,
+    }
 }
 
 /// Whether a run is heard of again within its lease. The clock of this machine may be ahead of the brokers', so that
@@ -344,7 +366,7 @@ mod tests {
     use std::path::Path;
 
     use isobar_operators::embedded::EmbeddedKafka;
-    use isobar_operators::replay::registry::{Asked, Entry, Part};
+    use isobar_operators::replay::registry::{Asked, Part};
 
     use super::*;
     use crate::substitute::Outside;
@@ -394,6 +416,24 @@ mod tests {
             text.contains("t              0    10  1,010         510\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_a_run_keeps_of_its_progress_is_of_no_use_once_nobody_goes_on_with_it() {
+        let check = |state, target: &str, expected: bool| {
+            let mut entry = run("a", state, 0).entry;
+            entry.target = target.to_owned();
+            assert_eq!(is_over(&entry), expected, "{state:?} {target}");
+        };
+        for target in ["missing", PURGE] {
+            check(State::Done, target, true);
+            check(State::Stopped, target, false);
+            check(State::Running, target, false);
+            // Another attempt of its plan may be under way.
+            check(State::Refused, target, false);
+        }
+        check(State::Aborted, "missing", true);
+        check(State::Aborted, PURGE, false);
     }
 
     #[test]

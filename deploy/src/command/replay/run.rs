@@ -251,7 +251,7 @@ impl Claimed<'_> {
             context.screen.line(&format!("isobar: {REMAINS}"));
         }
         if leaves_no_group(report.complete && is_ours, is_given_up, &plan.target) {
-            forget_group(&self.brokers.admin, &plan.group, &context.screen);
+            let _ = forget_group(&self.brokers.admin, &plan.group, &context.screen);
         }
         let mut exit = run.exit();
         if let Some(verdict) = &verdict {

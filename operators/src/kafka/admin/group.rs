@@ -203,15 +203,15 @@ impl Admin {
         }
     }
 
-    /// Deletes the group with all that it has committed. One that does not exist is no failure.
-    pub fn delete_group(&self) -> Result<(), Error> {
+    /// Deletes the group with all that it has committed. Returns whether there was one.
+    pub fn delete_group(&self) -> Result<bool, Error> {
         let group = self.group()?;
         match self.explain(ffi::delete(self.client.client(), group, self.within)) {
             Err(Error::Refused {
                 code: RDKafkaErrorCode::GroupIdNotFound,
                 ..
-            }) => Ok(()),
-            deleted => deleted,
+            }) => Ok(false),
+            deleted => deleted.map(|()| true),
         }
     }
 
