@@ -54,10 +54,10 @@ enum Action {
     ///
     /// Ctrl-C stops it in order; after that, or after a crash, --resume goes on. Once all is settled, Ctrl-C ends
     /// the check of the index, which `isobar replay verify` does again.
-    #[command(after_help = "Example:\n  isobar replay run plan.json --rate 5000")]
+    #[command(after_help = RUN_EXAMPLE)]
     Run(RunArgs),
     /// Checks that the index has what the plan says. Changes nothing there
-    #[command(after_help = "Example:\n  isobar replay verify plan.json --report ticket.md")]
+    #[command(after_help = VERIFY_EXAMPLE)]
     Verify(VerifyArgs),
     /// Lists the runs of a topology's replays, on whatever hosts they are or were
     #[command(after_help = "Example:\n  isobar replay list logs.yaml")]
@@ -114,6 +114,32 @@ Targets:
 Ranges are half-open: the first offset is in them, the last is not. They are fixed when the plan is \
 made. Exit code 3 says that something that was asked for is not in the plan, such as records that \
 are gone.";
+
+const RUN_EXAMPLE: &str = "\
+Example:
+  isobar replay run plan.json --rate 5000
+
+Exit codes:
+  0  all is settled and verified as exact
+  1  it was stopped, something is missing or there twice, or Kafka and the
+     indices are not as the plan says any more: topics, records, clusters, or
+     documents that were not there
+  2  the plan is not run so: it came to its end before, it is narrowed, an
+     earlier run of it has begun, or its topology has changed
+  3  less was done than was asked for: records were lost or left out, or keep
+     an older document
+  4  it gave up, or what came of it could not be determined";
+
+const VERIFY_EXAMPLE: &str = "\
+Example:
+  isobar replay verify plan.json --report ticket.md
+
+Exit codes:
+  0  exact
+  1  wrong: something is missing or there twice; or the indices are not those
+     of the plan
+  3  exact, and records were lost or keep an older document
+  4  unknown, or an outside system did not answer in time";
 
 /// What `plan` takes.
 #[derive(Args, Debug)]

@@ -1,6 +1,7 @@
 //! The index of another name that a replay writes to, as it is when the run begins: another replay may have
 //! written there since the plan was made, and which of the two a document came from nobody could tell later.
 
+use anyhow::anyhow;
 use isobar_operators::kafka::admin::TopicPartition;
 use isobar_operators::replay::{IndexState, Search, Target};
 
@@ -8,7 +9,7 @@ use super::document::{PlanFile, PlannedSink};
 use super::held::{Progress, ranges};
 use super::make::undetermined;
 use super::purge::{Holders, documents, holders};
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::output::number;
 
 /// Compares the index with what the plan has found there. Returns what is to be said before the run begins.
@@ -39,17 +40,22 @@ pub(super) async fn look(
         let Changes { made, written } = changes(planned, &found, &indices);
         match written {
             Some(written) if !resume => {
-                return Err(Failure::usage(format!(
-                    "nothing was replayed: {written}: another replay has written them; delete the index, or make a \
-                     new plan with another name; where an earlier run of this plan has begun to write, go on with \
-                     it by --resume"
-                )));
+                return Err(refusal(&written));
             }
             Some(written) => told.push(format!("{written}: they stay as they are")),
             None => told.extend(made),
         }
     }
     Ok(told)
+}
+
+/// Why a run does not begin where its index has other documents than when its plan was made.
+fn refusal(written: &str) -> Failure {
+    let error = anyhow!(
+        "nothing was replayed: {written}: another replay has written them; delete the index, or make a new plan with \
+         another name; where an earlier run of this plan has begun to write, go on with it by --resume"
+    );
+    Failure::new(Exit::Failed, error)
 }
 
 /// What is otherwise than when the plan was made, a sentence each.
@@ -132,5 +138,16 @@ mod tests {
         check(&planned(&["again"], &["again"]), &["again"], None, false);
         // An index that the pattern finds and nothing is written to.
         check(&planned(&["again"], &[]), &["others"], None, false);
+    }
+
+    #[test]
+    fn it_is_no_fault_of_the_command_line_as_where_a_purge_finds_them() {
+        let Failure { exit, error } = refusal("again has 1,200 documents of the range");
+        assert_eq!(exit, Exit::Failed);
+        let text = error.to_string();
+        assert!(
+            text.starts_with("nothing was replayed: again has 1,200"),
+            "{text}"
+        );
     }
 }
