@@ -141,7 +141,7 @@ mod tests {
     fn a_refusal_names_the_way_out_of_a_purge() {
         let said = |target: &str| {
             let plan = json!({
-                "version": 1, "id": "19a", "made_at_ms": 5, "topology": "logs", "file": "/logs.yaml",
+                "version": 2, "id": "19a", "made_at_ms": 5, "topology": "logs", "file": "/logs.yaml",
                 "env_files": [], "configuration": "0f", "spout": "in", "group": "g", "cluster_id": "c",
                 "topics": {"t": null}, "from": "0", "to": "100", "target": target, "sinks": [],
                 "left_out": [], "narrowed": false, "partitions": [],

@@ -104,7 +104,7 @@ fn markdown(
     }
     text.push_str(
         "\n| partition | from | to | planned | in the index | stored by the run | there before | dead-lettered | \
-         dropped | gaps | lost | verdict |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|\n",
+         dropped | gaps | lost | twice | verdict |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|\n",
     );
     for (at, planned) in plan.partitions.iter().enumerate() {
         let found = checked
@@ -126,6 +126,7 @@ fn markdown(
             known(gaps),
             known(lost),
             found.map_or("not verified", Verified::word).to_owned(),
+            known(found.map(Verified::twice)),
         ];
         text.push_str(&format!(
             "| {} |\n",
@@ -218,7 +219,7 @@ mod tests {
     #[test]
     fn a_ticket_has_all_that_somebody_asks_who_was_not_there() {
         let (plan, report) = (plan(), report(false));
-        let verdict = Verdict::for_tests(&plan, &report, 1_297);
+        let verdict = Verdict::for_tests(&plan, &report, 1_297, &[]);
         let text = markdown(&plan, Some(&report), Ok(&verdict), 1_000);
         assert_eq!(
             text,
@@ -239,9 +240,9 @@ exact: every offset of the plan is accounted for.
 | run | caught up after 1 s |
 | checked | 1970-01-01T00:00:01Z |
 
-| partition | from | to | planned | in the index | stored by the run | there before | dead-lettered | dropped | gaps | lost | verdict |
-|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|
-| t/0 | 0 | 1,300 | 1,300 | 1,297 | 10 | 1,287 | 1 | 0 | 2 | 0 | exact |
+| partition | from | to | planned | in the index | stored by the run | there before | dead-lettered | dropped | gaps | lost | twice | verdict |
+|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|
+| t/0 | 0 | 1,300 | 1,300 | 1,297 | 10 | 1,287 | 1 | 0 | 2 | 0 | 0 | exact |
 
 - t/0: offsets 0 to 99 are gone
 - logs-0 did not exist: documents for it were left out
@@ -254,13 +255,24 @@ exact: every offset of the plan is accounted for.
     }
 
     #[test]
+    #[test]
+    fn what_is_in_the_index_twice_is_told_with_its_offsets() {
+        let (plan, report) = (plan(), report(false));
+        let verdict = Verdict::for_tests(&plan, &report, 1_297, &[7, 8]);
+        let text = markdown(&plan, Some(&report), Ok(&verdict), 1_000);
+        let row = "| t/0 | 0 | 1,300 | 1,300 | 1,297 | 10 | 1,287 | 1 | 0 | 2 | 0 | 2 | wrong |\n";
+        assert!(text.contains(row), "{text}");
+        assert!(text.contains("- t/0: in two indices: 7, 8\n"), "{text}");
+    }
+
     fn what_was_not_verified_is_told_with_the_reason_and_all_that_is_known() {
         let (plan, report) = (plan(), report(false));
         let why = "stopped by SIGINT";
         let text = markdown(&plan, Some(&report), Err(why), 1_000);
         let start = "# Replay 19a of logs: not verified\n\nnot verified: stopped by SIGINT.\n\n";
         assert!(text.starts_with(start), "{text}");
-        let row = "| t/0 | 0 | 1,300 | 1,300 | ? | 10 | 1,287 | 1 | 0 | 2 | 0 | not verified |\n";
+        let row =
+            "| t/0 | 0 | 1,300 | 1,300 | ? | 10 | 1,287 | 1 | 0 | 2 | 0 | ? | not verified |\n";
         assert!(text.contains(row), "{text}");
         let whole = document(&plan, Some(&report), Err(why), 1_000);
         assert_eq!(whole["verification"], Value::Null);
@@ -273,9 +285,9 @@ exact: every offset of the plan is accounted for.
     #[test]
     fn what_an_earlier_run_counted_is_not_known() {
         let (plan, report) = (plan(), report(true));
-        let verdict = Verdict::for_tests(&plan, &report, 1_297);
+        let verdict = Verdict::for_tests(&plan, &report, 1_297, &[]);
         let text = markdown(&plan, Some(&report), Ok(&verdict), 1_000);
-        let row = "| t/0 | 0 | 1,300 | 1,300 | 1,297 | ? | ? | ? | ? | ? | ? | unknown |\n";
+        let row = "| t/0 | 0 | 1,300 | 1,300 | 1,297 | ? | ? | ? | ? | ? | ? | 0 | unknown |\n";
         assert!(text.contains(row), "{text}");
         assert!(text.contains("it went on from an earlier one"), "{text}");
         assert!(

@@ -243,9 +243,15 @@ impl Verdict {
         }
     }
 
-    /// That of a plan whose index has so many offsets, the last ones, of each partition.
+    /// That of a plan whose index has so many offsets, the last ones, of each partition, and some of them in another
+    /// index as well.
     #[cfg(test)]
-    pub(super) fn for_tests(plan: &PlanFile, report: &ReportFile, in_index: i64) -> Self {
+    pub(super) fn for_tests(
+        plan: &PlanFile,
+        report: &ReportFile,
+        in_index: i64,
+        doubled: &[i64],
+    ) -> Self {
         let shape = Shape {
             sinks: 1,
             forks: false,
@@ -255,6 +261,7 @@ impl Verdict {
         let partitions = plan.partitions.iter().map(|planned| {
             let mut window = Window::of((planned.from, planned.to));
             window.add(Found {
+                doubled: doubled.to_vec(),
                 offsets: (planned.to - in_index..planned.to).collect(),
                 ..Found::default()
             });
@@ -314,7 +321,7 @@ impl Verdict {
                 known(dropped),
                 known(gaps),
                 known(lost),
-                number(one.doubled_in_all + one.repeated_in_all),
+                number(one.twice()),
             ]);
         }
         let by_sink = self.by_sink().map(|by_sink| format!("{by_sink}\n"));
@@ -403,6 +410,11 @@ impl Verified {
     pub(super) fn others(&self) -> [Option<u64>; 4] {
         in_order(self.others)
     }
+    /// Offsets of which a record, or the same part of one, has more than one document, in one index or in two.
+    pub(super) fn twice(&self) -> u64 {
+        self.doubled_in_all + self.repeated_in_all
+    }
+
 
     pub(super) fn word(&self) -> &'static str {
         self.verdict.text()

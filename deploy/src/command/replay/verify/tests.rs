@@ -199,7 +199,7 @@ fn documents_that_were_not_written_anew_are_no_success() {
 #[test]
 fn of_several_sinks_it_is_told_how_many_documents_each_has() {
     let plan: PlanFile = serde_json::from_value(serde_json::json!({
-        "version": 1, "id": "19a", "made_at_ms": 5, "topology": "logs", "file": "/logs.yaml",
+        "version": 2, "id": "19a", "made_at_ms": 5, "topology": "logs", "file": "/logs.yaml",
         "env_files": [], "configuration": "0f", "spout": "in", "group": "g", "cluster_id": "c",
         "topics": {"t": null}, "from": "0", "to": "100", "target": "missing", "sinks": [],
         "left_out": [], "narrowed": false, "partitions": [],
