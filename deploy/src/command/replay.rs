@@ -8,6 +8,7 @@ mod destinations;
 mod document;
 mod expiry;
 mod extent;
+mod files;
 mod frontier;
 mod held;
 mod indices;
@@ -36,6 +37,8 @@ use crate::cli::OutputArgs;
 use crate::exit::{Failure, Outcome};
 use attend::YieldTo;
 use document::PlanFile;
+
+pub(crate) use files::private;
 
 /// What `replay` takes.
 #[derive(Args, Debug)]

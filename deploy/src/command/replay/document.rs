@@ -3,8 +3,6 @@
 //! Version 2 of plans, 1 of all else. They outlive the process: a change of meaning needs a new version.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{self, Write};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
@@ -441,59 +439,11 @@ fn parse<T: serde::de::DeserializeOwned>(text: &str, what: Kind) -> Result<T, St
     serde_json::from_str(text).map_err(no_file)
 }
 
-/// Writes a file and waits until it is on the disk; a `new` one must not exist yet.
-pub(super) fn write(path: &Path, value: &impl Serialize, new: bool) -> Result<(), Failure> {
-    let mut text = serde_json::to_string_pretty(value).map_err(anyhow::Error::from)?;
-    text.push('\n');
-    match new {
-        true => write_to(path, File::create_new(path), &text),
-        false => replace(path, &text),
-    }
-}
-
-/// Writes a text over a file, or to a new one, and waits until it is on the disk.
-pub(super) fn replace(path: &Path, text: &str) -> Result<(), Failure> {
-    write_to(path, File::create(path), text)
-}
-
-/// Fails where a file cannot be written: better before hours of work than after them. What is there stays
-/// as it is.
-pub(super) fn check_writable(path: &Path) -> Result<(), Failure> {
-    let is_new = !path.exists();
-    let opened = File::options().append(true).create(true).open(path);
-    let cleared = opened.and_then(|_| match is_new {
-        true => std::fs::remove_file(path),
-        false => Ok(()),
-    });
-    cleared.map_err(|error| unwritten(path, &error))
-}
-
-/// Fails where a new file cannot be made, also where there is one already: such as the plan of another replay, which
-/// whoever goes on would take for the new one.
-pub(super) fn check_new(path: &Path) -> Result<(), Failure> {
-    match path.exists() {
-        true => Err(Failure::usage(format!(
-            "{}: there is such a file already, and a plan is written over nothing; give another name",
-            path.display()
-        ))),
-        false => check_writable(path),
-    }
-}
-
-fn unwritten(path: &Path, error: &io::Error) -> Failure {
-    Failure::usage(format!("{}: cannot be written: {error}", path.display()))
-}
-
-fn write_to(path: &Path, file: io::Result<File>, text: &str) -> Result<(), Failure> {
-    let written = file.and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    written.map_err(|error| unwritten(path, &error))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io;
+
+    use super::super::files::write;
     use super::*;
 
     const TEXT: &str = r#"{"version": 2, "id": "19a", "made_at_ms": 5, "topology": "logs",
@@ -611,33 +561,6 @@ At 100 records a second that takes about 11.0 s
         check(false, true, whole, None);
         check(true, true, r#", "from": 101, "to": 1300"#, None);
         check(true, true, r#", "from": 100, "to": 1299"#, None);
-    }
-
-    #[test]
-    fn whether_a_file_can_be_written_is_known_without_changing_it() {
-        let name = format!("isobar-replay-report-{}", std::process::id());
-        let directory = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&directory).expect("it is made");
-        let path = directory.join("plan.report.json");
-        assert!(check_writable(&path).is_ok());
-        assert!(!path.exists(), "nothing is left");
-        std::fs::write(&path, "kept").expect("written");
-        assert!(check_writable(&path).is_ok());
-        assert_eq!(std::fs::read(&path).expect("it is there"), b"kept");
-        let refused = check_new(&path).expect_err("there is one");
-        let text = refused.error.to_string();
-        assert!(text.contains("there is such a file already"), "{text}");
-        std::fs::remove_file(&path).expect("it is there");
-        assert!(check_new(&path).is_ok() && !path.exists());
-        std::fs::remove_dir_all(&directory).expect("it is there");
-        let nowhere = path;
-        let refused = check_writable(&nowhere).expect_err("there is no directory");
-        assert_eq!(refused.exit, crate::exit::Exit::Usage);
-        let text = refused.error.to_string();
-        assert!(
-            text.contains("plan.report.json: cannot be written: "),
-            "{text}"
-        );
     }
 
     #[test]

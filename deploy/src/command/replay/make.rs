@@ -13,9 +13,10 @@ use isobar_topology::spec::units::Duration;
 
 use super::PlanArgs;
 use super::destinations::Destinations;
-use super::document::{PLAN_VERSION, PlanFile, PlannedPartition, check_new, write};
+use super::document::{PLAN_VERSION, PlanFile, PlannedPartition};
 use super::expiry;
 use super::extent::PlannedExtent;
+use super::files::{check_new, write};
 use super::frontier::stay_behind;
 use super::held::partition_counts;
 use super::indices::Indices;

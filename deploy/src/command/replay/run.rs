@@ -19,7 +19,8 @@ use super::RunArgs;
 use super::another_index;
 use super::attend::{Attendance, Attended, Ended, YieldTo};
 use super::clusters;
-use super::document::{PlanFile, ReportFile, VERSION, check_writable, write};
+use super::document::{PlanFile, ReportFile, VERSION};
+use super::files::{check_writable, write};
 use super::frontier::Frontier;
 use super::held::{
     Begin, Brokers, Progress, check_pins, claim, forget_group, grown, known_ids, ranges,

@@ -7,7 +7,8 @@ use isobar_topology::clock;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::document::{PlanFile, ReportFile, VERSION, replace};
+use super::document::{PlanFile, ReportFile, VERSION};
+use super::files::replace;
 use super::verify::{Verdict, Verified, others_of};
 use crate::exit::Failure;
 use crate::output::{known, number};
@@ -125,8 +126,8 @@ fn markdown(
             known(dropped),
             known(gaps),
             known(lost),
-            found.map_or("not verified", Verified::word).to_owned(),
             known(found.map(Verified::twice)),
+            found.map_or("not verified", Verified::word).to_owned(),
         ];
         text.push_str(&format!(
             "| {} |\n",
@@ -255,7 +256,6 @@ exact: every offset of the plan is accounted for.
     }
 
     #[test]
-    #[test]
     fn what_is_in_the_index_twice_is_told_with_its_offsets() {
         let (plan, report) = (plan(), report(false));
         let verdict = Verdict::for_tests(&plan, &report, 1_297, &[7, 8]);
@@ -265,6 +265,7 @@ exact: every offset of the plan is accounted for.
         assert!(text.contains("- t/0: in two indices: 7, 8\n"), "{text}");
     }
 
+    #[test]
     fn what_was_not_verified_is_told_with_the_reason_and_all_that_is_known() {
         let (plan, report) = (plan(), report(false));
         let why = "stopped by SIGINT";

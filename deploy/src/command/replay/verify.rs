@@ -19,9 +19,8 @@ use serde::Serialize;
 
 use super::VerifyArgs;
 use super::clusters;
-use super::document::{
-    PlanFile, PlannedPartition, ReportFile, ReportedPartition, VERSION, check_writable,
-};
+use super::document::{PlanFile, PlannedPartition, ReportFile, ReportedPartition, VERSION};
+use super::files::check_writable;
 use super::make::undetermined;
 use super::run::source_of;
 use super::{part, ticket};
@@ -261,8 +260,8 @@ impl Verdict {
         let partitions = plan.partitions.iter().map(|planned| {
             let mut window = Window::of((planned.from, planned.to));
             window.add(Found {
-                doubled: doubled.to_vec(),
                 offsets: (planned.to - in_index..planned.to).collect(),
+                doubled: doubled.to_vec(),
                 ..Found::default()
             });
             let mut tally = Tally::default();
@@ -410,11 +409,11 @@ impl Verified {
     pub(super) fn others(&self) -> [Option<u64>; 4] {
         in_order(self.others)
     }
+
     /// Offsets of which a record, or the same part of one, has more than one document, in one index or in two.
     pub(super) fn twice(&self) -> u64 {
         self.doubled_in_all + self.repeated_in_all
     }
-
 
     pub(super) fn word(&self) -> &'static str {
         self.verdict.text()

@@ -1,12 +1,12 @@
 //! The directory of plans: each by its id, and beside it what came of it. It outlives the process.
 
-use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use axum::http::StatusCode;
 
 use super::program::Refusal;
+use crate::command::replay::private;
 
 /// Plans at most. They are some KiB each, and nobody reads so many.
 const PLANS_MAX: usize = 1_000;
@@ -100,7 +100,7 @@ impl Store {
 fn write_new(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let unfinished = file.with_extension("new");
     // Only who has made it may give it the file's name, and looks whether another one has before.
-    let mut open = File::create_new(&unfinished)?;
+    let mut open = private().create_new(true).open(&unfinished)?;
     let written = match file.try_exists() {
         Ok(false) => open
             .write_all(bytes)
@@ -125,6 +125,8 @@ fn is_id(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     #[test]
@@ -152,6 +154,8 @@ mod tests {
         assert!(again.text.contains("exists"), "{}", again.text);
         let file = store.plan("19a").expect("it is there");
         assert!(!file.with_extension("new").exists());
+        let mode = std::fs::metadata(&file).expect("it is there").mode();
+        assert_eq!(mode & 0o777, 0o600, "its sample holds documents");
         assert_eq!(std::fs::read(&file).expect("read"), b"{}");
         std::fs::write(directory.join("19a.run.json"), b"").expect("written");
         for other in ["19b", "", "../19a", "19a.run", "19A", "/etc/passwd"] {
