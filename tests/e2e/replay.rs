@@ -347,7 +347,10 @@ fn a_replay_waits_while_the_live_topology_is_behind(
     assert_eq!(kills::settled(kafka, group), 0, "not one record was read");
     let _ = live.stop(LIMIT).expect("it ends");
     let status = process.wait(LIMIT).expect("it ends");
-    assert_eq!(status.code(), Some(0), "{}", process.log_tail());
+    let told = std::fs::read_to_string(process.log()).expect("it is there");
+    assert_eq!(status.code(), Some(0), "{told}");
+    let narrow = "beside the live topology this run has one lane";
+    assert!(told.contains(narrow), "{told}");
     steps.done("a replay waits while the live topology is behind");
 }
 

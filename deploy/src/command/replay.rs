@@ -21,6 +21,7 @@ mod run;
 mod sample;
 mod ticket;
 mod verify;
+mod width;
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -232,7 +233,8 @@ struct RunArgs {
     max_in_flight: Option<NonZeroU32>,
 
     /// Waits while the oldest record that the live topology has not settled is older, or while its age is
-    /// not known, and has one request of at most 1 MiB at a time under way at each bolt; off for as fast as it goes.
+    /// not known. Has one lane, and one request of at most 1 MiB at a time under way at each bolt, unless nobody is in
+    /// the live group when it begins; off for as fast as it goes whoever is.
     #[arg(long, value_name = "AGE", default_value_t = YieldTo::Above(Duration::secs(30)))]
     yield_to_live: YieldTo,
 

@@ -18,6 +18,7 @@ use isobar_operators::replay::registry::{Claim, State};
 use tokio::sync::{mpsc, oneshot};
 
 use super::frontier::Frontier;
+use super::width::Width;
 use crate::command::runtime::Runtime;
 use crate::exit::Failure;
 use crate::observer::Observer;
@@ -62,6 +63,7 @@ pub(super) struct Attendance {
     /// Whose progress comes first.
     pub(super) live: Source,
     pub(super) yield_to: YieldTo,
+    pub(super) width: Width,
     /// What the live group has to be past, where the run writes documents anew.
     pub(super) frontier: Option<Frontier>,
     /// Stops the run, with the name of who does; with room for two, of which the second ends it at once.
@@ -77,7 +79,7 @@ impl Attended {
         let beside = Beside {
             register: with.claim,
             gate: with.gate,
-            yielding: Yielding::start(&with.live, with.yield_to)?,
+            yielding: Yielding::start(&with.live, with.yield_to, with.width)?,
             moved: Moved::of(with.frontier),
             stop: with.stop,
             screen: with.screen,

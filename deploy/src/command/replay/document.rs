@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::extent::{self, PlannedExtent};
 use super::purge::PURGE;
 use super::sample::Sample;
+use super::width::RULE;
 use crate::exit::Failure;
 use crate::output::{Table, number};
 use crate::progress::Screen;
@@ -245,6 +246,7 @@ impl PlanFile {
                 "Purge: the documents of these offsets are deleted first, and missing until they are written\n",
             );
         }
+        text.push_str(RULE);
         for sink in &self.sinks {
             text.push_str(&format!(
                 "Indexed by {} into {}{}: protected against storing twice: {}; {}\n",
@@ -660,6 +662,8 @@ TOPIC  PARTITION  FROM     TO  OFFSETS
 t              0   100  1,300    1,200
 
 Offsets in all: 1,200
+Beside a live topology the run has one lane, and one request of at most 1 MiB at a time at each bolt; it is as wide as \
+the topology says where it begins while nobody is in the live group, or with --yield-to-live off
 Indexed by index into logs-{{ doc.day }} at http://es:9200: protected against storing twice: exact; can be verified
   1 of its indices exist
   logs-1 takes no documents: index.blocks.write

@@ -8,16 +8,14 @@ use anyhow::anyhow;
 use isobar_operators::kafka::admin::{Admin, Committed, TopicPartition};
 use isobar_operators::lag::{self, Source};
 use isobar_operators::replay::registry::{Registry, State};
-use isobar_operators::replay::{
-    Gate, Job, Sink, beside_live, letters_apart, missing_index_policy, read_only,
-};
+use isobar_operators::replay::{Gate, Job, Sink, letters_apart, missing_index_policy, read_only};
 use isobar_topology::Plan;
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::RunArgs;
 use super::another_index;
-use super::attend::{Attendance, Attended, Ended, YieldTo};
+use super::attend::{Attendance, Attended, Ended};
 use super::clusters;
 use super::document::{PlanFile, ReportFile, VERSION};
 use super::files::{check_writable, write};
@@ -28,6 +26,7 @@ use super::held::{
 };
 use super::purge::{PURGE, REMAINS, purge};
 use super::verify::{Asked, Shape, Verdict};
+use super::width::Width;
 use super::{part, ticket};
 use crate::command::Context;
 use crate::command::job::{agree, apart, bound_in_flight, to_its_end, unless_stopped};
@@ -52,12 +51,6 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         ));
     }
     let (file, mut part) = part::of_plan(&plan, &mut context)?;
-    if args.yield_to_live != YieldTo::Off {
-        beside_live(&mut part.spec);
-    }
-    // The plan has told where.
-    let _ = letters_apart(&mut part.spec, &plan.id);
-    part.plan = file.plan_part(&part.spec, context.registry, cores())?;
     let source = source_of(&plan, &file)?;
     let admin = Admin::of_group(source.connection(), &plan.group, args.timeout.get());
     let brokers = Brokers {
@@ -98,6 +91,14 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         refuse_done(&plan, &registry)?;
     }
 
+    let width = Width::find(&source, args.yield_to_live, args.timeout.get());
+    width.set(&mut part.spec);
+    // The plan has told where.
+    let _ = letters_apart(&mut part.spec, &plan.id);
+    part.plan = file.plan_part(&part.spec, context.registry, cores())?;
+    let lanes = part.plan.graph.lanes;
+    let said = format!("isobar: {}", width.sentence(lanes));
+    context.screen.line(&said);
     let gate = Arc::new(Gate::default());
     let job = Job {
         group: plan.group.clone(),
@@ -127,6 +128,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
         gate: Arc::clone(&gate),
         live: source.clone(),
         yield_to: args.yield_to_live,
+        width,
         frontier,
         stop,
         screen: context.screen.clone(),

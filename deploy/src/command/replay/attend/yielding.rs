@@ -7,6 +7,7 @@ use std::time::Duration;
 use isobar_operators::lag::{Oldest, Source};
 use isobar_topology::spec::units;
 
+use super::super::width::{NO_MORE_ALONE, Width};
 use crate::command::source::asking;
 use crate::exit::Failure;
 use crate::output::time;
@@ -57,17 +58,31 @@ type Ask = Box<dyn Fn() -> Oldest + Send>;
 pub(super) struct Yielding {
     live: Option<(Ask, Duration)>,
     behind: Option<String>,
+    /// It was told that there is nobody to yield to.
     told_idle: bool,
+    /// The run is as wide as one that is alone, and nobody was told that it is not any more.
+    is_alone: bool,
 }
 
 impl Yielding {
     /// Starts to ask the brokers about `live`, unless that is off.
-    pub(super) fn start(live: &Source, yield_to: YieldTo) -> Result<Self, Failure> {
+    pub(super) fn start(live: &Source, yield_to: YieldTo, width: Width) -> Result<Self, Failure> {
         let YieldTo::Above(age) = yield_to else {
             return Ok(Self::default());
         };
         let standing = live.stand(ASK_EVERY, ASK_EVERY).map_err(asking)?;
-        Ok(Self::above(age.get(), move || standing.oldest()))
+        let yielding = Self::above(age.get(), move || standing.oldest());
+        Ok(yielding.of_width(width))
+    }
+
+    /// The same for a run of this width, which was told when it began.
+    pub(super) fn of_width(self, width: Width) -> Self {
+        let is_alone = width == Width::Alone;
+        Self {
+            told_idle: is_alone,
+            is_alone,
+            ..self
+        }
     }
 
     /// Yields while what `ask` answers is older than an age.
@@ -78,12 +93,17 @@ impl Yielding {
         }
     }
 
-    /// Looks at the newest answers. Says it once when there is nobody to yield to.
+    /// Looks at the newest answers. Says it once when there is nobody to yield to, and when there is somebody after
+    /// all.
     pub(super) fn look(&mut self, screen: &Screen) {
         let Some((ask, above)) = &self.live else {
             return;
         };
-        self.behind = match ask() {
+        let oldest = ask();
+        if matches!(oldest, Oldest::Age(_)) && std::mem::take(&mut self.is_alone) {
+            screen.line(NO_MORE_ALONE);
+        }
+        self.behind = match oldest {
             Oldest::NobodyReads => {
                 if !std::mem::replace(&mut self.told_idle, true) {
                     screen.line(

@@ -323,6 +323,31 @@ async fn a_run_stands_still_while_the_live_topology_is_behind_or_its_age_is_not_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_that_began_alone_says_once_that_somebody_reads_and_yields_to_them() {
+    let oldest = Arc::new(Mutex::new(Oldest::NobodyReads));
+    let asked = Arc::clone(&oldest);
+    let ask = move || asked.lock().expect("sound").clone();
+    let yielding = Yielding::above(Duration::from_secs(30), ask).of_width(Width::Alone);
+    let (run, end, attended) = attended_with(yielding);
+    let becomes = |seen: Oldest| *oldest.lock().expect("sound") = seen;
+    let seen = async {
+        run.pass_to(1_500).await;
+        assert_eq!(run.why(), None);
+        assert_eq!(run.screen(), "", "its width has said so");
+        becomes(Oldest::Age(0));
+        run.pass_to(3_500).await;
+        assert_eq!(run.why(), None);
+        assert_eq!(run.screen(), format!("{NO_MORE_ALONE}\n"));
+        becomes(Oldest::Age(45_000));
+        run.pass_to(4_500).await;
+        assert!(run.why().is_some(), "it waits as any other");
+        end.send((State::Done, None)).expect("it listens");
+    };
+    let ((), ()) = tokio::join!(attended, seen);
+    assert_eq!(run.screen().matches(NO_MORE_ALONE).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_stands_still_while_the_live_group_is_before_what_it_writes_anew() {
     let settled = Arc::new(Mutex::new(Some(1_000)));
     let asked = Arc::clone(&settled);
