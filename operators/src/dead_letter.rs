@@ -185,11 +185,11 @@ impl Letter {
 /// Why a record is no dead letter that can be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotALetter {
-    /// A header is missing.
-    #[error("it has no header {0}")]
+    /// A header is missing, or a member of a line.
+    #[error("it has no {0}")]
     Missing(&'static str),
-    /// A header has a value that cannot be read.
-    #[error("its header {0} cannot be read")]
+    /// One of them has a value that cannot be read.
+    #[error("its {0} cannot be read")]
     Unreadable(&'static str),
     /// It was written by another version.
     #[error("it is a dead letter of version {0}, and this program reads version 1")]

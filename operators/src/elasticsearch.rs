@@ -38,6 +38,7 @@ pub(crate) mod pending;
 pub(crate) mod renewal;
 pub(crate) mod reply;
 mod resolver;
+pub(crate) mod spare;
 pub(crate) mod width;
 
 pub(crate) use connection::TYPE as CONNECTION;

@@ -7,21 +7,18 @@ mod logged;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use isobar_topology::spec::{Component, Node, Spec};
+use isobar_topology::spec::Spec;
 use isobar_topology::{Graph, OperatorError, Ordinals};
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::dead_letter::{Letter, Resolution};
 use crate::kafka::admin::TopicPartition;
-use crate::letters::{Content, DeadLetters};
-use crate::replay::{Document, Search, live_sinks, ordinals_of, with_those_apart};
+use crate::letters::{Content, Kept, in_files, kept};
+use crate::replay::{Document, Search, live_sinks};
 
 pub use logged::{Logged, logged};
 
@@ -48,7 +45,7 @@ pub struct FoundLetter {
     pub class: String,
     /// Why.
     pub reason: String,
-    /// When, in ms since 1970; `None` where the letter does not say.
+    /// When, in ms since 1970.
     pub rejected_at_ms: Option<i64>,
     /// The redrive that settled it; `None` when it is open. Only those in a topic can be settled.
     pub resolved_by: Option<String>,
@@ -56,16 +53,6 @@ pub struct FoundLetter {
 
 /// Where the dead letters of a record can be looked for.
 pub struct Letters(Vec<Kept>);
-
-/// Where a bolt keeps those that it writes.
-enum Kept {
-    /// In a Kafka topic.
-    Topic(Box<DeadLetters>),
-    /// In a file of lines; those of a replay in one beside it.
-    File(PathBuf),
-    /// Nowhere that can be read back, for this reason.
-    Nowhere(String),
-}
 
 /// Clients for the indices that records of a spout reach; none where no record reaches one. Fails with
 /// what is wrong with a connection. Each question waits at most `within`.
@@ -103,21 +90,7 @@ impl Letters {
     /// Those of the records of a spout, in a topology whose options are sound: in its `dead_letter`, and
     /// wherever else bolts of the graph write them.
     pub fn of(spec: &Spec, graph: &Graph, spout: &str) -> Self {
-        let number = graph.spouts.iter().position(|one| *one.id == *spout);
-        let writers = number.map(|number| graph.letter_writers(number));
-        let writers = writers.unwrap_or_default().into_iter();
-        let writers: BTreeMap<&str, bool> = writers
-            .map(|(bolt, only)| (&*graph.bolts[bolt].id, only))
-            .collect();
-        // To an index they are documents like others, and it refuses them.
-        let others = spec
-            .bolts
-            .iter()
-            .filter(|bolt| bolt.kind != "elasticsearch");
-        let others = others.filter_map(|bolt| Some((bolt, *writers.get(bolt.id.as_str())?)));
-        let of_topology = spec.dead_letter.iter().map(|bolt| (bolt, true));
-        let all = of_topology.chain(others);
-        Self(all.map(|(bolt, only)| Kept::by(spec, bolt, only)).collect())
+        Self(kept(spec, graph, Some(spout)))
     }
 
     /// The dead letters of a record. Reads all letters; waits for brokers at most `within` without any
@@ -134,7 +107,7 @@ impl Letters {
         }
         let (mut found, mut unread) = (Vec::<FoundLetter>::new(), Vec::new());
         for kept in &self.0 {
-            match kept.find(place, logged, within) {
+            match find(kept, place, logged, within) {
                 // Several bolts can write to one topic.
                 Ok(letters) => letters.into_iter().for_each(|letter| {
                     if !found.contains(&letter) {
@@ -152,63 +125,34 @@ impl Letters {
     }
 }
 
-impl Kept {
-    /// Where a bolt keeps them; `only` where it writes nothing else.
-    fn by(spec: &Spec, component: &Component, only: bool) -> Self {
-        let id = &component.id;
-        let nowhere = |why: &str| Self::Nowhere(format!("those of {id} {why}"));
-        match component.kind.as_str() {
-            "kafka" => match DeadLetters::by(spec, component) {
-                // There can be any number of others, which all would have to be read.
-                Ok(Some(letters)) if !only => {
-                    nowhere(&format!("are among other records in {}", letters.topic()))
-                }
-                Ok(Some(letters)) => Self::Topic(Box::new(letters)),
-                _ => nowhere("go to topics that records name"),
-            },
-            "file" => match component.config.get("path").and_then(Node::text) {
-                Some(path) => Self::File(spec.directory.join(path)),
-                None => nowhere("go to a file that is not known"),
-            },
-            _ => nowhere("go where they cannot be read back from"),
+/// The letters of a record in one place.
+fn find(
+    kept: &Kept,
+    place: &Place,
+    logged: &Logged,
+    within: Duration,
+) -> Result<Vec<FoundLetter>, String> {
+    let mut read = OfRecord::default();
+    match kept {
+        Kept::Nowhere(why) => return Err(why.clone()),
+        Kept::Topic(letters) => {
+            letters
+                .read(within, |stored| {
+                    let at = format!("{}/{}@{}", letters.topic(), stored.partition, stored.offset);
+                    if let Ok(content) = stored.content {
+                        read.add(content, at, place, logged);
+                    }
+                })
+                .map_err(|error| error.to_string())?;
         }
-    }
-
-    fn find(
-        &self,
-        place: &Place,
-        logged: &Logged,
-        within: Duration,
-    ) -> Result<Vec<FoundLetter>, String> {
-        let mut found = Vec::new();
-        match self {
-            Self::Nowhere(why) => return Err(why.clone()),
-            Self::Topic(letters) => {
-                let mut read = OfRecord::default();
-                letters
-                    .read(within, |stored| {
-                        let at =
-                            format!("{}/{}@{}", letters.topic(), stored.partition, stored.offset);
-                        if let Ok(content) = stored.content {
-                            read.add(content, at, place, logged);
-                        }
-                    })
-                    .map_err(|error| error.to_string())?;
-                found = read.finish();
+        Kept::File(live) => in_files(live, |path, stored| {
+            let at = format!("{}:{}", path.display(), stored.offset);
+            if let Ok(content) = stored.content {
+                read.add(content, at, place, logged);
             }
-            Self::File(live) => {
-                let unreadable = |path: &Path, error: std::io::Error| {
-                    format!("cannot read {}: {error}", path.display())
-                };
-                let files = with_those_apart(live).map_err(|error| unreadable(live, error))?;
-                for path in files {
-                    in_file(&path, place, logged, &mut found)
-                        .map_err(|error| unreadable(&path, error))?;
-                }
-            }
-        }
-        Ok(found)
+        })?,
     }
+    Ok(read.finish())
 }
 
 /// What a topic of dead letters holds of one record.
@@ -259,53 +203,4 @@ impl OfRecord {
             })
             .collect()
     }
-}
-
-/// Adds the letters of a record that are in a file. Where it is not there, there are none: it is made with the first.
-fn in_file(
-    path: &Path,
-    place: &Place,
-    logged: &Logged,
-    found: &mut Vec<FoundLetter>,
-) -> std::io::Result<()> {
-    let file = match std::fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let mut lines = BufReader::new(file);
-    let mut line = Vec::new();
-    for number in 1_u64.. {
-        line.clear();
-        if lines.read_until(b'\n', &mut line)? == 0 {
-            break;
-        }
-        if let Some(mut letter) = on_line(&line, place, logged) {
-            letter.place = format!("{}:{number}", path.display());
-            found.push(letter);
-        }
-    }
-    Ok(())
-}
-
-/// The letter on a line, if it is one of this record.
-fn on_line(line: &[u8], place: &Place, logged: &Logged) -> Option<FoundLetter> {
-    let letter: Value = serde_json::from_slice(line).ok()?;
-    let text = |name: &str| letter[name].as_str().unwrap_or_default().to_owned();
-    let is_meant = letter["topic"] == *place.partition.topic
-        && letter["partition"] == place.partition.partition
-        && letter["offset"] == place.offset
-        && letter["source"] == format!("{:016x}", logged.source);
-    is_meant.then(|| FoundLetter {
-        place: String::new(),
-        part: ordinals_of(&letter["ordinal"]),
-        bolt: text("bolt"),
-        class: text("class"),
-        reason: text("reason"),
-        rejected_at_ms: text("rejected_at")
-            .parse()
-            .ok()
-            .map(jiff::Timestamp::as_millisecond),
-        resolved_by: None,
-    })
 }

@@ -2,12 +2,92 @@
 //! the record itself, for people and for programs that read lines.
 
 use isobar_topology::{Record, Rejection, clock, json};
+use jiff::Timestamp;
+use openssl::base64;
+use serde_json::Value;
 
-use crate::dead_letter::Origin;
+use crate::dead_letter::{Letter, NotALetter, Origin};
 use crate::event_time::rfc3339;
+use crate::replay::ordinals_of;
 
 /// The version of the format; a change that readers must know of makes another one.
 const VERSION: &[u8] = b"1";
+
+/// A letter with the bytes of its record.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) letter: Letter,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) payload: Option<Vec<u8>>,
+}
+
+/// Reads a line of a file; `None` where it is no dead letter, but a document of the same sink, or a line that a crash
+/// has cut. Fails for one of another version, or that lacks where its record is.
+pub(crate) fn read(line: &[u8]) -> Option<Result<Line, NotALetter>> {
+    let line: Value = serde_json::from_slice(line).ok()?;
+    let version = line.get("dead_letter")?;
+    if version.to_string().as_bytes() != VERSION {
+        return Some(Err(NotALetter::Version(version.to_string())));
+    }
+    Some(Origin::on(&line).map(|origin| {
+        let maybe = |name: &str| line[name].as_str().map(str::to_owned);
+        let text = |name: &str| maybe(name).unwrap_or_default();
+        Line {
+            letter: Letter {
+                topology: text("topology"),
+                bolt: text("bolt"),
+                attempts: line["attempts"].as_u64().unwrap_or(1) as u32,
+                // It is in no header of a record on a line.
+                redrives: 0,
+                class: text("class"),
+                reason: text("reason"),
+                target: maybe("target"),
+                document_id: maybe("document_id"),
+                rejected_at: ms(&line, "rejected_at").unwrap_or_default(),
+                origin,
+                cut: None,
+            },
+            key: bytes_of(&line, "key"),
+            payload: bytes_of(&line, "payload"),
+        }
+    }))
+}
+
+impl Origin {
+    /// Where the record of a line was first read.
+    fn on(line: &Value) -> Result<Self, NotALetter> {
+        let source = line["source"]
+            .as_str()
+            .ok_or(NotALetter::Missing("source"))?;
+        let number = |name: &'static str| line[name].as_i64().ok_or(NotALetter::Missing(name));
+        let partition = number("partition")?.try_into();
+        Ok(Self {
+            source: u64::from_str_radix(source, 16)
+                .map_err(|_| NotALetter::Unreadable("source"))?,
+            topic: line["topic"]
+                .as_str()
+                .ok_or(NotALetter::Missing("topic"))?
+                .to_owned(),
+            partition: partition.map_err(|_| NotALetter::Unreadable("partition"))?,
+            offset: number("offset")?,
+            timestamp: ms(line, "timestamp"),
+            ordinals: ordinals_of(&line["ordinal"]),
+        })
+    }
+}
+
+/// A time of a line in ms since 1970.
+fn ms(line: &Value, name: &str) -> Option<i64> {
+    let time: Timestamp = line[name].as_str()?.parse().ok()?;
+    Some(time.as_millisecond())
+}
+
+fn bytes_of(line: &Value, name: &str) -> Option<Vec<u8>> {
+    if let Some(text) = line[name].as_str() {
+        return Some(text.as_bytes().to_vec());
+    }
+    base64::decode_block(line[format!("{name}_base64")].as_str()?).ok()
+}
 
 /// Appends the letter of a record.
 ///
@@ -190,6 +270,52 @@ mod tests {
                 "timestamp": null, "key": null, "payload": null, "headers": [],
             })
         );
+    }
+
+    #[test]
+    fn a_letter_is_read_as_it_was_written() {
+        let mut harness = Harness::new(Symbols::new());
+        let input = Input {
+            key: Some(b"\xFF".to_vec()),
+            ..Input::raw("no JSON")
+        };
+        let batch = harness.batch(&[input]);
+        let origin = Origin::of(batch.record(0));
+        let mut line = Vec::new();
+        let mut rejection = Rejection::new("mapping", "no number");
+        (rejection.bolt, rejection.attempts) = ("index".into(), 3);
+        let rejection = rejection.tried("logs-1".into(), Some("1x".to_owned()));
+        write(&mut line, "access-logs", batch.record(0), &rejection);
+        batch.answer(isobar_topology::Answer::Delivered);
+        let read_back = read(&line).expect("a letter").expect("of this version");
+        assert_eq!(read_back.key.as_deref(), Some(&b"\xFF"[..]));
+        assert_eq!(read_back.payload.as_deref(), Some(&b"no JSON"[..]));
+        let letter = read_back.letter;
+        assert!(letter.rejected_at > 0);
+        let expected = Letter {
+            topology: "access-logs".to_owned(),
+            bolt: "index".to_owned(),
+            attempts: 3,
+            redrives: 0,
+            class: "mapping".to_owned(),
+            reason: "no number".to_owned(),
+            target: Some("logs-1".to_owned()),
+            document_id: Some("1x".to_owned()),
+            rejected_at: letter.rejected_at,
+            origin,
+            cut: None,
+        };
+        assert_eq!(letter, expected);
+        for none in ["{\"a\":1}", "{\"dead_letter\":1,", "", "7"] {
+            assert!(read(none.as_bytes()).is_none(), "{none}");
+        }
+        for (other, error) in [
+            ("{\"dead_letter\":2}", NotALetter::Version("2".to_owned())),
+            ("{\"dead_letter\":1}", NotALetter::Missing("source")),
+        ] {
+            let read = read(other.as_bytes()).expect("one of some kind");
+            assert_eq!(read.expect_err("not ours"), error);
+        }
     }
 
     #[test]

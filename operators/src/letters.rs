@@ -1,4 +1,6 @@
-//! The dead letters of a topology, read back from the topic that they are in.
+//! The dead letters of a topology, read back from the topics and files that they are in.
+
+mod kept;
 
 use std::time::Duration;
 
@@ -14,19 +16,26 @@ use crate::kafka::error::Error;
 use crate::kafka::lag::{Brokers, Retention};
 use crate::kafka::{ProducerConfig, read_topic};
 
-/// The topic with the dead letters of a topology.
+pub use kept::{Kept, in_files, kept};
+
+/// A topic with dead letters of a topology.
 #[derive(Clone, Debug)]
 pub struct DeadLetters {
+    /// The connection's name.
+    connection: String,
     producer: ProducerConfig,
     topic: String,
 }
 
-/// A record of that topic.
+/// The partition of what is on a line of a file.
+pub const IN_FILE: i32 = -1;
+
+/// A record of that topic, or a line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// The partition of the dead-letter topic.
+    /// The partition of the dead-letter topic, or [`IN_FILE`].
     pub partition: i32,
-    /// The offset there.
+    /// The offset there, or the number of the line from 1.
     pub offset: i64,
     /// What it is; or why nothing of ours.
     pub content: Result<Content, NotALetter>,
@@ -36,7 +45,7 @@ pub struct Stored {
     pub payload: Option<Vec<u8>>,
 }
 
-/// What a record of that topic is.
+/// What it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// A record that was rejected, and what is said of it.
@@ -65,6 +74,7 @@ impl DeadLetters {
             return Ok(None);
         };
         Ok(Some(Self {
+            connection: config.connection,
             producer: ProducerConfig {
                 connection,
                 compression: config.compression,

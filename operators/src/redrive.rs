@@ -2,7 +2,7 @@
 //! and a spout that hands out their records as if they came from where they were first read.
 //!
 //! A record keeps its topic, partition, offset and timestamp, so its documents have the ids that they
-//! would have had. When all that was handed out is settled, the topic of the letters is told so: what
+//! would have had. When all that was handed out is settled, the topics of the letters are told so: what
 //! a killed run has not told is open still, and sent through once more by the next one.
 
 mod reader;
@@ -28,13 +28,16 @@ pub struct Job {
     /// The name of the run: the topology's, [`REDRIVE`](crate::dead_letter::REDRIVE), and what makes it
     /// the only one. New letters have it, and count their redrives by it.
     pub run: String,
-    /// Where they are.
-    pub letters: DeadLetters,
-    /// One letter of each record, by its partition and offset in the topic of the letters.
-    pub picks: Arc<BTreeMap<(i32, i64), Pick>>,
+    /// The topics that they are in.
+    pub letters: Vec<DeadLetters>,
+    /// One letter of each record.
+    pub picks: Arc<BTreeMap<LetterAt, Pick>>,
     /// How long the brokers may say nothing.
     pub within: Duration,
 }
+
+/// Where a letter is: the number of its topic among those of the job, and partition and offset there.
+pub type LetterAt = (usize, i32, i64);
 
 /// A record that is sent through again.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -202,7 +202,7 @@ dead_letter: {type: kafka, connection: kafka, topic: dead}
     assert!(
         finished
             .stderr
-            .contains("1 records of the topic are no dead letters")
+            .contains("1 records of dead are no dead letters")
     );
     let kind = &stats["kinds"][0];
     assert_eq!(

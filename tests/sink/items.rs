@@ -164,6 +164,55 @@ fn records_that_wait_too_long_for_an_index_are_dead_lettered_where_that_is_wante
     assert!(ran.count("items_held") < 100, "{}", ran.count("items_held"));
 }
 
+/// Other shards of the index take documents all the time.
+#[test]
+fn what_a_full_shard_refuses_for_long_is_dead_lettered_where_that_is_wanted() {
+    let server = server();
+    let text = "Number of documents in shard [logs][3] exceeds the limit of [2147483519]";
+    let full = ItemFault::new(400, "illegal_argument_exception", text);
+    let is_there = |item: &Item<'_>| testkit::sink::offset_of(item.source) % 10 == 3;
+    server.fail_items(ALWAYS, is_there, full);
+    let setup = Setup {
+        max_in_flight: 50,
+        ..Setup::new("items-full-shard", &server)
+    }
+    .with(&json!({"on_held": {"after": "300ms", "then": "dead_letter"}}));
+    let ran = setup.run();
+    let counted = (ran.account.delivered, ran.account.dead_lettered);
+    assert_eq!(counted, (900, 100));
+    for letter in &ran.letters {
+        let rejection = &letter.rejection;
+        assert_eq!((letter.offset % 10, rejection.class), (3, "held"));
+        let start = "its shard of the index took no documents for more than 300ms: 400 illegal_argument_exception";
+        assert!(rejection.reason.starts_with(start), "{}", rejection.reason);
+    }
+}
+
+#[test]
+fn what_a_full_shard_refuses_waits_and_holds_up_nothing_else() {
+    let server = server();
+    let text = "Number of documents in shard [logs][3] exceeds the limit of [2147483519]";
+    let full = ItemFault::new(400, "illegal_argument_exception", text);
+    let is_there = |item: &Item<'_>| testkit::sink::offset_of(item.source) % 10 == 3;
+    server.fail_items(ALWAYS, is_there, full);
+    let setup = Setup::new("items-full-waits", &server);
+    let run = setup.start();
+    let condition = run.condition("held");
+    assert!(
+        condition.contains("a shard of index `logs` takes no documents: 400 illegal_argument")
+            && condition.contains("roll over"),
+        "{condition}"
+    );
+    let others = testkit::wait::until("the other documents", testkit::sink::LIMIT, || {
+        let delivered = run.account().delivered;
+        anyhow::ensure!(delivered == 900, "{delivered}");
+        Ok(())
+    });
+    others.expect("they are not held up");
+    server.heal();
+    run.finish().assert_exact(&setup, &server);
+}
+
 /// An index for each tenant, and none is made by itself.
 #[test]
 fn records_of_however_many_indices_are_dead_lettered_where_that_is_wanted() {

@@ -367,6 +367,24 @@ fn one_host_that_begins_to_refuse_every_request_rejects_nothing() {
     setup.run().assert_exact(&setup, &other);
 }
 
+/// While the other one is away now and then, documents are left alone with the one that takes nothing.
+#[test]
+fn what_one_host_refuses_while_the_other_is_away_waits_for_that_one() {
+    let (restarted, other) = (server(), server());
+    let fault = RequestFault::refuse(400, "illegal_argument_exception", "not allowed");
+    restarted.fail_requests(ALWAYS, fault);
+    let is_away = |request: &Request<'_>| request.number % 3 == 2;
+    other.fail_requests_if(40, is_away, RequestFault::unavailable());
+    let setup = Setup {
+        hosts: vec![restarted.url(), other.url()],
+        ..Setup::new("outcomes-away-meanwhile", &other)
+    };
+    let ran = setup.run();
+    ran.assert_exact(&setup, &other);
+    assert!(other.statistics().faulted_requests > 0);
+    assert!(ran.account.retried > 0, "{:?}", ran.account);
+}
+
 #[test]
 fn a_document_that_alone_is_not_understood_is_given_up_while_others_are() {
     let server = server();

@@ -242,49 +242,58 @@ fn bodies_shrink_until_what_is_on_the_way_lets_them_through() {
     assert!(ran.account.retried > 0);
 }
 
-/// What is on the way takes no more, and breaks off where a server would say so.
+/// What is on the way takes no more, and breaks off where a server would say so; also where a tenth of all requests
+/// breaks off.
 #[test]
 fn a_document_on_which_the_connection_breaks_each_time_is_told_and_given_up() {
-    let server = server();
-    let too_large = |request: &Request<'_>| request.body.len() > 40_000;
-    // More often than it is sent; with an end, so that one that is sent for ever is seen in the end.
-    server.fail_requests_if(100, too_large, RequestFault::CutBefore);
-    let setup = Setup {
-        records: 10_000,
-        max_in_flight: 400,
-        payload: |offset| match offset {
-            7 => format!("{{\"n\":7,\"text\":\"{}\"}}", "x".repeat(100_000)),
-            offset => format!("{{\"n\":{offset}}}"),
-        },
-        settings: json!({"retry_initial": "1ms", "retry_max": "5ms", "drain_timeout": "20s"}),
-        ..Setup::new("requests-breaks", &server)
-    }
-    .with(&json!({"body_records": 20}));
-    let run = setup.start();
-    let condition = run.condition("breaking");
-    for part in [
-        "index `logs`: the connection broke each of ",
-        " with the id `1--Ohq",
-        " bytes",
+    for (name, every, records) in [
+        ("requests-breaks", u64::MAX, 10_000),
+        ("requests-breaks-ill", 10, 20_000),
     ] {
-        assert!(condition.contains(part), "{condition}");
+        let server = server();
+        let too_large = |request: &Request<'_>| request.body.len() > 40_000;
+        // More often than it is sent; with an end, so that one that is sent for ever is seen in the end.
+        server.fail_requests_if(400, too_large, RequestFault::CutBefore);
+        let any = move |request: &Request<'_>| request.number % every == every - 1;
+        server.fail_requests_if(ALWAYS, any, RequestFault::CutBefore);
+        let setup = Setup {
+            records,
+            max_in_flight: 400,
+            payload: |offset| match offset {
+                7 => format!("{{\"n\":7,\"text\":\"{}\"}}", "x".repeat(100_000)),
+                offset => format!("{{\"n\":{offset},\"text\":\"{}\"}}", "x".repeat(1_500)),
+            },
+            settings: json!({"retry_initial": "1ms", "retry_max": "5ms", "drain_timeout": "20s"}),
+            ..Setup::new(name, &server)
+        }
+        .with(&json!({"body_records": 20, "body_bytes": "64KiB"}));
+        let run = setup.start();
+        let condition = run.condition("breaking");
+        for part in [
+            "index `logs`: the connection broke each of ",
+            " with the id `1--Ohq",
+            " bytes",
+        ] {
+            assert!(condition.contains(part), "{condition}");
+        }
+        let ran = run.finish();
+        let letters = ran
+            .letters
+            .iter()
+            .map(|letter| (letter.offset, letter.rejection.class));
+        assert_eq!(letters.collect::<Vec<_>>(), [(7, "too_large"); 2], "{name}");
+        let rejection = &ran.letters[0].rejection;
+        assert_eq!(rejection.target.as_deref(), Some("logs"));
+        assert!(
+            rejection
+                .reason
+                .contains("times that this document was sent alone"),
+            "{}",
+            rejection.reason
+        );
+        let others = ran.account.delivered + ran.account.already_present;
+        assert_eq!(others, 2 * records as u64 - 2, "{name}");
     }
-    let ran = run.finish();
-    let letters = ran
-        .letters
-        .iter()
-        .map(|letter| (letter.offset, letter.rejection.class));
-    assert_eq!(letters.collect::<Vec<_>>(), [(7, "too_large"); 2]);
-    let rejection = &ran.letters[0].rejection;
-    assert_eq!(rejection.target.as_deref(), Some("logs"));
-    assert!(
-        rejection
-            .reason
-            .contains("times that this document was sent alone"),
-        "{}",
-        rejection.reason
-    );
-    assert_eq!(ran.account.delivered + ran.account.already_present, 19_998);
 }
 
 /// A host, or a line to it, that is too slow for a whole body within the time would get none, ever. So would

@@ -105,6 +105,7 @@ pub fn plan_after(
         directory,
         memory_per_lane: 0,
         memory_shared: 0,
+        shared: BTreeMap::new(),
     };
     let spouts = prepare_spouts(spec, registry, &mut prepare, &mut unprepared, &mut problems);
     let bolts = prepare_bolts(spec, registry, &mut prepare, &mut unprepared, &mut problems);

@@ -1,6 +1,7 @@
 //! The types of connections, spouts and bolts that a program knows, and what they give when a
 //! topology is prepared.
 
+use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
@@ -273,6 +274,8 @@ pub struct Prepare<'a> {
     /// Of the bolt that is being prepared, besides what it says itself.
     pub(crate) memory_per_lane: usize,
     pub(crate) memory_shared: usize,
+    /// By what they are and their names.
+    pub(crate) shared: BTreeMap<(TypeId, String), Arc<dyn Any + Send + Sync>>,
 }
 
 impl Prepare<'_> {
@@ -289,7 +292,20 @@ impl Prepare<'_> {
             directory: FilePath::new("."),
             memory_per_lane: 0,
             memory_shared: 0,
+            shared: BTreeMap::new(),
         })
+    }
+
+    /// The one of its type that all operators of the topology share that ask for this name; the first gets it as it
+    /// is by default.
+    pub fn shared<T: Any + Default + Send + Sync>(&mut self, name: &str) -> Arc<T> {
+        let key = (TypeId::of::<T>(), name.to_owned());
+        let shared = self
+            .shared
+            .entry(key)
+            .or_insert_with(|| Arc::<T>::default());
+        let shared = Arc::clone(shared).downcast();
+        shared.expect("it is filed under its type")
     }
 
     /// Counts memory that a bolt holds by a part that it has made here and need not know, such as an

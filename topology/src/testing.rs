@@ -139,6 +139,7 @@ impl PreparedForTest {
             directory,
             memory_per_lane: 0,
             memory_shared: 0,
+            shared: BTreeMap::new(),
         };
         let bolt = component("bolts", "bolt", &Node::from_json(options));
         let prepared = kind.prepared(&bolt, &mut prepare)?;

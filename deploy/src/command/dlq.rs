@@ -1,24 +1,26 @@
-//! `isobar dlq`: what is in the dead-letter topic of a topology: counted, listed, shown, sent through
-//! the topology again.
+//! `isobar dlq`: the dead letters of a topology, in whatever topics and files its bolts write them: counted,
+//! listed, shown, sent through the topology again.
 //!
 //! Letters are written at least once, so all counts are of distinct rejections: origin and bolt.
 
 mod filter;
+mod keepers;
 mod letters;
 mod redrive;
 
 use clap::{Args, Subcommand};
 use isobar_operators::letters::{DeadLetters, Stored};
+use isobar_topology::Graph;
 use isobar_topology::spec::units::Duration;
 use serde_json::json;
 
 use super::Context;
-use super::source::asking;
 use crate::cli::{FileArgs, OutputArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Format, number};
 use crate::topology_file::TopologyFile;
 use filter::{Filter, FilterArgs};
+use keepers::Keepers;
 use letters::{At, Letters, full, kinds, listed, table};
 use redrive::RedriveArgs;
 
@@ -39,7 +41,7 @@ enum Action {
     #[command(after_help = EXAMPLE)]
     Stats {
         #[command(flatten)]
-        of: TopicArgs,
+        of: LettersArgs,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -47,7 +49,7 @@ enum Action {
     #[command(after_help = EXAMPLE)]
     List {
         #[command(flatten)]
-        of: TopicArgs,
+        of: LettersArgs,
         #[command(flatten)]
         filter: FilterArgs,
         /// The newest ones only, so many.
@@ -63,9 +65,10 @@ enum Action {
     #[command(after_help = EXAMPLE)]
     Show {
         #[command(flatten)]
-        of: TopicArgs,
-        /// The letter: its partition and offset in the dead-letter topic, as `list` shows them.
-        #[arg(long, value_name = "PARTITION:OFFSET")]
+        of: LettersArgs,
+        /// The letter, as `list` shows it: its partition and offset in the dead-letter topic; in another topic
+        /// TOPIC/PARTITION@OFFSET, and in a file PATH:LINE.
+        #[arg(long, value_name = "PLACE")]
         letter: At,
         #[command(flatten)]
         output: OutputArgs,
@@ -75,7 +78,8 @@ enum Action {
     /// A record goes in at its spout, or with --at bolt at the bolt that rejected it, as if it came from where
     /// it was first read: its documents have the ids that they would have had, and what is in the index
     /// already is left as it is. What is rejected again has a new dead letter. Letters that are settled are marked in their topic, so `list` shows
-    /// them no more, and a redrive that was stopped or died is gone on with by the same command.
+    /// them no more, and a redrive that was stopped or died is gone on with by the same command. Those in a file
+    /// cannot be marked, and are left out.
     #[command(after_help = redrive::EXAMPLE)]
     Redrive(RedriveArgs),
 }
@@ -87,13 +91,14 @@ Examples:
   isobar dlq show logs.yaml --letter 0:4711
   isobar dlq redrive logs.yaml --class mapping --dry-run
 
-Each of them reads the whole dead-letter topic, and remembers some 700 bytes of each letter, more \
-where reasons are long. A redrive reads it three times, and while it runs remembers some 500 bytes of each \
+Letters are read from `dead_letter`, and from topics and files of other bolts to which rejected records lead; \
+a topic in which they are among other records is not read. Each command reads them all, and remembers some 700 \
+bytes of each letter, more where reasons are long. A redrive reads them three times, and while it runs remembers some 500 bytes of each \
 letter that it is to settle.";
 
-/// The topic that is meant.
+/// The topology that is meant.
 #[derive(Args, Debug)]
-struct TopicArgs {
+struct LettersArgs {
     #[command(flatten)]
     file: FileArgs,
 
@@ -105,22 +110,24 @@ struct TopicArgs {
 pub(super) fn execute(args: &DlqArgs, mut context: Context<'_>) -> Outcome {
     match &args.action {
         Action::Stats { of, output } => {
-            let topic = of.find(&mut context)?;
-            let letters = of.read(&topic, None)?;
+            let keepers = of.find(&mut context)?;
+            let letters = read(&keepers, None, of.timeout)?;
             let open = letters.chosen(&Filter::default(), false);
             let kinds = kinds(open.iter().copied());
             match output.format {
                 Format::Table => context.output.text(&table(&kinds, None))?,
                 Format::Json => context.output.json(&json!({
                     "version": VERSION,
-                    "topic": topic.topic(),
+                    "topic": keepers.first_topic(),
+                    "read": keepers.names(),
+                    "unread": keepers.unread(),
                     "letters": open.len(),
                     "resolved": letters.resolved(),
                     "strangers": letters.strangers,
                     "kinds": kinds,
                 }))?,
             }
-            say_strangers(&letters, &context);
+            say_unread(&keepers, &letters, &context);
         }
         Action::List {
             of,
@@ -129,8 +136,8 @@ pub(super) fn execute(args: &DlqArgs, mut context: Context<'_>) -> Outcome {
             all,
             output,
         } => {
-            let topic = of.find(&mut context)?;
-            let letters = of.read(&topic, filter.key.clone())?;
+            let keepers = of.find(&mut context)?;
+            let letters = read(&keepers, filter.key.clone(), of.timeout)?;
             let mut newest = letters.chosen(&filter.filter(), *all);
             let found = newest.len();
             let newest = newest.split_off(found.saturating_sub(*limit));
@@ -138,7 +145,9 @@ pub(super) fn execute(args: &DlqArgs, mut context: Context<'_>) -> Outcome {
                 Format::Table => context.output.text(&listed(&newest, *all))?,
                 Format::Json => context.output.json(&json!({
                     "version": VERSION,
-                    "topic": topic.topic(),
+                    "topic": keepers.first_topic(),
+                    "read": keepers.names(),
+                    "unread": keepers.unread(),
                     "letters": newest,
                 }))?,
             }
@@ -147,25 +156,24 @@ pub(super) fn execute(args: &DlqArgs, mut context: Context<'_>) -> Outcome {
                 let line = format!("isobar: the newest {shown} of {all}; --limit shows more");
                 context.screen.line(&line);
             }
-            say_strangers(&letters, &context);
+            say_unread(&keepers, &letters, &context);
         }
         Action::Show { of, letter, output } => {
-            let topic = of.find(&mut context)?;
-            let mut found: Option<Stored> = None;
-            let is_meant =
-                |one: &Stored| (one.partition, one.offset) == (letter.partition, letter.offset);
-            of.each(&topic, |stored| {
-                if is_meant(&stored) {
-                    found = Some(stored);
+            let keepers = of.find(&mut context)?;
+            let mut found: Option<(At, Stored)> = None;
+            keepers.each(of.timeout.get(), |of, stored| {
+                let at = At::of(of, &stored);
+                if keepers.is(&at, letter) {
+                    found = Some((at, stored));
                 }
             })?;
-            let Some(stored) = found else {
-                let topic = topic.topic();
+            let Some((at, stored)) = found else {
+                let names = keepers.names().join(", ");
                 return Err(Failure::usage(format!(
-                    "there is no letter {letter} in {topic}"
+                    "there is no letter {letter} in {names}"
                 )));
             };
-            let value = full(&stored)
+            let value = full(&at, &stored)
                 .map_err(|not| Failure::usage(format!("{letter} is no dead letter: {not}")))?;
             match output.format {
                 Format::Table => context.output.text(&letters::text(&value))?,
@@ -177,40 +185,29 @@ pub(super) fn execute(args: &DlqArgs, mut context: Context<'_>) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// Says that others write into the topic, too.
-fn say_strangers(letters: &Letters, context: &Context<'_>) {
+/// Says that others write there, too, and which letters are not among these.
+fn say_unread(keepers: &Keepers, letters: &Letters, context: &Context<'_>) {
     if letters.strangers > 0 {
+        let (count, names) = (number(letters.strangers), keepers.names().join(", "));
         context.screen.line(&format!(
-            "isobar: {} records of the topic are no dead letters that this program can read",
-            number(letters.strangers)
+            "isobar: {count} records of {names} are no dead letters that this program can read"
         ));
     }
-}
-
-impl TopicArgs {
-    fn find(&self, context: &mut Context<'_>) -> Result<DeadLetters, Failure> {
-        let (file, _) = self.file.plan(&mut context.environment, context.registry)?;
-        topic_of(&file, &self.file)
-    }
-
-    fn read(&self, topic: &DeadLetters, key: Option<String>) -> Result<Letters, Failure> {
-        read(topic, key, self.timeout)
-    }
-
-    fn each(&self, topic: &DeadLetters, each: impl FnMut(Stored)) -> Result<(), Failure> {
-        topic.read(self.timeout.get(), each).map_err(asking)
+    for why in keepers.unread() {
+        context.screen.line(&format!("isobar: not read: {why}"));
     }
 }
 
-fn topic_of(file: &TopologyFile, args: &FileArgs) -> Result<DeadLetters, Failure> {
-    let letters = DeadLetters::of(file.spec()?);
-    let letters = letters.map_err(|problems| Failure::from(file.refuse(problems)))?;
-    letters.ok_or_else(|| {
-        Failure::usage(format!(
-            "{}: its dead letters are in no Kafka topic of one name, so they cannot be read back",
-            args.file.display()
-        ))
-    })
+impl LettersArgs {
+    fn find(&self, context: &mut Context<'_>) -> Result<Keepers, Failure> {
+        let (file, plan) = (self.file).plan(&mut context.environment, context.registry)?;
+        keepers_of(&file, &plan.graph, &self.file)
+    }
+}
+
+fn keepers_of(file: &TopologyFile, graph: &Graph, args: &FileArgs) -> Result<Keepers, Failure> {
+    Keepers::of(file.spec()?, graph)
+        .map_err(|why| Failure::usage(format!("{}: {why}", args.file.display())))
 }
 
 /// How many letters are open, and when the one of them was written that is deleted first, in ms since 1970.
@@ -226,11 +223,12 @@ pub(super) fn open_letters(
     Ok((letters.open().count(), oldest))
 }
 
-/// Reads all of the topic; remembers letters with this key, or all.
-fn read(topic: &DeadLetters, key: Option<String>, timeout: Duration) -> Result<Letters, Failure> {
+/// Reads all of them; remembers letters with this key, or all.
+fn read(keepers: &Keepers, key: Option<String>, timeout: Duration) -> Result<Letters, Failure> {
     let mut letters = Letters::of(key);
-    topic
-        .read(timeout.get(), |stored| letters.add(stored))
-        .map_err(asking)?;
+    keepers.each(timeout.get(), |of, stored| {
+        letters.read_from(of);
+        letters.add(stored);
+    })?;
     Ok(letters.finish())
 }

@@ -5,6 +5,7 @@ mod alerts;
 mod binary;
 mod commands;
 mod credentials;
+mod dead_letters;
 mod documents;
 mod embedded;
 mod help;

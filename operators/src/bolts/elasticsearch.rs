@@ -4,11 +4,10 @@ mod config;
 mod draft;
 mod facts;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use isobar_topology::clock::{self, Instant};
 use isobar_topology::spec::{Component, Problems};
@@ -18,7 +17,7 @@ use isobar_topology::{
 };
 
 use crate::elasticsearch::ask::Ask;
-use crate::elasticsearch::body::{Body, Limits, NotAdded};
+use crate::elasticsearch::body::{Body, Limits, NotAdded, Room};
 use crate::elasticsearch::breaking::Breaking;
 use crate::elasticsearch::counts::Counts;
 use crate::elasticsearch::credentials::{Client, Credentials};
@@ -34,6 +33,7 @@ use crate::elasticsearch::lines::{Index, Lines};
 use crate::elasticsearch::pending::{Pending, Settled};
 use crate::elasticsearch::renewal::{self, Renewal};
 use crate::elasticsearch::reply;
+use crate::elasticsearch::spare::{KEPT_FOR, Spare};
 use crate::elasticsearch::width::Width;
 use crate::embedded;
 
@@ -67,10 +67,6 @@ const LAST_RECORD: usize = 64 << 10;
 /// The kind of the condition while nobody tells which indices exist.
 const EXISTENCE: &str = "existence";
 
-/// How long emptied bodies are kept for the next ones after one was full: with less to do than that,
-/// making one anew costs nothing, and an idle topology holds no bodies.
-const SPARE_FOR: Duration = Duration::from_secs(1);
-
 fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedBolt, Problems> {
     let settings = Arc::new(config::read(component, prepare)?);
     let hosts = Hosts::new(
@@ -86,6 +82,11 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         .map(|policy| Arc::new(Existing::new(policy)));
     let bodies = settings.requests_per_lane + 1;
     let body_max = settings.body_bytes + LAST_RECORD;
+    let spare: Arc<Spare> = prepare.shared(&format!(
+        "{} {body_max}",
+        settings.connection.hosts.join(" ")
+    ));
+    spare.is_of(prepare.lanes * bodies);
     let compressed = match settings.compression {
         Compression::None => 0,
         Compression::Gzip => settings.requests_per_lane * gzip::memory(body_max),
@@ -115,6 +116,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
                 failing: Arc::clone(&failing),
                 breaking: Arc::clone(&breaking),
                 existing: existing.clone(),
+                spare: Arc::clone(&spare),
                 ask: None,
                 context,
             })
@@ -130,6 +132,8 @@ struct Elasticsearch {
     breaking: Arc<Breaking>,
     /// What exists, where no index is made.
     existing: Option<Arc<Existing>>,
+    /// Room for bodies that sinks of the connection keep.
+    spare: Arc<Spare>,
     /// Who is asked about that; `None` until it is opened, and where nobody is.
     ask: Option<Ask>,
     context: BoltContext,
@@ -177,7 +181,7 @@ impl Bolt for Elasticsearch {
             return Ok(());
         }
         if self.body.is_without_room() {
-            self.body = self.empty_body(&delivery);
+            self.body = self.body_of(self.spare.take());
         }
         let pending = Pending::new();
         let rows = batch.len();
@@ -225,7 +229,8 @@ impl Bolt for Elasticsearch {
     fn deadline(&self) -> Option<Instant> {
         match self.since {
             Some(since) => Some(since + self.settings.flush_interval),
-            None => self.delivery.as_ref()?.spare_until(),
+            None if self.body.is_without_room() => self.spare.until(),
+            None => Some(self.delivery.as_ref()?.busy_until.get()),
         }
     }
 
@@ -233,8 +238,9 @@ impl Bolt for Elasticsearch {
         let Some(delivery) = self.delivery.clone() else {
             return Ok(());
         };
-        let spare_is_kept = delivery.keeps_spare();
-        if !self.send_what_there_is(&delivery, out) && !spare_is_kept {
+        self.spare.let_go();
+        let is_sent = self.send_what_there_is(&delivery, out);
+        if !is_sent && delivery.busy_until.get() <= clock::now() {
             self.body = Body::default();
         }
         Ok(())
@@ -264,12 +270,12 @@ impl Elasticsearch {
             return;
         }
         let is_over = self.body.size() > size && self.body.len() > 1;
-        let mut next = self.empty_body(delivery);
+        let mut next = self.body_of(self.spare.take_after_full());
         if is_over {
             self.body.split_last(&mut next);
         }
         delivery.exchange.counts.bodies_full.add(1);
-        delivery.spare_until.set(clock::now() + SPARE_FOR);
+        delivery.busy_until.set(clock::now() + KEPT_FOR);
         self.send(delivery, next, out);
     }
 
@@ -291,9 +297,10 @@ impl Elasticsearch {
         out.detach(Rc::clone(delivery).deliver(body.seal(), out.later()));
     }
 
-    fn empty_body(&self, delivery: &Delivery) -> Body {
-        let spare = delivery.spare.borrow_mut().pop();
-        spare.unwrap_or_else(|| Body::with_capacity(self.body_bytes + LAST_RECORD))
+    /// An empty body in this room, or in one that is made.
+    fn body_of(&self, room: Option<Room>) -> Body {
+        let made = || Body::with_capacity(self.body_bytes + LAST_RECORD);
+        room.map_or_else(made, Body::from)
     }
 
     /// Asks the hosts, one after the other, until one says that it is what it should be.
@@ -349,9 +356,8 @@ impl Elasticsearch {
             failing: Arc::clone(&self.failing),
             breaking: Arc::clone(&self.breaking),
             width,
-            spare: RefCell::default(),
-            spare_until: Cell::new(clock::now()),
-            spare_max: settings.requests_per_lane + 1,
+            spare: Arc::clone(&self.spare),
+            busy_until: Cell::new(clock::now()),
             spare_size: self.body_bytes + LAST_RECORD,
             names_follow_records: matches!(settings.addressing.index, Index::Template(_)),
         }

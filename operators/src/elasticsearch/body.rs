@@ -20,6 +20,31 @@ pub(crate) struct Body {
     manifest: Manifest,
 }
 
+/// The memory of a body without what was in it.
+#[derive(Default)]
+pub(crate) struct Room {
+    bytes: Vec<u8>,
+    items: Vec<Item>,
+    targets: Vec<Arc<str>>,
+}
+
+impl From<Room> for Body {
+    fn from(room: Room) -> Self {
+        let Room {
+            bytes,
+            items,
+            targets,
+        } = room;
+        let segments = Vec::new();
+        let manifest = Manifest {
+            items,
+            targets,
+            segments,
+        };
+        Self { bytes, manifest }
+    }
+}
+
 /// A body that is sent, whole or in parts.
 pub(crate) struct Bulk {
     bytes: Bytes,
@@ -211,7 +236,7 @@ impl Bulk {
 
     /// Gives the memory back for another body, unless that is larger than `size_max` or still used by
     /// a request that was given up.
-    pub(crate) fn recycle(self, size_max: usize) -> Option<Body> {
+    pub(crate) fn recycle(self, size_max: usize) -> Option<Room> {
         let Self {
             mut bytes,
             mut manifest,
@@ -223,10 +248,15 @@ impl Bulk {
         bytes.truncate(1);
         let mut bytes = Vec::from(bytes);
         bytes.clear();
-        manifest.items.clear();
-        manifest.targets.clear();
         debug_assert!(manifest.segments.is_empty());
-        (bytes.capacity() <= size_max).then_some(Body { bytes, manifest })
+        let mut room = Room {
+            bytes,
+            items: std::mem::take(&mut manifest.items),
+            targets: std::mem::take(&mut manifest.targets),
+        };
+        room.items.clear();
+        room.targets.clear();
+        (room.bytes.capacity() <= size_max).then_some(room)
     }
 }
 
@@ -438,7 +468,7 @@ mod tests {
             bulk.manifest.close(&mut harness.emitter());
             let request = bulk.part(&(0..documents.len()));
             drop(request);
-            match bulk.recycle(1 << 10) {
+            match bulk.recycle(1 << 10).map(Body::from) {
                 Some(again) => {
                     assert!(again.is_empty() && again.size() == 0);
                     assert_eq!(again.bytes.capacity(), capacity);

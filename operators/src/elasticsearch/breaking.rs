@@ -1,6 +1,11 @@
 //! Documents on which the connection breaks whenever they are sent alone: something on the way takes no request of
 //! their size, and breaks off where a server would answer 413. They are told of; and one that breaks it again and
-//! again while all others get through is at fault, and no outage.
+//! again while others get through is at fault, and no outage.
+//!
+//! Where requests of any kind break, one document can break several times in a row by chance, the more so the longer
+//! it is on the way: ten times say all where hardly anything else breaks, and nothing where half of it does. So it
+//! is not counted to a number, but until chance would do the same to one document in [`BY_CHANCE`] or fewer. In an
+//! outage that is never: a time counts only where something was answered since the one before.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -14,12 +19,10 @@ use isobar_topology::clock::{self, Instant};
 const BREAKING: &str = "breaking";
 /// So many times in a row a document has broken the connection when it is told of.
 const TOLD_FROM: u32 = 3;
-/// And so many when it may be at fault. Where one request in ten breaks by chance, this happens to one document
-/// in 10^10.
+/// And so many at least when it may be at fault.
 const AT_FAULT_FROM: u32 = 10;
-/// It is at fault only where so many times more requests were answered meanwhile than broke, without its own:
-/// where connections break at all times, none of their documents is.
-const ANSWERED_MORE: u64 = 16;
+/// It is at fault where chance breaks one document in so many, or in more, as often in a row.
+const BY_CHANCE: f64 = 1e10;
 /// Documents that are remembered at most, a few hundred bytes each.
 const KNOWN_MAX: usize = 1_000;
 /// One that was not sent for this long is forgotten: its record went to another member of the group. Ten times the
@@ -44,6 +47,8 @@ pub(crate) struct Breaking {
     answered: AtomicU64,
     /// Requests on which the connection broke, without those of documents that are known for it.
     broken: AtomicU64,
+    /// Bytes of both.
+    bytes: AtomicU64,
     /// Of `known`, to be read for each request.
     count: AtomicUsize,
     known: Mutex<BTreeMap<Document, Known>>,
@@ -56,8 +61,35 @@ struct Known {
     last: Instant,
     /// Requests that were answered, when it did so last.
     seen: u64,
-    /// Requests that were answered, and that broke, when it did so first.
-    before: (u64, u64),
+    /// All requests, when it did so first.
+    before: Requests,
+}
+
+/// Requests other than those of documents that are known to break the connection.
+#[derive(Clone, Copy, Debug)]
+struct Requests {
+    answered: u64,
+    broken: u64,
+    bytes: u64,
+}
+
+impl Requests {
+    fn since(self, before: Self) -> Self {
+        Self {
+            answered: self.answered - before.answered,
+            broken: self.broken.saturating_sub(before.broken),
+            bytes: self.bytes.saturating_sub(before.bytes),
+        }
+    }
+
+    /// The share of requests of so many bytes that break by chance where these did: each part of a request that is as
+    /// large as one of these on average breaks as often as they do. With the rule of succession, so that a few that
+    /// went well do not mean that all do.
+    fn breaking(self, bytes: usize) -> f64 {
+        let (requests, broken) = ((self.answered + self.broken) as f64, self.broken as f64);
+        let parts = bytes as f64 * requests / (self.bytes as f64).max(1.0);
+        1.0 - (1.0 - (broken + 1.0) / (requests + 2.0)).powf(parts.max(1.0))
+    }
 }
 
 impl Breaking {
@@ -66,13 +98,16 @@ impl Breaking {
             shows_ids,
             answered: AtomicU64::new(0),
             broken: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
             count: AtomicUsize::new(0),
             known: Mutex::default(),
         }
     }
 
-    /// A request was answered, whatever the answer. Documents that nobody sends any more are told of no longer.
-    pub(crate) fn answered(&self, (component, health): (&str, &Health)) {
+    /// A request of so many bytes was answered, whatever the answer. Documents that nobody sends any more are told of
+    /// no longer.
+    pub(crate) fn answered(&self, bytes: usize, (component, health): (&str, &Health)) {
+        let _ = self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         let _ = self.answered.fetch_add(1, Ordering::Relaxed);
         if self.count.load(Ordering::Relaxed) == 0 {
             return;
@@ -83,8 +118,9 @@ impl Breaking {
         }
     }
 
-    /// The connection broke on a request of several documents, or of a small one.
-    pub(crate) fn broke(&self) {
+    /// The connection broke on a request of so many bytes, of several documents or of a small one.
+    pub(crate) fn broke(&self, bytes: usize) {
+        let _ = self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         let _ = self.broken.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -112,15 +148,18 @@ impl Breaking {
         let mut known = self.lock();
         let now = clock::now();
         let _ = forget(&mut known);
-        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let all = self.requests();
         let mut fault = None;
         if let Some(one) = known.get_mut(&document) {
-            let (seen, broken) = (load(&self.answered), load(&self.broken) - one.before.1);
-            one.times += u32::from(seen > one.seen);
-            (one.last, one.seen) = (now, seen);
-            let answered = seen - one.before.0;
-            if one.times >= AT_FAULT_FROM && answered >= ANSWERED_MORE * broken.max(1) {
+            one.times += u32::from(all.answered > one.seen);
+            (one.last, one.seen) = (now, all.answered);
+            let others = all.since(one.before);
+            let by_chance = others.breaking(document.bytes).powf(f64::from(one.times));
+            if one.times >= AT_FAULT_FROM && by_chance * BY_CHANCE <= 1.0 {
                 let (times, bytes) = (one.times, document.bytes);
+                let Requests {
+                    answered, broken, ..
+                } = others;
                 fault = Some(format!(
                     "the connection broke each of {times} times that this document was sent alone, in a request \
                      of {bytes} bytes, while {answered} other requests were answered and {broken} broke"
@@ -128,20 +167,28 @@ impl Breaking {
                 let _ = known.remove(&document);
             }
         } else {
-            self.broke();
+            self.broke(document.bytes);
             if known.len() < KNOWN_MAX {
-                let before = (load(&self.answered), load(&self.broken));
                 let one = Known {
                     times: 1,
                     last: now,
-                    seen: before.0,
-                    before,
+                    seen: all.answered,
+                    before: self.requests(),
                 };
                 let _ = known.insert(document, one);
             }
         }
         self.tell(&known, component, health);
         fault
+    }
+
+    fn requests(&self) -> Requests {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Requests {
+            answered: load(&self.answered),
+            broken: load(&self.broken),
+            bytes: load(&self.bytes),
+        }
     }
 
     fn tell(&self, known: &BTreeMap<Document, Known>, component: &str, health: &Health) {
@@ -193,27 +240,50 @@ mod tests {
         }
     }
 
-    /// After how many times it is at fault, where so many requests are answered in between and so many break.
-    fn at_fault(answered: u64, broken: u64) -> Option<usize> {
+    /// After how many times it is at fault, where so many requests, each so many times smaller than it, are answered
+    /// in between, and so many break.
+    fn at_fault(answered: u64, broken: u64, smaller: usize) -> Option<usize> {
         let breaking = Breaking::new(true);
         let health = Health::default();
-        let to = ("index", &health);
-        (1..100).find(|_| {
-            (0..answered).for_each(|_| breaking.answered(to));
-            (0..broken).for_each(|_| breaking.broke());
+        let (to, bytes) = (("index", &health), (1 << 20) / smaller);
+        (1..=2_000).find(|_| {
+            (0..answered).for_each(|_| breaking.answered(bytes, to));
+            (0..broken).for_each(|_| breaking.broke(bytes));
             breaking.broke_on(document("a"), to).is_some()
         })
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_document_is_at_fault_where_it_alone_breaks_the_connection_each_time() {
-        assert_eq!(at_fault(2, 0), Some(10));
-        // Later where less is known.
-        assert_eq!(at_fault(1, 0), Some(17));
-        for (answered, broken) in [(0, 0), (0, 1), (9, 1), (1, 1)] {
-            assert_eq!(at_fault(answered, broken), None, "{answered} {broken}");
+    async fn a_document_is_at_fault_where_chance_would_not_break_it_as_often() {
+        // Where hardly another one breaks, as soon as one may tell.
+        for (answered, broken) in [(2, 0), (20, 1), (50, 1)] {
+            assert_eq!(
+                at_fault(answered, broken, 1),
+                Some(10),
+                "{answered} {broken}"
+            );
         }
-        assert_eq!(at_fault(20, 1), Some(10));
+        // Later the more of the others break: 0.1^n, 0.5^n and 0.9^n are as improbable.
+        for (answered, broken, times) in [(9, 1, 10..=12), (1, 1, 33..=36), (1, 9, 215..=235)] {
+            let at = at_fault(answered, broken, 1);
+            assert!(
+                at.is_some_and(|at| times.contains(&at)),
+                "{answered} {broken}: {at:?}"
+            );
+        }
+        // In an outage never.
+        for (answered, broken) in [(0, 0), (0, 1)] {
+            assert_eq!(at_fault(answered, broken, 1), None, "{answered} {broken}");
+        }
+    }
+
+    /// What takes four times as long on the way breaks as often as one of four.
+    #[tokio::test(start_paused = true)]
+    async fn a_large_document_among_small_ones_is_at_fault_later() {
+        let at = at_fault(9, 1, 4);
+        assert!(at.is_some_and(|at| (20..=26).contains(&at)), "{at:?}");
+        assert_eq!(at_fault(1, 1, 20), None);
+        assert_eq!(at_fault(1_000, 0, 20), Some(10));
     }
 
     #[tokio::test(start_paused = true)]
@@ -227,7 +297,7 @@ mod tests {
         ] {
             let breaking = Breaking::new(shows_ids);
             let broke = |id| {
-                breaking.answered(to);
+                breaking.answered(1 << 20, to);
                 breaking.broke_on(document(id), to)
             };
             assert_eq!([0; 2].map(|_| broke("a")), [None, None]);
@@ -245,7 +315,7 @@ mod tests {
             assert_eq!([0; 3].map(|_| broke("a")), [None, None, None]);
             assert!(told().is_some());
             tokio::time::advance(FORGET_AFTER).await;
-            breaking.answered(to);
+            breaking.answered(1 << 20, to);
             assert_eq!(told(), None);
         }
     }

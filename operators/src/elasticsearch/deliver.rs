@@ -2,24 +2,26 @@
 //! beside the bolt. A body that is too large, or holds what cannot be read, is halved until the record
 //! at fault stands alone.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use isobar_topology::clock::{self, Instant};
+use isobar_topology::clock::Instant;
 use isobar_topology::{Emitter, Health, OperatorError, Rejection};
 
-use super::body::{Body, Bulk};
+use super::body::Bulk;
 use super::breaking::{Breaking, Document};
-use super::exchange::{Exchange, Outcome};
+use super::exchange::{Exchange, Outcome, Sent};
 use super::failing::FailingIndex;
-use super::held::HeldIndices;
+use super::held::{HeldIndices, Refusal};
+use super::hosts::HostSet;
 use super::lines::Operation;
 use super::outcome::{Action, Class};
 use super::pending::Settled;
 use super::reply::{Item, without_reason};
+use super::spare::Spare;
 use super::width::{Sign, Width};
 
 /// From so many items on, an index that refuses all of them for one reason is at fault, not they.
@@ -94,6 +96,15 @@ impl BodySize {
     }
 }
 
+/// Items of a body that no host has understood that was asked.
+struct Unread {
+    part: Range<usize>,
+    /// The hosts that were.
+    by: HostSet,
+    /// What they said.
+    text: String,
+}
+
 /// What the requests of a lane share.
 pub(crate) struct Delivery {
     pub(crate) exchange: Exchange,
@@ -103,13 +114,11 @@ pub(crate) struct Delivery {
     pub(crate) breaking: Arc<Breaking>,
     /// Requests under way at one time.
     pub(crate) width: Width,
-    /// Emptied bodies.
-    pub(crate) spare: RefCell<Vec<Body>>,
-    /// Until when they are kept.
-    pub(crate) spare_until: Cell<Instant>,
-    /// Spare bodies that are kept.
-    pub(crate) spare_max: usize,
-    /// The largest spare body that is kept, in bytes.
+    /// Room for bodies that sinks of the connection keep.
+    pub(crate) spare: Arc<Spare>,
+    /// Until when the lane keeps that of the body that it fills.
+    pub(crate) busy_until: Cell<Instant>,
+    /// The most room of a body that is kept, in bytes.
     pub(crate) spare_size: usize,
     /// Index names follow from records, so a name that no index can have is the record's fault.
     pub(crate) names_follow_records: bool,
@@ -124,44 +133,30 @@ impl Delivery {
             self.deliver_parts(&bulk).await;
         }
         bulk.manifest.close(&mut out);
-        if self.keeps_spare() && self.spare.borrow().len() < self.spare_max {
-            let emptied = bulk.recycle(self.spare_size);
-            self.spare.borrow_mut().extend(emptied);
+        if let Some(room) = bulk.recycle(self.spare_size) {
+            self.spare.give(room);
         }
         out
     }
 
-    /// Until when emptied bodies are kept; `None` while there are none.
-    pub(crate) fn spare_until(&self) -> Option<Instant> {
-        let is_empty = self.spare.borrow().is_empty();
-        (!is_empty).then(|| self.spare_until.get())
-    }
-
-    /// Whether emptied bodies are kept; those that were kept long enough are let go.
-    pub(crate) fn keeps_spare(&self) -> bool {
-        let keeps = clock::now() < self.spare_until.get();
-        if !keeps {
-            self.spare.take().clear();
-        }
-        keeps
-    }
-
     async fn deliver_parts(&self, bulk: &Bulk) {
-        // Requests that were understood, and that were not.
-        let (mut understood, mut malformed) = (0, 0);
-        // What was not understood and is not halved, while nothing is understood.
-        let mut unread: Vec<(Range<usize>, String)> = Vec::new();
+        // The hosts that have understood a request, and how many were not understood.
+        let (mut understood, mut malformed) = (HostSet::default(), 0);
+        // What was not understood, and is neither halved nor refused for that.
+        let mut unread: Vec<Unread> = Vec::new();
         let whole = 0..bulk.len();
         let mut parts = vec![whole];
         while let Some(part) = parts.pop() {
             let body = bulk.part(&part);
-            let (outcome, began) = self.exchange.send(&body, part.len()).await;
+            let Sent { outcome, by, began } = self.exchange.send(&body, part.len()).await;
             match outcome {
                 Outcome::AllStored | Outcome::Items(_) => {
-                    understood += 1;
                     self.body_size.went_well();
                     // What was not understood before may be now: whatever was in the way may be gone.
-                    parts.extend(unread.drain(..).map(|(part, _)| part));
+                    if understood.among(by).is_empty() {
+                        parts.extend(unread.drain(..).map(|unread| unread.part));
+                    }
+                    understood = understood.with(by);
                 }
                 // Half of what a host could not take in time may be done in time.
                 Outcome::TooLarge
@@ -213,11 +208,12 @@ impl Delivery {
                 }
                 Outcome::Malformed(text) => {
                     malformed += 1;
-                    let goes_on = understood > 0 || malformed <= MALFORMED_MAX;
+                    let goes_on = !understood.is_empty() || malformed <= MALFORMED_MAX;
+                    let is_at_fault = self.exchange.shared.understands(by.among(understood));
                     match part.len() {
-                        1 if understood > 0 => self.reject(bulk, part.start, "refused", &text),
+                        1 if is_at_fault => self.reject(bulk, part.start, "refused", &text),
                         2.. if goes_on => halve(&mut parts, part),
-                        _ => unread.push((part, text)),
+                        _ => unread.push(Unread { part, by, text }),
                     }
                 }
             }
@@ -235,7 +231,7 @@ impl Delivery {
         outcome: &Outcome,
     ) {
         match outcome {
-            Outcome::Broken if !is_large(part, bytes) => self.breaking.broke(),
+            Outcome::Broken if !is_large(part, bytes) => self.breaking.broke(bytes),
             Outcome::Broken | Outcome::Held | Outcome::Failed | Outcome::TimedOut => {}
             Outcome::AllStored
             | Outcome::Items(_)
@@ -243,7 +239,7 @@ impl Delivery {
             | Outcome::ReplyTooLarge(_)
             | Outcome::Malformed(_)
             | Outcome::Busy => {
-                self.breaking.answered(self.to());
+                self.breaking.answered(bytes, self.to());
                 if is_large(part, bytes) {
                     self.breaking.passed(|| document(bulk, part), self.to());
                 }
@@ -256,24 +252,30 @@ impl Delivery {
         (&self.exchange.component, &self.exchange.health)
     }
 
-    /// No document of a body was understood, so the requests as such are at fault: they are no longer allowed to
-    /// say where documents go, for example. Of documents that were sent one by one it counts as an attempt where other
-    /// requests are understood meanwhile, each time.
-    fn hold_unread(&self, bulk: &Bulk, unread: Vec<(Range<usize>, String)>) {
-        let Some((_, text)) = unread.first() else {
+    /// Of these items no document was understood, and no host that was asked is known to understand others of
+    /// their body, so the requests as such are at fault: they are no longer allowed to say where documents go, for
+    /// example. Of documents that were sent one by one it counts as an attempt where one of these hosts understands
+    /// other requests meanwhile, each time.
+    fn hold_unread(&self, bulk: &Bulk, unread: Vec<Unread>) {
+        let Some(Unread { text, .. }) = unread.first() else {
             return;
         };
-        let one_by_one = unread.iter().all(|(part, _)| part.len() == 1);
-        if one_by_one && self.exchange.shared.not_understood() {
-            for (part, text) in &unread {
-                bulk.manifest
-                    .settle(part.clone(), |position| counted(bulk, position, text));
-            }
-            return;
+        let shared = &self.exchange.shared;
+        let asked = unread.iter().map(|unread| unread.by);
+        let understand = match unread.iter().all(|unread| unread.part.len() == 1) {
+            true => shared.not_understood(asked.reduce(HostSet::with).unwrap_or_default()),
+            false => HostSet::default(),
+        };
+        if understand.is_empty() {
+            self.exchange.tell_malformed(text);
         }
-        self.exchange.tell_malformed(text);
-        for (part, _) in unread {
-            self.fail(bulk, part);
+        for Unread { part, by, text } in unread {
+            match by.among(understand).is_empty() {
+                true => self.fail(bulk, part),
+                false => bulk
+                    .manifest
+                    .settle(part, |position| counted(bulk, position, &text)),
+            }
         }
     }
 
@@ -302,13 +304,19 @@ impl Delivery {
                 _ => {}
             }
         }
-        let index = |target: &usize| &bulk.manifest.targets()[*target];
-        self.accepted(accepted.iter().map(index));
+        let name = |target: &usize| &bulk.manifest.targets()[*target];
+        self.accepted(accepted.iter().map(name));
         // Indices whose records have waited enough, and why.
         let mut given_up: HashMap<&Arc<str>, String> = HashMap::new();
         for (index, item) in refused {
             let error = item.text.as_deref().unwrap_or_default();
-            let verdict = self.held.refused(index, item.class, error, self.to());
+            let refusal = match item.class {
+                Class::Full if accepted.iter().map(name).any(|taken| taken == index) => {
+                    Refusal::InPart
+                }
+                class => Refusal::Of(class),
+            };
+            let verdict = self.held.refused(index, refusal, error, self.to());
             given_up.extend(verdict.map(|verdict| (index, verdict)));
         }
         let first = part.start;
@@ -328,7 +336,7 @@ impl Delivery {
                             Settled::Rejected(rejection.given_up())
                         }
                         // It is the index that takes nothing. Of more indices than are remembered nobody
-                        // tells when they do.
+                        // tells when they do, nor of one of which a shard is full.
                         None if self.held.holds(index) => Settled::Held,
                         None => Settled::Failed,
                     }

@@ -2,7 +2,7 @@
 //! asked of another host where one fails.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use url::Url;
 use super::counts::Counts;
 use super::credentials::{Client, Made};
 use super::gzip;
-use super::hosts::{CAUSE_MAX, Chosen, HostFailure, Hosts, Standing, Tried, cut};
+use super::hosts::{CAUSE_MAX, Chosen, HostFailure, HostSet, Hosts, Standing, cut};
 use super::identity::Identity;
 use super::outcome::{self, Action, Class, Level};
 use super::renewal::Renewal;
@@ -27,8 +27,8 @@ pub(crate) struct Shared {
     pub(crate) hosts: Hosts,
     /// What the first lane that was opened found out for all.
     pub(crate) cluster: OnceCell<Cluster>,
-    /// The last that is known is that requests as such are understood.
-    understood: AtomicBool,
+    /// The hosts of which the last that is known is that they understand requests as such.
+    understand: AtomicU64,
 }
 
 /// A cluster that has said what it is.
@@ -57,6 +57,16 @@ pub(crate) struct Exchange {
     pub(crate) counts: Counts,
     /// How long requests take, by host.
     pub(crate) times: Vec<RequestTime>,
+}
+
+/// A request that was sent.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) outcome: Outcome,
+    /// The hosts that say so: the one that answered, or of one document all that have not understood it.
+    pub(crate) by: HostSet,
+    /// When the last host was asked.
+    pub(crate) began: Instant,
 }
 
 /// What came of a request, after every host that could be asked.
@@ -122,13 +132,29 @@ impl Shared {
         Self {
             hosts,
             cluster: OnceCell::new(),
-            understood: AtomicBool::new(false),
+            understand: AtomicU64::new(0),
         }
     }
 
-    /// Nothing of a body was understood. Says whether another request was since this was said last.
-    pub(crate) fn not_understood(&self) -> bool {
-        self.understood.swap(false, Ordering::Relaxed)
+    /// Whether one of these hosts understands requests as such, as far as is known: it has understood one, and
+    /// has not failed since.
+    pub(crate) fn understands(&self, hosts: HostSet) -> bool {
+        let understand = HostSet::from_bits(self.understand.load(Ordering::Relaxed));
+        !understand.among(hosts).is_empty()
+    }
+
+    /// These hosts have understood nothing of a body. Returns those of which another request was understood
+    /// since this was said last.
+    pub(crate) fn not_understood(&self, hosts: HostSet) -> HostSet {
+        let before = self.understand.fetch_and(!hosts.bits(), Ordering::Relaxed);
+        HostSet::from_bits(before).among(hosts)
+    }
+
+    /// This host has understood a request. Says whether that was known.
+    fn understood(&self, host: usize) -> bool {
+        let bits = HostSet::of(host).bits();
+        let before = self.understand.fetch_or(bits, Ordering::Relaxed);
+        HostSet::from_bits(before).has(host)
     }
 }
 
@@ -177,30 +203,35 @@ impl Exchange {
     /// No request is understood, for this reason: it is not this one's records that are at fault.
     pub(crate) fn tell_malformed(&self, text: &str) {
         let text = format!(
-            "no document of a bulk request is understood: {}; records wait, nothing is lost",
+            "documents of bulk requests are not understood: {}; their records wait, nothing is lost",
             cut(without_reason(text), CAUSE_MAX)
         );
         self.health.set(&self.component, REFUSED, text);
         // In this order: whoever finds out that requests are understood ends what was told before.
-        let _ = self.shared.not_understood();
+        self.shared.understand.store(0, Ordering::Relaxed);
     }
 
-    /// Sends a body with so many items until a host has answered, each host at most once. Returns when
-    /// the last of them was asked, too.
-    pub(crate) async fn send(&self, body: &Bytes, items: usize) -> (Outcome, Instant) {
-        let mut began = clock::now();
-        let outcome = self.send_from(&mut began, body, items).await;
-        (outcome, began)
+    /// Sends a body with so many items until a host has answered, each host at most once.
+    pub(crate) async fn send(&self, body: &Bytes, items: usize) -> Sent {
+        let (mut began, mut by) = (clock::now(), HostSet::default());
+        let outcome = self.send_from(&mut began, &mut by, body, items).await;
+        Sent { outcome, by, began }
     }
 
-    async fn send_from(&self, began: &mut Instant, body: &Bytes, items: usize) -> Outcome {
+    async fn send_from(
+        &self,
+        began: &mut Instant,
+        by: &mut HostSet,
+        body: &Bytes,
+        items: usize,
+    ) -> Outcome {
         let hosts = &self.shared.hosts;
         if hosts.standing() == Standing::Away {
             return Outcome::Held;
         }
         let payload = self.payload(body).await;
         let reply_max = reply::size_max(items, body.len());
-        let mut tried = Tried::default();
+        let mut tried = HostSet::default();
         let mut outcome = Outcome::Held;
         while let Some(chosen) = hosts.choose(&mut tried) {
             let answer = loop {
@@ -226,14 +257,18 @@ impl Exchange {
             };
             match answer {
                 Answer::Reply { status, body } => {
-                    let was_away = chosen.is_tried();
+                    let (was_away, host) = (chosen.is_tried(), HostSet::of(chosen.host));
                     let took = clock::now() - *began;
                     match self.read(chosen, status, &body, items, took) {
                         // Where another host takes the document, it is this one that is set up otherwise.
                         Some(malformed @ Outcome::Malformed(_)) if items == 1 => {
+                            *by = by.with(host);
                             outcome = malformed;
                         }
-                        Some(outcome) => return outcome,
+                        Some(outcome) => {
+                            *by = host;
+                            return outcome;
+                        }
                         // That a host still refuses all that comes is nothing new, and no request's fault.
                         None if was_away => {}
                         None => outcome = outcome.after_failure(),
@@ -353,7 +388,7 @@ impl Exchange {
     fn read_items(&self, chosen: Chosen<'_>, body: &[u8], items: usize) -> Option<Outcome> {
         match reply::read(body, self.operation, items) {
             Ok(read) => {
-                if !self.shared.understood.swap(true, Ordering::Relaxed) {
+                if !self.shared.understood(chosen.host) {
                     self.health.clear(&self.component, REFUSED);
                 }
                 self.succeed(chosen);
@@ -420,6 +455,8 @@ impl Exchange {
             cause,
             timed_out: class == Class::TimedOut,
         };
+        // It may come back as another one, set up otherwise.
+        let _ = self.shared.not_understood(HostSet::of(chosen.host));
         let hosts = &self.shared.hosts;
         hosts.failed(chosen, &failure, &self.component, &self.health);
     }

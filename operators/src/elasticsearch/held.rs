@@ -1,6 +1,7 @@
 //! Indices that take no documents for a reason that a person, or time, must remove: closed, blocked,
 //! missing, not permitted, disk full. Their records are not sent but wait, except for one now and then
-//! that finds out whether the index takes documents again. All lanes share what is known.
+//! that finds out whether the index takes documents again. All lanes share what is known. Of an index of which
+//! only a shard takes none, as it is full, all are sent: nobody knows which of them are that shard's.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,6 +31,9 @@ const KNOWN_FOR: Duration = Duration::from_secs(15);
 /// An index that nobody wrote to for this long is forgotten when another one takes documents: its records went
 /// to another member of the group. Ten times the longest back-off at its default.
 const FORGET_AFTER: Duration = Duration::from_secs(300);
+/// An index of which a shard has refused nothing for this long is forgotten: it was rolled over, or nobody writes to
+/// that shard. Three times the longest back-off at its default.
+const SHARD_FORGET_AFTER: Duration = Duration::from_secs(90);
 
 /// The indices of one bolt that are held.
 #[derive(Debug, Default)]
@@ -52,9 +56,37 @@ struct Hold {
     probe_at: Instant,
     /// Records that were sent to find out, the first refused one included.
     probes: u32,
+    /// Only a shard of it is full: others take documents, and none waits.
+    in_part: bool,
+}
+
+/// What an index did not take a document for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Refusal {
+    /// A reason of this class, which may be that of all its documents.
+    Of(Class),
+    /// Its shard is full, while others of the index took documents of the same request.
+    InPart,
+}
+
+impl Refusal {
+    fn class(self) -> Class {
+        match self {
+            Self::Of(class) => class,
+            Self::InPart => Class::Full,
+        }
+    }
 }
 
 impl Hold {
+    fn is_over(&self, now: Instant) -> bool {
+        let forget_after = match self.in_part {
+            true => SHARD_FORGET_AFTER,
+            false => FORGET_AFTER,
+        };
+        now - self.last_refusal >= forget_after
+    }
+
     /// As whoever asks is told. What is refused to all documents for a reason that nobody knows may have one that
     /// quotes them.
     fn shown(&self) -> String {
@@ -98,9 +130,9 @@ impl HeldIndices {
         self.count.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether this index is held.
+    /// Whether this index is held. One of which a shard is full is not.
     pub(crate) fn holds(&self, index: &Arc<str>) -> bool {
-        self.any() && self.lock().contains_key(index)
+        self.any() && self.lock().get(index).is_some_and(|hold| !hold.in_part)
     }
 
     /// What becomes of a record that goes to this index. Where it is held, one record now and then is
@@ -112,6 +144,9 @@ impl HeldIndices {
             return Admission::Send;
         };
         let now = clock::now();
+        if hold.in_part {
+            return Admission::Send;
+        }
         if hold.probe_at <= now {
             hold.probe_at = now + probe_after(hold.probes);
             hold.probes = hold.probes.saturating_add(1);
@@ -128,7 +163,7 @@ impl HeldIndices {
     pub(crate) fn refused(
         &self,
         index: &Arc<str>,
-        class: Class,
+        refusal: Refusal,
         error: &str,
         (component, health): (&str, &Health),
     ) -> Option<String> {
@@ -136,7 +171,12 @@ impl HeldIndices {
         if known.len() >= KNOWN_MAX && !known.contains_key(index) {
             return None;
         }
-        let now = clock::now();
+        let (class, now) = (refusal.class(), clock::now());
+        // What concerns all of its documents is another matter than a full shard, or one long ago.
+        let is_another = |hold: &Hold| hold.in_part && (class != Class::Full || hold.is_over(now));
+        if known.get(index).is_some_and(is_another) {
+            let _ = known.remove(index);
+        }
         let hold = known.entry(Arc::clone(index)).or_insert_with(|| Hold {
             class,
             error: String::new(),
@@ -144,7 +184,9 @@ impl HeldIndices {
             last_refusal: now,
             probe_at: now + probe_after(0),
             probes: 1,
+            in_part: false,
         });
+        hold.in_part |= matches!(refusal, Refusal::InPart);
         hold.class = class;
         hold.error = cut(error, REASON_MAX).to_owned();
         hold.last_refusal = now;
@@ -154,7 +196,8 @@ impl HeldIndices {
     }
 
     /// These indices have taken documents. Says whether one of them was held, or one is not held any more
-    /// that nobody wrote to. Costs next to nothing while none is held.
+    /// that nobody wrote to. One that was full may have shards that are not; what those refuse that are waits since
+    /// the first refusal. Costs next to nothing while none is held.
     pub(crate) fn accepted<'i>(
         &self,
         indices: impl IntoIterator<Item = &'i Arc<str>>,
@@ -165,17 +208,22 @@ impl HeldIndices {
             return false;
         }
         let mut known = self.lock();
-        let before = known.len();
+        let held = |known: &BTreeMap<_, Hold>| known.values().filter(|hold| !hold.in_part).count();
+        let before = (known.len(), held(&known));
         for index in indices {
-            let _ = known.remove(index);
+            match known.get_mut(index) {
+                Some(hold) if hold.class == Class::Full => hold.in_part = true,
+                Some(_) => drop(known.remove(index)),
+                None => {}
+            }
         }
         let now = clock::now();
-        known.retain(|_, hold| now - hold.last_refusal < FORGET_AFTER);
-        let fewer = known.len() < before;
-        if fewer {
+        known.retain(|_, hold| !hold.is_over(now));
+        let after = (known.len(), held(&known));
+        if after != before {
             self.tell(&known, component, health);
         }
-        fewer
+        after.1 < before.1
     }
 
     fn verdict(&self, hold: &Hold, now: Instant) -> Option<String> {
@@ -184,7 +232,11 @@ impl HeldIndices {
         is_over.then(|| {
             let patience = units::Duration::millis(patience.as_millis() as u64);
             let reason = hold.told(&hold.error);
-            format!("the index took no documents for more than {patience}: {reason}")
+            let which = match hold.in_part {
+                true => "its shard of the index",
+                false => "the index",
+            };
+            format!("{which} took no documents for more than {patience}: {reason}")
         })
     }
 
@@ -196,7 +248,14 @@ impl HeldIndices {
         let mut text: Vec<String> = known
             .iter()
             .take(NAMED_MAX)
-            .map(|(index, hold)| format!("index `{index}` takes no documents: {}", hold.shown()))
+            .map(|(index, hold)| {
+                let which = if hold.in_part {
+                    "a shard of index"
+                } else {
+                    "index"
+                };
+                format!("{which} `{index}` takes no documents: {}", hold.shown())
+            })
             .collect();
         if known.len() > NAMED_MAX {
             text.push(format!("and {} more indices", known.len() - NAMED_MAX));
@@ -229,7 +288,7 @@ mod tests {
 
     fn refuse(held: &HeldIndices, index: &Arc<str>, health: &Health) -> Option<String> {
         let reason = "400 index_closed_exception: closed";
-        held.refused(index, Class::Closed, reason, ("index", health))
+        held.refused(index, Refusal::Of(Class::Closed), reason, ("index", health))
     }
 
     #[tokio::test(start_paused = true)]
@@ -320,7 +379,7 @@ mod tests {
         let health = Health::default();
         let error = "400 odd_exception: value [secret] of field [a]";
         let to = ("index", &health);
-        let verdict = held.refused(&"a".into(), Class::AllRefused, error, to);
+        let verdict = held.refused(&"a".into(), Refusal::Of(Class::AllRefused), error, to);
         assert!(verdict.expect("no patience").contains("value [secret]"));
         let text = &health.conditions()[0].text;
         let start = "index `a` takes no documents: 400 odd_exception (see why";
@@ -344,6 +403,62 @@ mod tests {
         tokio::time::advance(Duration::from_secs(3_600)).await;
         assert!(held.accepted([&index], "index", &health));
         assert_eq!(held.admit(&index), Admission::Send);
+    }
+
+    /// With a document that another shard of the index takes after each that the full one refuses.
+    #[tokio::test(start_paused = true)]
+    async fn what_a_full_shard_refuses_is_given_up_and_nothing_waits_for_it() {
+        let held = HeldIndices::new(Some(Duration::from_secs(5)));
+        let (health, index) = (Health::default(), Arc::from("a"));
+        let to = ("index", &health);
+        let refuse = |refusal| held.refused(&index, refusal, "400 full", to);
+        let told = || health.conditions().first().map(|c| c.text.clone());
+        // Alone in its request: nobody knows of another shard.
+        assert_eq!(refuse(Refusal::Of(Class::Full)), None);
+        assert_eq!(
+            (held.admit(&index), held.holds(&index)),
+            (Admission::Wait, true)
+        );
+        assert!(
+            held.accepted([&index], "index", &health),
+            "what waited goes on"
+        );
+        for _ in 0..4 {
+            assert_eq!(
+                (held.admit(&index), held.holds(&index)),
+                (Admission::Send, false)
+            );
+            assert_eq!(refuse(Refusal::InPart), None);
+            assert!(!held.accepted([&index], "index", &health), "nothing waits");
+            let told = told().expect("a condition");
+            assert!(told.starts_with("a shard of index `a` takes no"), "{told}");
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        // Since the first, and by itself as well.
+        for refusal in [Refusal::InPart, Refusal::Of(Class::Full)] {
+            let verdict = refuse(refusal).expect("it has waited enough");
+            let start = "its shard of the index took no documents for more than 5s: 400 full (roll";
+            assert!(verdict.starts_with(start), "{verdict}");
+        }
+        assert_eq!(held.admit(&index), Admission::Send);
+
+        // Of all of it, from then on.
+        assert_eq!(refuse(Refusal::Of(Class::Closed)), None);
+        assert_eq!(
+            (held.admit(&index), held.holds(&index)),
+            (Admission::Wait, true)
+        );
+        assert!(held.accepted([&index], "index", &health));
+        assert_eq!((told(), held.any()), (None, false));
+
+        // Rolled over: it takes all, and may be full again one day.
+        assert_eq!(refuse(Refusal::InPart), None);
+        tokio::time::advance(SHARD_FORGET_AFTER).await;
+        assert_eq!(refuse(Refusal::InPart), None, "it begins anew");
+        tokio::time::advance(SHARD_FORGET_AFTER).await;
+        let _ = held.accepted([], "index", &health);
+        assert_eq!((told(), held.any()), (None, false));
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use isobar_topology::Health;
 use isobar_topology::clock::{self, Instant};
 use url::Url;
 
-/// Most hosts of a connection: one request notes in 64 bits which it has tried.
+/// Most hosts of a connection: [`HostSet`] has 64 bits.
 pub(crate) const HOSTS_MAX: usize = 64;
 
 /// Probation of a host: doubles from the first to the second. One request in two seconds is no burden for
@@ -49,9 +49,43 @@ struct State {
     cause: String,
 }
 
-/// The hosts that one request has tried.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tried(u64);
+/// Some of the hosts of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HostSet(u64);
+
+impl HostSet {
+    /// This one alone.
+    pub(crate) fn of(host: usize) -> Self {
+        Self(1 << host)
+    }
+
+    /// From what [`HostSet::bits`] gave.
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn has(self, host: usize) -> bool {
+        !self.among(Self::of(host)).is_empty()
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Those of these and of others.
+    pub(crate) fn with(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    /// Those of these that are among others.
+    pub(crate) fn among(self, others: Self) -> Self {
+        Self(self.0 & others.0)
+    }
+}
 
 /// A host that is to be asked. Dropped before it was said what became of that, it may be tried by another
 /// request.
@@ -123,15 +157,15 @@ impl Hosts {
 
     /// The next host that this request has not tried and that may be asked now. A host whose probation
     /// is over is given to one request; the others go on without it until that one has told, or for [`TRIAL`].
-    pub(crate) fn choose(&self, tried: &mut Tried) -> Option<Chosen<'_>> {
+    pub(crate) fn choose(&self, tried: &mut HostSet) -> Option<Chosen<'_>> {
         let count = self.urls.len().min(HOSTS_MAX);
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         let mut states = self.lock();
         let now = clock::now();
         let chosen = (0..count)
             .map(|step| first.wrapping_add(step) % count)
-            .find(|host| tried.0 & (1 << host) == 0 && states[*host].may_be_asked(now))?;
-        tried.0 |= 1 << chosen;
+            .find(|host| !tried.has(*host) && states[*host].may_be_asked(now))?;
+        *tried = tried.with(HostSet::of(chosen));
         let state = &mut states[chosen];
         let is_away = state.away_until.is_some();
         state.tried_since = is_away.then_some(now);
@@ -273,18 +307,18 @@ mod tests {
     }
 
     fn next(hosts: &Hosts) -> Option<usize> {
-        Some(hosts.choose(&mut Tried::default())?.host)
+        Some(hosts.choose(&mut HostSet::default())?.host)
     }
 
     fn answer(hosts: &Hosts, health: &Health) -> bool {
         let chosen = hosts
-            .choose(&mut Tried::default())
+            .choose(&mut HostSet::default())
             .expect("one may be asked");
         hosts.answered(chosen, "index", health)
     }
 
     fn fail(hosts: &Hosts, health: &Health, failure: &HostFailure) {
-        let chosen = hosts.choose(&mut Tried::default()).expect("one is left");
+        let chosen = hosts.choose(&mut HostSet::default()).expect("one is left");
         hosts.failed(chosen, failure, "index", health);
     }
 
@@ -292,7 +326,7 @@ mod tests {
     async fn hosts_are_asked_in_turn_and_each_once_per_request() {
         let hosts = hosts(&["http://a", "http://b", "http://c"]);
         assert_eq!([0; 4].map(|_| next(&hosts)), [0, 1, 2, 0].map(Some));
-        let mut tried = Tried::default();
+        let mut tried = HostSet::default();
         let mut asked = [0; 3].map(|_| hosts.choose(&mut tried).expect("not tried yet").host);
         asked.sort_unstable();
         assert_eq!(asked, [0, 1, 2]);
@@ -313,7 +347,7 @@ mod tests {
         assert!(!conditions[0].holds_up, "{conditions:?}");
 
         tokio::time::advance(PROBATION.0).await;
-        let asked = [0; 4].map(|_| hosts.choose(&mut Tried::default()));
+        let asked = [0; 4].map(|_| hosts.choose(&mut HostSet::default()));
         let mut again: Vec<Chosen<'_>> = asked.into_iter().flatten().collect();
         again.retain(|chosen| chosen.host == 0);
         assert_eq!(again.len(), 1, "{again:?}");
@@ -321,7 +355,7 @@ mod tests {
         tokio::time::advance(TRIAL - Duration::from_millis(1)).await;
         assert_eq!([0; 3].map(|_| next(&hosts)), [1, 1, 1].map(Some));
         tokio::time::advance(Duration::from_millis(1)).await;
-        let asked = [0; 4].map(|_| hosts.choose(&mut Tried::default()));
+        let asked = [0; 4].map(|_| hosts.choose(&mut HostSet::default()));
         let more = asked.iter().flatten().filter(|chosen| chosen.host == 0);
         assert_eq!(more.count(), 1, "{asked:?}");
 
@@ -359,7 +393,7 @@ mod tests {
         let health = Health::default();
         fail(&hosts, &health, &refused());
         tokio::time::advance(PROBATION.0).await;
-        let tries = hosts.choose(&mut Tried::default());
+        let tries = hosts.choose(&mut HostSet::default());
         assert!(tries.is_some());
         assert_eq!((hosts.standing(), next(&hosts)), (Standing::Away, None));
         drop(tries);
@@ -373,7 +407,7 @@ mod tests {
     async fn requests_that_one_outage_ends_count_as_one_failure() {
         let hosts = hosts(&["http://a"]);
         let health = Health::default();
-        let under_way = [0; 8].map(|_| hosts.choose(&mut Tried::default()).expect("none failed"));
+        let under_way = [0; 8].map(|_| hosts.choose(&mut HostSet::default()).expect("none failed"));
         for chosen in under_way {
             hosts.failed(chosen, &refused(), "index", &health);
         }

@@ -164,7 +164,10 @@ pub enum Action {
     /// As before, and a person is told what to change: no other host will do better by itself.
     HoldConnection,
     /// The request is sent again in halves; a document that is left alone is rejected with a reason of
-    /// this class.
+    /// this class. One that is not understood is rejected only where the host that says so has understood another
+    /// request of the same body, and has not failed since. Otherwise other hosts are asked, and it waits, with a
+    /// condition that tells; or, where such a host understands requests of other bodies, it is sent again a bounded
+    /// number of times.
     Split(&'static str),
     /// As `HoldConnection`; what is to be changed is this program.
     ClientBug,

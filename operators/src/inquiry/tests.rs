@@ -1,5 +1,6 @@
 //! What is found of a record, and where.
 
+use isobar_topology::spec::Node;
 use serde_json::json;
 
 use super::*;

@@ -1,4 +1,4 @@
-//! Reads the topic of the letters on a thread of its own, and hands over those that are meant in chunks.
+//! Reads the topics of the letters on a thread of its own, and hands over those that are meant in chunks.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use rdkafka::Message;
 use rdkafka::message::BorrowedMessage;
 use tokio::sync::mpsc;
 
-use super::{Job, Pick};
+use super::{Job, LetterAt, Pick};
 use crate::dead_letter::{is_envelope, redriven};
 use crate::kafka::error::Error;
 use crate::letters::headers;
@@ -16,14 +16,14 @@ use crate::letters::headers;
 const RECORDS_MAX: usize = 20_000;
 const BYTES_MAX: usize = 16 << 20;
 
-/// Records of the topic between two signs of life, for a topic of which few are meant.
+/// Records of a topic between two signs of life, for a topic of which few are meant.
 const ALIVE_EVERY: u64 = 10_000;
 
 /// A record as it was first read.
 #[derive(Debug)]
 pub(super) struct Again {
-    /// Partition and offset of its letter.
-    pub(super) letter: (i32, i64),
+    /// Where its letter is.
+    pub(super) letter: LetterAt,
     pub(super) key: Option<Vec<u8>>,
     pub(super) payload: Option<Vec<u8>>,
     /// Its own, and the one that counts its redrives.
@@ -63,20 +63,23 @@ pub(super) fn start(job: Arc<Job>, health: Health) -> Result<Chunks, OperatorErr
 fn read(job: &Job, health: &Health, sender: &mpsc::Sender<Result<Vec<Again>, Error>>) {
     let mut chunk = Chunk::default();
     let mut seen: u64 = 0;
-    let done = job.letters.read_records(job.within, |record| {
-        seen += 1;
-        if seen.is_multiple_of(ALIVE_EVERY) {
-            health.count_progress();
-        }
-        let place = (record.partition(), record.offset());
-        let Some(pick) = job.picks.get(&place).filter(|_| !sender.is_closed()) else {
-            return;
-        };
-        chunk.push(again(record, pick));
-        if chunk.is_full() {
-            // The run has ended when nobody takes it.
-            let _ = sender.blocking_send(Ok(std::mem::take(&mut chunk).records));
-        }
+    let mut topics = job.letters.iter().enumerate();
+    let done = topics.try_for_each(|(topic, letters)| {
+        letters.read_records(job.within, |record| {
+            seen += 1;
+            if seen.is_multiple_of(ALIVE_EVERY) {
+                health.count_progress();
+            }
+            let at = (topic, record.partition(), record.offset());
+            let Some(pick) = job.picks.get(&at).filter(|_| !sender.is_closed()) else {
+                return;
+            };
+            chunk.push(again(record, at, pick));
+            if chunk.is_full() {
+                // The run has ended when nobody takes it.
+                let _ = sender.blocking_send(Ok(std::mem::take(&mut chunk).records));
+            }
+        })
     });
     let last = match done {
         Ok(()) if chunk.records.is_empty() => return,
@@ -86,14 +89,14 @@ fn read(job: &Job, health: &Health, sender: &mpsc::Sender<Result<Vec<Again>, Err
     let _ = sender.blocking_send(last);
 }
 
-fn again(record: &BorrowedMessage<'_>, pick: &Pick) -> Again {
+fn again(record: &BorrowedMessage<'_>, letter: LetterAt, pick: &Pick) -> Again {
     let owned = |name: &[u8], value: Option<&[u8]>| (name.to_vec(), value.map(<[u8]>::to_vec));
     let own = headers(record).filter(|(name, _)| !is_envelope(name));
     let mut headers: Vec<_> = own.map(|(name, value)| owned(name, value)).collect();
     let (name, redrives) = redriven(pick.redrives + 1);
     headers.push(owned(name.as_bytes(), Some(redrives.as_bytes())));
     Again {
-        letter: (record.partition(), record.offset()),
+        letter,
         key: record.key().map(<[u8]>::to_vec),
         payload: record.payload().map(<[u8]>::to_vec),
         headers,

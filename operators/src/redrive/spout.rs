@@ -13,8 +13,8 @@ use isobar_topology::{
 };
 use tokio::sync::oneshot;
 
-use super::Job;
 use super::reader::{Again, Chunks};
+use super::{Job, LetterAt};
 use crate::dead_letter::Resolution;
 use crate::kafka::{OutRecord, Producer};
 
@@ -30,10 +30,11 @@ pub(super) struct Letters {
     chunks: Chunks,
     partitions: Arc<Partitions>,
     tombstones: Option<Policy>,
-    producer: Producer,
+    /// One for each topic of letters.
+    producers: Vec<Producer>,
     steps: VecDeque<Step>,
     /// Handed out since the last resolutions: where it is and by which letter.
-    handed_out: Vec<(Arc<Partition>, i64, (i32, i64))>,
+    handed_out: Vec<(Arc<Partition>, i64, LetterAt)>,
     /// Answered when what was handed out is settled.
     settled: Option<oneshot::Receiver<()>>,
     /// What is settled is to be told.
@@ -45,7 +46,7 @@ pub(super) struct Letters {
 enum Step {
     Assign(Arc<Partition>, i64),
     /// With the letters of its records.
-    Batch(SourceBatch, Vec<(i32, i64)>),
+    Batch(SourceBatch, Vec<LetterAt>),
     Settle(Vec<Arc<Partition>>),
 }
 
@@ -59,14 +60,17 @@ impl Letters {
         partitions: Arc<Partitions>,
         tombstones: Option<Policy>,
     ) -> Result<Self, OperatorError> {
-        let producer = Producer::new(job.letters.producer())
+        let topics = job.letters.iter();
+        let producers = topics.map(|letters| Producer::new(letters.producer()));
+        let producers = producers.collect::<Result<_, _>>();
+        let producers = producers
             .map_err(|error| OperatorError::user("no producer can be made").with_source(error))?;
         Ok(Self {
             job,
             chunks,
             partitions,
             tombstones,
-            producer,
+            producers,
             steps: VecDeque::new(),
             handed_out: Vec::new(),
             settled: None,
@@ -159,23 +163,25 @@ impl Letters {
         let handed_out = self.handed_out.iter();
         let settled = handed_out.filter(|(partition, offset, _)| is_settled(partition, *offset));
         let written: Vec<_> = settled
-            .filter_map(|(.., letter)| Some((letter.0, self.job.picks.get(letter)?)))
+            .filter_map(|(.., letter)| Some((letter, self.job.picks.get(letter)?)))
             .flat_map(|(to, pick)| pick.resolutions.iter().map(move |one| (to, one)))
             .map(|(to, resolution)| (to, Resolution::headers(resolution)))
             .collect();
         let headers: Vec<_> = written.iter().map(|(to, all)| (*to, views(all))).collect();
-        let topic = self.job.letters.topic();
-        let records = headers.iter().map(|(to, headers)| OutRecord {
-            topic,
-            partition: Some(*to),
-            headers,
-            ..OutRecord::default()
-        });
-        let failures = self.producer.send(records).await.await;
-        if let Some((_, error)) = failures.first() {
-            return Err(OperatorError::external(format!(
-                "it cannot be written which dead letters are settled: {error}"
-            )));
+        for (number, letters) in self.job.letters.iter().enumerate() {
+            let of_topic = headers.iter().filter(|((topic, ..), _)| *topic == number);
+            let records = of_topic.map(|((_, partition, _), headers)| OutRecord {
+                topic: letters.topic(),
+                partition: Some(*partition),
+                headers,
+                ..OutRecord::default()
+            });
+            let failures = self.producers[number].send(records).await.await;
+            if let Some((_, error)) = failures.first() {
+                return Err(OperatorError::external(format!(
+                    "it cannot be written which dead letters are settled: {error}"
+                )));
+            }
         }
         self.handed_out.clear();
         Ok(())

@@ -11,12 +11,12 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use serde_json::json;
 
 use super::*;
-use crate::letters::Content;
+use crate::letters::{Content, Stored};
 use crate::registry;
 
 const WITHIN: Duration = Duration::from_secs(10);
 
-fn spec(brokers: &str) -> Spec {
+fn spec(brokers: &str, letters: &str) -> Spec {
     let file = json!({
         "isobar": 1, "name": "logs",
         "connections": {"kafka": {"type": "kafka", "brokers": brokers}},
@@ -26,13 +26,13 @@ fn spec(brokers: &str) -> Spec {
             "parse": {"type": "parse_json", "inputs": ["in"]},
             "end": {"type": "blackhole", "inputs": ["parse"]},
         },
-        "dead_letter": {"type": "kafka", "connection": "kafka", "topic": "dead"},
+        "dead_letter": {"type": "kafka", "connection": "kafka", "topic": letters},
     });
     Spec::read(&Node::from_json(&file)).expect("the file is sound")
 }
 
 /// Writes the letter of the record at an offset of `t/0`, of a topic with this source.
-fn write(producer: &BaseProducer, source: u64, offset: i64, payload: &str) {
+fn write(producer: &BaseProducer, topic: &str, (source, offset): (u64, i64), payload: &str) {
     let fields = [
         ("isobar.dead_letter.version", "1".to_owned()),
         ("isobar.dead_letter.topology", "logs".to_owned()),
@@ -51,7 +51,7 @@ fn write(producer: &BaseProducer, source: u64, offset: i64, payload: &str) {
         let value = Some(value);
         headers = headers.insert(Header { key, value });
     }
-    let record = BaseRecord::to("dead").partition(0).key("k");
+    let record = BaseRecord::to(topic).partition(0).key("k");
     let record = record.payload(payload).headers(headers);
     producer.send(record).expect("it is queued");
 }
@@ -69,31 +69,33 @@ fn read(letters: &DeadLetters) -> (Vec<(i64, u32)>, Vec<i64>) {
     (found, resolved)
 }
 
-fn job(letters: &DeadLetters) -> Job {
+fn job(topics: &[DeadLetters]) -> Job {
     let mut picks = BTreeMap::new();
-    letters
-        .read(WITHIN, |stored| {
-            let Ok(Content::Letter(letter)) = stored.content else {
-                return;
-            };
-            let resolution = Resolution {
-                origin: letter.origin.clone(),
-                bolt: letter.bolt,
-                redrives: letter.redrives,
-                rejected_at: letter.rejected_at,
-                run: "logs.redrive.1".to_owned(),
-            };
-            let pick = Pick {
-                origin: letter.origin,
-                redrives: letter.redrives,
-                resolutions: vec![resolution],
-            };
-            let _ = picks.insert((stored.partition, stored.offset), pick);
-        })
-        .expect("it is read");
+    let mut add = |topic: usize, stored: Stored| {
+        let Ok(Content::Letter(letter)) = stored.content else {
+            return;
+        };
+        let resolution = Resolution {
+            origin: letter.origin.clone(),
+            bolt: letter.bolt,
+            redrives: letter.redrives,
+            rejected_at: letter.rejected_at,
+            run: "logs.redrive.1".to_owned(),
+        };
+        let pick = Pick {
+            origin: letter.origin,
+            redrives: letter.redrives,
+            resolutions: vec![resolution],
+        };
+        let _ = picks.insert((topic, stored.partition, stored.offset), pick);
+    };
+    for (topic, letters) in topics.iter().enumerate() {
+        let read = letters.read(WITHIN, |stored| add(topic, stored));
+        read.expect("it is read");
+    }
     Job {
         run: "logs.redrive.1".to_owned(),
-        letters: letters.clone(),
+        letters: topics.to_vec(),
         picks: Arc::new(picks),
         within: WITHIN,
     }
@@ -102,30 +104,37 @@ fn job(letters: &DeadLetters) -> Job {
 #[tokio::test]
 async fn records_go_through_at_their_old_places_and_their_letters_are_settled() {
     let cluster = MockCluster::new(1).expect("a stand-in cluster");
-    cluster.create_topic("dead", 1, 1).expect("it is created");
+    for topic in ["dead", "bad"] {
+        cluster.create_topic(topic, 1, 1).expect("it is created");
+    }
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", cluster.bootstrap_servers())
         .create()
         .expect("a producer");
     // In no order; one is of a former topic of the name, and one is rejected again.
     for (source, offset, payload) in [(7, 5, "{}"), (7, 3, "{}"), (8, 4, "{}"), (7, 4, "none")] {
-        write(&producer, source, offset, payload);
+        write(&producer, "dead", (source, offset), payload);
     }
+    // At the place of the first one, in another topic.
+    write(&producer, "bad", (7, 6), "{}");
     producer.flush(WITHIN).expect("all is sent");
 
-    let spec = spec(&cluster.bootstrap_servers());
-    let letters = DeadLetters::of(&spec).expect("sound").expect("a topic");
+    let [spec, other] = ["dead", "bad"].map(|topic| spec(&cluster.bootstrap_servers(), topic));
+    let topics = [&spec, &other].map(|spec| {
+        let letters = DeadLetters::of(spec).expect("sound");
+        letters.expect("a topic")
+    });
     let mut graph = plan(&spec, &registry(), 2, Path::new("."))
         .expect("sound")
         .graph;
-    redrive(&spec, &mut graph, "in", job(&letters)).expect("sound");
+    redrive(&spec, &mut graph, "in", job(&topics)).expect("sound");
     let running = isobar_topology::start(graph, true).expect("it starts");
     assert_eq!(running.finished().await, Finish::Drained);
 
     let account = running.account(0);
     assert_eq!(
         (account.read, account.dead_lettered, account.difference()),
-        (4, 1, 0)
+        (5, 1, 0)
     );
     let mut sources: Vec<(u64, u64)> = running
         .partitions(0)
@@ -133,8 +142,9 @@ async fn records_go_through_at_their_old_places_and_their_letters_are_settled() 
         .map(|(partition, _)| (partition.source(), partition.account().read))
         .collect();
     sources.sort_unstable();
-    assert_eq!(sources, [(7, 3), (8, 1)]);
-    let (found, resolved) = read(&letters);
+    assert_eq!(sources, [(7, 4), (8, 1)]);
+    let (found, resolved) = read(&topics[0]);
     assert_eq!(found, [(5, 0), (3, 0), (4, 0), (4, 0), (4, 1)]);
     assert_eq!(resolved, [3, 4, 4, 5]);
+    assert_eq!(read(&topics[1]), (vec![(6, 0)], vec![6]));
 }

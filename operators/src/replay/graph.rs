@@ -658,9 +658,9 @@ mod tests {
         let rejected = json!({
             "parse": {"type": "parse_json", "inputs": ["in"]}, "index": index(&["parse"]),
             "cast": {"type": "convert", "fields": {"a": "integer"}, "inputs": ["parse"]},
-            "copy": copy("cast"), "failures": index(&["cast.rejected"]),
+            "copy": copy("cast"), "again": {"type": "parse_json", "inputs": ["cast.rejected"]}, "failures": index(&["again"]),
         });
-        let expected = "parse [in.out], index [parse.out], cast [parse.out], copy [cast.out], failures [cast.rejected]";
+        let expected = "parse [in.out], index [parse.out], cast [parse.out], copy [cast.out], again [cast.rejected], failures [again.out]";
         assert_eq!(read(rejected), (expected.to_owned(), 2));
         // Dead letters by way of a bolt that hands them on.
         let letters = json!({

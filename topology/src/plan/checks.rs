@@ -184,19 +184,22 @@ pub(super) fn documents_are_made(
         let arrives = all(&|edge| !is_rejected(edge) && of_source(edge).0);
         let or_letter = all(&|edge| is_rejected(edge) || of_source(edge).1);
         let is_fit = match bolt.made.letters {
-            LetterUse::None => {
-                arrives
-                    || inputs
-                        .clone()
-                        .all(|edge| edge.dead_letter && is_rejected(edge))
-            }
-            LetterUse::Writes | LetterUse::Cannot(_) => or_letter || known == 0,
+            LetterUse::None => arrives,
+            LetterUse::Writes | LetterUse::Cannot(_) => or_letter,
         };
         let by = inputs
             .clone()
             .find_map(|edge| unmade.get(edge.from).copied());
-        if bolt.made.document == DocumentUse::Needs && !is_fit {
-            problems.push(lacks_documents(bolt.component, by));
+        if bolt.made.document == DocumentUse::Needs && !is_fit && known > 0 {
+            let letters: Vec<&str> = inputs
+                .clone()
+                .filter(|edge| bolt.made.is_sink() && is_rejected(edge))
+                .map(|edge| edge.from)
+                .collect();
+            match letters.as_slice() {
+                [] => problems.push(lacks_documents(bolt.component, by)),
+                from => problems.push(writes_no_letters(bolt.component, from)),
+            }
         }
         let (leaves, by) = match bolt.made.document {
             DocumentUse::Makes => ((true, true), None),
@@ -229,6 +232,32 @@ pub(super) fn letters_can_be_written(
             problems.push(problem.clone());
         }
     }
+}
+
+/// A sink that writes documents alone, and gets dead letters of these bolts: what is rejected leaves as it was read.
+fn writes_no_letters(sink: &Component, from: &[&str]) -> Problem {
+    let Component { id, kind, .. } = sink;
+    let what = format!(
+        "dead letters come to `{id}`, and `{kind}` writes documents alone: a rejected record is without its document"
+    );
+    let is_letter = |input: &&Input| {
+        let StreamRef { component, stream } = &input.from;
+        stream.as_deref() == Some("rejected") && from.contains(&component.as_str())
+    };
+    let (path, way) = match sink.inputs.iter().position(|input| is_letter(&input)) {
+        Some(at) => (
+            sink.inputs[at].path.clone(),
+            format!("{}.rejected", from[0]),
+        ),
+        // That of the topology.
+        None => (sink.path.key("type"), "what is rejected".to_owned()),
+    };
+    Problem::new(path, what)
+        .expected(format!(
+            "a bolt that writes dead letters, such as `kafka` or `file`, or a parser such as parse_json between {way} \
+             and `{id}`"
+        ))
+        .at(sink.place)
 }
 
 fn lacks_documents(bolt: &Component, unmade: Option<(&Component, Option<&str>)>) -> Problem {

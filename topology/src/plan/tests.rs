@@ -203,6 +203,54 @@ fn dead_letters_need_no_document_on_their_way_to_what_writes_them() {
 }
 
 #[test]
+fn a_sink_of_documents_takes_no_dead_letters() {
+    let what = |sink: &str| {
+        format!(
+            "dead letters come to `{sink}`, and `index` writes documents alone: a rejected record is without its document; expected a bolt that writes dead letters, such as `kafka` or `file`, or a parser such as parse_json between"
+        )
+    };
+    for inputs in [
+        json!(["parse", "parse.rejected"]),
+        json!(["parse", "end.rejected"]),
+    ] {
+        let from = inputs[1].clone();
+        let bolts = json!({
+            "parse": {"type": "parse", "inputs": ["in"]},
+            "end": {"type": "letters", "inputs": ["parse"]},
+            "sink": {"type": "index", "inputs": inputs},
+        });
+        let from = from.as_str().expect("a text");
+        let problem = format!("bolts.sink.inputs[1]: {} {from} and `sink`", what("sink"));
+        check(bolts, &[&problem]);
+    }
+    // A parser makes documents of them.
+    check(
+        json!({
+            "parse": {"type": "parse", "inputs": ["in"]},
+            "again": {"type": "parse", "inputs": ["parse.rejected"]},
+            "end": {"type": "index", "inputs": ["parse", "again"]},
+        }),
+        &[],
+    );
+    let file = json!({
+        "isobar": 1, "name": "t", "spouts": {"in": {"type": "script"}},
+        "bolts": {
+            "parse": {"type": "parse", "inputs": ["in"]},
+            "end": {"type": "letters", "inputs": ["parse"]},
+        },
+        "dead_letter": {"type": "index"},
+    });
+    let spec = Spec::read(&Node::from_json(&file)).expect("sound");
+    let planned = plan(&spec, &registry(), 2, FilePath::new("."));
+    let problems = planned.map(|_| ()).expect_err("it writes none").to_string();
+    let problem = format!(
+        "dead_letter.type: {} what is rejected and `dead_letter`",
+        what("dead_letter")
+    );
+    assert_eq!(problems.lines().next(), Some(&*problem));
+}
+
+#[test]
 fn what_cannot_reject_has_no_way_for_rejected_records() {
     let registry = registry();
     let spec = Spec::read(&Node::from_json(&json!({

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use isobar_operators::dead_letter::{Origin, Resolution};
-use isobar_operators::letters::{Content, Stored};
+use isobar_operators::letters::{Content, IN_FILE, Stored};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
@@ -17,6 +18,8 @@ use crate::output::{Table, number};
 pub(super) struct Letters {
     /// Only letters with this key are remembered: keys may be large.
     key: Option<String>,
+    /// The topic or file that is read, as letters of it are shown.
+    of: Arc<str>,
     by_identity: BTreeMap<Identity, Line>,
     /// While the topic is read, the newest letter of each number of redrives: the newest of all may be
     /// settled, and one of fewer redrives be open, since the record was read and rejected once more.
@@ -55,32 +58,81 @@ pub(super) struct Line {
     pub(super) is_cut: bool,
 }
 
-/// A place in the dead-letter topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A place in a dead-letter topic or file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct At {
+    /// The topic or the file; empty for the first topic, where that of `dead_letter` comes first.
+    pub(super) of: Arc<str>,
+    /// [`IN_FILE`] for a line of a file.
     pub(super) partition: i32,
     pub(super) offset: i64,
+}
+
+impl At {
+    pub(super) fn of(of: &Arc<str>, stored: &Stored) -> Self {
+        Self {
+            of: Arc::clone(of),
+            partition: stored.partition,
+            offset: stored.offset,
+        }
+    }
+
+    pub(super) fn is_in_file(&self) -> bool {
+        self.partition == IN_FILE
+    }
 }
 
 impl FromStr for At {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split_once(':').and_then(|(partition, offset)| {
+        let of_topic = |of: &str, partition: &str, offset: &str| {
             Some(Self {
-                partition: partition.parse().ok()?,
+                of: of.into(),
+                partition: partition.parse().ok().filter(|number| *number >= 0)?,
                 offset: offset.parse().ok()?,
             })
-        });
-        parts.ok_or_else(|| {
-            format!("{text:?} is no letter; write its partition and offset, such as 0:4711")
+        };
+        let in_first = || {
+            let (partition, offset) = text.split_once(':')?;
+            of_topic("", partition, offset)
+        };
+        let in_topic = || {
+            let (topic, place) = text.rsplit_once('/')?;
+            let (partition, offset) = place.split_once('@')?;
+            of_topic(topic, partition, offset)
+        };
+        let in_file = || {
+            let (file, line) = text.rsplit_once(':')?;
+            // A partition that is none is no file.
+            let is_file = !file.is_empty() && file.parse::<i64>().is_err();
+            Some(Self {
+                of: file.into(),
+                partition: IN_FILE,
+                offset: line.parse().ok().filter(|_| is_file)?,
+            })
+        };
+        in_first().or_else(in_topic).or_else(in_file).ok_or_else(|| {
+            format!(
+                "{text:?} is no letter; write its partition and offset, such as 0:4711, or a place as `isobar \
+                 where` tells it, such as bad/0@4711 or dead.ndjson:17"
+            )
         })
     }
 }
 
 impl fmt::Display for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.partition, self.offset)
+        let Self {
+            of,
+            partition,
+            offset,
+        } = self;
+        match of.is_empty() {
+            true => write!(f, "{partition}:{offset}"),
+            false if self.is_in_file() => write!(f, "{of}:{offset}"),
+            false => write!(f, "{of}/{partition}@{offset}"),
+        }
     }
 }
 
@@ -109,7 +161,13 @@ impl Letters {
         }
     }
 
+    /// What is added from now on is of this topic or file; those of files come last.
+    pub(super) fn read_from(&mut self, of: &Arc<str>) {
+        self.of = Arc::clone(of);
+    }
+
     pub(super) fn add(&mut self, stored: Stored) {
+        let at = At::of(&self.of, &stored);
         let letter = match stored.content {
             Ok(Content::Letter(letter)) => letter,
             Ok(Content::Resolution(resolution)) => return self.resolve(resolution),
@@ -123,10 +181,7 @@ impl Letters {
             return;
         }
         let line = Line {
-            letter: At {
-                partition: stored.partition,
-                offset: stored.offset,
-            },
+            letter: at,
             rejected_at_ms: letter.rejected_at,
             topology: letter.topology,
             bolt: letter.bolt.clone(),
@@ -143,6 +198,8 @@ impl Letters {
         let lines = self.read.entry((letter.origin, letter.bolt)).or_default();
         let mut known = lines.iter_mut();
         match known.find(|known| known.redrives == line.redrives) {
+            // Where a topic has it, too, it can be redriven from there.
+            Some(known) if line.letter.is_in_file() && !known.letter.is_in_file() => {}
             Some(known) if line.rejected_at_ms > known.rejected_at_ms => *known = line,
             Some(_) => {}
             None => {
@@ -284,7 +341,7 @@ pub(super) fn listed(lines: &[&Line], resolved: bool) -> String {
 }
 
 /// All that a letter has; its bytes as text, with what is not UTF-8 replaced. Fails with why it is none.
-pub(super) fn full(stored: &Stored) -> Result<Value, String> {
+pub(super) fn full(at: &At, stored: &Stored) -> Result<Value, String> {
     let letter = match &stored.content {
         Ok(Content::Letter(letter)) => letter,
         Ok(Content::Resolution(resolution)) => {
@@ -299,7 +356,7 @@ pub(super) fn full(stored: &Stored) -> Result<Value, String> {
     let cut = letter.cut.as_ref();
     Ok(json!({
         "version": super::VERSION,
-        "letter": format!("{}:{}", stored.partition, stored.offset),
+        "letter": at,
         "rejected_at": time(letter.rejected_at),
         "topology": letter.topology,
         "bolt": letter.bolt,
@@ -387,6 +444,24 @@ mod tests {
             ..stored(4, 9, "", 0)
         });
         letters
+    }
+
+    #[test]
+    fn letters_of_several_places_are_told_apart_and_those_of_topics_are_taken_first() {
+        let mut letters = Letters::default();
+        letters.add(stored(0, 7, "invalid_json", 1_000));
+        letters.read_from(&"bad".into());
+        letters.add(stored(0, 8, "invalid_json", 2_000));
+        letters.read_from(&"dead.ndjson".into());
+        for (line, offset) in [(1, 7), (2, 9)] {
+            letters.add(Stored {
+                partition: IN_FILE,
+                ..stored(line, offset, "invalid_json", 3_000)
+            });
+        }
+        let letters = letters.finish();
+        let all = letters.chosen(&Filter::default(), false);
+        assert_eq!(places(&all), ["0:0", "bad/0@0", "dead.ndjson:2"]);
     }
 
     /// A letter of the record at 7 that was redriven so often.
@@ -507,16 +582,25 @@ parse  mapping             1  1970-01-01T00:00:01.5Z  1970-01-01T00:00:01.5Z
 
     #[test]
     fn letters_are_named_by_partition_and_offset() {
-        let at: At = "3:4711".parse().expect("a letter");
-        assert_eq!(at.to_string(), "3:4711");
-        for text in ["", "3", "3:", "a:1", "1:b", "1:2:3"] {
+        for (text, of, partition) in [
+            ("3:4711", "", 3),
+            ("bad/3@4711", "bad", 3),
+            ("/var/dead.ndjson:4711", "/var/dead.ndjson", IN_FILE),
+            ("C:/dead:4711", "C:/dead", IN_FILE),
+        ] {
+            let at: At = text.parse().expect("a letter");
+            assert_eq!((&*at.of, at.partition, at.offset), (of, partition, 4711));
+            assert_eq!(at.to_string(), text);
+        }
+        for text in ["", "3", "3:", "1:b", "-1:2", ":2", "bad/@1", "bad/-1@1"] {
             assert!(text.parse::<At>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn one_letter_is_shown_with_its_record() {
-        let value = full(&stored(5, 7, "invalid_json", 1_000)).expect("a letter");
+        let stored = stored(5, 7, "invalid_json", 1_000);
+        let value = full(&At::of(&"".into(), &stored), &stored).expect("a letter");
         let text = text(&value);
         for part in ["letter: 0:5\n", "record: t/2@7\n", "payload: {\u{fffd}\n"] {
             assert!(text.contains(part), "{text}");

@@ -1,7 +1,7 @@
 //! `isobar dlq redrive`: the plan, the run, and the check of what came of it.
 //!
 //! A redrive is a replay of what is missing whose records come from their letters. Its progress is in
-//! the topic of the letters: one that died is gone on with by another.
+//! the topics of the letters: one that died is gone on with by another.
 
 mod entry;
 mod selection;
@@ -14,16 +14,16 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use isobar_operators::dead_letter::REDRIVE;
-use isobar_operators::letters::DeadLetters;
-use isobar_operators::redrive::{Job, Pick, redrive};
+use isobar_operators::redrive::{Job, LetterAt, Pick, redrive};
 use isobar_operators::replay::{Choice, forks, letters_apart, whole};
 use isobar_topology::clock;
 use isobar_topology::spec::units::Duration;
 use serde_json::{Value, json};
 
 use super::filter::FilterArgs;
+use super::keepers::Keepers;
 use super::letters::Letters;
-use super::{VERSION, read, topic_of};
+use super::{VERSION, keepers_of, read};
 use crate::cli::OutputArgs;
 use crate::command::Context;
 use crate::command::job::{agree, apart, bound_in_flight, to_its_end, unless_stopped};
@@ -103,9 +103,12 @@ pub(super) struct RedriveArgs {
 
 pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
     let (file, source, _) = args.of.find(&mut context)?;
-    let topic = topic_of(&file, &args.of.file)?;
-    let letters = read(&topic, args.filter.key.clone(), args.of.timeout)?;
-    let (filter, spec) = (args.filter.filter(), file.spec()?);
+    let spec = file.spec()?;
+    let live = file.plan(context.registry, cores())?;
+    let keepers = keepers_of(&file, &live.graph, &args.of.file)?;
+    drop(live);
+    let letters = read(&keepers, args.filter.key.clone(), args.of.timeout)?;
+    let filter = args.filter.filter();
     let topology = spec.name.clone();
     let reads = |topic: &str| source.reads(topic);
     let entry = match args.at {
@@ -126,15 +129,16 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
     let scope = Scope {
         topology: &topology,
         reads: &reads,
+        topic_of: &|at| keepers.topic_of(at),
         settles: &|bolt| entry.settles(bolt) && (part.left_out.is_empty() || whole.contains(bolt)),
         redrives_max: args.redrives_max,
         limit: args.limit.unwrap_or(usize::MAX),
         run: &run,
     };
     let mut selection = Selection::of(&letters, &filter, &scope);
-    // All of the topic was in memory: the run goes without.
+    // All of them were in memory: the run goes without.
     drop(letters);
-    let plan = selection.text(&run, topic.topic(), &entry, &part);
+    let plan = selection.text(&run, &keepers.names().join(", "), &entry, &part);
     if args.dry_run || selection.records == 0 {
         match args.output.format {
             Format::Table => context.output.text(&plan)?,
@@ -151,7 +155,7 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
     let picks = Arc::new(std::mem::take(&mut selection.picks));
     let job = Job {
         run: run.clone(),
-        letters: topic.clone(),
+        letters: keepers.topics(),
         picks: Arc::clone(&picks),
         within: args.of.timeout.get(),
     };
@@ -178,7 +182,7 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
         .await?;
         let dropped = Dropped::of(&report.accounting.total, &part.left_out);
         let check = async {
-            let after = letters_after(Arc::clone(&picks), topic, args.of.timeout).await?;
+            let after = letters_after(Arc::clone(&picks), keepers, args.of.timeout).await?;
             let records = Records::of(&picks);
             Verdict::find(&records, &after, &searches, dropped, forks).await
         };
@@ -204,12 +208,12 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
 /// The letters that there are of the records after the run. Reading all of a topic takes a while, and waits for
 /// no signal: on a thread beside.
 async fn letters_after(
-    picks: Arc<BTreeMap<(i32, i64), Pick>>,
-    topic: DeadLetters,
+    picks: Arc<BTreeMap<LetterAt, Pick>>,
+    keepers: Keepers,
     within: Duration,
 ) -> Result<Letters, Failure> {
     let read =
-        tokio::task::spawn_blocking(move || Records::of(&picks).letters(&topic, within)).await;
+        tokio::task::spawn_blocking(move || Records::of(&picks).letters(&keepers, within)).await;
     read.context("the letters could not be read")?
 }
 

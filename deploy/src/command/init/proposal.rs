@@ -393,8 +393,8 @@ bolts:
     inputs: [{last}]
     index: \"{index}-{{{{ event_time.format('%Y.%m.%d') }}}}\"
 {bounds}
-# Rejected records: one line each, with the reason. For a topic that `isobar dlq` can read back, make the
-# topic and write {{type: kafka, connection: kafka, topic: {name}.dead}}.
+# Rejected records: one line each, with the reason. For letters that `isobar dlq redrive` can send through
+# again, make a topic and write {{type: kafka, connection: kafka, topic: {name}.dead}}.
 dead_letter:
   type: file
   path: {name}.dead-letters.ndjson

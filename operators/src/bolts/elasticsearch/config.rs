@@ -41,7 +41,7 @@ use crate::template::Template;
 /// | `missing_field` | `index`, `id` or `routing` need a field that the document lacks |
 /// | `index_name`, `document_id`, `routing` | what they give is no such thing |
 /// | `event_time` | the time of the event is out of `event_time_bounds` |
-/// | `held` | the index took no documents for longer than `on_held` says |
+/// | `held` | the index, or the document's shard of it, took no documents for longer than `on_held` says |
 /// | `too_large` | the document alone is larger than the host takes, or is refused at greater length than is read, or the connection breaks on it each time |
 /// | `refused` | the cluster refused it for another reason |
 /// | `no_document` | no parser made a document of the record |
@@ -93,6 +93,8 @@ pub struct ElasticsearchConfig {
     /// What becomes of records of an index that takes none: `{after: 10m, then: dead_letter}` rejects
     /// them from so long after its first refusal on. By default they wait as long as it takes; with
     /// enough of them waiting to fill `max_in_flight` or `max_uncommitted` of a spout, everything waits.
+    /// Where only a shard of it takes none, as it holds as many documents as a shard can, that is so of the documents
+    /// that it refuses, from its first refusal on; no others wait.
     /// An outage of the hosts rejects nothing either way.
     /// Of more than 10,000 such indices at one time the others' records wait.
     on_held: Option<OnHeld>,

@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use isobar_operators::dead_letter::{Origin, REDRIVE, Resolution};
-use isobar_operators::redrive::Pick;
+use isobar_operators::redrive::{LetterAt, Pick};
 use isobar_operators::replay::{Guarantee, Sink};
 use isobar_topology::Ordinals;
 use serde_json::{Value, json};
 
 use super::super::filter::Filter;
-use super::super::letters::{Identity, Kind, Letters, Line, kinds, table};
+use super::super::letters::{At, Identity, Kind, Letters, Line, kinds, table};
 use super::entry::Entry;
 use crate::command::replay::part::Part;
 use crate::exit::Exit;
@@ -24,6 +24,8 @@ pub(super) struct Scope<'a> {
     pub(super) topology: &'a str,
     /// Whether the spout reads a topic.
     pub(super) reads: &'a dyn Fn(&str) -> bool,
+    /// The number of the topic that a letter is in; `None` for a file, where nothing can be marked.
+    pub(super) topic_of: &'a dyn Fn(&At) -> Option<usize>,
     /// Whether the run does all that a bolt would have led to, so that it settles the bolt's letters.
     pub(super) settles: &'a dyn Fn(&str) -> bool,
     pub(super) redrives_max: u32,
@@ -35,14 +37,16 @@ pub(super) struct Scope<'a> {
 /// The records, and what is not among them.
 #[derive(Debug, Default)]
 pub(super) struct Selection {
-    /// One letter of each, by its partition and offset in the topic of the letters.
-    pub(super) picks: BTreeMap<(i32, i64), Pick>,
+    /// One letter of each.
+    pub(super) picks: BTreeMap<LetterAt, Pick>,
     /// How many they are, when they are taken.
     pub(super) records: usize,
     kinds: Vec<Kind>,
     letters: usize,
     /// Records whose letters hold only a part of them.
     cut: Vec<String>,
+    /// Records whose letters are in files alone.
+    in_files: usize,
     /// Records that were redriven too often.
     spent: usize,
     redrives_max: u32,
@@ -104,13 +108,17 @@ impl Selection {
         let mut lines = Vec::new();
         for record in meant {
             let redrives = record.iter().map(|(_, line)| line.redrives).max();
-            let whole = record.iter().find(|(_, line)| !line.is_cut).copied();
+            let topic_of = |letter: &Letter<'_>| (scope.topic_of)(&letter.1.letter);
+            let mut whole = record.iter().filter(|(_, line)| !line.is_cut);
+            let whole = whole.find_map(|letter| Some((*letter, topic_of(letter)?)));
+            let in_file = |(_, line): &Letter<'_>| line.letter.is_in_file();
             match (whole, redrives.unwrap_or(0)) {
+                (None, _) if record.iter().any(in_file) => selection.in_files += 1,
                 (None, _) => selection.cut.push(place(&record[0].0.0)),
                 (_, redrives) if redrives >= scope.redrives_max => selection.spent += 1,
                 _ if selection.picks.len() >= scope.limit => selection.later += 1,
-                (Some((identity, line)), redrives) => {
-                    let at = (line.letter.partition, line.letter.offset);
+                (Some(((identity, line), topic)), redrives) => {
+                    let at = (topic, line.letter.partition, line.letter.offset);
                     let mut record = record;
                     record.retain(settles);
                     let pick = pick(&identity.0, redrives, &record, scope.run);
@@ -126,9 +134,9 @@ impl Selection {
     }
 
     /// What is told before the run.
-    pub(super) fn text(&self, run: &str, topic: &str, entry: &Entry, part: &Part) -> String {
+    pub(super) fn text(&self, run: &str, letters: &str, entry: &Entry, part: &Part) -> String {
         let mut text = format!(
-            "Redrive {run}: {} records, by their {} open dead letters in {topic}\n\n",
+            "Redrive {run}: {} records, by their {} open dead letters in {letters}\n\n",
             number(self.records),
             number(self.letters),
         );
@@ -165,6 +173,13 @@ impl Selection {
                 number(self.cut.len()),
                 named.join(", "),
                 if self.cut.len() > NAMED_MAX { ", …" } else { "" },
+            ));
+        }
+        if self.in_files > 0 {
+            text.push_str(&format!(
+                "{} records are left out, since their letters are in files, where nothing can be marked as \
+                 settled; `isobar replay` reads them from their topics\n",
+                number(self.in_files)
             ));
         }
         if self.spent > 0 {
@@ -205,6 +220,7 @@ impl Selection {
             "kinds": self.kinds,
             "left_out": {
                 "cut": self.cut.len(),
+                "in_files": self.in_files,
                 "redriven_too_often": self.spent,
                 "beyond_limit": self.later,
                 "letters_not_settled": self.unsettled,
@@ -214,9 +230,10 @@ impl Selection {
     }
 
     pub(super) fn exit(&self) -> Exit {
-        match self.cut.is_empty() && self.spent == 0 && self.unsettled == 0 {
-            true => Exit::Done,
-            false => Exit::Threshold,
+        let left_out = self.cut.len() + self.in_files + self.spent + self.unsettled;
+        match left_out {
+            0 => Exit::Done,
+            _ => Exit::Threshold,
         }
     }
 }
@@ -278,7 +295,7 @@ fn place(origin: &Origin) -> String {
 #[cfg(test)]
 mod tests {
     use isobar_operators::dead_letter::{Cut, Letter};
-    use isobar_operators::letters::{Content, Stored};
+    use isobar_operators::letters::{Content, IN_FILE, Stored};
 
     use super::*;
 
@@ -307,7 +324,15 @@ mod tests {
     }
 
     fn select(letters: Vec<Letter>, filter: &Filter, limit: usize) -> Selection {
-        let mut all = Letters::default();
+        select_from(Letters::default(), letters, filter, limit)
+    }
+
+    fn select_from(
+        mut all: Letters,
+        letters: Vec<Letter>,
+        filter: &Filter,
+        limit: usize,
+    ) -> Selection {
         for (offset, letter) in (0..).zip(letters) {
             all.add(Stored {
                 partition: 0,
@@ -320,6 +345,7 @@ mod tests {
         let scope = Scope {
             topology: "logs",
             reads: &|topic| topic == "t",
+            topic_of: &|at| ["", "bad"].iter().position(|topic| *topic == &*at.of),
             settles: &|bolt| bolt != "to_kafka",
             redrives_max: 2,
             limit,
@@ -425,6 +451,36 @@ mod tests {
             ..Filter::default()
         };
         assert_eq!(bolts(&filter), "b");
+    }
+
+    #[test]
+    fn letters_in_several_topics_are_redriven_and_those_in_files_alone_are_not() {
+        let stored = |partition, at, offset, bolt| Stored {
+            partition,
+            offset: at,
+            content: Ok(Content::Letter(letter(at, offset, bolt))),
+            key: None,
+            payload: None,
+        };
+        let mut all = Letters::default();
+        all.read_from(&"bad".into());
+        all.add(stored(2, 9, 5, "b"));
+        all.read_from(&"dead.ndjson".into());
+        // Of one record the topic has a letter, of another one none.
+        all.add(stored(IN_FILE, 1, 5, "c"));
+        all.add(stored(IN_FILE, 2, 6, "c"));
+        all.read_from(&"".into());
+        let selection = select_from(all, vec![letter(0, 7, "a")], &Filter::default(), usize::MAX);
+        let picks: Vec<(LetterAt, i64, usize)> = selection
+            .picks
+            .iter()
+            .map(|(at, pick)| (*at, pick.origin.offset, pick.resolutions.len()))
+            .collect();
+        assert_eq!(picks, [((0, 0, 0), 7, 1), ((1, 2, 9), 5, 2)]);
+        assert_eq!((selection.in_files, selection.exit()), (1, Exit::Threshold));
+        let text = selection.left_out_text();
+        let said = "1 records are left out, since their letters are in files";
+        assert!(text.starts_with(said), "{text}");
     }
 
     #[test]

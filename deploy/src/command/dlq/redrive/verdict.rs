@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use isobar_operators::letters::{Content, DeadLetters, Stored};
-use isobar_operators::redrive::Pick;
+use isobar_operators::letters::{Content, Stored};
+use isobar_operators::redrive::{LetterAt, Pick};
 use isobar_operators::replay::{Search, origin_of_source};
 use isobar_topology::Ordinals;
 use isobar_topology::spec::units::Duration;
 use serde::Serialize;
 
+use super::super::keepers::Keepers;
 use super::super::letters::Letters;
 use crate::accounting::Terms;
 use crate::command::replay::make::undetermined;
-use crate::command::source::asking;
 use crate::exit::{Exit, Failure};
 use crate::output::{and_more, number};
 
@@ -61,7 +61,7 @@ enum Word {
 pub(super) struct Records<'a>(BTreeMap<(u64, &'a str, i32), BTreeMap<i64, &'a Pick>>);
 
 impl<'a> Records<'a> {
-    pub(super) fn of(picks: &'a BTreeMap<(i32, i64), Pick>) -> Self {
+    pub(super) fn of(picks: &'a BTreeMap<LetterAt, Pick>) -> Self {
         let mut partitions: BTreeMap<_, BTreeMap<i64, &Pick>> = BTreeMap::new();
         for pick in picks.values() {
             let origin = &pick.origin;
@@ -72,19 +72,15 @@ impl<'a> Records<'a> {
         Self(partitions)
     }
 
-    /// Reads the topic of the letters, and remembers what is of these records.
-    pub(super) fn letters(
-        &self,
-        topic: &DeadLetters,
-        within: Duration,
-    ) -> Result<Letters, Failure> {
+    /// Reads all letters, and remembers what is of these records.
+    pub(super) fn letters(&self, keepers: &Keepers, within: Duration) -> Result<Letters, Failure> {
         let mut letters = Letters::default();
-        let read = topic.read(within.get(), |stored| {
+        keepers.each(within.get(), |of, stored| {
             if self.has(&stored) {
+                letters.read_from(of);
                 letters.add(stored);
             }
-        });
-        read.map_err(asking)?;
+        })?;
         Ok(letters.finish())
     }
 
@@ -465,7 +461,7 @@ mod tests {
             redrives: 0,
             resolutions: Vec::new(),
         };
-        let picks = BTreeMap::from([((0, 0), pick)]);
+        let picks = BTreeMap::from([((0, 0, 0), pick)]);
         let records = Records::of(&picks);
         let has = |offset, source| {
             records.has(&Stored {

@@ -1,0 +1,121 @@
+//! Where a topology keeps its dead letters: in its `dead_letter`, and wherever else bolts write those that are
+//! rejected. Whoever looks for letters looks there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Error, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use isobar_topology::Graph;
+use isobar_topology::spec::{Component, Node, Spec};
+
+use super::{Content, DeadLetters, IN_FILE, Stored};
+use crate::dead_letter::NotALetter;
+use crate::letter;
+use crate::replay::with_those_apart;
+
+/// Where a bolt keeps those that it writes.
+#[derive(Clone, Debug)]
+pub enum Kept {
+    /// In a Kafka topic.
+    Topic(Box<DeadLetters>),
+    /// In a file of lines; those of a replay in one beside it.
+    File(PathBuf),
+    /// Nowhere that can be read back, for this reason.
+    Nowhere(String),
+}
+
+/// Where the dead letters are of a spout's records, or of all, in a topology whose options are sound: first those of
+/// its `dead_letter`. Each place once.
+pub fn kept(spec: &Spec, graph: &Graph, spout: Option<&str>) -> Vec<Kept> {
+    let spouts = graph.spouts.iter().enumerate();
+    let meant = spouts.filter(|(_, node)| spout.is_none_or(|id| *node.id == *id));
+    let writers = meant.flat_map(|(number, _)| graph.letter_writers(number));
+    let writers: BTreeMap<&str, bool> = writers
+        .map(|(bolt, only)| (&*graph.bolts[bolt].id, only))
+        .collect();
+    let others = spec.bolts.iter();
+    let others = others.filter_map(|bolt| Some((bolt, *writers.get(bolt.id.as_str())?)));
+    let of_topology = spec.dead_letter.iter().map(|bolt| (bolt, true));
+    let all = of_topology.chain(others);
+    let mut all: Vec<Kept> = all.map(|(bolt, only)| Kept::by(spec, bolt, only)).collect();
+    let mut topics = BTreeSet::new();
+    all.retain(|kept| match kept {
+        Kept::Topic(letters) => topics.insert((letters.connection.clone(), letters.topic.clone())),
+        Kept::File(_) | Kept::Nowhere(_) => true,
+    });
+    all
+}
+
+impl Kept {
+    /// Where a bolt keeps them; `only` where it writes nothing else.
+    fn by(spec: &Spec, component: &Component, only: bool) -> Self {
+        let id = &component.id;
+        let nowhere = |why: &str| Self::Nowhere(format!("those of {id} {why}"));
+        match component.kind.as_str() {
+            "kafka" => match DeadLetters::by(spec, component) {
+                // There can be any number of others, which all would have to be read.
+                Ok(Some(letters)) if !only => {
+                    nowhere(&format!("are among other records in {}", letters.topic()))
+                }
+                Ok(Some(letters)) => Self::Topic(Box::new(letters)),
+                _ => nowhere("go to topics that records name"),
+            },
+            "file" => match component.config.get("path").and_then(Node::text) {
+                Some(path) => Self::File(spec.directory.join(path)),
+                None => nowhere("go to a file that is not known"),
+            },
+            _ => nowhere("go where they cannot be read back from"),
+        }
+    }
+}
+
+/// Hands out the letters of a live topology's file and of those of replays beside it, each with its file. What is on
+/// other lines is a document of the same sink, and left out. Where a file is not there, there are none: it is made
+/// with the first. Fails with a sentence.
+pub fn in_files(live: &Path, mut each: impl FnMut(&Path, Stored)) -> Result<(), String> {
+    let unreadable = |path: &Path, error: Error| format!("cannot read {}: {error}", path.display());
+    let files = with_those_apart(live).map_err(|error| unreadable(live, error))?;
+    for path in files {
+        in_file(&path, |stored| each(&path, stored)).map_err(|error| unreadable(&path, error))?;
+    }
+    Ok(())
+}
+
+fn in_file(path: &Path, mut each: impl FnMut(Stored)) -> Result<(), Error> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let mut lines = BufReader::new(file);
+    let mut line = Vec::new();
+    for number in 1_i64.. {
+        line.clear();
+        if lines.read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        if let Some(found) = letter::read(&line) {
+            each(stored(number, found));
+        }
+    }
+    Ok(())
+}
+
+fn stored(line: i64, found: Result<letter::Line, NotALetter>) -> Stored {
+    let (content, key, payload) = match found {
+        Ok(letter::Line {
+            letter,
+            key,
+            payload,
+        }) => (Ok(Content::Letter(letter)), key, payload),
+        Err(not) => (Err(not), None, None),
+    };
+    Stored {
+        partition: IN_FILE,
+        offset: line,
+        content,
+        key,
+        payload,
+    }
+}
