@@ -658,7 +658,7 @@ mod tests {
         let rejected = json!({
             "parse": {"type": "parse_json", "inputs": ["in"]}, "index": index(&["parse"]),
             "cast": {"type": "convert", "fields": {"a": "integer"}, "inputs": ["parse"]},
-            "copy": copy("cast"), "again": {"type": "parse_json", "inputs": ["cast.rejected"]}, "failures": index(&["again"]),
+            "copy": copy("cast"), "again": {"type": "parse_json", "inputs": ["cast.rejected"]}, "failures": {"type": "elasticsearch", "connection": "search", "index": "b", "inputs": ["again"]},
         });
         let expected = "parse [in.out], index [parse.out], cast [parse.out], copy [cast.out], again [cast.rejected], failures [again.out]";
         assert_eq!(read(rejected), (expected.to_owned(), 2));
