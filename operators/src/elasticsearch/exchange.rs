@@ -203,7 +203,7 @@ impl Exchange {
     /// No request is understood, for this reason: it is not this one's records that are at fault.
     pub(crate) fn tell_malformed(&self, text: &str) {
         let text = format!(
-            "documents of bulk requests are not understood: {}; their records wait, nothing is lost",
+            "documents of bulk requests are not understood: {}; records wait, nothing is lost",
             cut(without_reason(text), CAUSE_MAX)
         );
         self.health.set(&self.component, REFUSED, text);
