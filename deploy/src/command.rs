@@ -26,6 +26,7 @@ mod test;
 mod top;
 mod try_out;
 mod validate;
+mod verdict;
 mod watch;
 mod whereabouts;
 

@@ -2,7 +2,6 @@
 //! became of it, from the run that counted it or from the brokers.
 
 mod tally;
-mod twice;
 mod written;
 
 use std::collections::BTreeMap;
@@ -26,10 +25,10 @@ use super::run::source_of;
 use super::{part, ticket};
 use crate::command::Context;
 use crate::command::runtime::block_on;
+use crate::command::verdict::{Twice, Word};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Format, Table, and_more, known, number};
 use tally::{STRETCHES_MAX, Tally, Window, windows};
-use twice::Twice;
 use written::Written;
 
 /// Most offsets without a document that are named for each partition.
@@ -93,14 +92,6 @@ pub(super) struct Verdict {
     /// Documents of all partitions, by the bolt that indexes them.
     documents: BTreeMap<String, u64>,
     partitions: Vec<Verified>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Word {
-    Exact,
-    Unknown,
-    Wrong,
 }
 
 /// What of the topology decides how much the index can prove.
@@ -213,8 +204,10 @@ impl Verdict {
             let origin = origin_of(&plan.cluster_id, &planned.topic, id);
             let tally = asked.indices(planned, &origin).await;
             let mut tally = tally.map_err(undetermined)?;
-            let looked = twice.look(asked.searches, &mut tally).await;
-            looked.map_err(undetermined)?;
+            let are_too_many = twice.are_too_many(tally.repeated, asked.searches);
+            if !are_too_many.await.map_err(undetermined)? {
+                tally.forget_repeated();
+            }
             let others = others(planned, report);
             let held = match others {
                 None if tally.missing > 0 => Some(asked.brokers(planned, &origin, &tally).await),
@@ -288,12 +281,7 @@ impl Verdict {
             one.others.is_some_and(|others| others.lost > 0)
                 || one.kept.is_some_and(|kept| kept > 0)
         };
-        match self.verdict {
-            Word::Wrong => Exit::Failed,
-            Word::Unknown => Exit::Undetermined,
-            Word::Exact if self.partitions.iter().any(is_short) => Exit::Threshold,
-            Word::Exact => Exit::Done,
-        }
+        self.verdict.exit(self.partitions.iter().any(is_short))
     }
 
     /// The text for people.
@@ -417,16 +405,6 @@ impl Verified {
 
     pub(super) fn word(&self) -> &'static str {
         self.verdict.text()
-    }
-}
-
-impl Word {
-    fn text(self) -> &'static str {
-        match self {
-            Self::Exact => "exact",
-            Self::Unknown => "unknown",
-            Self::Wrong => "wrong",
-        }
     }
 }
 

@@ -196,15 +196,49 @@ fn documents_that_were_not_written_anew_are_no_success() {
     check(all, None, Written::NotKnown, word, exit, unknown);
 }
 
-#[test]
-fn of_several_sinks_it_is_told_how_many_documents_each_has() {
-    let plan: PlanFile = serde_json::from_value(serde_json::json!({
+fn plan() -> PlanFile {
+    serde_json::from_value(serde_json::json!({
         "version": 2, "id": "19a", "made_at_ms": 5, "topology": "logs", "file": "/logs.yaml",
         "env_files": [], "configuration": "0f", "spout": "in", "group": "g", "cluster_id": "c",
         "topics": {"t": null}, "from": "0", "to": "100", "target": "missing", "sinks": [],
         "left_out": [], "narrowed": false, "partitions": [],
     }))
-    .expect("a plan");
+    .expect("a plan")
+}
+
+#[test]
+fn an_offset_that_has_a_document_twice_is_wrong_in_one_index_as_in_two() {
+    let check = |found: Found, expected: Word, notes: &str| {
+        let mut window = Window::of((10, 14));
+        window.add(Found {
+            offsets: vec![10, 11, 12, 13],
+            ..found
+        });
+        let mut tally = Tally::default();
+        tally.take(&window, 1);
+        let verified = verified(&planned(), tally, None, None, Written::All, PLAIN);
+        let verdict = Verdict::of(&plan(), vec![verified]);
+        let found = (verdict.verdict, verdict.notes());
+        assert_eq!(found, (expected, notes.to_owned()));
+    };
+    check(Found::default(), Word::Exact, "");
+    let doubled = Found {
+        doubled: vec![11],
+        ..Found::default()
+    };
+    check(doubled, Word::Wrong, "t/0: in two indices: 11\n");
+    let repeated = Found {
+        more: 2,
+        repeated: vec![12, 13],
+        ..Found::default()
+    };
+    let notes = "t/0: more than once in one index, under several ids: 12, 13\n";
+    check(repeated, Word::Wrong, notes);
+}
+
+#[test]
+fn of_several_sinks_it_is_told_how_many_documents_each_has() {
+    let plan = plan();
     let verdict_of = |bolts: &[&str]| {
         let partition = || {
             let mut tally = tally(&[10, 11, 12, 13], PLAIN);
