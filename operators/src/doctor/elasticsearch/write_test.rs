@@ -114,12 +114,13 @@ impl Target {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::net::TcpListener;
     use std::time::Duration;
 
     use super::super::tests::healthy;
     use super::*;
-    use crate::stand_in::{answer_with, request};
+    use crate::stand_in::request;
 
     #[test]
     fn only_what_is_there_and_can_be_cleaned_up_is_written_to() {
@@ -156,12 +157,16 @@ mod tests {
         let address = listener.local_addr().expect("an address");
         let serving = tokio::task::spawn_blocking(move || {
             let mut heads = Vec::new();
-            let (mut stream, _) = listener.accept().expect("a client");
             for (status, body) in answers {
+                let (mut stream, _) = listener.accept().expect("a client");
                 let (head, body_sent) = request(&mut stream).expect("a request");
                 let line = head.lines().next().expect("it has one").to_owned();
                 heads.push(format!("{line} {body_sent}"));
-                answer_with(&mut stream, *status, body);
+                let length = body.len();
+                let answer = format!(
+                    "HTTP/1.1 {status} OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                );
+                stream.write_all(answer.as_bytes()).expect("a reader");
             }
             heads
         });
