@@ -64,9 +64,12 @@ fn live_all(world: &Arc<World>) {
         let tasks = LocalSet::new();
         runtime.block_on(tasks.run_until(live(world, ending, &tasks)));
         if world.lock().violation.is_some() {
-            return;
+            break;
         }
     }
+    // The world holds the last life, and what that is made of holds the world.
+    let last = world.lock().life.running.take();
+    drop(last);
 }
 
 async fn live(world: &Arc<World>, ending: Ending, tasks: &LocalSet) {
