@@ -5,10 +5,12 @@
 //! would have had. When all that was handed out is settled, the topics of the letters are told so: what
 //! a killed run has not told is open still, and sent through once more by the next one.
 
+mod hold;
 mod reader;
 mod spout;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +21,9 @@ use isobar_topology::{
 
 use crate::dead_letter::{Origin, Resolution};
 use crate::letters::DeadLetters;
+use crate::replay::Gate;
 use crate::spouts::{self, KafkaConfig};
+use hold::Hold;
 use spout::Letters;
 
 /// The letters that are meant.
@@ -34,6 +38,10 @@ pub struct Job {
     pub picks: Arc<BTreeMap<LetterAt, Pick>>,
     /// How long the brokers may say nothing.
     pub within: Duration,
+    /// Records per second at most.
+    pub rate: Option<NonZeroU32>,
+    /// What holds it back from outside.
+    pub gate: Option<Arc<Gate>>,
 }
 
 /// Where a letter is: the number of its topic among those of the job, and partition and offset there.
@@ -44,7 +52,7 @@ pub type LetterAt = (usize, i32, i64);
 pub struct Pick {
     /// Where it was first read.
     pub origin: Origin,
-    /// How often it was sent through again before.
+    /// How often it was sent through again before; its resolutions have the same number.
     pub redrives: u32,
     /// What is written when it is settled.
     pub resolutions: Vec<Resolution>,
@@ -72,8 +80,16 @@ fn start(
     tombstones: Option<Policy>,
     context: SpoutContext,
 ) -> Result<Vec<MakeSpout>, OperatorError> {
+    let health = context.health.clone();
     let chunks = reader::start(Arc::clone(job), context.health)?;
-    let letters = Letters::new(Arc::clone(job), chunks, context.partitions, tombstones)?;
+    let hold = Hold::new(job.rate, job.gate.clone(), health);
+    let letters = Letters::new(
+        Arc::clone(job),
+        chunks,
+        context.partitions,
+        tombstones,
+        hold,
+    )?;
     let first: MakeSpout = Box::new(move || AnySpout::new(letters));
     let others = (1..context.lanes).map(|_| -> MakeSpout { Box::new(|| AnySpout::new(Nothing)) });
     Ok(std::iter::once(first).chain(others).collect())

@@ -6,7 +6,9 @@ mod kafka;
 use isobar_topology::SpoutType;
 
 pub use kafka::Gate;
-pub(crate) use kafka::{Hold, KafkaConfig, replay, source, tombstone_policy, tombstones};
+pub(crate) use kafka::{
+    Hold, KafkaConfig, Pace, batch_records, replay, source, tombstone_policy, tombstones,
+};
 
 pub(crate) fn list() -> Vec<SpoutType> {
     vec![kafka::TYPE, drops::TYPE]

@@ -209,6 +209,10 @@ dead_letter: {type: kafka, connection: kafka, topic: dead}
         (&kind["bolt"], &kind["class"]),
         (&"parse".into(), &"invalid_json".into())
     );
+    let (_, of_another) = dlq(&["stats", "--class", "mapping", "-o", "json"]);
+    assert_eq!(of_another["letters"], 0, "{of_another}");
+    let (_, of_key) = dlq(&["stats", "--key", "k", "--bolt", "parse", "-o", "json"]);
+    assert_eq!(of_key["letters"], 3, "{of_key}");
     let (_, list) = dlq(&["list", "--bolt", "parse", "--limit", "2", "-o", "json"]);
     let letters = list["letters"].as_array().expect("a list");
     assert_eq!(letters.len(), 2);

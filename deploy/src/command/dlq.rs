@@ -6,23 +6,27 @@
 mod filter;
 mod keepers;
 mod letters;
+mod records;
 mod redrive;
+mod verdict;
+mod verify;
 
 use clap::{Args, Subcommand};
 use isobar_operators::letters::{DeadLetters, Stored};
-use isobar_topology::Graph;
 use isobar_topology::spec::units::Duration;
 use serde_json::json;
 
 use super::Context;
 use crate::cli::{FileArgs, OutputArgs};
+use crate::environment::cores;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Format, number};
 use crate::topology_file::TopologyFile;
-use filter::{Filter, FilterArgs};
+use filter::FilterArgs;
 use keepers::Keepers;
 use letters::{At, Letters, full, kinds, listed, table};
 use redrive::RedriveArgs;
+use verify::VerifyArgs;
 
 /// Version of the JSON forms.
 const VERSION: u32 = 1;
@@ -42,6 +46,8 @@ enum Action {
     Stats {
         #[command(flatten)]
         of: LettersArgs,
+        #[command(flatten)]
+        filter: FilterArgs,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -82,18 +88,25 @@ enum Action {
     /// cannot be marked, and are left out.
     #[command(after_help = redrive::EXAMPLE)]
     Redrive(RedriveArgs),
+    /// Checks what came of a redrive, by what it has marked as settled. Changes nothing
+    ///
+    /// The check that a redrive makes at its end, once more: for one whose check could not be made or was stopped,
+    /// or that died.
+    #[command(after_help = verify::EXAMPLE)]
+    Verify(VerifyArgs),
 }
 
 const EXAMPLE: &str = "\
 Examples:
   isobar dlq stats logs.yaml
+  isobar dlq stats logs.yaml --bolt parse --from 24h
   isobar dlq list logs.yaml --class mapping --limit 100
   isobar dlq show logs.yaml --letter 0:4711
   isobar dlq redrive logs.yaml --class mapping --dry-run
 
 Letters are read from `dead_letter`, and from topics and files of other bolts to which rejected records lead; \
 a topic in which they are among other records is not read. Each command reads them all, and remembers some 700 \
-bytes of each letter, more where reasons are long. A redrive reads them three times, and while it runs remembers some 500 bytes of each \
+bytes of each letter, more where reasons are long. A redrive reads them four times, and while it runs remembers some 500 bytes of each \
 letter that it is to settle.";
 
 /// The topology that is meant.
@@ -109,10 +122,11 @@ struct LettersArgs {
 
 pub(super) fn execute(args: &DlqArgs, mut context: Context<'_>) -> Outcome {
     match &args.action {
-        Action::Stats { of, output } => {
+        Action::Stats { of, filter, output } => {
             let keepers = of.find(&mut context)?;
-            let letters = read(&keepers, None, of.timeout)?;
-            let open = letters.chosen(&Filter::default(), false);
+            let letters = read(&keepers, filter.key.clone(), of.timeout)?;
+            let filter = filter.filter();
+            let open = letters.chosen(&filter, false);
             let kinds = kinds(open.iter().copied());
             match output.format {
                 Format::Table => context.output.text(&table(&kinds, None))?,
@@ -122,7 +136,7 @@ pub(super) fn execute(args: &DlqArgs, mut context: Context<'_>) -> Outcome {
                     "read": keepers.names(),
                     "unread": keepers.unread(),
                     "letters": open.len(),
-                    "resolved": letters.resolved(),
+                    "resolved": letters.resolved(&filter),
                     "strangers": letters.strangers,
                     "kinds": kinds,
                 }))?,
@@ -181,6 +195,7 @@ pub(super) fn execute(args: &DlqArgs, mut context: Context<'_>) -> Outcome {
             }
         }
         Action::Redrive(args) => return redrive::execute(args, context),
+        Action::Verify(args) => return verify::execute(args, context),
     }
     Ok(Exit::Done)
 }
@@ -200,13 +215,18 @@ fn say_unread(keepers: &Keepers, letters: &Letters, context: &Context<'_>) {
 
 impl LettersArgs {
     fn find(&self, context: &mut Context<'_>) -> Result<Keepers, Failure> {
-        let (file, plan) = (self.file).plan(&mut context.environment, context.registry)?;
-        keepers_of(&file, &plan.graph, &self.file)
+        let file = self.file.load(&mut context.environment)?;
+        keepers_of(&file, &self.file, context)
     }
 }
 
-fn keepers_of(file: &TopologyFile, graph: &Graph, args: &FileArgs) -> Result<Keepers, Failure> {
-    Keepers::of(file.spec()?, graph)
+fn keepers_of(
+    file: &TopologyFile,
+    args: &FileArgs,
+    context: &Context<'_>,
+) -> Result<Keepers, Failure> {
+    let live = file.plan(context.registry, cores())?;
+    Keepers::of(file.spec()?, &live.graph)
         .map_err(|why| Failure::usage(format!("{}: {why}", args.file.display())))
 }
 

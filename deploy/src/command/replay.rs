@@ -2,7 +2,8 @@
 //! of it.
 
 mod another_index;
-mod attend;
+pub(super) mod attend;
+pub(super) mod claiming;
 mod clusters;
 mod destinations;
 mod document;
@@ -21,7 +22,7 @@ mod run;
 mod sample;
 mod ticket;
 mod verify;
-mod width;
+pub(super) mod width;
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -63,7 +64,7 @@ enum Action {
     /// Checks that the index has what the plan says. Changes nothing there
     #[command(after_help = VERIFY_EXAMPLE)]
     Verify(VerifyArgs),
-    /// Lists the runs of a topology's replays, on whatever hosts they are or were
+    /// Lists the runs of a topology's replays and redrives, on whatever hosts they are or were
     #[command(after_help = "Example:\n  isobar replay list logs.yaml")]
     List(register::ListArgs),
     /// Shows how far a run is, and why it waits

@@ -57,6 +57,18 @@ impl OfArgs {
     }
 }
 
+/// Refuses brokers that cannot keep the register of what is to be done. Waits for their first answer.
+pub(super) fn refuse_embedded(group: &Group, source: &Source, what: &str) -> Result<(), Failure> {
+    match group.admin().is_embedded() {
+        false => Ok(()),
+        true => Err(Failure::usage(format!(
+            "the brokers {} are embedded in a process: they cannot keep the register of replays; for a {what} \
+             name real ones in `brokers`",
+            source.connection().brokers.join(", ")
+        ))),
+    }
+}
+
 /// Why no time is taken for a partition, and what to do instead.
 pub(super) fn without_times(partition: &TopicPartition, instead: &str) -> Failure {
     Failure::usage(format!(

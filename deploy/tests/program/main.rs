@@ -6,6 +6,7 @@ mod binary;
 mod commands;
 mod credentials;
 mod dead_letters;
+mod dlq;
 mod documents;
 mod embedded;
 mod help;

@@ -8,7 +8,7 @@
 //! | `isobar.resolution.version` | `1` |
 //! | `isobar.resolution.run` | the redrive that settled them |
 //! | `isobar.resolution.bolt` | id of the bolt that rejected the record |
-//! | `isobar.resolution.redrives` | the most redrives of a letter that is settled; absent for none |
+//! | `isobar.resolution.redrives` | how often the record had been redriven before; absent for never |
 //! | `isobar.resolution.rejected_at` | when the last of them was rejected, in ms since 1970 |
 //!
 //! It settles the letters of one identity that have no more redrives and were rejected no later; two
@@ -25,7 +25,8 @@ pub struct Resolution {
     pub origin: Origin,
     /// The bolt that rejected it.
     pub bolt: String,
-    /// The most redrives of a letter that is settled.
+    /// How often the record had been redriven before, by the letters of all bolts: those of no more redrives are
+    /// settled, and those that this redrive has led to have one more.
     pub redrives: u32,
     /// When the last of them was rejected, in ms since 1970.
     pub rejected_at: i64,

@@ -13,6 +13,7 @@ use isobar_topology::{
 };
 use tokio::sync::oneshot;
 
+use super::hold::Hold;
 use super::reader::{Again, Chunks};
 use super::{Job, LetterAt};
 use crate::dead_letter::Resolution;
@@ -41,6 +42,7 @@ pub(super) struct Letters {
     to_tell: bool,
     /// Why no more letters come.
     broken: Option<String>,
+    hold: Hold,
 }
 
 enum Step {
@@ -59,6 +61,7 @@ impl Letters {
         chunks: Chunks,
         partitions: Arc<Partitions>,
         tombstones: Option<Policy>,
+        hold: Hold,
     ) -> Result<Self, OperatorError> {
         let topics = job.letters.iter();
         let producers = topics.map(|letters| Producer::new(letters.producer()));
@@ -76,6 +79,7 @@ impl Letters {
             settled: None,
             to_tell: false,
             broken: None,
+            hold,
         })
     }
 
@@ -110,10 +114,11 @@ impl Letters {
 
     fn batches(&mut self, partition: &Arc<Partition>, records: Vec<(i64, Again)>) {
         let mut records = records.into_iter().peekable();
+        let most = self.hold.batch_records(BATCH_RECORDS);
         while records.peek().is_some() {
             let (mut batch, mut bytes) = (Vec::new(), 0);
             while let Some((offset, record)) =
-                records.next_if(|_| batch.len() < BATCH_RECORDS && bytes < BATCH_BYTES)
+                records.next_if(|_| batch.len() < most && bytes < BATCH_BYTES)
             {
                 bytes += record.bytes();
                 batch.push((offset, record));
@@ -211,12 +216,16 @@ impl Spout for Letters {
                 let text = format!("the dead letters cannot be read to their end: {error}");
                 return Err(OperatorError::external(text));
             }
+            if let Some(Step::Batch(..)) = self.steps.front() {
+                self.hold.may_go().await;
+            }
             match self.steps.pop_front() {
                 Some(Step::Assign(partition, start)) => {
                     return Ok(Next::Assigned { partition, start });
                 }
                 Some(Step::Batch(batch, letters)) => {
                     let arena = &batch.arena;
+                    self.hold.took(letters.len());
                     let records = letters.into_iter().enumerate().map(|(record, letter)| {
                         (Arc::clone(arena.partition()), arena.offset(record), letter)
                     });

@@ -98,7 +98,48 @@ fn job(topics: &[DeadLetters]) -> Job {
         letters: topics.to_vec(),
         picks: Arc::new(picks),
         within: WITHIN,
+        rate: None,
+        gate: None,
     }
+}
+
+#[tokio::test]
+async fn nothing_goes_through_while_the_gate_is_closed() {
+    let cluster = MockCluster::new(1).expect("a stand-in cluster");
+    cluster.create_topic("dead", 1, 1).expect("it is created");
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .create()
+        .expect("a producer");
+    for offset in 0..3 {
+        write(&producer, "dead", (7, offset), "{}");
+    }
+    producer.flush(WITHIN).expect("all is sent");
+
+    let spec = spec(&cluster.bootstrap_servers(), "dead");
+    let letters = DeadLetters::of(&spec).expect("sound").expect("a topic");
+    let planned = plan(&spec, &registry(), 2, Path::new("."));
+    let mut graph = planned.expect("sound").graph;
+    let gate = Arc::new(Gate::default());
+    gate.close("the live topology is behind");
+    let job = Job {
+        gate: Some(Arc::clone(&gate)),
+        ..job(&[letters])
+    };
+    redrive(&spec, &mut graph, "in", job).expect("sound");
+    let running = isobar_topology::start(graph, true).expect("it starts");
+    let standing = async {
+        // It says that it lives while it waits.
+        while running.health().progress() < 2 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let waits = tokio::time::timeout(WITHIN, standing).await;
+    waits.expect("it is at the gate");
+    assert_eq!(running.account(0).read, 0);
+    gate.open();
+    assert_eq!(running.finished().await, Finish::Drained);
+    assert_eq!(running.account(0).read, 3);
 }
 
 #[tokio::test]

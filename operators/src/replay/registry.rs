@@ -1,5 +1,5 @@
-//! The register of replays: a topic on the source cluster in which every run says what it reads and how
-//! it gets on. It keeps two runs from the same records, whatever hosts they are on, and stays as the audit
+//! The register of replays and redrives: a topic on the source cluster in which every run says what it reads
+//! and how it gets on. It keeps two runs from the same records, whatever hosts they are on, and stays as the audit
 //! trail.
 //!
 //! The topic `<topology>.replays` has one partition, is compacted, and takes the brokers' clock for its
@@ -36,7 +36,7 @@ use entry::{Entries, Wish, is_wish, wish_key};
 use lease::Lease;
 
 pub use claim::{Claim, News};
-pub use entry::{Asked, Entry, Part, State, Wanted};
+pub use entry::{Asked, Dropped, Entry, Part, REDRIVE, State, Wanted};
 
 /// Version of entries.
 pub const VERSION: u32 = entry::VERSION;

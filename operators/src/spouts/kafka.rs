@@ -34,6 +34,7 @@ use member::{Member, Settings};
 
 pub(crate) use config::KafkaConfig;
 pub use gate::Gate;
+pub(crate) use pace::{Pace, batch_records};
 pub(crate) use replay::{Hold, replay, tombstones};
 pub(crate) use source::source;
 

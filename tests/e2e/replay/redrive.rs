@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::ensure;
 use serde_json::{Value, json};
-use testkit::isobar::Setup;
+use testkit::isobar::{Finished, Setup};
 use testkit::services::kafka::Sent;
 use testkit::services::{Kafka, Search};
 use testkit::{http, ports, wait};
@@ -234,12 +234,33 @@ dead_letter: {{type: kafka, connection: kafka, topic: entered.dead}}
     );
     let repaired = file("doc.number < 0", "index", "entered-2");
     std::fs::write(setup.topology(), repaired).expect("written");
-    let ran = super::json_of(&redrive(&["--yes", "-o", "json"]));
+    one_that_is_killed_keeps_its_records_until_its_lease_is_over(&setup, &redrive);
+    let ran = redrive(&["--yes", "-o", "json"]);
+    let waited = "was heard of just now: waiting";
+    assert!(ran.stderr.contains(waited), "{}", ran.stderr);
+    let ran = super::json_of(&ran);
     let entered = json!({"id": "index", "is_bolt": true, "runs_again": ["parse"], "may_part": [], "passed_by": ["some"]});
     assert_eq!(ran["plan"]["enters_at"], entered, "{ran}");
-    assert_eq!(ran["run"]["accounting"]["total"]["delivered"], 20, "{ran}");
+    assert_eq!(ran["run"]["accounting"]["total"]["read"], 20, "{ran}");
     assert_eq!(ran["verification"]["verdict"], "exact", "{ran}");
     assert_eq!(ran["verification"]["in_index"], 20, "{ran}");
+    // The same is said later, by the marks of the letters and the index.
+    let id = ran["id"].as_str().expect("a name");
+    let topology = setup.topology();
+    let topology = topology.to_str().expect("text");
+    let verify = ["dlq", "verify", topology, id, "-o", "json"];
+    let verified = super::json_of(&setup.finish_alone(&verify, LIMIT).expect("it ends"));
+    assert_eq!(verified["verification"], ran["verification"]);
+    let listed = ["replay", "list", "-o", "json"];
+    let listed = super::json_of(&setup.finish(&listed, LIMIT).expect("it ends"));
+    let mut runs = listed["runs"].as_array().expect("a list").iter();
+    let run = runs.find(|run| run["told"]["run"] == ran["id"]);
+    let told = run.map(|run| (&run["state"], &run["told"]["why"]));
+    assert_eq!(
+        told,
+        Some((&"done".into(), &"verified: exact".into())),
+        "{listed}"
+    );
     for index in ["entered-2", "copies"] {
         client.refresh(index).expect("it refreshes");
         assert_eq!(client.count(index).expect("it counts"), 20, "{index}");
@@ -247,6 +268,37 @@ dead_letter: {{type: kafka, connection: kafka, topic: entered.dead}}
     let left = super::json_of(&redrive(&["--yes", "-o", "json"]));
     assert_eq!(left["plan"]["records"], 0, "{left}");
     steps.done("redrive at the bolt that rejected");
+}
+
+/// One that is paused: nobody else may take its records, and killed it has settled nothing.
+fn one_that_is_killed_keeps_its_records_until_its_lease_is_over(
+    setup: &Setup,
+    redrive: &impl Fn(&[&str]) -> Finished,
+) {
+    let slow = [
+        "dlq", "redrive", "--at", "bolt", "--yes", "--rate", "1", "-o", "json",
+    ];
+    let mut process = setup.begin(&slow).expect("it starts");
+    wait::until("its claim", LIMIT, || {
+        process.check_running()?;
+        let list = setup.finish(&["replay", "list", "-o", "json"], LIMIT)?;
+        let list: Value = serde_json::from_str(&list.stdout)?;
+        ensure!(list["runs"][0]["state"] == "running", "{list}");
+        Ok(())
+    })
+    .unwrap_or_else(|error| panic!("{error:#}"));
+    let paused = setup.finish(&["replay", "pause"], LIMIT).expect("it ends");
+    assert!(
+        paused.stdout.starts_with("Redrive entered.redrive."),
+        "{}",
+        paused.stdout
+    );
+    let beside = redrive(&["--yes"]);
+    super::refused(
+        &beside,
+        "nothing was redriven: the redrive entered.redrive.",
+    );
+    process.kill9();
 }
 
 /// The standing exporter says how many letters are open, and since when the topic's oldest one is.

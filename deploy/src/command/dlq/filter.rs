@@ -65,6 +65,22 @@ pub(super) struct Filter {
 }
 
 impl FilterArgs {
+    /// As the command line has them, for those who ask later. A key may be somebody's own.
+    pub(super) fn options(&self) -> Vec<String> {
+        let place = |moment: &Option<Moment>| moment.map(|Moment(place)| place.to_string());
+        let options = [
+            ("bolt", self.bolt.clone()),
+            ("class", self.class.clone()),
+            ("target", self.target.clone()),
+            ("key", self.key.as_ref().map(|_| "…".to_owned())),
+            ("from", place(&self.from)),
+            ("to", place(&self.to)),
+        ];
+        let given = options.into_iter();
+        let given = given.filter_map(|(name, value)| Some(format!("--{name}={}", value?)));
+        given.collect()
+    }
+
     pub(super) fn filter(&self) -> Filter {
         let now = clock::unix_ms();
         let ms = |moment: Option<Moment>| moment.and_then(|Moment(place)| place.time(now));
@@ -94,6 +110,19 @@ impl Filter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_chosen_is_told_but_for_the_key() {
+        let args = FilterArgs {
+            bolt: Some("parse".to_owned()),
+            class: None,
+            target: None,
+            key: Some("somebody".to_owned()),
+            from: Some("2h".parse().expect("a time")),
+            to: None,
+        };
+        assert_eq!(args.options(), ["--bolt=parse", "--key=…", "--from=2h ago"]);
+    }
 
     #[test]
     fn times_have_a_zone_or_are_durations() {

@@ -49,7 +49,7 @@ pub(super) struct Line {
     origin: String,
     reason: String,
     /// The redrive that settled it; null when it is open.
-    resolved_by: Option<String>,
+    pub(super) resolved_by: Option<String>,
     /// When the last open letter of this rejection was written, of whatever redrive, in ms since 1970.
     #[serde(skip)]
     pub(super) open_until_ms: i64,
@@ -248,6 +248,11 @@ impl Letters {
         all.filter(|(_, line)| line.is_open())
     }
 
+    /// The letter that stands for a rejection.
+    pub(super) fn of_rejection(&self, identity: &Identity) -> Option<&Line> {
+        self.by_identity.get(identity)
+    }
+
     /// Those that a filter takes, in the order of time; with `resolved`, those that are settled too.
     pub(super) fn chosen(&self, filter: &Filter, resolved: bool) -> Vec<&Line> {
         let all = self.by_identity.values();
@@ -260,14 +265,16 @@ impl Letters {
         lines
     }
 
-    /// How many are settled.
-    pub(super) fn resolved(&self) -> usize {
-        self.by_identity.len() - self.open().count()
+    /// How many of those that a filter takes are settled.
+    pub(super) fn resolved(&self, filter: &Filter) -> usize {
+        let all = self.by_identity.values();
+        let settled = all.filter(|line| !line.is_open());
+        settled.filter(|line| filter.takes(line)).count()
     }
 }
 
 impl Line {
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         self.resolved_by.is_none()
     }
 
@@ -536,7 +543,10 @@ parse  mapping             1  1970-01-01T00:00:01.5Z  1970-01-01T00:00:01.5Z
         let letters = letters.finish();
         let open = letters.chosen(&Filter::default(), false);
         assert_eq!(places(&open), ["0:3", "0:5"]);
-        assert_eq!((letters.open().count(), letters.resolved()), (2, 1));
+        assert_eq!(
+            (letters.open().count(), letters.resolved(&Filter::default())),
+            (2, 1)
+        );
         let all = letters.chosen(&Filter::default(), true);
         assert!(listed(&all, true).contains("logs.redrive.1"));
     }
@@ -552,7 +562,7 @@ parse  mapping             1  1970-01-01T00:00:01.5Z  1970-01-01T00:00:01.5Z
         let letters = letters.finish();
         let open = letters.chosen(&Filter::default(), false);
         assert_eq!(
-            (places(&open), letters.resolved()),
+            (places(&open), letters.resolved(&Filter::default())),
             (vec!["0:2".to_owned()], 0)
         );
     }

@@ -4,8 +4,8 @@
 //! the topics of the letters: one that died is gone on with by another.
 
 mod entry;
+mod register;
 mod selection;
-mod verdict;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -14,30 +14,41 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use isobar_operators::dead_letter::REDRIVE;
+use isobar_operators::lag;
 use isobar_operators::redrive::{Job, LetterAt, Pick, redrive};
-use isobar_operators::replay::{Choice, forks, letters_apart, whole};
-use isobar_topology::clock;
+use isobar_operators::replay::registry::{Entry as RunEntry, Registry, State};
+use isobar_operators::replay::{Choice, Gate, Search, forks, letters_apart, whole};
 use isobar_topology::spec::units::Duration;
-use serde_json::{Value, json};
+use isobar_topology::{Plan, clock};
+use serde_json::json;
+use tokio::sync::mpsc;
 
 use super::filter::FilterArgs;
 use super::keepers::Keepers;
 use super::letters::Letters;
+use super::records::Records;
+use super::verdict::{Verdict, dropped};
 use super::{VERSION, keepers_of, read};
 use crate::cli::OutputArgs;
 use crate::command::Context;
 use crate::command::job::{agree, apart, bound_in_flight, to_its_end, unless_stopped};
+use crate::command::replay::attend::{Attendance, Attended, YieldTo, last_word};
+use crate::command::replay::claiming::claim;
 use crate::command::replay::part::Part;
+use crate::command::replay::width::Width;
 use crate::command::run::report::Report;
-use crate::command::runtime::block_on;
+use crate::command::runtime::Runtime;
 use crate::command::signals::Signals;
-use crate::command::source::OfArgs;
+use crate::command::source::{OfArgs, refuse_embedded};
 use crate::environment::cores;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Format;
-use entry::{EntersAt, Entry};
+use crate::topology_file::TopologyFile;
+use entry::EntersAt;
 use selection::{Scope, Selection, rejected_by};
-use verdict::{Dropped, Records, Verdict};
+
+pub(super) use entry::Entry;
+pub(super) use register::entered_at_bolt;
 
 pub(super) const EXAMPLE: &str = "\
 Examples:
@@ -45,6 +56,7 @@ Examples:
   isobar dlq redrive logs.yaml --class mapping --limit 10
   isobar dlq redrive logs.yaml --bolt parse --from 24h --yes
   isobar dlq redrive logs.yaml --bolt index --at bolt --dry-run
+  isobar dlq redrive logs.yaml --rate 500 --yes
 
 Repair what the letters complain about before, and try it with a few (--limit). Where the topology has \
 other branches, which have done with these records, or would drop them this time, --at bolt lets them enter at \
@@ -89,9 +101,19 @@ pub(super) struct RedriveArgs {
     #[arg(long)]
     yes: bool,
 
+    /// Records per second at most. Default: as fast as it goes.
+    #[arg(long, value_name = "NUMBER")]
+    rate: Option<NonZeroU32>,
+
     /// Records in flight at most; less takes less from the live topology. Default: as the topology says.
     #[arg(long, value_name = "NUMBER")]
     max_in_flight: Option<NonZeroU32>,
+
+    /// Waits while the oldest record that the live topology has not settled is older, or while its age is
+    /// not known. Has one lane, and one request of at most 1 MiB at a time under way at each bolt, unless nobody is in
+    /// the live group when it begins; off for as fast as it goes whoever is.
+    #[arg(long, value_name = "AGE", default_value_t = YieldTo::Above(Duration::secs(30)))]
+    yield_to_live: YieldTo,
 
     /// Ends with exit code 4 when nothing was read and nothing settled for so long.
     #[arg(long, value_name = "TIME", default_value = "60s")]
@@ -102,15 +124,19 @@ pub(super) struct RedriveArgs {
 }
 
 pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
-    let (file, source, _) = args.of.find(&mut context)?;
+    let (file, source, group) = args.of.find(&mut context)?;
+    if !args.dry_run {
+        refuse_embedded(&group, &source, "redrive")?;
+    }
     let spec = file.spec()?;
-    let live = file.plan(context.registry, cores())?;
-    let keepers = keepers_of(&file, &live.graph, &args.of.file)?;
-    drop(live);
+    let keepers = keepers_of(&file, &args.of.file, &context)?;
     let letters = read(&keepers, args.filter.key.clone(), args.of.timeout)?;
     let filter = args.filter.filter();
     let topology = spec.name.clone();
+    let sources = lag::sources(spec);
+    let sources = sources.map_err(|problems| Failure::from(file.refuse(problems)))?;
     let reads = |topic: &str| source.reads(topic);
+    let is_read = |topic: &str| sources.iter().any(|source| source.reads(topic));
     let entry = match args.at {
         EntersAt::Spout => Entry::at_spout(&source.spout),
         EntersAt::Bolt => {
@@ -118,17 +144,14 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
             Entry::at_bolt(spec, &source.spout, &bolts).map_err(Failure::usage)?
         }
     };
-    let choice = Choice {
-        at: entry.bolt().map(str::to_owned),
-        ..Choice::of_rejected()
-    };
-    let mut part = Part::of(&file, &source.spout, &choice, &context)?;
+    let mut part = part_of(&file, &source.spout, &entry, &context)?;
     let stamp = format!("{:x}", clock::unix_ms());
     let run = format!("{topology}{REDRIVE}{stamp}");
     let whole = whole(spec, &part.spec, &part.left_out);
     let scope = Scope {
         topology: &topology,
         reads: &reads,
+        is_read: &is_read,
         topic_of: &|at| keepers.topic_of(at),
         settles: &|bolt| entry.settles(bolt) && (part.left_out.is_empty() || whole.contains(bolt)),
         redrives_max: args.redrives_max,
@@ -150,98 +173,190 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
         }
         return Ok(selection.exit());
     }
+    let within = args.of.timeout.get();
+    let registry = Registry::of(spec, &source.spout, within);
+    let registry = registry.ok_or_else(|| Failure::usage("the spout has no connection"))?;
     agree(args.yes, &plan, "redriven", &context)?;
 
     let picks = Arc::new(std::mem::take(&mut selection.picks));
+    let gate = Arc::new(Gate::default());
     let job = Job {
         run: run.clone(),
         letters: keepers.topics(),
         picks: Arc::clone(&picks),
-        within: args.of.timeout.get(),
+        within,
+        rate: args.rate,
+        gate: Some(Arc::clone(&gate)),
     };
+    let width = Width::find(&source, args.yield_to_live, within);
+    width.set(&mut part.spec);
     // A live topology has its own file of letters open.
-    if !letters_apart(&mut part.spec, &stamp).is_empty() {
-        part.plan = file.plan_part(&part.spec, context.registry, cores())?;
-    }
+    let _ = letters_apart(&mut part.spec, &stamp);
+    part.plan = file.plan_part(&part.spec, context.registry, cores())?;
+    width.say(part.plan.graph.lanes, &context.screen);
     let graph = &mut part.plan.graph;
     redrive(&part.spec, graph, &source.spout, job)
         .map_err(|problems| Failure::from(file.refuse(problems)))?;
     bound_in_flight(graph, args.max_in_flight);
-    let searches = part.searches()?;
-    let forks = forks(&part.spec);
-    block_on(async {
-        let mut signals = Signals::listen()?;
-        let report = to_its_end(
-            part.plan,
-            args.give_up_after,
-            &mut signals,
-            None,
-            &context,
-            |_| {},
-        )
-        .await?;
-        let dropped = Dropped::of(&report.accounting.total, &part.left_out);
+    let (searches, runtime) = (part.searches()?, Runtime::new()?);
+    let is_at_bolt = entry.bolt().is_some();
+    let wants = register::wants(
+        args,
+        &run,
+        &source.spout,
+        is_at_bolt,
+        &part.configuration,
+        &picks,
+    );
+    // One that has died leaves its letters open, and this one takes them.
+    let may_be_dead = |before: &RunEntry| before.is_redrive();
+    let claimed = claim(
+        wants,
+        registry,
+        register::NOT_DONE,
+        may_be_dead,
+        || Ok(()),
+        &context.screen,
+    );
+    let claim = runtime.block_on(claimed)?;
+    let (stop, told) = mpsc::channel(2);
+    let attended = Attended::start(Attendance {
+        claim,
+        gate,
+        live: source,
+        yield_to: args.yield_to_live,
+        width,
+        // Nothing that is there is written anew.
+        frontier: None,
+        stop,
+        screen: context.screen.clone(),
+    })?;
+    let claimed = Claimed {
+        args,
+        run: &run,
+        keepers: &keepers,
+        picks: &picks,
+        selection: &selection,
+        entry: &entry,
+        left_out: &part.left_out,
+        searches: &searches,
+        forks: forks(&part.spec),
+        context: &context,
+    };
+    let outcome = runtime.block_on(async {
+        let mut signals = Signals::listen_also(told)?;
+        if let Err(failure) = unless_stopped(claimed.look(), &mut signals).await {
+            attended.end(State::Stopped, Some("it was not begun".to_owned()));
+            return Err(failure);
+        }
+        claimed.run(part.plan, attended, &mut signals).await
+    });
+    // Nobody waits for a topic that is still read.
+    drop(runtime);
+    outcome
+}
+
+/// The part of a topology that records of letters go through from where they enter.
+pub(super) fn part_of(
+    file: &TopologyFile,
+    spout: &str,
+    entry: &Entry,
+    context: &Context<'_>,
+) -> Result<Part, Failure> {
+    let choice = Choice {
+        at: entry.bolt().map(str::to_owned),
+        ..Choice::of_rejected()
+    };
+    Part::of(file, spout, &choice, context)
+}
+
+/// A redrive that has its claim.
+struct Claimed<'a> {
+    args: &'a RedriveArgs,
+    run: &'a str,
+    keepers: &'a Keepers,
+    picks: &'a Arc<BTreeMap<LetterAt, Pick>>,
+    selection: &'a Selection,
+    entry: &'a Entry,
+    left_out: &'a [String],
+    searches: &'a [Search],
+    forks: bool,
+    context: &'a Context<'a>,
+}
+
+impl Claimed<'_> {
+    /// Looks at the letters once more, now that nobody else redrives these records.
+    async fn look(&self) -> Result<(), Failure> {
+        register::check_still_open(self.picks, &self.letters().await?)
+    }
+
+    /// Runs the part of the topology to its end, verifies, and tells everybody.
+    async fn run(&self, part: Plan, attended: Attended, signals: &mut Signals) -> Outcome {
+        let (args, context, selection) = (self.args, self.context, self.selection);
+        let after = args.give_up_after;
+        // Offsets of letters come in no order, and say nothing of how far it is.
+        let report = to_its_end(part, after, signals, None, context, |_| {}).await?;
+        let dropped = dropped(&report.accounting.total, self.left_out);
+        attended.note(dropped);
         let check = async {
-            let after = letters_after(Arc::clone(&picks), keepers, args.of.timeout).await?;
-            let records = Records::of(&picks);
-            Verdict::find(&records, &after, &searches, dropped, forks).await
+            let after = self.letters().await?;
+            let records = Records::of(self.picks.values());
+            let dropped = Some(dropped);
+            Verdict::find(&records, &after, self.searches, dropped, self.forks).await
         };
-        let (verdict, unchecked) = apart(unless_stopped(check, &mut signals).await);
-        let plan = selection.document(&entry);
-        print(
-            args,
-            &run,
-            (&selection, plan),
-            &report,
-            verdict.as_ref(),
-            &context,
-        )?;
+        let (verdict, unchecked) = apart(unless_stopped(check, signals).await);
+        let is_at_end = report.is_at_end();
+        let ended = attended.ended().filter(|_| !is_at_end);
+        let word = verdict.as_ref().map(Verdict::word);
+        let (state, why) = last_word(ended.as_ref(), is_at_end, report.summary(), word);
+        attended.end(state, Some(why));
+        self.print(&report, verdict.as_ref())?;
+        if let Some(ended) = ended {
+            ended.say(&context.screen);
+        }
         if let Some(Failure { exit, error }) = unchecked {
-            let error = error.context("the redrive has ended, but could not be verified");
+            let file = args.of.file.file.display();
+            let error = error.context(format!(
+                "the redrive has ended, but could not be verified (isobar dlq verify {file} {} does that)",
+                self.run
+            ));
             return Err(Failure::new(exit, error));
         }
         let checked = verdict.map_or(Exit::Done, |verdict| verdict.exit());
         Ok(report.exit().max(checked).max(selection.exit()))
-    })?
-}
-
-/// The letters that there are of the records after the run. Reading all of a topic takes a while, and waits for
-/// no signal: on a thread beside.
-async fn letters_after(
-    picks: Arc<BTreeMap<LetterAt, Pick>>,
-    keepers: Keepers,
-    within: Duration,
-) -> Result<Letters, Failure> {
-    let read =
-        tokio::task::spawn_blocking(move || Records::of(&picks).letters(&keepers, within)).await;
-    read.context("the letters could not be read")?
-}
-
-fn print(
-    args: &RedriveArgs,
-    run: &str,
-    (selection, plan): (&Selection, Value),
-    report: &Report,
-    verdict: Option<&Verdict>,
-    context: &Context<'_>,
-) -> Result<(), Failure> {
-    match args.output.format {
-        Format::Json => context.output.json(&json!({
-            "version": VERSION,
-            "id": run,
-            "plan": plan,
-            "run": report,
-            "verification": verdict,
-        }))?,
-        Format::Table => {
-            let mut text = format!("{}\n{}", report.summary(), report.accounting.table());
-            if let Some(verdict) = verdict {
-                text.push_str(&format!("\n{}", verdict.text()));
-            }
-            text.push_str(&selection.left_out_text());
-            context.output.text(&text)?;
-        }
     }
-    report.say_why(&context.screen);
-    Ok(())
+
+    /// The letters that there are of the records by now. Reading all of them takes a while, and waits for no
+    /// signal: on a thread beside.
+    async fn letters(&self) -> Result<Letters, Failure> {
+        let (picks, keepers) = (Arc::clone(self.picks), self.keepers.clone());
+        let within = self.args.of.timeout;
+        let read = tokio::task::spawn_blocking(move || {
+            Records::of(picks.values()).letters(&keepers, within)
+        });
+        read.await.context("the letters could not be read")?
+    }
+
+    fn print(&self, report: &Report, verdict: Option<&Verdict>) -> Result<(), Failure> {
+        let Context { output, screen, .. } = self.context;
+        match self.args.output.format {
+            Format::Json => output.json(&json!({
+                "version": VERSION,
+                "id": self.run,
+                "plan": self.selection.document(self.entry),
+                "run": report,
+                "verification": verdict,
+            }))?,
+            Format::Table => {
+                let mut text = format!("{}\n{}", report.summary(), report.accounting.table());
+                if let Some(verdict) = verdict {
+                    text.push_str(&format!("\n{}", verdict.text()));
+                }
+                text.push_str(&self.selection.left_out_text());
+                output.text(&text)?;
+            }
+        }
+        report.say_why(screen);
+        Ok(())
+    }
 }

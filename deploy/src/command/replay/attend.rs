@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use anyhow::Context as _;
 use isobar_operators::lag::Source;
 use isobar_operators::replay::Gate;
-use isobar_operators::replay::registry::{Claim, State};
+use isobar_operators::replay::registry::{Claim, Dropped, State};
 use tokio::sync::{mpsc, oneshot};
 
 use super::frontier::Frontier;
@@ -28,13 +28,13 @@ use moved::Moved;
 use yielding::{ASKED, Yielding};
 
 pub(super) use telling::LEASE_MS;
-pub(super) use yielding::YieldTo;
+pub(in crate::command) use yielding::YieldTo;
 
 /// Why a run waits that an operator has told to.
 pub(super) const BY_OPERATOR: &str = "an operator paused it (isobar replay pause)";
 
 /// A run that is attended to until this is dropped.
-pub(super) struct Attended {
+pub(in crate::command) struct Attended {
     shared: Arc<Shared>,
     end: Option<oneshot::Sender<(State, Option<String>)>>,
     thread: Option<JoinHandle<()>>,
@@ -42,38 +42,66 @@ pub(super) struct Attended {
 
 /// Why a run was ended from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(in crate::command) enum Ended {
     /// An operator gave it up.
     Aborted,
     /// It was silent for too long, and this run has its records now.
     TakenOver(String),
 }
 
+impl Ended {
+    /// Says what whoever has begun the run cannot know.
+    pub(in crate::command) fn say(&self, screen: &Screen) {
+        if let Self::TakenOver(by) = self {
+            screen.line(&format!(
+                "isobar: nothing was heard of this run for too long, and {by} has its records now"
+            ));
+        }
+    }
+}
+
+/// How a run has ended, for the register: by somebody else, by itself before its end, or with a verdict, if it
+/// could be verified.
+pub(in crate::command) fn last_word(
+    ended: Option<&Ended>,
+    is_complete: bool,
+    summary: &str,
+    verdict: Option<&'static str>,
+) -> (State, String) {
+    match (ended, is_complete, verdict) {
+        (Some(_), ..) => (State::Aborted, summary.to_owned()),
+        (None, false, _) => (State::Stopped, summary.to_owned()),
+        (None, true, Some(verdict)) => (State::Done, format!("verified: {verdict}")),
+        (None, true, None) => (State::Done, "not verified".to_owned()),
+    }
+}
+
 #[derive(Default)]
 struct Shared {
     observer: Mutex<Option<Arc<Observer>>>,
     ended: Mutex<Option<Ended>>,
+    dropped: Mutex<Option<Dropped>>,
 }
 
 /// What a run is attended with.
-pub(super) struct Attendance {
-    pub(super) claim: Claim,
+pub(in crate::command) struct Attendance {
+    pub(in crate::command) claim: Claim,
     /// What holds its spout back.
-    pub(super) gate: Arc<Gate>,
+    pub(in crate::command) gate: Arc<Gate>,
     /// Whose progress comes first.
-    pub(super) live: Source,
-    pub(super) yield_to: YieldTo,
-    pub(super) width: Width,
+    pub(in crate::command) live: Source,
+    pub(in crate::command) yield_to: YieldTo,
+    pub(in crate::command) width: Width,
     /// What the live group has to be past, where the run writes documents anew.
-    pub(super) frontier: Option<Frontier>,
+    pub(in crate::command) frontier: Option<Frontier>,
     /// Stops the run, with the name of who does; with room for two, of which the second ends it at once.
-    pub(super) stop: mpsc::Sender<&'static str>,
-    pub(super) screen: Screen,
+    pub(in crate::command) stop: mpsc::Sender<&'static str>,
+    pub(in crate::command) screen: Screen,
 }
 
 impl Attended {
     /// Starts the thread.
-    pub(super) fn start(with: Attendance) -> Result<Self, Failure> {
+    pub(in crate::command) fn start(with: Attendance) -> Result<Self, Failure> {
         let shared = Arc::new(Shared::default());
         let (end, ended) = oneshot::channel();
         let beside = Beside {
@@ -109,12 +137,17 @@ impl Attended {
     }
 
     /// Whether somebody else has ended it.
-    pub(super) fn ended(&self) -> Option<Ended> {
+    pub(in crate::command) fn ended(&self) -> Option<Ended> {
         lock(&self.shared.ended).clone()
     }
 
+    /// The last word tells this, too.
+    pub(in crate::command) fn note(&self, dropped: Dropped) {
+        *lock(&self.shared.dropped) = Some(dropped);
+    }
+
     /// Tells the last word, and waits until the register has it.
-    pub(super) fn end(mut self, state: State, why: Option<String>) {
+    pub(in crate::command) fn end(mut self, state: State, why: Option<String>) {
         if let Some(end) = self.end.take() {
             // The thread lives until it has heard.
             let _ = end.send((state, why));
@@ -134,4 +167,23 @@ impl Drop for Attended {
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_word_says_who_has_ended_a_run_and_what_its_check_has_found() {
+        let check = |ended, complete, verdict, expected: (State, &str)| {
+            let found = last_word(ended, complete, "stopped by SIGINT", verdict);
+            assert_eq!((found.0, found.1.as_str()), expected);
+        };
+        let exact = Some("exact");
+        check(None, true, exact, (State::Done, "verified: exact"));
+        check(None, true, None, (State::Done, "not verified"));
+        check(None, false, exact, (State::Stopped, "stopped by SIGINT"));
+        let ended = Some(&Ended::Aborted);
+        check(ended, true, exact, (State::Aborted, "stopped by SIGINT"));
+    }
 }

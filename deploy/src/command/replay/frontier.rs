@@ -45,7 +45,7 @@ pub(super) fn stay_behind(range: &mut Range, position: &Position, to: Place) -> 
 }
 
 /// The live group of a plan that writes documents anew.
-pub(super) struct Frontier {
+pub(in crate::command) struct Frontier {
     group: Group,
     /// Where the range of each partition of the plan ends.
     ends: BTreeMap<TopicPartition, i64>,

@@ -8,18 +8,14 @@ use isobar_operators::kafka::admin::{Admin, TopicPartition};
 use isobar_operators::kafka::error::Error;
 use isobar_operators::lag::Source;
 use isobar_operators::range::{self, Last, Log};
-use isobar_operators::replay::registry::{
-    self, Asked, Before, Claim, Entry, Listed, Part, Registry, State,
-};
-use isobar_topology::clock;
+use isobar_operators::replay::registry::{Claim, Entry, Listed, Part, Registry, State};
 
-use super::attend::LEASE_MS;
+use super::claiming::{self, Wants};
 use super::document::PlanFile;
 use super::ticket::moment;
 use super::{expiry, frontier};
 use crate::command::source::asking;
 use crate::exit::{Exit, Failure};
-use crate::process;
 use crate::progress::Screen;
 
 /// How far earlier runs of a plan have got: everything before is settled.
@@ -122,7 +118,6 @@ async fn claim_at(
     begin: &Begin,
     screen: &Screen,
 ) -> Result<Claim, Failure> {
-    let (host, pid, started_ms) = (process::host(), std::process::id(), clock::unix_ms());
     let parts = ranges(plan)
         .into_iter()
         .map(|(partition, (from, to))| Part {
@@ -133,60 +128,21 @@ async fn claim_at(
             from,
             to,
         });
-    let entry = Entry {
-        version: registry::VERSION,
+    let wants = Wants {
         run: plan.id.clone(),
-        attempt: format!("{host}-{pid}-{started_ms:x}"),
         spout: plan.spout.clone(),
         target: plan.target.clone(),
         group: plan.group.clone(),
-        host,
-        pid,
-        state: State::Running,
-        why: None,
-        claim: None,
-        word: None,
-        started_ms,
-        lease_ms: LEASE_MS,
-        asked: Some(Asked {
-            user: process::user(),
-            configuration: plan.configuration.clone(),
-            options: begin.options.clone(),
-        }),
+        configuration: plan.configuration.clone(),
+        options: begin.options.clone(),
         partitions: parts.collect(),
     };
-    let mut claimed = registry.clone().claim(entry.clone()).await;
-    if let Ok(Err(before)) = &claimed
-        && begin.resume
-        && before.entry.run == plan.id
-    {
-        // It may have died a moment ago.
-        let seconds = before.dead_in.as_secs_f32().ceil();
-        screen.line(&format!(
-            "isobar: an earlier run of the plan on {} (process {}) was heard of just now: waiting {seconds} s \
-             whether it still is",
-            before.entry.host, before.entry.pid
-        ));
-        tokio::time::sleep(before.dead_in).await;
-        // Or it has come to its end meanwhile.
-        refuse_done(plan, &registry)?;
-        let attempt = format!("{}-again", entry.attempt);
-        claimed = registry.claim(Entry { attempt, ..entry }).await;
-    }
-    match claimed.map_err(asking)? {
-        Ok(claim) => Ok(claim),
-        Err(Before { entry, .. }) => Err(Failure::new(
-            Exit::Failed,
-            anyhow!(
-                "{}: the replay {} on {} (process {}) reads some of these records; let it \
-                 end, or end it with isobar replay abort",
-                begin.not_done(),
-                entry.run,
-                entry.host,
-                entry.pid
-            ),
-        )),
-    }
+    let may_be_dead = |before: &Entry| begin.resume && before.run == plan.id;
+    let asked = registry.clone();
+    // Or it has come to its end meanwhile.
+    let again = || refuse_done(plan, &asked);
+    let not_done = begin.not_done();
+    claiming::claim(wants, registry, not_done, may_be_dead, again, screen).await
 }
 
 /// Checks that the cluster, the topics and the records are still those of the plan. Returns how far an

@@ -25,7 +25,7 @@ use super::preview::{self, Preview};
 use super::purge::Documents;
 use crate::command::Context;
 use crate::command::runtime::Runtime;
-use crate::command::source::{asking, check_order, without_times};
+use crate::command::source::{asking, check_order, refuse_embedded, without_times};
 use crate::environment::cores;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Format, number};
@@ -52,13 +52,7 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
         .positions(&args.selection.selection())
         .map_err(asking)?;
     // They have answered just now.
-    if group.admin().is_embedded() {
-        return Err(Failure::usage(format!(
-            "the brokers {} are embedded in a process: they cannot keep the register of replays; for a replay \
-             name real ones in `brokers`",
-            source.connection().brokers.join(", ")
-        )));
-    }
+    refuse_embedded(&group, &source, "replay")?;
     let searches = part.searches()?;
     for (sink, search) in part.sinks.iter().zip(&searches) {
         if args.target == Target::Purge && search.origin().is_none() {

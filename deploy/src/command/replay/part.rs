@@ -24,7 +24,7 @@ pub(in crate::command) struct Part {
     /// The tables that records are looked up in.
     pub(super) tables: Vec<Table>,
     /// Tells the whole topology's configuration from others, also by what comes from outside.
-    pub(super) configuration: String,
+    pub(in crate::command) configuration: String,
 }
 
 impl Part {

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::attend::BY_OPERATOR;
+use super::claiming::named;
 use super::document::VERSION;
 use super::held::forget_group;
 use super::purge::PURGE;
@@ -45,7 +46,7 @@ pub(super) struct RunOfArgs {
     #[command(flatten)]
     of: OfArgs,
 
-    /// The run, by the id of its plan. Default: the only one that is under way.
+    /// The run, by the id of its plan or the name of the redrive. Default: the only one that is under way.
     #[arg(long, value_name = "ID")]
     run: Option<String>,
 
@@ -159,8 +160,12 @@ fn text(run: &Listed) -> String {
         .why
         .as_ref()
         .map_or_else(String::new, |why| format!(": {why}"));
+    let kind = match entry.is_redrive() {
+        true => "Redrive",
+        false => "Replay",
+    };
     let mut text = format!(
-        "Replay {}: {}{why}\nSpout {}, target {}, on {} (process {}), heard of {} ago\n",
+        "{kind} {}: {}{why}\nSpout {}, target {}, on {} (process {}), heard of {} ago\n",
         entry.run,
         state(run),
         entry.spout,
@@ -204,9 +209,9 @@ pub(super) fn want(args: &RunOfArgs, wanted: Wanted, mut context: Context<'_>) -
         true => {
             let seconds = run.entry.lease_ms / 1_000;
             context.screen.line(&format!(
-                "isobar: nothing was heard of the replay {} lately, by the clock of this machine: waiting {seconds} s \
-                 whether it still is",
-                run.entry.run
+                "isobar: nothing was heard of {} lately, by the clock of this machine: waiting {seconds} s whether it \
+                 still is",
+                named(&run.entry)
             ));
             runtime.block_on(is_heard(&registry, &run))?
         }
@@ -226,14 +231,14 @@ pub(super) fn want(args: &RunOfArgs, wanted: Wanted, mut context: Context<'_>) -
             run.entry.why = Some("an operator aborted it while it was not running".to_owned());
             let told = runtime.block_on(registry.tell(&run.entry));
             told.map_err(asking)?;
-            if is_over(&run.entry) {
+            if leaves_a_group(&run.entry) {
                 let _ = forget(&run.entry)?;
             }
             run.told_ms = clock::unix_ms();
             run
         }
         // It died between its last word and the end of its group, whose lag would be shown for ever.
-        (false, Wanted::Abort, _) if is_over(&run.entry) && forget(&run.entry)? => {
+        (false, Wanted::Abort, _) if leaves_a_group(&run.entry) && forget(&run.entry)? => {
             context.screen.line(&format!(
                 "isobar: the replay {} was {} already; the group {}, which it had left behind, is deleted",
                 run.entry.run,
@@ -244,8 +249,8 @@ pub(super) fn want(args: &RunOfArgs, wanted: Wanted, mut context: Context<'_>) -
         }
         (false, ..) => {
             return Err(Failure::usage(format!(
-                "the replay {} is not under way: it is {}",
-                run.entry.run,
+                "{} is not under way: it is {}",
+                named(&run.entry),
                 state(&run)
             )));
         }
@@ -254,10 +259,11 @@ pub(super) fn want(args: &RunOfArgs, wanted: Wanted, mut context: Context<'_>) -
     Ok(Exit::Done)
 }
 
-/// Whether nobody goes on with a run any more, so that its progress is of no use. What a purge has deleted is missing
-/// until somebody goes on from there.
-fn is_over(entry: &Entry) -> bool {
+/// Whether nobody goes on with a run any more, so that the group with its progress is of no use. What a purge has
+/// deleted is missing until somebody goes on from there; a redrive has no group.
+fn leaves_a_group(entry: &Entry) -> bool {
     match entry.state {
+        _ if entry.is_redrive() => false,
         State::Done => true,
         State::Aborted => entry.target != PURGE,
         State::Running | State::Paused | State::Stopped | State::Refused => false,
@@ -289,7 +295,7 @@ async fn tell(
     wanted: Wanted,
     within: Duration,
 ) -> Result<Listed, Failure> {
-    let id = &run.entry.run;
+    let (id, named) = (&run.entry.run, named(&run.entry));
     registry.want(id, wanted).await.map_err(asking)?;
     let until = clock::now() + within;
     loop {
@@ -301,9 +307,7 @@ async fn tell(
         if clock::now() > until {
             return Err(Failure::new(
                 Exit::Undetermined,
-                anyhow!(
-                    "the replay {id} was told and has not answered yet; see isobar replay status"
-                ),
+                anyhow!("{named} was told and has not answered yet; see isobar replay status"),
             ));
         }
         tokio::time::sleep(LOOK_EVERY).await;
@@ -366,7 +370,7 @@ mod tests {
     use std::path::Path;
 
     use isobar_operators::embedded::EmbeddedKafka;
-    use isobar_operators::replay::registry::{Asked, Part};
+    use isobar_operators::replay::registry::{Asked, Part, REDRIVE};
 
     use super::*;
     use crate::substitute::Outside;
@@ -397,6 +401,7 @@ mod tests {
                 started_ms: 0,
                 lease_ms: 30_000,
                 asked: None,
+                dropped: None,
                 partitions: vec![part(0, Some(510)), part(1, Some(5_000))],
             },
             told_ms,
@@ -423,7 +428,7 @@ mod tests {
         let check = |state, target: &str, expected: bool| {
             let mut entry = run("a", state, 0).entry;
             entry.target = target.to_owned();
-            assert_eq!(is_over(&entry), expected, "{state:?} {target}");
+            assert_eq!(leaves_a_group(&entry), expected, "{state:?} {target}");
         };
         for target in ["missing", PURGE] {
             check(State::Done, target, true);
@@ -434,6 +439,8 @@ mod tests {
         }
         check(State::Aborted, "missing", true);
         check(State::Aborted, PURGE, false);
+        check(State::Aborted, REDRIVE, false);
+        check(State::Done, REDRIVE, false);
     }
 
     #[test]
@@ -445,9 +452,13 @@ mod tests {
             configuration: "0f".to_owned(),
             options: vec!["--resume".to_owned(), "--rate=5".to_owned()],
         });
-        let text = text(&run);
+        let replay = text(&run);
         let said = "\nBegun by ops with --resume --rate=5, by the topology of configuration 0f\n\n";
-        assert!(text.contains(said), "{text}");
+        assert!(replay.contains(said), "{replay}");
+        assert!(replay.starts_with("Replay a: done\n"), "{replay}");
+        run.entry.target = REDRIVE.to_owned();
+        let redrive = text(&run);
+        assert!(redrive.starts_with("Redrive a: done\n"), "{redrive}");
     }
 
     #[tokio::test]

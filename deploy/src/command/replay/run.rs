@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::RunArgs;
 use super::another_index;
-use super::attend::{Attendance, Attended, Ended};
+use super::attend::{Attendance, Attended, Ended, last_word};
 use super::clusters;
 use super::document::{PlanFile, ReportFile, VERSION};
 use super::files::{check_writable, write};
@@ -96,9 +96,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     // The plan has told where.
     let _ = letters_apart(&mut part.spec, &plan.id);
     part.plan = file.plan_part(&part.spec, context.registry, cores())?;
-    let lanes = part.plan.graph.lanes;
-    let said = format!("isobar: {}", width.sentence(lanes));
-    context.screen.line(&said);
+    width.say(part.plan.graph.lanes, &context.screen);
     let gate = Arc::new(Gate::default());
     let job = Job {
         group: plan.group.clone(),
@@ -237,17 +235,8 @@ impl Claimed<'_> {
         let is_ours = !matches!(ended, Some(Ended::TakenOver(_)));
         let ended = ended.filter(|_| !report.complete);
         let printed = self.print(&run, report.complete, verdict.as_ref(), ended.as_ref());
-        let (state, why) = match (&ended, report.complete) {
-            (Some(_), _) => (State::Aborted, run.summary().to_owned()),
-            (None, false) => (State::Stopped, run.summary().to_owned()),
-            (None, true) => {
-                let why = match &verdict {
-                    Some(verdict) => format!("verified: {}", verdict.word()),
-                    None => "not verified".to_owned(),
-                };
-                (State::Done, why)
-            }
-        };
+        let word = verdict.as_ref().map(Verdict::word);
+        let (state, why) = last_word(ended.as_ref(), report.complete, run.summary(), word);
         attended.end(state, Some(why));
         let is_given_up = ended == Some(Ended::Aborted);
         if is_given_up && plan.target == PURGE {
@@ -350,10 +339,8 @@ impl Claimed<'_> {
             }
         }
         run.say_why(screen);
-        if let Some(Ended::TakenOver(by)) = ended {
-            screen.line(&format!(
-                "isobar: nothing was heard of this run for too long, and {by} has its records now"
-            ));
+        if let Some(ended) = ended {
+            ended.say(screen);
         }
         if !is_complete && ended.is_none() {
             let report = ReportFile::beside(&self.args.plan);

@@ -11,6 +11,7 @@ use isobar_operators::replay::beside_live;
 use isobar_topology::spec::Spec;
 
 use super::attend::YieldTo;
+use crate::progress::Screen;
 
 /// What a plan says, as who is live when it is run nobody knows before.
 pub(super) const RULE: &str = "Beside a live topology the run has one lane, and one request of at most 1 MiB at a time \
@@ -19,12 +20,12 @@ pub(super) const RULE: &str = "Beside a live topology the run has one lane, and 
 
 /// What is said of a run that has begun alone, once it is not.
 pub(super) const NO_MORE_ALONE: &str = "isobar: somebody reads for the live group by now: this run waits while that is \
-                                        behind, and stays as wide as it is; stopped and gone on with by --resume it \
-                                        takes one lane";
+                                        behind, and stays as wide as it is; stopped and gone on with it takes one \
+                                        lane";
 
 /// How wide a run is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Width {
+pub(in crate::command) enum Width {
     /// One lane, and one small request at a time at each bolt.
     #[default]
     BesideLive,
@@ -36,7 +37,7 @@ pub(super) enum Width {
 
 impl Width {
     /// Asks who is in the live group. Waits for the brokers, at most so long.
-    pub(super) fn find(live: &Source, yield_to: YieldTo, within: Duration) -> Self {
+    pub(in crate::command) fn find(live: &Source, yield_to: YieldTo, within: Duration) -> Self {
         let members = || Group::of(live, within).ok()?.state().ok();
         match yield_to {
             YieldTo::Off => Self::YieldsToNobody,
@@ -54,14 +55,18 @@ impl Width {
     }
 
     /// Has a part of a topology be so wide.
-    pub(super) fn set(self, part: &mut Spec) {
+    pub(in crate::command) fn set(self, part: &mut Spec) {
         if self == Self::BesideLive {
             beside_live(part);
         }
     }
 
-    /// What it means for a run with so many lanes, and what widens it.
-    pub(super) fn sentence(self, lanes: usize) -> String {
+    /// Says what it means for a run with so many lanes, and what widens it.
+    pub(in crate::command) fn say(self, lanes: usize, screen: &Screen) {
+        screen.line(&format!("isobar: {}", self.sentence(lanes)));
+    }
+
+    fn sentence(self, lanes: usize) -> String {
         let all = match lanes {
             1 => "1 lane".to_owned(),
             lanes => format!("{lanes} lanes"),

@@ -40,6 +40,8 @@ pub(in crate::command) struct Report {
     /// As the brokers say it after the end: of all partitions, whoever reads them.
     lag: Vec<SpoutLag>,
     #[serde(skip)]
+    is_at_end: bool,
+    #[serde(skip)]
     exit: Exit,
 }
 
@@ -69,6 +71,7 @@ impl Report {
             End::Finished { stopped_by, .. } => stopped_by.filter(|_| bounded),
             End::CutShort(_) | End::GaveUp { .. } => None,
         };
+        let is_at_end = end.is_caught_up();
         let (word, mut exit, text) = judge(end, &time(uptime), &accounting, &mut why);
         if let (Some(signal), Exit::Done) = (stopped_early, exit) {
             why.push(format!("stopped by {signal} before it had caught up"));
@@ -114,8 +117,14 @@ impl Report {
             accounting,
             statistics,
             lag,
+            is_at_end,
             exit,
         }
+    }
+
+    /// Whether a run with an end came to it.
+    pub(in crate::command) fn is_at_end(&self) -> bool {
+        self.is_at_end
     }
 
     /// One sentence.

@@ -42,11 +42,11 @@ function showRun(into, run, begun) {
   const badge = part(head, "b", "state");
   set(badge, { "data-tone": TONES[word] ?? "calm" });
   write(badge, word);
-  const at = new Date(parseInt(run.id, 16)).toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
-  write(part(head, "span", "what"), `${run.id}, planned ${at}${told ? `: target ${told.target}` : ""}`);
+  const at = new Date(namedAt(run)).toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+  write(part(head, "span", "what"), `${run.id}, ${isRedrive(run) ? "begun" : "planned"} ${at}${told ? `: target ${told.target}` : ""}`);
   const { settled, all } = progress(run);
   const bar = part(into, "progress", "settled");
-  bar.hidden = !told || !["running", "paused", "stopped", "lost"].includes(word);
+  bar.hidden = !told || isRedrive(run) || !["running", "paused", "stopped", "lost"].includes(word);
   set(bar, { max: Math.max(1, all), value: settled ?? 0, "aria-label": `Offsets of ${run.id} that are settled` });
   write(part(into, "p", "figures"), figures(run, settled, all));
   const why = part(into, "p", "why");
@@ -91,6 +91,7 @@ function rateOf({ id }) {
 function figures(run, settled, all) {
   if (run.state === "starting") return "Starting: it looks whether the plan still fits, and claims its records. That takes some seconds.";
   if (!run.told) return run.state === "not begun" ? "It has read nothing." : "";
+  if (isRedrive(run)) return `Dead letters of records among ${number(all)} offsets; what is open is told by isobar dlq stats.`;
   const share = settled == null || all === 0 ? "" : ` (${Math.floor((100 * settled) / all)} %)`;
   const so_far = `${number(settled)} of ${number(all)} offsets settled${share}`;
   if (run.state !== "running") return `${so_far}.`;
@@ -127,7 +128,9 @@ function checked({ job }) {
 }
 
 /** What can be wanted of a run: label, and what is asked for; where the label ends in dots, a question comes before. */
-function actionsOf({ id, state: word, told, job }, begun) {
+function actionsOf(run, anyBegun) {
+  const { id, state: word, told, job } = run;
+  const begun = anyBegun && !isRedrive(run);
   const act = (action) => () => askWithToken(ofSpout(`replays/${id}/${action}`), "POST", { patience: PATIENCE_REPLAYS });
   const limited = (limits) => askWithToken("replays", "POST", { body: { plan: id, resume: true, ...limits } });
   const goOn = begun ? { "Go on…": limited } : {};
@@ -166,7 +169,8 @@ function showActions(into, run, begun) {
 }
 
 function askToAbort(into, button, { id, told }, said, act) {
-  const left = told.target === "purge"
+  const of_letters = "What it has written stays, and letters that are open stay open.";
+  const left = isRedrive({ told }) ? of_letters : told.target === "purge"
     ? "What it has deleted and not written anew yet is missing, until it goes on to its end."
     : "What it has written stays, and how far it has got is forgotten.";
   const abort = element("button", { class: "bad" }, told.target === "purge" ? `Abort ${id}` : `Abort ${id} for good`);
@@ -244,6 +248,6 @@ function showDetails(into, { told, told_ms }, answer) {
   const kept = (verdict?.partitions ?? []).filter((one) => one.kept > 0)
     .map((one) => `${one.topic}/${one.partition} keeps documents of ${number(one.kept)} offsets that were not written anew.`);
   const ago = time(Math.max(0, (state.now - told_ms) / 1000));
-  const unknown = answer && !verdict ? " What the index said partition by partition is kept where it was begun; Verify asks it once more." : "";
+  const unknown = answer && !verdict && !isRedrive({ told }) ? " What the index said partition by partition is kept where it was begun; Verify asks it once more." : "";
   write(part(into, "p", "quiet"), `On ${told.host}, process ${told.pid}, heard of ${ago} ago.${unknown} ${[...without, ...twice, ...kept].join(" ")}`.trim());
 }

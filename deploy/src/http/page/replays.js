@@ -52,6 +52,16 @@ function ofSpout(path) {
   return `${path}?${new URLSearchParams({ spout: replays.spout })}`;
 }
 
+/** When the id of a run was given, in ms since 1970: it is that time, and the name of a redrive ends in it. */
+function namedAt({ id }) {
+  return parseInt(id.split(".").at(-1), 16);
+}
+
+/** Whether its records come from dead letters: that is begun, verified and gone on with at a terminal. */
+function isRedrive({ told }) {
+  return told?.target === "redrive";
+}
+
 function isUnderWay(run) {
   return ["starting", "running", "paused"].includes(run.state) || run.job?.is_running;
 }
@@ -65,8 +75,7 @@ async function askRuns() {
   for (const [id, job] of Object.entries(jobs)) {
     if (job.spout === spout || known.has(id)) known.set(id, { id, ...known.get(id), state: job.state, job });
   }
-  // Ids are times: the newest first.
-  replays.runs = [...known.values()].sort((a, b) => parseInt(b.id, 16) - parseInt(a.id, 16));
+  replays.runs = [...known.values()].sort((a, b) => namedAt(b) - namedAt(a));
   Object.assign(replays, { known: true, heard: state.now });
   replays.runs.forEach(sampled);
 }

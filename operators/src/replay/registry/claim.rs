@@ -6,7 +6,7 @@ use std::time::Duration;
 use isobar_topology::clock::{self, Instant};
 use tokio::sync::mpsc;
 
-use super::entry::{Entries, Entry, Part, State, Wanted};
+use super::entry::{Dropped, Entries, Entry, Part, State, Wanted};
 use super::lease::Lease;
 use super::{Registry, Told};
 use crate::kafka::error::Error;
@@ -97,6 +97,11 @@ impl Claim {
         let (registry, producer) = (self.registry.clone(), self.producer.clone());
         let entry = self.entry.clone();
         async move { registry.write(&producer, &entry.run, &entry).await }
+    }
+
+    /// From now on it is told, too, what the run has dropped.
+    pub fn note(&mut self, dropped: Dropped) {
+        self.entry.dropped = Some(dropped);
     }
 
     /// Waits for what the run has to know. Cancel-safe.

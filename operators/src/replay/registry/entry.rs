@@ -9,20 +9,23 @@ use crate::kafka::admin::TopicPartition;
 
 pub(super) const VERSION: u32 = 1;
 
+/// The target of a redrive, whose records come from their letters: what is missing is stored.
+pub const REDRIVE: &str = "redrive";
+
 /// The state of a run, as it tells it itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Of this form.
     pub version: u32,
-    /// The id of the plan.
+    /// The id of the plan; the name of a redrive.
     pub run: String,
     /// Tells two starts of one plan from each other.
     pub attempt: String,
     /// The spout whose topics are read.
     pub spout: String,
-    /// What becomes of documents that are there, as the command line says it.
+    /// What becomes of documents that are there, as the command line says it; or [`REDRIVE`].
     pub target: String,
-    /// The group that keeps the progress.
+    /// The group that keeps the progress; empty for a redrive, whose progress is in the topics of the letters.
     pub group: String,
     /// The machine that it runs on.
     pub host: String,
@@ -45,8 +48,20 @@ pub struct Entry {
     /// Who has begun the attempt, and how; none in entries of older programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Asked>,
-    /// What it reads.
+    /// What a redrive has dropped, once it has ended: nobody else knows that later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<Dropped>,
+    /// What it reads; of a redrive, from the first of its records in a partition to the last.
     pub partitions: Vec<Part>,
+}
+
+/// Records that a redrive dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// By what the topology says.
+    pub by_policy: u64,
+    /// In place of a bolt that writes to another system.
+    pub left_out: u64,
 }
 
 /// Who has begun an attempt, and how: for those who ask later.
@@ -152,6 +167,11 @@ pub(super) fn is_wish(key: &[u8]) -> bool {
 const WANTED: &str = "/wanted";
 
 impl Entry {
+    /// Whether its records come from their letters.
+    pub fn is_redrive(&self) -> bool {
+        self.target == REDRIVE
+    }
+
     /// Whether both would be at work on the same records.
     pub fn overlaps(&self, other: &Self) -> bool {
         let shared = |one: &Part, other: &Part| {
@@ -242,6 +262,7 @@ pub(super) mod tests {
             started_ms: 0,
             lease_ms: 30_000,
             asked: None,
+            dropped: None,
             partitions: vec![Part {
                 topic: "logs".to_owned(),
                 partition: 0,
@@ -371,6 +392,11 @@ pub(super) mod tests {
         let by = text.replace("\"claim\"", by);
         let entry: Entry = serde_json::from_str(&by).expect("version 1");
         let first: serde_json::Value = serde_json::from_str(&by).expect("JSON");
+        assert_eq!(serde_json::to_value(&entry).expect("JSON"), first);
+        let dropped = r#""dropped":{"by_policy":3,"left_out":1},"partitions""#;
+        let dropped = text.replace("\"partitions\"", dropped);
+        let entry: Entry = serde_json::from_str(&dropped).expect("version 1");
+        let first: serde_json::Value = serde_json::from_str(&dropped).expect("JSON");
         assert_eq!(serde_json::to_value(&entry).expect("JSON"), first);
         let wish = Wish {
             version: 1,

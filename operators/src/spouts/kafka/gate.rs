@@ -35,7 +35,7 @@ impl Gate {
     }
 
     /// Whether it is closed.
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.closed.borrow().is_some()
     }
 

@@ -8,13 +8,13 @@ use isobar_topology::clock::{self, Instant};
 
 /// When the next batch may be read.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     due: Mutex<Option<Instant>>,
 }
 
 impl Pace {
     /// Until when reading has to wait with so many records per second at most; `None` for not at all.
-    pub(super) fn due(&self, rate: Option<NonZeroU32>) -> Option<Instant> {
+    pub(crate) fn due(&self, rate: Option<NonZeroU32>) -> Option<Instant> {
         // Without a rate nothing is locked.
         let _ = rate?;
         let due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
@@ -23,7 +23,7 @@ impl Pace {
 
     /// Notes that so many records were read. What was not used before is gone: after a pause there is no
     /// burst.
-    pub(super) fn took(&self, rate: Option<NonZeroU32>, records: usize) {
+    pub(crate) fn took(&self, rate: Option<NonZeroU32>, records: usize) {
         let Some(rate) = rate else {
             return;
         };
@@ -36,7 +36,7 @@ impl Pace {
 
 /// The records of a batch at most, with so many per second: what is read at once is paid for by a rest as long, which
 /// is to be short.
-pub(super) fn batch_records(rate: Option<NonZeroU32>, most: usize) -> usize {
+pub(crate) fn batch_records(rate: Option<NonZeroU32>, most: usize) -> usize {
     let quarter = rate.map(|rate| rate.get() / 4);
     quarter.map_or(most, |quarter| most.min(quarter.max(1) as usize))
 }

@@ -19,7 +19,7 @@ pub(super) enum EntersAt {
 
 /// Where they enter.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(in crate::command::dlq) struct Entry {
     /// The spout or the bolt.
     id: String,
     /// How they come to the bolt; `None` for the spout.
@@ -27,7 +27,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn at_spout(spout: &str) -> Self {
+    pub(in crate::command::dlq) fn at_spout(spout: &str) -> Self {
         Self {
             id: spout.to_owned(),
             way: None,
@@ -38,7 +38,7 @@ impl Entry {
     /// anywhere.
     ///
     /// Fails with a sentence when there are several, or no record can enter at it.
-    pub(super) fn at_bolt(
+    pub(in crate::command::dlq) fn at_bolt(
         spec: &Spec,
         spout: &str,
         rejected_by: &BTreeSet<&str>,

@@ -24,6 +24,8 @@ pub(super) struct Scope<'a> {
     pub(super) topology: &'a str,
     /// Whether the spout reads a topic.
     pub(super) reads: &'a dyn Fn(&str) -> bool,
+    /// Whether any spout of the topology does.
+    pub(super) is_read: &'a dyn Fn(&str) -> bool,
     /// The number of the topic that a letter is in; `None` for a file, where nothing can be marked.
     pub(super) topic_of: &'a dyn Fn(&At) -> Option<usize>,
     /// Whether the run does all that a bolt would have led to, so that it settles the bolt's letters.
@@ -54,6 +56,8 @@ pub(super) struct Selection {
     later: usize,
     /// Letters that are meant and are another topology's or another spout's.
     others: usize,
+    /// Letters that are meant and are of topics that no spout of the topology reads any more.
+    homeless: usize,
     /// Letters that are meant and that the run would not settle.
     unsettled: usize,
 }
@@ -83,8 +87,14 @@ impl Selection {
         let mut records: BTreeMap<(u64, &str, i32, i64), Vec<Letter<'_>>> = BTreeMap::new();
         for (identity, line) in letters.open() {
             let origin = &identity.0;
-            if !is_of(&line.topology, scope.topology) || !(scope.reads)(&origin.topic) {
-                selection.others += usize::from(filter.takes(line));
+            let is_ours = is_of(&line.topology, scope.topology);
+            if !is_ours || !(scope.reads)(&origin.topic) {
+                let is_homeless = is_ours && !(scope.is_read)(&origin.topic);
+                let count = match is_homeless {
+                    true => &mut selection.homeless,
+                    false => &mut selection.others,
+                };
+                *count += usize::from(filter.takes(line));
                 continue;
             }
             let record = (
@@ -203,9 +213,15 @@ impl Selection {
                 number(self.unsettled)
             ));
         }
+        if self.homeless > 0 {
+            text.push_str(&format!(
+                "{} letters stay open, since no spout reads their topics any more: `isobar dlq list` names them\n",
+                number(self.homeless)
+            ));
+        }
         if self.others > 0 {
             text.push_str(&format!(
-                "{} open letters are of other topologies, or of topics that this spout does not read\n",
+                "{} open letters are of other topologies, or of topics of other spouts\n",
                 number(self.others)
             ));
         }
@@ -224,14 +240,15 @@ impl Selection {
                 "redriven_too_often": self.spent,
                 "beyond_limit": self.later,
                 "letters_not_settled": self.unsettled,
+                "letters_of_topics_not_read": self.homeless,
                 "letters_of_others": self.others,
             },
         })
     }
 
     pub(super) fn exit(&self) -> Exit {
-        let left_out = self.cut.len() + self.in_files + self.spent + self.unsettled;
-        match left_out {
+        let records = self.cut.len() + self.in_files + self.spent;
+        match records + self.unsettled + self.homeless {
             0 => Exit::Done,
             _ => Exit::Threshold,
         }
@@ -274,7 +291,8 @@ fn pick(origin: &Origin, redrives: u32, record: &[Letter<'_>], run: &str) -> Pic
     let resolutions = record.iter().map(|((origin, bolt), line)| Resolution {
         origin: origin.clone(),
         bolt: bolt.clone(),
-        redrives: line.redrives,
+        // Of the record, by which later ones are told.
+        redrives,
         rejected_at: line.open_until_ms,
         run: run.to_owned(),
     });
@@ -345,6 +363,7 @@ mod tests {
         let scope = Scope {
             topology: "logs",
             reads: &|topic| topic == "t",
+            is_read: &|topic| topic != "gone",
             topic_of: &|at| ["", "bad"].iter().position(|topic| *topic == &*at.of),
             settles: &|bolt| bolt != "to_kafka",
             redrives_max: 2,
@@ -377,6 +396,46 @@ mod tests {
             .collect();
         assert_eq!(offsets, [(5, 0, 2), (6, 1, 1)]);
         assert_eq!((selection.letters, selection.exit()), (3, Exit::Done));
+    }
+
+    #[test]
+    fn marks_say_how_often_the_record_was_redriven_whichever_bolt_has_rejected_it() {
+        let mut again = letter(1, 5, "b");
+        again.redrives = 1;
+        let selection = select(
+            vec![letter(0, 5, "a"), again],
+            &Filter::default(),
+            usize::MAX,
+        );
+        let picks = selection.picks.values();
+        let redrives: Vec<(u32, Vec<u32>)> = picks
+            .map(|pick| {
+                let marks = pick.resolutions.iter().map(|one| one.redrives);
+                (pick.redrives, marks.collect())
+            })
+            .collect();
+        assert_eq!(redrives, [(1, vec![1, 1])]);
+    }
+
+    #[test]
+    fn letters_of_topics_that_nobody_reads_any_more_make_less_of_it_than_was_asked_for() {
+        let of_topic = |topic: &str| {
+            let mut letter = letter(0, 5, "a");
+            letter.origin.topic = topic.to_owned();
+            let selection = select(vec![letter], &Filter::default(), usize::MAX);
+            assert!(selection.picks.is_empty());
+            (selection.exit(), selection.left_out_text())
+        };
+        let (exit, text) = of_topic("gone");
+        assert_eq!(exit, Exit::Threshold);
+        assert!(
+            text.contains("1 letters stay open, since no spout reads"),
+            "{text}"
+        );
+        // That is a matter of another spout.
+        let (exit, text) = of_topic("u");
+        assert_eq!(exit, Exit::Done);
+        assert!(text.contains("or of topics of other spouts"), "{text}");
     }
 
     #[test]

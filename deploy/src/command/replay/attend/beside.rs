@@ -8,7 +8,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use isobar_operators::kafka::error::Error;
 use isobar_operators::replay::Gate;
-use isobar_operators::replay::registry::{Claim, News, Part, State, Wanted};
+use isobar_operators::replay::registry::{Claim, Dropped, News, Part, State, Wanted};
 use isobar_topology::clock::{self, Instant};
 use tokio::sync::{mpsc, oneshot};
 
@@ -25,7 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LEASE_OVER: &str = "the register of replays has not answered for too long, and another run may take \
                           these records over; it goes on when the register answers and none has";
 /// Who ends a run whose records were taken over.
-const TAKER: &str = "another replay";
+const TAKER: &str = "another run";
 /// Why one waits that is about to end.
 const TAKEN_OVER: &str = "another run has these records now";
 
@@ -38,6 +38,9 @@ pub(super) trait Register {
         why: Option<String>,
         partitions: Vec<Part>,
     ) -> BoxFuture<'static, Result<(), Error>>;
+
+    /// See [`Claim::note`].
+    fn note(&mut self, dropped: Dropped);
 
     /// See [`Claim::news`].
     async fn news(&mut self) -> News;
@@ -57,6 +60,10 @@ impl Register for Claim {
         partitions: Vec<Part>,
     ) -> BoxFuture<'static, Result<(), Error>> {
         Self::tell(self, state, why, partitions).boxed()
+    }
+
+    fn note(&mut self, dropped: Dropped) {
+        Self::note(self, dropped);
     }
 
     async fn news(&mut self) -> News {
@@ -190,6 +197,9 @@ impl<R: Register> Beside<R> {
         let failed = || (State::Stopped, Some("it failed".to_owned()));
         let (state, why) = last.unwrap_or_else(failed);
         let partitions = self.progress();
+        if let Some(dropped) = *lock(&self.shared.dropped) {
+            self.register.note(dropped);
+        }
         if let Err(error) = self.register.tell(state, why, partitions).await {
             let error = error.to_string();
             tracing::warn!(error, "The register of replays was not told how it ended");

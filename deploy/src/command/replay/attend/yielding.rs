@@ -19,9 +19,9 @@ const ASK_EVERY: Duration = Duration::from_secs(5);
 /// Why a run waits at its start, which is nothing to tell anybody.
 pub(super) const ASKED: &str = "the brokers are asked how far the live topology is";
 
-/// The age of the oldest record of the live topology above which a replay waits.
+/// The age of the oldest record of the live topology above which a replay or a redrive waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::command::replay) enum YieldTo {
+pub(in crate::command) enum YieldTo {
     /// It never does.
     Off,
     Above(units::Duration),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use isobar_operators::kafka::admin::TopicPartition;
 use isobar_operators::lag::Oldest;
+use isobar_operators::replay::registry::Dropped;
 
 use super::super::super::frontier::Passed;
 use super::super::super::width::{NO_MORE_ALONE, Width};
@@ -24,6 +25,7 @@ struct Script {
     /// Words are lost, and answered by nobody.
     is_away: Arc<AtomicBool>,
     told: Arc<Mutex<Vec<Told>>>,
+    noted: Arc<Mutex<Option<Dropped>>>,
     news: mpsc::Sender<(News, Option<Instant>)>,
 }
 
@@ -53,6 +55,10 @@ impl Register for Scripted {
             Ok(())
         }
         .boxed()
+    }
+
+    fn note(&mut self, dropped: Dropped) {
+        *self.script.noted.lock().expect("sound") = Some(dropped);
     }
 
     async fn news(&mut self) -> News {
@@ -111,6 +117,7 @@ fn attended_beside(yielding: Yielding, moved: Moved) -> (Fixture, End, impl Futu
         start: clock::now(),
         is_away: Arc::default(),
         told: Arc::default(),
+        noted: Arc::default(),
         news,
     };
     let fixture = Fixture {
@@ -254,11 +261,11 @@ async fn one_whose_records_were_taken_over_reads_nothing_and_says_nothing_more()
         run.says(News::TakenOver("19b on elsewhere".to_owned()))
             .await;
         assert_eq!(run.why().as_deref(), Some(TAKEN_OVER));
-        assert_eq!(run.stopped.try_recv(), Ok("another replay"));
+        assert_eq!(run.stopped.try_recv(), Ok("another run"));
         let at_once = run.stopped.try_recv();
         assert_eq!(
             at_once,
-            Ok("another replay"),
+            Ok("another run"),
             "nothing in flight is waited for"
         );
         let by = Some(Ended::TakenOver("19b on elsewhere".to_owned()));
@@ -268,6 +275,25 @@ async fn one_whose_records_were_taken_over_reads_nothing_and_says_nothing_more()
     };
     let ((), ()) = tokio::join!(attended, seen);
     assert_eq!(run.told().len(), 2, "{:?}", run.told());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_run_has_dropped_is_told_with_its_last_word() {
+    let (run, end, attended) = attended();
+    let dropped = Dropped {
+        by_policy: 3,
+        left_out: 1,
+    };
+    let seen = async {
+        run.pass_to(3_500).await;
+        *lock(&run.shared.dropped) = Some(dropped);
+        run.pass_to(6_500).await;
+        let noted = *run.script.noted.lock().expect("sound");
+        assert_eq!(noted, None, "it may still change");
+        end.send((State::Done, None)).expect("it listens");
+    };
+    let ((), ()) = tokio::join!(attended, seen);
+    assert_eq!(*run.script.noted.lock().expect("sound"), Some(dropped));
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,19 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use isobar_operators::letters::{Content, Stored};
-use isobar_operators::redrive::{LetterAt, Pick};
+use isobar_operators::redrive::Pick;
+use isobar_operators::replay::registry::Dropped;
 use isobar_operators::replay::{Search, origin_of_source};
 use isobar_topology::Ordinals;
-use isobar_topology::spec::units::Duration;
 use serde::Serialize;
 
-use super::super::keepers::Keepers;
-use super::super::letters::Letters;
+use super::letters::Letters;
+use super::records::Records;
 use crate::accounting::Terms;
 use crate::command::replay::make::undetermined;
+use crate::command::verdict::{Twice, Word};
 use crate::exit::{Exit, Failure};
-use crate::output::{and_more, number};
+use crate::output::{and_more, known, number};
 
 /// Most records that are named.
 const NAMED_MAX: usize = 10;
@@ -32,8 +32,8 @@ pub(super) struct Verdict {
     open: u64,
     /// None of these.
     without: u64,
-    /// Of those, so many at most were dropped by a policy.
-    dropped: u64,
+    /// Of those, so many at most were dropped by a policy; null where that is not known any more.
+    dropped: Option<u64>,
     /// So many at most of the others went nowhere but to what is left out.
     left_out: u64,
     /// And of so many at least nothing is known.
@@ -48,54 +48,6 @@ pub(super) struct Verdict {
     maybe_in_part: u64,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Word {
-    #[default]
-    Exact,
-    Unknown,
-    Wrong,
-}
-
-/// The records of a redrive, by partition of the topic that they come from, with their offsets.
-pub(super) struct Records<'a>(BTreeMap<(u64, &'a str, i32), BTreeMap<i64, &'a Pick>>);
-
-impl<'a> Records<'a> {
-    pub(super) fn of(picks: &'a BTreeMap<LetterAt, Pick>) -> Self {
-        let mut partitions: BTreeMap<_, BTreeMap<i64, &Pick>> = BTreeMap::new();
-        for pick in picks.values() {
-            let origin = &pick.origin;
-            let partition = (origin.source, origin.topic.as_str(), origin.partition);
-            let offsets = partitions.entry(partition).or_default();
-            let _ = offsets.insert(origin.offset, pick);
-        }
-        Self(partitions)
-    }
-
-    /// Reads all letters, and remembers what is of these records.
-    pub(super) fn letters(&self, keepers: &Keepers, within: Duration) -> Result<Letters, Failure> {
-        let mut letters = Letters::default();
-        keepers.each(within.get(), |of, stored| {
-            if self.has(&stored) {
-                letters.read_from(of);
-                letters.add(stored);
-            }
-        })?;
-        Ok(letters.finish())
-    }
-
-    fn has(&self, stored: &Stored) -> bool {
-        let origin = match &stored.content {
-            Ok(Content::Letter(letter)) => &letter.origin,
-            Ok(Content::Resolution(resolution)) => &resolution.origin,
-            Err(_) => return false,
-        };
-        let partition = (origin.source, origin.topic.as_str(), origin.partition);
-        let offsets = self.0.get(&partition);
-        offsets.is_some_and(|offsets| offsets.contains_key(&origin.offset))
-    }
-}
-
 /// Whether there is a document of each part that was rejected, or of a part of it.
 fn has(found: &BTreeSet<Ordinals>, wanted: &[Ordinals]) -> bool {
     let mut wanted = wanted.iter();
@@ -108,23 +60,14 @@ fn has_exactly(found: &BTreeSet<Ordinals>, wanted: &[Ordinals]) -> bool {
     wanted.iter().all(|wanted| found.contains(wanted))
 }
 
-/// Records that a run dropped.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Dropped {
-    by_policy: u64,
-    /// In place of a bolt that writes to another system.
-    left_out: u64,
-}
-
-impl Dropped {
-    pub(super) fn of(total: &Terms, left_out: &[String]) -> Self {
-        let policies = left_out.iter();
-        let left_out = policies.filter_map(|bolt| total.dropped_by_policy.get(bolt));
-        let left_out: u64 = left_out.sum();
-        Self {
-            by_policy: total.dropped.saturating_sub(left_out),
-            left_out,
-        }
+/// What a run dropped, where it has left out these bolts.
+pub(super) fn dropped(total: &Terms, left_out: &[String]) -> Dropped {
+    let policies = left_out.iter();
+    let left_out = policies.filter_map(|bolt| total.dropped_by_policy.get(bolt));
+    let left_out: u64 = left_out.sum();
+    Dropped {
+        by_policy: total.dropped.saturating_sub(left_out),
+        left_out,
     }
 }
 
@@ -142,20 +85,21 @@ struct Known {
 }
 
 impl Verdict {
-    /// Asks the indices for each record, and looks at what is open `after` the run.
+    /// Asks the indices for each record, and looks at what is open `after` the run. What it has dropped it knows
+    /// itself, and later the register, if somebody has told it.
     pub(super) async fn find(
         records: &Records<'_>,
         after: &Letters,
         searches: &[Search],
-        dropped: Dropped,
+        dropped: Option<Dropped>,
         forks: bool,
     ) -> Result<Self, Failure> {
         let letters = open(after);
         for search in searches {
             search.refresh().await.map_err(undetermined)?;
         }
-        let (mut verdict, mut apart) = (Self::default(), None);
-        for (&(source, topic, partition), picks) in &records.0 {
+        let (mut verdict, mut twice) = (Self::default(), Twice::default());
+        for ((source, topic, partition), picks) in records.partitions() {
             let offsets: Vec<i64> = picks.keys().copied().collect();
             let (mut found, mut doubled) = (BTreeSet::new(), BTreeSet::new());
             let mut repeated = BTreeSet::new();
@@ -171,12 +115,8 @@ impl Verdict {
                     parts.entry(offset).or_default().extend(of_offset);
                 }
             }
-            if !repeated.is_empty() && apart.is_none() {
-                let are_apart = Search::are_apart(searches).await;
-                apart = Some(are_apart.map_err(undetermined)?);
-            }
-            // Several documents in one index are those of several sinks, where sinks share it.
-            if apart == Some(false) {
+            let are_too_many = twice.are_too_many(repeated.len() as u64, searches);
+            if !are_too_many.await.map_err(undetermined)? {
                 repeated.clear();
             }
             for (&offset, pick) in picks {
@@ -224,14 +164,23 @@ impl Verdict {
         }
     }
 
-    fn judge(&mut self, dropped: Dropped, sinks: usize, forks: bool) {
+    fn judge(&mut self, dropped: Option<Dropped>, sinks: usize, forks: bool) {
+        let Some(dropped) = dropped else {
+            self.verdict = match self.without {
+                _ if self.are_any_twice() => Word::Wrong,
+                0 if sinks <= 1 && self.maybe_in_part == 0 => Word::Exact,
+                _ => Word::Unknown,
+            };
+            return;
+        };
         let Dropped {
             by_policy,
             left_out,
         } = dropped;
-        self.dropped = self.without.min(by_policy);
-        self.left_out = left_out.min(self.without - self.dropped);
-        self.without_trace = self.without - self.dropped - self.left_out;
+        let of_policies = self.without.min(by_policy);
+        self.dropped = Some(of_policies);
+        self.left_out = left_out.min(self.without - of_policies);
+        self.without_trace = self.without - of_policies - self.left_out;
         self.verdict = match self.without {
             _ if self.are_any_twice() || self.without_trace > 0 => Word::Wrong,
             _ if self.left_out > 0 => Word::Unknown,
@@ -248,13 +197,15 @@ impl Verdict {
         !self.doubled.is_empty() || !self.repeated.is_empty()
     }
 
+    /// `exact`, `wrong` or `unknown`.
+    pub(super) fn word(&self) -> &'static str {
+        self.verdict.text()
+    }
+
     pub(super) fn exit(&self) -> Exit {
         match self.verdict {
-            Word::Wrong => Exit::Failed,
-            Word::Unknown => Exit::Undetermined,
             Word::Exact if self.open > 0 => Exit::Undetermined,
-            Word::Exact if self.rejected_again > 0 => Exit::Threshold,
-            Word::Exact => Exit::Done,
+            word => word.exit(self.rejected_again > 0),
         }
     }
 
@@ -262,6 +213,10 @@ impl Verdict {
         let word = match self.verdict {
             Word::Exact => "exact: every record is accounted for",
             Word::Wrong => "wrong: see below",
+            Word::Unknown if self.dropped.is_none() && self.without > 0 => {
+                "unknown: what the redrive has dropped by a policy nobody knows any more, so what has no document may be \
+                 that, or lost"
+            }
             Word::Unknown => {
                 "unknown: records go to more than one place or are split into parts, and which of them \
                  have no document there is not known"
@@ -272,12 +227,12 @@ impl Verdict {
             number(self.records),
             number(self.in_index),
             number(self.rejected_again),
-            if self.verdict == Word::Exact {
-                ""
-            } else {
-                "up to "
+            match self.verdict {
+                Word::Unknown | Word::Wrong if self.dropped.is_some() => "up to ",
+                _ => "",
             },
-            number(self.dropped),
+            // Where nothing is without a document, nothing of it was dropped.
+            known(self.dropped.or((self.without == 0).then_some(0))),
         );
         if self.left_out > 0 {
             text.push_str(&format!(
@@ -359,11 +314,11 @@ mod tests {
 
     use super::*;
 
-    fn by_policy(by_policy: u64) -> Dropped {
-        Dropped {
+    fn by_policy(by_policy: u64) -> Option<Dropped> {
+        Some(Dropped {
             by_policy,
             left_out: 0,
-        }
+        })
     }
 
     fn check(known: &[Known], dropped: u64, expected: (Word, Exit)) -> Verdict {
@@ -447,41 +402,32 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_of_the_records_is_remembered() {
-        let origin = |offset| Origin {
-            source: 7,
-            topic: "t".to_owned(),
-            partition: 0,
-            offset,
-            timestamp: None,
-            ordinals: Ordinals::NONE,
+    fn what_a_run_has_dropped_is_not_known_where_nobody_has_told_the_register() {
+        let check = |known: &[Known], sinks, expected: (Word, Exit)| {
+            let mut verdict = Verdict::default();
+            for (offset, known) in (0..).zip(known) {
+                verdict.add(1, *known, || format!("t/0@{offset}"));
+            }
+            verdict.judge(None, sinks, false);
+            assert_eq!((verdict.verdict, verdict.exit()), expected, "{verdict:?}");
+            verdict.text()
         };
-        let pick = Pick {
-            origin: origin(5),
-            redrives: 0,
-            resolutions: Vec::new(),
+        let text = check(&[INDEXED], 1, (Word::Exact, Exit::Done));
+        assert!(text.contains("0 dropped by a policy\n"), "{text}");
+        let _ = check(&[INDEXED, AGAIN], 1, (Word::Exact, Exit::Threshold));
+        let _ = check(&[INDEXED], 2, (Word::Unknown, Exit::Undetermined));
+        let text = check(&[INDEXED, GONE], 1, (Word::Unknown, Exit::Undetermined));
+        for part in [
+            "has dropped by a policy nobody knows any more",
+            ", ? dropped by a policy\nWithout a document: t/0@1\n",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+        let doubled = Known {
+            doubled: true,
+            ..INDEXED
         };
-        let picks = BTreeMap::from([((0, 0, 0), pick)]);
-        let records = Records::of(&picks);
-        let has = |offset, source| {
-            records.has(&Stored {
-                partition: 0,
-                offset: 9,
-                content: Ok(Content::Resolution(Resolution {
-                    origin: Origin {
-                        source,
-                        ..origin(offset)
-                    },
-                    bolt: "index".to_owned(),
-                    redrives: 0,
-                    rejected_at: 0,
-                    run: String::new(),
-                })),
-                key: None,
-                payload: None,
-            })
-        };
-        assert_eq!((has(5, 7), has(6, 7), has(5, 8)), (true, false, false));
+        let _ = check(&[doubled], 1, (Word::Wrong, Exit::Failed));
     }
 
     #[test]
@@ -499,14 +445,14 @@ mod tests {
             dropped_by_policy: [("filter".to_owned(), 1), ("to_kafka".to_owned(), 2)].into(),
             ..Terms::default()
         };
-        let dropped = Dropped::of(&total, &["to_kafka".to_owned(), "copy".to_owned()]);
+        let dropped = dropped(&total, &["to_kafka".to_owned(), "copy".to_owned()]);
         assert_eq!((dropped.by_policy, dropped.left_out), (1, 2));
         let word = |known: &[Known]| {
             let mut verdict = Verdict::default();
             for known in known {
                 verdict.add(1, *known, String::new);
             }
-            verdict.judge(dropped, 1, false);
+            verdict.judge(Some(dropped), 1, false);
             verdict.verdict
         };
         assert_eq!(word(&[GONE, INDEXED, INDEXED]), Word::Exact);

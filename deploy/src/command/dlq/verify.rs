@@ -1,0 +1,94 @@
+//! `isobar dlq verify`: what came of a redrive, by its marks in the topics of the letters and by the indices.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+use isobar_operators::replay::forks;
+use isobar_operators::replay::registry::{Listed, Registry};
+use serde_json::json;
+
+use super::records::{Records, settled_by};
+use super::redrive::{Entry, entered_at_bolt, part_of};
+use super::verdict::Verdict;
+use super::{VERSION, keepers_of};
+use crate::cli::OutputArgs;
+use crate::command::Context;
+use crate::command::runtime::block_on;
+use crate::command::source::{OfArgs, asking};
+use crate::exit::{Failure, Outcome};
+use crate::output::Format;
+
+pub(super) const EXAMPLE: &str = "\
+Examples:
+  isobar replay list logs.yaml
+  isobar dlq verify logs.yaml logs.redrive.19ab2f3c4d5
+
+It says what the redrive would have said at its end, with the same exit codes, as far as that is known later: of one \
+that was killed, nobody knows what it has dropped. What it has not come to is not checked, since that is open still.";
+
+/// What `verify` takes.
+#[derive(Args, Debug)]
+pub(super) struct VerifyArgs {
+    #[command(flatten)]
+    of: OfArgs,
+
+    /// The redrive, by its name, which it tells before it begins and `isobar replay list` afterwards.
+    run: String,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(super) fn execute(args: &VerifyArgs, mut context: Context<'_>) -> Outcome {
+    let (run, within) = (&args.run, args.of.timeout);
+    let (file, source, _) = args.of.find(&mut context)?;
+    let keepers = keepers_of(&file, &args.of.file, &context)?;
+    let spec = file.spec()?;
+    let registry = Registry::of(spec, &source.spout, within.get());
+    let registry = registry.ok_or_else(|| Failure::usage("the spout has no connection"))?;
+    let runs = registry.runs().map_err(asking)?;
+    let told = runs.into_iter().find(|listed| listed.entry.run == *run);
+    refuse_alive(told.as_ref())?;
+    let picks = settled_by(run, &keepers, within)?;
+    if picks.is_empty() {
+        return Err(Failure::usage(format!(
+            "nothing in {} says that a redrive {run} has settled a letter: it has not, or the topic has deleted that",
+            keepers.names().join(", ")
+        )));
+    }
+    let told = told.map(|listed| listed.entry);
+    let is_at_bolt = told.as_ref().is_some_and(entered_at_bolt);
+    let bolts = picks.iter().flat_map(|pick| &pick.resolutions);
+    let bolts: BTreeSet<&str> = bolts.map(|one| one.bolt.as_str()).collect();
+    let entry = match is_at_bolt {
+        true => Entry::at_bolt(spec, &source.spout, &bolts).map_err(Failure::usage)?,
+        false => Entry::at_spout(&source.spout),
+    };
+    let part = part_of(&file, &source.spout, &entry, &context)?;
+    let searches = part.searches()?;
+    let records = Records::of(&picks);
+    let after = records.letters(&keepers, within)?;
+    let dropped = told.and_then(|entry| entry.dropped);
+    let forks = forks(&part.spec);
+    let verdict = block_on(Verdict::find(&records, &after, &searches, dropped, forks))??;
+    match args.output.format {
+        Format::Table => context.output.text(&verdict.text())?,
+        Format::Json => context.output.json(&json!({
+            "version": VERSION,
+            "id": run,
+            "verification": verdict,
+        }))?,
+    }
+    Ok(verdict.exit())
+}
+
+/// What is under way has not been settled yet.
+fn refuse_alive(told: Option<&Listed>) -> Result<(), Failure> {
+    match told.filter(|listed| listed.is_alive()) {
+        None => Ok(()),
+        Some(Listed { entry, .. }) => Err(Failure::usage(format!(
+            "the redrive {} is under way on {} (process {}), and verifies at its end",
+            entry.run, entry.host, entry.pid
+        ))),
+    }
+}
