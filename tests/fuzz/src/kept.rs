@@ -58,7 +58,7 @@ pub fn register(input: &[u8]) {
 /// A file of dead letters, with one of a record before what is made up and one behind it: both are found, and
 /// nothing that is no letter of that record.
 pub fn letter_file(input: &[u8]) {
-    const LETTER: &[u8] = br#"{"topic":"logs","partition":1,"offset":4,"source":"0000000000000007","ordinal":null,"bolt":"parse","class":"invalid_json","reason":"no"}"#;
+    const LETTER: &[u8] = br#"{"dead_letter":1,"topic":"logs","partition":1,"offset":4,"source":"0000000000000007","ordinal":null,"bolt":"parse","class":"invalid_json","reason":"no"}"#;
     thread_local!(static FILE: RefCell<(Nameless, Letters)> = RefCell::new({
         let file = Nameless::new();
         let letters = letters_in(&file.path());
