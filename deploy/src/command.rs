@@ -106,7 +106,7 @@ pub enum Command {
     ///
     /// Changes are shown only, unless --execute is given, and are refused while the group has members.
     Offsets(offsets::OffsetsArgs),
-    /// Counts, lists, shows and redrives the dead letters of a topology, where they are in a Kafka topic
+    /// Counts, lists, shows and redrives the dead letters of a topology
     Dlq(dlq::DlqArgs),
     /// Says what became of one record: indexed, dead-lettered, dropped, in flight, not read yet, lost
     ///
