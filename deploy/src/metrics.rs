@@ -215,7 +215,7 @@ const MEMORY_BOUND: Metric = gauge(
 const LETTERS_OPEN: Metric = gauge(
     "isobar_dead_letters_open",
     LETTERS,
-    "Dead letters in the topic that nothing has settled, each rejection once; of `isobar lag FILE --serve`, which reads the topic every 10 minutes.",
+    "Dead letters in the topic that nothing has settled, each rejection once; of `isobar lag FILE --serve`, which reads the topic of `dead_letter` every 10 minutes, and no other topic or file that letters are in.",
 );
 const LETTERS_AGE: Metric = gauge(
     "isobar_dead_letters_oldest_open_age_seconds",
