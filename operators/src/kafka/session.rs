@@ -25,7 +25,12 @@ use super::shared::{Client, Closed, Session, Shared, add};
 /// stand still anyway, are served in between.
 const POLL: Duration = Duration::from_millis(50);
 
-/// How long leaving the group may take until the client is dropped regardless.
+/// How long unsubscribing may take. In the middle of a rebalance the client postpones it to the end of that, which
+/// may be as far away as the slowest other member; closing does not wait for it, and revokes what is still held.
+/// With [`LEAVE_WITHIN`] less than whoever closes waits (10 s).
+const UNSUBSCRIBE_WITHIN: Duration = Duration::from_secs(3);
+
+/// How long closing may take until the client is dropped regardless.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// After how long it is told that leaving the group takes its time.
@@ -171,35 +176,38 @@ fn close_asked_within(shared: &Shared, within: Duration) -> bool {
 }
 
 /// Closes the consumer, bounded: its partitions are revoked in order, then it leaves the group, where
-/// a member with an instance id stays for its next start.
+/// a member with an instance id stays for its next start. A member without partitions in a rebalance that takes longer
+/// than [`UNSUBSCRIBE_WITHIN`] does not leave: the group has it until its session ends.
 fn leave(shared: &Shared, client: &Client) {
     if shared.config.fixed.is_some() {
         // Nobody else gives or takes these partitions.
         client.context().release(client);
     }
     let group = &shared.config.group;
-    let until = clock::now() + LEAVE_WITHIN;
     let mut told = Some(clock::now() + LEAVE_TOLD_AFTER);
-    let mut serve_until = |is_done: &dyn Fn() -> bool| {
+    let mut serve_until = |is_done: &dyn Fn() -> bool, within: Duration| {
+        let until = clock::now() + within;
         while !is_done() && clock::now() < until {
             let _ = client.poll(POLL);
             if told.take_if(|at| clock::now() >= *at).is_some() {
                 tracing::info!(
                     group,
-                    "Waiting for the brokers to confirm that this member left its group, {LEAVE_WITHIN:?} at most; while a group is being joined they wait for its other members"
+                    "Waiting for the brokers to confirm that this member left its group, {:?} at most; while a group is being joined they wait for its other members",
+                    UNSUBSCRIBE_WITHIN + LEAVE_WITHIN
                 );
             }
         }
     };
     if must_unsubscribe(shared) {
         client.unsubscribe();
-        serve_until(&|| !is_member(client));
+        serve_until(&|| !is_member(client), UNSUBSCRIBE_WITHIN);
     }
     if let Err(error) = client.close_queue() {
         tracing::warn!(%error, "The Kafka client cannot be closed");
         return;
     }
-    serve_until(&|| client.closed());
+    // Its own time, so that a rebalance that goes on leaves enough to revoke partitions and to commit.
+    serve_until(&|| client.closed(), LEAVE_WITHIN);
     if !client.closed() {
         tracing::warn!(
             group,

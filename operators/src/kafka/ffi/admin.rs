@@ -154,7 +154,8 @@ pub(in crate::kafka) fn describe_topics<C: ClientContext>(
     let answer = match request.wait_for(moment) {
         Some(answer) => answer?,
         None => {
-            let mut others = brokers(client, topics, request.left());
+            // Whoever is asked for them may be the one that does not answer.
+            let mut others = brokers(client, topics, request.left() / 2);
             others.retain(|broker| *broker != asked);
             others.truncate(OTHERS_MAX);
             let also = others.into_iter().map(|broker| {
