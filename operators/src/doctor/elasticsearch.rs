@@ -58,6 +58,12 @@ impl Sink {
         index_pattern(&self.target)
     }
 
+    /// Whether what fits its pattern is its own: the name begins with something that the topology file says, and not
+    /// with a dot, as those do that belong to the cluster. Where a record decides how the name begins anything fits.
+    fn is_named(&self) -> bool {
+        !self.pattern().starts_with(['*', '.'])
+    }
+
     /// One name that it may write to.
     fn example(&self) -> String {
         self.pattern().replace('*', "isobar")

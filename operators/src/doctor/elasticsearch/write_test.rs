@@ -1,6 +1,7 @@
 //! Writes one document to what a bolt writes to, and deletes it: what becomes of it tells more than any question.
 //!
-//! Only where something is there already: an index that is made for a test stays.
+//! Only where something is there already, as an index that is made for a test stays, and where its name tells that it
+//! is the topology's.
 
 use hyper::Method;
 use isobar_topology::clock;
@@ -10,6 +11,8 @@ use url::Url;
 use super::checks::fits;
 use super::{Answer, Facts, Missing, once};
 use crate::elasticsearch::ask::{Ask, said};
+use crate::elasticsearch::outcome::{Action, Level, class_of};
+use crate::elasticsearch::reply::fault_of_request;
 
 /// What a document can be written to.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,10 +26,18 @@ pub(super) struct Target {
 
 impl Target {
     /// The last by name of those that are there and that a sink may write to: with dates in their names the
-    /// newest. Fails where there is none, or the document could not be deleted.
+    /// newest. Fails where there is none, where what others write to may have such a name, or where the document
+    /// could not be deleted.
     pub(super) fn of(facts: &Facts, number: usize) -> Result<Self, Missing> {
         let sink = &facts.sinks[number];
         let pattern = sink.pattern();
+        if !sink.is_named() {
+            let text = format!(
+                "nothing is written, as {pattern} may be what others than {} write to",
+                sink.bolt
+            );
+            return Err(Missing::Absent(text));
+        }
         let may_delete = match facts.of_sink(once::PRIVILEGES, number) {
             Ok(granted) => granted["index"][&pattern]["delete"] != false,
             // Nobody is kept from anything.
@@ -69,7 +80,7 @@ impl Target {
     }
 
     /// Writes a document as the bolt would, and deletes it. The answer has `index`, `id` and `status`, beside
-    /// it `said` or the status of its deletion as `deleted`.
+    /// it the status of its deletion as `deleted`; or `said`, and as `is_of_index` whether the index is at fault.
     pub(super) async fn write(&self, ask: &Ask, host: &Url) -> Answer {
         let now_ms = clock::unix_ms();
         // By the id whoever finds it knows where it comes from.
@@ -94,6 +105,9 @@ impl Target {
         let mut written = json!({"index": self.name, "id": id, "status": status});
         if !matches!(status, 200 | 201) {
             written["said"] = said(&answer).into();
+            let fault = fault_of_request(&answer);
+            let class = class_of(Level::Item, status, fault.as_ref());
+            written["is_of_index"] = (class.action() == Action::HoldTarget).into();
             return Ok(written);
         }
         let stored: Value = serde_json::from_slice(&answer).unwrap_or_default();
@@ -115,7 +129,7 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
     use std::time::Duration;
 
     use super::super::tests::healthy;
@@ -151,15 +165,39 @@ mod tests {
         assert_eq!(name(&facts), Ok("alias".to_owned()));
     }
 
+    #[test]
+    fn nothing_is_written_to_what_may_be_of_others() {
+        let mut facts = healthy();
+        let indices = json!({"logs-2026": {}, ".security-7": {}, "orders": {}});
+        let _ = facts.answers.insert((once::INDICES, 0), Ok(indices));
+        for target in [
+            "{{ doc.tenant }}",
+            "{{ doc.tenant }}-2026",
+            ".security-{{ doc.n }}",
+            ".security-7",
+        ] {
+            facts.sinks[0].target = target.to_owned();
+            assert!(
+                matches!(Target::of(&facts, 0), Err(Missing::Absent(why)) if why.contains("may be what others")),
+                "{target}"
+            );
+        }
+        facts.sinks[0].target = "logs-{{ doc.tenant }}".to_owned();
+        assert!(Target::of(&facts, 0).is_ok());
+    }
+
     /// What is asked of a host that gives these answers, and what comes of it.
-    async fn written(answers: &'static [(u16, &'static str)]) -> (Vec<String>, Value) {
+    async fn written(answers: &[(u16, &'static str)]) -> (Vec<String>, Value) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
+        let answers = answers.to_vec();
         let serving = tokio::task::spawn_blocking(move || {
             let mut heads = Vec::new();
             for (status, body) in answers {
                 let (mut stream, _) = listener.accept().expect("a client");
-                let (head, body_sent) = request(&mut stream).expect("a request");
+                let Some((head, body_sent)) = request(&mut stream) else {
+                    break;
+                };
                 let line = head.lines().next().expect("it has one").to_owned();
                 heads.push(format!("{line} {body_sent}"));
                 let length = body.len();
@@ -181,6 +219,8 @@ mod tests {
         };
         let written = target.write(&ask, &ask.hosts()[0]).await;
         drop(ask);
+        // Where fewer came than there are answers, it waits for no more.
+        let _ = TcpStream::connect(address);
         let heads = serving.await.expect("it ends");
         (heads, written.expect("an answer"))
     }
@@ -218,8 +258,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_refusal_tells_whether_the_index_is_at_fault() {
+        for (kind, is_of_index) in [
+            ("index_closed_exception", true),
+            ("document_parsing_exception", false),
+        ] {
+            let answer = format!(r#"{{"error":{{"type":"{kind}","reason":"no"}},"status":400}}"#);
+            let (_, written) = written(&[(400, answer.leak())]).await;
+            assert_eq!(written["is_of_index"], is_of_index, "{kind}");
+        }
+    }
+
+    #[tokio::test]
     async fn nothing_is_deleted_where_nothing_was_written() {
-        let (asked, written) = written(&[(403, r#"{"error":"blocked"}"#)]).await;
+        let blocked =
+            r#"{"error":{"type":"cluster_block_exception","reason":"index [a] blocked"}}"#;
+        let (asked, written) = written(&[(403, blocked)]).await;
         assert_eq!(asked.len(), 1);
         assert_eq!(written["status"], 403);
         assert!(written["deleted"].is_null());

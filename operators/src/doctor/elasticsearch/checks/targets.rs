@@ -7,13 +7,28 @@ const MANY: f64 = 1_000.0;
 /// A refresh more often than so, in ms, is worth a word: Elastic's guide to fast indexing begins at 5 s.
 const REFRESH_MIN_MS: f64 = 5_000.0;
 
+/// What is said of a sink instead of what indices are like of which nobody can tell whether they are its own.
+fn unnamed(sink: &Sink) -> Said {
+    let text = format!(
+        "{}: indices are not looked at, as {} may be what others write to",
+        sink.bolt,
+        sink.pattern()
+    );
+    (Status::Skipped, text)
+}
+
 pub(super) fn index_health(facts: &Facts) -> Verdict {
     let data_nodes = match facts.answer(once::HEALTH) {
         Ok(health) => health["number_of_data_nodes"].as_u64(),
         Err(_) => None,
     };
+    let mut found = Vec::new();
     let mut of: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for number in 0..facts.sinks.len() {
+    for (number, sink) in facts.sinks.iter().enumerate() {
+        if !sink.is_named() {
+            found.push(unnamed(sink));
+            continue;
+        }
         let answer = match facts.of_sink(once::INDEX_HEALTH, number) {
             // Indices come with their first document.
             Err(Missing::Absent(_)) => continue,
@@ -26,7 +41,7 @@ pub(super) fn index_health(facts: &Facts) -> Verdict {
             let _ = of.entry(health).or_default().insert(name);
         }
     }
-    if of.is_empty() {
+    if of.is_empty() && found.is_empty() {
         return Err(Missing::Absent("there is no index yet".to_owned()));
     }
     let text = |health: &str, indices: &BTreeSet<&str>| {
@@ -43,7 +58,8 @@ pub(super) fn index_health(facts: &Facts) -> Verdict {
             ("green", _) => (Status::Ok, text("green", indices)),
             (other, _) => (Status::Unknown, text(other, indices)),
         });
-    Ok(said.collect())
+    found.extend(said);
+    Ok(found)
 }
 
 /// The data streams that a sink may write to; none where the cluster knows of none.
@@ -135,7 +151,11 @@ pub(super) fn failure_store(facts: &Facts) -> Verdict {
 
 pub(super) fn refresh(facts: &Facts) -> Verdict {
     let mut found = Vec::new();
-    for number in 0..facts.sinks.len() {
+    for (number, sink) in facts.sinks.iter().enumerate() {
+        if !sink.is_named() {
+            found.push(unnamed(sink));
+            continue;
+        }
         let answer = facts.of_sink(once::INDICES, number)?;
         let indices = answer.as_object().into_iter().flatten();
         // Where it is not set, indices are refreshed only while somebody searches them.
@@ -204,9 +224,13 @@ fn milliseconds(text: &str) -> Option<f64> {
 }
 
 pub(super) fn index_pipelines(facts: &Facts) -> Verdict {
-    let mut missing = None;
+    let (mut found, mut missing) = (Vec::new(), None);
     let mut of: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
     for (number, sink) in facts.sinks.iter().enumerate() {
+        if !sink.is_named() {
+            found.push(unnamed(sink));
+            continue;
+        }
         let mut places: Vec<(&str, &Value)> = Vec::new();
         match facts.of_sink(once::INDICES, number) {
             Ok(answer) => {
@@ -233,15 +257,14 @@ pub(super) fn index_pipelines(facts: &Facts) -> Verdict {
             }
         }
     }
-    let found = of.iter().map(|((setting, name), indices)| {
+    found.extend(of.iter().map(|((setting, name), indices)| {
         let count = counted(indices.len(), "index");
         let text = format!(
             "documents go through the pipeline {name}, the {setting} of {count}: {}",
             some(indices)
         );
         (Status::Info, text)
-    });
-    let found: Vec<Said> = found.collect();
+    }));
     match missing {
         Some(missing) if found.is_empty() => Err(missing),
         _ => or_fine(found, "no index has one of its own"),
@@ -285,8 +308,8 @@ fn of_document(sink: &Sink, written: &Value) -> Said {
                 "{bolt}: {index} took the document {id}, and it is still there: deleting it was answered with {deleted}"
             ),
         ),
-        // Others than one without fields may be taken.
-        (400, _) => (
+        // Others than one without fields may be taken, unless it is the index that takes none.
+        (400, _) if written["is_of_index"] != true => (
             Status::Warning,
             format!(
                 "{bolt}: {index} takes no document without fields: {}",

@@ -136,6 +136,33 @@ fn pipelines_that_indices_bring_are_worth_knowing() {
 }
 
 #[test]
+fn indices_that_may_be_of_others_are_not_told_of() {
+    let mut facts = healthy();
+    facts.sinks[0].target = "{{ doc.tenant }}-logs".to_owned();
+    let tell = |facts: &mut Facts, name, answer| drop(facts.answers.insert((name, 0), Ok(answer)));
+    let health = json!([{"index": "orders", "health": "red"}]);
+    tell(&mut facts, once::INDEX_HEALTH, health);
+    let settings = json!({"refresh_interval": "1s", "final_pipeline": "clean"});
+    let settings = json!({"orders": {"settings": {"index": settings}}});
+    tell(&mut facts, once::INDICES, settings);
+    for id in ["index_health", "refresh", "index_pipelines"] {
+        let said = judge(&format!("elasticsearch.{id}"), &facts).expect("a reason");
+        let text = "index: indices are not looked at, as *-logs may be what others write to";
+        assert_eq!(said, [(Status::Skipped, text.to_owned())], "{id}");
+    }
+    // What a bolt beside it writes to is.
+    facts.sinks.push(sink());
+    for name in [once::INDICES, once::INDEX_HEALTH, once::SIMULATED] {
+        let answer = facts.answers[&(name, 0)].clone();
+        let _ = facts.answers.insert((name, 1), answer);
+    }
+    for id in ["index_health", "refresh", "index_pipelines"] {
+        let said = judge(&format!("elasticsearch.{id}"), &facts).expect("both");
+        assert!(said.len() == 2 && said[1].1.contains("orders"), "{said:?}");
+    }
+}
+
+#[test]
 fn what_became_of_the_document_that_was_written_is_told() {
     let id = "elasticsearch.write";
     for (written, status, part) in [
@@ -158,6 +185,11 @@ fn what_became_of_the_document_that_was_written_is_told() {
             json!({"status": 400, "said": "no"}),
             Status::Warning,
             "without fields: no",
+        ),
+        (
+            json!({"status": 400, "said": "closed", "is_of_index": true}),
+            Status::Error,
+            "took no document: 400 closed",
         ),
         (
             json!({"status": 403, "said": "blocked"}),
