@@ -209,13 +209,16 @@ pub(crate) fn redriven(redrives: u32) -> (&'static str, String) {
     (REDRIVES, redrives.to_string())
 }
 
-/// How often a record was sent through again; `None` for never. Only a redrive says so: it has taken
-/// away what the record had under that name.
-fn redrives(topology: &str, record: Record<'_>) -> Option<u32> {
+/// How often a record with these headers was sent through again; `None` for never. Only a redrive says so: it has
+/// taken away what the record had under that name.
+pub(crate) fn redrives<'h>(
+    topology: &str,
+    headers: impl IntoIterator<Item = (&'h [u8], Option<&'h [u8]>)>,
+) -> Option<u32> {
     if !topology.contains(REDRIVE) {
         return None;
     }
-    let fields = Fields::new(record.headers());
+    let fields = Fields::new(headers);
     fields
         .number(REDRIVES)
         .ok()
@@ -275,7 +278,7 @@ impl Envelope {
         envelope.add(TOPOLOGY, topology);
         envelope.add(BOLT, &rejection.bolt);
         envelope.add(ATTEMPTS, rejection.attempts);
-        if let Some(redrives) = redrives(topology, record) {
+        if let Some(redrives) = redrives(topology, record.headers()) {
             envelope.add(REDRIVES, redrives);
         }
         envelope.add(CLASS, rejection.class);

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use openssl::base64;
 use serde_json::Value;
 
-use crate::dead_letter::{Letter, NotALetter, Origin};
+use crate::dead_letter::{Letter, NotALetter, Origin, redrives};
 use crate::event_time::rfc3339;
 use crate::replay::ordinals_of;
 
@@ -37,8 +37,7 @@ pub(crate) fn read(line: &[u8]) -> Option<Result<Line, NotALetter>> {
                 topology: text("topology"),
                 bolt: text("bolt"),
                 attempts: line["attempts"].as_u64().unwrap_or(1) as u32,
-                // It is in no header of a record on a line.
-                redrives: 0,
+                redrives: redrives(&text("topology"), headers_on(&line)).unwrap_or_default(),
                 class: text("class"),
                 reason: text("reason"),
                 target: maybe("target"),
@@ -80,6 +79,15 @@ impl Origin {
 fn ms(line: &Value, name: &str) -> Option<i64> {
     let time: Timestamp = line[name].as_str()?.parse().ok()?;
     Some(time.as_millisecond())
+}
+
+/// The headers of a line's record, but for those that are no text.
+fn headers_on(line: &Value) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+    let headers = line["headers"].as_array().into_iter().flatten();
+    headers.filter_map(|header| {
+        let name = header["name"].as_str()?.as_bytes();
+        Some((name, header["value"].as_str().map(str::as_bytes)))
+    })
 }
 
 fn bytes_of(line: &Value, name: &str) -> Option<Vec<u8>> {
@@ -210,6 +218,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::dead_letter::redriven;
 
     fn letter(input: Input, rejection: &Rejection) -> Value {
         let mut harness = Harness::new(Symbols::new());
@@ -315,6 +324,25 @@ mod tests {
         ] {
             let read = read(other.as_bytes()).expect("one of some kind");
             assert_eq!(read.expect_err("not ours"), error);
+        }
+    }
+
+    #[test]
+    fn a_line_of_a_redrive_tells_how_often_its_record_was_sent_through_again() {
+        let (name, value) = redriven(2);
+        for (topology, redrives) in [("logs.redrive.1", 2), ("logs", 0)] {
+            let mut harness = Harness::new(Symbols::new());
+            let input = Input {
+                headers: vec![(name.to_owned(), value.clone().into_bytes())],
+                ..Input::raw("no JSON")
+            };
+            let batch = harness.batch(&[input]);
+            let mut line = Vec::new();
+            let rejection = Rejection::new("invalid_json", "x");
+            write(&mut line, topology, batch.record(0), &rejection);
+            batch.answer(isobar_topology::Answer::Delivered);
+            let read_back = read(&line).expect("a letter").expect("of this version");
+            assert_eq!(read_back.letter.redrives, redrives, "{topology}");
         }
     }
 

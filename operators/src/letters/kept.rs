@@ -38,11 +38,16 @@ pub fn kept(spec: &Spec, graph: &Graph, spout: Option<&str>) -> Vec<Kept> {
     let others = others.filter_map(|bolt| Some((bolt, *writers.get(bolt.id.as_str())?)));
     let of_topology = spec.dead_letter.iter().map(|bolt| (bolt, true));
     let all = of_topology.chain(others);
-    let mut all: Vec<Kept> = all.map(|(bolt, only)| Kept::by(spec, bolt, only)).collect();
-    let mut topics = BTreeSet::new();
+    let all = all.map(|(bolt, only)| Kept::by(spec, bolt, only));
+    each_once(all.collect())
+}
+
+fn each_once(mut all: Vec<Kept>) -> Vec<Kept> {
+    let (mut topics, mut files) = (BTreeSet::new(), BTreeSet::new());
     all.retain(|kept| match kept {
         Kept::Topic(letters) => topics.insert((letters.connection.clone(), letters.topic.clone())),
-        Kept::File(_) | Kept::Nowhere(_) => true,
+        Kept::File(path) => files.insert(path.clone()),
+        Kept::Nowhere(_) => true,
     });
     all
 }
@@ -117,5 +122,29 @@ fn stored(line: i64, found: Result<letter::Line, NotALetter>) -> Stored {
         content,
         key,
         payload,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_two_bolts_write_to_is_read_once() {
+        let file = |path: &str| Kept::File(Path::new("/etc/isobar").join(path));
+        let nowhere = || Kept::Nowhere("those of a".to_owned());
+        let all = ["dead", "./dead", "other", "dead"].map(file);
+        let all = all.into_iter().chain([nowhere(), nowhere()]).collect();
+        let kept = each_once(all);
+        let [
+            Kept::File(first),
+            Kept::File(second),
+            Kept::Nowhere(_),
+            Kept::Nowhere(_),
+        ] = &kept[..]
+        else {
+            panic!("{kept:?}");
+        };
+        assert!(first.ends_with("dead") && second.ends_with("other"));
     }
 }
