@@ -35,6 +35,8 @@ pub(crate) fn check(version: SearchVersion) {
         ("indexing_pressure.memory.limit", "512kb"),
         // The sink alone does not fill it.
         ("thread_pool.write.queue_size", "12"),
+        // As many threads write as there are processors: on a large machine the queue would never be full.
+        ("node.processors", "2"),
         // With each update the server releases indices that are blocked for a full disk.
         ("cluster.info.update.interval", "1h"),
     ];
