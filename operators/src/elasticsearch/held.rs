@@ -34,6 +34,9 @@ const FORGET_AFTER: Duration = Duration::from_secs(300);
 /// An index of which a shard has refused nothing for this long is forgotten: it was rolled over, or nobody writes to
 /// that shard. Three times the longest back-off at its default.
 const SHARD_FORGET_AFTER: Duration = Duration::from_secs(90);
+/// An index of which a shard is full, and which took nothing for this long, is taken to be full as a whole. Half as
+/// long again as between two records that find out whether one that is held takes documents.
+const FULL_AFTER: Duration = Duration::from_secs(15);
 
 /// The indices of one bolt that are held.
 #[derive(Debug, Default)]
@@ -52,6 +55,8 @@ struct Hold {
     error: String,
     since: Instant,
     last_refusal: Instant,
+    /// When it took a document last, if it did since the first refusal.
+    last_taken: Option<Instant>,
     /// When the next record is sent to find out.
     probe_at: Instant,
     /// Records that were sent to find out, the first refused one included.
@@ -79,6 +84,24 @@ impl Refusal {
 }
 
 impl Hold {
+    /// It has taken a document, or one of its shards has.
+    fn took(&mut self, now: Instant) {
+        self.in_part = true;
+        self.last_taken = Some(now);
+    }
+
+    /// It has refused a document, and nobody knows whether it takes others. Where it was found to be full in part and
+    /// has taken none for a while, nothing is left of it that does, or nobody writes to that: its records wait from now
+    /// on, but for those that find out.
+    fn refused_alone(&mut self, now: Instant) {
+        let takes_others = |taken| now - taken < FULL_AFTER;
+        if self.in_part && !self.last_taken.is_some_and(takes_others) {
+            self.in_part = false;
+            self.probe_at = now + probe_after(0);
+            self.probes = 1;
+        }
+    }
+
     fn is_over(&self, now: Instant) -> bool {
         let forget_after = match self.in_part {
             true => SHARD_FORGET_AFTER,
@@ -154,6 +177,8 @@ impl HeldIndices {
         }
         match self.verdict(hold, now) {
             Some(_) if now - hold.last_refusal >= KNOWN_FOR => Admission::Send,
+            // A shard that took others meanwhile may be that of this one.
+            Some(_) if self.has_taken_meanwhile(hold, now) => Admission::Wait,
             Some(reason) => Admission::GiveUp(reason),
             None => Admission::Wait,
         }
@@ -173,7 +198,8 @@ impl HeldIndices {
         }
         let (class, now) = (refusal.class(), clock::now());
         // What concerns all of its documents is another matter than a full shard, or one long ago.
-        let is_another = |hold: &Hold| hold.in_part && (class != Class::Full || hold.is_over(now));
+        let is_another =
+            |hold: &Hold| hold.last_taken.is_some() && (class != Class::Full || hold.is_over(now));
         if known.get(index).is_some_and(is_another) {
             let _ = known.remove(index);
         }
@@ -182,11 +208,15 @@ impl HeldIndices {
             error: String::new(),
             since: now,
             last_refusal: now,
+            last_taken: None,
             probe_at: now + probe_after(0),
             probes: 1,
             in_part: false,
         });
-        hold.in_part |= matches!(refusal, Refusal::InPart);
+        match refusal {
+            Refusal::InPart => hold.took(now),
+            Refusal::Of(_) => hold.refused_alone(now),
+        }
         hold.class = class;
         hold.error = cut(error, REASON_MAX).to_owned();
         hold.last_refusal = now;
@@ -210,14 +240,14 @@ impl HeldIndices {
         let mut known = self.lock();
         let held = |known: &BTreeMap<_, Hold>| known.values().filter(|hold| !hold.in_part).count();
         let before = (known.len(), held(&known));
+        let now = clock::now();
         for index in indices {
             match known.get_mut(index) {
-                Some(hold) if hold.class == Class::Full => hold.in_part = true,
+                Some(hold) if hold.class == Class::Full => hold.took(now),
                 Some(_) => drop(known.remove(index)),
                 None => {}
             }
         }
-        let now = clock::now();
         known.retain(|_, hold| !hold.is_over(now));
         let after = (known.len(), held(&known));
         if after != before {
@@ -226,17 +256,23 @@ impl HeldIndices {
         after.1 < before.1
     }
 
+    /// Whether it took others within the time that records wait.
+    fn has_taken_meanwhile(&self, hold: &Hold, now: Instant) -> bool {
+        let within = self.patience.unwrap_or(Duration::MAX);
+        hold.last_taken.is_some_and(|taken| now - taken < within)
+    }
+
     fn verdict(&self, hold: &Hold, now: Instant) -> Option<String> {
         let patience = self.patience?;
         let is_over = now - hold.since >= patience;
         is_over.then(|| {
-            let patience = units::Duration::millis(patience.as_millis() as u64);
+            let told = units::Duration::millis(patience.as_millis() as u64);
             let reason = hold.told(&hold.error);
-            let which = match hold.in_part {
+            let which = match self.has_taken_meanwhile(hold, now) {
                 true => "its shard of the index",
                 false => "the index",
             };
-            format!("{which} took no documents for more than {patience}: {reason}")
+            format!("{which} took no documents for more than {told}: {reason}")
         })
     }
 
@@ -459,6 +495,53 @@ mod tests {
         tokio::time::advance(SHARD_FORGET_AFTER).await;
         let _ = held.accepted([], "index", &health);
         assert_eq!((told(), held.any()), (None, false));
+    }
+
+    /// As of an index with one shard, of which one document was there already.
+    #[tokio::test(start_paused = true)]
+    async fn an_index_that_is_full_as_a_whole_is_held_though_it_took_a_document_once() {
+        let held = HeldIndices::new(Some(Duration::from_secs(40)));
+        let (health, index) = (Health::default(), Arc::from("a"));
+        let to = ("index", &health);
+        let refuse = |refusal| held.refused(&index, refusal, "400 full", to);
+        let told = || health.conditions().first().map(|c| c.text.clone());
+        assert_eq!(refuse(Refusal::InPart), None);
+        tokio::time::advance(FULL_AFTER / 2).await;
+        assert_eq!(refuse(Refusal::Of(Class::Full)), None);
+        assert_eq!(held.admit(&index), Admission::Send);
+        tokio::time::advance(FULL_AFTER / 2).await;
+        assert_eq!(refuse(Refusal::Of(Class::Full)), None);
+        assert_eq!(
+            (held.admit(&index), held.holds(&index)),
+            (Admission::Wait, true)
+        );
+        let text = told().expect("a condition");
+        assert!(text.starts_with("index `a` takes no documents"), "{text}");
+        tokio::time::advance(PROBE.0).await;
+        assert_eq!(
+            [0; 2].map(|_| held.admit(&index)),
+            [Admission::Send, Admission::Wait]
+        );
+        // Since the first refusal, of which the last document that it took is less far away.
+        tokio::time::advance(Duration::from_secs(25)).await;
+        let verdict = refuse(Refusal::Of(Class::Full)).expect("it has waited enough");
+        assert!(verdict.starts_with("the index took no"), "{verdict}");
+        // A shard of it takes documents again: none waits.
+        assert!(held.accepted([&index], "index", &health));
+        assert_eq!(
+            (held.admit(&index), held.holds(&index)),
+            (Admission::Send, false)
+        );
+        tokio::time::advance(FULL_AFTER).await;
+        let verdict = refuse(Refusal::Of(Class::Full)).expect("it has waited enough");
+        assert!(verdict.starts_with("its shard of the index"), "{verdict}");
+        // What was not tried may be for the shard that took one, so it is not given up.
+        assert_eq!(
+            (held.admit(&index), held.holds(&index)),
+            (Admission::Wait, true)
+        );
+        // That it takes none for another reason is another matter.
+        assert_eq!(refuse(Refusal::Of(Class::Closed)), None);
     }
 
     #[tokio::test(start_paused = true)]
