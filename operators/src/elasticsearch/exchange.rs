@@ -15,7 +15,7 @@ use url::Url;
 use super::counts::Counts;
 use super::credentials::{Client, Made};
 use super::gzip;
-use super::hosts::{CAUSE_MAX, Chosen, HostFailure, HostSet, Hosts, Standing, cut};
+use super::hosts::{CAUSE_MAX, Chosen, HostFailure, HostSet, Hosts, Standing, cut, named};
 use super::identity::Identity;
 use super::outcome::{self, Action, Class, Level};
 use super::renewal::Renewal;
@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) cluster: OnceCell<Cluster>,
     /// The hosts of which the last that is known is that they understand requests as such.
     understand: AtomicU64,
+    /// The hosts that are told of as they understand none while others do.
+    told_of: AtomicU64,
 }
 
 /// A cluster that has said what it is.
@@ -133,6 +135,7 @@ impl Shared {
             hosts,
             cluster: OnceCell::new(),
             understand: AtomicU64::new(0),
+            told_of: AtomicU64::new(0),
         }
     }
 
@@ -179,6 +182,9 @@ const WAITED: Duration = Duration::from_secs(1);
 /// The kind of the condition while no request is understood.
 const REFUSED: &str = "refused";
 
+/// The kind of the note while a host understands no request that others do.
+const NOT_UNDERSTOOD: &str = "not_understood";
+
 /// The class of a request without an answer that can be believed.
 fn class_without_answer(kind: &'static str) -> Class {
     let fault = Fault {
@@ -209,6 +215,40 @@ impl Exchange {
         self.health.set(&self.component, REFUSED, text);
         // In this order: whoever finds out that requests are understood ends what was told before.
         self.shared.understand.store(0, Ordering::Relaxed);
+    }
+
+    /// Another host has understood a document alone to which these have answered this. Those that have understood
+    /// nothing else since they did so last are told of: they are set up otherwise.
+    fn tell_apart(&self, hosts: HostSet, text: &str) {
+        let understand = self.shared.not_understood(hosts);
+        let urls = self.shared.hosts.urls().iter().enumerate();
+        let silent = urls.filter(|(host, _)| hosts.has(*host) && !understand.has(*host));
+        for (host, url) in silent {
+            let text = format!(
+                "host {} understands no bulk request: {}; other hosts take what is sent to it",
+                named(url),
+                cut(without_reason(text), CAUSE_MAX)
+            );
+            self.health.note(&self.component, NOT_UNDERSTOOD, text);
+            let host_alone = HostSet::of(host);
+            let told_of = &self.shared.told_of;
+            let _ = told_of.fetch_or(host_alone.bits(), Ordering::SeqCst);
+            // It may have done so meanwhile, when nobody knew that it is told of.
+            if self.shared.understands(host_alone) {
+                self.tell_understood(host);
+            }
+        }
+    }
+
+    /// This host has understood a request, which was not known of it.
+    fn tell_understood(&self, host: usize) {
+        self.health.clear(&self.component, REFUSED);
+        let bits = HostSet::of(host).bits();
+        let told_of = self.shared.told_of.fetch_and(!bits, Ordering::SeqCst);
+        // The note is of the one that was told of last; whoever is left is told of with its next document.
+        if HostSet::from_bits(told_of).has(host) {
+            self.health.clear(&self.component, NOT_UNDERSTOOD);
+        }
     }
 
     /// Sends a body with so many items until a host has answered, each host at most once.
@@ -265,9 +305,16 @@ impl Exchange {
                             *by = by.with(host);
                             outcome = malformed;
                         }
-                        Some(outcome) => {
+                        Some(answered) => {
+                            if let (
+                                Outcome::AllStored | Outcome::Items(_),
+                                Outcome::Malformed(text),
+                            ) = (&answered, &outcome)
+                            {
+                                self.tell_apart(*by, text);
+                            }
                             *by = host;
-                            return outcome;
+                            return answered;
                         }
                         // That a host still refuses all that comes is nothing new, and no request's fault.
                         None if was_away => {}
@@ -389,7 +436,7 @@ impl Exchange {
         match reply::read(body, self.operation, items) {
             Ok(read) => {
                 if !self.shared.understood(chosen.host) {
-                    self.health.clear(&self.component, REFUSED);
+                    self.tell_understood(chosen.host);
                 }
                 self.succeed(chosen);
                 Some(match read {
