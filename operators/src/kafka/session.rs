@@ -33,6 +33,10 @@ const UNSUBSCRIBE_WITHIN: Duration = Duration::from_secs(3);
 /// How long closing may take until the client is dropped regardless.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 
+/// How many events of a client are served before it is looked at what there is to revoke: more than one
+/// rebalance brings.
+const SERVED_BEFORE_LEAVE: usize = 8;
+
 /// After how long it is told that leaving the group takes its time.
 const LEAVE_TOLD_AFTER: Duration = Duration::from_secs(1);
 
@@ -198,7 +202,11 @@ fn leave(shared: &Shared, client: &Client) {
             }
         }
     };
-    if must_unsubscribe(shared) {
+    // An assignment may be on its way in the client.
+    for _ in 0..SERVED_BEFORE_LEAVE {
+        let _ = client.poll(Duration::ZERO);
+    }
+    if has_nothing_to_revoke(shared) {
         client.unsubscribe();
         serve_until(&|| !is_member(client), UNSUBSCRIBE_WITHIN);
     }
@@ -216,15 +224,17 @@ fn leave(shared: &Shared, client: &Client) {
     }
 }
 
-/// Whether the client, when it is closed, would perhaps not leave its group by itself: librdkafka 2.12 skips that
-/// for a member of a cooperative group that has no partitions (`rd_kafka_cgrp_revoke_all_rejoin`, when
-/// terminating), which may also be just about to lose them. The group then waits for the member up to the
-/// session time-out, with whatever was meant for it. An instance id is to stay in the group.
-fn must_unsubscribe(shared: &Shared) -> bool {
+/// Whether the client, when it is closed, would not leave its group by itself: librdkafka 2.12 skips that for
+/// a member of a cooperative group that has no partitions (`rd_kafka_cgrp_revoke_all_rejoin`, when terminating).
+/// The group then waits for the member up to the session time-out, with whatever was meant for it. An instance id
+/// is to stay in the group.
+fn has_nothing_to_revoke(shared: &Shared) -> bool {
     let config = &shared.config;
-    config.fixed.is_none()
-        && config.instance_id.is_none()
+    let may_leave = config.fixed.is_none() && config.instance_id.is_none();
+    may_leave
         && config.protocol == GroupProtocol::Classic
+        && lock(&shared.registry).assignments.is_empty()
+        && !shared.any_postponed()
 }
 
 /// Whether the client has a member id, which it forgets when it sends that it leaves. In the middle of joining
