@@ -47,7 +47,8 @@ pub struct FoundLetter {
     pub reason: String,
     /// When, in ms since 1970.
     pub rejected_at_ms: Option<i64>,
-    /// The redrive that settled it; `None` when it is open. Only those in a topic can be settled.
+    /// The redrive that settled it; `None` when it is open. One in a file is settled by a mark in a topic, where its
+    /// record has another letter.
     pub resolved_by: Option<String>,
 }
 
@@ -105,18 +106,14 @@ impl Letters {
         if self.0.is_empty() {
             return Err("the topology has no `dead_letter`, nor a bolt that writes any".to_owned());
         }
-        let (mut found, mut unread) = (Vec::<FoundLetter>::new(), Vec::new());
+        let (mut read, mut unread) = (OfRecord::default(), Vec::new());
         for kept in &self.0 {
             match find(kept, place, logged, within) {
-                // Several bolts can write to one topic.
-                Ok(letters) => letters.into_iter().for_each(|letter| {
-                    if !found.contains(&letter) {
-                        found.push(letter);
-                    }
-                }),
+                Ok(of_place) => read.extend(of_place),
                 Err(why) => unread.push(why),
             }
         }
+        let found = read.finish();
         let is_open = |letter: &FoundLetter| letter.resolved_by.is_none();
         match unread.is_empty() || found.iter().any(is_open) {
             true => Ok(found),
@@ -125,13 +122,8 @@ impl Letters {
     }
 }
 
-/// The letters of a record in one place.
-fn find(
-    kept: &Kept,
-    place: &Place,
-    logged: &Logged,
-    within: Duration,
-) -> Result<Vec<FoundLetter>, String> {
+/// What one place holds of a record.
+fn find(kept: &Kept, place: &Place, logged: &Logged, within: Duration) -> Result<OfRecord, String> {
     let mut read = OfRecord::default();
     match kept {
         Kept::Nowhere(why) => return Err(why.clone()),
@@ -152,10 +144,10 @@ fn find(
             }
         })?,
     }
-    Ok(read.finish())
+    Ok(read)
 }
 
-/// What a topic of dead letters holds of one record.
+/// What topics and files of dead letters hold of one record.
 #[derive(Default)]
 struct OfRecord {
     /// Each with its place.
@@ -164,7 +156,7 @@ struct OfRecord {
 }
 
 impl OfRecord {
-    /// Keeps what lies at a place of the topic, if it is of the record.
+    /// Keeps what lies at a place, if it is of the record.
     fn add(&mut self, content: Content, at: String, place: &Place, logged: &Logged) {
         let origin = match &content {
             Content::Letter(letter) => &letter.origin,
@@ -181,7 +173,17 @@ impl OfRecord {
         }
     }
 
-    /// The letters, when all of the topic was read: a resolution can come before its letter.
+    /// Adds what another place holds. Several bolts can write to one.
+    fn extend(&mut self, other: Self) {
+        for letter in other.letters {
+            if !self.letters.contains(&letter) {
+                self.letters.push(letter);
+            }
+        }
+        self.resolutions.extend(other.resolutions);
+    }
+
+    /// The letters, when all places were read: a resolution can come before its letter, and be in another place.
     fn finish(self) -> Vec<FoundLetter> {
         let letters = self.letters.into_iter();
         letters

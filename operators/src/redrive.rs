@@ -55,7 +55,23 @@ pub struct Pick {
     /// How often it was sent through again before; its resolutions have the same number.
     pub redrives: u32,
     /// What is written when it is settled.
-    pub resolutions: Vec<Resolution>,
+    pub marks: Vec<Mark>,
+}
+
+/// A resolution, and where it is written, so that whoever reads that topic alone sees what is settled in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Its letter, whose topic and partition it goes to; for one in a file, the letter that its record is read from.
+    pub at: LetterAt,
+    /// What is said there.
+    pub resolution: Resolution,
+}
+
+impl Pick {
+    /// What is written when it is settled, wherever that is.
+    pub fn resolutions(&self) -> impl Iterator<Item = &Resolution> {
+        self.marks.iter().map(|mark| &mark.resolution)
+    }
 }
 
 /// Makes the Kafka spout `id` of a planned graph hand out the records of dead letters, and end then.

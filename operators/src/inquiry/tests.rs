@@ -1,10 +1,15 @@
 //! What is found of a record, and where.
 
 use isobar_topology::spec::Node;
+use rdkafka::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use serde_json::json;
 
 use super::*;
 use crate::dead_letter::Origin;
+use crate::letters::DeadLetters;
 use crate::range::Log;
 use crate::scratch::Scratch;
 
@@ -207,4 +212,65 @@ fn letters_in_a_file_are_found_by_the_origin_of_their_record() {
     let reasons: Vec<&str> = both.iter().map(|letter| letter.reason.as_str()).collect();
     assert_eq!(reasons, ["this one", "once more"]);
     assert_eq!(find("not there yet"), Ok(Vec::new()));
+}
+
+#[test]
+fn a_letter_in_a_file_is_settled_by_a_mark_in_a_topic() {
+    let cluster = MockCluster::new(1).expect("a stand-in cluster");
+    cluster.create_topic("dead", 1, 1).expect("it is created");
+    let file = json!({
+        "isobar": 1, "name": "logs",
+        "connections": {"kafka": {"type": "kafka", "brokers": cluster.bootstrap_servers()}},
+        "spouts": {"in": {"type": "kafka", "connection": "kafka", "topics": ["logs"], "start": "earliest"}},
+        "bolts": {"end": {"type": "blackhole", "inputs": ["in"]}},
+        "dead_letter": {"type": "kafka", "connection": "kafka", "topic": "dead"},
+    });
+    let spec = Spec::read(&Node::from_json(&file)).expect("sound");
+    let topic = DeadLetters::of(&spec).expect("sound").expect("a topic");
+    let directory = Scratch::new();
+    let letter = json!({
+        "dead_letter": 1, "bolt": "index", "class": "mapping", "reason": "no",
+        "source": "0000000000000007", "topic": "logs", "partition": 1, "offset": 4,
+        "rejected_at": "1970-01-01T00:00:01Z",
+    });
+    directory.replace("bad", format!("{letter}\n"));
+    let (place, logged) = fourth();
+    let places = vec![
+        Kept::File(directory.path().join("bad")),
+        Kept::Topic(Box::new(topic)),
+    ];
+    let letters = Letters(places);
+    let settled_by = || {
+        let found = letters.find(&place, &logged, Duration::from_secs(10));
+        let found = found.expect("all is read").into_iter();
+        found.map(|one| one.resolved_by).collect::<Vec<_>>()
+    };
+    assert_eq!(settled_by(), [None]);
+    let mark = Resolution {
+        origin: Origin {
+            source: 7,
+            topic: "logs".to_owned(),
+            partition: 1,
+            offset: 4,
+            timestamp: None,
+            ordinals: Ordinals::NONE,
+        },
+        bolt: "index".to_owned(),
+        redrives: 0,
+        rejected_at: 1_000,
+        run: "logs.redrive.1".to_owned(),
+    };
+    let mut headers = OwnedHeaders::new();
+    for (key, value) in &mark.headers() {
+        let value = Some(value);
+        headers = headers.insert(Header { key, value });
+    }
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .create()
+        .expect("a producer");
+    let record: BaseRecord<'_, (), ()> = BaseRecord::to("dead").partition(0).headers(headers);
+    producer.send(record).expect("it is queued");
+    producer.flush(Duration::from_secs(10)).expect("it is sent");
+    assert_eq!(settled_by(), [Some("logs.redrive.1".to_owned())]);
 }

@@ -16,7 +16,6 @@ use tokio::sync::oneshot;
 use super::hold::Hold;
 use super::reader::{Again, Chunks};
 use super::{Job, LetterAt};
-use crate::dead_letter::Resolution;
 use crate::kafka::{OutRecord, Producer};
 
 /// Bounds of a batch.
@@ -168,9 +167,9 @@ impl Letters {
         let handed_out = self.handed_out.iter();
         let settled = handed_out.filter(|(partition, offset, _)| is_settled(partition, *offset));
         let written: Vec<_> = settled
-            .filter_map(|(.., letter)| Some((letter, self.job.picks.get(letter)?)))
-            .flat_map(|(to, pick)| pick.resolutions.iter().map(move |one| (to, one)))
-            .map(|(to, resolution)| (to, Resolution::headers(resolution)))
+            .filter_map(|(.., letter)| self.job.picks.get(letter))
+            .flat_map(|pick| &pick.marks)
+            .map(|mark| (mark.at, mark.resolution.headers()))
             .collect();
         let headers: Vec<_> = written.iter().map(|(to, all)| (*to, views(all))).collect();
         for (number, letters) in self.job.letters.iter().enumerate() {

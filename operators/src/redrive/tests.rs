@@ -82,12 +82,13 @@ fn job(topics: &[DeadLetters]) -> Job {
             rejected_at: letter.rejected_at,
             run: "logs.redrive.1".to_owned(),
         };
+        let at = (topic, stored.partition, stored.offset);
         let pick = Pick {
             origin: letter.origin,
             redrives: letter.redrives,
-            resolutions: vec![resolution],
+            marks: vec![Mark { at, resolution }],
         };
-        let _ = picks.insert((topic, stored.partition, stored.offset), pick);
+        let _ = picks.insert(at, pick);
     };
     for (topic, letters) in topics.iter().enumerate() {
         let read = letters.read(WITHIN, |stored| add(topic, stored));
@@ -188,4 +189,49 @@ async fn records_go_through_at_their_old_places_and_their_letters_are_settled() 
     assert_eq!(found, [(5, 0), (3, 0), (4, 0), (4, 0), (4, 1)]);
     assert_eq!(resolved, [3, 4, 4, 5]);
     assert_eq!(read(&topics[1]), (vec![(6, 0)], vec![6]));
+}
+
+#[tokio::test]
+async fn each_letter_of_a_record_is_settled_in_the_topic_and_partition_that_it_is_in() {
+    let cluster = MockCluster::new(1).expect("a stand-in cluster");
+    for topic in ["dead", "bad"] {
+        cluster.create_topic(topic, 2, 1).expect("it is created");
+    }
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .create()
+        .expect("a producer");
+    for topic in ["dead", "bad"] {
+        write(&producer, topic, (7, 5), "{}");
+    }
+    producer.flush(WITHIN).expect("all is sent");
+    let [spec, other] = ["dead", "bad"].map(|topic| spec(&cluster.bootstrap_servers(), topic));
+    let topics = [&spec, &other].map(|spec| {
+        let letters = DeadLetters::of(spec).expect("sound");
+        letters.expect("a topic")
+    });
+    let mut job = job(&topics);
+    // The record goes through once, by the first of its letters; the other one is in another partition.
+    let mut picks = Arc::unwrap_or_clone(job.picks);
+    let mut other = picks.remove(&(1, 0, 0)).expect("a letter");
+    other.marks[0].at = (1, 1, 0);
+    let first = picks.get_mut(&(0, 0, 0)).expect("a letter");
+    first.marks.append(&mut other.marks);
+    job.picks = Arc::new(picks);
+    let planned = plan(&spec, &registry(), 2, Path::new("."));
+    let mut graph = planned.expect("sound").graph;
+    redrive(&spec, &mut graph, "in", job).expect("sound");
+    let running = isobar_topology::start(graph, true).expect("it starts");
+    assert_eq!(running.finished().await, Finish::Drained);
+    assert_eq!(running.account(0).read, 1);
+    for (letters, partition) in topics.iter().zip([0, 1]) {
+        let mut marks = Vec::new();
+        let read = letters.read(WITHIN, |stored| {
+            if let Ok(Content::Resolution(resolution)) = stored.content {
+                marks.push((stored.partition, resolution.origin.offset));
+            }
+        });
+        read.expect("it is read");
+        assert_eq!(marks, [(partition, 5)], "{}", letters.topic());
+    }
 }

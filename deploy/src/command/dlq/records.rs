@@ -6,13 +6,13 @@ use std::collections::btree_map::Entry;
 
 use isobar_operators::dead_letter::{Origin, Resolution};
 use isobar_operators::letters::{Content, Stored};
-use isobar_operators::redrive::Pick;
+use isobar_operators::redrive::{LetterAt, Mark, Pick};
 use isobar_operators::replay::registry::Part;
 use isobar_topology::Ordinals;
 use isobar_topology::spec::units::Duration;
 
 use super::keepers::Keepers;
-use super::letters::Letters;
+use super::letters::{At, Letters};
 use crate::exit::Failure;
 
 /// The source, topic and partition that records come from.
@@ -50,8 +50,10 @@ impl<'a> Records<'a> {
                 continue;
             };
             let range = ranges.entry((topic, *partition));
-            let range = range.or_insert((*first, last + 1));
-            *range = (range.0.min(*first), range.1.max(last + 1));
+            // Whoever may write letters may write any offset.
+            let end = last.saturating_add(1);
+            let range = range.or_insert((*first, end));
+            *range = (range.0.min(*first), range.1.max(end));
         }
         let parts = ranges.into_iter();
         parts
@@ -97,11 +99,13 @@ pub(super) fn settled_by(
     within: Duration,
 ) -> Result<Vec<Pick>, Failure> {
     let mut settled = Settled::default();
-    keepers.each(within.get(), |_, stored| {
+    keepers.each(within.get(), |of, stored| {
+        let at = At::of(of, &stored);
         if let Ok(Content::Resolution(resolution)) = stored.content
             && resolution.run == run
+            && let Some(topic) = keepers.topic_of(&at)
         {
-            settled.add(resolution);
+            settled.add((topic, at.partition, at.offset), resolution);
         }
     })?;
     Ok(settled.0.into_values().collect())
@@ -112,7 +116,7 @@ pub(super) fn settled_by(
 struct Settled(BTreeMap<Origin, Pick>);
 
 impl Settled {
-    fn add(&mut self, resolution: Resolution) {
+    fn add(&mut self, at: LetterAt, resolution: Resolution) {
         let origin = Origin {
             ordinals: Ordinals::NONE,
             ..resolution.origin.clone()
@@ -124,13 +128,14 @@ impl Settled {
                 new.insert(Pick {
                     origin,
                     redrives: 0,
-                    resolutions: Vec::new(),
+                    marks: Vec::new(),
                 })
             }
         };
         pick.redrives = pick.redrives.max(resolution.redrives);
-        if !pick.resolutions.contains(&resolution) {
-            pick.resolutions.push(resolution);
+        // Told again after a failure.
+        if !pick.resolutions().any(|known| *known == resolution) {
+            pick.marks.push(Mark { at, resolution });
         }
     }
 }
@@ -154,7 +159,7 @@ mod tests {
         Pick {
             origin,
             redrives: 0,
-            resolutions: Vec::new(),
+            marks: Vec::new(),
         }
     }
 
@@ -190,14 +195,15 @@ mod tests {
 
     #[test]
     fn a_range_goes_from_the_first_record_of_a_partition_to_the_last() {
-        let all = [(7, 0, 5), (7, 0, 900), (8, 0, 3), (7, 1, 4)];
+        let all = [(7, 0, 5), (7, 0, 900), (8, 0, 3), (7, 1, i64::MAX)];
         let picks = all.map(|(source, partition, offset)| pick(origin(source, partition, offset)));
         let ranges = Records::of(&picks).ranges();
         let found: Vec<_> = ranges
             .iter()
             .map(|part| (part.topic.as_str(), part.partition, part.from, part.to))
             .collect();
-        assert_eq!(found, [("t", 0, 3, 901), ("t", 1, 4, 5)]);
+        let last = ("t", 1, i64::MAX, i64::MAX);
+        assert_eq!(found, [("t", 0, 3, 901), last]);
     }
 
     #[test]
@@ -214,12 +220,12 @@ mod tests {
             resolution(origin(7, 0, 5), "parse", 1),
             resolution(origin(7, 0, 6), "parse", 0),
         ] {
-            settled.add(one);
+            settled.add((0, 0, 0), one);
         }
         let found: Vec<_> = settled.0.values().collect();
         let shapes: Vec<(i64, u32, usize)> = found
             .iter()
-            .map(|pick| (pick.origin.offset, pick.redrives, pick.resolutions.len()))
+            .map(|pick| (pick.origin.offset, pick.redrives, pick.marks.len()))
             .collect();
         assert_eq!(shapes, [(5, 1, 2), (6, 0, 1)]);
         assert_eq!(found[0].origin, origin(7, 0, 5), "the record itself");

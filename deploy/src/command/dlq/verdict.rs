@@ -121,7 +121,7 @@ impl Verdict {
             }
             for (&offset, pick) in picks {
                 let letters = letters.get(&(source, topic, partition, offset));
-                let wanted = pick.resolutions.iter().map(|one| one.origin.ordinals);
+                let wanted = pick.resolutions().map(|one| one.origin.ordinals);
                 let wanted: Vec<Ordinals> = wanted.collect();
                 let parts = parts.get(&offset);
                 let known = Known {
@@ -302,7 +302,7 @@ fn open(after: &Letters) -> BTreeMap<Record<'_>, Vec<(&str, u32)>> {
 
 /// Redrives of the newest letter that the run was to settle, or that it has written.
 fn newest(letters: &[(&str, u32)], pick: &Pick) -> Option<u32> {
-    let was_to_settle = |bolt: &str| pick.resolutions.iter().any(|one| one.bolt == bolt);
+    let was_to_settle = |bolt: &str| pick.resolutions().any(|one| one.bolt == bolt);
     let letters = letters.iter();
     let ours = letters.filter(|(bolt, redrives)| *redrives > pick.redrives || was_to_settle(bolt));
     ours.map(|(_, redrives)| *redrives).max()
@@ -311,6 +311,7 @@ fn newest(letters: &[(&str, u32)], pick: &Pick) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use isobar_operators::dead_letter::{Origin, Resolution};
+    use isobar_operators::redrive::Mark;
 
     use super::*;
 
@@ -473,12 +474,15 @@ mod tests {
         let pick = Pick {
             origin: origin.clone(),
             redrives: 1,
-            resolutions: vec![Resolution {
-                origin,
-                bolt: "index".to_owned(),
-                redrives: 1,
-                rejected_at: 0,
-                run: String::new(),
+            marks: vec![Mark {
+                at: (0, 0, 0),
+                resolution: Resolution {
+                    origin,
+                    bolt: "index".to_owned(),
+                    redrives: 1,
+                    rejected_at: 0,
+                    run: String::new(),
+                },
             }],
         };
         assert_eq!(newest(&[("to_kafka", 1)], &pick), None);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
+use isobar_operators::redrive::Pick;
 use isobar_operators::replay::forks;
 use isobar_operators::replay::registry::{Listed, Registry};
 use serde_json::json;
@@ -58,7 +59,7 @@ pub(super) fn execute(args: &VerifyArgs, mut context: Context<'_>) -> Outcome {
     }
     let told = told.map(|listed| listed.entry);
     let is_at_bolt = told.as_ref().is_some_and(entered_at_bolt);
-    let bolts = picks.iter().flat_map(|pick| &pick.resolutions);
+    let bolts = picks.iter().flat_map(Pick::resolutions);
     let bolts: BTreeSet<&str> = bolts.map(|one| one.bolt.as_str()).collect();
     let entry = match is_at_bolt {
         true => Entry::at_bolt(spec, &source.spout, &bolts).map_err(Failure::usage)?,

@@ -67,8 +67,7 @@ pub(super) fn check_still_open(
     now: &Letters,
 ) -> Result<(), Failure> {
     let settled = picks.values().filter_map(|pick| {
-        let mut resolutions = pick.resolutions.iter();
-        resolutions.find_map(|one| {
+        pick.resolutions().find_map(|one| {
             let line = now.of_rejection(&(one.origin.clone(), one.bolt.clone()))?;
             (!is_as_it_was(line, pick)).then_some(line)
         })
@@ -97,6 +96,7 @@ fn is_as_it_was(line: &Line, pick: &Pick) -> bool {
 mod tests {
     use isobar_operators::dead_letter::{Letter, Origin, Resolution};
     use isobar_operators::letters::{Content, Stored};
+    use isobar_operators::redrive::Mark;
     use isobar_topology::Ordinals;
 
     use super::*;
@@ -150,7 +150,10 @@ mod tests {
         let pick = Pick {
             origin: letter(0, "logs").origin,
             redrives: 0,
-            resolutions: vec![mark("logs.redrive.2")],
+            marks: vec![Mark {
+                at: (0, 0, 0),
+                resolution: mark("logs.redrive.2"),
+            }],
         };
         let picks = BTreeMap::from([((0, 0, 0), pick)]);
         let checked = check_still_open(&picks, &now.finish());

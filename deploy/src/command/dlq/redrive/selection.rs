@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use isobar_operators::dead_letter::{Origin, REDRIVE, Resolution};
-use isobar_operators::redrive::{LetterAt, Pick};
+use isobar_operators::redrive::{LetterAt, Mark, Pick};
 use isobar_operators::replay::{Guarantee, Sink};
 use isobar_topology::Ordinals;
 use serde_json::{Value, json};
@@ -131,7 +131,14 @@ impl Selection {
                     let at = (topic, line.letter.partition, line.letter.offset);
                     let mut record = record;
                     record.retain(settles);
-                    let pick = pick(&identity.0, redrives, &record, scope.run);
+                    let place_of = |line: &Line| {
+                        let topic = (scope.topic_of)(&line.letter);
+                        // In a file nothing can be marked.
+                        topic.map_or(at, |topic| {
+                            (topic, line.letter.partition, line.letter.offset)
+                        })
+                    };
+                    let pick = pick(&identity.0, redrives, &record, place_of, scope.run);
                     let _ = selection.picks.insert(at, pick);
                     lines.extend(record.iter().map(|(_, line)| *line));
                 }
@@ -287,14 +294,23 @@ fn is_of(letter: &str, topology: &str) -> bool {
 }
 
 /// The record itself, when its letter is of a part of it that a bolt has split off.
-fn pick(origin: &Origin, redrives: u32, record: &[Letter<'_>], run: &str) -> Pick {
-    let resolutions = record.iter().map(|((origin, bolt), line)| Resolution {
-        origin: origin.clone(),
-        bolt: bolt.clone(),
-        // Of the record, by which later ones are told.
-        redrives,
-        rejected_at: line.open_until_ms,
-        run: run.to_owned(),
+fn pick(
+    origin: &Origin,
+    redrives: u32,
+    record: &[Letter<'_>],
+    place_of: impl Fn(&Line) -> LetterAt,
+    run: &str,
+) -> Pick {
+    let marks = record.iter().map(|((origin, bolt), line)| Mark {
+        at: place_of(line),
+        resolution: Resolution {
+            origin: origin.clone(),
+            bolt: bolt.clone(),
+            // Of the record, by which later ones are told.
+            redrives,
+            rejected_at: line.open_until_ms,
+            run: run.to_owned(),
+        },
     });
     Pick {
         origin: Origin {
@@ -302,7 +318,7 @@ fn pick(origin: &Origin, redrives: u32, record: &[Letter<'_>], run: &str) -> Pic
             ..origin.clone()
         },
         redrives,
-        resolutions: resolutions.collect(),
+        marks: marks.collect(),
     }
 }
 
@@ -392,7 +408,7 @@ mod tests {
         let offsets: Vec<(i64, u32, usize)> = selection
             .picks
             .values()
-            .map(|pick| (pick.origin.offset, pick.redrives, pick.resolutions.len()))
+            .map(|pick| (pick.origin.offset, pick.redrives, pick.marks.len()))
             .collect();
         assert_eq!(offsets, [(5, 0, 2), (6, 1, 1)]);
         assert_eq!((selection.letters, selection.exit()), (3, Exit::Done));
@@ -410,7 +426,7 @@ mod tests {
         let picks = selection.picks.values();
         let redrives: Vec<(u32, Vec<u32>)> = picks
             .map(|pick| {
-                let marks = pick.resolutions.iter().map(|one| one.redrives);
+                let marks = pick.resolutions().map(|one| one.redrives);
                 (pick.redrives, marks.collect())
             })
             .collect();
@@ -470,7 +486,7 @@ mod tests {
         let settled: Vec<(i64, &str)> = selection
             .picks
             .values()
-            .flat_map(|pick| &pick.resolutions)
+            .flat_map(Pick::resolutions)
             .map(|resolution| (resolution.origin.offset, resolution.bolt.as_str()))
             .collect();
         assert_eq!(settled, [(5, "a")]);
@@ -529,13 +545,24 @@ mod tests {
         all.add(stored(IN_FILE, 1, 5, "c"));
         all.add(stored(IN_FILE, 2, 6, "c"));
         all.read_from(&"".into());
-        let selection = select_from(all, vec![letter(0, 7, "a")], &Filter::default(), usize::MAX);
-        let picks: Vec<(LetterAt, i64, usize)> = selection
+        let of_first = vec![letter(0, 7, "a"), letter(1, 5, "a")];
+        let selection = select_from(all, of_first, &Filter::default(), usize::MAX);
+        let picks: Vec<(LetterAt, i64, Vec<LetterAt>)> = selection
             .picks
             .iter()
-            .map(|(at, pick)| (*at, pick.origin.offset, pick.resolutions.len()))
+            .map(|(at, pick)| {
+                let marks = pick.marks.iter().map(|mark| mark.at);
+                (*at, pick.origin.offset, marks.collect())
+            })
             .collect();
-        assert_eq!(picks, [((0, 0, 0), 7, 1), ((1, 2, 9), 5, 2)]);
+        let (first, second) = ((0, 0, 0), (1, 2, 9));
+        let third = (0, 0, 1);
+        // That of the file is marked beside the one that is read; another one of a topic where it is itself.
+        let expected = [
+            (first, 7, vec![first]),
+            (third, 5, vec![third, second, third]),
+        ];
+        assert_eq!(picks, expected);
         assert_eq!((selection.in_files, selection.exit()), (1, Exit::Threshold));
         let text = selection.left_out_text();
         let said = "1 records are left out, since their letters are in files";
