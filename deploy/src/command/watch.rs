@@ -42,6 +42,15 @@ impl End {
             }
         )
     }
+
+    /// Whether it ended as it should, by itself or by a first signal.
+    pub(super) fn is_in_order(&self) -> bool {
+        let finish = match self {
+            Self::Finished { finish, .. } => finish,
+            Self::CutShort(_) | Self::GaveUp { .. } => return false,
+        };
+        matches!(finish, Finish::Drained | Finish::HandedBack)
+    }
 }
 
 /// A run under way.

@@ -32,7 +32,7 @@ use super::{VERSION, keepers_of, read};
 use crate::cli::OutputArgs;
 use crate::command::Context;
 use crate::command::job::{agree, apart, bound_in_flight, to_its_end, unless_stopped};
-use crate::command::replay::attend::{Attendance, Attended, YieldTo, last_word};
+use crate::command::replay::attend::{Attendance, Attended, Ended, YieldTo, last_word};
 use crate::command::replay::claiming::claim;
 use crate::command::replay::part::Part;
 use crate::command::replay::width::Width;
@@ -256,6 +256,12 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
     outcome
 }
 
+/// Whether what a run has done is checked as soon as it has ended: where somebody wants it to end at once, or has its
+/// records now, it must not live on for as long as that takes.
+fn is_checked(is_at_end: bool, is_in_order: bool, ended: Option<&Ended>) -> bool {
+    is_at_end || (is_in_order && ended.is_none())
+}
+
 /// The part of a topology that records of letters go through from where they enter.
 pub(super) fn part_of(
     file: &TopologyFile,
@@ -304,8 +310,13 @@ impl Claimed<'_> {
             let dropped = Some(dropped);
             Verdict::find(&records, &after, self.searches, dropped, self.forks).await
         };
-        let (verdict, unchecked) = apart(unless_stopped(check, signals).await);
         let is_at_end = report.is_at_end();
+        let is_in_order = report.is_in_order();
+        let is_checked = is_checked(is_at_end, is_in_order, attended.ended().as_ref());
+        let (verdict, unchecked) = match is_checked {
+            true => apart(unless_stopped(check, signals).await),
+            false => (None, None),
+        };
         let ended = attended.ended().filter(|_| !is_at_end);
         let word = verdict.as_ref().map(Verdict::word);
         let (state, why) = last_word(ended.as_ref(), is_at_end, report.summary(), word);
@@ -314,13 +325,20 @@ impl Claimed<'_> {
         if let Some(ended) = ended {
             ended.say(&context.screen);
         }
-        if let Some(Failure { exit, error }) = unchecked {
+        let verify = || {
             let file = args.of.file.file.display();
+            format!("isobar dlq verify {file} {} does that", self.run)
+        };
+        if let Some(Failure { exit, error }) = unchecked {
             let error = error.context(format!(
-                "the redrive has ended, but could not be verified (isobar dlq verify {file} {} does that)",
-                self.run
+                "the redrive has ended, but could not be verified ({})",
+                verify()
             ));
             return Err(Failure::new(exit, error));
+        }
+        if !is_checked {
+            let line = format!("isobar: what it has settled was not verified; {}", verify());
+            context.screen.line(&line);
         }
         let checked = verdict.map_or(Exit::Done, |verdict| verdict.exit());
         Ok(report.exit().max(checked).max(selection.exit()))
@@ -358,5 +376,38 @@ impl Claimed<'_> {
         }
         report.say_why(screen);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use isobar_topology::Finish;
+
+    use super::*;
+    use crate::command::watch::End;
+
+    #[test]
+    fn what_is_to_end_at_once_is_not_checked_before() {
+        let finished = |finish, stopped_by| End::Finished { finish, stopped_by };
+        let check = |end: End, ended: Option<Ended>, expected: bool| {
+            let found = is_checked(end.is_caught_up(), end.is_in_order(), ended.as_ref());
+            assert_eq!(found, expected);
+        };
+        let (by, aborted) = (Some("SIGINT"), Some(Ended::Aborted));
+        check(finished(Finish::Drained, None), None, true);
+        // It was told too late.
+        check(finished(Finish::Drained, None), aborted.clone(), true);
+        check(finished(Finish::Drained, by), None, true);
+        check(finished(Finish::HandedBack, by), None, true);
+        check(finished(Finish::Drained, by), aborted, false);
+        let taken_over = Some(Ended::TakenOver("logs.redrive.2".to_owned()));
+        check(finished(Finish::Drained, by), taken_over, false);
+        check(finished(Finish::Broken(String::new()), None), None, false);
+        check(End::CutShort("SIGINT"), None, false);
+        let gave_up = End::GaveUp {
+            after: "60 s".to_owned(),
+            reasons: Vec::new(),
+        };
+        check(gave_up, None, false);
     }
 }

@@ -42,6 +42,8 @@ pub(in crate::command) struct Report {
     #[serde(skip)]
     is_at_end: bool,
     #[serde(skip)]
+    is_in_order: bool,
+    #[serde(skip)]
     exit: Exit,
 }
 
@@ -71,7 +73,7 @@ impl Report {
             End::Finished { stopped_by, .. } => stopped_by.filter(|_| bounded),
             End::CutShort(_) | End::GaveUp { .. } => None,
         };
-        let is_at_end = end.is_caught_up();
+        let (is_at_end, is_in_order) = (end.is_caught_up(), end.is_in_order());
         let (word, mut exit, text) = judge(end, &time(uptime), &accounting, &mut why);
         if let (Some(signal), Exit::Done) = (stopped_early, exit) {
             why.push(format!("stopped by {signal} before it had caught up"));
@@ -118,6 +120,7 @@ impl Report {
             statistics,
             lag,
             is_at_end,
+            is_in_order,
             exit,
         }
     }
@@ -125,6 +128,11 @@ impl Report {
     /// Whether a run with an end came to it.
     pub(in crate::command) fn is_at_end(&self) -> bool {
         self.is_at_end
+    }
+
+    /// Whether it came to its end, or was stopped and has settled or handed back what it had in flight.
+    pub(in crate::command) fn is_in_order(&self) -> bool {
+        self.is_in_order
     }
 
     /// One sentence.
