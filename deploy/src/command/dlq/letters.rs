@@ -242,10 +242,14 @@ impl Letters {
         self
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Identity, &Line)> {
+        self.by_identity.iter()
+    }
+
     /// Those that nothing has settled.
     pub(super) fn open(&self) -> impl Iterator<Item = (&Identity, &Line)> {
-        let all = self.by_identity.iter();
-        all.filter(|(_, line)| line.is_open())
+        self.all().filter(|(_, line)| line.is_open())
     }
 
     /// The letter that stands for a rejection.

@@ -8,7 +8,7 @@ use isobar_operators::replay::{Search, origin_of_source};
 use isobar_topology::Ordinals;
 use serde::Serialize;
 
-use super::letters::Letters;
+use super::letters::{Letters, Line};
 use super::records::Records;
 use crate::accounting::Terms;
 use crate::command::replay::make::undetermined;
@@ -26,7 +26,7 @@ pub(super) struct Verdict {
     records: u64,
     /// With a document in any index.
     in_index: u64,
-    /// Rejected again, with a new letter that is open.
+    /// Rejected again, with a new letter, which a later redrive may have settled.
     rejected_again: u64,
     /// Not settled, so that their letters are open as before.
     open: u64,
@@ -80,7 +80,7 @@ struct Known {
     doubled: bool,
     /// It has several documents in one index, or a part of it has.
     repeated: bool,
-    /// Redrives of its newest open letter, of those that the run was to settle or that are new.
+    /// Redrives of its newest letter, of open ones that the run was to settle and of new ones.
     letter: Option<u32>,
 }
 
@@ -94,7 +94,7 @@ impl Verdict {
         dropped: Option<Dropped>,
         forks: bool,
     ) -> Result<Self, Failure> {
-        let letters = open(after);
+        let letters = by_record(after);
         for search in searches {
             search.refresh().await.map_err(undetermined)?;
         }
@@ -130,7 +130,7 @@ impl Verdict {
                     maybe_in_part: parts.is_some_and(|found| !has_exactly(found, &wanted)),
                     doubled: doubled.contains(&offset),
                     repeated: repeated.contains(&offset),
-                    letter: letters.and_then(|letters| newest(letters, pick)),
+                    letter: letters.and_then(|lines| newest(lines, pick)),
                 };
                 let place = || format!("{topic}/{partition}@{offset}");
                 verdict.add(pick.redrives, known, place);
@@ -284,33 +284,41 @@ fn listed(places: &[String], count: u64) -> String {
 /// The source, topic, partition and offset of a record.
 type Record<'a> = (u64, &'a str, i32, i64);
 
-/// The open letters of each record, as the bolt and the redrives of each.
-fn open(after: &Letters) -> BTreeMap<Record<'_>, Vec<(&str, u32)>> {
+/// The letters of each record.
+fn by_record(after: &Letters) -> BTreeMap<Record<'_>, Vec<&Line>> {
     let mut records: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for ((origin, bolt), line) in after.open() {
+    for ((origin, _), line) in after.all() {
         let record = (
             origin.source,
             origin.topic.as_str(),
             origin.partition,
             origin.offset,
         );
-        let letters = records.entry(record).or_default();
-        letters.push((bolt.as_str(), line.redrives));
+        records.entry(record).or_default().push(line);
     }
     records
 }
 
 /// Redrives of the newest letter that the run was to settle, or that it has written.
-fn newest(letters: &[(&str, u32)], pick: &Pick) -> Option<u32> {
-    let was_to_settle = |bolt: &str| pick.resolutions().any(|one| one.bolt == bolt);
-    let letters = letters.iter();
-    let ours = letters.filter(|(bolt, redrives)| *redrives > pick.redrives || was_to_settle(bolt));
-    ours.map(|(_, redrives)| *redrives).max()
+fn newest(letters: &[&Line], pick: &Pick) -> Option<u32> {
+    let was_to_settle = |line: &Line| pick.resolutions().any(|one| one.bolt == line.bolt);
+    // One that was settled before is of an earlier redrive: its record was read and rejected once more since.
+    let is_since = |line: &Line| {
+        let mut marks = pick.resolutions();
+        marks.any(|one| one.run == line.topology || one.rejected_at < line.rejected_at_ms)
+    };
+    let is_ours = |line: &&&Line| match line.redrives > pick.redrives {
+        true => line.is_open() || is_since(line),
+        false => line.is_open() && was_to_settle(line),
+    };
+    let ours = letters.iter().filter(is_ours);
+    ours.map(|line| line.redrives).max()
 }
 
 #[cfg(test)]
 mod tests {
-    use isobar_operators::dead_letter::{Origin, Resolution};
+    use isobar_operators::dead_letter::{Letter, Origin, Resolution};
+    use isobar_operators::letters::{Content, Stored};
     use isobar_operators::redrive::Mark;
 
     use super::*;
@@ -477,17 +485,65 @@ mod tests {
             marks: vec![Mark {
                 at: (0, 0, 0),
                 resolution: Resolution {
-                    origin,
+                    origin: origin.clone(),
                     bolt: "index".to_owned(),
                     redrives: 1,
-                    rejected_at: 0,
-                    run: String::new(),
+                    rejected_at: 40,
+                    run: "logs.redrive.2".to_owned(),
                 },
             }],
         };
-        assert_eq!(newest(&[("to_kafka", 1)], &pick), None);
-        assert_eq!(newest(&[("to_kafka", 1), ("index", 0)], &pick), Some(0));
-        assert_eq!(newest(&[("parse", 2), ("index", 1)], &pick), Some(2));
+        let check = |letters: &[(&str, &str, u32, i64)], settled: bool, expected: Option<u32>| {
+            let mut after = Letters::default();
+            for (topology, bolt, redrives, rejected_at) in letters {
+                let letter = Letter {
+                    topology: (*topology).to_owned(),
+                    bolt: (*bolt).to_owned(),
+                    attempts: 1,
+                    redrives: *redrives,
+                    class: "mapping".to_owned(),
+                    reason: "no number".to_owned(),
+                    target: None,
+                    document_id: None,
+                    rejected_at: *rejected_at,
+                    origin: origin.clone(),
+                    cut: None,
+                };
+                let mark = Resolution {
+                    origin: origin.clone(),
+                    bolt: (*bolt).to_owned(),
+                    redrives: *redrives,
+                    rejected_at: *rejected_at,
+                    run: "logs.redrive.3".to_owned(),
+                };
+                let mark = Some(Content::Resolution(mark)).filter(|_| settled);
+                for content in [Content::Letter(letter)].into_iter().chain(mark) {
+                    after.add(Stored {
+                        partition: 0,
+                        offset: 0,
+                        content: Ok(content),
+                        key: None,
+                        payload: None,
+                    });
+                }
+            }
+            let after = after.finish();
+            let lines: Vec<&Line> = by_record(&after).into_values().flatten().collect();
+            assert_eq!(newest(&lines, &pick), expected, "{letters:?}");
+        };
+        check(&[("logs", "to_kafka", 1, 40)], false, None);
+        let as_before = [("logs", "to_kafka", 1, 40), ("logs", "index", 0, 40)];
+        check(&as_before, false, Some(0));
+        check(&as_before, true, None);
+        let again = [("logs.redrive.2", "parse", 2, 50), ("logs", "index", 1, 40)];
+        check(&again, false, Some(2));
+        // A later redrive has settled it, or has had it rejected once more.
+        check(&again, true, Some(2));
+        check(&[("logs.redrive.3", "index", 3, 60)], true, Some(3));
+        // By a clock that is behind.
+        check(&[("logs.redrive.2", "parse", 2, 30)], true, Some(2));
+        // It was settled before the record was read and rejected once more.
+        check(&[("logs.redrive.1", "parse", 2, 30)], true, None);
     }
 
     #[test]

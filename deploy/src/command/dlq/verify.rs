@@ -25,7 +25,8 @@ Examples:
   isobar dlq verify logs.yaml logs.redrive.19ab2f3c4d5
 
 It says what the redrive would have said at its end, with the same exit codes, as far as that is known later: of one \
-that was killed, nobody knows what it has dropped. What it has not come to is not checked, since that is open still.";
+that was killed, nobody knows what it has dropped. What it has not come to is not checked, since that is open still. It proves something only while retention has \
+deleted no letter and no mark of it, and nobody, the lifecycle of the indices included, has deleted a document.";
 
 /// What `verify` takes.
 #[derive(Args, Debug)]
