@@ -46,6 +46,8 @@ pub(super) struct Verdict {
     repeated: Vec<String>,
     /// Of those in the index, split ones of which some parts may be missing.
     maybe_in_part: u64,
+    /// The topology has changed since.
+    other_configuration: bool,
 }
 
 /// Whether there is a document of each part that was rejected, or of a part of it.
@@ -193,6 +195,12 @@ impl Verdict {
         };
     }
 
+    /// The topology that it was checked by is another one than that of the run, and may write elsewhere.
+    pub(super) fn is_of_another_configuration(&mut self) {
+        self.other_configuration = true;
+        self.verdict = self.verdict.max(Word::Unknown);
+    }
+
     fn are_any_twice(&self) -> bool {
         !self.doubled.is_empty() || !self.repeated.is_empty()
     }
@@ -212,7 +220,14 @@ impl Verdict {
     pub(super) fn text(&self) -> String {
         let word = match self.verdict {
             Word::Exact => "exact: every record is accounted for",
+            Word::Wrong if self.other_configuration => {
+                "wrong, by the topology as it is now, which has changed since the redrive: see below"
+            }
             Word::Wrong => "wrong: see below",
+            Word::Unknown if self.other_configuration => {
+                "unknown: the topology, or what it takes from outside, has changed since the redrive, and may index \
+                 elsewhere by now"
+            }
             Word::Unknown if self.dropped.is_none() && self.without > 0 => {
                 "unknown: what the redrive has dropped by a policy nobody knows any more, so what has no document may be \
                  that, or lost"
@@ -437,6 +452,25 @@ mod tests {
             ..INDEXED
         };
         let _ = check(&[doubled], 1, (Word::Wrong, Exit::Failed));
+    }
+
+    #[test]
+    fn a_topology_that_has_changed_since_proves_nothing() {
+        let check = |known: &[Known], said: &str, expected: Exit| {
+            let mut verdict = Verdict::default();
+            for known in known {
+                verdict.add(1, *known, String::new);
+            }
+            verdict.judge(by_policy(0), 1, false);
+            verdict.is_of_another_configuration();
+            assert_eq!(verdict.exit(), expected);
+            assert!(verdict.text().contains(said), "{}", verdict.text());
+        };
+        let unknown = "Verified: unknown: the topology, or what it takes from outside, has changed";
+        check(&[INDEXED], unknown, Exit::Undetermined);
+        check(&[INDEXED, AGAIN], unknown, Exit::Undetermined);
+        let wrong = "Verified: wrong, by the topology as it is now, which has changed";
+        check(&[GONE], wrong, Exit::Failed);
     }
 
     #[test]

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use clap::Args;
 use isobar_operators::redrive::Pick;
 use isobar_operators::replay::forks;
-use isobar_operators::replay::registry::{Listed, Registry};
+use isobar_operators::replay::registry::{Entry, Listed, Registry};
 use serde_json::json;
 
 use super::records::{Records, settled_by};
-use super::redrive::{Entry, entered_at_bolt, part_of};
+use super::redrive::{self, entered_at_bolt, part_of};
 use super::verdict::Verdict;
 use super::{VERSION, keepers_of};
 use crate::cli::OutputArgs;
@@ -51,6 +51,9 @@ pub(super) fn execute(args: &VerifyArgs, mut context: Context<'_>) -> Outcome {
     let runs = registry.runs().map_err(asking)?;
     let told = runs.into_iter().find(|listed| listed.entry.run == *run);
     refuse_alive(told.as_ref())?;
+    if let Some(Listed { entry, .. }) = &told {
+        refuse_spout(entry, &source.spout)?;
+    }
     let picks = settled_by(run, &keepers, within)?;
     if picks.is_empty() {
         return Err(Failure::usage(format!(
@@ -63,16 +66,19 @@ pub(super) fn execute(args: &VerifyArgs, mut context: Context<'_>) -> Outcome {
     let bolts = picks.iter().flat_map(Pick::resolutions);
     let bolts: BTreeSet<&str> = bolts.map(|one| one.bolt.as_str()).collect();
     let entry = match is_at_bolt {
-        true => Entry::at_bolt(spec, &source.spout, &bolts).map_err(Failure::usage)?,
-        false => Entry::at_spout(&source.spout),
+        true => redrive::Entry::at_bolt(spec, &source.spout, &bolts).map_err(Failure::usage)?,
+        false => redrive::Entry::at_spout(&source.spout),
     };
     let part = part_of(&file, &source.spout, &entry, &context)?;
     let searches = part.searches()?;
     let records = Records::of(&picks);
     let after = records.letters(&keepers, within)?;
-    let dropped = told.and_then(|entry| entry.dropped);
+    let dropped = told.as_ref().and_then(|entry| entry.dropped);
     let forks = forks(&part.spec);
-    let verdict = block_on(Verdict::find(&records, &after, &searches, dropped, forks))??;
+    let mut verdict = block_on(Verdict::find(&records, &after, &searches, dropped, forks))??;
+    if told.is_some_and(|entry| is_of_another(&entry, &part.configuration)) {
+        verdict.is_of_another_configuration();
+    }
     match args.output.format {
         Format::Table => context.output.text(&verdict.text())?,
         Format::Json => context.output.json(&json!({
@@ -92,5 +98,78 @@ fn refuse_alive(told: Option<&Listed>) -> Result<(), Failure> {
             "the redrive {} is under way on {} (process {}), and verifies at its end",
             entry.run, entry.host, entry.pid
         ))),
+    }
+}
+
+/// Another spout's records go to other bolts and indices.
+fn refuse_spout(told: &Entry, spout: &str) -> Result<(), Failure> {
+    match told.spout == spout {
+        true => Ok(()),
+        false => Err(Failure::usage(format!(
+            "the redrive {} was of the spout {own}, not of {spout}; --spout {own} verifies it",
+            told.run,
+            own = told.spout
+        ))),
+    }
+}
+
+/// Whether a run was of a topology of another configuration than this one, as far as it has told.
+fn is_of_another(told: &Entry, configuration: &str) -> bool {
+    let asked = told.asked.as_ref();
+    asked.is_some_and(|asked| asked.configuration != configuration)
+}
+
+#[cfg(test)]
+mod tests {
+    use isobar_operators::replay::registry::{Asked, REDRIVE, State};
+
+    use super::*;
+    use crate::exit::Exit;
+
+    fn told() -> Entry {
+        Entry {
+            version: 1,
+            run: "t.redrive.1".to_owned(),
+            attempt: "x".to_owned(),
+            spout: "logs".to_owned(),
+            target: REDRIVE.to_owned(),
+            group: String::new(),
+            host: "h".to_owned(),
+            pid: 7,
+            state: State::Done,
+            why: None,
+            claim: Some(1),
+            word: None,
+            started_ms: 0,
+            lease_ms: 30_000,
+            asked: None,
+            dropped: None,
+            partitions: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_redrive_is_verified_by_its_own_spout_alone() {
+        assert!(refuse_spout(&told(), "logs").is_ok());
+        let refused = refuse_spout(&told(), "other").expect_err("another one");
+        assert_eq!(refused.exit, Exit::Usage);
+        assert_eq!(
+            refused.error.to_string(),
+            "the redrive t.redrive.1 was of the spout logs, not of other; --spout logs verifies it"
+        );
+    }
+
+    #[test]
+    fn a_topology_that_has_changed_since_is_another_one() {
+        let mut told = told();
+        // An older program has not told.
+        assert!(!is_of_another(&told, "0f"));
+        told.asked = Some(Asked {
+            user: "ops".to_owned(),
+            configuration: "0f".to_owned(),
+            options: Vec::new(),
+        });
+        assert!(!is_of_another(&told, "0f"));
+        assert!(is_of_another(&told, "1f"));
     }
 }
