@@ -123,8 +123,8 @@ struct LettersArgs {
 pub(super) fn execute(args: &DlqArgs, mut context: Context<'_>) -> Outcome {
     match &args.action {
         Action::Stats { of, filter, output } => {
-            let keepers = of.find(&mut context)?;
-            let letters = read(&keepers, filter.key.clone(), of.timeout)?;
+            let mut keepers = of.find(&mut context)?;
+            let letters = read_readable(&mut keepers, filter.key.clone(), of.timeout)?;
             let filter = filter.filter();
             let open = letters.chosen(&filter, false);
             let kinds = kinds(open.iter().copied());
@@ -150,8 +150,8 @@ pub(super) fn execute(args: &DlqArgs, mut context: Context<'_>) -> Outcome {
             all,
             output,
         } => {
-            let keepers = of.find(&mut context)?;
-            let letters = read(&keepers, filter.key.clone(), of.timeout)?;
+            let mut keepers = of.find(&mut context)?;
+            let letters = read_readable(&mut keepers, filter.key.clone(), of.timeout)?;
             let mut newest = letters.chosen(&filter.filter(), *all);
             let found = newest.len();
             let newest = newest.split_off(found.saturating_sub(*limit));
@@ -173,15 +173,17 @@ pub(super) fn execute(args: &DlqArgs, mut context: Context<'_>) -> Outcome {
             say_unread(&keepers, &letters, &context);
         }
         Action::Show { of, letter, output } => {
-            let keepers = of.find(&mut context)?;
+            let mut keepers = of.find(&mut context)?;
+            let first = keepers.first_topic().map(str::to_owned);
             let mut found: Option<(At, Stored)> = None;
-            keepers.each(of.timeout.get(), |of, stored| {
+            keepers.each_readable(of.timeout.get(), |of, stored| {
                 let at = At::of(of, &stored);
-                if keepers.is(&at, letter) {
+                if at.is(letter, first.as_deref()) {
                     found = Some((at, stored));
                 }
             })?;
             let Some((at, stored)) = found else {
+                keepers.say_unread(&context.screen);
                 let names = keepers.names().join(", ");
                 return Err(Failure::usage(format!(
                     "there is no letter {letter} in {names}"
@@ -208,9 +210,7 @@ fn say_unread(keepers: &Keepers, letters: &Letters, context: &Context<'_>) {
             "isobar: {count} records of {names} are no dead letters that this program can read"
         ));
     }
-    for why in keepers.unread() {
-        context.screen.line(&format!("isobar: not read: {why}"));
-    }
+    keepers.say_unread(&context.screen);
 }
 
 impl LettersArgs {
@@ -243,7 +243,21 @@ pub(super) fn open_letters(
     Ok((letters.open().count(), oldest))
 }
 
-/// Reads all of them; remembers letters with this key, or all.
+/// Reads those that can be read; remembers letters with this key, or all.
+fn read_readable(
+    keepers: &mut Keepers,
+    key: Option<String>,
+    timeout: Duration,
+) -> Result<Letters, Failure> {
+    let mut letters = Letters::of(key);
+    keepers.each_readable(timeout.get(), |of, stored| {
+        letters.read_from(of);
+        letters.add(stored);
+    })?;
+    Ok(letters.finish())
+}
+
+/// Reads all of them, as a redrive has to; remembers letters with this key, or all.
 fn read(keepers: &Keepers, key: Option<String>, timeout: Duration) -> Result<Letters, Failure> {
     let mut letters = Letters::of(key);
     keepers.each(timeout.get(), |of, stored| {

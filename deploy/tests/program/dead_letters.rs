@@ -60,9 +60,15 @@ fn letters_are_read_from_every_file_that_bolts_write_them_to() {
         (&json["letters"], &json["strangers"]),
         (&json!(3), &json!(0))
     );
+    let away = format!(
+        "{} is not on this host; each host on which the topology runs has its own",
+        scratch.path().join("dead.ndjson").display()
+    );
     let unread = "those of both are among other records in both";
-    assert_eq!(json["unread"], json!([unread]));
-    assert!(stats.told.contains(unread), "{}", stats.told);
+    assert_eq!(json["unread"], json!([away, unread]));
+    for why in [unread, &away] {
+        assert!(stats.told.contains(why), "{}", stats.told);
+    }
 
     let list = dlq(&["list", "-o", "json"]);
     let json: Value = serde_json::from_str(&list.output).expect("JSON");

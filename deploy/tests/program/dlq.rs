@@ -183,3 +183,42 @@ async fn a_redrive_is_verified_later_by_its_marks_in_whatever_topic_they_are() {
         assert!(told.contains("127.0.0.1:9"), "{told}");
     }
 }
+
+#[tokio::test]
+async fn a_topic_that_cannot_be_read_does_not_keep_the_others_from_being_read() {
+    let fixture = Fixture::new("dlq-unread").await;
+    let file = std::fs::read_to_string(&fixture.file).expect("it is there");
+    let write = |file: String| std::fs::write(&fixture.file, file).expect("it can be written");
+    write(file.replace("topic: bad,", "topic: missing,"));
+    let (stats, told) = fixture.dlq("stats", &[], 0);
+    assert_eq!(
+        (&stats["letters"], &stats["resolved"]),
+        (&2.into(), &1.into())
+    );
+    let unread = stats["unread"].to_string();
+    assert!(
+        unread.contains("the letters of the topic missing"),
+        "{unread}"
+    );
+    assert!(
+        told.contains("not read: the letters of the topic missing"),
+        "{told}"
+    );
+    let (list, _) = fixture.dlq("list", &[], 0);
+    assert_eq!(list["unread"], stats["unread"]);
+    let (letter, _) = fixture.dlq("show", &["--letter", "0:0"], 0);
+    assert_eq!(letter["record"], "logs/0@1");
+    // What must know of all of them is refused.
+    let (_, told) = fixture.dlq("redrive", &["--dry-run"], 2);
+    assert!(told.contains("the letters of the topic missing"), "{told}");
+    let (_, told) = fixture.dlq("verify", &["t.redrive.1"], 2);
+    assert!(told.contains("the letters of the topic missing"), "{told}");
+    write(
+        file.replace("topic: bad,", "topic: missing,")
+            .replace("topic: dead}", "topic: gone}"),
+    );
+    for command in ["stats", "list"] {
+        let (_, told) = fixture.dlq(command, &[], 4);
+        assert!(told.contains("the letters of the topic gone"), "{told}");
+    }
+}

@@ -1,16 +1,18 @@
 //! The topics and files that hold the dead letters of a topology, read one after the other.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use isobar_operators::letters::{DeadLetters, Kept, Stored, in_files, kept};
 use isobar_topology::Graph;
 use isobar_topology::spec::Spec;
 
 use super::letters::At;
 use crate::command::source::asking;
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
+use crate::progress::Screen;
 
 /// What holds them.
 #[derive(Clone, Debug, Default)]
@@ -19,8 +21,17 @@ pub(super) struct Keepers {
     topics: Vec<(Arc<str>, DeadLetters)>,
     /// Of the live topology, with those of replays beside them.
     files: Vec<PathBuf>,
-    /// Why others cannot be read back.
+    /// Why others cannot be read.
     unread: Vec<String>,
+}
+
+/// What came of reading all of them.
+#[derive(Debug, Default)]
+struct Reading {
+    /// How many could be read.
+    read: usize,
+    /// Why others could not.
+    failures: Vec<Failure>,
 }
 
 impl Keepers {
@@ -36,7 +47,10 @@ impl Keepers {
                     };
                     keepers.topics.push((name.into(), *letters));
                 }
-                Kept::File(path) => keepers.files.push(path),
+                Kept::File(path) => {
+                    keepers.unread.extend(not_here(&path));
+                    keepers.files.push(path);
+                }
                 Kept::Nowhere(why) => keepers.unread.push(why),
             }
         }
@@ -53,16 +67,48 @@ impl Keepers {
     }
 
     /// Hands out everything that is in them now, each with its topic or file. Waits for the brokers; fails when
-    /// nothing comes for `within`, or a file cannot be read.
+    /// nothing comes for `within`, or one of them cannot be read.
     pub(super) fn each(
         &self,
         within: Duration,
-        mut each: impl FnMut(&Arc<str>, Stored),
+        each: impl FnMut(&Arc<str>, Stored),
     ) -> Result<(), Failure> {
+        let mut failures = self.read(within, each).failures;
+        match failures.is_empty() {
+            true => Ok(()),
+            false => Err(failures.swap_remove(0)),
+        }
+    }
+
+    /// The same, of those that can be read; the others are among the unread from then on. Fails where there is none.
+    pub(super) fn each_readable(
+        &mut self,
+        within: Duration,
+        each: impl FnMut(&Arc<str>, Stored),
+    ) -> Result<(), Failure> {
+        let Reading { read, failures } = self.read(within, each);
+        let whys: Vec<String> = failures
+            .iter()
+            .map(|failure| format!("{:#}", failure.error))
+            .collect();
+        match read {
+            0 => Err(Failure::new(Exit::Undetermined, anyhow!(whys.join("; ")))),
+            _ => {
+                self.unread.extend(whys);
+                Ok(())
+            }
+        }
+    }
+
+    fn read(&self, within: Duration, mut each: impl FnMut(&Arc<str>, Stored)) -> Reading {
+        let mut reading = Reading::default();
         for (name, letters) in &self.topics {
-            letters
-                .read(within, |stored| each(name, stored))
-                .map_err(asking)?;
+            let read = letters.read(within, |stored| each(name, stored));
+            reading.add(read.map_err(|error| {
+                let Failure { exit, error } = asking(error);
+                let context = format!("the letters of the topic {}", letters.topic());
+                Failure::new(exit, error.context(context))
+            }));
         }
         for live in &self.files {
             let mut name: Arc<str> = "".into();
@@ -73,9 +119,9 @@ impl Keepers {
                 }
                 each(&name, stored);
             });
-            read.map_err(Failure::usage)?;
+            reading.add(read.map_err(Failure::usage));
         }
-        Ok(())
+        reading
     }
 
     /// The topics.
@@ -95,14 +141,6 @@ impl Keepers {
         topics.position(|(name, _)| *name == at.of && !at.is_in_file())
     }
 
-    /// Whether this is where a letter is. The first topic may be named as well.
-    pub(super) fn is(&self, found: &At, wanted: &At) -> bool {
-        let place = |at: &At| (at.partition, at.offset);
-        let is_there =
-            found.of == wanted.of || found.of.is_empty() && self.first_topic() == Some(&*wanted.of);
-        is_there && place(found) == place(wanted)
-    }
-
     /// The topics and files, by name.
     pub(super) fn names(&self) -> Vec<String> {
         let topics = self.topics.iter();
@@ -111,8 +149,44 @@ impl Keepers {
         topics.chain(files).collect()
     }
 
-    /// Why others cannot be read back.
+    /// Says why others cannot be read, or are not here.
+    pub(super) fn say_unread(&self, screen: &Screen) {
+        for why in &self.unread {
+            screen.line(&format!("isobar: not read: {why}"));
+        }
+    }
+
+    /// Why others cannot be read, or are not here.
     pub(super) fn unread(&self) -> &[String] {
         &self.unread
+    }
+}
+
+impl Reading {
+    fn add(&mut self, one: Result<(), Failure>) {
+        match one {
+            Ok(()) => self.read += 1,
+            Err(failure) => self.failures.push(failure),
+        }
+    }
+}
+
+/// Why a file has no letters where that may be for being on another host.
+fn not_here(live: &Path) -> Option<String> {
+    let is_there = |path: &Path| path.try_exists().unwrap_or(true);
+    let told = "each host on which the topology runs has its own";
+    if is_there(live) {
+        return None;
+    }
+    let directory = live
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    match directory.filter(|directory| !is_there(directory)) {
+        Some(directory) => Some(format!(
+            "{}: the directory {} is not on this host; {told}",
+            live.display(),
+            directory.display()
+        )),
+        None => Some(format!("{} is not on this host; {told}", live.display())),
     }
 }

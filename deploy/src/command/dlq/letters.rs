@@ -77,6 +77,14 @@ impl At {
         }
     }
 
+    /// Whether this is the place that is wanted. The first topic may be named as well.
+    pub(super) fn is(&self, wanted: &Self, first_topic: Option<&str>) -> bool {
+        let place = |at: &Self| (at.partition, at.offset);
+        let is_there =
+            self.of == wanted.of || self.of.is_empty() && first_topic == Some(&*wanted.of);
+        is_there && place(self) == place(wanted)
+    }
+
     pub(super) fn is_in_file(&self) -> bool {
         self.partition == IN_FILE
     }

@@ -162,6 +162,7 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
     // All of them were in memory: the run goes without.
     drop(letters);
     let plan = selection.text(&run, &keepers.names().join(", "), &entry, &part);
+    keepers.say_unread(&context.screen);
     if args.dry_run || selection.records == 0 {
         match args.output.format {
             Format::Table => context.output.text(&plan)?,
