@@ -141,7 +141,7 @@ impl Attended {
         lock(&self.shared.ended).clone()
     }
 
-    /// The last word tells this, too.
+    /// The words from now on tell this, too.
     pub(in crate::command) fn note(&self, dropped: Dropped) {
         *lock(&self.shared.dropped) = Some(dropped);
     }

@@ -189,18 +189,22 @@ impl<R: Register> Beside<R> {
             Some(_) => State::Paused,
             None => State::Running,
         };
+        self.tell(state, why)
+    }
+
+    /// Tells how far the run is, and what it has dropped once that is known: it may be killed before its last word.
+    fn tell(&mut self, state: State, why: Option<String>) -> BoxFuture<'static, Result<(), Error>> {
         let partitions = self.progress();
+        if let Some(dropped) = *lock(&self.shared.dropped) {
+            self.register.note(dropped);
+        }
         self.register.tell(state, why, partitions)
     }
 
     async fn last_word(mut self, last: Option<(State, Option<String>)>) {
         let failed = || (State::Stopped, Some("it failed".to_owned()));
         let (state, why) = last.unwrap_or_else(failed);
-        let partitions = self.progress();
-        if let Some(dropped) = *lock(&self.shared.dropped) {
-            self.register.note(dropped);
-        }
-        if let Err(error) = self.register.tell(state, why, partitions).await {
+        if let Err(error) = self.tell(state, why).await {
             let error = error.to_string();
             tracing::warn!(error, "The register of replays was not told how it ended");
         }

@@ -278,22 +278,24 @@ async fn one_whose_records_were_taken_over_reads_nothing_and_says_nothing_more()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_run_has_dropped_is_told_with_its_last_word() {
+async fn what_a_run_has_dropped_is_told_once_it_is_known_and_with_its_last_word() {
     let (run, end, attended) = attended();
     let dropped = Dropped {
         by_policy: 3,
         left_out: 1,
     };
+    let noted = || *run.script.noted.lock().expect("sound");
     let seen = async {
         run.pass_to(3_500).await;
         *lock(&run.shared.dropped) = Some(dropped);
+        assert_eq!(noted(), None);
         run.pass_to(6_500).await;
-        let noted = *run.script.noted.lock().expect("sound");
-        assert_eq!(noted, None, "it may still change");
+        assert_eq!(noted(), Some(dropped), "its check may take long");
+        *run.script.noted.lock().expect("sound") = None;
         end.send((State::Done, None)).expect("it listens");
     };
     let ((), ()) = tokio::join!(attended, seen);
-    assert_eq!(*run.script.noted.lock().expect("sound"), Some(dropped));
+    assert_eq!(noted(), Some(dropped));
 }
 
 #[tokio::test(start_paused = true)]
