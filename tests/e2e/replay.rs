@@ -255,7 +255,7 @@ fn the_register_keeps_runs_apart_and_hears_operators(
     })
     .expect("it gets on");
     let beside = run(&setup, &["beside.json", "--yes"]);
-    refused(&beside, "reads some of these records");
+    refused(&beside, "among which are some of these");
 
     let paused = told(&["pause"]);
     assert_eq!(

@@ -60,7 +60,17 @@ Examples:
 
 Repair what the letters complain about before, and try it with a few (--limit). Where the topology has \
 other branches, which have done with these records, or would drop them this time, --at bolt lets them enter at \
-the bolt that rejected them. Exit code 3 says that records were rejected again, or that some that were asked for cannot be redriven.";
+the bolt that rejected them.
+
+Exit codes:
+  0  all is settled, and each record in the index or dropped by a policy
+  1  it, or its check, was ended at once, something is missing or there twice,
+     another run has these records, or another redrive has settled some of them
+     meanwhile
+  2  it is not begun so: the command line or the topology file is wrong
+  3  records were rejected again, or some that were asked for are left out
+  4  it gave up, letters are open as before, as where it was stopped, or what
+     came of it could not be determined";
 
 /// What `redrive` takes.
 #[derive(Args, Debug)]
@@ -109,9 +119,9 @@ pub(super) struct RedriveArgs {
     #[arg(long, value_name = "NUMBER")]
     max_in_flight: Option<NonZeroU32>,
 
-    /// Waits while the oldest record that the live topology has not settled is older, or while its age is
-    /// not known. Has one lane, and one request of at most 1 MiB at a time under way at each bolt, unless nobody is in
-    /// the live group when it begins; off for as fast as it goes whoever is.
+    /// Waits while the oldest record that the live topology has not settled is older, or its age is not known. Beside
+    /// a live topology the run has one lane and one small request at a time per bolt; where nobody is in the live group
+    /// when it begins, or with off, it is as wide as the topology says. off never waits.
     #[arg(long, value_name = "AGE", default_value_t = YieldTo::Above(Duration::secs(30)))]
     yield_to_live: YieldTo,
 

@@ -24,9 +24,19 @@ Examples:
   isobar replay list logs.yaml
   isobar dlq verify logs.yaml logs.redrive.19ab2f3c4d5
 
-It says what the redrive would have said at its end, with the same exit codes, as far as that is known later: of one \
+It says what the redrive would have said at its end, as far as that is known later: of one \
 that was killed, nobody knows what it has dropped. What it has not come to is not checked, since that is open still. It proves something only while retention has \
-deleted no letter and no mark of it, and nobody, the lifecycle of the indices included, has deleted a document.";
+deleted no letter and no mark of it, and nobody, the lifecycle of the indices included, has deleted a document.
+
+Exit codes:
+  0  exact: each record that it has settled is in the index, or was dropped by
+     a policy
+  1  wrong: something is missing or there twice
+  2  it cannot be checked so: it is under way, of another spout, or has settled
+     nothing
+  3  exact, and records were rejected again
+  4  unknown, letters are open as before, or an outside system did not answer in
+     time";
 
 /// What `verify` takes.
 #[derive(Args, Debug)]

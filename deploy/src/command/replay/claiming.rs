@@ -11,6 +11,7 @@ use super::attend::LEASE_MS;
 use super::ticket::moment;
 use crate::command::source::asking;
 use crate::exit::{Exit, Failure};
+use crate::output::number;
 use crate::process;
 use crate::progress::Screen;
 
@@ -72,6 +73,7 @@ pub(in crate::command) async fn claim(
     screen: &Screen,
 ) -> Result<Claim, Failure> {
     let entry = wants.entry();
+    let wanted = entry.partitions.clone();
     let mut claimed = registry.clone().claim(entry.clone()).await;
     if let Ok(Err(before)) = &claimed
         && may_be_dead(&before.entry)
@@ -91,7 +93,7 @@ pub(in crate::command) async fn claim(
     }
     let claimed = claimed.map_err(asking)?;
     claimed.map_err(|Before { entry, .. }| {
-        let refused = refusal(not_done, &entry);
+        let refused = refusal(not_done, &entry, &wanted);
         Failure::new(Exit::Failed, anyhow!(refused))
     })
 }
@@ -105,17 +107,39 @@ pub(super) fn named(entry: &Entry) -> String {
     format!("the {what} {}", entry.run)
 }
 
-fn refusal(not_done: &str, before: &Entry) -> String {
+fn refusal(not_done: &str, before: &Entry, wanted: &[Part]) -> String {
     let by = before.asked.as_ref().map(|asked| asked.user.as_str());
     let by = by.map_or_else(String::new, |user| format!(" by {user}"));
     format!(
-        "{not_done}: {} on {} (process {}), begun{by} at {}, reads some of these records; let it end, or end it with \
-         isobar replay abort",
+        "{not_done}: {} on {} (process {}), begun{by} at {}, {}; let it end, or end it with isobar replay abort",
         named(before),
         before.host,
         before.pid,
-        moment(before.started_ms)
+        moment(before.started_ms),
+        at_these(&before.partitions, wanted)
     )
+}
+
+/// What another run has to do with the records that are wanted. Of a redrive the register has only its first and its
+/// last record in a partition, so that range says more than that it reads some.
+fn at_these(claimed: &[Part], wanted: &[Part]) -> String {
+    let is_shared = |claimed: &Part, wanted: &Part| {
+        (&claimed.topic, claimed.partition) == (&wanted.topic, wanted.partition)
+            && claimed.from < wanted.to
+            && wanted.from < claimed.to
+    };
+    let mut claimed = claimed.iter();
+    let shared = claimed.find(|claimed| wanted.iter().any(|wanted| is_shared(claimed, wanted)));
+    match shared {
+        Some(part) => format!(
+            "has claimed offsets {} to {} of {}/{}, among which are some of these",
+            number(part.from),
+            number(part.to.saturating_sub(1)),
+            part.topic,
+            part.partition
+        ),
+        None => "reads some of these records".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -242,17 +266,25 @@ mod tests {
             ..wants("19a", target, (0, 1)).entry()
         };
         let mut replay = entry("missing");
+        let wanted = |from, to| wants("19b", "missing", (from, to)).partitions;
+        (replay.partitions[0].from, replay.partitions[0].to) = (1_000, 2_000);
         assert_eq!(
-            refusal("nothing was redriven", &replay),
-            "nothing was redriven: the replay 19a on h (process 7), begun at 2023-11-14T22:13:20Z, reads some of these \
-             records; let it end, or end it with isobar replay abort"
+            refusal("nothing was redriven", &replay, &wanted(1_999, 9_000)),
+            "nothing was redriven: the replay 19a on h (process 7), begun at 2023-11-14T22:13:20Z, has claimed offsets \
+             1,000 to 1,999 of logs/0, among which are some of these; let it end, or end it with isobar replay abort"
+        );
+        // Another attempt of the same plan, whose range is empty by now.
+        let refused = refusal("nothing was replayed", &replay, &wanted(2_000, 9_000));
+        assert!(
+            refused.contains("Z, reads some of these records; let"),
+            "{refused}"
         );
         replay.asked = Some(Asked {
             user: "ops".to_owned(),
             configuration: String::new(),
             options: Vec::new(),
         });
-        let refused = refusal("nothing was replayed", &replay);
+        let refused = refusal("nothing was replayed", &replay, &wanted(0, 1));
         assert!(refused.contains("begun by ops at 2023"), "{refused}");
         assert_eq!(named(&entry(registry::REDRIVE)), "the redrive 19a");
     }
