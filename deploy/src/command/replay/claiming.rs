@@ -145,6 +145,7 @@ fn at_these(claimed: &[Part], wanted: &[Part]) -> String {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
     use isobar_operators::embedded::EmbeddedKafka;
@@ -184,6 +185,21 @@ mod tests {
                 to,
                 next: None,
             }],
+        }
+    }
+
+    /// What a screen shows.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("sound").extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
         }
     }
 
@@ -242,7 +258,8 @@ mod tests {
         };
         let killed = registry.clone().claim(killed).await.expect("it answers");
         assert!(killed.is_ok(), "it is alone");
-        let screen = Screen::to(std::io::sink());
+        let lines = Lines::default();
+        let screen = Screen::to(lines.clone());
         let claimed = claim(
             wants("t.redrive.2", registry::REDRIVE, (10, 20)),
             registry,
@@ -254,6 +271,9 @@ mod tests {
         let claimed = claimed.await.map_err(|failure| failure.error.to_string());
         let claimed = claimed.map(|claim| claim.entry().run.clone());
         assert_eq!(claimed, Ok("t.redrive.2".to_owned()));
+        let said = String::from_utf8(lines.0.lock().expect("sound").clone());
+        let said = said.expect("text");
+        assert!(said.contains("was heard of just now: waiting"), "{said}");
     }
 
     #[test]

@@ -118,9 +118,12 @@ fn progress(run: &Listed) -> (Option<i64>, i64) {
     let parts = &run.entry.partitions;
     let settled = parts
         .iter()
-        .map(|part| Some((part.next?.min(part.to) - part.from).max(0)));
-    let all = parts.iter().map(|part| part.to - part.from).sum();
-    (settled.sum(), all)
+        .map(|part| Some(part.next?.min(part.to).saturating_sub(part.from).max(0)));
+    let settled: Option<Vec<i64>> = settled.collect();
+    let all = parts.iter().map(|part| part.to.saturating_sub(part.from));
+    // Whoever may write to the register may write any number.
+    let sum = |counts: Vec<i64>| counts.into_iter().fold(0, i64::saturating_add);
+    (settled.map(sum), sum(all.collect()))
 }
 
 fn ago(ms: i64) -> u64 {
@@ -421,6 +424,11 @@ mod tests {
             text.contains("t              0    10  1,010         510\n"),
             "{text}"
         );
+        let mut run = run;
+        for part in &mut run.entry.partitions {
+            (part.from, part.to) = (i64::MIN, i64::MAX);
+        }
+        assert_eq!(progress(&run), (Some(i64::MAX), i64::MAX));
     }
 
     #[test]
