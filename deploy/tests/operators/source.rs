@@ -108,8 +108,9 @@ pub fn start(payloads: Vec<Payload>, ends: bool) -> Box<StartSpout> {
 fn batch(partition: &Arc<Partition>, start: usize, payloads: &[Payload]) -> SourceBatch {
     let mut builder = ArenaBuilder::new(Arc::clone(partition), payloads.len(), 0);
     for (offset, payload) in (start as i64..).zip(payloads) {
-        // Some records have no time and no key.
-        let timestamp = if offset % 7 == 6 {
+        // One record has no time, and some have no key. Of two without a time it would be up to the clock whether they
+        // count in one second.
+        let timestamp = if offset == 6 {
             -1
         } else {
             1_700_000_000_000 + offset
