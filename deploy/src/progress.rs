@@ -45,6 +45,13 @@ impl Screen {
         }
     }
 
+    /// One for tests, with what it shows.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> (Self, Shown) {
+        let shown = Shown::default();
+        (Self::to(shown.clone()), shown)
+    }
+
     /// Without a progress line, as with JSON logs.
     pub fn without_progress(self) -> Self {
         self.bar.set_draw_target(ProgressDrawTarget::hidden());
@@ -164,6 +171,31 @@ impl Progress {
 impl Default for Progress {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// What a screen for tests shows.
+#[cfg(test)]
+#[derive(Clone, Default)]
+pub(crate) struct Shown(Arc<Mutex<Vec<u8>>>);
+
+#[cfg(test)]
+impl Shown {
+    pub(crate) fn text(&self) -> String {
+        let shown = self.0.lock().expect("nobody panics with it");
+        String::from_utf8(shown.clone()).expect("it is text")
+    }
+}
+
+#[cfg(test)]
+impl Write for Shown {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut shown = self.0.lock().expect("nobody panics with it");
+        shown.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

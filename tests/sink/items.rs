@@ -1,7 +1,7 @@
 //! What the answer for a single document does to its record, and to no other.
 
 use serde_json::json;
-use testkit::bulk_server::{Item, ItemFault, RequestFault};
+use testkit::bulk_server::{BulkServer, Item, ItemFault, RequestFault};
 
 use testkit::sink::{Setup, server};
 
@@ -164,14 +164,19 @@ fn records_that_wait_too_long_for_an_index_are_dead_lettered_where_that_is_wante
     assert!(ran.count("items_held") < 100, "{}", ran.count("items_held"));
 }
 
-/// Other shards of the index take documents all the time.
-#[test]
-fn what_a_full_shard_refuses_for_long_is_dead_lettered_where_that_is_wanted() {
+/// Every tenth document is for a shard that is full; other shards of the index take documents all the time.
+fn server_with_a_full_shard() -> BulkServer {
     let server = server();
     let text = "Number of documents in shard [logs][3] exceeds the limit of [2147483519]";
     let full = ItemFault::new(400, "illegal_argument_exception", text);
     let is_there = |item: &Item<'_>| testkit::sink::offset_of(item.source) % 10 == 3;
     server.fail_items(ALWAYS, is_there, full);
+    server
+}
+
+#[test]
+fn what_a_full_shard_refuses_for_long_is_dead_lettered_where_that_is_wanted() {
+    let server = server_with_a_full_shard();
     let setup = Setup {
         max_in_flight: 50,
         ..Setup::new("items-full-shard", &server)
@@ -190,11 +195,7 @@ fn what_a_full_shard_refuses_for_long_is_dead_lettered_where_that_is_wanted() {
 
 #[test]
 fn what_a_full_shard_refuses_waits_and_holds_up_nothing_else() {
-    let server = server();
-    let text = "Number of documents in shard [logs][3] exceeds the limit of [2147483519]";
-    let full = ItemFault::new(400, "illegal_argument_exception", text);
-    let is_there = |item: &Item<'_>| testkit::sink::offset_of(item.source) % 10 == 3;
-    server.fail_items(ALWAYS, is_there, full);
+    let server = server_with_a_full_shard();
     let setup = Setup::new("items-full-waits", &server);
     let run = setup.start();
     let condition = run.condition("held");

@@ -41,6 +41,8 @@ use attend::YieldTo;
 use document::PlanFile;
 
 pub(crate) use files::private;
+#[cfg(test)]
+pub(in crate::command) use register::entry_for_tests;
 
 /// What `replay` takes.
 #[derive(Args, Debug)]

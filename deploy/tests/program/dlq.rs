@@ -14,7 +14,7 @@ use crate::support::built_program;
 /// A topology with dead letters, two that are open, a third one that a redrive has settled, and one in another topic
 /// that another redrive has.
 struct Fixture {
-    _kafka: EmbeddedKafka,
+    kafka: EmbeddedKafka,
     file: PathBuf,
     _scratch: Scratch,
 }
@@ -80,7 +80,7 @@ dead_letter: {{type: kafka, connection: kafka, topic: dead}}
             assert!(failures.is_empty(), "{failures:?}");
         }
         Self {
-            _kafka: kafka,
+            kafka,
             file,
             _scratch: scratch,
         }
@@ -220,5 +220,24 @@ async fn a_topic_that_cannot_be_read_does_not_keep_the_others_from_being_read() 
     for command in ["stats", "list"] {
         let (_, told) = fixture.dlq(command, &[], 4);
         assert!(told.contains("the letters of the topic gone"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_replay_or_redrive_from_the_embedded_brokers_of_another_process_is_refused_at_once() {
+    let fixture = Fixture::new("embedded-replay").await;
+    let brokers = fixture.kafka.brokers();
+    let expected = format!("the brokers {brokers} are embedded in a process: ");
+    let range = ["--from", "earliest", "--to", "now", "--target", "missing"];
+    for (command, options) in [
+        (["replay", "plan"], &range[..]),
+        (["dlq", "redrive"], &["--yes"]),
+    ] {
+        let mut isobar = built_program();
+        let isobar = isobar.args(command).arg(&fixture.file).args(options);
+        let done = isobar.output().expect("it starts");
+        let told = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.code(), Some(2), "{told}");
+        assert!(told.starts_with(&expected), "{told}");
     }
 }

@@ -12,7 +12,6 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use isobar_operators::embedded::EmbeddedKafka;
 use serde_json::Value;
 use testkit::process::{Launch, Process};
 use testkit::scratch::Scratch;
@@ -360,48 +359,6 @@ bolts:
         said.contains("their records wait, nothing is lost"),
         "{said}"
     );
-}
-
-#[test]
-fn a_replay_or_redrive_from_the_embedded_brokers_of_another_process_is_refused_at_once() {
-    let kafka = EmbeddedKafka::start().expect("a port");
-    for topic in ["logs", "dead"] {
-        kafka.create_topic(topic).expect("a topic");
-    }
-    let file = format!(
-        "\
-isobar: 1
-name: t
-connections:
-  kafka: {{type: kafka, brokers: \"{}\"}}
-  search: {{type: elasticsearch, hosts: [\"http://127.0.0.1:9\"]}}
-spouts:
-  logs: {{type: kafka, connection: kafka, topics: [logs], start: earliest}}
-bolts:
-  parse: {{type: parse_json, inputs: [logs]}}
-  index: {{type: elasticsearch, connection: search, inputs: [parse], index: logs}}
-dead_letter: {{type: kafka, connection: kafka, topic: dead}}
-",
-        kafka.brokers()
-    );
-    let scratch = Scratch::new("embedded-replay").expect("a directory");
-    let file = scratch.file("t.yaml", &file).expect("it can be written");
-    let expected = format!(
-        "the brokers {} are embedded in a process: ",
-        kafka.brokers()
-    );
-    let range = ["--from", "earliest", "--to", "now", "--target", "missing"];
-    for (command, options) in [
-        (["replay", "plan"], &range[..]),
-        (["dlq", "redrive"], &["--yes"]),
-    ] {
-        let mut isobar = built_program();
-        let isobar = isobar.args(command).arg(&file).args(options);
-        let done = isobar.output().expect("it starts");
-        let told = String::from_utf8_lossy(&done.stderr);
-        assert_eq!(done.status.code(), Some(2), "{told}");
-        assert!(told.starts_with(&expected), "{told}");
-    }
 }
 
 /// A demonstration and the token in the address that it printed.

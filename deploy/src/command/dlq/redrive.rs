@@ -16,7 +16,7 @@ use clap::Args;
 use isobar_operators::dead_letter::REDRIVE;
 use isobar_operators::lag;
 use isobar_operators::redrive::{Job, LetterAt, Pick, redrive};
-use isobar_operators::replay::registry::{Entry as RunEntry, Registry, State};
+use isobar_operators::replay::registry::{Entry as RunEntry, Registry};
 use isobar_operators::replay::{Choice, Gate, Search, forks, letters_apart, whole};
 use isobar_topology::spec::units::Duration;
 use isobar_topology::{Plan, clock};
@@ -256,10 +256,7 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
     };
     let outcome = runtime.block_on(async {
         let mut signals = Signals::listen_also(told)?;
-        if let Err(failure) = unless_stopped(claimed.look(), &mut signals).await {
-            attended.end(State::Stopped, Some("it was not begun".to_owned()));
-            return Err(failure);
-        }
+        let attended = attended.begin(claimed.look(), &mut signals).await?;
         claimed.run(part.plan, attended, &mut signals).await
     });
     // Nobody waits for a topic that is still read.

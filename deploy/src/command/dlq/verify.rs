@@ -131,31 +131,14 @@ fn is_of_another(told: &Entry, configuration: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use isobar_operators::replay::registry::{Asked, REDRIVE, State};
+    use isobar_operators::replay::registry::{Asked, REDRIVE};
 
     use super::*;
+    use crate::command::replay::entry_for_tests;
     use crate::exit::Exit;
 
     fn told() -> Entry {
-        Entry {
-            version: 1,
-            run: "t.redrive.1".to_owned(),
-            attempt: "x".to_owned(),
-            spout: "logs".to_owned(),
-            target: REDRIVE.to_owned(),
-            group: String::new(),
-            host: "h".to_owned(),
-            pid: 7,
-            state: State::Done,
-            why: None,
-            claim: Some(1),
-            word: None,
-            started_ms: 0,
-            lease_ms: 30_000,
-            asked: None,
-            dropped: None,
-            partitions: Vec::new(),
-        }
+        entry_for_tests("t.redrive.1", REDRIVE)
     }
 
     #[test]

@@ -19,7 +19,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::frontier::Frontier;
 use super::width::Width;
+use crate::command::job::unless_stopped;
 use crate::command::runtime::Runtime;
+use crate::command::signals::Signals;
 use crate::exit::Failure;
 use crate::observer::Observer;
 use crate::progress::Screen;
@@ -134,6 +136,22 @@ impl Attended {
     /// From now on the progress is that of this run.
     pub(super) fn observe(&self, observer: &Arc<Observer>) {
         *lock(&self.shared.observer) = Some(Arc::clone(observer));
+    }
+
+    /// Looks once more at what is to be done, now that nobody else does it. Where that fails, or a signal comes
+    /// meanwhile, nothing was begun, and the register is told so.
+    pub(in crate::command) async fn begin(
+        self,
+        look: impl Future<Output = Result<(), Failure>>,
+        signals: &mut Signals,
+    ) -> Result<Self, Failure> {
+        match unless_stopped(look, signals).await {
+            Ok(()) => Ok(self),
+            Err(failure) => {
+                self.end(State::Stopped, Some("it was not begun".to_owned()));
+                Err(failure)
+            }
+        }
     }
 
     /// Whether somebody else has ended it.

@@ -145,7 +145,6 @@ fn at_these(claimed: &[Part], wanted: &[Part]) -> String {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
     use isobar_operators::embedded::EmbeddedKafka;
@@ -185,21 +184,6 @@ mod tests {
                 to,
                 next: None,
             }],
-        }
-    }
-
-    /// What a screen shows.
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().expect("sound").extend(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
         }
     }
 
@@ -258,8 +242,7 @@ mod tests {
         };
         let killed = registry.clone().claim(killed).await.expect("it answers");
         assert!(killed.is_ok(), "it is alone");
-        let lines = Lines::default();
-        let screen = Screen::to(lines.clone());
+        let (screen, shown) = Screen::for_tests();
         let claimed = claim(
             wants("t.redrive.2", registry::REDRIVE, (10, 20)),
             registry,
@@ -271,8 +254,7 @@ mod tests {
         let claimed = claimed.await.map_err(|failure| failure.error.to_string());
         let claimed = claimed.map(|claim| claim.entry().run.clone());
         assert_eq!(claimed, Ok("t.redrive.2".to_owned()));
-        let said = String::from_utf8(lines.0.lock().expect("sound").clone());
-        let said = said.expect("text");
+        let said = shown.text();
         assert!(said.contains("was heard of just now: waiting"), "{said}");
     }
 

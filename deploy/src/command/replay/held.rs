@@ -307,9 +307,7 @@ pub(super) fn known_ids(plan: &PlanFile) -> BTreeMap<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
     use std::path::Path;
-    use std::sync::{Arc, Mutex};
 
     use isobar_operators::embedded::EmbeddedKafka;
     use isobar_operators::kafka::connection::KafkaConnection;
@@ -388,28 +386,13 @@ mod tests {
         let connection = KafkaConnection::plain(&["127.0.0.1:1".to_owned()]);
         let within = Duration::from_millis(300);
         let admin = Admin::of_group(&connection, "t.replay.19a", within).expect("a client");
-        let said = Said::default();
-        let is_deleted = forget_group(&admin, "t.replay.19a", &Screen::to(said.clone()));
+        let (screen, shown) = Screen::for_tests();
+        let is_deleted = forget_group(&admin, "t.replay.19a", &screen);
         assert!(!is_deleted);
-        let said = String::from_utf8(said.0.lock().expect("sound").clone()).expect("text");
+        let said = shown.text();
         let start =
             "isobar: the group t.replay.19a, which kept the progress, could not be deleted: ";
         assert!(said.starts_with(start), "{said}");
-    }
-
-    /// What a screen was told.
-    #[derive(Clone, Default)]
-    struct Said(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Said {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().expect("sound").extend(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
     }
 
     #[tokio::test]

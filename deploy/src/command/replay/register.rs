@@ -368,6 +368,30 @@ fn chosen(mut runs: Vec<Listed>, named: Option<&str>) -> Result<Listed, String> 
     }
 }
 
+/// What a run of the spout `logs` tells that is done, without partitions.
+#[cfg(test)]
+pub(in crate::command) fn entry_for_tests(run: &str, target: &str) -> Entry {
+    Entry {
+        version: 1,
+        run: run.to_owned(),
+        attempt: "x".to_owned(),
+        spout: "logs".to_owned(),
+        target: target.to_owned(),
+        group: "g".to_owned(),
+        host: "h".to_owned(),
+        pid: 7,
+        state: State::Done,
+        why: None,
+        claim: Some(1),
+        word: None,
+        started_ms: 0,
+        lease_ms: 30_000,
+        asked: None,
+        dropped: None,
+        partitions: Vec::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -389,23 +413,9 @@ mod tests {
         };
         Listed {
             entry: Entry {
-                version: 1,
-                run: id.to_owned(),
-                attempt: "x".to_owned(),
-                spout: "logs".to_owned(),
-                target: "missing".to_owned(),
-                group: "g".to_owned(),
-                host: "h".to_owned(),
-                pid: 7,
                 state,
-                why: None,
-                claim: Some(1),
-                word: None,
-                started_ms: 0,
-                lease_ms: 30_000,
-                asked: None,
-                dropped: None,
                 partitions: vec![part(0, Some(510)), part(1, Some(5_000))],
+                ..entry_for_tests(id, "missing")
             },
             told_ms,
         }

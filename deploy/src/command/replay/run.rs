@@ -142,10 +142,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     };
     let outcome = runtime.block_on(async {
         let mut signals = Signals::listen_also(told)?;
-        if let Err(failure) = unless_stopped(claimed.look(), &mut signals).await {
-            attended.end(State::Stopped, Some("it was not begun".to_owned()));
-            return Err(failure);
-        }
+        let attended = attended.begin(claimed.look(), &mut signals).await?;
         if plan.target == PURGE
             && let Some((word, failure)) = claimed.purge(&gate, &mut signals).await
         {

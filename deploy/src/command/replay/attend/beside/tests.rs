@@ -11,6 +11,7 @@ use isobar_operators::replay::registry::Dropped;
 use super::super::super::frontier::Passed;
 use super::super::super::width::{NO_MORE_ALONE, Width};
 use super::*;
+use crate::progress::Shown;
 
 /// As long as one of 12 s holds for the run itself.
 const HOLDS: Duration = Duration::from_secs(10);
@@ -82,21 +83,7 @@ struct Fixture {
     gate: Arc<Gate>,
     stopped: mpsc::Receiver<&'static str>,
     shared: Arc<Shared>,
-    screen: Arc<Mutex<Vec<u8>>>,
-}
-
-/// The lines of a screen.
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("sound").extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+    shown: Shown,
 }
 
 type End = oneshot::Sender<(State, Option<String>)>;
@@ -120,12 +107,13 @@ fn attended_beside(yielding: Yielding, moved: Moved) -> (Fixture, End, impl Futu
         noted: Arc::default(),
         news,
     };
+    let (screen, shown) = Screen::for_tests();
     let fixture = Fixture {
         script: script.clone(),
         gate: Arc::default(),
         stopped,
         shared: Arc::default(),
-        screen: Arc::default(),
+        shown,
     };
     let beside = Beside {
         register: Scripted {
@@ -137,7 +125,7 @@ fn attended_beside(yielding: Yielding, moved: Moved) -> (Fixture, End, impl Futu
         yielding,
         moved,
         stop,
-        screen: Screen::to(Lines(Arc::clone(&fixture.screen))),
+        screen,
         shared: Arc::clone(&fixture.shared),
         paused: false,
         deaf: false,
@@ -171,7 +159,7 @@ impl Fixture {
     }
 
     fn screen(&self) -> String {
-        String::from_utf8(self.screen.lock().expect("sound").clone()).expect("text")
+        self.shown.text()
     }
 }
 
