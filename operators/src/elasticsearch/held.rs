@@ -238,22 +238,34 @@ impl HeldIndices {
             return false;
         }
         let mut known = self.lock();
-        let held = |known: &BTreeMap<_, Hold>| known.values().filter(|hold| !hold.in_part).count();
-        let before = (known.len(), held(&known));
         let now = clock::now();
+        // Whether anything is told otherwise by now, and whether records of an index wait no more.
+        let (mut changed, mut freed) = (false, false);
         for index in indices {
             match known.get_mut(index) {
-                Some(hold) if hold.class == Class::Full => hold.took(now),
-                Some(_) => drop(known.remove(index)),
+                Some(hold) if hold.class == Class::Full => {
+                    changed |= !hold.in_part;
+                    freed |= !hold.in_part;
+                    hold.took(now);
+                }
+                Some(hold) => {
+                    changed = true;
+                    freed |= !hold.in_part;
+                    drop(known.remove(index));
+                }
                 None => {}
             }
         }
-        known.retain(|_, hold| !hold.is_over(now));
-        let after = (known.len(), held(&known));
-        if after != before {
+        known.retain(|_, hold| {
+            let is_over = hold.is_over(now);
+            changed |= is_over;
+            freed |= is_over && !hold.in_part;
+            !is_over
+        });
+        if changed {
             self.tell(&known, component, health);
         }
-        after.1 < before.1
+        freed
     }
 
     /// Whether it took others within the time that records wait.
