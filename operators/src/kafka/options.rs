@@ -246,6 +246,16 @@ const OWNED: &[(&str, &str)] = &[
         "Isobar's producer always waits for all in-sync replicas",
     ),
     (
+        "max.in.flight",
+        "Isobar's producer has one request under way, since with more librdkafka can take a record for written \
+         that is not",
+    ),
+    (
+        "max.in.flight.requests.per.connection",
+        "Isobar's producer has one request under way, since with more librdkafka can take a record for written \
+         that is not",
+    ),
+    (
         "transactional.id",
         "Isobar's producer writes no transactions",
     ),

@@ -1,7 +1,8 @@
 //! The producer of the `kafka` bolt, of dead letters and of generated records: whole batches in,
 //! one answer per batch out.
 //!
-//! Knows topics and bytes; knows nothing of acks. Idempotent, waits for all in-sync replicas.
+//! Knows topics and bytes; knows nothing of acks. Idempotent, waits for all in-sync replicas, one request at a
+//! time to each broker.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -63,6 +64,11 @@ impl ProducerConfig {
         let _ = config
             .set("enable.idempotence", "true")
             .set("acks", "all")
+            // With more, the first request of a producer to a partition can be refused (its leader moves, or has
+            // just been named) while the second, already under way, is taken: a broker that knows nothing of the
+            // producer takes any first sequence (KAFKA-15591). librdkafka concludes that the first one's records
+            // were written, and reports them as delivered (`rd_kafka_dr_implicit_ack`): they are in no log.
+            .set("max.in.flight.requests.per.connection", "1")
             .set("compression.type", self.compression.name())
             .set("queue.buffering.max.kbytes", self.kbytes().to_string())
             .set("queue.buffering.max.messages", self.records().to_string())

@@ -15,9 +15,9 @@ use crate::template::Template;
 
 /// Writes records to topics of a Kafka cluster.
 ///
-/// A record is answered for when all in-sync replicas have it; the producer is idempotent. While
-/// brokers or topics are missing, records wait, and the health says what for. Headers and timestamp
-/// go along. A record that is larger than the client (`message.max.bytes`, 1 MB by default) or the
+/// A record is answered for when all in-sync replicas have it; the producer is idempotent, with one
+/// request under way to each broker. While brokers or topics are missing, records wait, and the
+/// health says what for. Headers and timestamp go along. A record that is larger than the client (`message.max.bytes`, 1 MB by default) or the
 /// topic takes is rejected with the class `too_large`.
 ///
 /// Rejected records that arrive here, in particular with this bolt as the topology's `dead_letter`,

@@ -252,6 +252,29 @@ async fn a_batch_that_is_too_large_for_the_broker_is_sent_record_by_record() {
     assert_eq!(last.payload(), Some(&b""[..]));
 }
 
+/// A broker that has no state of a producer takes any first sequence: what comes after a refused request tells
+/// nothing of it, whatever librdkafka concludes.
+#[tokio::test]
+async fn the_first_request_is_not_taken_for_written_because_the_second_one_is() {
+    let mut fixture = Fixture::new(json!({
+        "value": "payload", "options": {"batch.num.messages": 1, "linger.ms": 0},
+    }))
+    .await;
+    fixture.cluster.request_errors(
+        RDKafkaApiKey::Produce,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION],
+    );
+    let inputs: Vec<Input> = (0..20).map(|n| Input::raw(n.to_string())).collect();
+    assert_eq!(fixture.run(&inputs).await, [Fate::Delivered; 20]);
+    let written = fixture.read("out", 20);
+    let written: Vec<&[u8]> = written.iter().filter_map(|one| one.payload()).collect();
+    let sent: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+    assert_eq!(
+        written,
+        sent.iter().map(String::as_bytes).collect::<Vec<_>>()
+    );
+}
+
 #[tokio::test]
 async fn failures_of_the_cluster_make_records_wait_and_are_said() {
     let mut fixture = Fixture::new(json!({"value": "payload"})).await;
@@ -447,7 +470,7 @@ fn options_that_cannot_work_are_found_before_anything_starts() {
         &["bolts.bolt.queue_size: 1KiB is out of range; expected from 1MiB to 1GiB"],
     );
     check(
-        json!({"connection": "kafka", "topic": "a", "options": {"max.in.flight": 10}}),
+        json!({"connection": "kafka", "topic": "a", "options": {"linger.ms": 100, "message.timeout.ms": 10}}),
         &["bolts.bolt.options: "],
     );
 }

@@ -25,6 +25,10 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 /// How long a producer may take to hand over what it was given: 500,000 records take seconds.
 const FLUSH_LIMIT: Duration = Duration::from_secs(120);
 
+/// With several requests under way librdkafka takes the first one to a partition for written when the second one
+/// is, though a broker that knows nothing of the producer takes any first sequence (KAFKA-15591).
+pub(super) const ONE_AT_A_TIME: (&str, &str) = ("max.in.flight.requests.per.connection", "1");
+
 /// The brokers' `default.replication.factor`.
 const BROKERS_CHOICE: TopicReplication<'static> = TopicReplication::Fixed(-1);
 
@@ -155,6 +159,7 @@ impl KafkaClient {
             ("batch.num.messages", most.as_str()),
             ("acks", "all"),
             ("enable.idempotence", "true"),
+            ONE_AT_A_TIME,
             ("linger.ms", "20"),
             ("batch.size", "500000"),
             ("queue.buffering.max.kbytes", "65536"),

@@ -13,6 +13,7 @@ use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
 use super::KafkaClient;
+use super::client::ONE_AT_A_TIME;
 use crate::{records, wait};
 
 /// Between two looks at what is due.
@@ -81,9 +82,7 @@ impl KafkaClient {
         let settings = [
             ("acks", "all"),
             ("enable.idempotence", "true"),
-            // With several, librdkafka sometimes gives a record up after a broker was killed, when a later
-            // one came to the next leader first.
-            ("max.in.flight.requests.per.connection", "1"),
+            ONE_AT_A_TIME,
             ("linger.ms", "20"),
             // However long an outage of brokers takes: a record that was given up would be nobody's.
             ("message.timeout.ms", "0"),
