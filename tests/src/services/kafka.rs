@@ -1,6 +1,7 @@
 //! A Kafka of one's own on the loopback address: one node, or a cluster of several, each of them a
 //! broker and a controller. Topics and records go through `kafka/client.rs`.
 
+mod classes;
 mod client;
 mod load;
 mod node;

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use anyhow::Result;
 
+use super::classes;
 use crate::ports;
 use crate::process::{Launch, Process};
 use crate::scratch::Scratch;
@@ -37,13 +38,26 @@ impl Ports {
 pub(super) struct Programs {
     java: PathBuf,
     home: PathBuf,
+    /// What the JVM is told of the [archive of classes](super::classes).
+    classes: String,
 }
 
 impl Programs {
     /// Those of a distribution.
     pub(super) fn of(home: PathBuf) -> Result<Self> {
         let java = jdk::find(17..=99)?.join("bin/java");
-        Ok(Self { java, home })
+        let archive = classes::archive(&java, &home)?;
+        let classes = format!("-XX:SharedArchiveFile={}", archive.display());
+        Ok(Self::new(&java, &home, classes))
+    }
+
+    /// With this option about the archive of classes.
+    pub(super) fn new(java: &Path, home: &Path, classes: String) -> Self {
+        Self {
+            java: java.to_owned(),
+            home: home.to_owned(),
+            classes,
+        }
     }
 
     /// Formats the directory of a node of this number, from 1, with these settings, and starts it.
@@ -81,6 +95,7 @@ impl Programs {
         Launch::new(&self.java, log)
             .arguments(["-Xms256m", "-Xmx512m", "-XX:+ExitOnOutOfMemoryError"])
             .arguments(COLLECTOR)
+            .arguments([&self.classes])
             .arguments([format!("-Dlog4j2.configurationFile={}", logging.display())])
             .arguments([
                 "-cp".to_owned(),
