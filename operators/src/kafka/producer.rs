@@ -64,10 +64,7 @@ impl ProducerConfig {
         let _ = config
             .set("enable.idempotence", "true")
             .set("acks", "all")
-            // With more, the first request of a producer to a partition can be refused (its leader moves, or has
-            // just been named) while the second, already under way, is taken: a broker that knows nothing of the
-            // producer takes any first sequence (KAFKA-15591). librdkafka concludes that the first one's records
-            // were written, and reports them as delivered (`rd_kafka_dr_implicit_ack`): they are in no log.
+            // With more, librdkafka can take records for written that no log has: `decisions/producing.md`.
             .set("max.in.flight.requests.per.connection", "1")
             .set("compression.type", self.compression.name())
             .set("queue.buffering.max.kbytes", self.kbytes().to_string())
