@@ -16,6 +16,7 @@ pub(crate) mod access;
 pub(crate) mod ask;
 pub(crate) mod body;
 pub(crate) mod breaking;
+pub(crate) mod busy;
 mod connect;
 pub(crate) mod connection;
 pub(crate) mod counts;

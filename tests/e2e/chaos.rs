@@ -38,9 +38,6 @@ const PARTITIONS: u64 = 6;
 /// After this time without a heartbeat a member is put out of its group.
 const SESSION: Duration = Duration::from_secs(6);
 
-/// Asked when all is over.
-const CALM_QUESTIONS: u64 = 20;
-
 /// How much of it there is for each protocol.
 pub(crate) struct Form {
     /// Faults go on for so long, and until each kind has been there.
@@ -49,6 +46,8 @@ pub(crate) struct Form {
     pub(crate) rate: u64,
     /// How often it is asked, at least, what became of a record.
     pub(crate) questions: u64,
+    /// How often when all is over, besides what was open before.
+    pub(crate) calm_questions: u64,
 }
 
 #[test]
@@ -57,6 +56,7 @@ fn nothing_is_lost_whatever_is_killed() {
         faults_for: Duration::from_secs(20),
         rate: 1_000,
         questions: 10,
+        calm_questions: 20,
     };
     run(&["classic", "consumer"], &form);
 }
@@ -226,7 +226,7 @@ impl Round {
         self.wait_until_committed(kafka);
         steps.done(&format!("{}: all is committed", self.protocol));
         questions.within = "10s";
-        let told = questions.ask_in_calm(&mut Random::new(seed), CALM_QUESTIONS, &open);
+        let told = questions.ask_in_calm(&mut Random::new(seed), form.calm_questions, &open);
         let told = told.check(search.client()).expect("each was right");
         steps.done(&format!("{}: {told}", self.protocol));
     }

@@ -288,3 +288,22 @@ fn a_document_that_is_alone_and_that_the_server_fails_on_is_told() {
     server.heal();
     run.finish().assert_exact(&setup, &server);
 }
+
+/// Also where it is alone in its requests, as on a quiet topic: its pipeline says that it is the document.
+#[test]
+fn a_document_that_an_ingest_pipeline_refuses_is_rejected() {
+    let server = server();
+    let fault = ItemFault::new(500, "fail_processor_exception", "debug is not kept");
+    // With an end, so that one that is sent for ever is seen in the end.
+    server.fail_items(40, |item: &Item<'_>| item.index == "odd", fault);
+    let setup = Setup::new("items-pipeline", &server)
+        .with(&json!({"index": "{{ doc.n == 3 ? 'odd' : 'even' }}", "body_records": 1}));
+    let ran = setup.run();
+    let letters = ran.letters.iter().map(|letter| {
+        let rejection = &letter.rejection;
+        assert!(rejection.reason.contains("debug is not kept"));
+        (letter.offset, rejection.class)
+    });
+    assert_eq!(letters.collect::<Vec<_>>(), [(3, "refused"); 2]);
+    assert_eq!((ran.account.delivered, ran.account.retried), (998, 0));
+}

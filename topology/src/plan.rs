@@ -48,7 +48,8 @@ struct Edge<'s> {
     stream: Stream,
     to: usize,
     grouping: &'s spec::Grouping,
-    overload: spec::Overload,
+    /// What the file says of it; `None` for the way of rejected records to the topology's dead letter.
+    input: Option<&'s Input>,
     /// Whether dead letters may take it, and whether it is there that they are written; see `letters.rs`.
     letters: bool,
     dead_letter: bool,
@@ -125,6 +126,7 @@ pub fn plan_after(
     checks::streams_lead_somewhere(&spouts, &bolts, &unprepared, &edges, &mut problems);
     checks::documents_are_made(&bolts, &edges, &mut problems);
     checks::letters_can_be_written(&bolts, &edges, &mut problems);
+    checks::no_letter_is_dropped(&bolts, &edges, &mut problems);
     checks::no_record_is_split_too_often(&bolts, &edges, &mut problems);
     // It goes from the end to the start, and a cycle, which was told, has neither.
     if spec.sorted_bolts().len() == spec.bolts.len() {
@@ -287,7 +289,7 @@ fn connect<'s>(
                     stream,
                     to,
                     grouping: &input.grouping,
-                    overload: input.overload,
+                    input: Some(input),
                     letters: false,
                     dead_letter: false,
                 }),
@@ -342,7 +344,7 @@ fn connect_rejected<'s>(
                 stream: Stream::REJECTED,
                 to,
                 grouping: LOCAL,
-                overload: spec::Overload::default(),
+                input: None,
                 letters: false,
                 dead_letter: false,
             }),
@@ -393,9 +395,7 @@ fn keys(
     problems: &mut Problems,
 ) -> Vec<Key> {
     let bolt = bolts[edge.to].component;
-    let mut inputs = bolt.inputs.iter();
-    let input = inputs.find(|input| input.grouping == *edge.grouping);
-    let (path, place) = match input {
+    let (path, place) = match edge.input {
         Some(input) => (input.path.key("grouping"), input.place),
         None => (bolt.path.clone(), bolt.place),
     };

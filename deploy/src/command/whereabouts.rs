@@ -11,6 +11,7 @@ use clap::Args;
 use futures::future::join_all;
 use isobar_operators::inquiry::{self, Letters, Place};
 use isobar_operators::kafka::admin::TopicPartition;
+use isobar_operators::replay::{Guarantee, live_sinks};
 use isobar_topology::spec::units::Duration;
 
 use super::Context;
@@ -144,12 +145,14 @@ pub(super) fn execute(args: &WhereArgs, mut context: Context<'_>) -> Outcome {
         (documents, letters.join())
     });
     let letters = letters.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    let sinks = live_sinks(spec, &source.spout);
     let evidence = Evidence {
         logged,
         documents,
         letters,
         running,
         policies: plan.graph.policies,
+        shares_ids: (sinks.iter()).any(|sink| sink.guarantee == Guarantee::AsTheIdSays),
     };
     show(&Fate::of(place, &evidence), place, args, &mut context)
 }

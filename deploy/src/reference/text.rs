@@ -100,7 +100,7 @@ const OF_BOLTS: [Common; 4] = [
     (
         "inputs.on_full",
         "block, drop_newest, drop_oldest or {sample: 10%}",
-        "What becomes of records while the queue of the bolt is full: `{from: parse, on_full: drop_newest}`. `block` lets them wait, and in the end the source; `drop_newest` drops them; `drop_oldest` drops what waits longest of the inputs that say so; `{sample: 10%}` lets that part of them wait, always the same records, and drops the rest. What is dropped counts as the policy `<id of the bolt>.drop_newest` and so on, and so does a record of which a part, or one of several branches, is dropped. Not with `grouping: all`, nor at an input from a stream `rejected`. A replay drops nothing by it. Default block.",
+        "What becomes of records while the queue of the bolt is full: `{from: parse, on_full: drop_newest}`. `block` lets them wait, and in the end the source; `drop_newest` drops them; `drop_oldest` drops what waits longest of the inputs that say so; `{sample: 10%}` lets that part of them wait, always the same records, and drops the rest. What is dropped counts as the policy `<id of the bolt>.drop_newest` and so on, and so does a record of which a part, or one of several branches, is dropped. Not with `grouping: all`, nor at an input to which rejected records come, from a stream `rejected` or by way of bolts that pass them on. A replay drops nothing by it. Default block.",
     ),
     (
         "on_rejected",

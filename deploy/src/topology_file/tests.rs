@@ -147,6 +147,43 @@ fn problems_of_components_come_in_the_same_run() {
     );
 }
 
+/// Rejected records come there by way of a bolt, which the input alone does not tell.
+#[test]
+fn a_policy_that_would_drop_rejected_records_is_shown_where_it_stands() {
+    let text = "\
+isobar: 1
+name: access-logs
+connections:
+  kafka: {type: kafka, brokers: \"localhost:9092\"}
+spouts:
+  logs: {type: kafka, connection: kafka, topics: [access], start: earliest}
+bolts:
+  parse: {type: parse_json, inputs: [logs]}
+  by_class: {type: route, inputs: [parse.rejected], routes: {old: \"kafka.offset < 10\"}, default: rest, on_rejected: drop}
+  bad:
+    type: kafka
+    connection: kafka
+    topic: dead
+    inputs:
+      - by_class.old
+      - from: by_class.rest
+        on_full: drop_newest
+    on_rejected: drop
+  end: {type: blackhole, inputs: [parse]}
+";
+    let registry = isobar_operators::registry();
+    let planned = |text: &str| load(text).plan(&registry, 1).map(|_| ());
+    let refused = planned(text).expect_err("the policy").to_string();
+    assert_eq!(
+        refused.lines().next(),
+        Some(
+            "t.yaml:17:18: bolts.bad.inputs[1].on_full: rejected records come to `bad` by way of `by_class`, and are not dropped for want of room; expected block, `on_rejected: drop` at the bolt that rejects them, or a way of their own for them"
+        )
+    );
+    assert_eq!(refused.matches("t.yaml:").count(), 1, "{refused}");
+    assert!(planned(&text.replace("drop_newest", "block")).is_ok());
+}
+
 #[test]
 fn what_could_not_be_read_may_consume_anything() {
     let nowhere = |text: &str| {

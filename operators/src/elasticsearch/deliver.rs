@@ -13,6 +13,7 @@ use isobar_topology::{Emitter, Health, OperatorError, Rejection};
 
 use super::body::Bulk;
 use super::breaking::{Breaking, Document};
+use super::busy::BusyIndices;
 use super::exchange::{Exchange, Outcome, Sent};
 use super::failing::FailingIndex;
 use super::held::{HeldIndices, Refusal};
@@ -112,6 +113,7 @@ pub(crate) struct Delivery {
     pub(crate) held: Arc<HeldIndices>,
     pub(crate) failing: Arc<FailingIndex>,
     pub(crate) breaking: Arc<Breaking>,
+    pub(crate) busy: Arc<BusyIndices>,
     /// Requests under way at one time.
     pub(crate) width: Width,
     /// Room for bodies that sinks of the connection keep.
@@ -165,7 +167,7 @@ impl Delivery {
                 | Outcome::TimedOut => {
                     self.body_size.too_large(body.len());
                 }
-                Outcome::Busy => self.body_size.busy(body.len()),
+                Outcome::Busy(_) => self.body_size.busy(body.len()),
                 Outcome::Malformed(_) | Outcome::Held | Outcome::Failed => {}
             }
             self.learn_of_connections(bulk, &part, body.len(), &outcome);
@@ -189,9 +191,13 @@ impl Delivery {
                         None => self.fail(bulk, part),
                     }
                 }
-                Outcome::Busy | Outcome::Failed | Outcome::TimedOut | Outcome::Broken => {
+                Outcome::Busy(text) => {
+                    let indices = indices_of(bulk, &part).into_iter();
+                    self.busy
+                        .refused(indices.map(|index| (index, &*text)), self.to());
                     self.fail(bulk, part);
                 }
+                Outcome::Failed | Outcome::TimedOut | Outcome::Broken => self.fail(bulk, part),
                 Outcome::TooLarge | Outcome::ReplyTooLarge(_) if part.len() > 1 => {
                     halve(&mut parts, part);
                 }
@@ -238,7 +244,7 @@ impl Delivery {
             | Outcome::TooLarge
             | Outcome::ReplyTooLarge(_)
             | Outcome::Malformed(_)
-            | Outcome::Busy => {
+            | Outcome::Busy(_) => {
                 self.breaking.answered(bytes, self.to());
                 if is_large(part, bytes) {
                     self.breaking.passed(|| document(bulk, part), self.to());
@@ -282,6 +288,7 @@ impl Delivery {
     /// Enters what a reply says about each item.
     fn settle(&self, bulk: &Bulk, part: Range<usize>, mut items: Vec<Item>) {
         self.correct(bulk, &part, &mut items);
+        let busy = busy_of(bulk, &part, &items);
         if let Some(position) = weigh(bulk, &part, &mut items) {
             let error = items[position - part.start].text.as_deref();
             let index = bulk.manifest.target_of(position);
@@ -306,6 +313,10 @@ impl Delivery {
         }
         let name = |target: &usize| &bulk.manifest.targets()[*target];
         self.accepted(accepted.iter().map(name));
+        if !busy.is_empty() {
+            let refusals = busy.iter().map(|(index, answer)| (*index, &**answer));
+            self.busy.refused(refusals, self.to());
+        }
         // Indices whose records have waited enough, and why.
         let mut given_up: HashMap<&Arc<str>, String> = HashMap::new();
         for (index, item) in refused {
@@ -349,6 +360,7 @@ impl Delivery {
     /// These indices have taken documents. What waits for one of them goes on.
     fn accepted<'i>(&self, indices: impl IntoIterator<Item = &'i Arc<str>> + Clone) {
         self.failing.accepted(indices.clone(), self.to());
+        self.busy.accepted(indices.clone(), self.to());
         let (component, health) = self.to();
         if self.held.accepted(indices, component, health) {
             self.exchange.recoveries.tell();
@@ -367,6 +379,7 @@ impl Delivery {
                 Class::Name if !self.names_follow_records => Class::Misconfigured,
                 // Somebody else writes the same document at this moment.
                 Class::Present if self.exchange.operation != Operation::Create.name() => {
+                    item.text = Some("409 version_conflict_engine_exception".into());
                     Class::Busy
                 }
                 class => class,
@@ -415,7 +428,7 @@ fn sign(outcome: &Outcome) -> Sign {
             Sign::Refused
         }
         Outcome::AllStored | Outcome::Items(_) => Sign::Taken,
-        Outcome::Busy | Outcome::TimedOut => Sign::Refused,
+        Outcome::Busy(_) | Outcome::TimedOut => Sign::Refused,
         Outcome::TooLarge
         | Outcome::ReplyTooLarge(_)
         | Outcome::Malformed(_)
@@ -423,6 +436,35 @@ fn sign(outcome: &Outcome) -> Sign {
         | Outcome::Failed
         | Outcome::Broken => Sign::None,
     }
+}
+
+/// The indices of these items; a name may be there more than once.
+fn indices_of<'b>(bulk: &'b Bulk, part: &Range<usize>) -> Vec<&'b Arc<str>> {
+    let manifest = &bulk.manifest;
+    let targets = part.clone().map(|item| manifest.target_index(item));
+    let mut targets: Vec<usize> = targets.collect();
+    targets.sort_unstable();
+    targets.dedup();
+    let targets = targets.into_iter();
+    targets.map(|target| &manifest.targets()[target]).collect()
+}
+
+/// The indices of which a document is refused for the moment, each with what the server says of one.
+fn busy_of<'b>(
+    bulk: &'b Bulk,
+    part: &Range<usize>,
+    items: &[Item],
+) -> HashMap<&'b Arc<str>, String> {
+    let mut busy = HashMap::new();
+    let items = part.clone().zip(items);
+    for (position, item) in items.filter(|(_, item)| item.class == Class::Busy) {
+        let text = item.text.as_deref().unwrap_or_default();
+        let index = bulk.manifest.target_of(position);
+        let _ = busy
+            .entry(index)
+            .or_insert_with(|| without_reason(text).to_owned());
+    }
+    busy
 }
 
 /// The first half is sent first.

@@ -85,8 +85,8 @@ pub(crate) enum Outcome {
     ReplyTooLarge(usize),
     /// The request was not understood, for this reason. Half of it may do.
     Malformed(String),
-    /// Queues or memory are full; it is sent again later.
-    Busy,
+    /// Queues or memory are full, as this says; it is sent again later.
+    Busy(String),
     /// It was not sent, or only to find out: no host may be asked now, can be connected to, or takes any
     /// request. It waits until one does.
     Held,
@@ -406,7 +406,7 @@ impl Exchange {
             Action::ReadItems => return self.read_items(chosen, body, items),
             Action::Split(_) if class == Class::TooLarge => Outcome::TooLarge,
             Action::Split(_) => Outcome::Malformed(text),
-            Action::RetryRequest => Outcome::Busy,
+            Action::RetryRequest => Outcome::Busy(text),
             Action::RetrySmaller => {
                 self.fail(chosen, class, text);
                 return Some(Outcome::TimedOut);

@@ -41,7 +41,8 @@ const OPEN_MOST: usize = 3;
 /// that has moved after 0.5 to 1 s.
 const SLOW_MOST: usize = 10;
 const SOON: Duration = Duration::from_secs(1);
-/// Of fewer answers in calm it is not judged how long they took: a busy machine is slow with a few in a row.
+/// Of fewer answers in calm it is not judged how many are late: a busy machine is slow with a few in a row, and not with
+/// half of them.
 const CALM_LEAST: usize = 100;
 /// Half of [`PATIENCE`]; in calm one answer in [`SLOW_MOST`], at most, takes longer.
 const LATE: Duration = Duration::from_secs(5);
@@ -342,12 +343,13 @@ impl Asked {
         Ok(self.open.clone())
     }
 
-    /// Whether answers come soon, of which there are enough to judge that.
+    /// Whether half of the answers come soon, and few late, where there are enough of them to judge that.
     fn is_soon_in_calm(&self) -> bool {
         let mut took: Vec<Duration> = self.took.iter().map(|(took, _)| *took).collect();
         took.sort_unstable();
         let late = took.iter().filter(|took| **took >= LATE).count();
-        took.len() < CALM_LEAST || took[took.len() / 2] < SOON && late * SLOW_MOST <= took.len()
+        let few_are_late = took.len() < CALM_LEAST || late * SLOW_MOST <= took.len();
+        took[took.len() / 2] < SOON && few_are_late
     }
 
     fn slow(&self) -> usize {

@@ -6,7 +6,7 @@ use super::partial::Unprepared;
 use super::{Edge, Prepared, RECORD_KEY, letters};
 use crate::ordinals::Ordinals;
 use crate::registry::{DocumentUse, LetterUse, PreparedBolt, PreparedSpout};
-use crate::spec::{Component, Grouping, Input, Problem, Problems, Spec, StreamRef};
+use crate::spec::{Component, Grouping, Input, OnFull, Problem, Problems, Spec, StreamRef};
 use crate::stream::Stream;
 
 /// The names of a bolt's streams by index; empty where it does not have the stream.
@@ -230,6 +230,31 @@ pub(super) fn letters_can_be_written(
                 .any(|edge| edge.to == number && edge.dead_letter)
         {
             problems.push(problem.clone());
+        }
+    }
+}
+
+/// Rejected records are not dropped for want of room, wherever they come by way of bolts: what such a policy drops of them
+/// on its last edge would count as dead-lettered, and no letter would be written. Of inputs from `rejected` itself that
+/// is said where they are read.
+pub(super) fn no_letter_is_dropped(
+    bolts: &[Prepared<'_, PreparedBolt>],
+    edges: &[Edge<'_>],
+    problems: &mut Problems,
+) {
+    let by_way = edges
+        .iter()
+        .filter(|edge| edge.letters && edge.stream != Stream::REJECTED);
+    for edge in by_way {
+        let drops = |input: &&Input| input.overload.on_full != OnFull::Block;
+        if let Some(input) = edge.input.filter(drops) {
+            let (from, to) = (edge.from, &bolts[edge.to].component.id);
+            let message = format!(
+                "rejected records come to `{to}` by way of `{from}`, and are not dropped for want of room"
+            );
+            problems.push(Problem::new(input.path.key("on_full"), message).expected(
+                "block, `on_rejected: drop` at the bolt that rejects them, or a way of their own for them",
+            ));
         }
     }
 }

@@ -30,7 +30,10 @@ impl Overloads {
         let spouts = spouts.collect();
         let edges = edges.iter().map(|edge| {
             let bolt = bolts[edge.to].component;
-            named(&bolt.id, &bolt.path.key("inputs"), edge.overload)
+            let overload = edge
+                .input
+                .map_or_else(spec::Overload::default, |input| input.overload);
+            named(&bolt.id, &bolt.path.key("inputs"), overload)
         });
         Self {
             spouts,

@@ -22,6 +22,8 @@ pub(super) struct Evidence {
     pub(super) running: Vec<Result<State, String>>,
     /// The policies by which the topology drops records.
     pub(super) policies: Vec<String>,
+    /// Ids of documents are made of fields, so several records may have the same.
+    pub(super) shares_ids: bool,
 }
 
 /// What became of a record.
@@ -246,7 +248,11 @@ impl Fate {
         let has_no_trace = evidence.has_no_trace();
         why.push(match evidence.policies.as_slice() {
             _ if was_not_dropped && has_no_trace => {
-                "the running program did not drop it: its document or letter was deleted since, or it went elsewhere than to an index".to_owned()
+                let by_id = match evidence.shares_ids {
+                    true => ", or another record has its id",
+                    false => "",
+                };
+                format!("the running program did not drop it: its document or letter was deleted since, or it went elsewhere than to an index{by_id}")
             }
             _ if was_not_dropped => "the running program did not drop it".to_owned(),
             [] => "no bolt drops records".to_owned(),
@@ -260,6 +266,9 @@ impl Fate {
                 format!("it may have been dropped, by {policies}: {why}")
             }
         });
+        if evidence.shares_ids && !was_not_dropped && has_no_trace {
+            why.push("another record may have its id, which is made of fields".to_owned());
+        }
         if !evidence.policies.is_empty()
             && !was_not_dropped
             && evidence.logged.exists == Ok(Some(true))

@@ -1,20 +1,28 @@
 //! The bolt's options: what is wrong with them, and what a plan tells.
 
+use std::net::TcpListener;
 use std::path::Path;
+use std::time::Duration;
 
 use isobar_topology::spec::Problems;
-use isobar_topology::testing::PreparedForTest;
+use isobar_topology::testing::{Fate, Input, PreparedForTest};
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 
 use super::*;
+use crate::stand_in::{answer_with, request};
 
 fn prepare_with(options: &Value) -> Result<PreparedForTest, Problems> {
+    // Nobody listens there: port 9 is the discard service, which is not used any more.
+    prepare_at("http://127.0.0.1:9", options)
+}
+
+fn prepare_at(host: &str, options: &Value) -> Result<PreparedForTest, Problems> {
     let mut all = json!({"connection": "search"});
     for (name, value) in options.as_object().expect("a mapping") {
         all[name] = value.clone();
     }
-    // Nobody listens there: port 9 is the discard service, which is not used any more.
-    let connections = json!({"search": {"type": "elasticsearch", "hosts": ["http://127.0.0.1:9"]}});
+    let connections = json!({"search": {"type": "elasticsearch", "hosts": [host]}});
     PreparedForTest::with_connections(&TYPE, &all, &connections, Path::new("."))
 }
 
@@ -246,6 +254,69 @@ async fn a_bolt_that_cannot_connect_says_where_and_why() {
         text.starts_with("http://127.0.0.1:9: tcp connect error"),
         "{text}"
     );
+}
+
+/// Whether each document is refused or their whole request: a refusal lasts from the first one of either kind.
+#[tokio::test]
+async fn an_index_that_takes_nothing_for_long_as_the_cluster_is_busy_is_told() {
+    let error = json!({"type": "es_rejected_execution_exception", "reason": "of `secret`"});
+    let items = |item: Value| json!({"errors": true, "items": [{"create": item}]});
+    let refused = items(json!({"status": 429, "error": error}));
+    let answers = [
+        (200, json!({"nodes": {"a": {"version": "9.2.0"}}})),
+        (429, json!({"error": error, "status": 429})),
+        (200, refused.clone()),
+        (200, items(json!({"status": 201}))),
+        (200, refused),
+        (429, json!({"error": error, "status": 429})),
+        (
+            200,
+            json!({"errors": false, "items": [{"create": {"status": 201}}]}),
+        ),
+    ];
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let host = format!("http://{}", listener.local_addr().expect("an address"));
+    let serving = spawn_blocking(move || {
+        for (status, body) in answers {
+            let (mut stream, _) = listener.accept().expect("a client");
+            let _ = request(&mut stream).expect("a request");
+            answer_with(&mut stream, status, &body.to_string());
+        }
+    });
+    let mut test = prepare_at(&host, &json!({"index": "logs"})).expect("sound options");
+    let mut bolt = test.make();
+    bolt.open().await.expect("a host");
+    for (is_taken, is_told) in [
+        (false, false),
+        (false, true),
+        (true, false),
+        (false, false),
+        (false, true),
+        (true, false),
+    ] {
+        let batch = test.harness.batch(&[Input::document("{}")]);
+        let mut out = test.harness.emitter();
+        bolt.process(batch, &mut out).await.expect("it is written");
+        bolt.flush(&mut out).await.expect("it is sent");
+        let _ = test.harness.emitted(out).await;
+        let fate = if is_taken {
+            Fate::Delivered
+        } else {
+            Fate::Failed
+        };
+        assert_eq!(test.harness.fates(), Some(vec![fate]));
+        let conditions = test.health.conditions();
+        let told: Vec<_> = conditions
+            .iter()
+            .map(|c| (c.kind, c.text.as_str()))
+            .collect();
+        let text = "index `logs` has taken no documents for 30s or longer: 429 es_rejected_execution_exception; they are sent again, nothing is lost";
+        assert_eq!(told, Vec::from_iter(is_told.then_some(("busy", text))));
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(30)).await;
+        tokio::time::resume();
+    }
+    serving.await.expect("it ends");
 }
 
 #[test]

@@ -121,6 +121,8 @@ pub const TABLE: &[Row] = &[
     row("mapper_conflict", Item, (400, 400), ("illegal_argument_exception", "mapper ["), Document, StandIn("comes of two mappings that are made at one moment")),
     row("timestamp", Item, (400, 400), ("illegal_argument_exception", "data stream timestamp field"), Document, StandIn("from versions before those tested")),
     row("refused", Item, (400, 499), ("", ""), Refused, ALL),
+    // An ingest pipeline refuses the document with its `fail` processor, whose exception has no status of its own.
+    row("fail_processor", Item, (500, 500), ("fail_processor_exception", ""), Refused, StandIn("the test distributions lack the processor")),
     // Elasticsearch 8 answers this to a document that is no object; it never heals.
     row("no_object", Item, (500, 500), ("not_x_content_exception", ""), Document, ELASTICSEARCH_8),
     row("server_fault", Item, (500, 500), ("", ""), Fault, StandIn("needs a server with a bug")),

@@ -174,6 +174,12 @@ fn items_are_classed_by_status_type_and_reason() {
             "Compressor detection can only be called on some xcontent bytes",
             Document,
         ),
+        (
+            500,
+            "fail_processor_exception",
+            "debug is not kept",
+            Refused,
+        ),
         (500, "null_pointer_exception", "", Fault),
         (503, "process_cluster_event_timeout_exception", "", Busy),
     ] {

@@ -243,3 +243,41 @@ fn rejected_records_lead_somewhere_or_say_why_not() {
         "bolts.parse: records that it rejects lead nowhere; expected a `dead_letter` of the topology, a bolt with `inputs: [parse.rejected]`, or `on_rejected: drop`"
     );
 }
+
+#[test]
+fn rejected_records_are_dropped_for_want_of_room_on_none_of_their_ways() {
+    let bolts = |between: Value, from: Value| {
+        json!({
+            "parse": {"type": "parse", "inputs": ["in"]},
+            "by_class": {"type": "part", "inputs": ["parse", "parse.rejected"]},
+            "more": {"type": "part", "inputs": [between]},
+            "bad": {"type": "letters", "inputs": [from]},
+            "again": {"type": "parse", "inputs": ["more.odd"]},
+            "end": {"type": "index", "inputs": [{"from": "again", "on_full": "drop_newest"}]},
+        })
+    };
+    let refused = |to: &str, from: &str| {
+        format!(
+            "bolts.{to}.inputs[0].on_full: rejected records come to `{to}` by way of `{from}`, and are not dropped for want of room; expected block, `on_rejected: drop` at the bolt that rejects them, or a way of their own for them"
+        )
+    };
+    let along = |on_full: Value| json!({"from": "by_class.odd", "on_full": on_full});
+    for on_full in [
+        json!("drop_newest"),
+        json!("drop_oldest"),
+        json!({"sample": "10%"}),
+    ] {
+        let plain = json!("by_class.odd");
+        check(
+            bolts(plain.clone(), along(on_full.clone())),
+            &[&refused("bad", "by_class")],
+        );
+        check(
+            bolts(along(on_full), plain),
+            &[&refused("more", "by_class")],
+        );
+    }
+    // They may be slowed down; and what a parser made of them is dropped as other records are.
+    let slowly = json!({"from": "more.odd", "on_full": "block", "throttle": "10/s"});
+    check(bolts(along(json!("block")), slowly), &[]);
+}

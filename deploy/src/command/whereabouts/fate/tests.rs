@@ -40,6 +40,7 @@ fn nothing() -> Evidence {
         letters: Ok(Vec::new()),
         running: vec![Err("localhost:1 does not answer: refused".to_owned())],
         policies: vec!["sample.sampled".to_owned()],
+        shares_ids: false,
     }
 }
 
@@ -431,4 +432,27 @@ logs/3@120: unknown
         (&json["fate"], &json["offset"]),
         (&"unknown".into(), &160.into())
     );
+}
+
+/// The first of two records of one event has the document, and the second was there already.
+#[test]
+fn where_ids_are_made_of_fields_another_record_may_have_that_of_this_one() {
+    let mut evidence = nothing();
+    let has_cause = |evidence: &Evidence, cause: &str| {
+        let text = Fate::of(&place(120), evidence).text(&place(120));
+        text.contains(cause)
+    };
+    for shares_ids in [false, true] {
+        evidence.shares_ids = shares_ids;
+        evidence.running = vec![Ok(State::Settled { certain: true })];
+        let cause = "was deleted since, or it went elsewhere than to an index, or another record has its id\n";
+        assert_eq!(has_cause(&evidence, cause), shares_ids);
+        // Nobody says that it was not dropped.
+        evidence.running.clear();
+        let cause = "\n  another record may have its id, which is made of fields\n";
+        assert_eq!(has_cause(&evidence, cause), shares_ids);
+    }
+    // Its document may be there, as nobody looked.
+    evidence.documents = Err("the indices could not be asked: timeout".to_owned());
+    assert!(!has_cause(&evidence, "another record"));
 }
