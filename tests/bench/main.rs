@@ -6,6 +6,7 @@
 
 mod cases;
 mod check;
+mod expected;
 mod in_process;
 mod lag;
 mod live;
