@@ -1,7 +1,8 @@
 //! What is measured: the table of cases, by name.
 
 use isobar::generate::Lines;
-use serde_json::Value;
+
+use crate::expected::{Expected, enriched, looked_up, of_access_line, of_object, of_syslog_line};
 
 /// Records in the ordinary cases.
 pub const RECORDS: u64 = 500_000;
@@ -23,19 +24,12 @@ pub struct Case {
     pub beside: Option<&'static str>,
 }
 
-/// A document that a record becomes.
-pub struct Expected {
-    pub index: &'static str,
-    /// Members that it holds, among others.
-    pub members: Vec<(String, Value)>,
-}
-
 /// Where a topology writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum To {
     /// The stand-in bulk server.
     Search,
-    /// A topic of the same broker.
+    /// A topic of the same broker: `limit` writes one too.
     Kafka,
     /// Nowhere: `limit` posts nothing either.
     Nowhere,
@@ -111,6 +105,9 @@ spouts:
 bolts:
 ";
 
+/// The check of dates that an index of such a name has by default, as records are of the first day of 2026.
+const BOUNDS: &str = "    event_time_bounds: {past: 3650d}";
+
 /// The bolts around a parser whose documents are indexed by day with four fields more.
 fn indexed(parser: &str) -> String {
     format!(
@@ -124,59 +121,20 @@ fn indexed(parser: &str) -> String {
     connection: search
     inputs: [enrich]
     index: \"logs-{{{{ event_time.format('%Y.%m.%d') }}}}\"
-    event_time_bounds: off
+{BOUNDS}
 dead_letter: {{type: file, path: dead-letters.ndjson}}
 "
     )
 }
 
-/// The document of [`indexed`] with these members of the record's.
-fn enriched(mut members: Vec<(String, Value)>) -> Expected {
-    let set = ["env", "region", "team"].into_iter();
-    let set = set.zip(["bench", "eu-west-1", "shop"].map(Value::from));
-    members.extend(set.map(|(name, value)| (name.to_owned(), value)));
-    members.push(("is_test".to_owned(), true.into()));
-    Expected {
-        index: DAY,
-        members,
-    }
-}
-
-fn members(record: &str) -> Vec<(String, Value)> {
-    match serde_json::from_str(record) {
-        Ok(Value::Object(object)) => object.into_iter().collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// Of a line in the combined log format: `CLIENT - - [TIME] "METHOD PATH PROTOCOL" STATUS ...`.
-fn of_access_line(line: &str) -> Vec<(String, Value)> {
-    let (head, rest) = line.split_once(" \"").expect("a request");
-    let (request, rest) = rest.split_once("\" ").expect("an answer");
-    let client = head.split(' ').next();
-    let mut words = request.split(' ');
-    let status = rest.split(' ').next().and_then(|text| text.parse().ok());
-    [
-        ("client", client.map(Value::from)),
-        ("method", words.next().map(Value::from)),
-        ("path", words.next().map(Value::from)),
-        ("status", status.map(|status: u64| status.into())),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value.expect("each line has it")))
-    .collect()
-}
-
-/// Of a line of RFC 5424: `<PRIORITY>1 TIME HOST APPLICATION PROCESS ...`.
-fn of_syslog_line(line: &str) -> Vec<(String, Value)> {
-    let names = ["hostname", "app_name", "proc_id"].into_iter();
-    let words = line.split(' ').skip(2).map(Value::from);
-    names.map(str::to_owned).zip(words).collect()
-}
-
 /// The topology of `json-es` and of whatever varies its input.
 pub fn json_es() -> String {
     indexed("type: parse_json, event_time: timestamp")
+}
+
+/// [`json_es`] whose bodies are posted when they are so old, such as `5ms`.
+pub fn json_es_flushed(interval: &str) -> String {
+    json_es().replace(BOUNDS, &format!("{BOUNDS}\n    flush_interval: {interval}"))
 }
 
 fn search(name: &str, work: &'static str, input: Input, topology: String) -> Case {
@@ -187,13 +145,10 @@ fn search(name: &str, work: &'static str, input: Input, topology: String) -> Cas
         input,
         to: To::Search,
         topology,
-        expected: |_, record| Some(enriched(members(record))),
+        expected: |_, record| Some(enriched(of_object(record))),
         beside: None,
     }
 }
-
-/// The index of the day of all records: they are at most 14 h apart, from [`testkit::records::FIRST_TIME`].
-const DAY: &str = "logs-2026.01.01";
 
 /// Every case, in the order of the table.
 pub fn all() -> Vec<Case> {
@@ -302,25 +257,6 @@ dead_letter: {{type: file, path: dead-letters.ndjson}}
     )
 }
 
-/// The document of [`filter_lookup`]: the zone follows from the host's number, as in the table of
-/// [`Stage`](crate::stage::Stage).
-fn looked_up(mut members: Vec<(String, Value)>) -> Expected {
-    let text = |name: &str| {
-        let found = members.iter().find(|(own, _)| own == name);
-        found.and_then(|(_, value)| value.as_str().map(str::to_owned))
-    };
-    let host = text("host").and_then(|host| host.trim_start_matches("web-").parse().ok());
-    let zone = format!("eu-{}", host.map_or(u64::MAX, |host: u64| host % 3));
-    let index = match text("method").as_deref() {
-        Some("GET") => "logs-get",
-        Some("POST") => "logs-post",
-        _ => "logs-rest",
-    };
-    members.push(("zone".to_owned(), zone.into()));
-    members.push(("team".to_owned(), "shop".into()));
-    Expected { index, members }
-}
-
 fn filter_lookup() -> Case {
     let topology = format!(
         "{HEAD}  parse: {{type: parse_json, inputs: [logs], event_time: timestamp}}
@@ -334,7 +270,7 @@ fn filter_lookup() -> Case {
   split:
     type: route
     inputs: [owner]
-    routes: {{get: \"doc.method == 'GET'\", post: \"doc.method == 'POST'\"}}
+    routes: {{get: \"doc.http.method == 'GET'\", post: \"doc.http.method == 'POST'\"}}
     default: rest
   gets: {{type: elasticsearch, connection: search, inputs: [split.get], index: logs-get}}
   posts: {{type: elasticsearch, connection: search, inputs: [split.post], index: logs-post}}
@@ -344,7 +280,9 @@ dead_letter: {{type: file, path: dead-letters.ndjson}}
     );
     Case {
         delivered: RECORDS * 9 / 10,
-        expected: |number, record| (!number.is_multiple_of(10)).then(|| looked_up(members(record))),
+        expected: |number, record| {
+            (!number.is_multiple_of(10)).then(|| looked_up(of_object(record)))
+        },
         ..search(
             "filter-lookup-es",
             "parse, filter 10 %, look up, route into 3 indices",

@@ -4,8 +4,9 @@
 use std::collections::HashSet;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use testkit::bulk_server::{BulkServer, Options, Stored};
+use testkit::services::kafka::Sent;
 
 use crate::cases::{Case, To};
 use crate::stage::{COMMAND, LIMIT, Stage, check_report, object, sent};
@@ -21,13 +22,17 @@ pub fn check(stage: &mut Stage, case: &Case) -> Result<()> {
     }
 }
 
-/// Each document in its index, under an id of its own, with its origin and all that its record makes of it. A
-/// second group that reads the same finds every document there: ids follow from records.
-fn check_documents(stage: &mut Stage, case: &Case) -> Result<()> {
-    let server = BulkServer::start(Options {
+/// A stand-in that keeps what it is sent.
+pub fn keeping() -> Result<BulkServer> {
+    BulkServer::start(Options {
         keep_documents: true,
         ..Options::default()
-    })?;
+    })
+}
+
+/// As [`compare`]; and a second group that reads the same finds every document there: ids follow from records.
+fn check_documents(stage: &mut Stage, case: &Case) -> Result<()> {
+    let server = keeping()?;
     let setup = stage.setup(case, &server.url())?;
     check_report(&setup.finish(&COMMAND, LIMIT)?, case)?;
     let again = stage.setup(case, &server.url())?;
@@ -40,6 +45,12 @@ fn check_documents(stage: &mut Stage, case: &Case) -> Result<()> {
         "{}: read again, its records have other ids: {total}",
         case.name
     );
+    compare(case, &server)
+}
+
+/// Each record that is to be delivered is there once, as the whole document that it becomes, in its index, under an
+/// id of its own and with its origin.
+pub fn compare(case: &Case, server: &BulkServer) -> Result<()> {
     let documents = server.documents();
     ensure!(
         documents.len() as u64 == case.delivered,
@@ -48,7 +59,7 @@ fn check_documents(stage: &mut Stage, case: &Case) -> Result<()> {
         documents.len(),
         case.delivered
     );
-    let records: Vec<_> = sent(&case.input).filter_map(|sent| sent.value).collect();
+    let records: Vec<Sent> = sent(&case.input).collect();
     let mut ids = HashSet::with_capacity(documents.len());
     let mut origins = HashSet::with_capacity(documents.len());
     for stored in &documents {
@@ -68,31 +79,46 @@ fn check_documents(stage: &mut Stage, case: &Case) -> Result<()> {
 }
 
 /// Compares one document with its record, which its origin tells, and returns the record's number.
-fn check_document(case: &Case, stored: &Stored, records: &[Vec<u8>]) -> Result<u64> {
+fn check_document(case: &Case, stored: &Stored, records: &[Sent]) -> Result<u64> {
     let text = || String::from_utf8_lossy(&stored.source).into_owned();
-    let document: Value = serde_json::from_slice(&stored.source).with_context(text)?;
-    let origin = &document["_isobar"];
+    let mut document: Map<String, Value> =
+        serde_json::from_slice(&stored.source).with_context(text)?;
+    let origin = document.remove("_isobar").with_context(text)?;
     let place = origin["p"].as_u64().zip(origin["o"].as_u64());
-    let place = place.filter(|_| origin["t"] == case.input.topic());
-    let (partition, offset) = place.with_context(|| format!("no origin in {document}"))?;
+    let (partition, offset) = place.with_context(|| format!("no origin in {}", text()))?;
     let number = offset * u64::from(case.input.partitions.unsigned_abs()) + partition;
     let record = records.get(usize::try_from(number)?);
-    let record = record.with_context(|| format!("there is no record {number}: {document}"))?;
-    let record = std::str::from_utf8(record)?;
+    let record = record.with_context(|| format!("there is no record {number}: {}", text()))?;
+    let members = ["t", "p", "o", "ts", "s"].map(|name| origin.get(name));
+    ensure!(
+        members.iter().all(Option::is_some)
+            && origin
+                .as_object()
+                .is_some_and(|all| all.len() == members.len())
+            && origin["t"] == case.input.topic()
+            && origin["s"]
+                .as_str()
+                .is_some_and(|source| stored.id.contains(source))
+            && origin["ts"].as_i64() == record.timestamp,
+        "record {number} of {:?} has another origin: {origin}",
+        record.timestamp
+    );
+    let record = std::str::from_utf8(record.value.as_deref().context("it has a value")?)?;
     let expected = (case.expected)(number, record);
-    let expected = expected.with_context(|| format!("{record} is to be dropped: {document}"))?;
+    let expected = expected.with_context(|| format!("{record} is to be dropped: {}", text()))?;
     ensure!(
         stored.index == expected.index,
-        "in {}, not in {}: {document}",
+        "in {}, not in {}: {}",
         stored.index,
-        expected.index
+        expected.index,
+        text()
     );
-    for (name, value) in &expected.members {
-        ensure!(
-            document[name] == *value,
-            "{name} is not {value} in {document}, made of {record}"
-        );
-    }
+    ensure!(
+        document == expected.document,
+        "{record} became {}, and not {}",
+        text(),
+        Value::Object(expected.document)
+    );
     Ok(number)
 }
 

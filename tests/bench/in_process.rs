@@ -54,9 +54,11 @@ pub fn measure(programs: &Path, name: &str, work: &str, runs: usize) -> Result<R
         name: name.to_owned(),
         work: work.to_owned(),
         records: RECORDS,
+        runs,
         limit: None,
         allocations: Some(allocations),
         note: format!("; {:.1} million a second of CPU", 1.0 / took.cpu.median),
         took,
+        more: Value::Null,
     })
 }

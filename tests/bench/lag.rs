@@ -17,7 +17,7 @@ use testkit::services::Kafka;
 use testkit::services::kafka::Sent;
 use testkit::{http, ports, wait};
 
-use crate::report::{Row, Took};
+use crate::report::{Figures, Row, Took};
 use crate::stage::Stage;
 use stranger::Stranger;
 
@@ -167,6 +167,7 @@ fn row(
         name: name.to_owned(),
         work: work.to_owned(),
         records: sampled,
+        runs: 1,
         took: Took {
             cpu: Spread::of([cpu * 1e6 / sampled as f64]),
             rate: Spread::of([partitions / looks.median]),
@@ -181,6 +182,12 @@ fn row(
             looks.min,
             looks.max
         ),
+        more: Figures(vec![
+            ("core_percent", Spread::of([core * 100.0])),
+            ("more_mib", Spread::of([more])),
+            ("look_s", looks),
+        ])
+        .json(),
     })
 }
 

@@ -1,17 +1,17 @@
 //! Cases that run for a while beside a producer: how long records take, what memory is held when the
-//! sink is slow or stands still, and what a topology costs that has nothing to do. Figures stand in the
-//! note, as none of them is a cost for each record.
+//! sink is slow or stands still, and what a topology costs that has nothing to do. Their figures are no costs
+//! for each record.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::bulk_server::BulkServerProgram;
 use testkit::figures::Spread;
 use testkit::http;
-use testkit::isobar::{Isobar, Setup};
+use testkit::isobar::Isobar;
 use testkit::latency::Histogram;
 use testkit::process::Process;
 use testkit::records;
@@ -19,13 +19,13 @@ use testkit::services::kafka::Sent;
 use testkit::wait;
 
 use crate::cases;
-use crate::report::{Row, Took};
+use crate::report::{Figures, Row, Took};
 use crate::stage::Stage;
 
 pub const CASES: [(&str, &str); 3] = [
     (
         "latency",
-        "85,000 records/s for 10 s, flush_interval 5ms: append to stored; and to acked, of the product",
+        "85,000 records/s for 10 s, flush_interval 5ms: append to acked, and to stored",
     ),
     (
         "overload",
@@ -42,33 +42,28 @@ pub fn measure(stage: &mut Stage, name: &str, work: &str, runs: usize) -> Result
     let measured = match name {
         "latency" => latency(stage, runs)?,
         "overload" => overload(stage)?,
-        _ => states(stage)?,
+        _ => states(stage, runs)?,
     };
     Ok(Row {
         name: name.to_owned(),
         work: work.to_owned(),
         records: measured.records,
+        runs: measured.runs,
         took: measured.took,
         limit: measured.limit,
         allocations: None,
         note: format!("; {}", measured.note),
+        more: measured.more,
     })
 }
 
 struct Measured {
     records: u64,
+    runs: usize,
     took: Took,
     limit: Option<(Took, Spread)>,
     note: String,
-}
-
-/// Figures of one run.
-fn once(records: u64, cpu: Duration, wall: Duration, peak: u64) -> Took {
-    Took {
-        cpu: Spread::of([cpu.as_secs_f64() * 1e6 / records as f64]),
-        rate: Spread::of([records as f64 / wall.as_secs_f64()]),
-        peak_memory: Spread::of([peak as f64]),
-    }
+    more: Value,
 }
 
 /// Records of each second.
@@ -77,13 +72,16 @@ const PACE: u64 = 85_000;
 /// Records of 10 s: as many for warming up, and then as many that are measured.
 const PACED: u64 = PACE * 10;
 
+/// The product, with a histogram that tells to the ms where the targets are: `tests/bench/run` builds it.
+const FINE: &str = "fine/isobar";
+
+/// What 99 and 99.9 % of acks are to come within, in seconds: bounds of that histogram.
+const ACKED_MAX: [f64; 2] = [0.017, 0.03];
+
 fn latency(stage: &mut Stage, runs: usize) -> Result<Measured> {
     let server =
         BulkServerProgram::start_with(&stage.program("bulk-server"), &["--no-ids", "--ages"])?;
-    let topology = cases::json_es().replace(
-        "    event_time_bounds: off",
-        "    event_time_bounds: off\n    flush_interval: 5ms",
-    );
+    let topology = cases::json_es_flushed("5ms");
     let (mut limits, mut own, mut acked) = (Vec::new(), Vec::new(), Vec::new());
     for run in 0..runs {
         let topic = empty_topic(stage, &format!("latency-limit-{run}"))?;
@@ -92,7 +90,7 @@ fn latency(stage: &mut Stage, runs: usize) -> Result<Measured> {
         limits.push(ages(stage, &topic, &server, &limit, || Ok(()))?.0);
         drop(limit);
         let topic = empty_topic(stage, &format!("latency-{run}"))?;
-        let isobar = started(stage, &topology, &topic, &server.url())?;
+        let isobar = started(stage, FINE, &topology, &topic, &server.url())?;
         let histogram = || Histogram::of(isobar.address());
         let (measured, before) = ages(stage, &topic, &server, isobar.process(), histogram)?;
         own.push(measured);
@@ -100,26 +98,36 @@ fn latency(stage: &mut Stage, runs: usize) -> Result<Measured> {
         acked.push(histogram()?.since(&before));
         let _ = within_plan(&isobar)?;
     }
-    let within = |bound: f64| {
-        let shares = acked.iter().map(|histogram| histogram.share(bound) * 100.0);
-        let Spread { median, min, max } = Spread::of(shares);
-        format!(
-            "{median:.2} % ({min:.2}-{max:.2}) within {:.0} ms",
-            bound * 1e3
-        )
+    let acks = |figure: &dyn Fn(&Histogram) -> f64| Spread::of(acked.iter().map(figure));
+    let within = |part: f64| acks(&|histogram| histogram.quantile(part) * 1e3);
+    let share = |bound: f64| acks(&|histogram| histogram.share(bound) * 100.0);
+    let stored = |runs: &[Ages], part: &str| {
+        let ages = runs.iter().map(|run| run.counts[part].as_f64());
+        Spread::of(ages.map(|ms| ms.unwrap_or(f64::NAN)))
     };
-    // The bounds of the program's histogram that are near.
-    let acked = format!(
-        "acked {}, {}, {}",
-        within(0.01),
-        within(0.025),
-        within(0.05)
-    );
+    let cores = |runs: &[Ages]| Spread::of(runs.iter().map(Ages::cores));
+    let figures = Figures(vec![
+        ("acked_p50_ms", within(0.5)),
+        ("acked_p99_ms", within(0.99)),
+        ("acked_p999_ms", within(0.999)),
+        ("acked_within_17_ms_percent", share(ACKED_MAX[0])),
+        ("acked_within_30_ms_percent", share(ACKED_MAX[1])),
+        ("stored_p50_ms", stored(&own, "p50_ms")),
+        ("stored_p99_ms", stored(&own, "p99_ms")),
+        ("stored_p999_ms", stored(&own, "p999_ms")),
+        ("cores", cores(&own)),
+        ("limit_stored_p50_ms", stored(&limits, "p50_ms")),
+        ("limit_stored_p99_ms", stored(&limits, "p99_ms")),
+        ("limit_stored_p999_ms", stored(&limits, "p999_ms")),
+        ("limit_cores", cores(&limits)),
+    ]);
     let ratios = own.iter().zip(&limits);
     let ratio = Spread::of(ratios.map(|(own, limit)| own.cores() / limit.cores()));
     Ok(Measured {
         records: PACED,
-        note: format!("{}; {acked}; limit {}", text_of(&own), text_of(&limits)),
+        runs,
+        note: figures.text(),
+        more: figures.json(),
         took: took(&own),
         limit: Some((took(&limits), ratio)),
     })
@@ -138,22 +146,6 @@ impl Ages {
     fn cores(&self) -> f64 {
         self.cpu.as_secs_f64() / self.wall.as_secs_f64()
     }
-}
-
-fn text_of(runs: &[Ages]) -> String {
-    let ms = |part: &str| {
-        let ages = runs.iter().map(|run| run.counts[part].as_f64());
-        let Spread { median, min, max } = Spread::of(ages.map(|ms| ms.unwrap_or(f64::NAN)));
-        format!("{median:.0} ({min:.0}-{max:.0})")
-    };
-    format!(
-        "p50 {} ms, p99 {} ms, p99.9 {} ms, most {} ms, {:.2} cores",
-        ms("p50_ms"),
-        ms("p99_ms"),
-        ms("p999_ms"),
-        ms("max_ms"),
-        Spread::of(runs.iter().map(Ages::cores)).median
-    )
 }
 
 fn took(runs: &[Ages]) -> Took {
@@ -220,7 +212,7 @@ fn overload(stage: &mut Stage) -> Result<Measured> {
         &["--no-ids", "--delay", "10000"],
     )?;
     let topic = empty_topic(stage, "overload")?;
-    let isobar = started(stage, &cases::json_es(), &topic, &server.url())?;
+    let isobar = started(stage, "isobar", &cases::json_es(), &topic, &server.url())?;
     let began = wait::now();
     let ended = AtomicBool::new(false);
     let (produced, sampled) = std::thread::scope(|scope| {
@@ -241,36 +233,80 @@ fn overload(stage: &mut Stage) -> Result<Measured> {
     produced.map_err(|_| anyhow::anyhow!("the producer panicked"))??;
     let wall = began.elapsed();
     let delivered = account(&isobar)?["delivered"].as_u64().context("a count")?;
-    let series: Vec<String> = sampled
-        .chunks(5)
-        .map(|five| format!("{:.0}", five[five.len() - 1]))
-        .collect();
+    let series = sampled.chunks(5).map(|five| five[five.len() - 1].round());
+    let series: Vec<f64> = series.collect();
     let cpu = isobar.process().cpu_time()?;
     let (peak, bound) = within_plan(&isobar)?;
+    let taken = delivered as f64 / wall.as_secs_f64();
+    let planned = bound as f64 / MIB;
     Ok(Measured {
         records: delivered,
-        took: once(delivered.max(1), cpu, wall, peak),
+        runs: 1,
+        took: Took {
+            cpu: Spread::of([cpu.as_secs_f64() * 1e6 / delivered.max(1) as f64]),
+            rate: Spread::of([taken]),
+            peak_memory: Spread::of([peak as f64]),
+        },
         limit: None,
         note: format!(
-            "{RATE} records/s came, {:.0} were taken; resident every 5 s {} MiB, planned {:.0}",
-            delivered as f64 / wall.as_secs_f64(),
-            series.join(" "),
-            bound as f64 / MIB
+            "{RATE} records/s came, {taken:.0} were taken; resident every 5 s {series:.0?} MiB, planned {planned:.0}"
         ),
+        more: json!({"resident_every_5_s_mib": series, "planned_mib": planned}),
     })
 }
 
-fn states(stage: &mut Stage) -> Result<Measured> {
+/// What one run of `states` showed, in seconds, bytes, and parts of a core.
+struct States {
+    first: f64,
+    loaded: u64,
+    caught_up: u64,
+    blocked: u64,
+    planned: u64,
+    idle: f64,
+    /// Until all records of the start were settled.
+    cpu: f64,
+    wall: f64,
+    peak: u64,
+}
+
+/// Records that are there at the start.
+const THERE: u64 = 200_000;
+
+/// Records that come while the sink is blocked.
+const BEHIND: u64 = 500_000;
+
+fn states(stage: &mut Stage, runs: usize) -> Result<Measured> {
+    let seen: Vec<States> = (0..runs)
+        .map(|run| states_once(stage, &format!("states-{run}")))
+        .collect::<Result<_>>()?;
+    let spread = |figure: &dyn Fn(&States) -> f64| Spread::of(seen.iter().map(figure));
+    let mib = |bytes: &dyn Fn(&States) -> u64| spread(&|states| bytes(states) as f64 / MIB);
+    let figures = Figures(vec![
+        ("first_document_s", spread(&|states| states.first)),
+        ("loaded_mib", mib(&|states| states.loaded)),
+        ("caught_up_mib", mib(&|states| states.caught_up)),
+        ("blocked_mib", mib(&|states| states.blocked)),
+        ("planned_mib", mib(&|states| states.planned)),
+        ("idle_percent", spread(&|states| states.idle * 100.0)),
+    ]);
+    Ok(Measured {
+        records: THERE,
+        runs,
+        took: Took {
+            cpu: spread(&|states| states.cpu * 1e6 / THERE as f64),
+            rate: spread(&|states| THERE as f64 / states.wall),
+            peak_memory: spread(&|states| states.peak as f64),
+        },
+        limit: None,
+        note: figures.text(),
+        more: figures.json(),
+    })
+}
+
+fn states_once(stage: &mut Stage, topic: &str) -> Result<States> {
     let mut server = BulkServerProgram::start_with(&stage.program("bulk-server"), &["--no-ids"])?;
-    let all = cases::all();
-    let case = all
-        .iter()
-        .find(|case| case.name == "json-es")
-        .context("a case")?;
-    stage.load(&case.input)?;
-    let topic = empty_topic(stage, "states")?;
-    let records = 200_000;
-    stage.kafka.produce(&topic, paced(u64::MAX, records))?;
+    let topic = empty_topic(stage, topic)?;
+    stage.kafka.produce(&topic, paced(u64::MAX, THERE))?;
 
     let began = wait::now();
     let setup = stage.topology(&cases::json_es(), &topic, &server.url())?;
@@ -281,10 +317,10 @@ fn states(stage: &mut Stage) -> Result<Measured> {
         ensure!(began.elapsed() < LIMIT, "no document came");
         wait::rest(Duration::from_millis(5));
     }
-    let first = began.elapsed();
-    settled(&isobar, records)?;
-    let wall = began.elapsed();
-    let cpu = isobar.process().cpu_time()?;
+    let first = began.elapsed().as_secs_f64();
+    settled(&isobar, THERE)?;
+    let wall = began.elapsed().as_secs_f64();
+    let cpu = isobar.process().cpu_time()?.as_secs_f64();
     let loaded = isobar.process().peak_memory()?;
 
     // Memory is given back within a second or so of the last use.
@@ -295,27 +331,22 @@ fn states(stage: &mut Stage) -> Result<Measured> {
     let idle = (isobar.process().cpu_time()? - before).as_secs_f64() / 20.0;
 
     server.process().pause();
-    stage.kafka.produce(&topic, paced(u64::MAX, 500_000))?;
+    stage.kafka.produce(&topic, paced(u64::MAX, BEHIND))?;
     wait::rest(10 * SECOND);
     let blocked = isobar.process().memory()?;
     server.process().resume();
-    settled(&isobar, records + 500_000)?;
-    let (peak, bound) = within_plan(&isobar)?;
-    let mib = |bytes: u64| bytes as f64 / MIB;
-    Ok(Measured {
-        records,
-        took: once(records, cpu, wall, peak),
-        limit: None,
-        note: format!(
-            "first document after {:.2} s; under load {:.0} MiB, caught up {:.0}, sink blocked {:.0}, planned \
-             {:.0}; idle {:.2} % of a core",
-            first.as_secs_f64(),
-            mib(loaded),
-            mib(caught_up),
-            mib(blocked),
-            mib(bound),
-            idle * 100.0
-        ),
+    settled(&isobar, THERE + BEHIND)?;
+    let (peak, planned) = within_plan(&isobar)?;
+    Ok(States {
+        first,
+        loaded,
+        caught_up,
+        blocked,
+        planned,
+        idle,
+        cpu,
+        wall,
+        peak,
     })
 }
 
@@ -326,8 +357,15 @@ fn empty_topic(stage: &Stage, name: &str) -> Result<String> {
     Ok(name.to_owned())
 }
 
-fn started(stage: &mut Stage, topology: &str, topic: &str, url: &str) -> Result<Isobar> {
-    let setup: Setup = stage.topology(topology, topic, url)?;
+fn started(
+    stage: &mut Stage,
+    program: &str,
+    topology: &str,
+    topic: &str,
+    url: &str,
+) -> Result<Isobar> {
+    let program = stage.program(program);
+    let setup = stage.topology(topology, topic, url)?.program(&program);
     let mut isobar = setup.start()?;
     isobar.wait_until_ready(LIMIT)?;
     Ok(isobar)

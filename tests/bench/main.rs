@@ -6,6 +6,7 @@
 
 mod cases;
 mod check;
+mod expected;
 mod in_process;
 mod lag;
 mod live;
@@ -19,8 +20,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use cases::{Case, To};
-use report::{Row, Took};
+use serde_json::Value;
+
+use cases::Case;
+use report::{Figures, Row, Took};
 use stage::{Run, Stage};
 use testkit::figures::Spread;
 
@@ -29,13 +32,17 @@ Usage: tests/bench/run [CASE...] [--runs N] [--save]
 
 Measures the named cases, or all. A name that ends in `*` means all that begin like it.
 
-  --runs N   runs of each case and of `limit` beside it (default 5)
-  --save     writes the JSON to tests/bench/results/ instead of printing it
+  --runs N   runs of each case and of `limit` beside it (default 5); a case that runs another number
+             of times says so in its row
+  --save     writes the JSON to tests/bench/results/ instead of printing it; at least 5 runs
   --list     lists the cases
 
 Environment:
   ISOBAR_SERVICES  where fetched services are kept (default: .services in the checkout)
 ";
+
+/// Runs of a case unless it is told otherwise, and the fewest whose figures are kept.
+const RUNS: usize = 5;
 
 struct Arguments {
     names: Vec<String>,
@@ -88,6 +95,10 @@ fn run(arguments: &[String]) -> Result<()> {
         !arguments.save || !revision.ends_with(report::DIRTY),
         "--save: figures that are kept are those of a revision: commit first"
     );
+    ensure!(
+        !arguments.save || arguments.runs >= RUNS,
+        "--save: figures that are kept are the middle of {RUNS} runs and more"
+    );
     let mut rows = Vec::new();
     for (name, work) in in_process::CASES {
         if wanted(name) {
@@ -133,7 +144,7 @@ fn run(arguments: &[String]) -> Result<()> {
     let command = std::iter::once("tests/bench/run".to_owned()).chain(arguments.names);
     let runs = ["--runs".to_owned(), arguments.runs.to_string()];
     let command = command.chain(runs).collect::<Vec<_>>().join(" ");
-    let json = report::json(&rows, &command, arguments.runs, &revision)?;
+    let json = report::json(&rows, &command, &revision)?;
     match arguments.save {
         true => {
             let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/results");
@@ -154,7 +165,7 @@ fn others() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
 fn read(arguments: &[String]) -> Result<Arguments> {
     let mut read = Arguments {
         names: Vec::new(),
-        runs: 5,
+        runs: RUNS,
         save: false,
     };
     let mut rest = arguments.iter();
@@ -219,10 +230,9 @@ fn measure(stage: &mut Stage, case: &Case, beside: Option<&Case>, runs: usize) -
             to_other.push(cpu(&product) / cpu(&stage.product(other)?));
         }
     }
-    let note = beside.map(|other| {
-        let Spread { median, min, max } = Spread::of(to_other);
-        format!("; {median:.2} ({min:.2}-{max:.2}) times {}", other.name)
-    });
+    let to_other = beside.map(|_| Figures(vec![("times_beside", Spread::of(to_other))]));
+    let note = beside.zip(to_other.as_ref());
+    let note = note.map(|(other, figures)| format!("; beside {}: {}", other.name, figures.text()));
     let ratio = Spread::of(
         pairs
             .iter()
@@ -230,15 +240,15 @@ fn measure(stage: &mut Stage, case: &Case, beside: Option<&Case>, runs: usize) -
     );
     let records = case.input.records;
     let (limits, products): (Vec<Run>, Vec<Run>) = pairs.into_iter().unzip();
-    // `limit` writes no topic: posting is another job.
-    let limit = (case.to != To::Kafka).then(|| (Took::of(&limits, records), ratio));
     Ok(Row {
         name: case.name.clone(),
         work: case.work.to_owned(),
         records,
+        runs,
         took: Took::of(&products, records),
-        limit,
+        limit: Some((Took::of(&limits, records), ratio)),
         allocations: Some(allocations),
         note: note.unwrap_or_default(),
+        more: to_other.map_or(Value::Null, |figures| figures.json()),
     })
 }

@@ -12,7 +12,7 @@ use testkit::services::{Search, SearchVersion};
 use testkit::wait;
 
 use crate::cases::{self, Case};
-use crate::report::{Row, Took};
+use crate::report::{Figures, Row, Took};
 use crate::stage::{COMMAND, Run, Stage, check_report};
 
 pub const CASES: [(&str, &str); 2] = [
@@ -83,6 +83,7 @@ fn cost(stage: &mut Stage, search: &Search, case: &Case, runs: usize) -> Result<
         name: CASES[0].0.to_owned(),
         work: CASES[0].1.to_owned(),
         records: case.input.records,
+        runs,
         took: Took {
             cpu: Spread::of(replays),
             rate: Spread::of(rates),
@@ -95,6 +96,12 @@ fn cost(stage: &mut Stage, search: &Search, case: &Case, runs: usize) -> Result<
              the index {:.3}; live {:.2} us",
             ratio.median, ratio.min, ratio.max, with_check.median, live.median
         ),
+        more: Figures(vec![
+            ("times_live", ratio),
+            ("times_live_with_check", with_check),
+            ("live_us_per_record", live),
+        ])
+        .json(),
     })
 }
 
@@ -145,6 +152,7 @@ fn beside(stage: &mut Stage, search: &Search, case: &Case) -> Result<Row> {
         name: CASES[1].0.to_owned(),
         work: CASES[1].1.to_owned(),
         records: case.input.records,
+        runs: 1,
         took: Took::of(
             &[Run {
                 usage: replayed.usage,
@@ -160,6 +168,11 @@ fn beside(stage: &mut Stage, search: &Search, case: &Case) -> Result<Row> {
              {:.0} s each; capacity {capacity:.0} records/s, live load {half}, live {live_cpu:.2} cores",
             wall.as_secs_f64()
         ),
+        more: Figures(vec![
+            ("spare_percent", Spread::of([share])),
+            ("times_live_p99", Spread::of([ratio])),
+        ])
+        .json(),
     })
 }
 

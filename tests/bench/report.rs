@@ -15,6 +15,8 @@ pub struct Row {
     pub name: String,
     pub work: String,
     pub records: u64,
+    /// How often it ran: of so many runs the figures are.
+    pub runs: usize,
     pub took: Took,
     /// What `limit` took for the same records, in turns with the case, and the case's CPU time as a multiple
     /// of that, pair by pair; none without Kafka.
@@ -22,6 +24,28 @@ pub struct Row {
     pub allocations: Option<f64>,
     /// What else there is to say.
     pub note: String,
+    /// Further members of the JSON: the figures that the note is made of, where there are some.
+    pub more: Value,
+}
+
+/// Figures that are no cost for each record, by their names, which end in their units.
+pub struct Figures(pub Vec<(&'static str, Spread)>);
+
+impl Figures {
+    /// `p50_ms 8.1 (7.9-8.4), ...`.
+    pub fn text(&self) -> String {
+        let one = |(name, Spread { median, min, max }): &(&str, Spread)| {
+            let digits = if *median < 10.0 { 2 } else { 1 };
+            format!("{name} {median:.digits$} ({min:.digits$}-{max:.digits$})")
+        };
+        self.0.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+
+    pub fn json(&self) -> Value {
+        let members = self.0.iter();
+        let members = members.map(|(name, figure)| ((*name).to_owned(), spread(*figure)));
+        Value::Object(members.collect())
+    }
 }
 
 /// What runs of a program over the same records took.
@@ -105,13 +129,16 @@ impl Row {
             "name": self.name,
             "work": self.work,
             "records": self.records,
+            "runs": self.runs,
             "ratio_to_limit": self.limit.as_ref().map(|(_, ratio)| spread(*ratio)),
             "limit": self.limit.as_ref().map(|(took, _)| took.json()),
             "allocations_per_record": self.allocations,
             "note": self.note,
         });
-        if let (Value::Object(row), Value::Object(took)) = (&mut row, self.took.json()) {
-            row.extend(took);
+        for further in [self.took.json(), self.more.clone()] {
+            if let (Value::Object(row), Value::Object(further)) = (&mut row, further) {
+                row.extend(further);
+            }
         }
         row
     }
@@ -161,10 +188,9 @@ pub fn revision() -> Result<String> {
 }
 
 /// Everything as JSON.
-pub fn json(rows: &[Row], command: &str, runs: usize, revision: &str) -> Result<Value> {
+pub fn json(rows: &[Row], command: &str, revision: &str) -> Result<Value> {
     Ok(json!({
         "command": command,
-        "runs": runs,
         "date": output("date", &["--utc", "+%Y-%m-%d"])?,
         "revision": revision,
         "machine": machine()?,

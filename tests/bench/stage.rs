@@ -107,15 +107,21 @@ impl Stage {
 
     /// A case that is ready to run once.
     pub fn setup(&mut self, case: &Case, url: &str) -> Result<Setup> {
-        self.runs += 1;
-        self.out = format!("out-{}", self.runs);
-        if case.to == To::Kafka {
-            let settings = [("max.message.bytes", "4000000")];
-            self.kafka
-                .create_topic(&self.out, case.input.partitions, &settings)?;
-        }
+        self.make_out(case)?;
         let setup = self.topology(&case.topology, &case.input.topic(), url)?;
         Ok(setup.environment("OUT", &self.out))
+    }
+
+    /// Makes the topic that a case writes to, where it writes to one: each run to its own.
+    fn make_out(&mut self, case: &Case) -> Result<()> {
+        self.runs += 1;
+        self.out = format!("out-{}", self.runs);
+        if case.to != To::Kafka {
+            return Ok(());
+        }
+        let settings = [("max.message.bytes", "4000000")];
+        let partitions = case.input.partitions;
+        self.kafka.create_topic(&self.out, partitions, &settings)
     }
 
     /// The topic that the last case was set up to write to, where it writes to one.
@@ -135,6 +141,18 @@ impl Stage {
             .program(&self.program("isobar")))
     }
 
+    /// Keeps the broker and the stand-in on these cores from now on.
+    pub fn keep_services_on(&mut self, cores: &str) -> Result<()> {
+        self.kafka.keep_on(cores)?;
+        self.server.process().keep_on(cores)
+    }
+
+    /// How many documents the stand-in has taken so far.
+    pub fn documents(&self) -> Result<u64> {
+        let statistics = self.server.statistics()?;
+        statistics["documents"].as_u64().context("no count")
+    }
+
     fn to_the_end(&self, setup: &Setup, case: &Case) -> Result<(Finished, Duration)> {
         let began = wait::now();
         let finished = setup.finish(&COMMAND, LIMIT)?;
@@ -143,11 +161,14 @@ impl Stage {
         Ok((finished, wall))
     }
 
-    /// Runs `limit` on the same topic, server and count.
-    pub fn limit(&self, case: &Case) -> Result<Run> {
-        let address = match case.to {
-            To::Nowhere => None,
-            To::Search | To::Kafka => Some(self.server.client().address().to_owned()),
+    /// Runs `limit` on the same topic and count, to where the case writes.
+    pub fn limit(&mut self, case: &Case) -> Result<Run> {
+        self.make_out(case)?;
+        let address = self.server.client().address();
+        let to = match case.to {
+            To::Nowhere => Vec::new(),
+            To::Search => vec!["post", address],
+            To::Kafka => vec!["write", &self.out],
         };
         let Input {
             partitions,
@@ -156,7 +177,7 @@ impl Stage {
         } = case.input;
         let launch = self.launch_limit(&case.input.topic(), partitions, records);
         let began = wait::now();
-        let mut process = Process::start(launch.arguments(address))?;
+        let mut process = Process::start(launch.arguments(to))?;
         let usage = process.wait_measured(LIMIT)?;
         ensure!(usage.status.success(), "limit: {}", process.log_tail());
         Ok(Run {
@@ -176,7 +197,7 @@ impl Stage {
     ) -> Result<Process> {
         let launch = self.launch_limit(topic, partitions, records);
         let address = server.client().address().to_owned();
-        Process::start(launch.arguments([address, flush_ms.to_string()]))
+        Process::start(launch.arguments(["post".to_owned(), address, flush_ms.to_string()]))
     }
 
     fn launch_limit(&self, topic: &str, partitions: i32, records: u64) -> Launch {

@@ -1,10 +1,10 @@
-//! What the same work costs at least: reads records in batches from one queue, copies them into bulk
-//! bodies of 4 MB with an action line each, posts these with a blocking socket, and counts the items
-//! of each reply. No parse, no ids, no group, no guarantee: the product's figures are told as ratios to
-//! it, since both drift alike with the machine.
+//! What the same work costs at least: reads records in batches from one queue and copies them into bulk bodies of
+//! 4 MB with an action line each, posts these with a blocking socket, and counts the items of each reply; or copies
+//! them to a topic. No parse, no ids, no group, no guarantee: the product's figures are told as ratios to it, since
+//! both drift alike with the machine. Its clients have the settings of the product's own.
 //!
-//! `bench-limit BROKERS TOPIC PARTITIONS RECORDS [HOST:PORT [FLUSH_MS]]`; without an address it copies and
-//! posts nothing. With a time no body is older when it is posted, and each document, an object, ends
+//! `bench-limit BROKERS TOPIC PARTITIONS RECORDS [post HOST:PORT [FLUSH_MS] | write TOPIC]`; without a target it copies
+//! and hands on nothing. With a time no body is older when it is posted, and each document, an object, ends
 //! with its record's timestamp, as that of the product does.
 
 #![expect(
@@ -12,69 +12,104 @@
     reason = "the rdkafka crate reads message by message, at 1.6 times the cost"
 )]
 
+mod post;
+mod write;
+
+use std::collections::BTreeMap;
 use std::ffi::CString;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use isobar_operators::kafka::connection::KafkaConnection;
+use isobar_operators::kafka::{ConsumerConfig, GroupProtocol, StartPolicy};
 use isobar_topology::clock;
-use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 use rdkafka_sys as sys;
 
-/// As the product's defaults: records in a batch, bytes of a body, bodies under way.
+use post::Poster;
+use write::Writer;
+
+/// As the product's defaults: records in a batch, bytes of a body.
 const BATCH: usize = 1000;
 const BODY: usize = 4 << 20;
-const BODIES: usize = 3;
 
 const ACTION: &[u8] = b"{\"create\":{}}\n";
+
+const USAGE: &str =
+    "bench-limit BROKERS TOPIC PARTITIONS RECORDS [post HOST:PORT [FLUSH_MS] | write TOPIC]";
 
 fn main() -> Result<()> {
     isobar::c_memory::keep_between_fetches();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [brokers, topic, partitions, records, rest @ ..] = &arguments[..] else {
-        bail!("usage: bench-limit BROKERS TOPIC PARTITIONS RECORDS [HOST:PORT [FLUSH_MS]]");
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let [brokers, topic, partitions, records, to @ ..] = &arguments[..] else {
+        bail!("usage: {USAGE}");
     };
     let (partitions, records) = (partitions.parse()?, records.parse()?);
-    let poster = rest.first().map(|address| Poster::start(address.clone()));
-    let flush = match rest.get(1) {
-        Some(ms) => Some(Duration::from_millis(ms.parse()?)),
-        None => None,
+    let to = match to {
+        [] => To::Nowhere,
+        ["post", address] => To::Server(Poster::start(address), None),
+        ["post", address, ms] => {
+            let flush = Duration::from_millis(ms.parse()?);
+            To::Server(Poster::start(address), Some(flush))
+        }
+        ["write", to] => To::Topic(Writer::start(connection(brokers)?, to)?),
+        _ => bail!("usage: {USAGE}"),
     };
-    let copied = read(brokers, topic, partitions, records, poster.as_ref(), flush)?;
+    let mut copies = Copies {
+        to,
+        body: Vec::with_capacity(BODY + (64 << 10)),
+        since: clock::now(),
+    };
+    let consumer = consumer(brokers, topic, partitions)?;
+    let copied = read(&consumer, topic, partitions, records, &mut copies)?;
     ensure!(copied == records, "{copied} of {records} records");
-    if let Some(poster) = poster {
-        let answered = poster.finish()?;
-        ensure!(answered == records, "{answered} of {records} answers");
+    if let Some(taken) = copies.finish()? {
+        ensure!(taken == records, "{taken} of {records} were taken");
     }
     Ok(())
 }
 
+fn connection(brokers: &str) -> Result<KafkaConnection> {
+    let connection = serde_json::json!({ "brokers": brokers });
+    Ok(serde_json::from_value(connection)?)
+}
+
+/// A client with the settings of a `kafka` spout, but for its one queue.
+fn consumer(brokers: &str, topic: &str, partitions: i32) -> Result<BaseConsumer> {
+    let spout = ConsumerConfig {
+        connection: connection(brokers)?,
+        group: "limit".to_owned(),
+        topics: vec![topic.to_owned()],
+        start: StartPolicy::Earliest,
+        protocol: GroupProtocol::Classic,
+        instance_id: None,
+        queue_size: ConsumerConfig::QUEUE_SIZE as u64,
+        revoke_drain_timeout: Duration::ZERO,
+        options: BTreeMap::new(),
+        fixed: None,
+    };
+    let lanes = std::thread::available_parallelism()?.get();
+    let mut settings = spout.client_config(lanes);
+    // What the spout has in the queues of all lanes that read.
+    let queues = lanes.min(usize::try_from(partitions)?) as u64;
+    for name in ["queued.max.messages.kbytes", "queued.min.messages"] {
+        let each = settings.get(name).context("the spout sets it")?;
+        let all = each.parse::<u64>()? * queues;
+        let _ = settings.set(name, all.to_string());
+    }
+    Ok(settings.create()?)
+}
+
 fn read(
-    brokers: &str,
+    consumer: &BaseConsumer,
     topic: &str,
     partitions: i32,
     records: u64,
-    poster: Option<&Poster>,
-    flush: Option<Duration>,
+    copies: &mut Copies,
 ) -> Result<u64> {
-    // What the spout sets, where it bears on the cost.
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("group.id", "limit")
-        .set("enable.partition.eof", "false")
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("fetch.queue.backoff.ms", "20")
-        // From the default `queue_size`, 24 MiB: in one queue what the spout has in those of two lanes.
-        .set("queued.max.messages.kbytes", "12288")
-        .set("queued.min.messages", "15728")
-        .set("fetch.max.bytes", "1572864")
-        .set("statistics.interval.ms", "0")
-        .create()?;
     let client = consumer.client().native_ptr();
     let name = CString::new(topic)?;
     // SAFETY: client and name are alive; the queue is destroyed below, before the client.
@@ -92,132 +127,137 @@ fn read(
     consumer.assign(&list)?;
 
     let mut messages = vec![std::ptr::null_mut(); BATCH];
-    let mut body = Vec::with_capacity(BODY + (64 << 10));
     let mut copied = 0;
-    let mut since = clock::now();
-    let wait = flush.map_or(20, |flush| flush.as_millis() as i32);
+    let wait = copies.flush().map_or(20, |flush| flush.as_millis() as i32);
     while copied < records {
         let _ = consumer.poll(Duration::ZERO);
-        if flush.is_some_and(|flush| since.elapsed() >= flush) {
-            send(&mut body, poster)?;
-        }
-        if body.is_empty() {
-            since = clock::now();
-        }
+        copies.between_batches()?;
         // SAFETY: the array has room for so many; each message is ours and destroyed once.
         let count = unsafe {
             sys::rd_kafka_consume_batch_queue(queue, wait, messages.as_mut_ptr(), messages.len())
         };
         for message in &messages[..usize::try_from(count).context("the queue is gone")?] {
-            // SAFETY: a message has so many bytes of payload, until it is destroyed.
-            let payload = unsafe {
-                let message = &**message;
-                if message.err == sys::RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-                    let bytes = message.payload.cast::<u8>();
-                    Some(std::slice::from_raw_parts(bytes, message.len))
-                } else {
-                    None
-                }
-            };
-            if let Some(payload) = payload {
-                body.extend_from_slice(ACTION);
-                body.extend_from_slice(payload);
-                if flush.is_some() {
-                    // SAFETY: the message is alive, and nothing is asked of its kind of time.
-                    let ms =
-                        unsafe { sys::rd_kafka_message_timestamp(*message, std::ptr::null_mut()) };
-                    let _ = body.pop();
-                    write!(body, ",\"ts\":{ms}}}")?;
-                }
-                body.push(b'\n');
+            // SAFETY: it was just given to us.
+            if let Some(message) = unsafe { Message::of(*message) } {
+                copies.add(&message)?;
                 copied += 1;
             }
             // SAFETY: as above.
             unsafe { sys::rd_kafka_message_destroy(*message) };
-            if body.len() >= BODY {
-                send(&mut body, poster)?;
-            }
         }
     }
-    send(&mut body, poster)?;
     // SAFETY: as above.
     unsafe { sys::rd_kafka_queue_destroy(queue) };
     Ok(copied)
 }
 
-fn send(body: &mut Vec<u8>, poster: Option<&Poster>) -> Result<()> {
-    match poster {
-        Some(_) if body.is_empty() => {}
-        Some(poster) => {
-            let next = poster.spare.try_recv().unwrap_or_default();
-            let full = std::mem::replace(body, next);
-            poster.bodies.send(full).ok().context("posting failed")?;
-        }
-        None => body.clear(),
+/// A message of librdkafka that is alive and no error.
+struct Message<'m>(&'m sys::rd_kafka_message_t);
+
+impl<'m> Message<'m> {
+    /// # Safety
+    ///
+    /// The message is alive for as long as this is used.
+    unsafe fn of(message: *const sys::rd_kafka_message_t) -> Option<Self> {
+        // SAFETY: as promised.
+        let message: &'m _ = unsafe { &*message };
+        let is_record = message.err == sys::RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
+        is_record.then_some(Self(message))
     }
-    Ok(())
+
+    fn payload(&self) -> &'m [u8] {
+        // SAFETY: a message has so many bytes of payload, until it is destroyed.
+        unsafe { std::slice::from_raw_parts(self.0.payload.cast(), self.0.len) }
+    }
+
+    fn key(&self) -> Option<&'m [u8]> {
+        // SAFETY: as its payload.
+        (!self.0.key.is_null())
+            .then(|| unsafe { std::slice::from_raw_parts(self.0.key.cast(), self.0.key_len) })
+    }
+
+    /// In ms since 1970.
+    fn timestamp(&self) -> i64 {
+        // SAFETY: the message is alive, and nothing is asked of its kind of time.
+        unsafe { sys::rd_kafka_message_timestamp(self.0, std::ptr::null_mut()) }
+    }
 }
 
-/// A thread with a connection.
-struct Poster {
-    bodies: SyncSender<Vec<u8>>,
-    /// Posted bodies, emptied.
-    spare: Receiver<Vec<u8>>,
-    thread: std::thread::JoinHandle<Result<u64>>,
+/// Where records are copied to.
+enum To {
+    /// To where nobody reads them.
+    Nowhere,
+    /// To a server, when they are so old at the latest.
+    Server(Poster, Option<Duration>),
+    Topic(Writer),
 }
 
-impl Poster {
-    fn start(address: String) -> Self {
-        let (bodies, to_post) = sync_channel::<Vec<u8>>(BODIES);
-        let (posted, spare) = sync_channel(BODIES + 1);
-        let thread = std::thread::spawn(move || {
-            let connection = TcpStream::connect(&address)?;
-            connection.set_nodelay(true)?;
-            let mut connection = BufReader::new(connection);
-            let mut items = 0;
-            for mut body in to_post {
-                items += post(&mut connection, &address, &body)?;
-                body.clear();
-                let _ = posted.try_send(body);
+/// Records that are copied.
+struct Copies {
+    to: To,
+    /// Those that are not yet handed on.
+    body: Vec<u8>,
+    /// No record in it is older.
+    since: clock::Instant,
+}
+
+impl Copies {
+    /// How old a record is at most when it is handed on.
+    fn flush(&self) -> Option<Duration> {
+        match self.to {
+            To::Server(_, flush) => flush,
+            To::Nowhere | To::Topic(_) => None,
+        }
+    }
+
+    fn between_batches(&mut self) -> Result<()> {
+        if let To::Topic(writer) = &self.to {
+            writer.serve();
+        }
+        let flush = self.flush();
+        if flush.is_some_and(|flush| self.since.elapsed() >= flush) {
+            self.send()?;
+        }
+        if self.body.is_empty() {
+            self.since = clock::now();
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, message: &Message<'_>) -> Result<()> {
+        if let To::Topic(writer) = &self.to {
+            return writer.send(message.key(), message.payload(), message.timestamp());
+        }
+        self.body.extend_from_slice(ACTION);
+        self.body.extend_from_slice(message.payload());
+        if self.flush().is_some() {
+            let _ = self.body.pop();
+            write!(self.body, ",\"ts\":{}}}", message.timestamp())?;
+        }
+        self.body.push(b'\n');
+        if self.body.len() >= BODY {
+            self.send()?;
+        }
+        Ok(())
+    }
+
+    fn send(&mut self) -> Result<()> {
+        match &self.to {
+            To::Server(poster, _) => poster.send(&mut self.body),
+            To::Nowhere | To::Topic(_) => {
+                self.body.clear();
+                Ok(())
             }
-            Ok(items)
-        });
-        Self {
-            bodies,
-            spare,
-            thread,
         }
     }
 
-    /// Returns how many items were answered.
-    fn finish(self) -> Result<u64> {
-        drop(self.bodies);
-        self.thread.join().expect("it does not panic")
-    }
-}
-
-fn post(connection: &mut BufReader<TcpStream>, address: &str, body: &[u8]) -> Result<u64> {
-    let head = format!(
-        "POST /logs/_bulk?filter_path=errors,items.*.status,items.*.error HTTP/1.1\r\nhost: {address}\r\n\
-         content-type: application/x-ndjson\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    connection.get_mut().write_all(head.as_bytes())?;
-    connection.get_mut().write_all(body)?;
-    let mut length = 0;
-    let mut line = String::new();
-    loop {
-        line.clear();
-        let _ = connection.read_line(&mut line)?;
-        let line = line.trim_end().to_ascii_lowercase();
-        if line.is_empty() {
-            break;
-        }
-        if let Some(value) = line.strip_prefix("content-length:") {
-            length = value.trim().parse()?;
+    /// Hands on what is left, and returns how many records were taken where somebody tells.
+    fn finish(mut self) -> Result<Option<u64>> {
+        self.send()?;
+        match self.to {
+            To::Nowhere => Ok(None),
+            To::Server(poster, _) => poster.finish().map(Some),
+            To::Topic(writer) => writer.finish().map(Some),
         }
     }
-    let mut reply = vec![0; length];
-    connection.read_exact(&mut reply)?;
-    Ok(memchr::memmem::find_iter(&reply, b"\"status\":").count() as u64)
 }

@@ -13,6 +13,7 @@ prerequisites=(
     "Maven (fetches the services)|command -v mvn|maven"
     "setpriv|command -v setpriv|util-linux"
     "unshare|command -v unshare|util-linux"
+    "taskset|command -v taskset|util-linux"
     "curl (examples)|command -v curl|curl"
     "jq (examples)|command -v jq|jq"
     "kcat|command -v kcat|kcat"

@@ -63,7 +63,7 @@ impl Work {
              connections:\n  search: {{type: elasticsearch, hosts: \"{url}\"}}\n\
              spouts:\n  constant: {{type: constant, record: {record}, records: {records}, stays: true}}\n\
              bolts:\n{bolts}  index:\n    type: elasticsearch\n    connection: search\n    inputs: [enrich]\n    \
-             index: \"logs-{{{{ event_time.format('%Y.%m.%d') }}}}\"\n    event_time_bounds: off\n\
+             index: \"logs-{{{{ event_time.format('%Y.%m.%d') }}}}\"\n    event_time_bounds: {{past: 3650d}}\n\
              dead_letter: {{type: file, path: dead-letters.ndjson}}\nsettings: {{lanes: 1}}\n"
         );
         let setup = Setup::new(&topology)?.program(Path::new("valgrind"));

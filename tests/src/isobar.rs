@@ -26,6 +26,7 @@ pub struct Setup {
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
     program: Option<PathBuf>,
+    cores: Option<String>,
 }
 
 /// What a command that ended by itself left behind.
@@ -64,6 +65,7 @@ impl Setup {
             environment: Vec::new(),
             arguments: Vec::new(),
             program: None,
+            cores: None,
         })
     }
 
@@ -71,6 +73,13 @@ impl Setup {
     #[must_use]
     pub fn program(mut self, program: &Path) -> Self {
         self.program = Some(program.to_owned());
+        self
+    }
+
+    /// Keeps the program on these cores: see [`Launch::on_cores`].
+    #[must_use]
+    pub fn on_cores(mut self, cores: &str) -> Self {
+        self.cores = Some(cores.to_owned());
         self
     }
 
@@ -159,6 +168,9 @@ impl Setup {
             .directory(self.scratch.path());
         for (name, value) in &self.environment {
             launch = launch.environment(name, value);
+        }
+        if let Some(cores) = &self.cores {
+            launch = launch.on_cores(cores);
         }
         Ok(launch)
     }

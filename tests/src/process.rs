@@ -38,6 +38,7 @@ pub struct Launch {
     log: PathBuf,
     output: Option<PathBuf>,
     unprivileged: bool,
+    cores: Option<String>,
 }
 
 impl Launch {
@@ -51,6 +52,7 @@ impl Launch {
             log: log.to_owned(),
             output: None,
             unprivileged: false,
+            cores: None,
         }
     }
 
@@ -93,6 +95,13 @@ impl Launch {
         self
     }
 
+    /// Keeps the program on these cores, such as `0` or `2-3`.
+    #[must_use]
+    pub fn on_cores(mut self, cores: &str) -> Self {
+        self.cores = Some(cores.to_owned());
+        self
+    }
+
     fn command(&self) -> Result<Command> {
         let log = append(&self.log)?;
         let output = match &self.output {
@@ -108,8 +117,11 @@ impl Launch {
         for name in OF_TOPOLOGIES {
             let _ = command.env_remove(name);
         }
+        let _ = command.arg("--");
+        if let Some(cores) = &self.cores {
+            let _ = command.args(["taskset", "-c", cores]);
+        }
         let _ = command
-            .arg("--")
             .arg(&self.program)
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
@@ -275,6 +287,18 @@ impl Process {
         if std::mem::take(&mut self.paused) {
             self.signal(Signal::CONT);
         }
+    }
+
+    /// Keeps the program on these cores from now on, such as `0` or `0-3`: all its threads, and what they start.
+    pub fn keep_on(&self, cores: &str) -> Result<()> {
+        let id = self.id().context("the program is not started")?.to_string();
+        let arguments = ["--all-tasks", "--cpu-list", "--pid", cores, &id];
+        let output = Command::new("taskset").args(arguments).output();
+        let output = output.context("cannot run taskset (Debian package util-linux)")?;
+        if !output.status.success() {
+            bail!("taskset: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(())
     }
 
     /// The most memory that the program has had resident since it was started, in bytes.
@@ -468,6 +492,8 @@ fn spawn(command: Command) -> io::Result<Child> {
 
 #[cfg(test)]
 mod tests {
+    use anyhow::ensure;
+
     use super::*;
     use crate::scratch::Scratch;
 
@@ -561,6 +587,24 @@ mod tests {
         let mut process = start.join().expect("no panic").expect("sh starts");
         wait_for_log(&process, &"tick\n".repeat(5));
         process.check_running().expect("it outlives the thread");
+    }
+
+    #[test]
+    fn a_program_stays_on_the_cores_that_it_is_kept_on() {
+        let scratch = Scratch::new("process").expect("a directory");
+        let launch = Launch::new("sleep", &scratch.path().join("log")).arguments(["60"]);
+        let cores = |process: &Process| process.status("Cpus_allowed_list:").expect("it has some");
+        let kept = Process::start(launch.clone().on_cores("0")).expect("it starts");
+        wait::until("the program itself", SOON, || {
+            let name = kept.status("Name:")?;
+            ensure!(name == "sleep", "{name} comes first");
+            Ok(())
+        })
+        .expect("it runs");
+        assert_eq!(cores(&kept), "0");
+        let later = Process::start(launch).expect("it starts");
+        later.keep_on("0").expect("there is a core");
+        assert_eq!(cores(&later), "0");
     }
 
     #[test]

@@ -18,27 +18,32 @@ pub fn key(number: u64) -> String {
     format!("key-{number}")
 }
 
-/// Record `number` as one JSON object of [`JSON_LENGTH`] bytes, an access-log line of ordinary shape:
-/// `number`, `timestamp` (RFC 3339 of [`time`]), `host` (100 different), `level` (one `error` in 50),
-/// `status`, `method`, `path`, `duration_ms`, `bytes`, and `text`, which fills it up.
+/// Record `number` as one JSON object of [`JSON_LENGTH`] bytes, an event of ordinary shape with eleven values in
+/// two levels: `number`, `timestamp` (RFC 3339 of [`time`]), `level` (one `error` in 50), `host` (100 different),
+/// `traceparent`, `http` with `method`, `path`, `status` and `agent`, `duration_ms`, and `message`, some 70 bytes
+/// that fill it up, with escapes in one record of 20.
 pub fn json(number: u64) -> Vec<u8> {
     let mix = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let level = if number.is_multiple_of(50) {
-        "error"
-    } else {
-        "info"
+    let other = mix.rotate_left(29).wrapping_mul(0x2545_F491_4F6C_DD1D);
+    let (level, status) = match number.is_multiple_of(50) {
+        true => ("error", 500),
+        false => ("info", 200),
     };
-    let status = if number.is_multiple_of(50) { 500 } else { 200 };
     let method = ["GET", "POST", "PUT", "DELETE"][(mix >> 8) as usize % 4];
     let mut record = format!(
-        "{{\"number\":{number},\"timestamp\":\"{}\",\"host\":\"web-{:02}\",\"level\":\"{level}\",\"status\":{status},\
-         \"method\":\"{method}\",\"path\":\"/shop/item/{:06}\",\"duration_ms\":{},\"bytes\":{},\"text\":\"",
+        "{{\"number\":{number},\"timestamp\":\"{}\",\"level\":\"{level}\",\"host\":\"web-{:02}\",\
+         \"traceparent\":\"00-{mix:016x}{other:016x}-{:016x}-01\",\"http\":{{\"method\":\"{method}\",\
+         \"path\":\"/shop/item/{:06}?from=search&page=3\",\"status\":{status},\
+         \"agent\":\"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\"}},\"duration_ms\":{},\"message\":\"",
         rfc3339(time(number)),
         mix % 100,
+        mix ^ other,
         (mix >> 16) % 1_000_000,
         (mix >> 24) % 2_000,
-        (mix >> 32) % 100_000,
     );
+    if number.is_multiple_of(20) {
+        record.push_str("\\\"express\\\"\\n");
+    }
     const WORDS: [&str; 8] = [
         "order ",
         "basket ",
@@ -85,15 +90,32 @@ fn rfc3339(millis: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
+    /// The values of an object and of those within.
+    fn values(value: &Value) -> Vec<&Value> {
+        match value {
+            Value::Object(members) => members.values().flat_map(values).collect(),
+            value => vec![value],
+        }
+    }
+
     #[test]
-    fn every_record_is_json_of_the_stated_length() {
+    fn every_record_is_json_of_the_stated_shape() {
         for number in [0, 1, 49, 50, 499_999, 1_000_000_000] {
             let record = json(number);
             assert_eq!(record.len(), JSON_LENGTH);
-            let value: serde_json::Value = serde_json::from_slice(&record).expect("it is JSON");
+            let value: Value = serde_json::from_slice(&record).expect("it is JSON");
             assert_eq!(value["number"], number);
+            assert_eq!(value["http"]["agent"].as_str().map(str::len), Some(70));
+            assert_eq!(values(&value).len(), 11);
+            // No text is most of the record, as a parser passes long ones for little.
+            let longest = values(&value).into_iter().filter_map(Value::as_str);
+            let longest = longest.map(str::len).max().expect("a text");
+            assert!(longest < JSON_LENGTH / 5, "{value}");
+            assert_eq!(record.contains(&b'\\'), number.is_multiple_of(20));
         }
         assert_eq!(json(7), json(7));
     }

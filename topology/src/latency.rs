@@ -11,11 +11,16 @@ type Bounds = [u64; 17];
 ///
 /// Steps of 1, 2.5, 5 from 10 ms, below which a batch that waits for its bulk body does not come, to
 /// 10 s: a quantile read from them is off by at most that factor. Then what people say of a backlog: half a
-/// minute to a day.
-pub const LATENCY_BOUNDS_MS: Bounds = [
-    10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 900_000,
-    3_600_000, 21_600_000, 86_400_000,
-];
+/// minute to a day. A build that measures acks has them near what acks take.
+pub const LATENCY_BOUNDS_MS: Bounds = match cfg!(isobar_fine_latency) {
+    true => [
+        4, 6, 8, 10, 12, 13, 14, 15, 16, 17, 18, 20, 22, 25, 30, 40, 60,
+    ],
+    false => [
+        10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 900_000,
+        3_600_000, 21_600_000, 86_400_000,
+    ],
+};
 
 /// The bounds of what requests take: from 1 ms, on one machine, in the same steps to 10 s, then half a minute,
 /// the time-out that most leave as it is, and longer ones.

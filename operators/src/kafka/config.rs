@@ -83,6 +83,9 @@ pub(crate) fn topics_name(topics: &[String], topic: &str) -> bool {
 }
 
 impl ConsumerConfig {
+    /// What `queue_size` is unless a topology says so, in bytes.
+    pub const QUEUE_SIZE: usize = 24 << 20;
+
     /// Returns one sentence for each thing that cannot work, without contacting anybody.
     pub fn check(&self) -> Vec<String> {
         let mut problems = self.connection.check();
@@ -163,8 +166,9 @@ impl ConsumerConfig {
         chosen.unwrap_or_else(|| limits.fetch_bytes.max(largest))
     }
 
-    /// Returns the settings of the client that serves this many lanes.
-    pub(crate) fn client_config(&self, lanes: usize) -> ClientConfig {
+    /// Returns the settings of the client that serves this many lanes. Those of a queue are those of each
+    /// lane's.
+    pub fn client_config(&self, lanes: usize) -> ClientConfig {
         let mut config = self.connection.client_config();
         for (name, value) in &self.options {
             let _ = config.set(name, value);

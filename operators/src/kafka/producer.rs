@@ -45,6 +45,9 @@ pub struct ProducerConfig {
 }
 
 impl ProducerConfig {
+    /// What `queue_size` is unless a topology says so, in bytes.
+    pub const QUEUE_SIZE: usize = 8 << 20;
+
     /// Returns the bytes that the producer takes at most: the queue, and as much again for what
     /// librdkafka keeps around each record and for requests on their way.
     pub fn memory(&self) -> usize {
@@ -56,7 +59,8 @@ impl ProducerConfig {
         options::check_together(self.client_config(), RDKafkaType::RD_KAFKA_PRODUCER)
     }
 
-    fn client_config(&self) -> ClientConfig {
+    /// Returns the settings of the client.
+    pub fn client_config(&self) -> ClientConfig {
         let mut config = self.connection.client_config();
         for (name, value) in &self.options {
             let _ = config.set(name, value);

@@ -177,6 +177,11 @@ impl Kafka {
         self.wait_until_ready()
     }
 
+    /// Keeps all nodes on these cores from now on: see [`Process::keep_on`].
+    pub fn keep_on(&self, cores: &str) -> Result<()> {
+        self.nodes.iter().try_for_each(|node| node.keep_on(cores))
+    }
+
     /// Freezes all nodes: connections stay open and nothing answers.
     pub fn pause(&mut self) {
         self.nodes.iter_mut().for_each(Process::pause);

@@ -88,7 +88,7 @@ fn original() -> String {
 }
 
 fn queue_size() -> ByteSize {
-    ByteSize::mib(8)
+    ByteSize::bytes(ProducerConfig::QUEUE_SIZE)
 }
 
 impl KafkaConfig {

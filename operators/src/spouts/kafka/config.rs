@@ -255,7 +255,7 @@ fn max_uncommitted() -> usize {
 }
 
 fn queue_size() -> ByteSize {
-    ByteSize::mib(24)
+    ByteSize::bytes(ConsumerConfig::QUEUE_SIZE)
 }
 
 #[cfg(test)]
