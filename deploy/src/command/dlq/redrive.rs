@@ -6,6 +6,7 @@
 mod entry;
 mod register;
 mod selection;
+mod whose;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -13,8 +14,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use isobar_operators::dead_letter::REDRIVE;
+use isobar_operators::dead_letter::{Origin, REDRIVE};
 use isobar_operators::lag;
+use isobar_operators::offsets::Group;
 use isobar_operators::redrive::{Job, LetterAt, Pick, redrive};
 use isobar_operators::replay::registry::{Entry as RunEntry, Registry};
 use isobar_operators::replay::{Choice, Gate, Search, forks, letters_apart, whole};
@@ -39,13 +41,14 @@ use crate::command::replay::width::Width;
 use crate::command::run::report::Report;
 use crate::command::runtime::Runtime;
 use crate::command::signals::Signals;
-use crate::command::source::{OfArgs, refuse_embedded};
+use crate::command::source::{OfArgs, asking, refuse_embedded};
 use crate::environment::cores;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Format;
 use crate::topology_file::TopologyFile;
 use entry::EntersAt;
 use selection::{Scope, Selection, rejected_by};
+use whose::Owners;
 
 pub(super) use entry::Entry;
 pub(super) use register::entered_at_bolt;
@@ -145,12 +148,19 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
     let topology = spec.name.clone();
     let sources = lag::sources(spec);
     let sources = sources.map_err(|problems| Failure::from(file.refuse(problems)))?;
-    let reads = |topic: &str| source.reads(topic);
-    let is_read = |topic: &str| sources.iter().any(|source| source.reads(topic));
+    let within = args.of.timeout.get();
+    let mut owners = Owners::of(spec, &sources, &source.spout);
+    owners.find(&letters, &topology, |source, topic| {
+        let group = Group::of(source, within);
+        group
+            .and_then(|group| group.source_of(topic))
+            .map_err(asking)
+    })?;
+    let whose = |origin: &Origin, bolt: &str| owners.whose(origin, bolt);
     let entry = match args.at {
         EntersAt::Spout => Entry::at_spout(&source.spout),
         EntersAt::Bolt => {
-            let bolts = rejected_by(&letters, &filter, &topology, &reads);
+            let bolts = rejected_by(&letters, &filter, &topology, &whose);
             Entry::at_bolt(spec, &source.spout, &bolts).map_err(Failure::usage)?
         }
     };
@@ -160,8 +170,7 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
     let whole = whole(spec, &part.spec, &part.left_out);
     let scope = Scope {
         topology: &topology,
-        reads: &reads,
-        is_read: &is_read,
+        whose: &whose,
         topic_of: &|at| keepers.topic_of(at),
         settles: &|bolt| entry.settles(bolt) && (part.left_out.is_empty() || whole.contains(bolt)),
         redrives_max: args.redrives_max,
@@ -184,7 +193,6 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
         }
         return Ok(selection.exit());
     }
-    let within = args.of.timeout.get();
     let registry = Registry::of(spec, &source.spout, within);
     let registry = registry.ok_or_else(|| Failure::usage("the spout has no connection"))?;
     agree(args.yes, &plan, "redriven", &context)?;
@@ -349,7 +357,7 @@ impl Claimed<'_> {
             context.screen.line(&line);
         }
         let checked = verdict.map_or(Exit::Done, |verdict| verdict.exit());
-        Ok(report.exit().max(checked).max(selection.exit()))
+        Ok(report.exit().worse(checked).worse(selection.exit()))
     }
 
     /// The letters that there are of the records by now. Reading all of them takes a while, and waits for no
