@@ -130,7 +130,7 @@ fn find(kept: &Kept, place: &Place, logged: &Logged, within: Duration) -> Result
         Kept::Topic(letters) => {
             letters
                 .read(within, |stored| {
-                    let at = format!("{}/{}@{}", letters.topic(), stored.partition, stored.offset);
+                    let at = format!("{}/{}@{}", letters.name(), stored.partition, stored.offset);
                     if let Ok(content) = stored.content {
                         read.add(content, at, place, logged);
                     }

@@ -43,7 +43,7 @@ impl Keepers {
                 Kept::Topic(letters) => {
                     let name = match keepers.topics.is_empty() {
                         true => "",
-                        false => letters.topic(),
+                        false => letters.name(),
                     };
                     keepers.topics.push((name.into(), *letters));
                 }
@@ -106,7 +106,7 @@ impl Keepers {
             let read = letters.read(within, |stored| each(name, stored));
             reading.add(read.map_err(|error| {
                 let Failure { exit, error } = asking(error);
-                let context = format!("the letters of the topic {}", letters.topic());
+                let context = format!("the letters of the topic {}", letters.name());
                 Failure::new(exit, error.context(context))
             }));
         }
@@ -132,7 +132,7 @@ impl Keepers {
 
     /// The name of the first topic, whose letters are shown without it.
     pub(super) fn first_topic(&self) -> Option<&str> {
-        self.topics.first().map(|(_, letters)| letters.topic())
+        self.topics.first().map(|(_, letters)| letters.name())
     }
 
     /// The number of a letter's topic; `None` for one in a file.
@@ -144,7 +144,7 @@ impl Keepers {
     /// The topics and files, by name.
     pub(super) fn names(&self) -> Vec<String> {
         let topics = self.topics.iter();
-        let topics = topics.map(|(_, letters)| letters.topic().to_owned());
+        let topics = topics.map(|(_, letters)| letters.name().to_owned());
         let files = self.files.iter().map(|path| path.display().to_string());
         topics.chain(files).collect()
     }
@@ -188,5 +188,50 @@ fn not_here(live: &Path) -> Option<String> {
             directory.display()
         )),
         None => Some(format!("{} is not on this host; {told}", live.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use isobar_topology::plan;
+    use isobar_topology::spec::Node;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_letter_is_read_from_its_own_one_of_two_topics_of_one_name() {
+        let kafka = |connection: &str, input: &str| json!({"type": "kafka", "connection": connection, "topic": "bad", "inputs": [input]});
+        let spout = |connection: &str| json!({"type": "kafka", "connection": connection, "topics": ["a"], "start": "earliest"});
+        let file = json!({
+            "isobar": 1, "name": "logs",
+            "connections": {
+                "eu": {"type": "kafka", "brokers": "localhost:1"},
+                "us": {"type": "kafka", "brokers": "localhost:2"},
+            },
+            "spouts": {"in_eu": spout("eu"), "in_us": spout("us")},
+            "bolts": {
+                "parse_eu": {"type": "parse_json", "inputs": ["in_eu"]},
+                "parse_us": {"type": "parse_json", "inputs": ["in_us"]},
+                "bad_eu": kafka("eu", "parse_eu.rejected"),
+                "bad_us": kafka("us", "parse_us.rejected"),
+                "end": {"type": "blackhole", "inputs": ["parse_eu", "parse_us"]},
+            },
+            "dead_letter": {"type": "kafka", "connection": "eu", "topic": "dead"},
+        });
+        let keepers = of(&file);
+        assert_eq!(keepers.names(), ["dead", "eu:bad", "us:bad"]);
+        let number = |place: &str| keepers.topic_of(&place.parse().expect("a place"));
+        let found = ["0:5", "eu:bad/0@5", "us:bad/0@5", "bad/0@5"].map(number);
+        assert_eq!(found, [Some(0), Some(1), Some(2), None]);
+    }
+
+    fn of(file: &serde_json::Value) -> Keepers {
+        let spec = Spec::read(&Node::from_json(file)).expect("sound");
+        let registry = isobar_operators::registry();
+        let planned = plan(&spec, &registry, 1, Path::new(".")).expect("sound");
+        Keepers::of(&spec, &planned.graph).expect("it has letters")
     }
 }
