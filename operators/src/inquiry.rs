@@ -137,12 +137,14 @@ fn find(kept: &Kept, place: &Place, logged: &Logged, within: Duration) -> Result
                 })
                 .map_err(|error| error.to_string())?;
         }
-        Kept::File(live) => in_files(live, |path, stored| {
-            let at = format!("{}:{}", path.display(), stored.offset);
-            if let Ok(content) = stored.content {
-                read.add(content, at, place, logged);
-            }
-        })?,
+        Kept::File(live) => {
+            let _ = in_files(live, |path, stored| {
+                let at = format!("{}:{}", path.display(), stored.offset);
+                if let Ok(content) = stored.content {
+                    read.add(content, at, place, logged);
+                }
+            })?;
+        }
     }
     Ok(read)
 }

@@ -97,20 +97,23 @@ impl Kept {
 
 /// Hands out the letters of a live topology's file and of those of replays beside it, each with its file. What is on
 /// other lines is a document of the same sink, and left out. Where a file is not there, there are none: it is made
-/// with the first. Fails with a sentence.
-pub fn in_files(live: &Path, mut each: impl FnMut(&Path, Stored)) -> Result<(), String> {
+/// with the first. Returns whether there is any file. Fails with a sentence.
+pub fn in_files(live: &Path, mut each: impl FnMut(&Path, Stored)) -> Result<bool, String> {
     let unreadable = |path: &Path, error: Error| format!("cannot read {}: {error}", path.display());
     let files = with_those_apart(live).map_err(|error| unreadable(live, error))?;
+    let mut are_any = false;
     for path in files {
-        in_file(&path, |stored| each(&path, stored)).map_err(|error| unreadable(&path, error))?;
+        let is_there = in_file(&path, |stored| each(&path, stored));
+        are_any |= is_there.map_err(|error| unreadable(&path, error))?;
     }
-    Ok(())
+    Ok(are_any)
 }
 
-fn in_file(path: &Path, mut each: impl FnMut(Stored)) -> Result<(), Error> {
+/// Returns whether there is such a file.
+fn in_file(path: &Path, mut each: impl FnMut(Stored)) -> Result<bool, Error> {
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
     let mut lines = BufReader::new(file);
@@ -124,7 +127,7 @@ fn in_file(path: &Path, mut each: impl FnMut(Stored)) -> Result<(), Error> {
             each(stored(number, found));
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 fn stored(line: i64, found: Result<letter::Line, NotALetter>) -> Stored {

@@ -70,8 +70,10 @@ Exit codes:
   1  it, or its check, was ended at once, something is missing or there twice,
      another run has these records, or another redrive has settled some of them
      meanwhile
-  2  it is not begun so: the command line or the topology file is wrong
-  3  records were rejected again, or some that were asked for are left out
+  2  it is not begun so: the command line or the topology file is wrong, or a
+     topic of letters is not there
+  3  records were rejected again, or some that were asked for are left out, or
+     may be where letters cannot be read
   4  it gave up, letters are open as before, as where it was stopped, or what
      came of it could not be determined";
 
@@ -175,6 +177,7 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
         settles: &|bolt| entry.settles(bolt) && (part.left_out.is_empty() || whole.contains(bolt)),
         redrives_max: args.redrives_max,
         limit: args.limit.unwrap_or(usize::MAX),
+        unread: keepers.unread().len(),
         run: &run,
     };
     let mut selection = Selection::of(&letters, &filter, &scope);
@@ -323,8 +326,9 @@ impl Claimed<'_> {
         let check = async {
             let after = self.letters().await?;
             let records = Records::of(self.picks.values());
+            let unread = self.keepers.unread();
             let dropped = Some(dropped);
-            Verdict::find(&records, &after, self.searches, dropped, self.forks).await
+            Verdict::find(&records, &after, self.searches, dropped, unread, self.forks).await
         };
         let is_at_end = report.is_at_end();
         let is_in_order = report.is_in_order();
