@@ -38,8 +38,11 @@ pub struct Job {
     pub picks: Arc<BTreeMap<LetterAt, Pick>>,
     /// How long the brokers may say nothing.
     pub within: Duration,
-    /// Records per second at most.
+    /// Records per second at most. With one, what is settled is marked each 30 s at least.
     pub rate: Option<NonZeroU32>,
+    /// Whether a record can be stored a second time, by a run that goes on with one that has died. What is settled is
+    /// marked each 1,000 records then, and not each 20,000.
+    pub is_unprotected: bool,
     /// What holds it back from outside.
     pub gate: Option<Arc<Gate>>,
 }

@@ -100,6 +100,7 @@ fn job(topics: &[DeadLetters]) -> Job {
         picks: Arc::new(picks),
         within: WITHIN,
         rate: None,
+        is_unprotected: false,
         gate: None,
     }
 }
@@ -189,6 +190,41 @@ async fn records_go_through_at_their_old_places_and_their_letters_are_settled() 
     assert_eq!(found, [(5, 0), (3, 0), (4, 0), (4, 0), (4, 1)]);
     assert_eq!(resolved, [3, 4, 4, 5]);
     assert_eq!(read(&topics[1]), (vec![(6, 0)], vec![6]));
+}
+
+#[tokio::test]
+async fn what_a_run_has_settled_before_it_died_is_marked() {
+    let cluster = MockCluster::new(1).expect("a stand-in cluster");
+    cluster.create_topic("dead", 1, 1).expect("it is created");
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .create()
+        .expect("a producer");
+    for offset in 0..1_500 {
+        write(&producer, "dead", (7, offset), "{}");
+    }
+    producer.flush(WITHIN).expect("all is sent");
+    let spec_of = |topic| spec(&cluster.bootstrap_servers(), topic);
+    let spec = spec_of("dead");
+    let letters = DeadLetters::of(&spec).expect("sound").expect("a topic");
+    let mut job = job(std::slice::from_ref(&letters));
+    job.is_unprotected = true;
+    // It breaks where it is to read on: what it has handed over before is all that goes through.
+    let missing = DeadLetters::of(&spec_of("missing")).expect("sound");
+    job.letters.extend(missing);
+    let planned = plan(&spec, &registry(), 2, Path::new("."));
+    let mut graph = planned.expect("sound").graph;
+    redrive(&spec, &mut graph, "in", job).expect("sound");
+    let running = isobar_topology::start(graph, true).expect("it starts");
+    let marked = async {
+        while read(&letters).1.len() < 1_000 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let marked = tokio::time::timeout(WITHIN, marked).await;
+    marked.expect("the first 1,000 are marked");
+    assert_eq!(running.account(0).read, 1_000);
+    assert_eq!(read(&letters).1, (0..1_000).collect::<Vec<i64>>());
 }
 
 #[tokio::test]

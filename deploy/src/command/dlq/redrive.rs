@@ -19,7 +19,7 @@ use isobar_operators::lag;
 use isobar_operators::offsets::Group;
 use isobar_operators::redrive::{Job, LetterAt, Pick, redrive};
 use isobar_operators::replay::registry::{Entry as RunEntry, Registry};
-use isobar_operators::replay::{Choice, Gate, Search, forks, letters_apart, whole};
+use isobar_operators::replay::{Choice, Gate, Guarantee, Search, forks, letters_apart, whole};
 use isobar_topology::spec::units::Duration;
 use isobar_topology::{Plan, clock};
 use serde_json::json;
@@ -202,12 +202,14 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
 
     let picks = Arc::new(std::mem::take(&mut selection.picks));
     let gate = Arc::new(Gate::default());
+    let mut sinks = part.sinks.iter();
     let job = Job {
         run: run.clone(),
         letters: keepers.topics(),
         picks: Arc::clone(&picks),
         within,
         rate: args.rate,
+        is_unprotected: sinks.any(|sink| sink.guarantee == Guarantee::None),
         gate: Some(Arc::clone(&gate)),
     };
     let width = Width::find(&source, args.yield_to_live, within);
