@@ -12,6 +12,7 @@ mod spout;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use isobar_topology::spec::{Problems, Spec, parse_config};
@@ -45,6 +46,9 @@ pub struct Job {
     pub is_unprotected: bool,
     /// What holds it back from outside.
     pub gate: Option<Arc<Gate>>,
+    /// Counts the picks that are left out, as there is no letter of their record at their place: a topic was made
+    /// again.
+    pub misplaced: Arc<AtomicU64>,
 }
 
 /// Where a letter is: the number of its topic among those of the job, and partition and offset there.

@@ -4,14 +4,15 @@
 //! once more.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use isobar_topology::{Health, OperatorError};
+use isobar_topology::{Health, OperatorError, Ordinals};
 use rdkafka::Message;
 use rdkafka::message::BorrowedMessage;
 use tokio::sync::mpsc;
 
 use super::{Job, LetterAt, Pick};
-use crate::dead_letter::{is_envelope, redriven};
+use crate::dead_letter::{Letter, Origin, is_envelope, redriven};
 use crate::kafka::error::Error;
 use crate::letters::headers;
 
@@ -84,6 +85,10 @@ fn read(job: &Job, health: &Health, sender: &mpsc::Sender<Result<Vec<Again>, Err
             let Some(pick) = job.picks.get(&at).filter(|_| !sender.is_closed()) else {
                 return;
             };
+            if !is_letter_of(record, &pick.origin) {
+                let _ = job.misplaced.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
             chunk.push(again(record, at, pick));
             if chunk.is_full(records_max) {
                 // The run has ended when nobody takes it.
@@ -109,6 +114,18 @@ fn records_max(job: &Job) -> usize {
         .rate
         .map(|rate| (rate.get() as usize).saturating_mul(SECONDS_MAX));
     by_time.map_or(most, |by_time| most.min(by_time))
+}
+
+/// Whether a whole record lies there that was first read from this place. A topic that was made again since its
+/// letters were chosen has others at their places, whose bytes would be stored under the ids of those.
+fn is_letter_of(record: &BorrowedMessage<'_>, origin: &Origin) -> bool {
+    Letter::read(headers(record)).is_ok_and(|letter| {
+        let found = Origin {
+            ordinals: Ordinals::NONE,
+            ..letter.origin
+        };
+        found == *origin && letter.cut.is_none()
+    })
 }
 
 fn again(record: &BorrowedMessage<'_>, letter: LetterAt, pick: &Pick) -> Again {
@@ -161,6 +178,7 @@ mod tests {
                 rate: rate.and_then(NonZeroU32::new),
                 is_unprotected,
                 gate: None,
+                misplaced: Arc::default(),
             };
             assert_eq!(records_max(&job), expected, "{rate:?}, {is_unprotected}");
         };

@@ -11,6 +11,7 @@ mod whose;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -44,7 +45,7 @@ use crate::command::signals::Signals;
 use crate::command::source::{OfArgs, asking, refuse_embedded};
 use crate::environment::cores;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::Format;
+use crate::output::{Format, number};
 use crate::topology_file::TopologyFile;
 use entry::EntersAt;
 use selection::{Scope, Selection, rejected_by};
@@ -68,8 +69,8 @@ the bolt that rejected them.
 Exit codes:
   0  all is settled, and each record in the index or dropped by a policy
   1  it, or its check, was ended at once, something is missing or there twice,
-     another run has these records, or another redrive has settled some of them
-     meanwhile
+     another run has these records, another redrive has settled some of them
+     meanwhile, or a topic of letters was made again meanwhile
   2  it is not begun so: the command line or the topology file is wrong, or a
      topic of letters is not there
   3  records were rejected again, or some that were asked for are left out, or
@@ -202,6 +203,7 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
 
     let picks = Arc::new(std::mem::take(&mut selection.picks));
     let gate = Arc::new(Gate::default());
+    let misplaced = Arc::new(AtomicU64::new(0));
     let mut sinks = part.sinks.iter();
     let job = Job {
         run: run.clone(),
@@ -211,6 +213,7 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
         rate: args.rate,
         is_unprotected: sinks.any(|sink| sink.guarantee == Guarantee::None),
         gate: Some(Arc::clone(&gate)),
+        misplaced: Arc::clone(&misplaced),
     };
     let width = Width::find(&source, args.yield_to_live, within);
     width.set(&mut part.spec);
@@ -260,6 +263,7 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
         run: &run,
         keepers: &keepers,
         picks: &picks,
+        misplaced: &misplaced,
         selection: &selection,
         entry: &entry,
         left_out: &part.left_out,
@@ -283,6 +287,21 @@ fn is_checked(is_at_end: bool, is_in_order: bool, ended: Option<&Ended>) -> bool
     is_at_end || (is_in_order && ended.is_none())
 }
 
+/// How a redrive ends, and what it says, that has not found so many of its letters at their places.
+fn left_behind(letters: u64) -> (Exit, String) {
+    match letters {
+        0 => (Exit::Done, String::new()),
+        letters => {
+            let text = format!(
+                "{} records were left out: where their letters were there are others by now, so a topic of letters was \
+                 made again; the same command takes what is open in it\n",
+                number(letters)
+            );
+            (Exit::Failed, text)
+        }
+    }
+}
+
 /// The part of a topology that records of letters go through from where they enter.
 pub(super) fn part_of(
     file: &TopologyFile,
@@ -303,6 +322,8 @@ struct Claimed<'a> {
     run: &'a str,
     keepers: &'a Keepers,
     picks: &'a Arc<BTreeMap<LetterAt, Pick>>,
+    /// Picks that were left out, as others were at their places.
+    misplaced: &'a AtomicU64,
     selection: &'a Selection,
     entry: &'a Entry,
     left_out: &'a [String],
@@ -363,7 +384,12 @@ impl Claimed<'_> {
             context.screen.line(&line);
         }
         let checked = verdict.map_or(Exit::Done, |verdict| verdict.exit());
-        Ok(report.exit().worse(checked).worse(selection.exit()))
+        let ran = report.exit().worse(checked).worse(selection.exit());
+        Ok(ran.worse(left_behind(self.misplaced()).0))
+    }
+
+    fn misplaced(&self) -> u64 {
+        self.misplaced.load(Ordering::Relaxed)
     }
 
     /// The letters that there are of the records by now. Reading all of them takes a while, and waits for no
@@ -385,6 +411,7 @@ impl Claimed<'_> {
                 "id": self.run,
                 "plan": self.selection.document(self.entry),
                 "run": report,
+                "misplaced": self.misplaced(),
                 "verification": verdict,
             }))?,
             Format::Table => {
@@ -392,6 +419,7 @@ impl Claimed<'_> {
                 if let Some(verdict) = verdict {
                     text.push_str(&format!("\n{}", verdict.text()));
                 }
+                text.push_str(&left_behind(self.misplaced()).1);
                 text.push_str(&self.selection.left_out_text());
                 output.text(&text)?;
             }
@@ -407,6 +435,16 @@ mod tests {
 
     use super::*;
     use crate::command::watch::End;
+
+    #[test]
+    fn where_letters_were_not_at_their_places_it_is_said_and_has_failed() {
+        assert_eq!(left_behind(0), (Exit::Done, String::new()));
+        let (exit, text) = left_behind(1_200);
+        assert_eq!(exit, Exit::Failed);
+        assert!(text.starts_with("1,200 records were left out: "), "{text}");
+        // Whatever was left out before.
+        assert_eq!(Exit::Threshold.worse(exit), Exit::Failed);
+    }
 
     #[test]
     fn what_is_to_end_at_once_is_not_checked_before() {
