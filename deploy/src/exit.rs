@@ -44,6 +44,21 @@ impl Exit {
     pub fn code(self) -> u8 {
         self as u8
     }
+
+    /// Of two that say how a command ends, the one that counts, whatever their numbers are.
+    pub fn worse(self, other: Self) -> Self {
+        let rank = |exit| match exit {
+            Self::Done => 0,
+            Self::Threshold => 1,
+            Self::Undetermined => 2,
+            Self::Failed => 3,
+            Self::Usage => 4,
+        };
+        match rank(other) > rank(self) {
+            true => other,
+            false => self,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {

@@ -130,19 +130,21 @@ fn find(kept: &Kept, place: &Place, logged: &Logged, within: Duration) -> Result
         Kept::Topic(letters) => {
             letters
                 .read(within, |stored| {
-                    let at = format!("{}/{}@{}", letters.topic(), stored.partition, stored.offset);
+                    let at = format!("{}/{}@{}", letters.name(), stored.partition, stored.offset);
                     if let Ok(content) = stored.content {
                         read.add(content, at, place, logged);
                     }
                 })
                 .map_err(|error| error.to_string())?;
         }
-        Kept::File(live) => in_files(live, |path, stored| {
-            let at = format!("{}:{}", path.display(), stored.offset);
-            if let Ok(content) = stored.content {
-                read.add(content, at, place, logged);
-            }
-        })?,
+        Kept::File(live) => {
+            let _ = in_files(live, |path, stored| {
+                let at = format!("{}:{}", path.display(), stored.offset);
+                if let Ok(content) = stored.content {
+                    read.add(content, at, place, logged);
+                }
+            })?;
+        }
     }
     Ok(read)
 }

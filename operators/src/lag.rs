@@ -99,6 +99,20 @@ impl Source {
         topics_name(&self.topics, topic)
     }
 
+    /// Tells whether both may read a topic of one name, in whichever clusters: what two patterns have in common nobody
+    /// knows.
+    pub fn shares_names_with(&self, other: &Self) -> bool {
+        let is_pattern = |topic: &String| topic.starts_with('^');
+        let has_pattern = |one: &Self| one.topics.iter().any(is_pattern);
+        let names_one_of = |one: &Self, other: &Self| {
+            let mut names = one.topics.iter().filter(|topic| !is_pattern(topic));
+            names.any(|topic| other.reads(topic))
+        };
+        (has_pattern(self) && has_pattern(other))
+            || names_one_of(self, other)
+            || names_one_of(other, self)
+    }
+
     /// Any consumer group of a cluster. Without topics, those that the group has committed for or reads.
     /// Contacts nobody.
     pub fn of_group(connection: KafkaConnection, group: &str, topics: &[String]) -> Self {
@@ -346,6 +360,30 @@ mod tests {
         assert!(found[0].connection.reads_uncommitted());
         assert_eq!(found[0].cluster, "kafka");
         assert_eq!(found[1].group, "g");
+    }
+
+    #[test]
+    fn two_spouts_may_read_topics_of_one_name_where_one_names_what_the_other_reads() {
+        let check = |one: &str, other: &str, expected: bool| {
+            let spout = |topics: &str| json!({"type": "kafka", "connection": "kafka", "topics": topics, "start": "latest"});
+            let found = sources(&spec(json!({"in": spout(one), "other": spout(other)})));
+            let found = found.expect("sound");
+            assert_eq!(
+                found[0].shares_names_with(&found[1]),
+                expected,
+                "{one}, {other}"
+            );
+            assert_eq!(
+                found[1].shares_names_with(&found[0]),
+                expected,
+                "{one}, {other}"
+            );
+        };
+        check("a,b", "b,c", true);
+        check("a", "b", false);
+        check("a1", "^a.*", true);
+        check("b", "^a.*", false);
+        check("^a.*", "^b.*", true);
     }
 
     #[test]

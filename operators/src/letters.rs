@@ -25,6 +25,8 @@ pub struct DeadLetters {
     connection: String,
     producer: ProducerConfig,
     topic: String,
+    /// Of all topics with letters of the topology none other has it.
+    name: String,
 }
 
 /// The partition of what is on a line of a file.
@@ -81,6 +83,7 @@ impl DeadLetters {
                 queue_size: config.queue_size.get() as u64,
                 options: config.options,
             },
+            name: config.topic.clone(),
             topic: config.topic,
         }))
     }
@@ -88,6 +91,12 @@ impl DeadLetters {
     /// The topic's name.
     pub fn topic(&self) -> &str {
         &self.topic
+    }
+
+    /// The name that its letters are told with: the topic's, and behind that of its connection where another connection
+    /// has letters in a topic of this name, too.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Hands out everything that is in the topic now, those of each partition in order. Waits for the

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use isobar_topology::clock;
 
-use crate::kafka::admin::{Admin, Commit, Committed, GroupState, TopicPartition};
+use crate::kafka::admin::{Admin, Commit, Committed, GroupState, RDKafkaErrorCode, TopicPartition};
 use crate::kafka::commit_metadata::CommitMetadata;
 use crate::kafka::error::Error;
 use crate::lag::Source;
 use crate::range::{self, Log, Place, Selection};
+use crate::spouts::source;
 
 /// The consumer group of a spout, as somebody sees it who is no member.
 pub struct Group {
@@ -129,6 +130,29 @@ impl Group {
         let partitions = self.selected(topics, &selection)?;
         let mut ids = self.topic_ids(&partitions)?;
         Ok(ids.remove(&*partition.topic).flatten())
+    }
+
+    /// Asks which topic of that name there is: for the hash of the cluster, the name and the topic's id, as it stands
+    /// in dead letters. `None` where there is none now.
+    pub fn source_of(&self, topic: &str) -> Result<Option<u64>, Error> {
+        let cluster = self.cluster_id()?;
+        let answer = match self.admin.topics(&[topic]) {
+            // There topics have no ids.
+            Err(error) if error.is_unsupported() => return Ok(Some(source(&cluster, topic, ""))),
+            answers => answers?.into_iter().find(|(name, _)| name == topic),
+        };
+        match answer {
+            Some((_, Ok(known))) => {
+                let id = known.id.unwrap_or_default();
+                Ok(Some(source(&cluster, topic, &id)))
+            }
+            None | Some((_, Err(RDKafkaErrorCode::UnknownTopicOrPartition))) => Ok(None),
+            Some((_, Err(code))) => Err(Error::Refused {
+                what: format!("asking for the id of topic {topic}"),
+                code,
+                text: code.to_string(),
+            }),
+        }
     }
 
     /// Asks for the offset of a place in each partition, and why it is not the one that was asked for.

@@ -12,6 +12,7 @@ mod spout;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use isobar_topology::spec::{Problems, Spec, parse_config};
@@ -38,10 +39,16 @@ pub struct Job {
     pub picks: Arc<BTreeMap<LetterAt, Pick>>,
     /// How long the brokers may say nothing.
     pub within: Duration,
-    /// Records per second at most.
+    /// Records per second at most. With one, what is settled is marked each 30 s at least.
     pub rate: Option<NonZeroU32>,
+    /// Whether a record can be stored a second time, by a run that goes on with one that has died. What is settled is
+    /// marked each 1,000 records then, and not each 20,000.
+    pub is_unprotected: bool,
     /// What holds it back from outside.
     pub gate: Option<Arc<Gate>>,
+    /// Counts the picks that are left out, as there is no letter of their record at their place: a topic was made
+    /// again.
+    pub misplaced: Arc<AtomicU64>,
 }
 
 /// Where a letter is: the number of its topic among those of the job, and partition and offset there.

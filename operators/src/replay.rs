@@ -31,7 +31,8 @@ pub use crate::spouts::Gate;
 
 pub use beside_live::beside_live;
 pub use graph::{
-    Choice, Guarantee, Sink, Target, Way, forks, live_sinks, part_for, shares_ids, splits, whole,
+    Choice, Guarantee, Sink, Target, Way, forks, live_sinks, part_for, reached_by, shares_ids,
+    splits, whole,
 };
 pub use letters_apart::letters_apart;
 pub(crate) use letters_apart::with_those_apart;

@@ -105,9 +105,15 @@ Examples:
   isobar dlq redrive logs.yaml --class mapping --dry-run
 
 Letters are read from `dead_letter`, and from topics and files of other bolts to which rejected records lead; \
-a topic in which they are among other records is not read. Each command reads them all, and remembers some 700 \
+a topic in which they are among other records is not read. What could not be read is named, and in JSON nothing that \
+was found is null then and not 0. Each command reads them all, and remembers some 700 \
 bytes of each letter, more where reasons are long. A redrive reads them four times, and while it runs remembers some 500 bytes of each \
-letter that it is to settle.";
+letter that it is to settle.
+
+Exit codes of stats, list and show:
+  0  done
+  2  the command line or the topology file is wrong, or there is no such letter
+  4  a topic or file with letters could not be read: what is shown is not all";
 
 /// The topology that is meant.
 #[derive(Args, Debug)]
@@ -124,7 +130,7 @@ pub(super) fn execute(args: &DlqArgs, mut context: Context<'_>) -> Outcome {
     match &args.action {
         Action::Stats { of, filter, output } => {
             let mut keepers = of.find(&mut context)?;
-            let letters = read_readable(&mut keepers, filter.key.clone(), of.timeout)?;
+            let (letters, read) = read_readable(&mut keepers, filter.key.clone(), of.timeout)?;
             let filter = filter.filter();
             let open = letters.chosen(&filter, false);
             let kinds = kinds(open.iter().copied());
@@ -133,15 +139,17 @@ pub(super) fn execute(args: &DlqArgs, mut context: Context<'_>) -> Outcome {
                 Format::Json => context.output.json(&json!({
                     "version": VERSION,
                     "topic": keepers.first_topic(),
-                    "read": keepers.names(),
+                    "read": read,
+                    "failed": keepers.failed(),
                     "unread": keepers.unread(),
-                    "letters": open.len(),
-                    "resolved": letters.resolved(&filter),
+                    "letters": as_far_as_known(open.len(), &keepers),
+                    "resolved": as_far_as_known(letters.resolved(&filter), &keepers),
                     "strangers": letters.strangers,
                     "kinds": kinds,
                 }))?,
             }
             say_unread(&keepers, &letters, &context);
+            Ok(keepers.exit())
         }
         Action::List {
             of,
@@ -151,7 +159,7 @@ pub(super) fn execute(args: &DlqArgs, mut context: Context<'_>) -> Outcome {
             output,
         } => {
             let mut keepers = of.find(&mut context)?;
-            let letters = read_readable(&mut keepers, filter.key.clone(), of.timeout)?;
+            let (letters, read) = read_readable(&mut keepers, filter.key.clone(), of.timeout)?;
             let mut newest = letters.chosen(&filter.filter(), *all);
             let found = newest.len();
             let newest = newest.split_off(found.saturating_sub(*limit));
@@ -160,9 +168,10 @@ pub(super) fn execute(args: &DlqArgs, mut context: Context<'_>) -> Outcome {
                 Format::Json => context.output.json(&json!({
                     "version": VERSION,
                     "topic": keepers.first_topic(),
-                    "read": keepers.names(),
+                    "read": read,
+                    "failed": keepers.failed(),
                     "unread": keepers.unread(),
-                    "letters": newest,
+                    "letters": as_far_as_known(found, &keepers).map(|_| &newest),
                 }))?,
             }
             if newest.len() < found {
@@ -171,12 +180,13 @@ pub(super) fn execute(args: &DlqArgs, mut context: Context<'_>) -> Outcome {
                 context.screen.line(&line);
             }
             say_unread(&keepers, &letters, &context);
+            Ok(keepers.exit())
         }
         Action::Show { of, letter, output } => {
             let mut keepers = of.find(&mut context)?;
             let first = keepers.first_topic().map(str::to_owned);
             let mut found: Option<(At, Stored)> = None;
-            keepers.each_readable(of.timeout.get(), |of, stored| {
+            let _ = keepers.each_readable(of.timeout.get(), |of, stored| {
                 let at = At::of(of, &stored);
                 if at.is(letter, first.as_deref()) {
                     found = Some((at, stored));
@@ -184,10 +194,7 @@ pub(super) fn execute(args: &DlqArgs, mut context: Context<'_>) -> Outcome {
             })?;
             let Some((at, stored)) = found else {
                 keepers.say_unread(&context.screen);
-                let names = keepers.names().join(", ");
-                return Err(Failure::usage(format!(
-                    "there is no letter {letter} in {names}"
-                )));
+                return Err(keepers.not_found(letter));
             };
             let value = full(&at, &stored)
                 .map_err(|not| Failure::usage(format!("{letter} is no dead letter: {not}")))?;
@@ -195,11 +202,16 @@ pub(super) fn execute(args: &DlqArgs, mut context: Context<'_>) -> Outcome {
                 Format::Table => context.output.text(&letters::text(&value))?,
                 Format::Json => context.output.json(&value)?,
             }
+            Ok(Exit::Done)
         }
-        Action::Redrive(args) => return redrive::execute(args, context),
-        Action::Verify(args) => return verify::execute(args, context),
+        Action::Redrive(args) => redrive::execute(args, context),
+        Action::Verify(args) => verify::execute(args, context),
     }
-    Ok(Exit::Done)
+}
+
+/// How many were found; where that is none and some could not be read, nobody knows.
+fn as_far_as_known(found: usize, keepers: &Keepers) -> Option<usize> {
+    (found > 0 || keepers.unread().is_empty()).then_some(found)
 }
 
 /// Says that others write there, too, and which letters are not among these.
@@ -211,6 +223,10 @@ fn say_unread(keepers: &Keepers, letters: &Letters, context: &Context<'_>) {
         ));
     }
     keepers.say_unread(&context.screen);
+    if !keepers.failed().is_empty() {
+        let line = "isobar: so these are not all, and some of them may be settled";
+        context.screen.line(line);
+    }
 }
 
 impl LettersArgs {
@@ -243,18 +259,18 @@ pub(super) fn open_letters(
     Ok((letters.open().count(), oldest))
 }
 
-/// Reads those that can be read; remembers letters with this key, or all.
+/// Reads those that can be read; remembers letters with this key, or all. Beside them the names of what was read.
 fn read_readable(
     keepers: &mut Keepers,
     key: Option<String>,
     timeout: Duration,
-) -> Result<Letters, Failure> {
+) -> Result<(Letters, Vec<String>), Failure> {
     let mut letters = Letters::of(key);
-    keepers.each_readable(timeout.get(), |of, stored| {
+    let read = keepers.each_readable(timeout.get(), |of, stored| {
         letters.read_from(of);
         letters.add(stored);
     })?;
-    Ok(letters.finish())
+    Ok((letters.finish(), read))
 }
 
 /// Reads all of them, as a redrive has to; remembers letters with this key, or all.

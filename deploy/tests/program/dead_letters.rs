@@ -66,6 +66,18 @@ fn letters_are_read_from_every_file_that_bolts_write_them_to() {
     );
     let unread = "those of both are among other records in both";
     assert_eq!(json["unread"], json!([away, unread]));
+    let path = |name: &str| scratch.path().join(name).display().to_string();
+    // Of the one that is away, there is that of a replay.
+    let read = json!([path("dead.ndjson"), path("bad.ndjson")]);
+    assert_eq!((&json["read"], &json["failed"]), (&read, &json!([])));
+    // On another host there may be some.
+    let none = dlq(&["stats", "--bolt", "none", "-o", "json"]);
+    assert_eq!(none.exit, Exit::Done, "{}", none.error);
+    let none: Value = serde_json::from_str(&none.output).expect("JSON");
+    assert_eq!(
+        (&none["letters"], &none["resolved"]),
+        (&json!(null), &json!(null))
+    );
     for why in [unread, &away] {
         assert!(stats.told.contains(why), "{}", stats.told);
     }

@@ -184,17 +184,27 @@ async fn a_redrive_is_verified_later_by_its_marks_in_whatever_topic_they_are() {
     }
 }
 
+/// A member of what `list` says while a topic cannot be read.
+fn list_of(fixture: &Fixture, name: &str) -> Value {
+    let (list, _) = fixture.dlq("list", &[], 4);
+    list[name].clone()
+}
+
 #[tokio::test]
 async fn a_topic_that_cannot_be_read_does_not_keep_the_others_from_being_read() {
     let fixture = Fixture::new("dlq-unread").await;
     let file = std::fs::read_to_string(&fixture.file).expect("it is there");
     let write = |file: String| std::fs::write(&fixture.file, file).expect("it can be written");
     write(file.replace("topic: bad,", "topic: missing,"));
-    let (stats, told) = fixture.dlq("stats", &[], 0);
+    let (stats, told) = fixture.dlq("stats", &[], 4);
     assert_eq!(
         (&stats["letters"], &stats["resolved"]),
         (&2.into(), &1.into())
     );
+    let names = |name: &str| (stats[name].clone(), list_of(&fixture, name));
+    let [dead, missing] = ["dead", "missing"].map(|name| Value::from(vec![name]));
+    assert_eq!(names("read"), (dead.clone(), dead));
+    assert_eq!(names("failed"), (missing.clone(), missing));
     let unread = stats["unread"].to_string();
     assert!(
         unread.contains("the letters of the topic missing"),
@@ -204,10 +214,23 @@ async fn a_topic_that_cannot_be_read_does_not_keep_the_others_from_being_read() 
         told.contains("not read: the letters of the topic missing"),
         "{told}"
     );
-    let (list, _) = fixture.dlq("list", &[], 0);
-    assert_eq!(list["unread"], stats["unread"]);
+    assert_eq!(list_of(&fixture, "unread"), stats["unread"]);
+    assert!(told.contains("so these are not all"), "{told}");
+    // What is nowhere else may be there.
+    let none = ["--bolt", "index"];
+    let (stats, _) = fixture.dlq("stats", &none, 4);
+    assert_eq!(
+        (&stats["letters"], &stats["resolved"]),
+        (&Value::Null, &Value::Null)
+    );
+    let (list, _) = fixture.dlq("list", &none, 4);
+    assert_eq!(list["letters"], Value::Null);
     let (letter, _) = fixture.dlq("show", &["--letter", "0:0"], 0);
     assert_eq!(letter["record"], "logs/0@1");
+    let (_, told) = fixture.dlq("show", &["--letter", "missing/0@0"], 4);
+    let expected =
+        "the letter missing/0@0 was not found, and of dead, missing could not be read: missing";
+    assert!(told.contains(expected), "{told}");
     // What must know of all of them is refused.
     let (_, told) = fixture.dlq("redrive", &["--dry-run"], 2);
     assert!(told.contains("the letters of the topic missing"), "{told}");
@@ -221,6 +244,45 @@ async fn a_topic_that_cannot_be_read_does_not_keep_the_others_from_being_read() 
         let (_, told) = fixture.dlq(command, &[], 4);
         assert!(told.contains("the letters of the topic gone"), "{told}");
     }
+}
+
+#[tokio::test]
+async fn a_redrive_says_that_it_may_be_less_where_letters_are_on_other_hosts() {
+    let fixture = Fixture::new("dlq-elsewhere").await;
+    let file = std::fs::read_to_string(&fixture.file).expect("it is there");
+    let bad = "bad: {type: kafka, connection: kafka, topic: bad, inputs: [parse.rejected]}";
+    let elsewhere = "bad: {type: file, path: bad.ndjson, inputs: [parse.rejected]}";
+    std::fs::write(&fixture.file, file.replace(bad, elsewhere)).expect("it can be written");
+    let of_one = ["--dry-run", "--class", "invalid_json"];
+    let (plan, told) = fixture.dlq("redrive", &of_one, 3);
+    assert_eq!(plan["plan"]["records"], 1, "{plan}");
+    let left_out = &plan["plan"]["left_out"];
+    assert_eq!(left_out["places_not_read"], 1, "{plan}");
+    assert!(told.contains("bad.ndjson is not on this host"), "{told}");
+}
+
+#[tokio::test]
+async fn a_redrive_takes_no_letters_of_another_spout_of_a_topic_of_that_name() {
+    let fixture = Fixture::new("dlq-spouts").await;
+    let file = std::fs::read_to_string(&fixture.file).expect("it is there");
+    let other =
+        "  other: {type: kafka, connection: kafka, topics: [logs], group: g, start: earliest}\n";
+    let again = "  again: {type: parse_json, inputs: [other]}\n";
+    let file = file
+        .replace("bolts:\n", &format!("{other}bolts:\n{again}"))
+        .replace("inputs: [parse], index", "inputs: [parse, again], index");
+    std::fs::write(&fixture.file, file).expect("it can be written");
+    let of_one = ["--dry-run", "--class", "invalid_json"];
+    let plan = |spout: &str, code: i32| {
+        let options = [&of_one[..], &["--spout", spout]].concat();
+        let (plan, _) = fixture.dlq("redrive", &options, code);
+        let plan = &plan["plan"];
+        let left_out = &plan["left_out"]["letters_of_others"];
+        (plan["records"].clone(), left_out.clone())
+    };
+    assert_eq!(plan("other", 0), (0.into(), 1.into()));
+    // No topic of that name has this source by now, and only this spout leads to the bolt.
+    assert_eq!(plan("logs", 0), (1.into(), 0.into()));
 }
 
 #[tokio::test]

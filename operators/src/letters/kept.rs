@@ -28,6 +28,13 @@ pub enum Kept {
 /// Where the dead letters are of a spout's records, or of all, in a topology whose options are sound: first those of
 /// its `dead_letter`. Each place once.
 pub fn kept(spec: &Spec, graph: &Graph, spout: Option<&str>) -> Vec<Kept> {
+    let mut kept = each_once(of(spec, graph, spout));
+    // Whosever letters are meant, a place has one name.
+    name_apart(&mut kept, &each_once(of(spec, graph, None)));
+    kept
+}
+
+fn of(spec: &Spec, graph: &Graph, spout: Option<&str>) -> Vec<Kept> {
     let spouts = graph.spouts.iter().enumerate();
     let meant = spouts.filter(|(_, node)| spout.is_none_or(|id| *node.id == *id));
     let writers = meant.flat_map(|(number, _)| graph.letter_writers(number));
@@ -38,8 +45,21 @@ pub fn kept(spec: &Spec, graph: &Graph, spout: Option<&str>) -> Vec<Kept> {
     let others = others.filter_map(|bolt| Some((bolt, *writers.get(bolt.id.as_str())?)));
     let of_topology = spec.dead_letter.iter().map(|bolt| (bolt, true));
     let all = of_topology.chain(others);
-    let all = all.map(|(bolt, only)| Kept::by(spec, bolt, only));
-    each_once(all.collect())
+    all.map(|(bolt, only)| Kept::by(spec, bolt, only)).collect()
+}
+
+/// Names each topic, of which there may be others in `all` that are called so in another cluster.
+fn name_apart(kept: &mut [Kept], all: &[Kept]) {
+    for one in kept {
+        let Kept::Topic(letters) = one else {
+            continue;
+        };
+        let is_called_so =
+            |other: &&Kept| matches!(other, Kept::Topic(other) if other.topic == letters.topic);
+        if all.iter().filter(is_called_so).count() > 1 {
+            letters.name = format!("{}:{}", letters.connection, letters.topic);
+        }
+    }
 }
 
 fn each_once(mut all: Vec<Kept>) -> Vec<Kept> {
@@ -77,20 +97,23 @@ impl Kept {
 
 /// Hands out the letters of a live topology's file and of those of replays beside it, each with its file. What is on
 /// other lines is a document of the same sink, and left out. Where a file is not there, there are none: it is made
-/// with the first. Fails with a sentence.
-pub fn in_files(live: &Path, mut each: impl FnMut(&Path, Stored)) -> Result<(), String> {
+/// with the first. Returns whether there is any file. Fails with a sentence.
+pub fn in_files(live: &Path, mut each: impl FnMut(&Path, Stored)) -> Result<bool, String> {
     let unreadable = |path: &Path, error: Error| format!("cannot read {}: {error}", path.display());
     let files = with_those_apart(live).map_err(|error| unreadable(live, error))?;
+    let mut are_any = false;
     for path in files {
-        in_file(&path, |stored| each(&path, stored)).map_err(|error| unreadable(&path, error))?;
+        let is_there = in_file(&path, |stored| each(&path, stored));
+        are_any |= is_there.map_err(|error| unreadable(&path, error))?;
     }
-    Ok(())
+    Ok(are_any)
 }
 
-fn in_file(path: &Path, mut each: impl FnMut(Stored)) -> Result<(), Error> {
+/// Returns whether there is such a file.
+fn in_file(path: &Path, mut each: impl FnMut(Stored)) -> Result<bool, Error> {
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
     let mut lines = BufReader::new(file);
@@ -104,7 +127,7 @@ fn in_file(path: &Path, mut each: impl FnMut(Stored)) -> Result<(), Error> {
             each(stored(number, found));
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 fn stored(line: i64, found: Result<letter::Line, NotALetter>) -> Stored {
@@ -127,7 +150,45 @@ fn stored(line: i64, found: Result<letter::Line, NotALetter>) -> Stored {
 
 #[cfg(test)]
 mod tests {
+    use isobar_topology::plan;
+    use serde_json::json;
+
     use super::*;
+    use crate::registry;
+
+    #[test]
+    fn topics_of_one_name_in_several_clusters_are_told_apart_whosever_letters_are_meant() {
+        let kafka = |connection: &str, topic: &str, input: &str| json!({"type": "kafka", "connection": connection, "topic": topic, "inputs": [input]});
+        let spout = |connection: &str| json!({"type": "kafka", "connection": connection, "topics": ["a"], "start": "earliest"});
+        let file = json!({
+            "isobar": 1, "name": "logs",
+            "connections": {
+                "kafka_eu": {"type": "kafka", "brokers": "localhost:1"},
+                "kafka_us": {"type": "kafka", "brokers": "localhost:2"},
+            },
+            "spouts": {"eu": spout("kafka_eu"), "us": spout("kafka_us")},
+            "bolts": {
+                "parse_eu": {"type": "parse_json", "inputs": ["eu"]},
+                "parse_us": {"type": "parse_json", "inputs": ["us"]},
+                "bad_eu": kafka("kafka_eu", "bad", "parse_eu.rejected"),
+                "bad_us": kafka("kafka_us", "bad", "parse_us.rejected"),
+                "end": {"type": "blackhole", "inputs": ["parse_eu", "parse_us"]},
+            },
+            "dead_letter": {"type": "kafka", "connection": "kafka_eu", "topic": "dead"},
+        });
+        let spec = Spec::read(&Node::from_json(&file)).expect("sound");
+        let planned = plan(&spec, &registry(), 1, Path::new(".")).expect("sound");
+        let names = |spout: Option<&str>| -> Vec<String> {
+            let kept = kept(&spec, &planned.graph, spout).into_iter();
+            kept.map(|kept| match kept {
+                Kept::Topic(letters) => letters.name().to_owned(),
+                other => panic!("{other:?}"),
+            })
+            .collect()
+        };
+        assert_eq!(names(None), ["dead", "kafka_eu:bad", "kafka_us:bad"]);
+        assert_eq!(names(Some("us")), ["dead", "kafka_us:bad"]);
+    }
 
     #[test]
     fn a_file_that_two_bolts_write_to_is_read_once() {

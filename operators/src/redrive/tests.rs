@@ -100,7 +100,9 @@ fn job(topics: &[DeadLetters]) -> Job {
         picks: Arc::new(picks),
         within: WITHIN,
         rate: None,
+        is_unprotected: false,
         gate: None,
+        misplaced: Arc::default(),
     }
 }
 
@@ -189,6 +191,86 @@ async fn records_go_through_at_their_old_places_and_their_letters_are_settled() 
     assert_eq!(found, [(5, 0), (3, 0), (4, 0), (4, 0), (4, 1)]);
     assert_eq!(resolved, [3, 4, 4, 5]);
     assert_eq!(read(&topics[1]), (vec![(6, 0)], vec![6]));
+}
+
+#[tokio::test]
+async fn what_a_run_has_settled_before_it_died_is_marked() {
+    let cluster = MockCluster::new(1).expect("a stand-in cluster");
+    cluster.create_topic("dead", 1, 1).expect("it is created");
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .create()
+        .expect("a producer");
+    for offset in 0..1_500 {
+        write(&producer, "dead", (7, offset), "{}");
+    }
+    producer.flush(WITHIN).expect("all is sent");
+    let spec_of = |topic| spec(&cluster.bootstrap_servers(), topic);
+    let spec = spec_of("dead");
+    let letters = DeadLetters::of(&spec).expect("sound").expect("a topic");
+    let mut job = job(std::slice::from_ref(&letters));
+    job.is_unprotected = true;
+    // It breaks where it is to read on: what it has handed over before is all that goes through.
+    let missing = DeadLetters::of(&spec_of("missing")).expect("sound");
+    job.letters.extend(missing);
+    let planned = plan(&spec, &registry(), 2, Path::new("."));
+    let mut graph = planned.expect("sound").graph;
+    redrive(&spec, &mut graph, "in", job).expect("sound");
+    let running = isobar_topology::start(graph, true).expect("it starts");
+    let marked = async {
+        while read(&letters).1.len() < 1_000 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let marked = tokio::time::timeout(WITHIN, marked).await;
+    marked.expect("the first 1,000 are marked");
+    assert_eq!(running.account(0).read, 1_000);
+    assert_eq!(read(&letters).1, (0..1_000).collect::<Vec<i64>>());
+}
+
+#[tokio::test]
+async fn a_letter_of_another_record_at_a_place_that_was_chosen_is_left_out() {
+    let cluster = MockCluster::new(1).expect("a stand-in cluster");
+    cluster.create_topic("dead", 1, 1).expect("it is created");
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .create()
+        .expect("a producer");
+    for offset in [5, 6, 7] {
+        write(&producer, "dead", (7, offset), "{}");
+    }
+    let stranger = BaseRecord::<str, str>::to("dead")
+        .partition(0)
+        .payload("{}");
+    producer.send(stranger).expect("it is queued");
+    producer.flush(WITHIN).expect("all is sent");
+    let spec = spec(&cluster.bootstrap_servers(), "dead");
+    let letters = DeadLetters::of(&spec).expect("sound").expect("a topic");
+    let mut job = job(std::slice::from_ref(&letters));
+    // They were chosen in a topic of this name that is no more.
+    let mut picks = Arc::unwrap_or_clone(job.picks);
+    let first = picks.get_mut(&(0, 0, 0)).expect("a letter");
+    first.origin.source = 8;
+    let (mut second, at) = (first.clone(), (0, 0, 3));
+    second.origin.offset = 9;
+    let _ = picks.insert(at, second);
+    job.picks = Arc::new(picks);
+    let misplaced = Arc::clone(&job.misplaced);
+    let planned = plan(&spec, &registry(), 2, Path::new("."));
+    let mut graph = planned.expect("sound").graph;
+    redrive(&spec, &mut graph, "in", job).expect("sound");
+    let running = isobar_topology::start(graph, true).expect("it starts");
+    assert_eq!(running.finished().await, Finish::Drained);
+    assert_eq!(running.account(0).read, 2);
+    assert_eq!(misplaced.load(std::sync::atomic::Ordering::Relaxed), 2);
+    let mut resolved = Vec::new();
+    let read = letters.read(WITHIN, |stored| {
+        if let Ok(Content::Resolution(resolution)) = stored.content {
+            resolved.push(resolution.origin.offset);
+        }
+    });
+    read.expect("it is read");
+    assert_eq!(resolved, [6, 7]);
 }
 
 #[tokio::test]

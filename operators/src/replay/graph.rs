@@ -325,6 +325,11 @@ fn reached<'s>(
     reached
 }
 
+/// The spout and the bolts that its records reach, where they are rejected too.
+pub fn reached_by<'s>(spec: &'s Spec, spout: &'s str) -> BTreeSet<&'s str> {
+    reached(spec, spout, |_| true)
+}
+
 /// The sinks that records of `spout` reach, as they are without any target.
 pub fn live_sinks(spec: &Spec, spout: &str) -> Vec<Sink> {
     let reached = reached(spec, spout, |_| true);

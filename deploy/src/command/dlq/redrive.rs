@@ -6,18 +6,21 @@
 mod entry;
 mod register;
 mod selection;
+mod whose;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
 use clap::Args;
-use isobar_operators::dead_letter::REDRIVE;
+use isobar_operators::dead_letter::{Origin, REDRIVE};
 use isobar_operators::lag;
+use isobar_operators::offsets::Group;
 use isobar_operators::redrive::{Job, LetterAt, Pick, redrive};
 use isobar_operators::replay::registry::{Entry as RunEntry, Registry};
-use isobar_operators::replay::{Choice, Gate, Search, forks, letters_apart, whole};
+use isobar_operators::replay::{Choice, Gate, Guarantee, Search, forks, letters_apart, whole};
 use isobar_topology::spec::units::Duration;
 use isobar_topology::{Plan, clock};
 use serde_json::json;
@@ -39,13 +42,14 @@ use crate::command::replay::width::Width;
 use crate::command::run::report::Report;
 use crate::command::runtime::Runtime;
 use crate::command::signals::Signals;
-use crate::command::source::{OfArgs, refuse_embedded};
+use crate::command::source::{OfArgs, asking, refuse_embedded};
 use crate::environment::cores;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::Format;
+use crate::output::{Format, number};
 use crate::topology_file::TopologyFile;
 use entry::EntersAt;
 use selection::{Scope, Selection, rejected_by};
+use whose::Owners;
 
 pub(super) use entry::Entry;
 pub(super) use register::entered_at_bolt;
@@ -65,10 +69,12 @@ the bolt that rejected them.
 Exit codes:
   0  all is settled, and each record in the index or dropped by a policy
   1  it, or its check, was ended at once, something is missing or there twice,
-     another run has these records, or another redrive has settled some of them
-     meanwhile
-  2  it is not begun so: the command line or the topology file is wrong
-  3  records were rejected again, or some that were asked for are left out
+     another run has these records, another redrive has settled some of them
+     meanwhile, or a topic of letters was made again meanwhile
+  2  it is not begun so: the command line or the topology file is wrong, or a
+     topic of letters is not there
+  3  records were rejected again, or some that were asked for are left out, or
+     may be where letters cannot be read
   4  it gave up, letters are open as before, as where it was stopped, or what
      came of it could not be determined";
 
@@ -145,12 +151,19 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
     let topology = spec.name.clone();
     let sources = lag::sources(spec);
     let sources = sources.map_err(|problems| Failure::from(file.refuse(problems)))?;
-    let reads = |topic: &str| source.reads(topic);
-    let is_read = |topic: &str| sources.iter().any(|source| source.reads(topic));
+    let within = args.of.timeout.get();
+    let mut owners = Owners::of(spec, &sources, &source.spout);
+    owners.find(&letters, &topology, |source, topic| {
+        let group = Group::of(source, within);
+        group
+            .and_then(|group| group.source_of(topic))
+            .map_err(asking)
+    })?;
+    let whose = |origin: &Origin, bolt: &str| owners.whose(origin, bolt);
     let entry = match args.at {
         EntersAt::Spout => Entry::at_spout(&source.spout),
         EntersAt::Bolt => {
-            let bolts = rejected_by(&letters, &filter, &topology, &reads);
+            let bolts = rejected_by(&letters, &filter, &topology, &whose);
             Entry::at_bolt(spec, &source.spout, &bolts).map_err(Failure::usage)?
         }
     };
@@ -160,12 +173,12 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
     let whole = whole(spec, &part.spec, &part.left_out);
     let scope = Scope {
         topology: &topology,
-        reads: &reads,
-        is_read: &is_read,
+        whose: &whose,
         topic_of: &|at| keepers.topic_of(at),
         settles: &|bolt| entry.settles(bolt) && (part.left_out.is_empty() || whole.contains(bolt)),
         redrives_max: args.redrives_max,
         limit: args.limit.unwrap_or(usize::MAX),
+        unread: keepers.unread().len(),
         run: &run,
     };
     let mut selection = Selection::of(&letters, &filter, &scope);
@@ -184,20 +197,23 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
         }
         return Ok(selection.exit());
     }
-    let within = args.of.timeout.get();
     let registry = Registry::of(spec, &source.spout, within);
     let registry = registry.ok_or_else(|| Failure::usage("the spout has no connection"))?;
     agree(args.yes, &plan, "redriven", &context)?;
 
     let picks = Arc::new(std::mem::take(&mut selection.picks));
     let gate = Arc::new(Gate::default());
+    let misplaced = Arc::new(AtomicU64::new(0));
+    let mut sinks = part.sinks.iter();
     let job = Job {
         run: run.clone(),
         letters: keepers.topics(),
         picks: Arc::clone(&picks),
         within,
         rate: args.rate,
+        is_unprotected: sinks.any(|sink| sink.guarantee == Guarantee::None),
         gate: Some(Arc::clone(&gate)),
+        misplaced: Arc::clone(&misplaced),
     };
     let width = Width::find(&source, args.yield_to_live, within);
     width.set(&mut part.spec);
@@ -247,6 +263,7 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
         run: &run,
         keepers: &keepers,
         picks: &picks,
+        misplaced: &misplaced,
         selection: &selection,
         entry: &entry,
         left_out: &part.left_out,
@@ -270,6 +287,21 @@ fn is_checked(is_at_end: bool, is_in_order: bool, ended: Option<&Ended>) -> bool
     is_at_end || (is_in_order && ended.is_none())
 }
 
+/// How a redrive ends, and what it says, that has not found so many of its letters at their places.
+fn left_behind(letters: u64) -> (Exit, String) {
+    match letters {
+        0 => (Exit::Done, String::new()),
+        letters => {
+            let text = format!(
+                "{} records were left out: where their letters were there are others by now, so a topic of letters was \
+                 made again; the same command takes what is open in it\n",
+                number(letters)
+            );
+            (Exit::Failed, text)
+        }
+    }
+}
+
 /// The part of a topology that records of letters go through from where they enter.
 pub(super) fn part_of(
     file: &TopologyFile,
@@ -290,6 +322,8 @@ struct Claimed<'a> {
     run: &'a str,
     keepers: &'a Keepers,
     picks: &'a Arc<BTreeMap<LetterAt, Pick>>,
+    /// Picks that were left out, as others were at their places.
+    misplaced: &'a AtomicU64,
     selection: &'a Selection,
     entry: &'a Entry,
     left_out: &'a [String],
@@ -315,8 +349,9 @@ impl Claimed<'_> {
         let check = async {
             let after = self.letters().await?;
             let records = Records::of(self.picks.values());
+            let unread = self.keepers.unread();
             let dropped = Some(dropped);
-            Verdict::find(&records, &after, self.searches, dropped, self.forks).await
+            Verdict::find(&records, &after, self.searches, dropped, unread, self.forks).await
         };
         let is_at_end = report.is_at_end();
         let is_in_order = report.is_in_order();
@@ -349,7 +384,12 @@ impl Claimed<'_> {
             context.screen.line(&line);
         }
         let checked = verdict.map_or(Exit::Done, |verdict| verdict.exit());
-        Ok(report.exit().max(checked).max(selection.exit()))
+        let ran = report.exit().worse(checked).worse(selection.exit());
+        Ok(ran.worse(left_behind(self.misplaced()).0))
+    }
+
+    fn misplaced(&self) -> u64 {
+        self.misplaced.load(Ordering::Relaxed)
     }
 
     /// The letters that there are of the records by now. Reading all of them takes a while, and waits for no
@@ -371,6 +411,7 @@ impl Claimed<'_> {
                 "id": self.run,
                 "plan": self.selection.document(self.entry),
                 "run": report,
+                "misplaced": self.misplaced(),
                 "verification": verdict,
             }))?,
             Format::Table => {
@@ -378,6 +419,7 @@ impl Claimed<'_> {
                 if let Some(verdict) = verdict {
                     text.push_str(&format!("\n{}", verdict.text()));
                 }
+                text.push_str(&left_behind(self.misplaced()).1);
                 text.push_str(&self.selection.left_out_text());
                 output.text(&text)?;
             }
@@ -393,6 +435,16 @@ mod tests {
 
     use super::*;
     use crate::command::watch::End;
+
+    #[test]
+    fn where_letters_were_not_at_their_places_it_is_said_and_has_failed() {
+        assert_eq!(left_behind(0), (Exit::Done, String::new()));
+        let (exit, text) = left_behind(1_200);
+        assert_eq!(exit, Exit::Failed);
+        assert!(text.starts_with("1,200 records were left out: "), "{text}");
+        // Whatever was left out before.
+        assert_eq!(Exit::Threshold.worse(exit), Exit::Failed);
+    }
 
     #[test]
     fn what_is_to_end_at_once_is_not_checked_before() {

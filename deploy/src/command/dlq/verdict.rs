@@ -48,6 +48,8 @@ pub(super) struct Verdict {
     maybe_in_part: u64,
     /// The topology has changed since.
     other_configuration: bool,
+    /// Why some letters cannot be read: what has no trace may have one there.
+    unread: Vec<String>,
 }
 
 /// Whether there is a document of each part that was rejected, or of a part of it.
@@ -94,13 +96,14 @@ impl Verdict {
         after: &Letters,
         searches: &[Search],
         dropped: Option<Dropped>,
+        unread: &[String],
         forks: bool,
     ) -> Result<Self, Failure> {
         let letters = by_record(after);
         for search in searches {
             search.refresh().await.map_err(undetermined)?;
         }
-        let (mut verdict, mut twice) = (Self::default(), Twice::default());
+        let (mut verdict, mut twice) = (Self::but_for(unread), Twice::default());
         for ((source, topic, partition), picks) in records.partitions() {
             let offsets: Vec<i64> = picks.keys().copied().collect();
             let (mut found, mut doubled) = (BTreeSet::new(), BTreeSet::new());
@@ -140,6 +143,14 @@ impl Verdict {
         }
         verdict.judge(dropped, searches.len(), forks);
         Ok(verdict)
+    }
+
+    /// Of no record yet, where some letters cannot be read.
+    fn but_for(unread: &[String]) -> Self {
+        Self {
+            unread: unread.to_vec(),
+            ..Self::default()
+        }
     }
 
     /// Adds a record that had been redriven so often before.
@@ -184,8 +195,9 @@ impl Verdict {
         self.left_out = left_out.min(self.without - of_policies);
         self.without_trace = self.without - of_policies - self.left_out;
         self.verdict = match self.without {
-            _ if self.are_any_twice() || self.without_trace > 0 => Word::Wrong,
-            _ if self.left_out > 0 => Word::Unknown,
+            _ if self.are_any_twice() => Word::Wrong,
+            _ if self.without_trace > 0 && self.unread.is_empty() => Word::Wrong,
+            _ if self.without_trace > 0 || self.left_out > 0 => Word::Unknown,
             // A record that goes to several sinks may have its document in one and not in another.
             _ if sinks > 1 || self.maybe_in_part > 0 => Word::Unknown,
             0 => Word::Exact,
@@ -227,6 +239,9 @@ impl Verdict {
             Word::Unknown if self.other_configuration => {
                 "unknown: the topology, or what it takes from outside, has changed since the redrive, and may index \
                  elsewhere by now"
+            }
+            Word::Unknown if self.without_trace > 0 => {
+                "unknown: some dead letters cannot be read, and what has no trace may have one there"
             }
             Word::Unknown if self.dropped.is_none() && self.without > 0 => {
                 "unknown: what the redrive has dropped by a policy nobody knows any more, so what has no document may be \
@@ -452,6 +467,36 @@ mod tests {
             ..INDEXED
         };
         let _ = check(&[doubled], 1, (Word::Wrong, Exit::Failed));
+    }
+
+    #[test]
+    fn what_has_no_trace_may_have_a_letter_where_some_cannot_be_read() {
+        let unread = ["bad.ndjson is not on this host".to_owned()];
+        let check = |known: &[Known], expected: (Word, Exit)| {
+            let mut verdict = Verdict::but_for(&unread);
+            for (offset, known) in (0..).zip(known) {
+                verdict.add(1, *known, || format!("t/0@{offset}"));
+            }
+            verdict.judge(by_policy(0), 1, false);
+            assert_eq!((verdict.verdict, verdict.exit()), expected, "{verdict:?}");
+            let document = serde_json::to_value(&verdict).expect("JSON");
+            assert_eq!(document["unread"], serde_json::json!(unread));
+            verdict.text()
+        };
+        let text = check(&[INDEXED, GONE], (Word::Unknown, Exit::Undetermined));
+        for part in [
+            "Verified: unknown: some dead letters cannot be read",
+            "1 without a trace\nWithout a document: t/0@1\n",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+        let _ = check(&[INDEXED], (Word::Exact, Exit::Done));
+        // That is so whatever is in the letters.
+        let doubled = Known {
+            doubled: true,
+            ..INDEXED
+        };
+        let _ = check(&[doubled, GONE], (Word::Wrong, Exit::Failed));
     }
 
     #[test]

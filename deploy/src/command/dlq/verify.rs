@@ -35,8 +35,8 @@ Exit codes:
   2  it cannot be checked so: it is under way, of another spout, or has settled
      nothing
   3  exact, and records were rejected again
-  4  unknown, letters are open as before, or an outside system did not answer in
-     time";
+  4  unknown, as where something is missing and some letters cannot be read,
+     letters are open as before, or an outside system did not answer in time";
 
 /// What `verify` takes.
 #[derive(Args, Debug)]
@@ -85,7 +85,9 @@ pub(super) fn execute(args: &VerifyArgs, mut context: Context<'_>) -> Outcome {
     let after = records.letters(&keepers, within)?;
     let dropped = told.as_ref().and_then(|entry| entry.dropped);
     let forks = forks(&part.spec);
-    let mut verdict = block_on(Verdict::find(&records, &after, &searches, dropped, forks))??;
+    let unread = keepers.unread();
+    let found = Verdict::find(&records, &after, &searches, dropped, unread, forks);
+    let mut verdict = block_on(found)??;
     if told.is_some_and(|entry| is_of_another(&entry, &part.configuration)) {
         verdict.is_of_another_configuration();
     }
@@ -97,6 +99,7 @@ pub(super) fn execute(args: &VerifyArgs, mut context: Context<'_>) -> Outcome {
             "verification": verdict,
         }))?,
     }
+    keepers.say_unread(&context.screen);
     Ok(verdict.exit())
 }
 

@@ -70,7 +70,7 @@ pub(super) struct PlanFile {
     pub(super) sinks: Vec<PlannedSink>,
     /// Bolts that are left out: they write to other systems, or somebody wants it.
     pub(super) left_out: Vec<String>,
-    /// Bolts that index the records in the live topology, and not here.
+    /// Bolts that index records of the topics in the live topology, and not here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) other_sinks: Vec<String>,
     /// Whether anything that was asked for is not in it.

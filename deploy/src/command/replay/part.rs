@@ -1,9 +1,10 @@
 //! The part of a topology that a replay runs, and the pins that keep a plan from running against
 //! something else than it was made for.
 
+use isobar_operators::lag;
 use isobar_operators::replay::{Choice, Search, Sink, Table, live_sinks, part_for, tables};
 use isobar_topology::Plan;
-use isobar_topology::spec::Spec;
+use isobar_topology::spec::{Problems, Spec};
 
 use super::document::{PlanFile, PlannedTable};
 use super::purge::PURGE;
@@ -19,7 +20,7 @@ pub(in crate::command) struct Part {
     pub(in crate::command) plan: Plan,
     pub(in crate::command) sinks: Vec<Sink>,
     pub(in crate::command) left_out: Vec<String>,
-    /// Sinks that records of the spout reach in the live topology, and not here.
+    /// Sinks that records of the spout's topics reach in the live topology, also by way of another spout, and not here.
     pub(super) other_sinks: Vec<Sink>,
     /// The tables that records are looked up in.
     pub(super) tables: Vec<Table>,
@@ -41,11 +42,10 @@ impl Part {
         let tables = tables(&part).map_err(Failure::usage)?;
         let tree = file.tree();
         let configuration = configuration::fingerprint(tree, &spec.settings, context.registry);
-        let mut other_sinks = live_sinks(spec, spout);
-        other_sinks.retain(|other| sinks.iter().all(|sink| sink.bolt != other.bolt));
+        let other_sinks = other_sinks(spec, spout, &sinks);
         Ok(Self {
             spec: part,
-            other_sinks,
+            other_sinks: other_sinks.map_err(|problems| Failure::from(file.refuse(problems)))?,
             plan,
             sinks,
             left_out,
@@ -93,6 +93,23 @@ impl Part {
     }
 }
 
+/// The sinks that records of a spout's topics reach in the live topology and that are not among `sinks`. Another spout
+/// that reads a topic of the same name may read the same one, and what it has had indexed has the same origins.
+fn other_sinks(spec: &Spec, spout: &str, sinks: &[Sink]) -> Result<Vec<Sink>, Problems> {
+    let sources = lag::sources(spec)?;
+    let own = sources.iter().find(|source| source.spout == spout);
+    let of_topics = sources.iter();
+    let of_topics = of_topics.filter(|one| own.is_some_and(|own| own.shares_names_with(one)));
+    let mut others: Vec<Sink> = Vec::new();
+    for sink in of_topics.flat_map(|source| live_sinks(spec, &source.spout)) {
+        let mut known = sinks.iter().chain(&others);
+        if known.all(|known| known.bolt != sink.bolt) {
+            others.push(sink);
+        }
+    }
+    Ok(others)
+}
+
 /// Loads the topology of a plan, whether it has changed since or not.
 pub(super) fn as_it_is(
     plan: &PlanFile,
@@ -133,9 +150,37 @@ fn refusal(changed: &str, plan: &PlanFile) -> String {
 
 #[cfg(test)]
 mod tests {
+    use isobar_topology::spec::Node;
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_another_spout_of_the_topic_has_indexed_is_known_beside_a_part() {
+        let spout = |topics: &str| json!({"type": "kafka", "connection": "kafka", "topics": topics, "start": "earliest"});
+        let index = |input: &str| json!({"type": "elasticsearch", "connection": "search", "index": "a", "inputs": [input]});
+        let file = json!({
+            "isobar": 1, "name": "logs",
+            "connections": {
+                "kafka": {"type": "kafka", "brokers": "localhost:1"},
+                "search": {"type": "elasticsearch", "hosts": "http://localhost:1"},
+            },
+            "spouts": {"in": spout("t,u"), "again": spout("^t"), "apart": spout("v")},
+            "bolts": {
+                "index": index("in"), "also": index("in"), "errors": index("again"), "other": index("apart"),
+            },
+        });
+        let spec = Spec::read(&Node::from_json(&file)).expect("sound");
+        let others = |spout: &str, sinks: &[&str]| -> Vec<String> {
+            let mut taken = live_sinks(&spec, spout);
+            taken.retain(|sink| sinks.contains(&&*sink.bolt));
+            let others = other_sinks(&spec, spout, &taken).expect("sound");
+            others.into_iter().map(|sink| sink.bolt).collect()
+        };
+        assert_eq!(others("in", &["index"]), ["also", "errors"]);
+        assert_eq!(others("again", &["errors"]), ["index", "also"]);
+        assert!(others("apart", &["other"]).is_empty());
+    }
 
     #[test]
     fn a_refusal_names_the_way_out_of_a_purge() {

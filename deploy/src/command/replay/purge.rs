@@ -54,7 +54,7 @@ pub(super) async fn holders(
 }
 
 /// Of those indices the ones that a purge deletes in, as they are the sink's. Fails with a sentence where a bolt
-/// that is left out can write to one of them as well, as what is deleted of its documents would not come back, or
+/// that takes no part can write to one of them as well, as what is deleted of its documents would not come back, or
 /// where one lets nothing be deleted: others would have been by then.
 pub(super) fn purged(
     bolt: &str,
@@ -68,9 +68,9 @@ pub(super) fn purged(
         };
         if let Some(other) = &state.shared_with {
             return Err(format!(
-                "{} has {} documents of the range, which {bolt} or {other} may have written, and {other} is left \
-                 out: a purge would delete documents that it does not write anew; leave {other} in, or replay \
-                 into another index with index=NAME",
+                "{} has {} documents of the range, which {bolt} or {other} may have written, and {other} takes no \
+                 part, as it is left out or another spout's: a purge would delete documents that it does not write \
+                 anew; leave {other} in where it is left out, or replay into another index with index=NAME",
                 state.name,
                 number(*documents)
             ));

@@ -104,7 +104,7 @@ fn table(runs: &[Listed]) -> String {
             run.entry.run.clone(),
             state(run).to_owned(),
             run.entry.target.clone(),
-            known(settled),
+            far(&run.entry, settled),
             number(offsets),
             run.entry.host.clone(),
             format!("{} ago", time(ago(run.told_ms))),
@@ -124,6 +124,14 @@ fn progress(run: &Listed) -> (Option<i64>, i64) {
     // Whoever may write to the register may write any number.
     let sum = |counts: Vec<i64>| counts.into_iter().fold(0, i64::saturating_add);
     (settled.map(sum), sum(all.collect()))
+}
+
+/// How far a run is. A redrive takes letters in no order of offsets, so there it is no number that anybody could know.
+fn far(entry: &Entry, offset: Option<i64>) -> String {
+    match offset {
+        None if entry.is_redrive() => "-".to_owned(),
+        offset => known(offset),
+    }
 }
 
 fn ago(ms: i64) -> u64 {
@@ -195,10 +203,13 @@ fn text(run: &Listed) -> String {
             part.partition.to_string(),
             number(part.from),
             number(part.to),
-            known(part.next),
+            far(entry, part.next),
         ]);
     }
     text.push_str(&table.text());
+    if entry.is_redrive() {
+        text.push_str("How far it is: `isobar dlq stats` counts the letters that are open still\n");
+    }
     text
 }
 
@@ -477,6 +488,26 @@ mod tests {
         run.entry.target = REDRIVE.to_owned();
         let redrive = text(&run);
         assert!(redrive.starts_with("Redrive a: done\n"), "{redrive}");
+    }
+
+    #[test]
+    fn how_far_a_redrive_is_letters_say_and_no_offset() {
+        let mut run = run("a", State::Running, clock::unix_ms());
+        for part in &mut run.entry.partitions {
+            part.next = None;
+        }
+        let said = |run: &Listed| (text(run), table(std::slice::from_ref(run)));
+        let (replay, listed) = said(&run);
+        assert!(replay.ends_with("1    10  1,010           ?\n"), "{replay}");
+        assert!(listed.contains("  ?  "), "{listed}");
+        run.entry.target = REDRIVE.to_owned();
+        let (redrive, listed) = said(&run);
+        let expected = "1    10  1,010           -\nHow far it is: `isobar dlq stats` counts the letters that are open still\n";
+        assert!(redrive.ends_with(expected), "{redrive}");
+        assert!(
+            listed.contains("  -  ") && !listed.contains('?'),
+            "{listed}"
+        );
     }
 
     #[tokio::test]

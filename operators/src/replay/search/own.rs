@@ -31,7 +31,7 @@ pub struct IndexState {
     pub by_own_name: bool,
     /// The index that takes by now what the sink wrote to this one, by the name of an alias or a data stream.
     pub moved_to: Option<String>,
-    /// A sink that is left out and can write there, too.
+    /// A sink that takes no part and can write there, too.
     pub shared_with: Option<String>,
 }
 

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::super::filter::Filter;
 use super::super::letters::{At, Identity, Kind, Letters, Line, kinds, table};
 use super::entry::Entry;
+use super::whose::Whose;
 use crate::command::replay::part::Part;
 use crate::exit::Exit;
 use crate::output::number;
@@ -22,16 +23,16 @@ const NAMED_MAX: usize = 10;
 /// What a redrive may take.
 pub(super) struct Scope<'a> {
     pub(super) topology: &'a str,
-    /// Whether the spout reads a topic.
-    pub(super) reads: &'a dyn Fn(&str) -> bool,
-    /// Whether any spout of the topology does.
-    pub(super) is_read: &'a dyn Fn(&str) -> bool,
+    /// Whose the letters of a record are that a bolt has rejected.
+    pub(super) whose: &'a dyn Fn(&Origin, &str) -> Whose,
     /// The number of the topic that a letter is in; `None` for a file, where nothing can be marked.
     pub(super) topic_of: &'a dyn Fn(&At) -> Option<usize>,
     /// Whether the run does all that a bolt would have led to, so that it settles the bolt's letters.
     pub(super) settles: &'a dyn Fn(&str) -> bool,
     pub(super) redrives_max: u32,
     pub(super) limit: usize,
+    /// Topics and files whose letters cannot be read.
+    pub(super) unread: usize,
     /// The name of the run.
     pub(super) run: &'a str,
 }
@@ -56,21 +57,23 @@ pub(super) struct Selection {
     later: usize,
     /// Letters that are meant and are another topology's or another spout's.
     others: usize,
-    /// Letters that are meant and are of topics that no spout of the topology reads any more.
+    /// Letters that are meant and are no spout's any more, as far as anybody knows.
     homeless: usize,
     /// Letters that are meant and that the run would not settle.
     unsettled: usize,
+    /// Topics and files whose letters could not be read, be they meant or not.
+    unread: usize,
 }
 
-/// The bolts whose open letters are meant, of what this spout of a topology reads.
+/// The bolts whose open letters are meant, of what this spout of a topology has read.
 pub(super) fn rejected_by<'l>(
     letters: &'l Letters,
     filter: &Filter,
     topology: &str,
-    reads: &dyn Fn(&str) -> bool,
+    whose: &dyn Fn(&Origin, &str) -> Whose,
 ) -> BTreeSet<&'l str> {
-    let of_spout = letters.open().filter(|((origin, _), line)| {
-        is_of(&line.topology, topology) && reads(&origin.topic) && filter.takes(line)
+    let of_spout = letters.open().filter(|((origin, bolt), line)| {
+        is_of(&line.topology, topology) && whose(origin, bolt) == Whose::Ours && filter.takes(line)
     });
     of_spout.map(|((_, bolt), _)| bolt.as_str()).collect()
 }
@@ -82,20 +85,27 @@ impl Selection {
     pub(super) fn of(letters: &Letters, filter: &Filter, scope: &Scope<'_>) -> Self {
         let mut selection = Self {
             redrives_max: scope.redrives_max,
+            unread: scope.unread,
             ..Self::default()
         };
         let mut records: BTreeMap<(u64, &str, i32, i64), Vec<Letter<'_>>> = BTreeMap::new();
         for (identity, line) in letters.open() {
-            let origin = &identity.0;
-            let is_ours = is_of(&line.topology, scope.topology);
-            if !is_ours || !(scope.reads)(&origin.topic) {
-                let is_homeless = is_ours && !(scope.is_read)(&origin.topic);
-                let count = match is_homeless {
-                    true => &mut selection.homeless,
-                    false => &mut selection.others,
-                };
-                *count += usize::from(filter.takes(line));
-                continue;
+            let (origin, bolt) = identity;
+            let is_meant = usize::from(filter.takes(line));
+            let whose = match is_of(&line.topology, scope.topology) {
+                true => (scope.whose)(origin, bolt),
+                false => Whose::Others,
+            };
+            match whose {
+                Whose::Ours => {}
+                Whose::Others => {
+                    selection.others += is_meant;
+                    continue;
+                }
+                Whose::Nobodys => {
+                    selection.homeless += is_meant;
+                    continue;
+                }
             }
             let record = (
                 origin.source,
@@ -103,8 +113,8 @@ impl Selection {
                 origin.partition,
                 origin.offset,
             );
-            if !(scope.settles)(&identity.1) {
-                selection.unsettled += usize::from(filter.takes(line));
+            if !(scope.settles)(bolt) {
+                selection.unsettled += is_meant;
             }
             records.entry(record).or_default().push((identity, line));
         }
@@ -222,13 +232,20 @@ impl Selection {
         }
         if self.homeless > 0 {
             text.push_str(&format!(
-                "{} letters stay open, since no spout reads their topics any more: `isobar dlq list` names them\n",
+                "{} letters stay open, since no spout reads their topics any more, or nobody can say which of several \
+                 did: `isobar dlq list` names them\n",
                 number(self.homeless)
+            ));
+        }
+        if self.unread > 0 {
+            text.push_str(&format!(
+                "Letters in {} topics or files are left out, since they cannot be read\n",
+                number(self.unread)
             ));
         }
         if self.others > 0 {
             text.push_str(&format!(
-                "{} open letters are of other topologies, or of topics of other spouts\n",
+                "{} open letters are of other topologies, or of other spouts\n",
                 number(self.others)
             ));
         }
@@ -249,13 +266,14 @@ impl Selection {
                 "letters_not_settled": self.unsettled,
                 "letters_of_topics_not_read": self.homeless,
                 "letters_of_others": self.others,
+                "places_not_read": self.unread,
             },
         })
     }
 
     pub(super) fn exit(&self) -> Exit {
         let records = self.cut.len() + self.in_files + self.spent;
-        match records + self.unsettled + self.homeless {
+        match records + self.unsettled + self.homeless + self.unread {
             0 => Exit::Done,
             _ => Exit::Threshold,
         }
@@ -286,7 +304,7 @@ fn sink_text(sink: &Sink, entry: &Entry) -> String {
 }
 
 /// Whether a letter is of a topology, be it live, of a replay or of a redrive.
-fn is_of(letter: &str, topology: &str) -> bool {
+pub(super) fn is_of(letter: &str, topology: &str) -> bool {
     let rest = letter.strip_prefix(topology);
     rest.is_some_and(|rest| {
         rest.is_empty() || rest.starts_with(".replay.") || rest.starts_with(REDRIVE)
@@ -326,36 +344,42 @@ fn place(origin: &Origin) -> String {
     format!("{}/{}@{}", origin.topic, origin.partition, origin.offset)
 }
 
+/// A letter of the record at `offset` of `t/0` that was rejected at this time.
+#[cfg(test)]
+pub(super) fn letter_for_tests(
+    rejected_at: i64,
+    offset: i64,
+    bolt: &str,
+) -> isobar_operators::dead_letter::Letter {
+    isobar_operators::dead_letter::Letter {
+        topology: "logs".to_owned(),
+        bolt: bolt.to_owned(),
+        attempts: 1,
+        redrives: 0,
+        class: "mapping".to_owned(),
+        reason: "no number".to_owned(),
+        target: None,
+        document_id: None,
+        rejected_at,
+        origin: Origin {
+            source: 7,
+            topic: "t".to_owned(),
+            partition: 0,
+            offset,
+            timestamp: None,
+            ordinals: Ordinals::NONE,
+        },
+        cut: None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use isobar_operators::dead_letter::{Cut, Letter};
     use isobar_operators::letters::{Content, IN_FILE, Stored};
 
+    use super::letter_for_tests as letter;
     use super::*;
-
-    /// A letter at 0:`at` of the record at `offset` of `t/0`.
-    fn letter(at: i64, offset: i64, bolt: &str) -> Letter {
-        Letter {
-            topology: "logs".to_owned(),
-            bolt: bolt.to_owned(),
-            attempts: 1,
-            redrives: 0,
-            class: "mapping".to_owned(),
-            reason: "no number".to_owned(),
-            target: None,
-            document_id: None,
-            rejected_at: at,
-            origin: Origin {
-                source: 7,
-                topic: "t".to_owned(),
-                partition: 0,
-                offset,
-                timestamp: None,
-                ordinals: Ordinals::NONE,
-            },
-            cut: None,
-        }
-    }
 
     fn select(letters: Vec<Letter>, filter: &Filter, limit: usize) -> Selection {
         select_from(Letters::default(), letters, filter, limit)
@@ -378,15 +402,59 @@ mod tests {
         }
         let scope = Scope {
             topology: "logs",
-            reads: &|topic| topic == "t",
-            is_read: &|topic| topic != "gone",
+            whose: &whose,
             topic_of: &|at| ["", "bad"].iter().position(|topic| *topic == &*at.of),
             settles: &|bolt| bolt != "to_kafka",
             redrives_max: 2,
             limit,
+            unread: 0,
             run: "logs.redrive.1",
         };
         Selection::of(&all.finish(), filter, &scope)
+    }
+
+    /// The spout reads `t`, and another one that, too, which leads to `theirs`. Nobody reads `gone`.
+    fn whose(origin: &Origin, bolt: &str) -> Whose {
+        match (origin.topic.as_str(), bolt) {
+            ("gone", _) => Whose::Nobodys,
+            ("t", bolt) if bolt != "theirs" => Whose::Ours,
+            _ => Whose::Others,
+        }
+    }
+
+    #[test]
+    fn letters_of_another_spout_are_neither_sent_through_nor_settled() {
+        // Of one record both spouts have led to a letter.
+        let letters = || {
+            vec![
+                letter(0, 5, "theirs"),
+                letter(1, 5, "a"),
+                letter(2, 6, "theirs"),
+            ]
+        };
+        let selection = select(letters(), &Filter::default(), usize::MAX);
+        let settled: Vec<(i64, &str)> = selection
+            .picks
+            .values()
+            .flat_map(Pick::resolutions)
+            .map(|one| (one.origin.offset, one.bolt.as_str()))
+            .collect();
+        assert_eq!(settled, [(5, "a")]);
+        assert_eq!((selection.others, selection.exit()), (2, Exit::Done));
+        let said = "2 open letters are of other topologies, or of other spouts\n";
+        assert_eq!(selection.left_out_text(), said);
+    }
+
+    #[test]
+    fn letters_that_cannot_be_read_make_less_of_it_than_was_asked_for() {
+        let mut selection = select(vec![letter(0, 5, "a")], &Filter::default(), usize::MAX);
+        assert_eq!(selection.exit(), Exit::Done);
+        selection.unread = 2;
+        assert_eq!(selection.exit(), Exit::Threshold);
+        let said = "Letters in 2 topics or files are left out, since they cannot be read\n";
+        assert_eq!(selection.left_out_text(), said);
+        let document = selection.document(&Entry::at_spout("in"));
+        assert_eq!(document["left_out"]["places_not_read"], 2);
     }
 
     #[test]
@@ -451,7 +519,7 @@ mod tests {
         // That is a matter of another spout.
         let (exit, text) = of_topic("u");
         assert_eq!(exit, Exit::Done);
-        assert!(text.contains("or of topics of other spouts"), "{text}");
+        assert!(text.contains("or of other spouts"), "{text}");
     }
 
     #[test]
@@ -506,7 +574,13 @@ mod tests {
         let mut letters = Letters::default();
         let mut other = letter(2, 7, "c");
         other.topology = "logs-2".to_owned();
-        for (offset, letter) in (0..).zip([letter(0, 5, "a"), letter(1, 6, "b"), other]) {
+        let all = [
+            letter(0, 5, "a"),
+            letter(1, 6, "b"),
+            letter(3, 6, "theirs"),
+            other,
+        ];
+        for (offset, letter) in (0..).zip(all) {
             letters.add(Stored {
                 partition: 0,
                 offset,
@@ -517,7 +591,7 @@ mod tests {
         }
         let letters = letters.finish();
         let bolts = |filter: &Filter| {
-            let found = rejected_by(&letters, filter, "logs", &|topic| topic == "t");
+            let found = rejected_by(&letters, filter, "logs", &whose);
             found.into_iter().collect::<Vec<_>>().join(" ")
         };
         assert_eq!(bolts(&Filter::default()), "a b");
