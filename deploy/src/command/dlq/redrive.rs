@@ -349,7 +349,7 @@ impl Claimed<'_> {
             context.screen.line(&line);
         }
         let checked = verdict.map_or(Exit::Done, |verdict| verdict.exit());
-        Ok(report.exit().max(checked).max(selection.exit()))
+        Ok(report.exit().worse(checked).worse(selection.exit()))
     }
 
     /// The letters that there are of the records by now. Reading all of them takes a while, and waits for no
