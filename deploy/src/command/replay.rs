@@ -7,6 +7,7 @@ pub(super) mod claiming;
 mod clusters;
 mod destinations;
 mod document;
+mod elsewhere;
 mod expiry;
 mod extent;
 mod files;
