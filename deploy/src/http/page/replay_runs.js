@@ -247,7 +247,10 @@ function showDetails(into, { told, told_ms }, answer) {
     .map((one) => `${one.topic}/${one.partition} has several documents of ${number(several(one))} offsets.`);
   const kept = (verdict?.partitions ?? []).filter((one) => one.kept > 0)
     .map((one) => `${one.topic}/${one.partition} keeps documents of ${number(one.kept)} offsets that were not written anew.`);
+  const since = (verdict?.partitions ?? []).filter((one) => one.since > 0)
+    .map((one) => `${one.topic}/${one.partition} has documents of ${number(one.since)} offsets by now that were rejected or dropped.`);
+  const fewer = Object.entries(verdict?.fewer ?? {}).map(([bolt, count]) => `${bolt} has ${number(count)} documents fewer than before the purge.`);
   const ago = time(Math.max(0, (state.now - told_ms) / 1000));
   const unknown = answer && !verdict && !isRedrive({ told }) ? " What the index said partition by partition is kept where it was begun; Verify asks it once more." : "";
-  write(part(into, "p", "quiet"), `On ${told.host}, process ${told.pid}, heard of ${ago} ago.${unknown} ${[...without, ...twice, ...kept].join(" ")}`.trim());
+  write(part(into, "p", "quiet"), `On ${told.host}, process ${told.pid}, heard of ${ago} ago.${unknown} ${[...without, ...twice, ...kept, ...since, ...fewer].join(" ")}`.trim());
 }
