@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::topology_file::Refused;
 
 /// The exit code of a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Done.
     Done = 0,
@@ -125,6 +125,23 @@ mod tests {
         assert_eq!(lines.len(), all.len());
         for (exit, line) in all.into_iter().zip(lines) {
             assert!(line.starts_with(&format!("  {}  ", exit.code())), "{line}");
+        }
+    }
+
+    #[test]
+    fn that_less_was_done_hides_no_failure() {
+        let from_the_best = [
+            Exit::Done,
+            Exit::Threshold,
+            Exit::Undetermined,
+            Exit::Failed,
+            Exit::Usage,
+        ];
+        for (at, one) in from_the_best.iter().enumerate() {
+            for worse in &from_the_best[at..] {
+                assert_eq!(one.worse(*worse), *worse);
+                assert_eq!(worse.worse(*one), *worse);
+            }
         }
     }
 }

@@ -36,6 +36,7 @@ pub use graph::{
 };
 pub use letters_apart::letters_apart;
 pub(crate) use letters_apart::with_those_apart;
+pub use names::makes;
 pub use reach::within_reach;
 pub use search::{DOCUMENTS_MAX, Document, Found, IndexState, Place, Purge, Search, Stored};
 pub(crate) use search::{ordinals_of, pattern as index_pattern};

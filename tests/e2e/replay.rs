@@ -115,6 +115,7 @@ fn replays_are_exact_and_heard_of_everywhere() {
     the_runbook_brings_back_a_partition(&kafka, &search, records, &mut steps);
     dates::dates_that_no_clock_means_make_no_index(&kafka, &search, &mut steps);
     twice::what_an_alias_has_left_behind_is_not_stored_twice(&kafka, &search, &mut steps);
+    twice::what_a_former_template_has_written_is_not_stored_twice(&kafka, &search, &mut steps);
     twice::documents_that_are_there_twice_are_no_good_end(&kafka, &search, &mut steps);
     keyed::an_older_record_takes_the_place_of_no_newer_one(&kafka, &search, &mut steps);
     blocked::an_index_that_takes_nothing_is_known_before_a_run(&kafka, &search, &mut steps);

@@ -7,6 +7,7 @@ pub(super) mod claiming;
 mod clusters;
 mod destinations;
 mod document;
+mod elsewhere;
 mod expiry;
 mod extent;
 mod files;
@@ -133,8 +134,8 @@ Exit codes:
      documents that were not there
   2  the plan is not run so: it came to its end before, it is narrowed, an
      earlier run of it has begun, or its topology has changed
-  3  less was done than was asked for: records were lost or left out, or keep
-     an older document
+  3  less was done than was asked for: records were lost or left out, keep an
+     older document, or have none any more after a purge
   4  it gave up, or what came of it could not be determined";
 
 const VERIFY_EXAMPLE: &str = "\
@@ -145,7 +146,8 @@ Exit codes:
   0  exact
   1  wrong: something is missing or there twice; or the indices are not those
      of the plan
-  3  exact, and records were lost or keep an older document
+  3  exact, and records were lost, keep an older document, or have none any
+     more after a purge
   4  unknown, or an outside system did not answer in time";
 
 /// What `plan` takes.

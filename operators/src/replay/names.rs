@@ -6,6 +6,11 @@ use regex_automata::meta::Regex;
 /// Conversions of times that become digits alone.
 const DIGITS: &str = "YCymdeHkIlMSjGgVUWuwsf";
 
+/// Whether a sink with this index or data stream, as a topology or a target says it, can write to one of that name.
+pub fn makes(index: &str, name: &str) -> bool {
+    Names::of(index).fit(name)
+}
+
 /// The names that the index of a sink can have.
 #[derive(Clone, Debug)]
 pub(super) struct Names {

@@ -9,8 +9,12 @@
 //! still before that, and reads up to a new word of its own: where another claim took over it ends, and
 //! otherwise it goes on.
 //!
-//! A topic that somebody made otherwise serves as well: one that is not compacted grows by an entry for
-//! each few seconds of a run, and one with timestamps of producers judges leases by their clocks.
+//! Whoever asks reads all of the topic, so compaction comes soon: segments end after some minutes, as it never takes
+//! what is in the last one. A run with nothing new to say writes an entry, which has all of its partitions, now and
+//! then alone, and between two of them that it goes on.
+//!
+//! A topic that somebody made otherwise serves as well: one that is not compacted, or keeps its last segment for days,
+//! grows by an entry for each few seconds of a run, and one with timestamps of producers judges leases by their clocks.
 
 mod claim;
 mod entry;
@@ -32,7 +36,7 @@ use crate::kafka::{
     read_topic, tail,
 };
 use crate::spouts::KafkaConfig;
-use entry::{Entries, Wish, is_wish, wish_key};
+use entry::{Beat, Entries, Wish, is_wish, run_of_beat, wish_key};
 use lease::Lease;
 
 pub use claim::{Claim, News};
@@ -44,10 +48,14 @@ pub const VERSION: u32 = entry::VERSION;
 /// Bytes that wait for the brokers at most.
 const QUEUE: u64 = 1 << 20;
 
-/// Settings of the topic, where it is not there yet.
-const SETTINGS: [(&str, &str); 2] = [
+/// Settings of the topic, where it is not there yet. By default a segment ends after 7 days or 1 GiB, and half of the
+/// others is to be stale before they are compacted. A run of 1,000 partitions writes 16 MiB in ten minutes.
+pub(crate) const SETTINGS: [(&str, &str); 5] = [
     ("cleanup.policy", "compact"),
     ("message.timestamp.type", "LogAppendTime"),
+    ("segment.ms", "600000"),
+    ("segment.bytes", "16777216"),
+    ("min.cleanable.dirty.ratio", "0.1"),
 ];
 
 /// The register of a topology's replays.
@@ -75,6 +83,11 @@ impl Listed {
     }
 }
 
+/// The topic of a topology's register.
+pub(crate) fn topic_of(spec: &Spec) -> String {
+    format!("{}.replays", spec.name)
+}
+
 /// A run that has claimed the same records before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Before {
@@ -92,7 +105,7 @@ impl Registry {
         let config: KafkaConfig = parse_config(&spout.config, &spout.path).ok()?;
         Some(Self {
             connection: kafka_of(spec, &config.connection).ok()??,
-            topic: format!("{}.replays", spec.name),
+            topic: topic_of(spec),
             within,
         })
     }
@@ -114,13 +127,21 @@ impl Registry {
             let record = Tailed::of(record);
             let told = Told::of(&record);
             strangers.take(&record, told.as_ref());
-            if let Some(Told::Entry(entry)) = told {
-                let attempt = (entry.run.clone(), entry.attempt.clone());
-                let listed = Listed {
-                    entry: *entry,
-                    told_ms: record.at_ms,
-                };
-                let _ = attempts.insert(attempt, listed);
+            match told {
+                Some(Told::Entry(entry)) => {
+                    let attempt = (entry.run.clone(), entry.attempt.clone());
+                    let listed = Listed {
+                        entry: *entry,
+                        told_ms: record.at_ms,
+                    };
+                    let _ = attempts.insert(attempt, listed);
+                }
+                Some(Told::Beat(beat)) => {
+                    if let Some(listed) = attempts.get_mut(&(beat.run, beat.attempt)) {
+                        listed.told_ms = record.at_ms;
+                    }
+                }
+                _ => {}
             }
         })?;
         self.knows_all(&strangers)?;
@@ -182,8 +203,13 @@ impl Registry {
             let record = self.next(&mut records).await?;
             let told = Told::of(&record);
             strangers.take(&record, told.as_ref());
-            let Some(Told::Entry(told)) = told else {
-                continue;
+            let told = match told {
+                Some(Told::Entry(told)) => told,
+                Some(Told::Beat(beat)) => {
+                    entries.hear(beat, record.at_ms);
+                    continue;
+                }
+                _ => continue,
             };
             if !told.is_same(&entry) {
                 entries.take(*told, record.at_ms);
@@ -324,8 +350,9 @@ impl Registry {
 /// What a record says.
 enum Told {
     Entry(Box<Entry>),
+    Beat(Beat),
     Wish(Wish),
-    /// An entry of another form, by the key of its run.
+    /// An entry or a beat of another form, by the key of its run.
     Stranger(String),
 }
 
@@ -337,10 +364,16 @@ impl Told {
         if is_wish(key) {
             return serde_json::from_slice(value).ok().map(Self::Wish);
         }
+        let stranger = |key: &[u8]| Self::Stranger(String::from_utf8_lossy(key).into_owned());
+        if let Some(run) = run_of_beat(key) {
+            let beat = serde_json::from_slice::<Beat>(value).ok();
+            let beat = beat.filter(|beat| beat.version == VERSION);
+            return Some(beat.map_or_else(|| stranger(run), Self::Beat));
+        }
         let entry = serde_json::from_slice::<Entry>(value).ok();
         Some(match entry.filter(|entry| entry.version == VERSION) {
             Some(entry) => Self::Entry(Box::new(entry)),
-            None => Self::Stranger(String::from_utf8_lossy(key).into_owned()),
+            None => stranger(key),
         })
     }
 }

@@ -1,5 +1,5 @@
-//! Documents that are there twice, or would be: in the indices that an alias has left behind, and in one index where
-//! ids are made by the cluster.
+//! Documents that are there twice, or would be: in the indices that an alias has left behind, in those of a former
+//! template, and in one index where ids are made by the cluster.
 
 use serde_json::json;
 use testkit::isobar::Setup;
@@ -53,6 +53,59 @@ pub(super) fn what_an_alias_has_left_behind_is_not_stored_twice(
         assert_eq!(client.count(index).expect("it counts"), count, "{index}");
     }
     steps.done("purge behind an alias");
+}
+
+pub(super) fn what_a_former_template_has_written_is_not_stored_twice(
+    kafka: &Kafka,
+    search: &Search,
+    steps: &mut Steps,
+) {
+    let client = search.client();
+    kafka
+        .create_topic("renamed", 1, &[])
+        .expect("it is created");
+    let sent = kafka.produce_json("renamed", 1, 0..100);
+    sent.expect("all is acknowledged");
+    let days = topology("renamed", "")
+        .replace("topics: [logs]", "topics: [renamed]")
+        .replace("index: \"logs-", "index: \"renamed-");
+    let setup = Setup::new(&days.replace("%Y.%m.%d", "%Y.%m")).expect("a directory");
+    let setup = setup
+        .environment("KAFKA", kafka.brokers())
+        .environment("ES", &search.url());
+    assert_eq!(catch_up(&setup, &[]).total().delivered, 100);
+    std::fs::write(setup.topology(), days).expect("written");
+    let planned = |target: &str, more: &[&str]| {
+        let range = ["--from", "earliest", "--to", "100", "--create-missing"];
+        let command = [&["replay", "plan", "--target", target][..], &range, more].concat();
+        setup.finish(&command, LIMIT).expect("it ends")
+    };
+    let _ = plan(&setup, "index=renamed-beside", "beside.json");
+    let _ = json_of(&run(&setup, &["beside.json", "--yes", "-o", "json"]));
+    let beside = "renamed-beside has 100 documents of the range as well, where the replay ";
+    for target in ["missing", "overwrite"] {
+        let narrowed = planned(target, &[]);
+        assert_eq!(narrowed.status.code(), Some(3), "{}", narrowed.stderr);
+        for said in [
+            "Note: renamed-2026.01 has 100 documents of the range, and its name is none that index makes now: they \
+             would be there twice",
+            beside,
+        ] {
+            assert!(narrowed.stdout.contains(said), "{}", narrowed.stdout);
+        }
+    }
+    let _ = planned("missing", &["--out", "renamed.json"]);
+    refused(
+        &run(&setup, &["renamed.json", "--yes"]),
+        "--accept-narrowed",
+    );
+    client
+        .delete_index("renamed-2026.01")
+        .expect("it is deleted");
+    let whole = planned("missing", &[]);
+    assert_eq!(whole.status.code(), Some(0), "{}", whole.stdout);
+    assert!(whole.stdout.contains(beside), "{}", whole.stdout);
+    steps.done("plan with another template");
 }
 
 pub(super) fn documents_that_are_there_twice_are_no_good_end(

@@ -7,6 +7,7 @@ use isobar_operators::replay::{Guarantee, IndexState, Search, Sink, Target};
 
 use super::clusters;
 use super::document::PlannedSink;
+use super::elsewhere::{Elsewhere, elsewhere};
 use super::make::undetermined;
 use super::part::Part;
 use super::purge::{Documents, Holders, holders, purged, stay};
@@ -22,6 +23,8 @@ pub(super) struct Indices {
     /// Why not all documents of the ranges become what was asked for: they would be there twice, stay as they are in
     /// the index of the target, or are not taken. A sentence each.
     pub(super) there: Vec<String>,
+    /// Indices that documents of the ranges are in and that nothing writes to, by name, where none is deleted.
+    pub(super) elsewhere: BTreeMap<String, Elsewhere>,
     /// What else to know of them, a sentence each.
     pub(super) notes: Vec<String>,
 }
@@ -40,20 +43,13 @@ impl Indices {
     ) -> Result<Self, Failure> {
         let (mut found, mut held) = (Self::default(), Vec::new());
         for (sink, search) in part.sinks.iter().zip(searches) {
-            let (mut of_documents, mut of_purge) = (Holders::new(), Holders::new());
+            let (mut of_purge, mut of_index) = (Holders::new(), Holders::new());
             let indices = search.indices().await.map_err(undetermined)?;
-            let any_moved = indices.iter().any(|index| index.moved_to.is_some());
-            let mut of_index = Holders::new();
-            let is_asked = match target {
-                Target::Purge => true,
-                Target::Index(_) => search.origin().is_some(),
-                // Where each is written to, its document is, or none.
-                Target::Missing | Target::Overwrite => any_moved && search.origin().is_some(),
+            // Without an origin nobody can tell.
+            let of_documents = match search.origin() {
+                Some(_) => holders(search, documents).await.map_err(undetermined)?,
+                None => Holders::new(),
             };
-            if is_asked {
-                let holders = holders(search, documents).await;
-                of_documents = holders.map_err(undetermined)?;
-            }
             match target {
                 Target::Purge => {
                     let purged = purged(&sink.bolt, &of_documents, &indices);
@@ -68,6 +64,8 @@ impl Indices {
                     let left_behind = left_behind(sink, &of_documents, &indices);
                     found.there.extend(taken_places(sink, target));
                     found.there.extend(left_behind);
+                    let elsewhere = elsewhere(sink, &of_documents, &indices);
+                    found.elsewhere.extend(elsewhere);
                 }
             }
             let own = indices.iter().filter(|index| index.is_own);
@@ -231,6 +229,7 @@ pub(super) mod tests {
             by_own_name: is_own,
             moved_to: None,
             shared_with: None,
+            is_nobodys: !is_own,
         }
     }
 

@@ -6,6 +6,7 @@ use std::path::absolute;
 use anyhow::Context as _;
 use isobar_operators::offsets::Position;
 use isobar_operators::range::{self, Extent, Look, Place, Range};
+use isobar_operators::replay::registry::Registry;
 use isobar_operators::replay::{Choice, Target, letters_apart, origin_of};
 use isobar_operators::sample::Sampled;
 use isobar_topology::clock;
@@ -14,6 +15,7 @@ use isobar_topology::spec::units::Duration;
 use super::PlanArgs;
 use super::destinations::Destinations;
 use super::document::{PLAN_VERSION, PlanFile, PlannedPartition};
+use super::elsewhere;
 use super::expiry;
 use super::extent::PlannedExtent;
 use super::files::{check_new, write};
@@ -105,7 +107,12 @@ pub(super) fn execute(args: &PlanArgs, mut context: Context<'_>) -> Outcome {
     });
     let documents: Vec<Documents> = documents.collect();
     let indices = Indices::look(&part, &searches, &args.target, &documents, &destinations);
-    let indices = runtime.block_on(indices)?;
+    let mut indices = runtime.block_on(indices)?;
+    if !indices.elsewhere.is_empty() {
+        let registry = Registry::of(file.spec()?, &source.spout, args.of.timeout.get());
+        let runs = registry.map_or(Ok(Vec::new()), |registry| registry.runs());
+        elsewhere::tell(&mut indices, runs.map_err(|error| error.to_string()));
+    }
     let tables = part.planned_tables();
     let dated_by_clock = part.plan.dated_by_clock.clone();
     let mut sample = None;

@@ -242,10 +242,6 @@ impl Claimed<'_> {
         if leaves_no_group(report.complete && is_ours, is_given_up, &plan.target) {
             let _ = forget_group(&self.brokers.admin, &plan.group, &context.screen);
         }
-        let mut exit = run.exit();
-        if let Some(verdict) = &verdict {
-            exit = exit.max(verdict.exit());
-        }
         let left_out = without_index(&run, self.sinks);
         if left_out > 0 {
             context.screen.line(&format!(
@@ -253,7 +249,6 @@ impl Claimed<'_> {
                  --create-missing has it made",
                 number(left_out)
             ));
-            exit = exit.max(Exit::Threshold);
         }
         let why = match &unchecked {
             Some(Failure { error, .. }) => format!("{error:#}"),
@@ -261,11 +256,10 @@ impl Claimed<'_> {
         };
         let noted = self.ticket(Some(&report), verdict.as_ref().ok_or(&why));
         // Both could be written when the run began, and what they would say has been printed.
-        for written in [kept, noted] {
-            if !self.says(written) {
-                exit = exit.max(Exit::Failed);
-            }
-        }
+        let is_written = [kept, noted].map(|written| self.says(written));
+        let checked = verdict.as_ref().map(Verdict::exit);
+        let is_whole = is_written.iter().all(|is_written| *is_written);
+        let exit = joined(run.exit(), checked, left_out, is_whole);
         printed?;
         match unchecked {
             Some(Failure { exit, error }) => {
@@ -351,6 +345,22 @@ impl Claimed<'_> {
     }
 }
 
+/// How a run ends that has ended so by itself and by its check, and has left out so many records. Its files, where not
+/// all of them were written, are asked for later.
+fn joined(run: Exit, checked: Option<Exit>, left_out: u64, is_written: bool) -> Exit {
+    let less = match left_out {
+        0 => Exit::Done,
+        _ => Exit::Threshold,
+    };
+    let unwritten = match is_written {
+        true => Exit::Done,
+        false => Exit::Failed,
+    };
+    run.worse(checked.unwrap_or(Exit::Done))
+        .worse(less)
+        .worse(unwritten)
+}
+
 /// What was said of a run and its plan beside target and ranges, as the command line has it.
 fn options(args: &RunArgs, plan: &PlanFile) -> Vec<String> {
     let flags = [
@@ -401,4 +411,24 @@ fn without_index(run: &Report, sinks: &[Sink]) -> u64 {
     let dropped = &run.accounting.total.dropped_by_policy;
     let policies = sinks.iter().map(|sink| missing_index_policy(&sink.bolt));
     policies.filter_map(|policy| dropped.get(&policy)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_that_are_left_out_hide_no_failure() {
+        let (done, less, failed) = (Exit::Done, Exit::Threshold, Exit::Failed);
+        assert_eq!(joined(done, Some(done), 0, true), done);
+        assert_eq!(joined(done, Some(done), 20, true), less);
+        assert_eq!(joined(done, Some(less), 0, true), less);
+        // It was stopped, and never checked.
+        assert_eq!(joined(failed, None, 5, true), failed);
+        // Some are missing, beside those.
+        assert_eq!(joined(done, Some(failed), 20, true), failed);
+        assert_eq!(joined(less, Some(done), 20, false), failed);
+        let unknown = Exit::Undetermined;
+        assert_eq!(joined(done, Some(unknown), 20, true), unknown);
+    }
 }

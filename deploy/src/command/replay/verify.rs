@@ -2,6 +2,7 @@
 //! became of it, from the run that counted it or from the brokers.
 
 mod tally;
+mod text;
 mod written;
 
 use std::collections::BTreeMap;
@@ -27,9 +28,9 @@ use crate::command::Context;
 use crate::command::runtime::block_on;
 use crate::command::verdict::{Twice, Word};
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::{Format, Table, and_more, known, number};
+use crate::output::{Format, number};
 use tally::{STRETCHES_MAX, Tally, Window, windows};
-use written::Written;
+use written::{Written, fewer};
 
 /// Most offsets without a document that are named for each partition.
 const NAMED_MAX: usize = 10;
@@ -91,6 +92,9 @@ pub(super) struct Verdict {
     verdict: Word,
     /// Documents of all partitions, by the bolt that indexes them.
     documents: BTreeMap<String, u64>,
+    /// How many fewer these are than those that were there before a purge, where records were rejected or dropped.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    fewer: BTreeMap<String, u64>,
     partitions: Vec<Verified>,
 }
 
@@ -150,6 +154,10 @@ pub(super) struct Verified {
     without: Vec<i64>,
     /// How many of these there are.
     without_in_all: u64,
+    /// Offsets that have a document though the run had rejected or dropped their records, where nothing else speaks
+    /// against it.
+    #[serde(skip_serializing_if = "is_none")]
+    since: u64,
     /// Why the brokers did not say which offsets hold a record, where that was to be known.
     #[serde(skip_serializing_if = "Option::is_none")]
     not_asked: Option<String>,
@@ -226,10 +234,13 @@ impl Verdict {
         for (bolt, of_partition) in partitions.iter().flat_map(|one| &one.documents) {
             *documents.entry(bolt.clone()).or_default() += of_partition;
         }
+        let others = partitions.iter().filter_map(|one| one.others);
+        let unwritten = others.map(|others| others.dead_lettered + others.dropped);
         Self {
             version: VERSION,
             id: plan.id.clone(),
             verdict,
+            fewer: fewer(plan, &documents, unwritten.sum()),
             documents,
             partitions,
         }
@@ -281,110 +292,8 @@ impl Verdict {
             one.others.is_some_and(|others| others.lost > 0)
                 || one.kept.is_some_and(|kept| kept > 0)
         };
-        self.verdict.exit(self.partitions.iter().any(is_short))
-    }
-
-    /// The text for people.
-    pub(super) fn text(&self) -> String {
-        let mut table = Table::new([
-            "TOPIC",
-            "PARTITION>",
-            "PLANNED>",
-            "IN INDEX>",
-            "DEAD-LETTERED>",
-            "DROPPED>",
-            "GAPS>",
-            "LOST>",
-            "TWICE>",
-        ]);
-        for one in &self.partitions {
-            let [dead_lettered, dropped, gaps, lost] = one.others();
-            table.row([
-                one.topic.clone(),
-                one.partition.to_string(),
-                number(one.planned),
-                number(one.in_index),
-                known(dead_lettered),
-                known(dropped),
-                known(gaps),
-                known(lost),
-                number(one.twice()),
-            ]);
-        }
-        let by_sink = self.by_sink().map(|by_sink| format!("{by_sink}\n"));
-        format!(
-            "Verified: {}\n\n{}{}{}",
-            self.sentence(),
-            table.text(),
-            by_sink.unwrap_or_default(),
-            self.notes()
-        )
-    }
-
-    /// How many documents each sink has, where there are several: an offset counts once, whichever of them has it.
-    pub(super) fn by_sink(&self) -> Option<String> {
-        let each = self.documents.iter();
-        let each = each.map(|(bolt, documents)| format!("{} by {bolt}", number(*documents)));
-        let each: Vec<String> = each.collect();
-        (each.len() > 1).then(|| format!("documents: {}", each.join(", ")))
-    }
-
-    /// What the verdict means.
-    pub(super) fn sentence(&self) -> &'static str {
-        match self.verdict {
-            Word::Exact => "exact: every offset of the plan is accounted for",
-            Word::Wrong => "wrong: see below",
-            Word::Unknown if self.partitions.iter().any(|one| one.kept.is_none()) => {
-                "unknown: documents are there, and whether this plan has written them is not known: it was not run \
-                 to its end, the report of its run is not beside it, or records go to more than one place or are \
-                 split into parts; make a new plan and run it"
-            }
-            Word::Unknown => {
-                "unknown: of what has no document it is not known whether it was rejected or dropped: no report of \
-                 a run to its end is beside the plan, or records go to more than one place, or are split into \
-                 parts, of which some may be missing, or have ids of fields, so that another record of the same id \
-                 has the document"
-            }
-        }
-    }
-
-    /// The offsets that are to be looked at, a line for each kind and partition.
-    pub(super) fn notes(&self) -> String {
-        let mut notes = String::new();
-        for one in &self.partitions {
-            let name = format!("{}/{}", one.topic, one.partition);
-            if let Some(kept) = one.kept.filter(|kept| *kept > 0) {
-                notes.push_str(&format!(
-                    "{name}: {} offsets keep a document that this run has not written: their records were rejected, \
-                     dropped or deleted this time\n",
-                    number(kept)
-                ));
-            }
-            if one.verdict != Word::Exact && !one.without.is_empty() {
-                notes.push_str(&format!(
-                    "{name}: without a document: {}\n",
-                    listed(&one.without, one.without_in_all)
-                ));
-            }
-            if let Some(why) = &one.not_asked {
-                notes.push_str(&format!(
-                    "{name}: which of these offsets hold a record is not known: {why}\n"
-                ));
-            }
-            if !one.doubled.is_empty() {
-                notes.push_str(&format!(
-                    "{name}: in two indices: {}\n",
-                    listed(&one.doubled, one.doubled_in_all)
-                ));
-            }
-            if !one.repeated.is_empty() {
-                notes.push_str(&format!(
-                    "{name}: more than once in one index, under several ids: {}\n",
-                    listed(&one.repeated, one.repeated_in_all)
-                ));
-            }
-        }
-        notes
+        let any_is_short = self.partitions.iter().any(is_short);
+        self.verdict.exit(any_is_short || !self.fewer.is_empty())
     }
 }
 
@@ -405,6 +314,11 @@ impl Verified {
 
     pub(super) fn word(&self) -> &'static str {
         self.verdict.text()
+    }
+
+    /// Whether all that is not known of it comes from documents that are there since the run.
+    fn is_known_but_since(&self) -> bool {
+        self.verdict == Word::Exact || self.since > 0
     }
 }
 
@@ -525,6 +439,13 @@ fn verified(
         _ if accounted && !(shape.forks && is_on_branches) => Word::Exact,
         _ => Word::Unknown,
     };
+    let is_plain = !shape.forks && !shape.splits && !shape.shares_ids && !tally.is_uneven;
+    let since = match others {
+        Some(others) if verdict == Word::Unknown && is_plain && kept == Some(0) => {
+            others.sum().saturating_sub(missing)
+        }
+        _ => 0,
+    };
     Verified {
         topic: planned.topic.clone(),
         partition: planned.partition,
@@ -540,15 +461,14 @@ fn verified(
         repeated_in_all: tally.repeated,
         without,
         without_in_all,
+        since,
         not_asked,
         verdict,
     }
 }
 
-/// The first of so many offsets.
-fn listed(offsets: &[i64], count: u64) -> String {
-    let named: Vec<String> = offsets.iter().take(NAMED_MAX).map(i64::to_string).collect();
-    and_more(&named, count)
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 #[cfg(test)]

@@ -84,18 +84,14 @@ impl Report {
             why.push(format!(
                 "up to {lost} records were deleted at the source before they were read"
             ));
-            exit = exit.max(Exit::Threshold);
+            exit = exit.worse(Exit::Threshold);
         }
         if fail_on_reject && rejected > 0 {
             why.push(format!(
                 "{} records were rejected (--fail-on-reject)",
                 number(rejected)
             ));
-            exit = if exit == Exit::Done {
-                Exit::Threshold
-            } else {
-                exit
-            };
+            exit = exit.worse(Exit::Threshold);
         }
         if accounting
             .spouts

@@ -6,7 +6,7 @@ use std::time::Duration;
 use isobar_topology::clock::{self, Instant};
 use tokio::sync::mpsc;
 
-use super::entry::{Dropped, Entries, Entry, Part, State, Wanted};
+use super::entry::{Beat, Dropped, Entries, Entry, Part, State, VERSION, Wanted, beat_key};
 use super::lease::Lease;
 use super::{Registry, Told};
 use crate::kafka::error::Error;
@@ -15,11 +15,19 @@ use crate::kafka::{Producer, Tailed, tail};
 /// Between an end of hearing and another attempt to hear.
 const LISTEN_AGAIN: Duration = Duration::from_secs(2);
 
+/// So long at most beats alone are told of a run that has nothing else to say: an entry has each of its partitions,
+/// and a run that waits for days would write as much as one that reads.
+const ENTRY_EVERY: Duration = Duration::from_secs(30);
+
 /// The right of a run to read what it has claimed, as long as it goes on telling of itself.
 pub struct Claim {
     registry: Registry,
     producer: Producer,
     entry: Entry,
+    /// The last one of its own that the topic has, unless another one is under its key by now; and when the last one
+    /// was sent.
+    known: Option<Box<Entry>>,
+    sent_at: Instant,
     /// Those of the topic so far, its own among them.
     entries: Entries,
     lease: Lease,
@@ -62,6 +70,8 @@ impl Claim {
                 claim: Some(last),
                 ..entry
             },
+            known: None,
+            sent_at: clock::now(),
             entries,
             lease,
             records,
@@ -82,21 +92,40 @@ impl Claim {
         self.lease.ends()
     }
 
-    /// Tells how the run gets on. It waits until the brokers have it, at most as long as the registry's
-    /// questions do; whoever drops it takes nothing back.
+    /// Tells how the run gets on; where the topic has all of that, only that it does. It waits until the brokers have
+    /// it, at most as long as the registry's questions do; whoever drops it takes nothing back.
     pub fn tell(
         &mut self,
         state: State,
         why: Option<String>,
         partitions: Vec<Part>,
     ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
-        self.entry.word = Some(self.lease.send(clock::now()));
+        let now = clock::now();
+        let word = self.lease.send(now);
+        self.entry.word = Some(word);
         self.entry.state = state;
         self.entry.why = why;
         self.entry.partitions = partitions;
+        let is_due = now >= self.sent_at + ENTRY_EVERY;
+        let known = self.known.as_deref().filter(|_| !is_due);
+        let is_beat = known.is_some_and(|known| known.says_the_same(&self.entry));
+        if !is_beat {
+            self.sent_at = now;
+        }
         let (registry, producer) = (self.registry.clone(), self.producer.clone());
         let entry = self.entry.clone();
-        async move { registry.write(&producer, &entry.run, &entry).await }
+        async move {
+            if !is_beat {
+                return registry.write(&producer, &entry.run, &entry).await;
+            }
+            let beat = Beat {
+                version: VERSION,
+                run: entry.run,
+                attempt: entry.attempt,
+                word,
+            };
+            registry.write(&producer, &beat_key(&beat.run), &beat).await
+        }
     }
 
     /// From now on it is told, too, what the run has dropped.
@@ -128,6 +157,15 @@ impl Claim {
                 Some(Told::Wish(wish)) if wish.run == self.entry.run => {
                     return News::Wanted(wish.wanted);
                 }
+                Some(Told::Beat(beat)) => {
+                    let is_ours = beat.run == self.entry.run && beat.attempt == self.entry.attempt;
+                    let word = beat.word;
+                    self.entries.hear(beat, record.at_ms);
+                    if is_ours {
+                        self.lease.heard(word);
+                        return News::Heard;
+                    }
+                }
                 Some(Told::Entry(told)) => {
                     if let Some(news) = self.take(told, record.at_ms) {
                         return news;
@@ -150,6 +188,11 @@ impl Claim {
     fn take(&mut self, told: Box<Entry>, at_ms: i64) -> Option<News> {
         let is_lost = self.entries.is_lost_to(&self.entry, &told, at_ms);
         self.entries.take((*told).clone(), at_ms);
+        if told.run == self.entry.run {
+            // What somebody else has written there may be all that compaction leaves.
+            let is_own = told.is_same(&self.entry) && told.word.is_some();
+            self.known = is_own.then(|| told.clone());
+        }
         if is_lost {
             return Some(News::TakenOver(format!("{} on {}", told.run, told.host)));
         }

@@ -154,6 +154,28 @@ pub(super) struct Wish {
     pub(super) wanted: Wanted,
 }
 
+/// A word of a run whose last entry says all that there is to say: it goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Beat {
+    pub(super) version: u32,
+    pub(super) run: String,
+    pub(super) attempt: String,
+    /// As that of an entry.
+    pub(super) word: u64,
+}
+
+/// The key of a beat. Under one of its own, as compaction must leave the entry.
+pub(super) fn beat_key(run: &str) -> String {
+    format!("{run}{BEAT}")
+}
+
+/// The run whose beats have this key; `None` where that is of anything else.
+pub(super) fn run_of_beat(key: &[u8]) -> Option<&[u8]> {
+    key.strip_suffix(BEAT.as_bytes())
+}
+
+const BEAT: &str = "/beat";
+
 /// The key of a wish: that of a run has none of these characters.
 pub(super) fn wish_key(run: &str) -> String {
     format!("{run}{WANTED}")
@@ -184,6 +206,14 @@ impl Entry {
                 .any(|one| other.partitions.iter().any(|other| shared(one, other)))
     }
 
+    /// Whether it says the same of how a run gets on.
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+        self.state == other.state
+            && self.why == other.why
+            && self.dropped == other.dropped
+            && self.partitions == other.partitions
+    }
+
     /// Whether both are of one attempt.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.run == other.run && self.attempt == other.attempt
@@ -205,6 +235,14 @@ impl Entries {
     pub(super) fn take(&mut self, entry: Entry, at_ms: i64) {
         let key = (entry.run.clone(), entry.attempt.clone());
         let _ = self.0.insert(key, (entry, at_ms));
+    }
+
+    /// Takes a beat, which was written at this time. One whose entry is not among these, as compaction has left a
+    /// later one alone, says nothing.
+    pub(super) fn hear(&mut self, beat: Beat, at_ms: i64) {
+        if let Some((_, told_ms)) = self.0.get_mut(&(beat.run, beat.attempt)) {
+            *told_ms = at_ms;
+        }
     }
 
     /// The run for which `claim`, written at `at_ms` after all of these, has to stand back, and the time in
@@ -352,6 +390,29 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_beat_keeps_a_run_alive_and_says_nothing_else_of_it() {
+        let ours = entry("a", "1", (0, 100));
+        let mut entries = Entries::default();
+        let beat = |attempt: &str| Beat {
+            version: VERSION,
+            run: "a".to_owned(),
+            attempt: attempt.to_owned(),
+            word: 3,
+        };
+        entries.hear(beat("1"), 500);
+        let claim = entry("b", "1", (50, 60));
+        assert_eq!(entries.before(&claim, 600), None, "nobody has claimed it");
+        entries.take(ours.clone(), 1_000);
+        entries.hear(beat("1"), 20_000);
+        entries.hear(beat("2"), 40_000);
+        assert!(!entries.is_dead(&ours, 49_999) && entries.is_dead(&ours, 50_000));
+        let before = entries
+            .before(&claim, 49_999)
+            .map(|(one, ms)| (&one.run, ms));
+        assert_eq!(before, Some((&ours.run, 1)));
+    }
+
+    #[test]
     fn a_claim_that_was_refused_for_a_third_run_takes_nothing_over() {
         let ours = entry("a", "1", (0, 100));
         let mut entries = Entries::default();
@@ -398,6 +459,17 @@ pub(super) mod tests {
         let entry: Entry = serde_json::from_str(&dropped).expect("version 1");
         let first: serde_json::Value = serde_json::from_str(&dropped).expect("JSON");
         assert_eq!(serde_json::to_value(&entry).expect("JSON"), first);
+        let beat = Beat {
+            version: 1,
+            run: "19a".to_owned(),
+            attempt: "x".to_owned(),
+            word: 7,
+        };
+        let text = serde_json::to_string(&beat).expect("JSON");
+        let first = r#"{"version":1,"run":"19a","attempt":"x","word":7}"#;
+        assert_eq!(text, first);
+        assert_eq!(run_of_beat(beat_key("19a").as_bytes()), Some(&b"19a"[..]));
+        assert_eq!(run_of_beat(b"19a"), None);
         let wish = Wish {
             version: 1,
             run: "19a".to_owned(),

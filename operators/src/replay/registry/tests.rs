@@ -143,6 +143,11 @@ async fn what_a_newer_program_says_of_its_run_refuses_others_until_it_is_known_t
         let states = runs.iter().map(|one| one.entry.state);
         assert!(states.eq(runs.iter().map(|_| State::Refused)), "{runs:?}");
     }
+    // Nor does one that beats in a newer form seem dead.
+    tell_otherwise(&registry, "z/beat", serde_json::json!({"version": 2})).await;
+    let refused = registry.clone().claim(entry("a", "3", (500, 600))).await;
+    assert!(refused.is_err(), "it goes on");
+    is_over(&registry, "z").await;
     // What somebody wants in a newer form is heard by newer runs alone.
     tell_otherwise(&registry, "z/wanted", serde_json::json!({"version": 2})).await;
     assert!(claim(&registry, entry("c", "1", (500, 600))).await.is_ok());
@@ -208,6 +213,73 @@ async fn a_claim_holds_from_the_sending_of_its_last_word_that_the_topic_has() {
     assert!(matches!(news(&mut held).await, News::Heard));
     let second = held.holds_until();
     assert!(second >= before + length && second <= after + length);
+}
+
+#[tokio::test]
+async fn a_run_with_nothing_new_to_say_tells_that_it_goes_on_and_no_more() {
+    let cluster = MockCluster::new(1).expect("a stand-in cluster");
+    let registry = registry(cluster.bootstrap_servers());
+    cluster
+        .create_topic("t.replays", 1, 1)
+        .expect("it is created");
+    let mut held = claim(&registry, entry("a", "1", (0, 100)))
+        .await
+        .expect("it is alone");
+    // Entries of this attempt, and beats.
+    let written = || {
+        let mut written = (0, 0);
+        let read = read_topic(
+            &registry.connection,
+            &registry.topic,
+            WITHIN,
+            |record| match Told::of(&Tailed::of(record)) {
+                Some(Told::Entry(told)) if told.attempt == "1" => written.0 += 1,
+                Some(Told::Beat(beat)) if beat.attempt == "1" => written.1 += 1,
+                _ => {}
+            },
+        );
+        read.expect("the brokers answer");
+        written
+    };
+    for word in 1..=3 {
+        let before = held.holds_until();
+        tell(&mut held).await.expect("written");
+        let heard = news(&mut held).await;
+        assert!(matches!(heard, News::Heard), "{heard:?}");
+        assert!(held.holds_until() > before, "word {word}");
+    }
+    // The claim, and where that stands; then nothing is new.
+    assert_eq!(written(), (2, 2));
+    let runs = registry.runs().expect("the brokers answer");
+    assert!(runs.len() == 1 && runs[0].is_alive(), "{runs:?}");
+
+    let mut moved = held.entry().partitions.clone();
+    moved[0].next = Some(40);
+    let told = held.tell(State::Running, None, moved).await;
+    told.expect("written");
+    assert!(matches!(news(&mut held).await, News::Heard));
+    assert_eq!(written(), (3, 2));
+    let runs = registry.runs().expect("the brokers answer");
+    assert_eq!(runs[0].entry.partitions[0].next, Some(40));
+
+    // Compaction may leave nothing of it but what another attempt has written under its key.
+    let again = claim(&registry, entry("a", "2", (0, 100))).await;
+    assert!(again.is_err(), "beats keep it alive");
+    for expected in [(3, 3), (4, 3)] {
+        tell(&mut held).await.expect("written");
+        assert!(matches!(news(&mut held).await, News::Heard));
+        assert_eq!(written(), expected);
+    }
+}
+
+#[test]
+fn what_compaction_never_takes_ends_after_minutes() {
+    let of = |name: &str| SETTINGS.iter().find(|(one, _)| *one == name);
+    let number = |name: &str| of(name).and_then(|(_, value)| value.parse::<f64>().ok());
+    assert_eq!(of("cleanup.policy"), Some(&("cleanup.policy", "compact")));
+    assert_eq!(number("segment.ms"), Some(600_000.0));
+    assert_eq!(number("segment.bytes"), Some(16_777_216.0));
+    assert_eq!(number("min.cleanable.dirty.ratio"), Some(0.1));
 }
 
 #[tokio::test]

@@ -33,6 +33,8 @@ pub struct IndexState {
     pub moved_to: Option<String>,
     /// A sink that takes no part and can write there, too.
     pub shared_with: Option<String>,
+    /// None of its names is such as this sink or another one makes them, and no pipeline may have led documents there.
+    pub is_nobodys: bool,
 }
 
 /// Another sink of a topology.
@@ -173,12 +175,8 @@ impl Search {
         }
         let reached = self.reached().await?;
         let all = reached.len();
-        let is_nobody_elses = |names: &BTreeSet<String>| {
-            let fit = |other: &Other| names.iter().any(|name| other.names.fit(name));
-            self.has_pipeline && !self.others.iter().any(fit)
-        };
         let own = reached.into_iter().filter_map(|(name, one)| {
-            let is_left = is_nobody_elses(&one.names);
+            let is_left = self.has_pipeline && !self.is_anothers(&one.names);
             let state = self.state(name, one.names, std::iter::empty());
             (state.is_own || is_left).then_some(state.name)
         });
@@ -211,8 +209,10 @@ impl Search {
         let shares =
             |other: &&Other| other.is_left_out && names.iter().any(|name| other.names.fit(name));
         let shared_with = self.others.iter().find(shares);
+        let is_own = names.iter().any(|name| self.is_own_name(name));
         IndexState {
-            is_own: names.iter().any(|name| self.is_own_name(name)),
+            is_own,
+            is_nobodys: !is_own && !self.has_pipeline && !self.is_anothers(&names),
             by_own_name: self.is_own_name(&name),
             moved_to: None,
             shared_with: shared_with.map(|other| other.bolt.clone()),
@@ -220,6 +220,12 @@ impl Search {
             name,
             names,
         }
+    }
+
+    /// Whether another sink makes one of these names.
+    fn is_anothers(&self, names: &BTreeSet<String>) -> bool {
+        let fit = |other: &Other| names.iter().any(|name| other.names.fit(name));
+        self.others.iter().any(fit)
     }
 
     /// Whether it is a name that the sink makes, and none that another one rather does.
@@ -391,6 +397,26 @@ mod tests {
             .iter()
             .all(|state| state.shared_with.as_deref() == Some("any"));
         assert!(shared, "{states:?}");
+    }
+
+    #[tokio::test]
+    async fn an_index_that_no_name_of_today_leads_to_is_nobodys() {
+        let nobodys = async |has_pipeline, left_out: &[Sink]| {
+            let search = Search {
+                has_pipeline,
+                ..search(DAYS, &[], left_out, vec![resolved(), json!({}), json!({})])
+            };
+            let states = search.indices().await.expect("an answer");
+            let nobodys = states.into_iter().filter(|state| state.is_nobodys);
+            nobodys.map(|state| state.name).collect::<Vec<_>>()
+        };
+        let errors = "logs-errors-2026.01.31";
+        let found = [".ds-logs-stream-1", "logs-again", errors];
+        assert_eq!(nobodys(false, &[]).await, found);
+        let left_out = [sink("errors", ERRORS)];
+        assert_eq!(nobodys(false, &left_out).await, found[..2]);
+        // That may have led documents there.
+        assert_eq!(nobodys(true, &[]).await, Vec::<String>::new());
     }
 
     #[tokio::test]

@@ -128,6 +128,7 @@ fn of(word: Word, found: Verified) -> Verdict {
         id: "19a".to_owned(),
         verdict: word,
         documents: BTreeMap::new(),
+        fewer: BTreeMap::new(),
         partitions: vec![found],
     }
 }
@@ -204,6 +205,83 @@ fn plan() -> PlanFile {
         "left_out": [], "narrowed": false, "partitions": [],
     }))
     .expect("a plan")
+}
+
+#[test]
+fn documents_that_a_purge_has_deleted_and_nobody_has_written_again_are_no_success() {
+    let purge = |before: u64| {
+        let mut plan = plan();
+        plan.target = "purge".to_owned();
+        plan.sinks = serde_json::from_value(serde_json::json!([{
+            "bolt": "index", "index": "logs-{{ doc.day }}", "guarantee": "exact", "verifiable": true,
+            "indices": {}, "purged": {"logs-1": before - 1, "logs-2": 1},
+        }]))
+        .expect("a sink");
+        plan
+    };
+    let check = |there: &[i64], others: Others, before: u64, exit: Exit, notes: &str| {
+        let mut tally = tally(there, PLAIN);
+        let _ = tally.by_sink.insert("index".to_owned(), there.len() as u64);
+        let found = verified(&planned(), tally, Some(others), None, Written::All, PLAIN);
+        let verdict = Verdict::of(&purge(before), vec![found]);
+        assert_eq!((verdict.verdict, verdict.exit()), (Word::Exact, exit));
+        assert_eq!(verdict.notes(), notes);
+    };
+    let others = |dead_lettered, dropped| Others {
+        dead_lettered,
+        dropped,
+        ..Others::default()
+    };
+    let said = "index: 2 documents fewer than there were before the purge: their records were rejected or dropped this \
+                time (isobar dlq list), or had several\n";
+    let short = Exit::Threshold;
+    check(&[10, 11], others(2, 0), 4, short, said);
+    check(&[10, 11], others(1, 1), 4, short, said);
+    // They had no document before, either.
+    check(&[10, 11], others(2, 0), 2, Exit::Done, "");
+    // Each was there twice: to have each once is what was wanted.
+    check(&[10, 11, 12, 13], others(0, 0), 8, Exit::Done, "");
+}
+
+#[test]
+fn what_was_redriven_since_is_told_and_not_taken_for_what_nobody_knows() {
+    let rejected = |dead_lettered| {
+        Some(Others {
+            dead_lettered,
+            ..Others::default()
+        })
+    };
+    let found = verified(
+        &planned(),
+        tally(&[10, 11], PLAIN),
+        rejected(3),
+        None,
+        Written::All,
+        PLAIN,
+    );
+    let verdict = of(found.verdict, found);
+    assert_eq!(verdict.exit(), Exit::Undetermined);
+    let start = "unknown: records that the run had rejected or dropped have a document by now";
+    assert!(verdict.sentence().starts_with(start));
+    assert_eq!(
+        verdict.notes(),
+        "t/0: 1 offsets have a document by now whose records the run had rejected or dropped\n\
+         t/0: without a document: 12, 13\n"
+    );
+    // On another branch it may have had one all the time.
+    let forked = Shape {
+        forks: true,
+        ..PLAIN
+    };
+    let tally = tally(&[10, 11], PLAIN);
+    let found = verified(&planned(), tally, rejected(3), None, Written::All, forked);
+    let verdict = of(found.verdict, found);
+    assert!(
+        verdict
+            .sentence()
+            .starts_with("unknown: of what has no document")
+    );
+    assert!(!verdict.notes().contains("by now"), "{}", verdict.notes());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What is known of documents that a replay was to write anew: where it has not, the index has older ones all the
-//! same, and has them under the same ids.
+//! same, and has them under the same ids. Where it has deleted them first, the index may have fewer.
+
+use std::collections::BTreeMap;
 
 use super::super::document::{PlanFile, PlannedPartition, ReportFile};
 use super::super::frontier::OVERWRITE;
@@ -51,6 +53,22 @@ impl Written {
             Self::NotKnown => (in_index == 0).then_some(0),
         }
     }
+}
+
+/// How many documents fewer a bolt has than the plan has found to be deleted, by the bolt, where so many records were
+/// rejected or dropped this time. Where none was, records had several documents before, as is what a purge is for.
+pub(super) fn fewer(
+    plan: &PlanFile,
+    documents: &BTreeMap<String, u64>,
+    unwritten: u64,
+) -> BTreeMap<String, u64> {
+    let sinks = plan.sinks.iter().filter(|_| unwritten > 0);
+    let each = sinks.map(|sink| {
+        let before: u64 = sink.purged.values().sum();
+        let now = documents.get(&sink.bolt).copied().unwrap_or(0);
+        (sink.bolt.clone(), before.saturating_sub(now))
+    });
+    each.filter(|(_, fewer)| *fewer > 0).collect()
 }
 
 #[cfg(test)]
