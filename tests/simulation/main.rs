@@ -2,8 +2,12 @@
 //! failures, crashes and stops. One seed reproduces all of it; an oracle looks at every step.
 //!
 //! `ISOBAR_SIMULATION_SEEDS=100000` runs so many seeds, `ISOBAR_SIMULATION_SEED=17` one of them;
-//! `tests/run simulation` runs a thousand, on all cores. Each rule of the oracle has a mistake that it must
-//! catch when it is built in.
+//! `tests/run simulation` runs a thousand, on all cores.
+//!
+//! Each rule of the oracle has a mistake that it must catch when it is built in. Those of [`Plant`] are in what
+//! is around the core (its operators, its settings, the group), which one build can have or not: the core has no
+//! place for mistakes. Those of the core itself are patches of its sources, `plants/`, each for a build of its own:
+//! `tests/run plants`.
 
 mod bolts;
 mod life;
