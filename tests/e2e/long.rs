@@ -13,6 +13,7 @@ const CHAOS: chaos::Form = chaos::Form {
     faults_for: Duration::from_secs(600),
     rate: 1_000,
     questions: 500,
+    shows_all: true,
 };
 
 #[test]
