@@ -1,5 +1,6 @@
-//! Three replicas, three brokers and Elasticsearch under random faults: nothing is lost, nothing is there
-//! twice, and what is dead-lettered or dropped is what is to be, whichever protocol the group speaks.
+//! Three replicas, three brokers and Elasticsearch under random faults, of themselves and of the connections
+//! between them: nothing is lost, nothing is there twice, and what is dead-lettered or dropped is what is to be,
+//! whichever protocol the group speaks.
 //!
 //! `ISOBAR_CHAOS_SEED=17` plays the faults of another seed than 1: what happens, in which
 //! order and for how long; not which records are on their way then. The long form is `tests/run e2e long`,
@@ -48,6 +49,9 @@ pub(crate) struct Form {
     pub(crate) questions: u64,
     /// How often when all is over, besides what was open before.
     pub(crate) calm_questions: u64,
+    /// Of each fault there are so many that what they are for must have been seen: connections to brokers that
+    /// were cut and slowed, and a member that was put out and came back.
+    pub(crate) shows_all: bool,
 }
 
 #[test]
@@ -57,6 +61,7 @@ fn nothing_is_lost_whatever_is_killed() {
         rate: 1_000,
         questions: 10,
         calm_questions: 20,
+        shows_all: false,
     };
     run(&["classic", "consumer"], &form);
 }
@@ -70,7 +75,7 @@ pub(crate) fn run(protocols: &[&'static str], form: &Form) {
         ("group.consumer.min.heartbeat.interval.ms", "500"),
         ("group.consumer.heartbeat.interval.ms", "500"),
     ];
-    let (mut kafka, mut search) = with_search(|| Kafka::start_cluster(NODES, &settings));
+    let (mut kafka, mut search) = with_search(|| Kafka::start_proxied_cluster(NODES, &settings));
     steps.done(&format!("start, with ISOBAR_CHAOS_SEED={seed}"));
     for protocol in protocols {
         kafka
@@ -108,9 +113,10 @@ struct Round {
 }
 
 impl Round {
-    fn start(kafka: &KafkaClient, search: &Search, protocol: &'static str) -> Self {
+    fn start(kafka: &Kafka, search: &Search, protocol: &'static str) -> Self {
         let target = search.client().address();
         let proxy = Proxy::start(target).expect("it listens");
+        let ways = kafka.proxied().expect("it was started so");
         let mut round = Self {
             protocol,
             replicas: Vec::new(),
@@ -119,7 +125,7 @@ impl Round {
             proxy,
         };
         for _ in 0..REPLICAS {
-            let setup = round.setup(kafka).arguments(&["-o", "json"]);
+            let setup = round.setup(&ways.brokers()).arguments(&["-o", "json"]);
             let isobar = setup.start().expect("it starts");
             let sampler = isobar.sample_accounting().expect("a thread");
             round.samplers.push(sampler);
@@ -131,7 +137,7 @@ impl Round {
         round
     }
 
-    fn setup(&self, kafka: &KafkaClient) -> Setup {
+    fn setup(&self, brokers: &str) -> Setup {
         let options = match self.protocol {
             "classic" => {
                 let session = SESSION.as_millis();
@@ -144,7 +150,7 @@ impl Round {
         let text = traffic::topology(protocol, &spout);
         let setup = Setup::new(&text).expect("a directory");
         setup
-            .environment("KAFKA", kafka.brokers())
+            .environment("KAFKA", brokers)
             .environment("ES", &format!("http://{}", self.proxy.address()))
     }
 
@@ -169,7 +175,8 @@ impl Round {
         let addresses = self.replicas.iter().map(|one| one.address().to_owned());
         let mut questions = Questions {
             within: "300ms",
-            asking: self.setup(&client),
+            // Directly: how long it takes and how often it says nothing is bounded for brokers that can be asked.
+            asking: self.setup(client.brokers()),
             addresses: addresses.collect(),
             acknowledged: load.acknowledged(),
             schedule: load.schedule(),
@@ -180,7 +187,9 @@ impl Round {
             random: Random::new(seed ^ number),
             until: wait::now() + form.faults_for,
             trouble: &trouble,
+            shows_all: form.shows_all,
         };
+        let ways = kafka.proxied().expect("it was started so").clone();
         let (proxy, replicas) = (&self.proxy, &mut self.replicas);
         let (asked, told) = std::thread::scope(|scope| {
             let watching = scope.spawn(|| commits.watch(&over));
@@ -190,6 +199,7 @@ impl Round {
                 scope.spawn(|| faults(1).of_replicas(replicas)),
                 scope.spawn(|| faults(2).of_brokers(kafka)),
                 scope.spawn(|| faults(3).of_search(search, proxy)),
+                scope.spawn(|| faults(4).of_ways(ways.ways())),
             ];
             let told = lanes.map(std::thread::ScopedJoinHandle::join);
             // Also when a fault could not be done: who waits for this would wait for ever.

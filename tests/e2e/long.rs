@@ -14,6 +14,7 @@ const CHAOS: chaos::Form = chaos::Form {
     rate: 1_000,
     questions: 500,
     calm_questions: 100,
+    shows_all: true,
 };
 
 #[test]

@@ -12,6 +12,7 @@ use isobar_topology::{
 };
 
 use crate::Plant;
+use crate::mortal::Mortal;
 use crate::scenario::{Away, Fate, Item, Kind, Poison};
 use crate::world::World;
 
@@ -43,7 +44,7 @@ enum Trouble {
 
 impl Bolted {
     pub fn any(world: &Arc<World>, number: usize, context: &BoltContext) -> AnyBolt {
-        AnyBolt::new(Self {
+        let bolt = Self {
             world: Arc::clone(world),
             number,
             lane: context.lane,
@@ -54,7 +55,8 @@ impl Bolted {
             recoveries: context.recoveries.clone(),
             under_way: Rc::default(),
             freed: Rc::default(),
-        })
+        };
+        AnyBolt::new(Mortal::new(world, bolt))
     }
 }
 
@@ -111,11 +113,11 @@ impl Bolt for Bolted {
                 }
             }
             Kind::Sink if self.world.plant == Plant::CountsAsDropped => {
-                let Written { batch, .. } = Written::of(&self.world, self.place(), batch);
+                let Written { batch, .. } = Written::of(&self.world, self.place(), batch).await;
                 batch.answer(Answer::Dropped(testing::policy(0)));
             }
             Kind::Sink => {
-                let answered = Written::of(&self.world, self.place(), batch);
+                let answered = Written::of(&self.world, self.place(), batch).await;
                 answered.answer(out);
             }
         }
@@ -369,7 +371,8 @@ impl Bolted {
         let (world, number, mut later) = (Arc::clone(&self.world), self.number, out.later());
         let place = self.place();
         let latency = Duration::from_millis(world.within(1..300));
-        out.detach(async move {
+        let lives = Arc::clone(&world);
+        let request = async move {
             let _done = done;
             tokio::time::sleep(latency).await;
             world.check();
@@ -382,11 +385,12 @@ impl Bolted {
                 if away {
                     batch.into_ack().fail(&OperatorError::external("planned"));
                 } else {
-                    Written::of(&world, place, batch).answer(&mut later);
+                    Written::of(&world, place, batch).await.answer(&mut later);
                 }
             }
             later
-        });
+        };
+        out.detach(async move { lives.alive(request).await });
         Ok(())
     }
 }
@@ -413,28 +417,44 @@ struct Written {
 }
 
 impl Written {
-    fn of(world: &World, place: (usize, usize), batch: Batch) -> Self {
+    /// Writes one record after the other: whoever dies meanwhile has written some of them.
+    async fn of(world: &World, place: (usize, usize), batch: Batch) -> Self {
+        let mut answers = Vec::new();
+        for (row, item) in world.items_of(&batch).into_iter().enumerate() {
+            world.point().await;
+            answers.push(Self::answer_for(world, place, item, batch.rejection(row)).await);
+        }
+        Self { batch, answers }
+    }
+
+    async fn answer_for(
+        world: &World,
+        place: (usize, usize),
+        item: Item,
+        rejection: Option<&Rejection>,
+    ) -> Option<Answer> {
         let (sink, _) = place;
         let troubles = &world.scenario.troubles;
-        let records = world.items_of(&batch).into_iter().enumerate();
-        let answers = records.map(|(row, record)| {
-            if world.scenario.fate(sink, record) == Fate::Reject {
-                return None;
+        if world.scenario.fate(sink, item) == Fate::Reject {
+            return None;
+        }
+        if !world.calm() && world.chance(troubles.external) {
+            return Some(Answer::Failed(Failure::External));
+        }
+        if world.plant == Plant::MarksBeforeItWrites {
+            if world.mark(place, item, rejection) {
+                return Some(Answer::AlreadyPresent);
             }
-            if !world.calm() && world.chance(troubles.external) {
-                return Some(Answer::Failed(Failure::External));
-            }
-            let was_there = world.write(place, record, batch.rejection(row));
-            if !world.calm() && world.chance(troubles.lost_answers) {
-                return Some(Answer::Failed(Failure::External));
-            }
-            Some(match was_there {
-                true => Answer::AlreadyPresent,
-                false => Answer::Delivered,
-            })
-        });
-        let answers = answers.collect();
-        Self { batch, answers }
+            world.point().await;
+        }
+        let was_there = world.write(place, item, rejection);
+        if !world.calm() && world.chance(troubles.lost_answers) {
+            return Some(Answer::Failed(Failure::External));
+        }
+        Some(match was_there {
+            true => Answer::AlreadyPresent,
+            false => Answer::Delivered,
+        })
     }
 
     fn answer(self, out: &mut Emitter) {

@@ -29,18 +29,24 @@ const REVOKE_DRAIN: Duration = Duration::from_millis(500);
 
 /// Runs a scenario; gives its history as a number, or what was wrong.
 pub fn run(seed: u64, plant: Plant) -> Result<u64, String> {
-    let world = World::new(Scenario::of(seed), plant, false);
+    run_as(|| Scenario::of(seed), plant)
+}
+
+/// The same for any scenario, which may have to be made twice.
+pub fn run_as(scenario: impl Fn() -> Scenario, plant: Plant) -> Result<u64, String> {
+    let world = World::new(scenario(), plant, false);
     live_all(&world);
     let mut state = world.lock();
     match state.violation.take() {
         None => Ok(state.history.hash),
-        Some(_) => Err(retell(seed, plant)),
+        Some(_) => Err(retell(scenario(), plant)),
     }
 }
 
 /// Runs once more and writes down what happens.
-fn retell(seed: u64, plant: Plant) -> String {
-    let world = World::new(Scenario::of(seed), plant, true);
+fn retell(scenario: Scenario, plant: Plant) -> String {
+    let seed = scenario.seed;
+    let world = World::new(scenario, plant, true);
     live_all(&world);
     let mut state = world.lock();
     let lines = state.history.lines.take().unwrap_or_default();
@@ -85,6 +91,10 @@ async fn live(world: &Arc<World>, ending: Ending, tasks: &LocalSet) {
             running: Some(Arc::clone(&running)),
             began: Some(clock::now()),
             last,
+            points_left: match ending {
+                Ending::CrashAt(points) => Some(points),
+                Ending::Crash(_) | Ending::Stop(_) | Ending::CaughtUp => None,
+            },
             ..Life::default()
         };
         state.logs.iter_mut().for_each(|log| log.lost = false);
@@ -103,7 +113,8 @@ async fn live(world: &Arc<World>, ending: Ending, tasks: &LocalSet) {
     tokio::select! {
         biased;
         () = world.violated.notified() => {}
-        () = coordinator.work() => unreachable!("it works until the life is over"),
+        () = world.died.notified() => {}
+        () = world.alive(coordinator.work()) => unreachable!("it works until the life is over"),
         () = end(world, &running, ending) => {}
         () = tokio::time::sleep(LIMIT) => {
             let conditions = running.health().conditions();
@@ -116,6 +127,7 @@ async fn live(world: &Arc<World>, ending: Ending, tasks: &LocalSet) {
 async fn end(world: &Arc<World>, running: &Running, ending: Ending) {
     let finish = match ending {
         Ending::Crash(after) => return tokio::time::sleep(Duration::from_millis(after)).await,
+        Ending::CrashAt(_) => return std::future::pending().await,
         Ending::Stop(after) => {
             tokio::time::sleep(Duration::from_millis(after)).await;
             world.lock().note(|line| write!(line, "stop"));
@@ -190,7 +202,7 @@ impl Coordinator {
             let commit = clock::now() + Duration::from_millis(pause);
             let change = next_change.unwrap_or(commit);
             tokio::time::sleep_until(commit.min(change)).await;
-            self.commit_all();
+            self.commit_all().await;
             if next_change.is_some_and(|at| at <= clock::now()) {
                 self.change().await;
                 next_change = match every {
@@ -292,9 +304,10 @@ impl Coordinator {
         self.owned[log] = Some(lane);
     }
 
-    fn commit_all(&self) {
+    async fn commit_all(&self) {
         self.world.check();
         for log in 0..self.owned.len() {
+            self.world.point().await;
             if self.owned[log].is_some() {
                 self.commit(log);
             }

@@ -2,11 +2,16 @@
 //! failures, crashes and stops. One seed reproduces all of it; an oracle looks at every step.
 //!
 //! `ISOBAR_SIMULATION_SEEDS=100000` runs so many seeds, `ISOBAR_SIMULATION_SEED=17` one of them;
-//! `tests/run simulation` runs a thousand, on all cores. Each rule of the oracle has a mistake that it must
-//! catch when it is built in.
+//! `tests/run simulation` runs a thousand, on all cores.
+//!
+//! Each rule of the oracle has a mistake that it must catch when it is built in. Those of [`Plant`] are in what
+//! is around the core (its operators, its settings, the group), which one build can have or not: the core has no
+//! place for mistakes. Those of the core itself are patches of its sources, `plants/`, each for a build of its own:
+//! `tests/run plants`.
 
 mod bolts;
 mod life;
+mod mortal;
 mod oracle;
 mod scenario;
 mod spout;
@@ -17,6 +22,8 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use testkit::services::setting;
+
+use crate::scenario::Scenario;
 
 /// Seeds of an ordinary run: some ten seconds in a debug build.
 const SEEDS: u64 = 200;
@@ -39,6 +46,8 @@ pub enum Plant {
     CommitsWhatWasRead,
     /// A sink calls an outage the records' fault.
     BlamesRecords,
+    /// A sink marks a record as written, writes it, and believes the mark when it comes again.
+    MarksBeforeItWrites,
     /// A sink says of records that it has that they were dropped.
     CountsAsDropped,
     /// A bolt that splits says of a part that it is delivered, and hands it on to nobody.
@@ -131,6 +140,20 @@ fn an_outage_that_dead_letters_is_caught() {
         violation.contains("without a reason of its own"),
         "{violation}"
     );
+}
+
+/// Between the mark and the record is no more than an await that is ready.
+#[test]
+fn a_mistake_that_shows_only_in_a_crash_between_two_ready_awaits_is_caught() {
+    let plant = Plant::MarksBeforeItWrites;
+    let violation = first_violation(plant);
+    assert!(violation.contains("passed record"), "{violation}");
+    // The clock stands still there, so crashes by the clock never come between.
+    for seed in 0..CANARY_SEEDS {
+        let scenario = || Scenario::of(seed).crashing_by_the_clock();
+        let by_the_clock = life::run_as(scenario, plant);
+        assert!(by_the_clock.is_ok(), "{by_the_clock:?}");
+    }
 }
 
 /// One mistake for each of the other rules.

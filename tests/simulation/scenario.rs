@@ -38,8 +38,10 @@ pub struct Scenario {
 /// How a life of the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// All at once, after so many ms.
+    /// All at once, after so many ms, while every task waits.
     Crash(u64),
+    /// All at once, at the last of so many points of the work, one at least: see `mortal.rs`.
+    CrashAt(u64),
     /// By a drain that begins after so many ms.
     Stop(u64),
     /// When all input is settled. Everything is well from [`CALM`] on.
@@ -289,11 +291,28 @@ impl Scenario {
         scenario.overload(r);
         for _ in 0..r.one_of(&[0, 0, 1, 2, 4]) {
             let after = r.within(0..5_000);
-            let ending = r.one_of(&[Ending::Crash(after), Ending::Stop(after)]);
+            // Many early ones: what goes on at the start and while much is on its way is over soon.
+            let points_max = r.one_of(&[100, 1_000, 5_000]);
+            let points = r.within(1..points_max);
+            let ending = r.one_of(&[
+                Ending::Crash(after),
+                Ending::CrashAt(points),
+                Ending::Stop(after),
+            ]);
             scenario.lives.push(ending);
         }
         scenario.lives.push(Ending::CaughtUp);
         scenario
+    }
+
+    /// The same with all crashes by the clock.
+    pub fn crashing_by_the_clock(mut self) -> Self {
+        for ending in &mut self.lives {
+            if let Ending::CrashAt(points) = *ending {
+                *ending = Ending::Crash(points);
+            }
+        }
+        self
     }
 
     /// The policy by which the edges to a bolt drop what finds no room; those of bolts come before it, so

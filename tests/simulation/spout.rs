@@ -13,6 +13,7 @@ use isobar_topology::{
 use tokio::sync::{Notify, oneshot};
 
 use crate::Plant;
+use crate::mortal::Mortal;
 use crate::world::World;
 
 /// What changes for a lane.
@@ -70,14 +71,15 @@ struct Reading {
 
 impl Reader {
     pub fn any(world: &Arc<World>, mailbox: &Arc<Mailbox>, bounded: bool) -> AnySpout {
-        AnySpout::new(Self {
+        let reader = Self {
             world: Arc::clone(world),
             mailbox: Arc::clone(mailbox),
             reading: Vec::new(),
             turn: 0,
             rest_until: None,
             bounded,
-        })
+        };
+        AnySpout::new(Mortal::new(world, reader))
     }
 }
 

@@ -18,6 +18,8 @@ pub struct World {
     pub plant: Plant,
     /// Rung at the first violation.
     pub violated: Notify,
+    /// Rung when the process dies at a point of its work.
+    pub died: Notify,
     state: Mutex<State>,
 }
 
@@ -26,6 +28,8 @@ pub struct State {
     pub random: Random,
     pub logs: Vec<Log>,
     pub records: Vec<Record>,
+    /// What sinks have marked as written, with the record; see [`Plant::MarksBeforeItWrites`].
+    pub marks: BTreeSet<(usize, Terminal)>,
     pub life: Life,
     pub violation: Option<String>,
     pub history: History,
@@ -90,6 +94,8 @@ pub struct Life {
     pub running: Option<Arc<Running>>,
     pub began: Option<clock::Instant>,
     pub last: bool,
+    /// At the last of these points of its work the process dies; `None` where it does not die so.
+    pub points_left: Option<u64>,
     /// How often each record was handed out.
     pub handed: BTreeMap<usize, u64>,
     /// The sums of that, by log.
@@ -170,6 +176,7 @@ impl World {
             random: Random::new(scenario.seed ^ 0x5eed),
             logs,
             records,
+            marks: BTreeSet::new(),
             life: Life::default(),
             violation: None,
             history: History {
@@ -182,6 +189,7 @@ impl World {
             scenario,
             plant,
             violated: Notify::new(),
+            died: Notify::new(),
             state: Mutex::new(state),
         })
     }
@@ -242,25 +250,39 @@ impl World {
 
     /// Writes a record to a sink, `rejection` with it when the sink takes dead letters. Tells whether
     /// it was there already.
-    pub fn write(
+    pub fn write(&self, place: (usize, usize), item: Item, rejection: Option<&Rejection>) -> bool {
+        let terminal = self.terminal(place, item, rejection);
+        let mut state = self.lock();
+        state.note(|line| write!(line, "{item} is written by bolt-{}", terminal.sink));
+        !state.records[item.record].reached.insert(terminal)
+    }
+
+    /// Notes outside of the process that a sink has a record, which it has not written yet. Tells whether it
+    /// was noted already.
+    pub fn mark(&self, place: (usize, usize), item: Item, rejection: Option<&Rejection>) -> bool {
+        let terminal = self.terminal(place, item, rejection);
+        let mut state = self.lock();
+        state.note(|line| write!(line, "{item} is marked by bolt-{}", terminal.sink));
+        !state.marks.insert((item.record, terminal))
+    }
+
+    /// Where a record ends that comes to this sink on this lane.
+    fn terminal(
         &self,
         (sink, lane): (usize, usize),
         item: Item,
         rejection: Option<&Rejection>,
-    ) -> bool {
+    ) -> Terminal {
         let rejected_by = (sink == self.scenario.letters()).then(|| {
             let rejection = rejection.expect("dead letters come with their reason");
             number_of(&rejection.bolt)
         });
-        let mut state = self.lock();
-        state.note(|line| write!(line, "{item} is written by bolt-{sink}"));
-        let terminal = Terminal {
+        Terminal {
             sink,
             part: item.part,
             lane: self.scenario.is_on_all_lanes(sink).then_some(lane),
             rejected_by,
-        };
-        !state.records[item.record].reached.insert(terminal)
+        }
     }
 
     /// A call failed on one batch for a reason that is attributable to its records.

@@ -31,6 +31,8 @@ struct Shared {
     target: String,
     /// [`PASSES`], 0 for silence, or bytes per second of each direction of each connection.
     pace: AtomicU64,
+    /// Bytes that had to keep to a pace.
+    slowed: AtomicU64,
     over: AtomicBool,
     connections: Mutex<Connections>,
 }
@@ -53,6 +55,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             target: target.to_owned(),
             pace: AtomicU64::new(PASSES),
+            slowed: AtomicU64::new(0),
             over: AtomicBool::new(false),
             connections: Mutex::default(),
         });
@@ -81,6 +84,11 @@ impl Proxy {
     pub fn slow(&self, bytes_per_second: u64) {
         let pace = bytes_per_second.max(1);
         self.shared.pace.store(pace, Ordering::Release);
+    }
+
+    /// How many bytes have been slowed so far.
+    pub fn slowed(&self) -> u64 {
+        self.shared.slowed.load(Ordering::Relaxed)
     }
 
     /// Lets nothing pass; connections stay open.
@@ -158,6 +166,7 @@ impl Shared {
             if pace < PASSES {
                 let seconds = length as f64 / pace.max(1) as f64;
                 wait::rest(Duration::from_secs_f64(seconds.min(1.0)));
+                let _ = self.slowed.fetch_add(length as u64, Ordering::Relaxed);
             }
             // What came before the silence waits, too.
             while self.pace.load(Ordering::Acquire) == 0 {
@@ -265,10 +274,12 @@ mod tests {
         let mut stream = connect(&proxy);
         proxy.slow(10_000);
         let began = wait::now();
+        assert_eq!(proxy.slowed(), 0);
         let said = vec![7; 2_000];
         assert_eq!(say(&mut stream, &said).expect("it passes"), said);
         // 200 ms there, and on the way back what came last is still to pass.
         assert!(began.elapsed() >= Duration::from_millis(200));
+        assert!(proxy.slowed() >= 2_000, "{}", proxy.slowed());
     }
 
     #[test]

@@ -5,4 +5,5 @@
 mod documents;
 mod files;
 mod manifests;
+mod plants;
 mod tree;

@@ -14,7 +14,8 @@ use testkit::wait;
 use super::trouble::{Part, Trouble};
 use super::{LIMIT, SESSION};
 
-/// So few that a bulk body takes seconds, and longer than its share of the connection.
+/// So few that a bulk body takes seconds, and longer than its share of the connection; and fewer than a replica reads
+/// from a broker.
 const SLOW_BYTES_PER_SECOND: u64 = 50_000;
 
 /// How long it may take until a member that goes on shows that it was put out meanwhile.
@@ -25,6 +26,8 @@ pub(super) struct Faults<'t> {
     pub(super) random: Random,
     pub(super) until: Instant,
     pub(super) trouble: &'t Trouble,
+    /// As [`Form::shows_all`](super::Form::shows_all).
+    pub(super) shows_all: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +59,7 @@ impl Faults<'_> {
     /// Faults of the replicas.
     pub(super) fn of_replicas(self, replicas: &mut [Isobar]) -> Result<String> {
         let (mut heard, mut refused) = (0, 0.0);
+        let shows_all = self.shows_all;
         let told = self.series(
             Part::Replica,
             &[Kind::Kill, Kind::Stop, Kind::Roll],
@@ -97,6 +101,10 @@ impl Faults<'_> {
                 Ok(())
             },
         )?;
+        ensure!(
+            !shows_all || heard > 0 || refused > 0.0,
+            "{told}: no stopped one was put out and came back"
+        );
         Ok(format!(
             "{told}; {heard} times a stopped one was put out and came back, {refused} commits refused"
         ))
@@ -124,16 +132,9 @@ impl Faults<'_> {
                     search.restart()?;
                 }
                 Kind::Cut => {
-                    for _ in 0..random.within(3..8) {
-                        let _ = proxy.cut();
-                        pause(random, 20..700);
-                    }
+                    let _ = cut(random, |_| proxy);
                 }
-                Kind::Slow => {
-                    proxy.slow(SLOW_BYTES_PER_SECOND);
-                    pause(random, 2_000..5_000);
-                    proxy.pass();
-                }
+                Kind::Slow => slow(random, proxy),
                 _ => {
                     proxy.silence();
                     pause(random, 2_000..5_000);
@@ -144,6 +145,32 @@ impl Faults<'_> {
             Ok(())
         })?;
         Ok(told.to_string())
+    }
+
+    /// Faults of the ways from replicas to brokers, of which each broker has its own.
+    pub(super) fn of_ways(self, ways: &[Proxy]) -> Result<String> {
+        let (mut cuts, shows_all) = (0, self.shows_all);
+        let one_of = |random: &mut Random| &ways[random.size(0..ways.len())];
+        let slowed = || ways.iter().map(Proxy::slowed).sum::<u64>();
+        let before = slowed();
+        let told = self.series(Part::Way, &[Kind::Cut, Kind::Slow], |kind, random| {
+            match kind {
+                Kind::Cut => cuts += cut(random, one_of),
+                _ => {
+                    let way = one_of(random);
+                    slow(random, way);
+                }
+            }
+            Ok(())
+        })?;
+        let slowed = slowed() - before;
+        ensure!(
+            !shows_all || cuts > 0 && slowed > 0,
+            "{told}: {cuts} connections cut, {slowed} bytes slowed"
+        );
+        Ok(format!(
+            "{told}; {cuts} connections cut, {slowed} bytes slowed"
+        ))
     }
 
     fn series(
@@ -178,6 +205,24 @@ impl Faults<'_> {
     }
 }
 
+/// Cuts what goes by way of a proxy, each time of one that is chosen anew, several times in a row. Returns how many
+/// connections that were.
+fn cut<'p>(random: &mut Random, choose: impl Fn(&mut Random) -> &'p Proxy) -> usize {
+    let mut cuts = 0;
+    for _ in 0..random.within(3..8) {
+        cuts += choose(random).cut();
+        pause(random, 20..700);
+    }
+    cuts
+}
+
+/// Slows down what goes by way of a proxy for some seconds.
+fn slow(random: &mut Random, proxy: &Proxy) {
+    proxy.slow(SLOW_BYTES_PER_SECOND);
+    pause(random, 2_000..5_000);
+    proxy.pass();
+}
+
 /// How often a replica's partitions were taken or given, and how many of its commits were refused.
 fn put_out(replica: &Isobar) -> Result<(f64, f64)> {
     wait::until("the counts of the group", LIMIT, || {
@@ -191,7 +236,7 @@ fn put_out(replica: &Isobar) -> Result<(f64, f64)> {
 fn rests(part: Part) -> std::ops::Range<u64> {
     match part {
         Part::Search => 300..9_000,
-        Part::Replica | Part::Broker => 300..3_000,
+        Part::Replica | Part::Broker | Part::Way => 300..3_000,
     }
 }
 

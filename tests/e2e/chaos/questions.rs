@@ -235,7 +235,7 @@ impl Questions<'_> {
         let has_passed = ["has passed the record", "has settled it", "did not drop"]
             .into_iter()
             .any(says);
-        let between = [Part::Replica, Part::Broker];
+        let between = [Part::Replica, Part::Broker, Part::Way];
         match kind {
             // Who passed it and whose index could be asked must find it: it was never rejected or dropped.
             End::Indexed if says("have no document") => {

@@ -10,11 +10,13 @@ use testkit::wait;
 pub(super) enum Part {
     Replica,
     Broker,
+    /// Between replicas and brokers.
+    Way,
     Search,
 }
 
 impl Part {
-    const ALL: [Self; 3] = [Self::Replica, Self::Broker, Self::Search];
+    const ALL: [Self; 4] = [Self::Replica, Self::Broker, Self::Way, Self::Search];
 
     /// Until so long after a fault the part may still be finding together.
     fn aftermath(self) -> Duration {
@@ -23,6 +25,8 @@ impl Part {
             Self::Replica => 20,
             // A fault is over when all are in sync; whoever is connected may not have heard of it.
             Self::Broker => 10,
+            // Replicas connect anew, and read what came meanwhile.
+            Self::Way => 10,
             // A fault is over when it answers; who asks connects anew.
             Self::Search => 2,
         })

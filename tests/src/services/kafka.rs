@@ -5,6 +5,7 @@ mod classes;
 mod client;
 mod load;
 mod node;
+mod proxied;
 mod secured;
 mod tools;
 
@@ -22,6 +23,7 @@ use node::{Ports, Programs};
 
 pub use client::{KafkaClient, Received, Sent, Transaction};
 pub use load::{Acknowledged, Load, Schedule};
+pub use proxied::Proxied;
 pub use secured::{Secured, USER};
 pub use tools::tools;
 
@@ -36,7 +38,16 @@ pub struct Kafka {
     nodes: Vec<Process>,
     client: KafkaClient,
     secured: Option<Secured>,
+    proxied: Option<Proxied>,
     _scratch: Scratch,
+}
+
+/// The listener that each node has besides the plain one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Second {
+    None,
+    Secured,
+    Proxied,
 }
 
 impl Deref for Kafka {
@@ -55,12 +66,12 @@ impl Kafka {
 
     /// Starts one node with these broker settings instead of, or besides, those of the tests.
     pub fn start_with(overrides: &[(&str, &str)]) -> Result<Self> {
-        Self::launch(1, overrides, false)
+        Self::launch(1, overrides, Second::None)
     }
 
     /// Starts one node that takes encrypted connections with a login as well: [`Self::secured`].
     pub fn start_secured() -> Result<Self> {
-        Self::launch(1, &[], true)
+        Self::launch(1, &[], Second::Secured)
     }
 
     /// Starts one node as [`Self::start_secured`] does, on which whoever logs in may do only what
@@ -71,20 +82,26 @@ impl Kafka {
             ("authorizer.class.name", authorizer),
             ("super.users", "User:ANONYMOUS"),
         ];
-        Self::launch(1, &settings, true)
+        Self::launch(1, &settings, Second::Secured)
     }
 
     /// Starts a cluster of so many nodes. Every topic has a replica on each node, the internal ones too,
     /// and a write needs more than half of them.
     pub fn start_cluster(nodes: usize, overrides: &[(&str, &str)]) -> Result<Self> {
-        Self::launch(nodes, overrides, false)
+        Self::launch(nodes, overrides, Second::None)
     }
 
-    fn launch(count: usize, overrides: &[(&str, &str)], secure: bool) -> Result<Self> {
+    /// Starts a cluster as [`Self::start_cluster`] does, to whose nodes there is a second way by way of proxies:
+    /// [`Self::proxied`].
+    pub fn start_proxied_cluster(nodes: usize, overrides: &[(&str, &str)]) -> Result<Self> {
+        Self::launch(nodes, overrides, Second::Proxied)
+    }
+
+    fn launch(count: usize, overrides: &[(&str, &str)], second: Second) -> Result<Self> {
         let programs = Programs::of(fetched(DIRECTORY)?)?;
         let scratch = Scratch::new("kafka")?;
         let ports: Vec<Ports> = (0..count).map(|_| Ports::free()).collect::<Result<_>>()?;
-        let mut secured = None;
+        let (mut secured, mut proxies) = (None, Vec::new());
         let mut all_settings = Vec::new();
         for number in 1..=count {
             let mut settings = node::settings(number, &ports, &scratch);
@@ -93,8 +110,10 @@ impl Kafka {
                     .iter()
                     .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
             );
-            if secure {
-                secured = Some(Secured::add_to(&mut settings, &scratch)?);
+            match second {
+                Second::None => {}
+                Second::Secured => secured = Some(Secured::add_to(&mut settings, &scratch)?),
+                Second::Proxied => proxies.push(Proxied::add_to(&mut settings)?),
             }
             all_settings.push(settings);
         }
@@ -117,6 +136,7 @@ impl Kafka {
             nodes,
             client: KafkaClient::new(addresses.join(",")),
             secured,
+            proxied: (second == Second::Proxied).then(|| Proxied::by(proxies)),
             _scratch: scratch,
         };
         kafka.wait_until_ready()?;
@@ -131,6 +151,11 @@ impl Kafka {
     /// How it is reached with encryption and a login, by [`Self::start_secured`].
     pub fn secured(&self) -> Option<&Secured> {
         self.secured.as_ref()
+    }
+
+    /// How it is reached by way of proxies, by [`Self::start_proxied_cluster`].
+    pub fn proxied(&self) -> Option<&Proxied> {
+        self.proxied.as_ref()
     }
 
     /// How many nodes it has.

@@ -187,6 +187,26 @@ pub(super) fn settings(
     .collect()
 }
 
+/// Adds a listener of this name and protocol, and where clients are told to find it.
+pub(super) fn add_listener(
+    settings: &mut BTreeMap<String, String>,
+    (name, protocol): (&str, &str),
+    address: &str,
+    advertised: &str,
+) {
+    for (setting, value) in [
+        ("listeners", format!(",{name}://{address}")),
+        ("advertised.listeners", format!(",{name}://{advertised}")),
+        (
+            "listener.security.protocol.map",
+            format!(",{name}:{protocol}"),
+        ),
+    ] {
+        let listeners = settings.get_mut(setting);
+        *listeners.expect("every node has the plain one") += &value;
+    }
+}
+
 /// How a broker's start script has its memory collected (`KAFKA_JVM_PERFORMANCE_OPTS` of Kafka 4.1): for short
 /// pauses, which are in every age that is measured.
 const COLLECTOR: [&str; 3] = [

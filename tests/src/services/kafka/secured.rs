@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use openssl::asn1::Asn1Time;
 use openssl::bn::BigNum;
 use openssl::ec::{EcGroup, EcKey};
@@ -13,6 +13,7 @@ use openssl::pkey::PKey;
 use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
 use openssl::x509::{X509, X509NameBuilder};
 
+use super::node;
 use crate::ports;
 use crate::scratch::Scratch;
 use crate::services::PASSWORD;
@@ -39,12 +40,7 @@ impl Secured {
         let (key, certificate) = self_signed()?;
         let ca = scratch.file("ca.pem", &certificate)?;
         let store = scratch.file("broker.pem", &(key + &certificate))?;
-        for name in ["listeners", "advertised.listeners"] {
-            let listeners = settings.get_mut(name).context("the plain listener")?;
-            *listeners += &format!(",SASL_SSL://{brokers}");
-        }
-        let protocols = settings.get_mut("listener.security.protocol.map");
-        *protocols.context("the plain listener")? += ",SASL_SSL:SASL_SSL";
+        node::add_listener(settings, ("SASL_SSL", "SASL_SSL"), &brokers, &brokers);
         let login = format!(
             "org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}=\"{PASSWORD}\";"
         );
