@@ -350,7 +350,7 @@ fn a_replay_waits_while_the_live_topology_is_behind(
     let status = process.wait(LIMIT).expect("it ends");
     let told = std::fs::read_to_string(process.log()).expect("it is there");
     assert_eq!(status.code(), Some(0), "{told}");
-    let narrow = "beside the live topology this run has one lane";
+    let narrow = "beside the live topology this run has 1 lane, a quarter";
     assert!(told.contains(narrow), "{told}");
     steps.done("a replay waits while the live topology is behind");
 }

@@ -126,8 +126,8 @@ pub(super) struct RedriveArgs {
     max_in_flight: Option<NonZeroU32>,
 
     /// Waits while the oldest record that the live topology has not settled is older, or its age is not known. Beside
-    /// a live topology the run has one lane and one small request at a time per bolt; where nobody is in the live group
-    /// when it begins, or with off, it is as wide as the topology says. off never waits.
+    /// a live topology the run has a quarter of the lanes, and one small request at a time per lane and bolt; where
+    /// nobody is in the live group when it begins, or with off, it is as wide as the topology says. off never waits.
     #[arg(long, value_name = "AGE", default_value_t = YieldTo::Above(Duration::secs(30)))]
     yield_to_live: YieldTo,
 
@@ -216,7 +216,7 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
         misplaced: Arc::clone(&misplaced),
     };
     let width = Width::find(&source, args.yield_to_live, within);
-    width.set(&mut part.spec);
+    width.set(&mut part.spec, cores());
     // A live topology has its own file of letters open.
     let _ = letters_apart(&mut part.spec, &stamp);
     part.plan = file.plan_part(&part.spec, context.registry, cores())?;

@@ -662,8 +662,8 @@ TOPIC  PARTITION  FROM     TO  OFFSETS
 t              0   100  1,300    1,200
 
 Offsets in all: 1,200
-Beside a live topology the run has one lane, and one request of at most 1 MiB at a time at each bolt; it is as wide as \
-the topology says where it begins while nobody is in the live group, or with --yield-to-live off
+Beside a live topology the run has a quarter of the lanes, at least one, and on each one request of at most 1 MiB at a \
+time at each bolt; it is as wide as the topology says where it begins while nobody is in the live group, or with --yield-to-live off
 Indexed by index into logs-{{ doc.day }} at http://es:9200: protected against storing twice: exact; can be verified
   1 of its indices exist
   logs-1 takes no documents: index.blocks.write

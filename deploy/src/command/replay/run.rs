@@ -92,7 +92,7 @@ pub(super) fn execute(args: &RunArgs, mut context: Context<'_>) -> Outcome {
     }
 
     let width = Width::find(&source, args.yield_to_live, args.timeout.get());
-    width.set(&mut part.spec);
+    width.set(&mut part.spec, cores());
     // The plan has told where.
     let _ = letters_apart(&mut part.spec, &plan.id);
     part.plan = file.plan_part(&part.spec, context.registry, cores())?;

@@ -14,19 +14,19 @@ use super::attend::YieldTo;
 use crate::progress::Screen;
 
 /// What a plan says, as who is live when it is run nobody knows before.
-pub(super) const RULE: &str = "Beside a live topology the run has one lane, and one request of at most 1 MiB at a time \
-                               at each bolt; it is as wide as the topology says where it begins while nobody is in the \
+pub(super) const RULE: &str = "Beside a live topology the run has a quarter of the lanes, at least one, and on each one \
+                               request of at most 1 MiB at a time at each bolt; it is as wide as the topology says where it begins while nobody is in the \
                                live group, or with --yield-to-live off\n";
 
 /// What is said of a run that has begun alone, once it is not.
 pub(super) const NO_MORE_ALONE: &str = "isobar: somebody reads for the live group by now: this run waits while that is \
-                                        behind, and stays as wide as it is; stopped and gone on with it takes one \
-                                        lane";
+                                        behind, and stays as wide as it is; stopped and gone on with it takes a \
+                                        quarter of the lanes";
 
 /// How wide a run is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::command) enum Width {
-    /// One lane, and one small request at a time at each bolt.
+    /// A quarter of the lanes, and one small request at a time on each.
     #[default]
     BesideLive,
     /// As the topology says, since nobody is in the live group.
@@ -54,10 +54,10 @@ impl Width {
         }
     }
 
-    /// Has a part of a topology be so wide.
-    pub(in crate::command) fn set(self, part: &mut Spec) {
+    /// Has a part of a topology be so wide, on a machine of so many cores.
+    pub(in crate::command) fn set(self, part: &mut Spec, cores: usize) {
         if self == Self::BesideLive {
-            beside_live(part);
+            beside_live(part, cores);
         }
     }
 
@@ -71,12 +71,14 @@ impl Width {
             1 => "1 lane".to_owned(),
             lanes => format!("{lanes} lanes"),
         };
-        let all = format!("this run has {all}, and sends to its indices as the topology says");
+        let has = format!("this run has {all}");
+        let all = format!("{has}, and sends to its indices as the topology says");
         match self {
-            Self::BesideLive => "beside the live topology this run has one lane, and one request of at most 1 MiB at a \
-                                 time at each bolt; it is as wide as the topology says where it begins while nobody is in \
-                                 the live group, or with --yield-to-live off"
-                .to_owned(),
+            Self::BesideLive => format!(
+                "beside the live topology {has}, a quarter of what it would have alone, and on each one request of at \
+                 most 1 MiB at a time at each bolt; it is as wide as the topology says where it begins while nobody is \
+                 in the live group, or with --yield-to-live off"
+            ),
             Self::Alone => format!(
                 "nobody reads for the live group, so there is nobody to yield to: {all}; where somebody reads later and \
                  is behind, it waits (--yield-to-live)"
@@ -103,15 +105,15 @@ mod tests {
                 "isobar": 1, "name": "t",
                 "spouts": {"logs": {"type": "kafka", "connection": "kafka", "topics": ["t"]}},
                 "bolts": {"out": {"type": "blackhole", "inputs": ["logs"]}},
-                "settings": {"lanes": 6},
+                "settings": {"lanes": 9},
             });
             let mut part = Spec::read(&Node::from_json(&file)).expect("sound");
-            found.set(&mut part);
+            found.set(&mut part, 2);
             assert_eq!(part.settings.lanes, Some(lanes), "{members:?}");
         };
-        check(Some(0), Width::Alone, 6);
-        check(Some(1), Width::BesideLive, 1);
-        check(None, Width::BesideLive, 1);
+        check(Some(0), Width::Alone, 9);
+        check(Some(1), Width::BesideLive, 2);
+        check(None, Width::BesideLive, 2);
     }
 
     #[test]
@@ -127,7 +129,10 @@ mod tests {
     #[test]
     fn what_widens_it_is_told() {
         let narrow = Width::BesideLive.sentence(1);
-        assert!(narrow.contains("has one lane") && narrow.ends_with("with --yield-to-live off"));
+        assert!(
+            narrow.contains("has 1 lane, a quarter")
+                && narrow.ends_with("with --yield-to-live off")
+        );
         let alone = Width::Alone.sentence(8);
         assert!(
             alone.contains("nobody to yield to: this run has 8 lanes, and sends"),

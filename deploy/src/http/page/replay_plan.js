@@ -36,7 +36,7 @@ function tick(name, label, hint) {
 function limitFields(pace, of = "") {
   return [
     rateField(pace, of),
-    field("yield_to_live", "Yields to the live topology", textInput({ value: "30s", required: "" }), "waits while its oldest record is older, or its age is not known, and has one lane where somebody reads for it; off for never, and all lanes", of),
+    field("yield_to_live", "Yields to the live topology", textInput({ value: "30s", required: "" }), "waits while its oldest record is older, or its age is not known, and has a quarter of the lanes where somebody reads for it; off for never, and all lanes", of),
     field("max_in_flight", "Records in flight, at most", wholeNumber("as the topology says"), "less takes less from the live topology", of)];
 }
 
