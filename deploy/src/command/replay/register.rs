@@ -560,7 +560,7 @@ mod tests {
         for part in &mut run.entry.partitions {
             part.next = None;
         }
-        let said = |run: &Listed| (text(run), table(std::slice::from_ref(run)));
+        let said = |run: &Listed| (text(run), table(std::slice::from_ref(run), 0));
         let (replay, listed) = said(&run);
         assert!(replay.ends_with("1    10  1,010           ?\n"), "{replay}");
         assert!(listed.contains("  ?  "), "{listed}");
