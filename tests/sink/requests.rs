@@ -430,18 +430,18 @@ fn a_cluster_gets_as_many_requests_as_it_takes_at_one_time() {
 #[test]
 fn a_cluster_is_asked_less_when_it_is_slow_and_not_when_a_shard_is_away() {
     let late = RequestFault::Delay(Duration::from_secs(5));
-    let away = ItemFault::new(503, "unavailable_shards_exception", "[logs][0] not active");
-    for (name, faults, withdrawn) in [
-        ("requests-late", Some(late), true),
-        ("requests-shard", None, false),
+    for (name, faults, request_timeout, withdrawn) in [
+        ("requests-late", Some(late), "1s", true),
+        // Half a second less than what counts as late.
+        ("requests-shard", None, "6s", false),
     ] {
         let server = server();
         match faults {
             Some(fault) => server.fail_requests(4, fault),
-            None => server.fail_items(400, |item| item.position == 0, away.clone()),
+            None => server.fail_items(24, |item| item.position == 0, ItemFault::shard_away()),
         }
         let setup = Setup {
-            connection: json!({"request_timeout": "1s"}),
+            connection: json!({ "request_timeout": request_timeout }),
             lanes: 1,
             ..Setup::new(name, &server)
         }

@@ -74,7 +74,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
         settings.connection.request_timeout.get(),
     );
     let shared = Arc::new(Shared::new(hosts));
-    let held = Arc::new(HeldIndices::new(settings.patience));
+    let held = Arc::new(HeldIndices::new(settings.patience, settings.shard_wait()));
     let failing = Arc::new(FailingIndex::default());
     let breaking = Arc::new(Breaking::new(!settings.addressing.id.holds_fields()));
     let existing = settings

@@ -3,7 +3,7 @@
 //! at fault stands alone.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -306,15 +306,17 @@ impl Delivery {
         }
         let name = |target: &usize| &bulk.manifest.targets()[*target];
         self.accepted(accepted.iter().map(name));
+        let took: HashSet<&Arc<str>> = match refused.is_empty() {
+            true => HashSet::new(),
+            false => accepted.iter().map(name).collect(),
+        };
         // Indices whose records have waited enough, and why.
         let mut given_up: HashMap<&Arc<str>, String> = HashMap::new();
         for (index, item) in refused {
             let error = item.text.as_deref().unwrap_or_default();
-            let refusal = match item.class {
-                Class::Full if accepted.iter().map(name).any(|taken| taken == index) => {
-                    Refusal::InPart
-                }
-                class => Refusal::Of(class),
+            let refusal = match took.contains(index) {
+                true => Refusal::InPart(item.class),
+                false => Refusal::Of(item.class),
             };
             let verdict = self.held.refused(index, refusal, error, self.to());
             given_up.extend(verdict.map(|verdict| (index, verdict)));
@@ -336,7 +338,7 @@ impl Delivery {
                             Settled::Rejected(rejection.given_up())
                         }
                         // It is the index that takes nothing. Of more indices than are remembered nobody
-                        // tells when they do, nor of one of which a shard is full.
+                        // tells when they do, nor of one that takes others.
                         None if self.held.holds(index) => Settled::Held,
                         None => Settled::Failed,
                     }
@@ -357,10 +359,15 @@ impl Delivery {
 
     /// Corrects classes that mean something else for this bolt.
     fn correct(&self, bulk: &Bulk, part: &Range<usize>, items: &mut [Item]) {
+        let taken = match self.held.any() {
+            true => taken(bulk, part, items),
+            false => HashSet::new(),
+        };
+        let takes_none = |index: &Arc<str>| self.held.holds(index) && !taken.contains(&**index);
         for (position, item) in part.clone().zip(items) {
             item.class = match item.class {
                 // One that was sent to find out is not at fault for what all the others met.
-                Class::Refused if self.held.holds(bulk.manifest.target_of(position)) => {
+                Class::Refused if takes_none(bulk.manifest.target_of(position)) => {
                     Class::AllRefused
                 }
                 // A name that does not follow from records is not a record's fault.
@@ -482,6 +489,14 @@ fn weigh(bulk: &Bulk, part: &Range<usize>, items: &mut [Item]) -> Option<usize> 
         }
     }
     failed
+}
+
+/// The indices that have taken documents of these items.
+fn taken<'b>(bulk: &'b Bulk, part: &Range<usize>, items: &[Item]) -> HashSet<&'b str> {
+    let items = part.clone().zip(items);
+    let taken = items.filter(|(_, item)| item.class == Class::Stored);
+    let targets = taken.map(|(position, _)| &**bulk.manifest.target_of(position));
+    targets.collect()
 }
 
 /// Status and type alone, as the reason names the document.
