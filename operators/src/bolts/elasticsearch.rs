@@ -18,7 +18,7 @@ use isobar_topology::{
 
 use crate::elasticsearch::ask::Ask;
 use crate::elasticsearch::body::{Body, Limits, NotAdded, Room};
-use crate::elasticsearch::breaking::Breaking;
+use crate::elasticsearch::breaking::{Breaking, Fault};
 use crate::elasticsearch::counts::Counts;
 use crate::elasticsearch::credentials::{Client, Credentials};
 use crate::elasticsearch::deliver::{BodySize, Delivery};
@@ -76,7 +76,9 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let shared = Arc::new(Shared::new(hosts));
     let held = Arc::new(HeldIndices::new(settings.patience, settings.shard_wait()));
     let failing = Arc::new(FailingIndex::default());
-    let breaking = Arc::new(Breaking::new(!settings.addressing.id.holds_fields()));
+    let shows_ids = !settings.addressing.id.holds_fields();
+    let breaking = Arc::new(Breaking::new(Fault::Breaks, shows_ids));
+    let refusing = Arc::new(Breaking::new(Fault::Refused, shows_ids));
     let existing = settings
         .missing_dropped
         .map(|policy| Arc::new(Existing::new(policy)));
@@ -115,6 +117,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
                 held: Arc::clone(&held),
                 failing: Arc::clone(&failing),
                 breaking: Arc::clone(&breaking),
+                refusing: Arc::clone(&refusing),
                 existing: existing.clone(),
                 spare: Arc::clone(&spare),
                 ask: None,
@@ -130,6 +133,7 @@ struct Elasticsearch {
     held: Arc<HeldIndices>,
     failing: Arc<FailingIndex>,
     breaking: Arc<Breaking>,
+    refusing: Arc<Breaking>,
     /// What exists, where no index is made.
     existing: Option<Arc<Existing>>,
     /// Room for bodies that sinks of the connection keep.
@@ -355,6 +359,7 @@ impl Elasticsearch {
             held: Arc::clone(&self.held),
             failing: Arc::clone(&self.failing),
             breaking: Arc::clone(&self.breaking),
+            refusing: Arc::clone(&self.refusing),
             width,
             spare: Arc::clone(&self.spare),
             busy_until: Cell::new(clock::now()),
