@@ -36,6 +36,7 @@ pub(crate) mod index_name;
 pub(crate) mod lines;
 pub mod outcome;
 pub(crate) mod pending;
+pub(crate) mod refused;
 pub(crate) mod renewal;
 pub(crate) mod reply;
 mod resolver;

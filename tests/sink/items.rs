@@ -1,7 +1,7 @@
 //! What the answer for a single document does to its record, and to no other.
 
 use serde_json::json;
-use testkit::bulk_server::{BulkServer, Item, ItemFault, RequestFault};
+use testkit::bulk_server::{Item, ItemFault, RequestFault};
 
 use testkit::sink::{Setup, server};
 
@@ -133,85 +133,141 @@ fn one_index_that_takes_nothing_holds_up_no_other() {
 /// than that.
 #[test]
 fn records_that_wait_too_long_for_an_index_are_dead_lettered_where_that_is_wanted() {
-    let server = server();
-    let missing = ItemFault::new(404, "index_not_found_exception", "no such index [odd]");
-    server.fail_items(ALWAYS, |item: &Item<'_>| item.index == "odd", missing);
-    let setup = Setup {
-        max_in_flight: 50,
-        ..Setup::new("items-on-held", &server)
+    for fault in [
+        ItemFault::new(404, "index_not_found_exception", "no such index [odd]"),
+        ItemFault::shard_away(),
+    ] {
+        let server = server();
+        let answer = format!("{} {}", fault.status, fault.kind);
+        server.fail_items(ALWAYS, |item: &Item<'_>| item.index == "odd", fault);
+        let setup = Setup {
+            connection: json!({"request_timeout": "600ms"}),
+            max_in_flight: 50,
+            ..Setup::new("items-on-held", &server)
+        }
+        .with(&json!({
+            "index": "{{ doc.n % 10 == 3 ? 'odd' : 'even' }}",
+            "on_held": {"after": "300ms", "then": "dead_letter"},
+        }));
+        let ran = setup.run();
+        let counted = (ran.account.delivered, ran.account.dead_lettered);
+        assert_eq!(counted, (900, 100));
+        for letter in &ran.letters {
+            let rejection = &letter.rejection;
+            assert_eq!((letter.offset % 10, rejection.class), (3, "held"));
+            let start = format!("the index took no documents for more than 300ms: {answer}");
+            assert!(rejection.reason.starts_with(&start), "{}", rejection.reason);
+            assert_eq!(rejection.target.as_deref(), Some("odd"));
+            assert!(rejection.document_id.is_some());
+        }
+        // Almost none of them was sent to the server before.
+        assert!(ran.count("items_held") < 100, "{}", ran.count("items_held"));
     }
-    .with(&json!({
-        "index": "{{ doc.n % 10 == 3 ? 'odd' : 'even' }}",
-        "on_held": {"after": "300ms", "then": "dead_letter"},
-    }));
-    let ran = setup.run();
-    let counted = (ran.account.delivered, ran.account.dead_lettered);
-    assert_eq!(counted, (900, 100));
-    for letter in &ran.letters {
-        let rejection = &letter.rejection;
-        assert_eq!((letter.offset % 10, rejection.class), (3, "held"));
-        assert!(
-            rejection.reason.starts_with(
-                "the index took no documents for more than 300ms: 404 index_not_found_exception"
-            ),
-            "{}",
-            rejection.reason
-        );
-        assert_eq!(rejection.target.as_deref(), Some("odd"));
-        assert!(rejection.document_id.is_some());
-    }
-    // Almost none of them was sent to the server before.
-    assert!(ran.count("items_held") < 100, "{}", ran.count("items_held"));
 }
 
-/// Every tenth document is for a shard that is full; other shards of the index take documents all the time.
-fn server_with_a_full_shard() -> BulkServer {
-    let server = server();
-    let text = "Number of documents in shard [logs][3] exceeds the limit of [2147483519]";
-    let full = ItemFault::new(400, "illegal_argument_exception", text);
-    let is_there = |item: &Item<'_>| testkit::sink::offset_of(item.source) % 10 == 3;
-    server.fail_items(ALWAYS, is_there, full);
-    server
+/// Every tenth document is one that its index does not take, while it takes the others all the time: of a shard that is
+/// full or away, or of a kind of its own. With how that is told while they wait, and when they are given up.
+fn refused_in_part() -> [(ItemFault, &'static str, &'static str); 3] {
+    let full = "Number of documents in shard [logs][3] exceeds the limit of [2147483519]";
+    let model = "no such model [x]";
+    [
+        (
+            ItemFault::new(400, "illegal_argument_exception", full),
+            "a shard of index `logs` takes no documents: 400 illegal_argument",
+            "its shard of the index took no documents for more than 300ms: 400 illegal_argument_exception",
+        ),
+        (
+            ItemFault::shard_away(),
+            "a shard of index `logs` takes no documents: 503 unavailable_shards_exception",
+            "its shard of the index took no documents for more than 300ms: 503 unavailable_shards_exception",
+        ),
+        (
+            ItemFault::new(404, "resource_not_found_exception", model),
+            "index `logs` does not take some documents: 404 resource_not_found_exception: no such model",
+            "the index took others, and none like this one for more than 300ms: 404 resource_not_found_exception",
+        ),
+    ]
+}
+
+fn is_third_of_ten(item: &Item<'_>) -> bool {
+    testkit::sink::offset_of(item.source) % 10 == 3
 }
 
 #[test]
-fn what_a_full_shard_refuses_for_long_is_dead_lettered_where_that_is_wanted() {
-    let server = server_with_a_full_shard();
-    let setup = Setup {
-        max_in_flight: 50,
-        ..Setup::new("items-full-shard", &server)
-    }
-    .with(&json!({"on_held": {"after": "300ms", "then": "dead_letter"}}));
-    let ran = setup.run();
-    let counted = (ran.account.delivered, ran.account.dead_lettered);
-    assert_eq!(counted, (900, 100));
-    for letter in &ran.letters {
-        let rejection = &letter.rejection;
-        assert_eq!((letter.offset % 10, rejection.class), (3, "held"));
-        let start = "its shard of the index took no documents for more than 300ms: 400 illegal_argument_exception";
-        assert!(rejection.reason.starts_with(start), "{}", rejection.reason);
+fn what_an_index_refuses_beside_others_for_long_is_dead_lettered_where_that_is_wanted() {
+    for (fault, _, reason) in refused_in_part() {
+        let server = server();
+        server.fail_items(ALWAYS, is_third_of_ten, fault);
+        let setup = Setup {
+            // A sixth of it for each answer of a shard that is away.
+            connection: json!({"request_timeout": "600ms"}),
+            max_in_flight: 50,
+            ..Setup::new("items-in-part", &server)
+        }
+        .with(&json!({"on_held": {"after": "300ms", "then": "dead_letter"}}));
+        let ran = setup.run();
+        let counted = (ran.account.delivered, ran.account.dead_lettered);
+        assert_eq!(counted, (900, 100));
+        for letter in &ran.letters {
+            let rejection = &letter.rejection;
+            assert_eq!((letter.offset % 10, rejection.class), (3, "held"));
+            assert!(rejection.reason.starts_with(reason), "{}", rejection.reason);
+        }
     }
 }
 
 #[test]
-fn what_a_full_shard_refuses_waits_and_holds_up_nothing_else() {
-    let server = server_with_a_full_shard();
-    let setup = Setup::new("items-full-waits", &server);
+fn what_an_index_refuses_beside_others_waits_and_holds_up_nothing_else() {
+    for (fault, told, _) in refused_in_part() {
+        let server = server();
+        server.fail_items(ALWAYS, is_third_of_ten, fault);
+        let setup = Setup::new("items-part-waits", &server);
+        let run = setup.start();
+        let condition = run.condition("held");
+        assert!(condition.starts_with(told), "{condition}");
+        let others = testkit::wait::until("the other documents", testkit::sink::LIMIT, || {
+            let delivered = run.account().delivered;
+            anyhow::ensure!(delivered == 900, "{delivered}");
+            Ok(())
+        });
+        others.expect("they are not held up");
+        server.heal();
+        run.finish().assert_exact(&setup, &server);
+    }
+}
+
+/// The server waits for the shards as long as it is told to, and with it all that is in the request; some tenants' indices
+/// are so.
+#[test]
+fn indices_with_a_shard_that_is_away_are_told_and_hold_up_no_other() {
+    let server = server();
+    let is_away = |item: &Item<'_>| matches!(item.index, "tenant-3" | "tenant-5" | "tenant-7");
+    server.fail_items(ALWAYS, is_away, ItemFault::shard_away());
+    let setup = Setup {
+        connection: json!({"request_timeout": "3s"}),
+        ..Setup::new("items-shard-away", &server)
+    }
+    .with(&json!({"index": "tenant-{{ doc.n % 10 }}"}));
     let run = setup.start();
     let condition = run.condition("held");
+    let told = "` takes no documents: 503 unavailable_shards_exception: [logs][0] primary shard is not active Timeout: [10s] (";
+    assert!(condition.contains(told), "{condition}");
     assert!(
-        condition.contains("a shard of index `logs` takes no documents: 400 illegal_argument")
-            && condition.contains("roll over"),
+        condition.contains("GET _cluster/allocation/explain"),
         "{condition}"
     );
     let others = testkit::wait::until("the other documents", testkit::sink::LIMIT, || {
         let delivered = run.account().delivered;
-        anyhow::ensure!(delivered == 900, "{delivered}");
+        anyhow::ensure!(delivered == 700, "{delivered}");
         Ok(())
     });
     others.expect("they are not held up");
+    assert_eq!(run.conditions().len(), 1, "no host is away");
     server.heal();
-    run.finish().assert_exact(&setup, &server);
+    let ran = run.finish();
+    ran.assert_exact(&setup, &server);
+    assert_eq!(ran.count("requests_timed_out"), 0);
+    assert_eq!(ran.account.already_present, 0);
 }
 
 /// An index for each tenant, and none is made by itself.

@@ -91,7 +91,7 @@ fn documents_that_can_never_be_indexed_are_rejected_alone_with_their_reasons() {
 #[test]
 fn documents_that_a_busy_cluster_refuses_are_sent_until_it_takes_them() {
     let retries = |action| action == Action::RetryItem;
-    each(Level::Item, 7, retries, |row| {
+    each(Level::Item, 6, retries, |row| {
         let server = server();
         // More often than a record may fail by its own fault.
         fail_seven(&server, 8, item_fault(row));
@@ -106,7 +106,7 @@ fn documents_that_a_busy_cluster_refuses_are_sent_until_it_takes_them() {
 #[test]
 fn an_index_that_takes_nothing_is_named_with_what_can_be_done_and_waited_for() {
     let holds = |action| action == Action::HoldTarget;
-    each(Level::Item, 14, holds, |row| {
+    each(Level::Item, 15, holds, |row| {
         let server = server();
         server.fail_items(
             ALWAYS,

@@ -226,6 +226,52 @@ fn a_body_that_is_too_large_is_halved_and_a_document_that_is_too_large_rejected(
     }
 }
 
+/// As where a proxy before one of them takes less.
+#[test]
+fn a_document_that_is_too_large_for_one_host_goes_to_another_and_waits_while_that_is_away() {
+    let (small, mut other) = (server(), server());
+    let seven = |request: &Request<'_>| has_seven(request.body);
+    small.fail_requests_if(ALWAYS, seven, RequestFault::too_large());
+    let mut setup = Setup {
+        hosts: vec![small.url(), other.url()],
+        ..Setup::new("requests-413-other", &other)
+    };
+    let ran = setup.run();
+    let settled = ran.account.delivered + ran.account.already_present;
+    assert_eq!((settled, ran.account.dead_lettered), (1_000, 0));
+    assert_eq!(ran.account.retried, 0);
+    let found = other.documents();
+    assert_eq!(found.iter().filter(|one| has_seven(&one.source)).count(), 2);
+
+    other.close();
+    setup.name = "requests-413-away";
+    let run = setup.with(&json!({"index": "away"})).start();
+    wait::until("the other documents", LIMIT, || {
+        let account = run.account();
+        anyhow::ensure!(account.delivered == 998, "{account:?}");
+        Ok(())
+    })
+    .expect("they are taken");
+    other.reopen().expect("its port is free");
+    let ran = run.finish();
+    assert_eq!(
+        (ran.account.delivered, ran.account.dead_lettered),
+        (1_000, 0)
+    );
+
+    // What none of them takes is at fault.
+    other.fail_requests_if(ALWAYS, seven, RequestFault::too_large());
+    let setup = Setup {
+        hosts: vec![small.url(), other.url()],
+        ..Setup::new("requests-413-both", &other)
+    }
+    .with(&json!({"index": "both"}));
+    let ran = setup.run();
+    assert_eq!((ran.account.delivered, ran.account.dead_lettered), (998, 2));
+    let classes = ran.letters.iter().map(|letter| letter.rejection.class);
+    assert_eq!(classes.collect::<Vec<_>>(), ["too_large"; 2]);
+}
+
 #[test]
 fn bodies_shrink_until_what_is_on_the_way_lets_them_through() {
     let server = server();
@@ -293,6 +339,84 @@ fn a_document_on_which_the_connection_breaks_each_time_is_told_and_given_up() {
         );
         let others = ran.account.delivered + ran.account.already_present;
         assert_eq!(others, 2 * records as u64 - 2, "{name}");
+    }
+}
+
+/// By a firewall before the server, or a gateway that cannot read it: its batch-mates arrive, and nobody is sent to look
+/// at passwords.
+#[test]
+fn a_document_for_which_whole_requests_are_refused_is_told_and_given_up_alone() {
+    for (name, status) in [("requests-403-one", 403), ("requests-502-one", 502)] {
+        let server = BulkServer::start(Options {
+            delay: Duration::from_millis(2),
+            ..Options::default()
+        })
+        .expect("a free port");
+        let seven = |request: &Request<'_>| has_seven(request.body);
+        let fault = RequestFault::refuse(status, "", "");
+        // With an end, so that one that is sent for ever is seen in the end.
+        server.fail_requests_if(2_000, seven, fault);
+        let setup = Setup {
+            partitions: 1,
+            records: 60_000,
+            max_in_flight: 400,
+            settings: json!({"retry_initial": "1ms", "retry_max": "5ms", "drain_timeout": "20s"}),
+            ..Setup::new(name, &server)
+        }
+        .with(&json!({"body_records": 20}));
+        let run = setup.start();
+        let condition = run.condition("refusing");
+        let start = format!("index `logs`: the answer was {status} each of ");
+        assert!(condition.starts_with(&start), "{condition}");
+        assert!(condition.contains(" with the id `1--Ohq"), "{condition}");
+        assert!(!condition.contains("auth"), "{condition}");
+        let ran = run.finish();
+        let letters = ran.letters.iter().map(|letter| {
+            let rejection = &letter.rejection;
+            let start = format!("the answer was {status} ");
+            assert!(rejection.reason.starts_with(&start), "{rejection:?}");
+            assert_eq!(rejection.target.as_deref(), Some("logs"));
+            (letter.offset, rejection.class)
+        });
+        assert_eq!(letters.collect::<Vec<_>>(), [(7, "refused")], "{name}");
+        let others = ran.account.delivered + ran.account.already_present;
+        assert_eq!(others, 59_999, "{name}");
+    }
+}
+
+/// Whatever a host answers to all requests from some time on, and to every other one, it is no document's fault.
+#[test]
+fn a_host_that_refuses_requests_of_any_documents_dead_letters_nothing() {
+    for (name, status, every) in [
+        ("requests-403-all", 403, 1),
+        ("requests-502-all", 502, 1),
+        ("requests-502-half", 502, 2),
+    ] {
+        let server = server();
+        let mut asked = 0_u64;
+        let after_some = move |_: &Request<'_>| {
+            asked += 1;
+            asked > 3 && asked.is_multiple_of(every)
+        };
+        let fault = RequestFault::refuse(status, "", "");
+        // Half of them until all are through; all until it is told.
+        server.fail_requests_if(if every == 1 { ALWAYS } else { 300 }, after_some, fault);
+        let setup = Setup {
+            max_in_flight: 100,
+            ..Setup::new(name, &server)
+        };
+        let run = setup.start();
+        if every == 1 {
+            let condition = run.condition("connecting");
+            assert!(condition.contains(&status.to_string()), "{condition}");
+            assert_eq!(
+                condition.contains("check `auth`"),
+                status == 403,
+                "{condition}"
+            );
+            server.heal();
+        }
+        run.finish().assert_exact(&setup, &server);
     }
 }
 
@@ -430,18 +554,18 @@ fn a_cluster_gets_as_many_requests_as_it_takes_at_one_time() {
 #[test]
 fn a_cluster_is_asked_less_when_it_is_slow_and_not_when_a_shard_is_away() {
     let late = RequestFault::Delay(Duration::from_secs(5));
-    let away = ItemFault::new(503, "unavailable_shards_exception", "[logs][0] not active");
-    for (name, faults, withdrawn) in [
-        ("requests-late", Some(late), true),
-        ("requests-shard", None, false),
+    for (name, faults, request_timeout, withdrawn) in [
+        ("requests-late", Some(late), "1s", true),
+        // Half a second less than what counts as late.
+        ("requests-shard", None, "6s", false),
     ] {
         let server = server();
         match faults {
             Some(fault) => server.fail_requests(4, fault),
-            None => server.fail_items(400, |item| item.position == 0, away.clone()),
+            None => server.fail_items(24, |item| item.position == 0, ItemFault::shard_away()),
         }
         let setup = Setup {
-            connection: json!({"request_timeout": "1s"}),
+            connection: json!({ "request_timeout": request_timeout }),
             lanes: 1,
             ..Setup::new(name, &server)
         }

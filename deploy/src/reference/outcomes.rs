@@ -1,6 +1,6 @@
 //! The outcome table of the `elasticsearch` bolt as a page of Markdown.
 
-use isobar_operators::outcome::{Action, Class, Level, Proof, Row, Server, TABLE};
+use isobar_operators::outcome::{Action, Level, Proof, Row, Server, TABLE};
 
 const HEAD: &str = "\
 <!-- Made by `cargo regenerate` from the outcome table. Do not edit. -->
@@ -9,7 +9,9 @@ const HEAD: &str = "\
 
 What Elasticsearch and OpenSearch answer, and what becomes of the records. The first row of a level that matches counts; a status or reason that no row has means, for a document, that it is refused, and for a request, that what answered is something else. A reason is looked for in the whole chain of causes.
 
-Where all documents of an index in a request, 16 or more, are refused for one reason that no row knows, the index is at fault and held; a fault of the server on every document of an index is an outage, and the index is named in `/readyz` meanwhile. So is one of which no document was taken for 30 s while some were sent again later, alone or with their request. Where no document of a request is understood, the requests as such are at fault: that is told, and its records wait. A document that is left alone is rejected as one that is not understood (`malformed`) only where the host that says so has understood another request of the same body, and has not failed since; where only a host says so that is set up otherwise, while others are away, its record waits. Where such a host understands requests of other bodies meanwhile it counts as an attempt, of `max_attempts`.
+Where an index that would be held takes other documents of the same request, only what it refuses waits. Where all documents of an index in a request, 16 or more, are refused for one reason that no row knows, the index is at fault and held; a fault of the server on every document of an index is an outage, and the index is named in `/readyz` meanwhile. So is one of which no document was taken for 30 s while some were sent again later, alone or with their request. Where no document of a request is understood, the requests as such are at fault: that is told, and its records wait. A document that is left alone is rejected as one that is not understood (`malformed`) only where the host that says so has understood another request of the same body, and has not failed since; where only a host says so that is set up otherwise, while others are away, its record waits. Where such a host understands requests of other bodies meanwhile it counts as an attempt, of `max_attempts`.
+
+Where hosts that take other requests refuse one as a whole with 403 or 5xx, but for 503 and 504, it may be for what one document holds, as by a firewall: it is sent again in halves. A document that is left alone and refused so each time, more often than chance would have it while others are taken, ten times at least, is rejected as `refused`. One that is left alone and too large for a host (`body_too_large`) is rejected where all hosts say so; while one of them is away it waits.
 ";
 
 const END: &str = "
@@ -60,7 +62,7 @@ fn action(row: &Row) -> String {
             "the request is sent again later".to_owned()
         }
         Action::RetryItem => "the document is sent again later".to_owned(),
-        Action::HoldTarget if row.class == Class::Full => {
+        Action::HoldTarget if row.class.is_of_a_shard() => {
             "the document is sent again later, see `on_held`; the index is held where it takes no others".to_owned()
         }
         Action::HoldTarget => "the index is held: its records wait, see `on_held`".to_owned(),

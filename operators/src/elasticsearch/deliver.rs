@@ -1,9 +1,9 @@
 //! Takes a body to the cluster and says what became of each of its records: the work that goes on
-//! beside the bolt. A body that is too large, or holds what cannot be read, is halved until the record
-//! at fault stands alone.
+//! beside the bolt. A body that is too large, or holds what cannot be read or is not taken by what is on the
+//! way, is halved until the record at fault stands alone.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -31,6 +31,10 @@ const HELD_FROM: usize = 16;
 /// Requests of one body that may be answered as malformed before one is understood: then the requests as such
 /// are at fault, and halving on finds nothing.
 const MALFORMED_MAX: usize = 32;
+
+/// Requests of one body that may be refused as a whole by hosts that take others: some for each document at fault. What
+/// is left then waits as in an outage, which looks the same at first.
+const REFUSED_MAX: usize = 32;
 
 /// The size of bodies as hosts, and what is on the way to them, take it: halved when they do not, or not
 /// within `request_timeout`, doubled after some requests that went well.
@@ -114,6 +118,8 @@ pub(crate) struct Delivery {
     pub(crate) failing: Arc<FailingIndex>,
     pub(crate) breaking: Arc<Breaking>,
     pub(crate) busy: Arc<BusyIndices>,
+    /// The same of requests that are refused as a whole.
+    pub(crate) refusing: Arc<Breaking>,
     /// Requests under way at one time.
     pub(crate) width: Width,
     /// Room for bodies that sinks of the connection keep.
@@ -144,13 +150,16 @@ impl Delivery {
     async fn deliver_parts(&self, bulk: &Bulk) {
         // The hosts that have understood a request, and how many were not understood.
         let (mut understood, mut malformed) = (HostSet::default(), 0);
+        let mut refused = 0;
         // What was not understood, and is neither halved nor refused for that.
         let mut unread: Vec<Unread> = Vec::new();
         let whole = 0..bulk.len();
         let mut parts = vec![whole];
         while let Some(part) = parts.pop() {
             let body = bulk.part(&part);
-            let Sent { outcome, by, began } = self.exchange.send(&body, part.len()).await;
+            let is_suspect = (1..REFUSED_MAX).contains(&refused);
+            let sent = self.exchange.send(&body, part.len(), is_suspect).await;
+            let Sent { outcome, by, began } = sent;
             match outcome {
                 Outcome::AllStored | Outcome::Items(_) => {
                     self.body_size.went_well();
@@ -168,7 +177,7 @@ impl Delivery {
                     self.body_size.too_large(body.len());
                 }
                 Outcome::Busy(_) => self.body_size.busy(body.len()),
-                Outcome::Malformed(_) | Outcome::Held | Outcome::Failed => {}
+                Outcome::Malformed(_) | Outcome::Refused(_) | Outcome::Held | Outcome::Failed => {}
             }
             self.learn_of_connections(bulk, &part, body.len(), &outcome);
             self.width.learn(began, sign(&outcome));
@@ -185,7 +194,8 @@ impl Delivery {
                 Outcome::Items(items) => self.settle(bulk, part, items),
                 Outcome::Held => bulk.manifest.settle(part, |_| Settled::Held),
                 Outcome::Broken if is_large(&part, body.len()) => {
-                    let fault = self.breaking.broke_on(document(bulk, &part), self.to());
+                    let document = document(bulk, &part);
+                    let fault = self.breaking.broke_on(document, "", self.to());
                     match fault {
                         Some(text) => self.reject(bulk, part.start, "too_large", &text),
                         None => self.fail(bulk, part),
@@ -212,6 +222,22 @@ impl Delivery {
                         "the host refuses it in more than {bytes} bytes, which is all that is read of a reply to this document alone"
                     ));
                 }
+                Outcome::Refused(text) if part.len() == 1 => {
+                    let document = document(bulk, &part);
+                    match self.refusing.broke_on(document, &text, self.to()) {
+                        Some(text) => self.reject(bulk, part.start, "refused", &text),
+                        None => self.fail(bulk, part),
+                    }
+                    refused += 1;
+                }
+                Outcome::Refused(_) => {
+                    self.refusing.broke(body.len());
+                    refused += 1;
+                    match refused < REFUSED_MAX {
+                        true => halve(&mut parts, part),
+                        false => self.fail(bulk, part),
+                    }
+                }
                 Outcome::Malformed(text) => {
                     malformed += 1;
                     let goes_on = !understood.is_empty() || malformed <= MALFORMED_MAX;
@@ -227,8 +253,8 @@ impl Delivery {
         self.hold_unread(bulk, unread);
     }
 
-    /// Takes in what the outcome of items of so many bytes says about connections, but for a document that one
-    /// broke on.
+    /// Takes in what the outcome of items of so many bytes says about connections and what is on the way, but for a
+    /// document that did not get through.
     fn learn_of_connections(
         &self,
         bulk: &Bulk,
@@ -244,11 +270,22 @@ impl Delivery {
             | Outcome::TooLarge
             | Outcome::ReplyTooLarge(_)
             | Outcome::Malformed(_)
+            | Outcome::Refused(_)
             | Outcome::Busy(_) => {
                 self.breaking.answered(bytes, self.to());
                 if is_large(part, bytes) {
                     self.breaking.passed(|| document(bulk, part), self.to());
                 }
+            }
+        }
+        if !matches!(outcome, Outcome::AllStored | Outcome::Items(_)) {
+            return;
+        }
+        self.refusing.answered(bytes, self.to());
+        if self.refusing.any() {
+            for item in part.clone() {
+                let alone = || document(bulk, &(item..item + 1));
+                self.refusing.passed(alone, self.to());
             }
         }
     }
@@ -317,15 +354,17 @@ impl Delivery {
             let refusals = busy.iter().map(|(index, answer)| (*index, &**answer));
             self.busy.refused(refusals, self.to());
         }
+        let took: HashSet<&Arc<str>> = match refused.is_empty() {
+            true => HashSet::new(),
+            false => accepted.iter().map(name).collect(),
+        };
         // Indices whose records have waited enough, and why.
         let mut given_up: HashMap<&Arc<str>, String> = HashMap::new();
         for (index, item) in refused {
             let error = item.text.as_deref().unwrap_or_default();
-            let refusal = match item.class {
-                Class::Full if accepted.iter().map(name).any(|taken| taken == index) => {
-                    Refusal::InPart
-                }
-                class => Refusal::Of(class),
+            let refusal = match took.contains(index) {
+                true => Refusal::InPart(item.class),
+                false => Refusal::Of(item.class),
             };
             let verdict = self.held.refused(index, refusal, error, self.to());
             given_up.extend(verdict.map(|verdict| (index, verdict)));
@@ -347,7 +386,7 @@ impl Delivery {
                             Settled::Rejected(rejection.given_up())
                         }
                         // It is the index that takes nothing. Of more indices than are remembered nobody
-                        // tells when they do, nor of one of which a shard is full.
+                        // tells when they do, nor of one that takes others.
                         None if self.held.holds(index) => Settled::Held,
                         None => Settled::Failed,
                     }
@@ -369,10 +408,15 @@ impl Delivery {
 
     /// Corrects classes that mean something else for this bolt.
     fn correct(&self, bulk: &Bulk, part: &Range<usize>, items: &mut [Item]) {
+        let taken = match self.held.any() {
+            true => taken(bulk, part, items),
+            false => HashSet::new(),
+        };
+        let takes_none = |index: &Arc<str>| self.held.holds(index) && !taken.contains(&**index);
         for (position, item) in part.clone().zip(items) {
             item.class = match item.class {
                 // One that was sent to find out is not at fault for what all the others met.
-                Class::Refused if self.held.holds(bulk.manifest.target_of(position)) => {
+                Class::Refused if takes_none(bulk.manifest.target_of(position)) => {
                     Class::AllRefused
                 }
                 // A name that does not follow from records is not a record's fault.
@@ -432,6 +476,7 @@ fn sign(outcome: &Outcome) -> Sign {
         Outcome::TooLarge
         | Outcome::ReplyTooLarge(_)
         | Outcome::Malformed(_)
+        | Outcome::Refused(_)
         | Outcome::Held
         | Outcome::Failed
         | Outcome::Broken => Sign::None,
@@ -524,6 +569,14 @@ fn weigh(bulk: &Bulk, part: &Range<usize>, items: &mut [Item]) -> Option<usize> 
         }
     }
     failed
+}
+
+/// The indices that have taken documents of these items.
+fn taken<'b>(bulk: &'b Bulk, part: &Range<usize>, items: &[Item]) -> HashSet<&'b str> {
+    let items = part.clone().zip(items);
+    let taken = items.filter(|(_, item)| item.class == Class::Stored);
+    let targets = taken.map(|(position, _)| &**bulk.manifest.target_of(position));
+    targets.collect()
 }
 
 /// Status and type alone, as the reason names the document.

@@ -18,6 +18,7 @@ use super::gzip;
 use super::hosts::{CAUSE_MAX, Chosen, HostFailure, HostSet, Hosts, Standing, cut, named};
 use super::identity::Identity;
 use super::outcome::{self, Action, Class, Level};
+use super::refused::{RefusedBy, told};
 use super::renewal::Renewal;
 use super::reply::{self, Fault, Item, Items, ReplyError, without_reason};
 
@@ -65,7 +66,7 @@ pub(crate) struct Exchange {
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) outcome: Outcome,
-    /// The hosts that say so: the one that answered, or of one document all that have not understood it.
+    /// The hosts that say so: the one that answered, or of one document all that do not take it.
     pub(crate) by: HostSet,
     /// When the last host was asked.
     pub(crate) began: Instant,
@@ -85,6 +86,8 @@ pub(crate) enum Outcome {
     ReplyTooLarge(usize),
     /// The request was not understood, for this reason. Half of it may do.
     Malformed(String),
+    /// No host that was asked takes the request, as this says, and they take others. Half of it may do.
+    Refused(String),
     /// Queues or memory are full, as this says; it is sent again later.
     Busy(String),
     /// It was not sent, or only to find out: no host may be asked now, can be connected to, or takes any
@@ -108,6 +111,16 @@ enum Answer {
     None(&'static str, String),
     /// A reply that is longer than so many bytes, with how it begins.
     TooLong(usize, Vec<u8>),
+}
+
+/// What the reply of a host comes to.
+enum Read<'h> {
+    /// The request is answered.
+    Answered(Outcome),
+    /// The host did not do its work: another one is asked.
+    Failed,
+    /// The host does not take the request, for its own reasons or for what is in it: another one is asked.
+    Refused(RefusedBy<'h>),
 }
 
 impl Answer {
@@ -251,19 +264,54 @@ impl Exchange {
         }
     }
 
-    /// Sends a body with so many items until a host has answered, each host at most once.
-    pub(crate) async fn send(&self, body: &Bytes, items: usize) -> Sent {
+    /// Sends a body with so many items until a host has answered, each host at most once. That it `is_suspect` says
+    /// that hosts which take others have refused it before, or more that it was part of.
+    pub(crate) async fn send(&self, body: &Bytes, items: usize, is_suspect: bool) -> Sent {
         let (mut began, mut by) = (clock::now(), HostSet::default());
-        let outcome = self.send_from(&mut began, &mut by, body, items).await;
+        let mut refusals = Vec::new();
+        let sending = self.send_from(&mut began, &mut by, body, items, &mut refusals);
+        let outcome = sending.await;
+        let outcome = self.blame(outcome, refusals, is_suspect);
         Sent { outcome, by, began }
     }
 
-    async fn send_from(
-        &self,
+    /// What became of a request that hosts have refused as a whole. Where none has done anything else, and one has
+    /// taken another request since it failed or refused one, it may be for what is in this one; else the hosts are
+    /// at fault.
+    fn blame(&self, outcome: Outcome, refusals: Vec<RefusedBy<'_>>, is_suspect: bool) -> Outcome {
+        let hosts = refusals.iter().map(|one| HostSet::of(one.chosen.host));
+        let Some(hosts) = hosts.reduce(HostSet::with) else {
+            return outcome;
+        };
+        let takes_others = !self.shared.not_understood(hosts).is_empty();
+        if matches!(outcome, Outcome::Held) && (takes_others || is_suspect) {
+            for refused in &refusals {
+                self.counts.request(refused.class);
+            }
+            let last = refusals.into_iter().next_back();
+            return Outcome::Refused(last.map(|last| last.text).unwrap_or_default());
+        }
+        for RefusedBy {
+            chosen,
+            class,
+            text,
+        } in refusals
+        {
+            self.fail(chosen, class, told(class, text));
+        }
+        match outcome {
+            Outcome::Held => Outcome::Failed,
+            outcome => outcome,
+        }
+    }
+
+    async fn send_from<'s>(
+        &'s self,
         began: &mut Instant,
         by: &mut HostSet,
         body: &Bytes,
         items: usize,
+        refusals: &mut Vec<RefusedBy<'s>>,
     ) -> Outcome {
         let hosts = &self.shared.hosts;
         if hosts.standing() == Standing::Away {
@@ -272,7 +320,7 @@ impl Exchange {
         let payload = self.payload(body).await;
         let reply_max = reply::size_max(items, body.len());
         let mut tried = HostSet::default();
-        let mut outcome = Outcome::Held;
+        let (mut outcome, mut too_large) = (Outcome::Held, HostSet::default());
         while let Some(chosen) = hosts.choose(&mut tried) {
             let answer = loop {
                 *began = clock::now();
@@ -301,11 +349,14 @@ impl Exchange {
                     let took = clock::now() - *began;
                     match self.read(chosen, status, &body, items, took) {
                         // Where another host takes the document, it is this one that is set up otherwise.
-                        Some(malformed @ Outcome::Malformed(_)) if items == 1 => {
+                        Read::Answered(malformed @ Outcome::Malformed(_)) if items == 1 => {
                             *by = by.with(host);
                             outcome = malformed;
                         }
-                        Some(answered) => {
+                        Read::Answered(Outcome::TooLarge) if items == 1 => {
+                            too_large = too_large.with(host);
+                        }
+                        Read::Answered(answered) => {
                             if let (
                                 Outcome::AllStored | Outcome::Items(_),
                                 Outcome::Malformed(text),
@@ -317,8 +368,9 @@ impl Exchange {
                             return answered;
                         }
                         // That a host still refuses all that comes is nothing new, and no request's fault.
-                        None if was_away => {}
-                        None => outcome = outcome.after_failure(),
+                        Read::Failed if was_away => {}
+                        Read::Failed => outcome = outcome.after_failure(),
+                        Read::Refused(refusal) => refusals.push(refusal),
                     }
                 }
                 // Half of one document is none, so it has to be known what becomes of it.
@@ -352,8 +404,16 @@ impl Exchange {
             }
         }
         match outcome {
+            Outcome::Held if too_large == hosts.all() => {
+                *by = too_large;
+                Outcome::TooLarge
+            }
+            // One that could not be asked may take it.
+            Outcome::Held if !too_large.is_empty() => Outcome::Failed,
             // One came back when this request had tried it. Nobody will tell of a recovery.
-            Outcome::Held if hosts.standing() == Standing::Used => Outcome::Failed,
+            Outcome::Held if refusals.is_empty() && hosts.standing() == Standing::Used => {
+                Outcome::Failed
+            }
             outcome => outcome,
         }
     }
@@ -376,15 +436,15 @@ impl Exchange {
         }
     }
 
-    /// What a reply means that came after so long; `None` when another host is to be asked.
-    fn read(
+    /// What a reply means that came after so long.
+    fn read<'h>(
         &self,
-        chosen: Chosen<'_>,
+        chosen: Chosen<'h>,
         status: u16,
         body: &[u8],
         items: usize,
         took: Duration,
-    ) -> Option<Outcome> {
+    ) -> Read<'h> {
         let said = match status {
             200 => None,
             _ => reply::fault_of_request(body),
@@ -409,37 +469,39 @@ impl Exchange {
             Action::RetryRequest => Outcome::Busy(text),
             Action::RetrySmaller => {
                 self.fail(chosen, class, text);
-                return Some(Outcome::TimedOut);
+                return Read::Answered(Outcome::TimedOut);
             }
-            action => {
+            _ => {
                 let text = match status {
                     // Of a server with a bug, which may quote what it has stumbled over.
                     500 => without_reason(&text).to_owned(),
                     _ => text,
                 };
-                let advice = match action {
-                    Action::HoldConnection | Action::ClientBug => {
-                        format!(" to a bulk request: {}", class.advice())
-                    }
-                    _ => String::new(),
-                };
-                self.fail(chosen, class, text + &advice);
-                return None;
+                // What has refused all until now does so still.
+                if RefusedBy::may_be_for_a_document(status) && !chosen.is_tried() {
+                    return Read::Refused(RefusedBy {
+                        chosen,
+                        class,
+                        text,
+                    });
+                }
+                self.fail(chosen, class, told(class, text));
+                return Read::Failed;
             }
         };
         self.counts.request(class);
         self.succeed(chosen);
-        Some(outcome)
+        Read::Answered(outcome)
     }
 
-    fn read_items(&self, chosen: Chosen<'_>, body: &[u8], items: usize) -> Option<Outcome> {
+    fn read_items<'h>(&self, chosen: Chosen<'h>, body: &[u8], items: usize) -> Read<'h> {
         match reply::read(body, self.operation, items) {
             Ok(read) => {
                 if !self.shared.understood(chosen.host) {
                     self.tell_understood(chosen.host);
                 }
                 self.succeed(chosen);
-                Some(match read {
+                Read::Answered(match read {
                     Items::AllStored => Outcome::AllStored,
                     Items::Each(items) => Outcome::Items(items),
                 })
@@ -451,7 +513,7 @@ impl Exchange {
                     ReplyError::Unreadable(_) => "unreadable",
                 };
                 self.fail(chosen, class_without_answer(kind), error.to_string());
-                None
+                Read::Failed
             }
         }
     }

@@ -1,7 +1,8 @@
 //! Indices that take no documents for a reason that a person, or time, must remove: closed, blocked,
 //! missing, not permitted, disk full. Their records are not sent but wait, except for one now and then
-//! that finds out whether the index takes documents again. All lanes share what is known. Of an index of which
-//! only a shard takes none, as it is full, all are sent: nobody knows which of them are that shard's.
+//! that finds out whether the index takes documents again. All lanes share what is known. Of an index that refuses
+//! some documents and takes others of the same request, as when a shard of it is full or away, all are sent: nobody
+//! knows which of them it refuses.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,21 +32,32 @@ const KNOWN_FOR: Duration = Duration::from_secs(15);
 /// An index that nobody wrote to for this long is forgotten when another one takes documents: its records went
 /// to another member of the group. Ten times the longest back-off at its default.
 const FORGET_AFTER: Duration = Duration::from_secs(300);
-/// An index of which a shard has refused nothing for this long is forgotten: it was rolled over, or nobody writes to
-/// that shard. Three times the longest back-off at its default.
-const SHARD_FORGET_AFTER: Duration = Duration::from_secs(90);
-/// An index of which a shard is full, and which took nothing for this long, is taken to be full as a whole. Half as
-/// long again as between two records that find out whether one that is held takes documents.
-const FULL_AFTER: Duration = Duration::from_secs(15);
+/// An index that took some documents and refused none for this long is forgotten: it was rolled over, or nobody writes
+/// what it refuses. Three times the longest back-off at its default.
+const PART_FORGET_AFTER: Duration = Duration::from_secs(90);
+/// An index that refused some documents, and took nothing for this long, is taken to refuse all. Half as long again as
+/// between two records that find out whether one that is held takes documents.
+const WHOLE_AFTER: Duration = Duration::from_secs(15);
+/// Of so many indices with a shard that is away each is asked in its turn; of more, whichever comes next.
+const TURNS_MAX: usize = 30;
 
 /// The indices of one bolt that are held.
 #[derive(Debug, Default)]
 pub(crate) struct HeldIndices {
     /// How long records wait before they are rejected; `None` for ever.
     patience: Option<Duration>,
+    /// How long the answer takes for a document whose shard is away.
+    shard_wait: Duration,
     /// Of `known`, to be read for each request and batch.
     count: AtomicUsize,
-    known: Mutex<BTreeMap<Arc<str>, Hold>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    holds: BTreeMap<Arc<str>, Hold>,
+    /// Until when a request waits for a shard that is away. One at a time does, as it keeps others waiting.
+    shard_asked_until: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -61,7 +73,7 @@ struct Hold {
     probe_at: Instant,
     /// Records that were sent to find out, the first refused one included.
     probes: u32,
-    /// Only a shard of it is full: others take documents, and none waits.
+    /// It takes others than it refuses, and none waits.
     in_part: bool,
 }
 
@@ -70,31 +82,30 @@ struct Hold {
 pub(crate) enum Refusal {
     /// A reason of this class, which may be that of all its documents.
     Of(Class),
-    /// Its shard is full, while others of the index took documents of the same request.
-    InPart,
+    /// A reason of this class, which is not that of all: it took others of the same request.
+    InPart(Class),
 }
 
 impl Refusal {
     fn class(self) -> Class {
         match self {
-            Self::Of(class) => class,
-            Self::InPart => Class::Full,
+            Self::Of(class) | Self::InPart(class) => class,
         }
     }
 }
 
 impl Hold {
-    /// It has taken a document, or one of its shards has.
+    /// It has taken a document, though not all.
     fn took(&mut self, now: Instant) {
         self.in_part = true;
         self.last_taken = Some(now);
     }
 
-    /// It has refused a document, and nobody knows whether it takes others. Where it was found to be full in part and
-    /// has taken none for a while, nothing is left of it that does, or nobody writes to that: its records wait from now
+    /// It has refused a document, and nobody knows whether it takes others. Where it was found to refuse some and has
+    /// taken none for a while, it takes none any more, or nobody writes what it would take: its records wait from now
     /// on, but for those that find out.
     fn refused_alone(&mut self, now: Instant) {
-        let takes_others = |taken| now - taken < FULL_AFTER;
+        let takes_others = |taken| now - taken < WHOLE_AFTER;
         if self.in_part && !self.last_taken.is_some_and(takes_others) {
             self.in_part = false;
             self.probe_at = now + probe_after(0);
@@ -102,19 +113,37 @@ impl Hold {
         }
     }
 
+    /// Whether its records wait for a shard.
+    fn is_away(&self) -> bool {
+        !self.in_part && self.class == Class::ShardAway
+    }
+
     fn is_over(&self, now: Instant) -> bool {
         let forget_after = match self.in_part {
-            true => SHARD_FORGET_AFTER,
+            true => PART_FORGET_AFTER,
+            // Its turn to be asked may be that far away.
+            false if self.is_away() => 10 * FORGET_AFTER,
             false => FORGET_AFTER,
         };
         now - self.last_refusal >= forget_after
     }
 
+    /// Whether that it takes a document says nothing of what it refuses: it goes to another shard, or is not of the kind
+    /// that it refused beside others not long ago.
+    fn outlives_a_taken_one(&self, now: Instant) -> bool {
+        let was_in_part = |taken| now - taken < PART_FORGET_AFTER;
+        self.class == Class::Full || self.in_part || self.last_taken.is_some_and(was_in_part)
+    }
+
     /// As whoever asks is told. What is refused to all documents for a reason that nobody knows may have one that
-    /// quotes them.
+    /// quotes them, and that of a shard that is away ends in the request for it.
     fn shown(&self) -> String {
         match self.class {
             Class::AllRefused => self.told(without_reason(&self.error)),
+            Class::ShardAway => match self.error.split_once(", request: [") {
+                Some((reason, _)) => self.told(reason),
+                None => self.told(without_reason(&self.error)),
+            },
             _ => self.told(&self.error),
         }
     }
@@ -124,6 +153,25 @@ impl Hold {
             "" => error.to_owned(),
             advice => format!("{error} ({advice})"),
         }
+    }
+}
+
+impl Known {
+    /// A document of this index is sent, whose shard is away: others are once it is answered, each in its turn.
+    fn asks_for_shard(&mut self, index: &Arc<str>, shard_wait: Duration, now: Instant) {
+        self.shard_asked_until = Some(now + shard_wait);
+        let away = self.holds.values().filter(|hold| hold.is_away());
+        let turns = away.take(TURNS_MAX).count() as u32;
+        if let Some(hold) = self.holds.get_mut(index) {
+            hold.probe_at = hold.probe_at.max(now + shard_wait * turns);
+        }
+    }
+
+    /// One is back, and others may be.
+    fn ask_for_other_shards(&mut self, now: Instant) {
+        self.shard_asked_until = None;
+        let away = self.holds.values_mut().filter(|hold| hold.is_away());
+        away.for_each(|hold| hold.probe_at = now);
     }
 }
 
@@ -139,10 +187,12 @@ pub(crate) enum Admission {
 }
 
 impl HeldIndices {
-    /// None held so far. Records wait as long as `patience` since the first refusal, or for ever.
-    pub(crate) fn new(patience: Option<Duration>) -> Self {
+    /// None held so far. Records wait as long as `patience` since the first refusal, or for ever; for a shard that is
+    /// away a request takes `shard_wait`.
+    pub(crate) fn new(patience: Option<Duration>, shard_wait: Duration) -> Self {
         Self {
             patience,
+            shard_wait,
             ..Self::default()
         }
     }
@@ -153,31 +203,39 @@ impl HeldIndices {
         self.count.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether this index is held. One of which a shard is full is not.
+    /// Whether this index is held. One that takes some documents is not.
     pub(crate) fn holds(&self, index: &Arc<str>) -> bool {
-        self.any() && self.lock().get(index).is_some_and(|hold| !hold.in_part)
+        let is_whole = |known: &Known| known.holds.get(index).is_some_and(|hold| !hold.in_part);
+        self.any() && is_whole(&self.lock())
     }
 
     /// What becomes of a record that goes to this index. Where it is held, one record now and then is
     /// sent all the same; and where records would be given up all are, once the last refusal is too long ago
-    /// to be told for the reason.
+    /// to be told for the reason. Of those with a shard that is away one is asked at a time, in turn.
     pub(crate) fn admit(&self, index: &Arc<str>) -> Admission {
         let mut known = self.lock();
-        let Some(hold) = known.get_mut(index) else {
+        let now = clock::now();
+        let is_nobody_waiting = known.shard_asked_until.is_none_or(|until| until <= now);
+        let Some(hold) = known.holds.get_mut(index) else {
             return Admission::Send;
         };
-        let now = clock::now();
         if hold.in_part {
             return Admission::Send;
         }
-        if hold.probe_at <= now {
+        let is_away = hold.is_away();
+        if hold.probe_at <= now && (!is_away || is_nobody_waiting) {
             hold.probe_at = now + probe_after(hold.probes);
             hold.probes = hold.probes.saturating_add(1);
+            if is_away {
+                known.asks_for_shard(index, self.shard_wait, now);
+            }
             return Admission::Send;
         }
         match self.verdict(hold, now) {
+            // Its turn comes.
+            Some(_) if now - hold.last_refusal >= KNOWN_FOR && is_away => Admission::Wait,
             Some(_) if now - hold.last_refusal >= KNOWN_FOR => Admission::Send,
-            // A shard that took others meanwhile may be that of this one.
+            // What it took meanwhile may be of the kind that this one is.
             Some(_) if self.has_taken_meanwhile(hold, now) => Admission::Wait,
             Some(reason) => Admission::GiveUp(reason),
             None => Admission::Wait,
@@ -193,17 +251,19 @@ impl HeldIndices {
         (component, health): (&str, &Health),
     ) -> Option<String> {
         let mut known = self.lock();
-        if known.len() >= KNOWN_MAX && !known.contains_key(index) {
+        let holds = &mut known.holds;
+        if holds.len() >= KNOWN_MAX && !holds.contains_key(index) {
             return None;
         }
         let (class, now) = (refusal.class(), clock::now());
-        // What concerns all of its documents is another matter than a full shard, or one long ago.
-        let is_another =
-            |hold: &Hold| hold.last_taken.is_some() && (class != Class::Full || hold.is_over(now));
-        if known.get(index).is_some_and(is_another) {
-            let _ = known.remove(index);
+        // What may concern all of its documents is another matter than what concerned some, or one long ago.
+        let is_other = |hold: &Hold| matches!(refusal, Refusal::Of(class) if class != hold.class);
+        let begins_anew =
+            |hold: &Hold| hold.last_taken.is_some() && (is_other(hold) || hold.is_over(now));
+        if holds.get(index).is_some_and(begins_anew) {
+            let _ = holds.remove(index);
         }
-        let hold = known.entry(Arc::clone(index)).or_insert_with(|| Hold {
+        let hold = holds.entry(Arc::clone(index)).or_insert_with(|| Hold {
             class,
             error: String::new(),
             since: now,
@@ -214,19 +274,19 @@ impl HeldIndices {
             in_part: false,
         });
         match refusal {
-            Refusal::InPart => hold.took(now),
+            Refusal::InPart(_) => hold.took(now),
             Refusal::Of(_) => hold.refused_alone(now),
         }
         hold.class = class;
         hold.error = cut(error, REASON_MAX).to_owned();
         hold.last_refusal = now;
         let verdict = self.verdict(hold, now);
-        self.tell(&known, component, health);
+        self.tell(&known.holds, component, health);
         verdict
     }
 
     /// These indices have taken documents. Says whether one of them was held, or one is not held any more
-    /// that nobody wrote to. One that was full may have shards that are not; what those refuse that are waits since
+    /// that nobody wrote to. One that was full, or refused some documents, may do so still; what it refuses waits since
     /// the first refusal. Costs next to nothing while none is held.
     pub(crate) fn accepted<'i>(
         &self,
@@ -241,29 +301,30 @@ impl HeldIndices {
         let now = clock::now();
         // Whether anything is told otherwise by now, and whether records of an index wait no more.
         let (mut changed, mut freed) = (false, false);
+        let mut is_shard_back = false;
         for index in indices {
-            match known.get_mut(index) {
-                Some(hold) if hold.class == Class::Full => {
-                    changed |= !hold.in_part;
-                    freed |= !hold.in_part;
-                    hold.took(now);
-                }
-                Some(hold) => {
-                    changed = true;
-                    freed |= !hold.in_part;
-                    drop(known.remove(index));
-                }
-                None => {}
+            let Some(hold) = known.holds.get_mut(index) else {
+                continue;
+            };
+            changed |= !hold.in_part;
+            freed |= !hold.in_part;
+            is_shard_back |= hold.is_away();
+            match hold.outlives_a_taken_one(now) {
+                true => hold.took(now),
+                false => drop(known.holds.remove(index)),
             }
         }
-        known.retain(|_, hold| {
+        if is_shard_back {
+            known.ask_for_other_shards(now);
+        }
+        known.holds.retain(|_, hold| {
             let is_over = hold.is_over(now);
             changed |= is_over;
             freed |= is_over && !hold.in_part;
             !is_over
         });
         if changed {
-            self.tell(&known, component, health);
+            self.tell(&known.holds, component, health);
         }
         freed
     }
@@ -280,33 +341,36 @@ impl HeldIndices {
         is_over.then(|| {
             let told = units::Duration::millis(patience.as_millis() as u64);
             let reason = hold.told(&hold.error);
-            let which = match self.has_taken_meanwhile(hold, now) {
-                true => "its shard of the index",
-                false => "the index",
+            let what = match self.has_taken_meanwhile(hold, now) {
+                false => "the index took no documents",
+                true if hold.class.is_of_a_shard() => "its shard of the index took no documents",
+                true => "the index took others, and none like this one",
             };
-            format!("{which} took no documents for more than {told}: {reason}")
+            format!("{what} for more than {told}: {reason}")
         })
     }
 
-    fn tell(&self, known: &BTreeMap<Arc<str>, Hold>, component: &str, health: &Health) {
-        self.count.store(known.len(), Ordering::Relaxed);
-        if known.is_empty() {
+    fn tell(&self, holds: &BTreeMap<Arc<str>, Hold>, component: &str, health: &Health) {
+        self.count.store(holds.len(), Ordering::Relaxed);
+        if holds.is_empty() {
             return health.clear(component, HELD);
         }
-        let mut text: Vec<String> = known
+        let mut text: Vec<String> = holds
             .iter()
             .take(NAMED_MAX)
             .map(|(index, hold)| {
-                let which = if hold.in_part {
-                    "a shard of index"
-                } else {
-                    "index"
+                let what = match hold.in_part {
+                    false => format!("index `{index}` takes no documents"),
+                    true if hold.class.is_of_a_shard() => {
+                        format!("a shard of index `{index}` takes no documents")
+                    }
+                    true => format!("index `{index}` does not take some documents"),
                 };
-                format!("{which} `{index}` takes no documents: {}", hold.shown())
+                format!("{what}: {}", hold.shown())
             })
             .collect();
-        if known.len() > NAMED_MAX {
-            text.push(format!("and {} more indices", known.len() - NAMED_MAX));
+        if holds.len() > NAMED_MAX {
+            text.push(format!("and {} more indices", holds.len() - NAMED_MAX));
         }
         let text = text.join("; ");
         let then = match self.patience {
@@ -319,7 +383,7 @@ impl HeldIndices {
         health.set(component, HELD, format!("{text}; {then}"));
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Hold>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         // Nothing panics while holding this lock.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -396,7 +460,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn records_that_waited_enough_are_given_up_with_the_reason_and_still_some_are_sent() {
-        let held = HeldIndices::new(Some(Duration::from_secs(5)));
+        let held = HeldIndices::new(Some(Duration::from_secs(5)), Duration::ZERO);
         let health = Health::default();
         let index = Arc::from("a");
         assert_eq!(refuse(&held, &index, &health), None);
@@ -423,7 +487,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_documents_hold_is_told_in_letters_alone() {
-        let held = HeldIndices::new(Some(Duration::ZERO));
+        let held = HeldIndices::new(Some(Duration::ZERO), Duration::ZERO);
         let health = Health::default();
         let error = "400 odd_exception: value [secret] of field [a]";
         let to = ("index", &health);
@@ -436,7 +500,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_record_is_given_up_for_what_an_index_refused_long_ago() {
-        let held = HeldIndices::new(Some(Duration::from_secs(5)));
+        let held = HeldIndices::new(Some(Duration::from_secs(5)), Duration::ZERO);
         let health = Health::default();
         let index = Arc::from("a");
         let _ = refuse(&held, &index, &health);
@@ -456,7 +520,7 @@ mod tests {
     /// With a document that another shard of the index takes after each that the full one refuses.
     #[tokio::test(start_paused = true)]
     async fn what_a_full_shard_refuses_is_given_up_and_nothing_waits_for_it() {
-        let held = HeldIndices::new(Some(Duration::from_secs(5)));
+        let held = HeldIndices::new(Some(Duration::from_secs(5)), Duration::ZERO);
         let (health, index) = (Health::default(), Arc::from("a"));
         let to = ("index", &health);
         let refuse = |refusal| held.refused(&index, refusal, "400 full", to);
@@ -476,7 +540,7 @@ mod tests {
                 (held.admit(&index), held.holds(&index)),
                 (Admission::Send, false)
             );
-            assert_eq!(refuse(Refusal::InPart), None);
+            assert_eq!(refuse(Refusal::InPart(Class::Full)), None);
             assert!(!held.accepted([&index], "index", &health), "nothing waits");
             let told = told().expect("a condition");
             assert!(told.starts_with("a shard of index `a` takes no"), "{told}");
@@ -484,7 +548,7 @@ mod tests {
         }
         tokio::time::advance(Duration::from_secs(1)).await;
         // Since the first, and by itself as well.
-        for refusal in [Refusal::InPart, Refusal::Of(Class::Full)] {
+        for refusal in [Refusal::InPart(Class::Full), Refusal::Of(Class::Full)] {
             let verdict = refuse(refusal).expect("it has waited enough");
             let start = "its shard of the index took no documents for more than 5s: 400 full (roll";
             assert!(verdict.starts_with(start), "{verdict}");
@@ -501,10 +565,10 @@ mod tests {
         assert_eq!((told(), held.any()), (None, false));
 
         // Rolled over: it takes all, and may be full again one day.
-        assert_eq!(refuse(Refusal::InPart), None);
-        tokio::time::advance(SHARD_FORGET_AFTER).await;
-        assert_eq!(refuse(Refusal::InPart), None, "it begins anew");
-        tokio::time::advance(SHARD_FORGET_AFTER).await;
+        assert_eq!(refuse(Refusal::InPart(Class::Full)), None);
+        tokio::time::advance(PART_FORGET_AFTER).await;
+        assert_eq!(refuse(Refusal::InPart(Class::Full)), None, "it begins anew");
+        tokio::time::advance(PART_FORGET_AFTER).await;
         let _ = held.accepted([], "index", &health);
         assert_eq!((told(), held.any()), (None, false));
     }
@@ -512,16 +576,16 @@ mod tests {
     /// As of an index with one shard, of which one document was there already.
     #[tokio::test(start_paused = true)]
     async fn an_index_that_is_full_as_a_whole_is_held_though_it_took_a_document_once() {
-        let held = HeldIndices::new(Some(Duration::from_secs(40)));
+        let held = HeldIndices::new(Some(Duration::from_secs(40)), Duration::ZERO);
         let (health, index) = (Health::default(), Arc::from("a"));
         let to = ("index", &health);
         let refuse = |refusal| held.refused(&index, refusal, "400 full", to);
         let told = || health.conditions().first().map(|c| c.text.clone());
-        assert_eq!(refuse(Refusal::InPart), None);
-        tokio::time::advance(FULL_AFTER / 2).await;
+        assert_eq!(refuse(Refusal::InPart(Class::Full)), None);
+        tokio::time::advance(WHOLE_AFTER / 2).await;
         assert_eq!(refuse(Refusal::Of(Class::Full)), None);
         assert_eq!(held.admit(&index), Admission::Send);
-        tokio::time::advance(FULL_AFTER / 2).await;
+        tokio::time::advance(WHOLE_AFTER / 2).await;
         assert_eq!(refuse(Refusal::Of(Class::Full)), None);
         assert_eq!(
             (held.admit(&index), held.holds(&index)),
@@ -544,7 +608,7 @@ mod tests {
             (held.admit(&index), held.holds(&index)),
             (Admission::Send, false)
         );
-        tokio::time::advance(FULL_AFTER).await;
+        tokio::time::advance(WHOLE_AFTER).await;
         let verdict = refuse(Refusal::Of(Class::Full)).expect("it has waited enough");
         assert!(verdict.starts_with("its shard of the index"), "{verdict}");
         // What was not tried may be for the shard that took one, so it is not given up.
@@ -556,6 +620,84 @@ mod tests {
         assert_eq!(refuse(Refusal::Of(Class::Closed)), None);
     }
 
+    /// As of one whose pipeline refuses some, beside documents that it takes.
+    #[tokio::test(start_paused = true)]
+    async fn what_an_index_refuses_beside_others_is_given_up_and_nothing_waits_for_it() {
+        let held = HeldIndices::new(Some(Duration::from_secs(5)), Duration::ZERO);
+        let (health, index) = (Health::default(), Arc::from("a"));
+        let to = ("index", &health);
+        let refuse = |refusal| held.refused(&index, refusal, "404 gone", to);
+        let told = || health.conditions().first().map(|c| c.text.clone());
+        for class in [Class::Missing, Class::Missing, Class::NotPermitted] {
+            let _ = held.accepted([&index], "index", &health);
+            assert_eq!(refuse(Refusal::InPart(class)), None);
+            assert_eq!(
+                (held.admit(&index), held.holds(&index)),
+                (Admission::Send, false)
+            );
+            let text = told().expect("a condition");
+            let start = "index `a` does not take some documents: 404 gone (";
+            assert!(text.starts_with(start), "{text}");
+            tokio::time::advance(Duration::from_secs(2)).await;
+        }
+        let verdict = refuse(Refusal::InPart(Class::Missing)).expect("it has waited enough");
+        let start = "the index took others, and none like this one for more than 5s: 404 gone (";
+        assert!(verdict.starts_with(start), "{verdict}");
+
+        // Of all of it, until it takes one.
+        tokio::time::advance(WHOLE_AFTER).await;
+        let _ = refuse(Refusal::Of(Class::Missing));
+        assert!(held.holds(&index));
+        assert!(held.accepted([&index], "index", &health));
+        assert!(!held.holds(&index) && told().is_some());
+        tokio::time::advance(PART_FORGET_AFTER).await;
+        let _ = held.accepted([&index], "index", &health);
+        assert_eq!((told(), held.any()), (None, false));
+        // What never took others beside what it refused is well with the first that it takes.
+        let _ = refuse(Refusal::Of(Class::Missing));
+        assert!(held.accepted([&index], "index", &health));
+        assert_eq!((told(), held.any()), (None, false));
+    }
+
+    /// The cluster waits for the shard, and so does all else in the request.
+    #[tokio::test(start_paused = true)]
+    async fn of_indices_with_a_shard_that_is_away_one_is_asked_at_a_time_and_each_in_turn() {
+        let wait = Duration::from_secs(10);
+        let held = HeldIndices::new(None, wait);
+        let health = Health::default();
+        let names = ["a", "b", "c"].map(Arc::<str>::from);
+        let error = "503 unavailable_shards_exception: [a][0] primary shard is not active Timeout: [10s], request: [BulkShardRequest [[a][0]] containing [index {[a][1], source[secret]}]]";
+        let refuse = |name| {
+            let to = ("index", &health);
+            held.refused(name, Refusal::Of(Class::ShardAway), error, to)
+        };
+        names.iter().for_each(|name| assert_eq!(refuse(name), None));
+        let text = health.conditions()[0].text.clone();
+        let start = "index `a` takes no documents: 503 unavailable_shards_exception: [a][0] primary shard is not active Timeout: [10s] (a shard is away, and `GET _cluster";
+        assert!(
+            text.starts_with(start) && !text.contains("secret"),
+            "{text}"
+        );
+
+        let mut asked = Vec::new();
+        for _ in 0..60 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            let sent = names
+                .iter()
+                .filter(|name| held.admit(name) == Admission::Send);
+            let sent: Vec<_> = sent.collect();
+            sent.iter().for_each(|name| assert_eq!(refuse(name), None));
+            asked.extend(sent.into_iter().map(|name| &**name));
+        }
+        assert_eq!(asked, ["a", "b", "c", "a", "b", "c"]);
+        // One is back, so others are asked at once.
+        assert!(held.accepted([&names[2]], "index", &health));
+        let sent = names
+            .each_ref()
+            .map(|name| held.admit(name) == Admission::Send);
+        assert_eq!(sent, [true, false, true]);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_is_remembered_has_a_bound() {
         let held = HeldIndices::default();
@@ -564,7 +706,7 @@ mod tests {
             let name = format!("index-{number}").into();
             let _ = refuse(&held, &name, &health);
         }
-        assert_eq!(held.lock().len(), KNOWN_MAX);
+        assert_eq!(held.lock().holds.len(), KNOWN_MAX);
         assert!(health.conditions()[0].text.len() < 2_000);
     }
 }

@@ -64,6 +64,11 @@ impl HostSet {
         Self(bits)
     }
 
+    /// The first so many, from 1 to [`HOSTS_MAX`].
+    pub(crate) fn first(hosts: usize) -> Self {
+        Self(u64::MAX >> (HOSTS_MAX - hosts))
+    }
+
     pub(crate) fn bits(self) -> u64 {
         self.0
     }
@@ -153,6 +158,11 @@ impl Hosts {
     /// The URLs of all.
     pub(crate) fn urls(&self) -> &[Url] {
         &self.urls
+    }
+
+    /// All that may be asked.
+    pub(crate) fn all(&self) -> HostSet {
+        HostSet::first(self.urls.len().min(HOSTS_MAX))
     }
 
     /// The next host that this request has not tried and that may be asked now. A host whose probation

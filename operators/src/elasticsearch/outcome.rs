@@ -72,7 +72,7 @@ pub enum Class {
     Stored,
     /// A document of this id was there: a record that is sent again.
     Present,
-    /// Queues or memory are full, or a shard is away.
+    /// Queues or memory are full.
     Busy,
     /// The disk is full; the cluster releases the index by itself when it is not.
     DiskFull,
@@ -90,6 +90,8 @@ pub enum Class {
     Shards,
     /// The document's shard holds as many documents as a shard can.
     Full,
+    /// The document's shard is away: no node of the cluster has its primary.
+    ShardAway,
     /// The embedded index has as many indices as it holds, so this one is not made.
     Indices,
     /// The document does not fit the index, or is none.
@@ -188,6 +190,7 @@ impl Class {
             | Self::Misconfigured
             | Self::Shards
             | Self::Full
+            | Self::ShardAway
             | Self::Indices
             | Self::AllRefused => Action::HoldTarget,
             Self::Document => Action::Reject("mapping"),
@@ -206,6 +209,11 @@ impl Class {
         }
     }
 
+    /// Whether it is said of a shard of an index, of which others may take documents.
+    pub fn is_of_a_shard(self) -> bool {
+        matches!(self, Self::Full | Self::ShardAway)
+    }
+
     /// What somebody can do about an index that is held, or a connection; empty where there is nothing
     /// to do.
     pub(crate) fn advice(self) -> &'static str {
@@ -220,6 +228,7 @@ impl Class {
                 "delete indices, add data nodes, or raise `cluster.max_shards_per_node`"
             }
             Self::Full => "roll over to a new index, or reindex into one with more shards",
+            Self::ShardAway => "a shard is away, and `GET _cluster/allocation/explain` says why",
             Self::Indices => {
                 "let `index` of the bolt name fewer, or `hosts` of the connection a real Elasticsearch"
             }

@@ -26,6 +26,7 @@ pub(super) fn see(search: &mut Search) -> Seen {
     records.arrive();
     records.are_rejected();
     records.wait_for_indices();
+    records.wait_for_a_shard();
     if guarded {
         records.wait_for_rights();
         records.are_seen_without_a_refresh();
@@ -234,6 +235,36 @@ impl Records {
             records.put("/aliased-2/_alias/alias", &json!({"is_write_index": true}));
         };
         self.held("no_write_index", &setup, choose, "aliased-2");
+    }
+
+    /// Of two indices one has its only shard nowhere: the other one's records arrive meanwhile.
+    fn wait_for_a_shard(&mut self) {
+        let required = "index.routing.allocation.require._name";
+        let nowhere = json!({ required: "nobody" });
+        let path = "/shardless?wait_for_active_shards=0";
+        self.put(path, &json!({ "settings": nowhere }));
+        let setup = self
+            .setup("beside")
+            .with(&json!({"index": "{{ doc.n % 10 == 3 ? 'shardless' : 'beside' }}"}));
+        let run = setup.start();
+        let condition = run.condition("held");
+        let told = "index `shardless` takes no documents: 503 unavailable_shards_exception: [shardless][0]";
+        assert!(condition.starts_with(told), "{condition}");
+        assert!(!condition.contains("source["), "{condition}");
+        wait::until("the other index", LIMIT, || {
+            let account = run.account();
+            anyhow::ensure!(account.delivered == 900, "{account:?}");
+            Ok(())
+        })
+        .expect("it is not held up");
+        assert_eq!(run.conditions().len(), 1, "no host is away");
+        self.put("/shardless/_settings", &json!({ required: null }));
+        let ran = run.finish();
+        let counted = (ran.account.delivered, ran.account.dead_lettered);
+        assert_eq!(counted, (1_000, 0));
+        assert_eq!(ran.count("requests_timed_out"), 0);
+        assert_eq!((self.count("shardless"), self.count("beside")), (100, 900));
+        let _ = self.seen.insert("shard_away");
     }
 
     /// Wrong credentials, no rights at all, and no right to one index.

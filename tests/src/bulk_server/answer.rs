@@ -139,8 +139,15 @@ fn answer_bulk(shared: &Shared, index: &str, query: &str, body: &[u8]) -> Answer
         Some(RequestFault::ItemsMissing(missing)) => *missing,
         _ => 0,
     };
-    let answer = match bulk::apply(&mut state, &Filter::of_query(query), index, body, missing) {
-        Ok(items) => Answer::bytes(200, items),
+    let applied = bulk::apply(&mut state, &Filter::of_query(query), index, body, missing);
+    let mut delay = shared.delay;
+    let answer = match applied {
+        Ok(applied) => {
+            if applied.waits {
+                delay += shard_wait(query);
+            }
+            Answer::bytes(200, applied.answer)
+        }
         Err(reason) => Answer::error(400, "illegal_argument_exception", &reason),
     };
     match fault {
@@ -158,11 +165,17 @@ fn answer_bulk(shared: &Shared, index: &str, query: &str, body: &[u8]) -> Answer
             body: b"<html><body>Bad gateway</body></html>".to_vec(),
             ..answer
         },
-        _ => Answer {
-            delay: shared.delay,
-            ..answer
-        },
+        _ => Answer { delay, ..answer },
     }
+}
+
+/// How long a request waits for a shard: as long as its `timeout` says in milliseconds, else a minute.
+fn shard_wait(query: &str) -> Duration {
+    let timeout = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("timeout=")?.strip_suffix("ms"));
+    let wait = timeout.and_then(|timeout| timeout.parse().ok());
+    wait.map_or(Duration::from_secs(60), Duration::from_millis)
 }
 
 fn identity() -> Value {

@@ -5,7 +5,14 @@ use std::borrow::Cow;
 use isobar_operators::embedded::bulk::{self, Filter, Item, Kind, Outcome};
 
 use super::State;
-use super::fault::{self, FAILURE_STORE};
+use super::fault::{self, FAILURE_STORE, SHARD_AWAY};
+
+/// What a body was answered.
+pub(super) struct Applied {
+    pub(super) answer: Vec<u8>,
+    /// The shard of an item is away, which the server waits for before it answers.
+    pub(super) waits: bool,
+}
 
 /// Stores what the body holds, but for the last `missing` items, and writes the answer. Fails with the
 /// reason for a 400 of the whole request.
@@ -15,17 +22,19 @@ pub(super) fn apply(
     default_index: &str,
     body: &[u8],
     missing: usize,
-) -> Result<Vec<u8>, String> {
+) -> Result<Applied, String> {
     let items_max = match missing {
         0 => usize::MAX,
         missing => bulk::count_items(body).saturating_sub(missing),
     };
-    bulk::apply(body, default_index, filter, items_max, |item| {
-        store(state, item)
-    })
+    let mut waits = false;
+    let answer = bulk::apply(body, default_index, filter, items_max, |item| {
+        store(state, item, &mut waits)
+    })?;
+    Ok(Applied { answer, waits })
 }
 
-fn store<'i>(state: &mut State, item: &Item<'i>) -> Outcome<'i> {
+fn store<'i>(state: &mut State, item: &Item<'i>, waits: &mut bool) -> Outcome<'i> {
     let State { store, faults } = state;
     let id = match item.id {
         Some(id) => Cow::Borrowed(id),
@@ -39,6 +48,7 @@ fn store<'i>(state: &mut State, item: &Item<'i>) -> Outcome<'i> {
     };
     if let Some(fault) = faults.of_item(&asked) {
         store.counted.faulted_items += 1;
+        *waits |= fault.kind == SHARD_AWAY;
         if fault.kind == FAILURE_STORE {
             return Outcome {
                 in_failure_store: true,

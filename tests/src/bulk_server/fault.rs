@@ -99,6 +99,15 @@ impl ItemFault {
         )
     }
 
+    /// 503, as a shard gives that no node has, once the server has waited for it as long as the request says.
+    pub fn shard_away() -> Self {
+        Self::new(
+            503,
+            SHARD_AWAY,
+            "[logs][0] primary shard is not active Timeout: [10s], request: [BulkShardRequest [[logs][0]]]",
+        )
+    }
+
     /// A success that went into the failure store of its data stream.
     pub fn failure_store() -> Self {
         Self::new(201, FAILURE_STORE, "")
@@ -116,6 +125,9 @@ impl ItemFault {
 
 /// The kind of an item that is answered as a success in a field of its own, and not as an error.
 pub(super) const FAILURE_STORE: &str = "failure_store";
+
+/// The kind of an item for whose shard the server has waited in vain.
+pub(super) const SHARD_AWAY: &str = "unavailable_shards_exception";
 
 /// A bulk request as a fault's condition sees it.
 #[derive(Debug, Clone, Copy)]

@@ -242,6 +242,17 @@ fn faults_choose_requests_and_items_and_can_be_healed() {
 }
 
 #[test]
+fn a_shard_that_is_away_is_waited_for_as_long_as_the_request_says() {
+    let server = start();
+    server.fail_items(1, |item| item.id == Some("1"), ItemFault::shard_away());
+    let began = wait::now();
+    let answer = send(&server, &format!("{FILTER}&timeout=300ms"), &creates(0..3));
+    let answer = answer.and_then(|answer| answer.json()).expect("an answer");
+    assert_eq!(statuses(&answer), [201, 503, 201]);
+    assert!(began.elapsed() >= Duration::from_millis(300));
+}
+
+#[test]
 fn a_delayed_answer_does_not_hold_up_other_connections() {
     let server = start();
     server.fail_requests(1, RequestFault::Delay(Duration::from_secs(1000)));

@@ -18,6 +18,10 @@ use crate::elasticsearch::reply::FILTER_PATH;
 use crate::field_name;
 use crate::template::Template;
 
+/// The cluster waits no longer than this for a shard that is away: a new primary is chosen at once where there is a
+/// copy of it, and without one each request would wait in vain.
+const SHARD_WAIT_MAX: StdDuration = StdDuration::from_secs(10);
+
 /// Indexes documents in Elasticsearch or OpenSearch.
 ///
 /// Documents are sent in bulk requests, several at a time, and a record is done when the cluster has
@@ -41,9 +45,9 @@ use crate::template::Template;
 /// | `missing_field` | `index`, `id` or `routing` need a field that the document lacks |
 /// | `index_name`, `document_id`, `routing` | what they give is no such thing |
 /// | `event_time` | the time of the event is out of `event_time_bounds` |
-/// | `held` | the index, or the document's shard of it, took no documents for longer than `on_held` says |
-/// | `too_large` | the document alone is larger than the host takes, or is refused at greater length than is read, or the connection breaks on it each time |
-/// | `refused` | the cluster refused it for another reason |
+/// | `held` | the index, or the document's shard of it, took no documents, or none like this one, for longer than `on_held` says |
+/// | `too_large` | the document alone is larger than any host takes, or is refused at greater length than is read, or the connection breaks on it each time |
+/// | `refused` | the cluster refused it for another reason, or what is on the way did each time |
 /// | `no_document` | no parser made a document of the record |
 ///
 /// Metrics: `items_*` by what became of documents, `requests` and `requests_*` by what went wrong with
@@ -93,7 +97,7 @@ pub struct ElasticsearchConfig {
     /// What becomes of records of an index that takes none: `{after: 10m, then: dead_letter}` rejects
     /// them from so long after its first refusal on. By default they wait as long as it takes; with
     /// enough of them waiting to fill `max_in_flight` or `max_uncommitted` of a spout, everything waits.
-    /// Where only a shard of it takes none, as it holds as many documents as a shard can, that is so of the documents
+    /// Where it takes others of the same request, as when only a shard of it is full or away, that is so of the documents
     /// that it refuses, from its first refusal on; no others wait.
     /// An outage of the hosts rejects nothing either way.
     /// Of more than 10,000 such indices at one time the others' records wait.
@@ -293,10 +297,18 @@ impl Settings {
     pub(super) fn bulk_url(&self, host: &Url) -> Url {
         let mut url = host.join("_bulk").expect("a relative path of letters");
         url.set_query(Some(FILTER_PATH));
+        let timeout = format!("{}ms", self.shard_wait().as_millis());
+        let _ = url.query_pairs_mut().append_pair("timeout", &timeout);
         if let Some(pipeline) = &self.pipeline {
             let _ = url.query_pairs_mut().append_pair("pipeline", pipeline);
         }
         url
+    }
+
+    /// How long the cluster waits for a shard that is away before it says so of its documents. Less than a quarter of
+    /// `request_timeout`, from which on an answer counts as late: the others of the request wait for it.
+    pub(super) fn shard_wait(&self) -> StdDuration {
+        (self.connection.request_timeout.get() / 6).min(SHARD_WAIT_MAX)
     }
 
     /// Names the target where two copies of a record would become one document.

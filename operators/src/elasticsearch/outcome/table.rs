@@ -126,6 +126,7 @@ pub const TABLE: &[Row] = &[
     // Elasticsearch 8 answers this to a document that is no object; it never heals.
     row("no_object", Item, (500, 500), ("not_x_content_exception", ""), Document, ELASTICSEARCH_8),
     row("server_fault", Item, (500, 500), ("", ""), Fault, StandIn("needs a server with a bug")),
-    row("shard_away", Item, (503, 503), ("unavailable_shards_exception", ""), Busy, ALL),
+    // Once the cluster has waited for it as long as `timeout` of the request says.
+    row("shard_away", Item, (503, 503), ("unavailable_shards_exception", ""), ShardAway, ALL),
     row("item_unavailable", Item, (501, 599), ("", ""), Busy, StandIn("no other is known")),
 ];

@@ -182,6 +182,12 @@ fn items_are_classed_by_status_type_and_reason() {
         ),
         (500, "null_pointer_exception", "", Fault),
         (503, "process_cluster_event_timeout_exception", "", Busy),
+        (
+            503,
+            "unavailable_shards_exception",
+            "[x][0] primary shard is not active Timeout: [10s], request: [BulkShardRequest [[x][0]] containing [9] requests]",
+            ShardAway,
+        ),
     ] {
         let found = class_of(Level::Item, status, fault(kind, reason).as_ref());
         assert_eq!(found, class, "{status} {kind} {reason}");
