@@ -178,7 +178,7 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
         settles: &|bolt| entry.settles(bolt) && (part.left_out.is_empty() || whole.contains(bolt)),
         redrives_max: args.redrives_max,
         limit: args.limit.unwrap_or(usize::MAX),
-        unread: keepers.unread().len(),
+        unread: keepers.failed().len(),
         run: &run,
     };
     let mut selection = Selection::of(&letters, &filter, &scope);

@@ -61,7 +61,8 @@ pub(super) struct Selection {
     homeless: usize,
     /// Letters that are meant and that the run would not settle.
     unsettled: usize,
-    /// Topics and files whose letters could not be read, be they meant or not.
+    /// Topics and files whose letters could not be read, be they meant or not. A file that is not on this host is none
+    /// of these: mostly nothing was written to it.
     unread: usize,
 }
 
