@@ -204,7 +204,7 @@ impl Reader {
             if world.plant == Plant::SkipsARecord && at + 1 == end && end - reading.at > 2 {
                 continue;
             }
-            let (key, payload) = (record.key.to_string(), id.to_string());
+            let (key, payload) = (record.key.to_string(), world.scenario.payload(id));
             builder.push(
                 record.offset,
                 record.offset,
