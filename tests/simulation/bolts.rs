@@ -79,6 +79,10 @@ impl Bolt for Bolted {
             batch.answer(Answer::Delivered);
             return Ok(());
         }
+        if self.world.plant == Plant::KeepsRecords && self.kind.is_sink() {
+            let arena = Arc::clone(batch.arena());
+            self.world.lock().life.kept.push(arena);
+        }
         if self.world.plant == Plant::KeepsABatch && self.kind.is_sink() && self.world.chance(20) {
             std::mem::forget(batch);
             return Ok(());

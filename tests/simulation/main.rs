@@ -60,6 +60,8 @@ pub enum Plant {
     ReadsTooMuch,
     /// A spout never lets go of bytes that were in flight.
     KeepsBytes,
+    /// Sinks keep what they have answered for, so that what waits keeps all of its batch in memory.
+    KeepsRecords,
     /// More is read ahead of the frontier than may be.
     RunsAhead,
     /// More waits in queues than may.
@@ -172,6 +174,7 @@ fn every_rule_of_the_oracle_catches_the_mistake_that_it_is_there_for() {
         ),
         (Plant::ReadsTooMuch, "in flight are too much"),
         (Plant::KeepsBytes, "bytes of no record"),
+        (Plant::KeepsRecords, "bytes are kept of"),
         (Plant::RunsAhead, "records are read and not committed"),
         (Plant::QueuesTooMuch, "is over its bound"),
         (Plant::LosesTheOrder, "gets offset"),

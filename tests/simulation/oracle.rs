@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use isobar_topology::{Account, Batch, Rejection, Whereabouts};
+use isobar_topology::{Account, Batch, Rejection, Running, Whereabouts};
 
 use crate::Plant;
 use crate::scenario::{Edge, Fate, Item, Kind, Rejected, Scenario, Way};
@@ -13,6 +13,12 @@ const STEPS_MAX: u64 = 2_000_000;
 
 /// Enough for any run with the mistake that never ends, which would take a minute to get that far.
 const STEPS_OF_NO_END: u64 = 100_000;
+
+/// Each record that was read is looked at then, which takes a while.
+const STEPS_BETWEEN_LOOKS: u64 = 32;
+
+/// Bytes that are counted for a record that waits alone of its batch, padding aside.
+const WAITING: usize = 1_700;
 
 fn steps_max(plant: Plant) -> u64 {
     match plant {
@@ -55,6 +61,11 @@ impl World {
                 now.1 = now.1.max(1);
             }
             self.check_in_flight(state, spout, in_flight, now);
+        }
+        if state.steps.is_multiple_of(STEPS_BETWEEN_LOOKS) {
+            for spout in 0..self.scenario.spouts.len() {
+                self.check_what_waits(state, &running, spout);
+            }
         }
         let queued = self.scenario.queue_batches * self.scenario.lanes;
         for bolt in 0..self.scenario.bolts.len() {
@@ -109,7 +120,7 @@ impl World {
             });
         }
         if records >= scenario.max_in_flight_records + batches
-            || bytes >= scenario.max_in_flight_bytes + batches * 100
+            || bytes >= scenario.max_in_flight_bytes + batches * (100 + scenario.padding)
         {
             self.violate(state, || {
                 format!("in-{spout}: {records} records, {bytes} bytes in flight are too much")
@@ -117,6 +128,32 @@ impl World {
         }
         if records == 0 && bytes != 0 {
             self.violate(state, || format!("in-{spout}: {bytes} bytes of no record"));
+        }
+    }
+
+    /// Where all that is open waits to be sent again, no more is kept in memory than a few times that.
+    fn check_what_waits(&self, state: &mut State, running: &Running, spout: usize) {
+        let (mut open, mut waiting) = (0, 0);
+        let of_spout = state.logs.iter().filter(|log| log.spout == spout);
+        for log in of_spout {
+            let partitions = running.partitions(spout);
+            let partition = partitions.open(&format!("in-{spout}"), log.number, 7);
+            let account = partition.account();
+            open += account.in_flight;
+            let (from, to) = (account.frontier.unwrap_or(0), account.next.unwrap_or(0));
+            let places = [from, to].map(|at| log.offsets.partition_point(|offset| *offset < at));
+            let beyond = log.offsets.get(places[0]..places[1]).unwrap_or_default();
+            let waits = |offset: &&i64| {
+                let at = partition.whereabouts(**offset);
+                matches!(at, Whereabouts::InFlight { waits: Some(_), .. })
+            };
+            waiting += beyond.iter().filter(waits).count();
+        }
+        let (_, bytes) = running.in_flight(spout);
+        if open == waiting as u64 && bytes > waiting * 4 * (WAITING + self.scenario.padding) {
+            self.violate(state, || {
+                format!("in-{spout}: {bytes} bytes are kept of {waiting} records that wait")
+            });
         }
     }
 

@@ -26,6 +26,11 @@ pub struct Scenario {
     pub max_uncommitted: usize,
     /// Most records of one batch.
     pub batch_max: usize,
+    /// Bytes that a record has beside what says which one it is. Of large ones those that are settled are let
+    /// go of before all of their batch are.
+    pub padding: usize,
+    /// Spouts read on in others of a lane's partitions while one is full.
+    pub leaves_out_full: bool,
     pub troubles: Troubles,
     /// Average time between two changes of the assignment, in ms; none when `None`.
     pub rebalance_every: Option<u64>,
@@ -51,6 +56,13 @@ pub enum Ending {
 /// After how many ms of a last life nothing goes wrong any more, except with records that are at
 /// fault themselves.
 pub const CALM: u64 = 20_000;
+
+/// What the padding, and that full partitions are left out, follow from besides the seed.
+const PADDED: u64 = 1 << 41;
+const LEFT_OUT: u64 = 1 << 42;
+
+/// Least padding of a record, where there is any.
+const PADDING: usize = 1_000;
 
 /// Bolts that split records, in one scenario.
 const SPLITS_MAX: usize = 2;
@@ -257,6 +269,10 @@ impl Scenario {
         let lanes = r.size(1..4);
         let batch_max = r.size(1..20);
         let max_in_flight_records = r.size(1..150);
+        let padding = match fixed(&[seed, PADDED]) as usize {
+            number if number.is_multiple_of(2) => 0,
+            number => PADDING + number % PADDING,
+        };
         let mut scenario = Self {
             seed,
             lanes,
@@ -270,11 +286,13 @@ impl Scenario {
             },
             drain_timeout: Duration::from_millis(r.within(0..5_000)),
             queue_batches: r.size(1..5),
-            queue_bytes: r.size(100..5_000),
+            queue_bytes: r.size(100..5_000) * (1 + padding / 100),
             max_in_flight_records,
-            max_in_flight_bytes: r.size(500..20_000),
+            max_in_flight_bytes: r.size(500..20_000) * (1 + padding / 100),
             max_uncommitted: r.size(1..400),
             batch_max,
+            padding,
+            leaves_out_full: fixed(&[seed, LEFT_OUT]).is_multiple_of(2),
             troubles: Troubles::of(r),
             rebalance_every: r.chance(500).then(|| r.within(50..3_000)),
             lives: Vec::new(),
@@ -313,6 +331,11 @@ impl Scenario {
             }
         }
         self
+    }
+
+    /// What a record says.
+    pub fn payload(&self, record: usize) -> String {
+        record.to_string() + &" ".repeat(self.padding)
     }
 
     /// The policy by which the edges to a bolt drop what finds no room; those of bolts come before it, so

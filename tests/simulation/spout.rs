@@ -84,6 +84,10 @@ impl Reader {
 }
 
 impl Spout for Reader {
+    fn leaves_out_full(&self) -> bool {
+        self.world.scenario.leaves_out_full
+    }
+
     async fn open(&mut self) -> Result<(), OperatorError> {
         self.stumble()
     }
@@ -122,7 +126,9 @@ impl Spout for Reader {
                 self.rest(200);
                 return Ok(position);
             }
-            if self.bounded && self.world.lock().life.settled_down {
+            let is_full = |reading: &Reading| reading.partition.is_full();
+            let settled_down = self.world.lock().life.settled_down;
+            if self.bounded && settled_down && !self.reading.iter().any(is_full) {
                 return Ok(Next::End);
             }
             self.rest(100);
@@ -188,7 +194,10 @@ impl Reader {
         let size = world.within(1..world.scenario.batch_max as u64 + 1) as usize;
         let mut guard = world.lock();
         let state = &mut *guard;
-        let has_more = |reading: &&mut Reading| reading.at < state.logs[reading.log].offsets.len();
+        let has_more = |reading: &&mut Reading| {
+            let left_out = world.scenario.leaves_out_full && reading.partition.is_full();
+            !left_out && reading.at < state.logs[reading.log].offsets.len()
+        };
         let turn = self.turn.checked_rem(count)?;
         let (before, after) = self.reading.split_at_mut(turn);
         let reading = after.iter_mut().chain(before).find(has_more)?;
@@ -206,7 +215,7 @@ impl Reader {
             if world.plant == Plant::SkipsARecord && at + 1 == end && end - reading.at > 2 {
                 continue;
             }
-            let (key, payload) = (record.key.to_string(), id.to_string());
+            let (key, payload) = (record.key.to_string(), world.scenario.payload(id));
             builder.push(
                 record.offset,
                 record.offset,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use isobar_topology::{Batch, Ordinals, Rejection, Running, clock};
+use isobar_topology::{Arena, Batch, Ordinals, Rejection, Running, clock};
 use tokio::sync::Notify;
 
 use crate::Plant;
@@ -105,6 +105,8 @@ pub struct Life {
     pub lanes_of_key: BTreeMap<(usize, u64), BTreeSet<usize>>,
     /// By bolt, log, key, and lane where each has a copy.
     pub last_seen: BTreeMap<(usize, usize, u64, usize), (i64, Ordinals)>,
+    /// By sinks, which are to let go of it.
+    pub kept: Vec<Arc<Arena>>,
 }
 
 /// What happened, as a number to compare runs by, and as text when somebody reads it.
@@ -212,7 +214,10 @@ impl World {
             let at = log.offsets.binary_search(&record.offset());
             let id = log.first + at.expect("offsets are of records that there are");
             let payload = record.payload().unwrap_or_default();
-            assert_eq!(payload, id.to_string().as_bytes(), "payload of the record");
+            assert!(
+                payload == self.scenario.payload(id).as_bytes(),
+                "payload of the record"
+            );
             Item {
                 record: id,
                 part: record.ordinals(),

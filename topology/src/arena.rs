@@ -1,7 +1,8 @@
 //! The immutable part of a batch: payloads, keys and headers of up to some thousand records of one
 //! partition, in one allocation.
 //!
-//! A retry reads the records from here again, so nothing of them ever changes.
+//! A retry reads the records from here again, so nothing of them ever changes. Those that are settled may
+//! be left out between two attempts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -53,6 +54,14 @@ impl Arena {
         self.bytes.len() + self.entries.len() * size_of::<Entry>()
     }
 
+    /// The same of one record.
+    pub(crate) fn size_of(&self, record: usize) -> usize {
+        let entry = self.entries[record];
+        let spans = [entry.payload, entry.key, Some(entry.headers)];
+        let bytes: usize = spans.into_iter().flatten().map(Span::len).sum();
+        bytes + size_of::<Entry>()
+    }
+
     /// The offset of a record in its partition. Offsets ascend, with gaps.
     pub fn offset(&self, record: usize) -> i64 {
         self.entries[record].offset
@@ -72,6 +81,23 @@ impl Arena {
     /// The same records, as if they had been read at this time.
     pub(crate) fn with_read_at(self, read_at: i64) -> Self {
         Self { read_at, ..self }
+    }
+
+    /// As if these records alone had been read, in their order.
+    pub(crate) fn with_only(&self, records: impl Iterator<Item = usize> + Clone) -> Self {
+        let count = records.clone().count();
+        let size: usize = records.clone().map(|record| self.size_of(record)).sum();
+        let bytes = size - count * size_of::<Entry>();
+        let mut only = ArenaBuilder::new(Arc::clone(&self.partition), count, bytes);
+        for record in records {
+            let (key, payload) = (self.key(record), self.payload(record));
+            let (offset, timestamp) = (self.offset(record), self.timestamp(record));
+            only.push(offset, timestamp, key, payload, self.headers(record));
+            if self.is_limited(record) {
+                only.arena.limited.set(only.len() - 1, count);
+            }
+        }
+        only.arena.with_read_at(self.read_at)
     }
 
     /// All timestamps in short.

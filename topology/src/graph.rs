@@ -60,9 +60,9 @@ pub struct SpoutNode {
     pub out: Vec<Target>,
     /// Most records in flight over all lanes.
     pub max_in_flight_records: usize,
-    /// Most bytes in flight over all lanes.
+    /// Most bytes in flight over all lanes. Of a batch of which little waits only that counts.
     pub max_in_flight_bytes: usize,
-    /// Most records of one partition between frontier and last read.
+    /// Most records of one partition between frontier and last read: then it is full.
     pub max_uncommitted: usize,
     /// What bounds the records that are read.
     pub overload: Overload,

@@ -3,6 +3,8 @@
 //! The frontier is the offset before which everything is settled; only it may be committed.
 //! Delivery order, not offset arithmetic: gaps of compaction and control records do not matter.
 
+mod entry;
+
 use std::collections::VecDeque;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::ack::Ticket;
 use crate::arena::Arena;
 use crate::clock;
+use crate::ledger::entry::Entry;
 use crate::outcome::Code;
 use crate::partition::{Fates, Partition};
 
@@ -26,40 +29,18 @@ pub(crate) struct Ledger {
     next: i64,
     /// Records of `entries`.
     uncommitted: usize,
+    /// With so many of them it is full.
+    uncommitted_max: usize,
     /// What became of the records of entries before the first one.
     passed: Fates,
     /// Timestamp of the last settled record before the frontier.
     settled_timestamp: Option<i64>,
 }
 
-#[derive(Debug)]
-struct Entry {
-    /// Offset of its first record.
-    first: i64,
-    /// Let go of, with the codes, as soon as all records are settled: an entry may wait long for an
-    /// older one.
-    arena: Option<Arc<Arena>>,
-    codes: Vec<Code>,
-    /// What became of those that are settled.
-    fates: Fates,
-    open: usize,
-    records: usize,
-    last_timestamp: i64,
-}
-
-impl Entry {
-    /// Enters the final outcome of open records.
-    fn settle(&mut self, records: Range<usize>, code: Code) {
-        let codes = &mut self.codes[records];
-        debug_assert!(codes.iter().all(|code| *code == Code::OPEN), "settled once");
-        codes.fill(code);
-        self.open -= codes.len();
-    }
-}
-
 impl Ledger {
-    /// Opens the ledger of an assignment that reads from offset `start`.
-    pub(crate) fn open(partition: Arc<Partition>, start: i64) -> Self {
+    /// Opens the ledger of an assignment that reads from offset `start`, and at most about so many records
+    /// beyond the frontier.
+    pub(crate) fn open(partition: Arc<Partition>, start: i64, uncommitted_max: usize) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let mut ledger = Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -68,6 +49,7 @@ impl Ledger {
             first: 0,
             next: start,
             uncommitted: 0,
+            uncommitted_max,
             passed: Fates::default(),
             settled_timestamp: None,
         };
@@ -102,15 +84,7 @@ impl Ledger {
             let mut trail = self.partition.trail();
             trail.read(self.id, first, last, clock::unix_ms());
             drop(trail);
-            self.entries.push_back(Entry {
-                first,
-                last_timestamp: arena.timestamp(count - 1),
-                arena: Some(arena),
-                codes: vec![Code::OPEN; count],
-                fates: Fates::default(),
-                open: count,
-                records: count,
-            });
+            self.entries.push_back(Entry::new(arena));
             self.partition.lock().count_read(count as u64);
         }
         self.publish();
@@ -130,16 +104,18 @@ impl Ledger {
     pub(crate) fn settle(&mut self, ticket: &Ticket, codes: &[Code]) -> Released {
         let index = (ticket.entry - self.first) as usize;
         let entry = &mut self.entries[index];
+        let size = entry.size();
+        let places = ticket.records.as_ref().map(|all| entry.places(all));
         let mut dropped = Vec::new();
-        let mut enter = |records: Range<usize>, code: Code| {
+        let mut enter = |places: Range<usize>, code: Code| {
             if code.failure().is_none() {
                 if let Some(policy) = code.policy() {
-                    dropped.push((records.clone(), policy));
+                    dropped.push((places.clone(), policy));
                 }
-                entry.settle(records, code);
+                entry.settle(places, code);
             }
         };
-        match &ticket.records {
+        match &places {
             None => {
                 let mut next = 0;
                 for run in codes.chunk_by(PartialEq::eq) {
@@ -147,20 +123,19 @@ impl Ledger {
                     next += run.len();
                 }
             }
-            Some(records) => {
-                for (record, code) in records.iter().map(|r| *r as usize).zip(codes) {
-                    enter(record..record + 1, *code);
+            Some(places) => {
+                for (place, code) in places.iter().map(|place| *place as usize).zip(codes) {
+                    enter(place..place + 1, *code);
                 }
             }
         }
-        let arena = entry.arena.as_ref().expect("it has an open record");
+        let arena = entry.arena();
         let now = clock::unix_ms();
         let mut account = self.partition.lock();
         let fates = account.count_settled(codes);
-        entry.fates.add(&fates);
         let records = fates.sum();
         if records == arena.len() as u64 {
-            let each = (0..arena.len()).map(|record| arena.timestamp(record));
+            let each = (0..arena.len()).map(|place| arena.timestamp(place));
             account.latency.observe_all(now, arena.times(), each);
         } else {
             let settled = codes
@@ -168,49 +143,61 @@ impl Ledger {
                 .enumerate()
                 .filter(|(_, c)| c.failure().is_none());
             for (position, _) in settled {
-                let record = ticket
-                    .records
-                    .as_ref()
-                    .map_or(position, |r| r[position] as usize);
-                account.latency.observe(now, arena.timestamp(record));
+                let place = places.as_ref().map_or(position, |p| p[position] as usize);
+                account.latency.observe(now, arena.timestamp(place));
             }
         }
         drop(account);
-        let mut released = Released {
-            records: records as usize,
-            bytes: 0,
-        };
         if !dropped.is_empty() || entry.open == 0 {
             let mut trail = self.partition.trail();
-            if let Some(arena) = &entry.arena {
-                for (records, policy) in dropped {
-                    for offsets in unbroken(arena, records) {
-                        trail.dropped(self.id, offsets, policy);
-                    }
+            for (places, policy) in dropped {
+                for offsets in unbroken(arena, places) {
+                    trail.dropped(self.id, offsets, policy);
                 }
             }
             if entry.open == 0 {
                 trail.closed(self.id, entry.first);
             }
         }
-        if entry.open == 0 {
-            released.bytes = entry.arena.take().map_or(0, |arena| arena.size());
-            entry.codes = Vec::new();
+        entry.fates.add(&fates);
+        match entry.open {
+            0 => entry.close(),
+            _ => entry.thin(),
         }
+        let released = Released {
+            records: records as usize,
+            bytes: size - entry.size(),
+        };
         self.pass_settled();
         released
     }
 
-    /// The records of an entry with an open record.
-    pub(crate) fn arena(&self, entry: u64) -> &Arc<Arena> {
-        let arena = &self.entries[(entry - self.first) as usize].arena;
-        arena.as_ref().expect("an entry with open records has them")
+    /// What the records of an attempt are read from, and where in that they are; `None` for all of it.
+    pub(crate) fn records(&self, ticket: &Ticket) -> (&Arc<Arena>, Option<Vec<u32>>) {
+        let entry = self.entry(ticket.entry);
+        let numbers = ticket.records.as_ref();
+        let places = numbers.map(|numbers| entry.places(numbers).into_owned());
+        (entry.arena(), places)
     }
 
-    /// The same, of an entry that may be settled by now.
-    pub(crate) fn open_arena(&self, entry: u64) -> Option<&Arc<Arena>> {
-        let index = usize::try_from(entry.checked_sub(self.first)?).ok()?;
-        self.entries.get(index)?.arena.as_ref()
+    /// The offset of an open record, by its number in its batch.
+    pub(crate) fn offset(&self, entry: u64, record: u32) -> i64 {
+        let entry = self.entry(entry);
+        entry.arena().offset(entry.places(&[record])[0] as usize)
+    }
+
+    /// The offset of the first record of a batch with open ones.
+    pub(crate) fn batch(&self, entry: u64) -> i64 {
+        self.entry(entry).first
+    }
+
+    /// Whether a batch has open records.
+    pub(crate) fn is_open(&self, entry: u64) -> bool {
+        entry >= self.first && self.entry(entry).open > 0
+    }
+
+    fn entry(&self, entry: u64) -> &Entry {
+        &self.entries[(entry - self.first) as usize]
     }
 
     /// Nothing is in flight and the spout knows that nothing lies before `position`: control records
@@ -232,21 +219,27 @@ impl Ledger {
         self.uncommitted
     }
 
+    /// Whether no more of them may be read for now.
+    pub(crate) fn is_full(&self) -> bool {
+        self.uncommitted >= self.uncommitted_max
+    }
+
     /// Ends the assignment: what is still open is handed back.
     pub(crate) fn close(self) -> Released {
         let mut released = Released::default();
         for entry in self.entries.iter().filter(|entry| entry.open > 0) {
             released.records += entry.open;
-            released.bytes += entry.arena.as_ref().map_or(0, |arena| arena.size());
+            released.bytes += entry.size();
         }
-        let frontier = self.oldest_open().map(|(arena, open)| arena.offset(open));
+        let oldest = self.entries.front();
+        let frontier = oldest.map(|entry| entry.arena().offset(entry.oldest_open()));
         let mut trail = self.partition.trail();
         trail.end(self.id, frontier.unwrap_or(self.next));
         drop(trail);
         let mut account = self.partition.lock();
         account.count_handed_back(released.records as u64);
         if account.ledger == self.id {
-            account.ledger = 0;
+            (account.ledger, account.full) = (0, false);
         }
         drop(account);
         released
@@ -266,33 +259,26 @@ impl Ledger {
         self.publish();
     }
 
-    /// The oldest open record, by its batch and its number in that.
-    fn oldest_open(&self) -> Option<(&Arena, usize)> {
-        let entry = self.entries.front()?;
-        let mut codes = entry.codes.iter();
-        let open = codes.position(|code| *code == Code::OPEN);
-        let arena = entry.arena.as_ref().expect("it has an open record");
-        Some((arena, open.expect("the first entry has an open record")))
-    }
-
     /// Writes the frontier where the commit and lag threads read it.
     fn publish(&mut self) {
         let mut before = self.passed;
-        let (frontier, frontier_timestamp) = match self.oldest_open() {
+        let (frontier, frontier_timestamp) = match self.entries.front() {
             None => (self.next, None),
-            Some((arena, open)) => {
-                let at = (arena.offset(open), known(arena.timestamp(open)));
-                if open > 0 {
-                    self.settled_timestamp = known(arena.timestamp(open - 1));
-                    before.add(&Fates::of(&self.entries[0].codes[..open]));
+            Some(entry) => {
+                let (arena, open) = (entry.arena(), entry.oldest_open());
+                let (fates, timestamp) = entry.before(open);
+                before.add(&fates);
+                if let Some(timestamp) = timestamp {
+                    self.settled_timestamp = known(timestamp);
                 }
-                at
+                (arena.offset(open), known(arena.timestamp(open)))
             }
         };
         let mut account = self.partition.lock();
         if account.ledger != self.id {
             return;
         }
+        account.full = self.is_full();
         account.frontier = Some(frontier);
         account.next = Some(self.next);
         account.before_frontier = before;
@@ -325,7 +311,7 @@ fn known(timestamp: i64) -> Option<i64> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Released {
     pub(crate) records: usize,
-    /// Bytes of arenas that were let go.
+    /// Bytes of records that were let go of.
     pub(crate) bytes: usize,
 }
 
@@ -338,10 +324,25 @@ mod tests {
     use crate::outcome::{Answer, Failure, Policy};
     use crate::trail::Whereabouts;
 
+    /// More than any test reads.
+    const MANY: usize = 1_000_000;
+
     fn arena(partition: &Arc<Partition>, offsets: &[i64]) -> Arc<Arena> {
+        arena_of(1, partition, offsets)
+    }
+
+    /// With payloads of so many bytes, which say the offset.
+    fn arena_of(bytes: usize, partition: &Arc<Partition>, offsets: &[i64]) -> Arc<Arena> {
         let mut builder = ArenaBuilder::new(Arc::clone(partition), offsets.len(), 0);
         for offset in offsets {
-            builder.push(*offset, offset * 10, None, Some(b"x"), std::iter::empty());
+            let payload = vec![*offset as u8; bytes];
+            builder.push(
+                *offset,
+                offset * 10,
+                None,
+                Some(&payload),
+                std::iter::empty(),
+            );
         }
         Arc::new(builder.finish())
     }
@@ -353,7 +354,7 @@ mod tests {
     #[test]
     fn the_frontier_waits_for_the_oldest_open_batch() {
         let partition = Partition::for_tests("t", 0);
-        let mut ledger = Ledger::open(Arc::clone(&partition), 5);
+        let mut ledger = Ledger::open(Arc::clone(&partition), 5, MANY);
         assert_eq!(partition.account().frontier, Some(5));
         let older = ledger.register(arena(&partition, &[7, 8]));
         let newer = ledger.register(arena(&partition, &[20]));
@@ -374,7 +375,7 @@ mod tests {
     #[test]
     fn dropped_records_are_remembered_without_the_gaps_between_them() {
         let partition = Partition::for_tests("t", 0);
-        let mut ledger = Ledger::open(Arc::clone(&partition), 0);
+        let mut ledger = Ledger::open(Arc::clone(&partition), 0, MANY);
         let ticket = ledger.register(arena(&partition, &[0, 1, 4, 5, 6]));
         let policy = Policy::new(1).expect("few enough");
         let dropped = Code::of(Answer::Dropped(policy));
@@ -398,7 +399,7 @@ mod tests {
     #[test]
     fn a_failed_record_stays_open_and_its_neighbours_do_not() {
         let partition = Partition::for_tests("t", 0);
-        let mut ledger = Ledger::open(Arc::clone(&partition), 0);
+        let mut ledger = Ledger::open(Arc::clone(&partition), 0, MANY);
         let ticket = ledger.register(arena(&partition, &[0, 1, 2]));
         let failed = Code::failed(Failure::External);
         let codes = [Code::DELIVERED, failed, Code::DELIVERED];
@@ -421,7 +422,7 @@ mod tests {
     #[test]
     fn what_became_of_the_records_before_the_frontier_is_told_without_those_behind_it() {
         let partition = Partition::for_tests("t", 0);
-        let mut ledger = Ledger::open(Arc::clone(&partition), 0);
+        let mut ledger = Ledger::open(Arc::clone(&partition), 0, MANY);
         let first = ledger.register(arena(&partition, &[0, 1, 2]));
         let second = ledger.register(arena(&partition, &[3, 4]));
         let before = || {
@@ -451,14 +452,14 @@ mod tests {
         };
         assert_eq!(before(), (Some(5), all));
         // What the next assignment begins with is behind that.
-        let _again = Ledger::open(Arc::clone(&partition), 5);
+        let _again = Ledger::open(Arc::clone(&partition), 5, MANY);
         assert_eq!(before(), (Some(5), Fates::default()));
     }
 
     #[test]
     fn positions_past_control_records_count_only_with_nothing_in_flight() {
         let partition = Partition::for_tests("t", 0);
-        let mut ledger = Ledger::open(Arc::clone(&partition), 0);
+        let mut ledger = Ledger::open(Arc::clone(&partition), 0, MANY);
         let ticket = ledger.register(arena(&partition, &[0]));
         ledger.advance(9);
         assert_eq!(partition.account().frontier, Some(0));
@@ -472,7 +473,7 @@ mod tests {
     #[test]
     fn a_settled_batch_behind_an_open_one_keeps_no_records() {
         let partition = Partition::for_tests("t", 0);
-        let mut ledger = Ledger::open(Arc::clone(&partition), 0);
+        let mut ledger = Ledger::open(Arc::clone(&partition), 0, MANY);
         let held = ledger.register(arena(&partition, &[0]));
         let behind = arena(&partition, &[1, 2]);
         let ticket = ledger.register(Arc::clone(&behind));
@@ -490,11 +491,85 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_waits_keeps_no_others_in_memory() {
+        let partition = Partition::for_tests("t", 0);
+        let mut ledger = Ledger::open(Arc::clone(&partition), 0, MANY);
+        let batch = arena_of(400, &partition, &(0..1_000).collect::<Vec<_>>());
+        let size = batch.size();
+        batch.limit(700);
+        let ticket = ledger.register(batch);
+        let again = |records: &[u32]| Ticket {
+            records: Some(records.to_vec()),
+            ..ticket.clone()
+        };
+        let failed = Code::failed(Failure::Held);
+        let mut codes = delivered(1_000);
+        (codes[300], codes[700], codes[701]) = (failed, failed, failed);
+        codes[699] = Code::DEAD_LETTERED;
+        let let_go = ledger.settle(&ticket, &codes);
+        assert_eq!(let_go.records, 997);
+        assert!((size - 4_000..size).contains(&let_go.bytes), "{let_go:?}");
+
+        // Numbers go on to count all of the batch, whichever part is asked for.
+        let (arena, places) = ledger.records(&again(&[700, 701]));
+        let found = places.expect("a part").into_iter().map(|place| {
+            let record = place as usize;
+            let payload = arena.payload(record).expect("one of 400 bytes");
+            (arena.offset(record), payload[0], arena.is_limited(record))
+        });
+        let expected = [(700, 188, true), (701, 189, false)];
+        assert!(found.eq(expected));
+        assert_eq!(ledger.offset(ticket.entry, 300), 300);
+        let account = partition.account();
+        assert_eq!(
+            (account.frontier, account.settled_timestamp),
+            (Some(300), Some(2_990))
+        );
+        assert_eq!(account.before_frontier.delivered, 300);
+
+        assert_eq!(ledger.settle(&again(&[300]), &delivered(1)).bytes, 0);
+        let account = partition.account();
+        assert_eq!(
+            (account.frontier, account.settled_timestamp),
+            (Some(700), Some(6_990))
+        );
+        let before = account.before_frontier;
+        assert_eq!((before.delivered, before.dead_lettered), (699, 1));
+        let last = ledger.settle(&again(&[700, 701]), &delivered(2));
+        assert_eq!(let_go.bytes + last.bytes, size);
+        let account = partition.account();
+        assert_eq!(
+            (account.frontier, account.settled_timestamp),
+            (Some(1_000), Some(9_990))
+        );
+        assert_eq!((account.latency.count(), account.difference()), (1_000, 0));
+    }
+
+    #[test]
+    fn what_another_part_of_the_batch_is_read_from_stays_as_it_is() {
+        let partition = Partition::for_tests("t", 0);
+        let mut ledger = Ledger::open(Arc::clone(&partition), 0, MANY);
+        let batch = arena_of(4_000, &partition, &(0..20).collect::<Vec<_>>());
+        let ticket = ledger.register(Arc::clone(&batch));
+        let mut codes = delivered(20);
+        codes[3] = Code::failed(Failure::Held);
+        assert_eq!(ledger.settle(&ticket, &codes).bytes, 0);
+        drop(batch);
+        let retry = Ticket {
+            records: Some(vec![3]),
+            ..ticket
+        };
+        let let_go = ledger.settle(&retry, &[Code::failed(Failure::Held)]);
+        assert!(let_go.bytes > 70_000, "{let_go:?}");
+        assert_eq!(let_go.records, 0);
+    }
+
+    #[test]
     fn an_earlier_assignment_moves_no_frontier() {
         let partition = Partition::for_tests("t", 0);
-        let mut before = Ledger::open(Arc::clone(&partition), 0);
+        let mut before = Ledger::open(Arc::clone(&partition), 0, MANY);
         let ticket = before.register(arena(&partition, &[0, 1]));
-        let now = Ledger::open(Arc::clone(&partition), 1);
+        let now = Ledger::open(Arc::clone(&partition), 1, MANY);
         let _ = before.settle(&ticket, &delivered(2));
         assert_eq!(partition.account().frontier, Some(1));
         let _ = before.close();
@@ -508,7 +583,7 @@ mod tests {
     #[test]
     fn what_is_open_at_the_end_is_handed_back() {
         let partition = Partition::for_tests("t", 0);
-        let mut ledger = Ledger::open(Arc::clone(&partition), 0);
+        let mut ledger = Ledger::open(Arc::clone(&partition), 0, MANY);
         let ticket = ledger.register(arena(&partition, &[0, 1, 2]));
         let codes = [
             Code::DELIVERED,
@@ -528,18 +603,20 @@ mod tests {
     /// What a random program does with a ledger.
     #[derive(Clone, Debug)]
     enum Step {
-        /// A batch of so many records after a gap.
-        Register(usize, i64),
+        /// A batch of so many records after a gap, with payloads of so many bytes.
+        Register(usize, i64, usize),
         /// An attempt is answered: which one, and the records that fail, as bits.
-        Answer(usize, u8),
+        Answer(usize, u16),
         /// Positions of control records.
         Advance(i64),
     }
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            2 => (1usize..6, 0i64..4).prop_map(|(size, gap)| Step::Register(size, gap)),
-            5 => (any::<usize>(), any::<u8>()).prop_map(|(at, fails)| Step::Answer(at, fails)),
+            2 => (1usize..16, 0i64..4, prop::sample::select(vec![1, 4_000]))
+                .prop_map(|(size, gap, bytes)| Step::Register(size, gap, bytes)),
+            5 => (any::<usize>(), any::<u16>(), any::<u16>())
+                .prop_map(|(at, fails, too)| Step::Answer(at, fails & too)),
             1 => (0i64..4).prop_map(Step::Advance),
         ]
     }
@@ -550,7 +627,7 @@ mod tests {
         #[test]
         fn the_frontier_never_passes_an_open_offset(steps in prop::collection::vec(step(), 0..80)) {
             let partition = Partition::for_tests("t", 0);
-            let mut ledger = Ledger::open(Arc::clone(&partition), 0);
+            let mut ledger = Ledger::open(Arc::clone(&partition), 0, MANY);
             let mut next = 0;
             // Attempts under way, with the offsets of their records and the batch's size in bytes.
             let mut open: Vec<(Ticket, Vec<i64>)> = Vec::new();
@@ -559,10 +636,10 @@ mod tests {
             let (mut bytes, mut records) = (0, 0);
             for step in steps {
                 match step {
-                    Step::Register(size, gap) => {
+                    Step::Register(size, gap, payload) => {
                         let offsets: Vec<i64> = (next + gap..next + gap + size as i64).collect();
                         next += gap + size as i64;
-                        let arena = arena(&partition, &offsets);
+                        let arena = arena_of(payload, &partition, &offsets);
                         bytes += arena.size();
                         records += size;
                         registered.push((next - 1, size));
@@ -613,6 +690,18 @@ mod tests {
                 prop_assert_eq!(ledger.uncommitted(), beyond.map(|(_, size)| size).sum::<usize>());
                 prop_assert_eq!(ledger.is_empty(), open.is_empty());
                 prop_assert_eq!(bytes == 0, records == 0);
+                for (ticket, offsets) in &open {
+                    let (arena, places) = ledger.records(ticket);
+                    let places = places.unwrap_or_else(|| (0..arena.len() as u32).collect());
+                    prop_assert_eq!(places.len(), offsets.len());
+                    for (place, offset) in places.into_iter().zip(offsets) {
+                        let payload = arena.payload(place as usize).expect("one with bytes");
+                        prop_assert_eq!(arena.offset(place as usize), *offset);
+                        prop_assert_eq!(payload[0], *offset as u8);
+                    }
+                }
+                let timestamp = before.checked_sub(1).map(|last| read[last] * 10);
+                prop_assert_eq!(account.settled_timestamp, timestamp);
             }
             let left = ledger.close();
             prop_assert_eq!((left.records, left.bytes), (records, bytes));

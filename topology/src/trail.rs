@@ -242,15 +242,16 @@ impl Trail {
     }
 
     /// A batch, or a part of it, `of` its first record on, came back; of it these wait, and the rest is
-    /// settled. `offset` is that of a record of the batch by its number.
+    /// settled. `offset` is that of a record that waits by its number in the batch.
     pub(crate) fn came_back(
         &mut self,
+        batch: i64,
         of: i64,
         portions: &[Portion],
         offset: impl Fn(u32) -> i64,
         now_ms: i64,
     ) {
-        let Some(open) = self.open.get_mut(&offset(0)) else {
+        let Some(open) = self.open.get_mut(&batch) else {
             return;
         };
         let parts = open.parts.get_or_insert_default();
@@ -421,7 +422,7 @@ mod tests {
         // 10 and 15 are settled.
         let held = waiting(&[(11, 3), (12, 3)], true);
         let failed = waiting(&[(13, 4), (14, 3)], false);
-        trail.came_back(10, &[held, failed], offset, 2_000);
+        trail.came_back(10, 10, &[held, failed], offset, 2_000);
         let all = |trail: &Trail| [10, 11, 12, 13, 14, 15].map(|offset| at(trail, offset));
         let (held, failed) = (Some((2_000, true)), Some((2_000, false)));
         let expected = [
@@ -439,12 +440,12 @@ mod tests {
         assert_eq!(at(&trail, 13), Some((Some(4), 1, None)));
         // One failed again at the same bolt, the other one at another.
         let again = waiting(&[(13, 4), (14, 4)], false);
-        trail.came_back(13, &[again], offset, 9_000);
+        trail.came_back(10, 13, &[again], offset, 9_000);
         assert_eq!(at(&trail, 13), Some((Some(4), 1, failed)));
         assert_eq!(at(&trail, 14), Some((Some(4), 1, Some((9_000, false)))));
 
         trail.attempted(10, 11, Attempt::default(), 1);
-        trail.came_back(11, &[], offset, 9_500);
+        trail.came_back(10, 11, &[], offset, 9_500);
         assert_eq!([11, 12].map(|offset| at(&trail, offset)), [None; 2]);
         trail.closed(1, 10);
         assert_eq!(at(&trail, 14), None);

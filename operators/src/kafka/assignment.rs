@@ -24,6 +24,8 @@ pub struct Assignment {
     commits_alone: AtomicBool,
     /// Nothing more of it is fetched, although it is ours.
     stopped: AtomicBool,
+    /// As long as this is so, nothing is fetched, and nothing done to get it going.
+    suspended: AtomicBool,
 }
 
 /// Where reading of an assignment starts.
@@ -135,6 +137,7 @@ impl Assignment {
             commits_alone: AtomicBool::new(false),
             state: AtomicU8::new(OWNED),
             stopped: AtomicBool::new(false),
+            suspended: AtomicBool::new(false),
             start,
         }
     }
@@ -170,9 +173,14 @@ impl Assignment {
         self.state.load(Ordering::Acquire) == OWNED
     }
 
-    /// Whether it is ours and more of it is wanted.
+    /// Whether it is ours and more of it is wanted now.
     pub(crate) fn is_read(&self) -> bool {
-        self.is_owned() && !self.stopped.load(Ordering::Relaxed)
+        let unwanted = [&self.stopped, &self.suspended];
+        self.is_owned() && !unwanted.iter().any(|one| one.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn suspend(&self, suspended: bool) {
+        self.suspended.store(suspended, Ordering::Relaxed);
     }
 
     pub(crate) fn stop(&self) {

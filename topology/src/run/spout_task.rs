@@ -3,7 +3,9 @@
 //! Hands batches to the bolts through a bounded inbox and never waits for them otherwise, so that
 //! answers, retries and revokes go on while a sink is slow.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+mod attempts;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,23 +13,21 @@ use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use tokio::sync::oneshot;
 
-use crate::ack::{Completions, Note, Ticket};
-use crate::arena::Arena;
+use crate::ack::Completions;
 use crate::batch::Batch;
 use crate::clock::{self, Instant};
-use crate::error::{Domain, OperatorError};
+use crate::error::OperatorError;
 use crate::health::Health;
 use crate::ledger::Ledger;
 use crate::operator::{ErasedSpout, Next, SourceBatch};
 use crate::outcome::{Answer, Policy};
 use crate::overload::{OnFull, Throttle, sampled};
 use crate::partition::Partition;
-use crate::rejection::Rejection;
-use crate::retry::{Action, RetryPolicy};
+use crate::retry::RetryPolicy;
 use crate::run::bolt_task::{guarded, sleep_until};
 use crate::run::in_flight::{InFlight, Parked};
 use crate::run::pause::Pause;
-use crate::run::retries::{Due, Retries};
+use crate::run::retries::Retries;
 use crate::run::router::Router;
 use crate::run::signals::{Phase, Signals};
 use crate::statistics::BoltStatistics;
@@ -80,8 +80,9 @@ pub(crate) struct State {
     setbacks: u32,
     /// Not asked again before this time.
     rest_until: Option<Instant>,
-    /// A partition has reached `max_uncommitted`.
-    uncommitted_full: bool,
+    /// Ledgers that have reached `max_uncommitted`, and which of them is told.
+    full: BTreeSet<u64>,
+    full_told: Option<u64>,
 }
 
 struct Revoking {
@@ -103,7 +104,7 @@ struct Leaving {
 }
 
 const READING: &str = "reading";
-/// The kind of the condition while a lane reads no further for `max_uncommitted`.
+/// The kind of the condition while a partition, or its lane, is read no further for `max_uncommitted`.
 pub(crate) const UNCOMMITTED: &str = "uncommitted";
 
 /// Most batches that wait for room in the first queue. Retries look for that before reading does: a spout
@@ -189,7 +190,7 @@ impl SpoutTask {
                 && throttled.is_none()
                 && self.may_take(full)
                 && self.state.revoking.is_empty()
-                && !self.too_much_uncommitted();
+                && !self.stops_for_full();
             let give_up = match phase {
                 Phase::Draining(deadline) => Some(deadline),
                 Phase::Closing => return,
@@ -256,7 +257,7 @@ impl SpoutTask {
         match next {
             Next::Assigned { partition, start } => {
                 self.forget_partition(&partition);
-                let ledger = Ledger::open(Arc::clone(&partition), start);
+                let ledger = Ledger::open(Arc::clone(&partition), start, self.max_uncommitted);
                 let _ = self.state.assigned.insert(key(&partition), ledger.id());
                 let _ = self.state.ledgers.insert(ledger.id(), ledger);
             }
@@ -304,6 +305,9 @@ impl SpoutTask {
         };
         let id = ledger.id();
         let ticket = ledger.register(Arc::clone(&arena));
+        if ledger.is_full() {
+            let _ = self.state.full.insert(id);
+        }
         let full = !self.in_flight.has_room();
         if !cfg!(isobar_unacked) {
             self.in_flight.add(arena.len(), arena.size());
@@ -311,7 +315,7 @@ impl SpoutTask {
         if let Some(throttle) = &self.throttle {
             throttle.spend(arena.len());
         }
-        let mut batch = self.attempt(&arena, ticket);
+        let mut batch = self.attempt((&arena, None), arena.offset(0), ticket);
         if !dropped.is_empty() {
             let mut part_of = vec![0u8; batch.len()];
             let mut policies = Vec::new();
@@ -389,94 +393,9 @@ impl SpoutTask {
         }
     }
 
-    fn attempt(&self, arena: &Arc<Arena>, mut ticket: Ticket) -> Batch {
-        ticket.recoveries = self.retries.recoveries();
-        let records = ticket.records.clone();
-        let count = records.as_ref().map_or(arena.len(), Vec::len);
-        let retries = ticket.retries.saturating_add(ticket.holds);
-        let first = arena.offset(ticket.first_record() as usize);
-        let ack = self.state.completions.start(ticket, count);
-        let mut trail = arena.partition().trail();
-        trail.attempted(arena.offset(0), first, ack.attempt(), retries);
-        drop(trail);
-        let symbols = Arc::clone(&self.symbols);
-        Batch::new(Arc::clone(arena), symbols, records.as_deref(), ack)
-    }
-
     fn leave(&mut self, ledger: u64, sending: impl Future<Output = ()> + 'static) {
         let sending = sending.boxed_local();
         self.state.leaving.push_back(Leaving { ledger, sending });
-    }
-
-    fn take_completions(&mut self) {
-        while let Some(completion) = self.state.completions.take() {
-            let ticket = &completion.ticket;
-            // Answers to an assignment that is over count for nothing.
-            let Some(ledger) = self.state.ledgers.get_mut(&ticket.ledger) else {
-                continue;
-            };
-            let released = ledger.settle(ticket, &completion.codes);
-            self.in_flight.release(released);
-            let arena = ledger.open_arena(ticket.entry).map(Arc::clone);
-            let sent = ticket.first_record();
-            let was_part = ticket.records.is_some();
-            let mut portions = Vec::new();
-            if released.records < completion.codes.len() {
-                // A dead letter that cannot be written waits like any other record: there is no place left
-                // to reject it to.
-                let keeps = self.rejected[failing(completion.note.as_ref())].leads_nowhere();
-                portions = self.retries.plan(completion, keeps, clock::now());
-            }
-            if let Some(arena) = arena.filter(|_| was_part || !portions.is_empty()) {
-                let offset = |record: u32| arena.offset(record as usize);
-                let mut trail = arena.partition().trail();
-                trail.came_back(offset(sent), &portions, offset, clock::unix_ms());
-            }
-        }
-    }
-
-    fn send_again(&mut self, due: Due) {
-        let Some(ledger) = self.state.ledgers.get(&due.ticket.ledger) else {
-            return;
-        };
-        let id = ledger.id();
-        let arena = Arc::clone(ledger.arena(due.ticket.entry));
-        let attempts = due.ticket.attempts;
-        let batch = self.attempt(&arena, due.ticket);
-        match due.action {
-            Action::Resend(_) | Action::Hold(_) => {
-                arena.partition().lock().retried += batch.len() as u64;
-                self.send_off(id, batch);
-            }
-            Action::Reject => self.reject(id, batch, attempts, due.note),
-        }
-    }
-
-    /// Sends records that never will succeed along the `rejected` edge of the bolt that failed.
-    fn reject(&mut self, ledger: u64, batch: Batch, attempts: u32, note: Option<Note>) {
-        let bolt = failing(note.as_ref());
-        let (domain, reason, tried) = match note {
-            Some(note) => (note.domain, note.text, note.tried),
-            None => (
-                Domain::Internal,
-                "a bolt failed the record and did not say why".into(),
-                None,
-            ),
-        };
-        let mut rejection = Rejection::of_fault(domain, reason);
-        if let Some((target, document_id)) = tried {
-            rejection = rejection.tried(target, document_id);
-        }
-        rejection.bolt = Arc::clone(&self.bolts[bolt]);
-        rejection.attempts = attempts;
-        let rejections = vec![rejection; batch.len()];
-        let batch = batch.rejected(rejections);
-        self.statistics[bolt].count_rejected(&batch);
-        let routers = std::rc::Rc::clone(&self.rejected);
-        self.leave(
-            ledger,
-            async move { routers[bolt].send(batch, no_fused).await },
-        );
     }
 
     /// Ends revokes of which nothing is in flight any more, or that took too long.
@@ -513,6 +432,7 @@ impl SpoutTask {
     fn forget(&mut self, ledger: u64) {
         if let Some(ledger) = self.state.ledgers.remove(&ledger) {
             let id = ledger.id();
+            let _ = self.state.full.remove(&id);
             self.state.assigned.retain(|_, assigned| *assigned != id);
             self.state.leaving.retain(|leaving| leaving.ledger != id);
             let _ = self.state.parked.take_if(|kept| kept.ledger == id);
@@ -540,31 +460,31 @@ impl SpoutTask {
         self.state.ledgers.values().all(Ledger::is_empty) && self.state.leaving.is_empty()
     }
 
-    fn too_much_uncommitted(&mut self) -> bool {
-        let full = self
-            .state
-            .ledgers
-            .values()
-            .find(|ledger| ledger.uncommitted() >= self.max_uncommitted);
-        match full {
-            Some(ledger) => {
-                let partition = ledger.partition();
-                let text = format!(
-                    "{}/{} has {} records read beyond its oldest unsettled one (max_uncommitted): this lane reads no further until that one is settled",
-                    partition.topic(),
-                    partition.number(),
-                    ledger.uncommitted(),
-                );
-                self.health.set(&self.id, UNCOMMITTED, text);
-                self.state.uncommitted_full = true;
+    /// Tells of a partition that is full. Whether the lane reads nothing for that.
+    fn stops_for_full(&mut self) -> bool {
+        let leaves_out = self.spout.leaves_out_full();
+        let full = self.state.full.first().copied();
+        if full != self.state.full_told {
+            self.state.full_told = full;
+            match full.and_then(|id| self.state.ledgers.get(&id)) {
+                Some(ledger) => {
+                    let partition = ledger.partition();
+                    let text = format!(
+                        "{}/{} has {} records read beyond its oldest unsettled one (max_uncommitted): {} no further until that one is settled",
+                        partition.topic(),
+                        partition.number(),
+                        ledger.uncommitted(),
+                        match leaves_out {
+                            true => "it is read",
+                            false => "this lane reads",
+                        },
+                    );
+                    self.health.set(&self.id, UNCOMMITTED, text);
+                }
+                None => self.health.clear(&self.id, UNCOMMITTED),
             }
-            None if self.state.uncommitted_full => {
-                self.health.clear(&self.id, UNCOMMITTED);
-                self.state.uncommitted_full = false;
-            }
-            None => {}
         }
-        self.state.uncommitted_full
+        full.is_some() && !leaves_out
     }
 
     fn ledger_of(&mut self, partition: &Arc<Partition>) -> Option<&mut Ledger> {
@@ -581,11 +501,6 @@ impl SpoutTask {
 
 fn key(partition: &Arc<Partition>) -> (Arc<str>, i32) {
     (Arc::clone(partition.topic()), partition.number())
-}
-
-/// The bolt that records failed in. Only a batch that no bolt has had yet fails without one: at a stop.
-fn failing(note: Option<&Note>) -> usize {
-    note.and_then(|note| note.bolt).unwrap_or(0)
 }
 
 async fn first(leaving: &mut VecDeque<Leaving>) {

@@ -80,16 +80,11 @@ impl<'a> Record<'a> {
     /// Returns the record's timestamp in milliseconds since 1970; `None` when the record has none.
     /// Producers can write any number, also negative ones.
     pub fn timestamp(&self) -> Option<i64> {
-        use sys::rd_kafka_timestamp_type_t as Kind;
-        let mut kind = Kind::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
-        // SAFETY: the message is alive during `'a`; the call only reads it and writes `kind`.
-        let ms = unsafe { sys::rd_kafka_message_timestamp(self.message, &raw mut kind) };
-        match kind {
-            Kind::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE => None,
-            Kind::RD_KAFKA_TIMESTAMP_CREATE_TIME | Kind::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME => {
-                Some(ms)
-            }
-        }
+        // As `rd_kafka_message_timestamp` finds it, without a call for each record.
+        let none = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE as c_int;
+        let is_record = self.raw().err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
+        let has = is_record && self.whole().timestamp_kind != none;
+        has.then(|| self.whole().timestamp)
     }
 
     /// Returns the record's key, if it has one.
@@ -164,6 +159,7 @@ impl<'a> Record<'a> {
         };
         told == (whole.leader_epoch, whole.broker, whole.timestamp)
             && kind as c_int == whole.timestamp_kind
+            && self.timestamp() == (kind != RD_KAFKA_TIMESTAMP_NOT_AVAILABLE).then_some(told.2)
             && whole.headers.len > 0
     }
 

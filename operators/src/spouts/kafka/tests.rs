@@ -1,5 +1,7 @@
-//! What is said of a spout before it starts. How it reads is tested end to end: librdkafka's stand-in
-//! cluster has no controller and never answers what ids its topics have.
+//! What is said of a spout before it starts. How it reads is tested end to end for the most part: librdkafka's
+//! stand-in cluster has no controller and never answers what ids its topics have.
+
+mod full;
 
 use std::path::Path;
 

@@ -93,6 +93,54 @@ async fn all_that_was_held_goes_on_in_order_with_the_first_that_is_taken() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_held_record_of_each_thousand_stops_nothing_before_as_many_are_held_as_may_be() {
+    let system = Arc::new(System::default());
+    system.is_away(true);
+    let sink = Arc::clone(&system);
+    let mut graph = graph_into(&system);
+    graph.bolts[0].make = Arc::new(move |context| {
+        let (system, recoveries) = (Arc::clone(&sink), context.recoveries);
+        FnBolt::any(move |batch, _| {
+            let of_system = |record: crate::Record<'_>| u8::from(record.offset() % 1_000 == 500);
+            let part_of: Vec<u8> = batch.records().map(of_system).collect();
+            let mut parts = batch.part(&part_of, 2).into_iter();
+            if let Some(others) = parts.next().flatten() {
+                others.answer(Answer::Delivered);
+            }
+            if let Some(held) = parts.next().flatten() {
+                system.take(held, &recoveries);
+            }
+            Ok(())
+        })
+    });
+    let of = super::graph(1, 100, 1_000, Vec::new());
+    graph.spouts = of.spouts;
+    let spout = &mut graph.spouts[0];
+    // Two batches as they are read.
+    (spout.max_in_flight_records, spout.max_in_flight_bytes) = (20, 100_000);
+    spout.max_uncommitted = 1_000_000;
+    let local = LocalSet::new();
+    let running = start_here(graph, true, &local).expect("starts");
+    let script = async {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        let account = running.account(0);
+        assert_eq!((account.read, account.in_flight), (20_000, 20));
+        let (records, bytes) = running.in_flight(0);
+        assert!(records == 20 && bytes < 100_000, "{bytes}");
+        system.takes.store(u32::MAX, Ordering::Relaxed);
+        system.is_away(false);
+        running.finished().await
+    };
+    assert_eq!(local.run_until(script).await, Finish::Drained);
+    let account = running.account(0);
+    assert_eq!((account.delivered, account.difference()), (100_000, 0));
+    assert_eq!(running.in_flight(0), (0, 0));
+    let offsets: BTreeSet<i64> = system.written().iter().map(|(_, at)| *at).collect();
+    let of_system: BTreeSet<i64> = (0..100).map(|batch| batch * 1_000 + 500).collect();
+    assert_eq!(offsets, of_system);
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_outage_while_all_goes_on_holds_the_rest_again() {
     let system = Arc::new(System::default());
     system.is_away(true);
