@@ -121,6 +121,37 @@ fn the_head_of_the_page_says_the_worst_that_there_is_now() {
     check("NO_DATA", Some(5), Some("no age"), partly);
 }
 
+/// What no e2e run is brought to at will: a badge that is green says that the index has all.
+#[test]
+fn a_replay_that_is_done_is_shown_by_what_the_index_said_of_it() {
+    let piece = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../deploy/src/http/page")
+        .join("replay_runs.js");
+    let script = std::fs::read_to_string(piece).expect("it is there");
+    let mut browser = Browser::start().expect("Chromium starts");
+    let mut check = |run: Value, expected: [&str; 2]| {
+        let badge = browser.value(&format!("(() => {{ {script}\nreturn badgeOf({run}); }})()"));
+        assert_eq!(badge.expect("it has one"), json!(expected), "{run}");
+    };
+    let done = |verdict: Option<&str>, job: Value| json!({"state": "done", "verdict": verdict, "job": job});
+    check(done(Some("exact"), Value::Null), ["done", "ok"]);
+    check(done(Some("wrong"), Value::Null), ["done, wrong", "bad"]);
+    check(
+        done(Some("unknown"), Value::Null),
+        ["done, unknown", "warn"],
+    );
+    check(done(None, Value::Null), ["done, not verified", "warn"]);
+    // It was asked once more here.
+    let again = |verdict: Option<&str>| json!({"command": "verify", "verdict": verdict});
+    check(done(Some("unknown"), again(Some("exact"))), ["done", "ok"]);
+    check(done(Some("wrong"), again(None)), ["done, wrong", "bad"]);
+    check(json!({"state": "lost"}), ["lost", "bad"]);
+    check(
+        json!({"state": "running", "verdict": null}),
+        ["running", "calm"],
+    );
+}
+
 /// In a tile about as narrow as five of them are in a window of 1,280 pixels.
 #[test]
 fn a_name_in_a_tile_is_not_broken_within_a_word() {

@@ -123,6 +123,7 @@ impl Replays {
     async fn listed(&self, spout: &OfSpout) -> Result<Value, Refusal> {
         let options = spout.options();
         let list = self.lists.answer(options.clone(), async {
+            let options = [vec!["--limit=0".into()], options].concat();
             let command = self.program.over_file(&["replay", "list"], options);
             let listed = self.program.ask(command).await?;
             serde_json::from_slice(&listed).map_err(|error| {

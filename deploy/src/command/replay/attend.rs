@@ -35,6 +35,9 @@ pub(in crate::command) use yielding::YieldTo;
 /// Why a run waits that an operator has told to.
 pub(super) const BY_OPERATOR: &str = "an operator paused it (isobar replay pause)";
 
+/// What the last word of a run says before the verdict of its check.
+pub(super) const VERIFIED: &str = "verified: ";
+
 /// A run that is attended to until this is dropped.
 pub(in crate::command) struct Attended {
     shared: Arc<Shared>,
@@ -73,7 +76,7 @@ pub(in crate::command) fn last_word(
     match (ended, is_complete, verdict) {
         (Some(_), ..) => (State::Aborted, summary.to_owned()),
         (None, false, _) => (State::Stopped, summary.to_owned()),
-        (None, true, Some(verdict)) => (State::Done, format!("verified: {verdict}")),
+        (None, true, Some(verdict)) => (State::Done, format!("{VERIFIED}{verdict}")),
         (None, true, None) => (State::Done, "not verified".to_owned()),
     }
 }

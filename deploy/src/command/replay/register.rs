@@ -12,7 +12,7 @@ use isobar_topology::clock;
 use serde::Serialize;
 use serde_json::json;
 
-use super::attend::BY_OPERATOR;
+use super::attend::{BY_OPERATOR, VERIFIED};
 use super::claiming::named;
 use super::document::VERSION;
 use super::held::forget_group;
@@ -35,6 +35,10 @@ const NONE: &str = "no replay has been run";
 pub(super) struct ListArgs {
     #[command(flatten)]
     of: OfArgs,
+
+    /// Shows so many at most, those that were heard of last; 0 for all.
+    #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+    limit: usize,
 
     #[command(flatten)]
     output: OutputArgs,
@@ -59,6 +63,8 @@ pub(super) struct RunOfArgs {
 struct Shown<'a> {
     /// Its state, or `lost` where it should be under way and has not been heard of.
     state: &'static str,
+    /// What its check has found where it has come to its end: `exact`, `wrong`, `unknown` or `not verified`.
+    verdict: Option<&'a str>,
     told_ms: i64,
     told: &'a isobar_operators::replay::registry::Entry,
 }
@@ -70,9 +76,18 @@ fn state(run: &Listed) -> &'static str {
     }
 }
 
+fn verdict(entry: &Entry) -> Option<&str> {
+    let why = entry
+        .why
+        .as_deref()
+        .filter(|_| entry.state == State::Done)?;
+    Some(why.strip_prefix(VERIFIED).unwrap_or(why))
+}
+
 fn shown(run: &Listed) -> Shown<'_> {
     Shown {
         state: state(run),
+        verdict: verdict(&run.entry),
         told_ms: run.told_ms,
         told: &run.entry,
     }
@@ -80,29 +95,38 @@ fn shown(run: &Listed) -> Shown<'_> {
 
 pub(super) fn list(args: &ListArgs, mut context: Context<'_>) -> Outcome {
     let (registry, _) = find(&args.of, &mut context)?;
-    let runs = registry.runs().map_err(asking)?;
+    let mut runs = registry.runs().map_err(asking)?;
+    let earlier = match args.limit {
+        0 => 0,
+        limit => runs.len().saturating_sub(limit),
+    };
+    drop(runs.drain(..earlier));
     match args.output.format {
         Format::Json => {
             let runs: Vec<Shown<'_>> = runs.iter().map(shown).collect();
-            context
-                .output
-                .json(&json!({"version": VERSION, "topic": registry.topic(), "runs": runs}))?;
+            context.output.json(&json!({
+                "version": VERSION,
+                "topic": registry.topic(),
+                "earlier": earlier,
+                "runs": runs,
+            }))?;
         }
         Format::Table if runs.is_empty() => context.output.line(NONE)?,
-        Format::Table => context.output.text(&table(&runs))?,
+        Format::Table => context.output.text(&(table(&runs) + &not_shown(earlier)))?,
     }
     Ok(Exit::Done)
 }
 
 fn table(runs: &[Listed]) -> String {
     let mut table = Table::new([
-        "RUN", "STATE", "TARGET", "SETTLED>", "OFFSETS>", "HOST", "TOLD",
+        "RUN", "STATE", "VERDICT", "TARGET", "SETTLED>", "OFFSETS>", "HOST", "TOLD",
     ]);
     for run in runs {
         let (settled, offsets) = progress(run);
         table.row([
             run.entry.run.clone(),
             state(run).to_owned(),
+            verdict(&run.entry).unwrap_or("-").to_owned(),
             run.entry.target.clone(),
             known(settled),
             number(offsets),
@@ -111,6 +135,17 @@ fn table(runs: &[Listed]) -> String {
         ]);
     }
     table.text()
+}
+
+/// What is said behind the table of so many runs that are not in it.
+fn not_shown(earlier: usize) -> String {
+    match earlier {
+        0 => String::new(),
+        _ => format!(
+            "{} earlier ones are not shown: --limit 0 shows all\n",
+            number(earlier)
+        ),
+    }
 }
 
 /// Offsets that are settled, and all of the run.
@@ -439,6 +474,39 @@ mod tests {
             (part.from, part.to) = (i64::MIN, i64::MAX);
         }
         assert_eq!(progress(&run), (Some(i64::MAX), i64::MAX));
+    }
+
+    #[test]
+    fn what_the_check_of_a_run_has_found_is_shown_beside_that_it_is_done() {
+        let of = |state, why: &str| {
+            let mut run = run("a", state, clock::unix_ms());
+            run.entry.why = Some(why.to_owned());
+            run
+        };
+        let runs = [
+            of(State::Done, "verified: exact"),
+            of(State::Done, "verified: wrong"),
+            of(State::Done, "not verified"),
+            of(State::Stopped, "stopped by SIGINT"),
+        ];
+        let text = table(&runs) + &not_shown(7);
+        let lines: Vec<&str> = text.lines().collect();
+        for (line, shown) in lines.iter().zip([
+            "RUN  STATE    VERDICT       TARGET",
+            "a    done     exact         missing",
+            "a    done     wrong         missing",
+            "a    done     not verified  missing",
+            "a    stopped  -             missing",
+            "7 earlier ones are not shown: --limit 0 shows all",
+        ]) {
+            assert!(line.starts_with(shown), "{text}");
+        }
+        let json = serde_json::to_value(shown(&runs[1])).expect("JSON");
+        assert_eq!(
+            (&json["state"], &json["verdict"]),
+            (&json!("done"), &json!("wrong"))
+        );
+        assert_eq!(not_shown(0), "");
     }
 
     #[test]

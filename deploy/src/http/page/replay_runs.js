@@ -11,6 +11,8 @@ const BY_OPERATOR = "an operator paused it";
 const FAILED = "it failed";
 
 const TONES = { starting: "calm", running: "calm", paused: "warn", done: "ok", stopped: "warn", lost: "bad", aborted: "warn", "not begun": "bad", refused: "bad" };
+/** Of runs that are done: with whatever else nobody has found it to be as it should. */
+const VERDICTS = { exact: "ok", wrong: "bad" };
 
 function showRuns(into, begun) {
   const head = part(into, "h3", "head");
@@ -19,7 +21,7 @@ function showRuns(into, begun) {
   const runs = replays.runs.slice(0, RUNS_MAX);
   const none = replays.known ? "No replay has been run." : "Asking for the runs.";
   const more = replays.runs.length - runs.length;
-  const rest = more > 0 ? `${number(more)} earlier ones are told by isobar replay list.` : null;
+  const rest = more > 0 ? `${number(more)} earlier ones are told by isobar replay list --limit 0.` : null;
   const old = part(into, "p", "told");
   const since = replays.heard ? `Not heard since ${clock(replays.heard, true)}` : "Not heard yet";
   tell(old, replays.failure && `${since}: ${replays.failure}`, "bad");
@@ -37,11 +39,12 @@ function showRuns(into, begun) {
 }
 
 function showRun(into, run, begun) {
-  const { told, state: word, job } = run;
+  const { told, state: word } = run;
   const head = part(into, "p", "title");
   const badge = part(head, "b", "state");
-  set(badge, { "data-tone": TONES[word] ?? "calm" });
-  write(badge, word);
+  const [text, tone] = badgeOf(run);
+  set(badge, { "data-tone": tone });
+  write(badge, text);
   const at = new Date(namedAt(run)).toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
   write(part(head, "span", "what"), `${run.id}, ${isRedrive(run) ? "begun" : "planned"} ${at}${told ? `: target ${told.target}` : ""}`);
   const { settled, all } = progress(run);
@@ -63,6 +66,13 @@ function showRun(into, run, begun) {
     askAgain();
   };
   if (told && details.open) showDetails(details, run, replays.details.get(run.id)?.answer);
+}
+
+/** The state in a word or two, and its tone; of a run that is done both go by what the index said of it last. */
+function badgeOf({ state: word, verdict, job }) {
+  if (word !== "done") return [word, TONES[word] ?? "calm"];
+  const last = (job?.command === "verify" && job.verdict) || verdict || job?.verdict || "not verified";
+  return [last === "exact" ? word : `${word}, ${last}`, VERDICTS[last] ?? "warn"];
 }
 
 /** Offsets that are settled, and all of the run; what is settled is null while it is not known. */
