@@ -8,6 +8,7 @@ mod members;
 mod partitions;
 mod refusals;
 mod rejects;
+mod switched;
 
 use std::time::Duration;
 
@@ -54,6 +55,7 @@ const APART: [&[Runbook]; 3] = [
     &[
         losses::a_topic_loses_records_and_is_made_again,
         partitions::one_partition_has_it_all,
+        switched::readers_lose_nothing_by_a_switch_and_the_way_back,
         clusters::hosts_of_two_clusters_share_the_documents,
         clusters::another_elasticsearch,
         clusters::another_kafka,
@@ -127,26 +129,31 @@ fn printed(printed: &str, expected: &[&str]) {
 }
 
 fn a_window_goes_into_a_new_index(kafka: &Kafka, search: &Search) {
-    let setup = setup(kafka, &search.url(), "live", "")
-        .environment("FROM", "100")
-        .environment("TO", "600")
-        // `logs-*` finds it, and no name of a day is like it.
-        .environment("NEW", "logs-window")
-        .environment("ALIAS", "window");
+    let setup = setup(kafka, &search.url(), "live", "");
     // A rule was changed since.
     let live = std::fs::read_to_string(setup.topology()).expect("it is there");
     std::fs::write(setup.topology(), live.replace("env: test", "env: fixed")).expect("written");
-    let text = setup.runbook("replay-into-a-new-index.md", LIMIT);
-    let text = text.expect("its commands succeed");
-    printed(
-        &text,
-        &[
-            "Offsets in all: 2,000",
-            "Sample of 10 records: 10 documents other than indexed\n  env changes in 10 documents\n",
-            "Verified: exact",
-            "window logs-window",
-        ],
-    );
+    let plan = |target: &str, sample: &str| {
+        let range = [
+            "--from", "100", "--to", "600", "--sample", sample, "--target", target,
+        ];
+        let command = [&["replay", "plan"][..], &range, &["--out", target]].concat();
+        let planned = setup.finish(&command, LIMIT).expect("it ends");
+        assert_eq!(planned.status.code(), Some(0), "{}", planned.stderr);
+        planned.stdout
+    };
+    let run = |plan: &str| {
+        let command = ["replay", "run", plan, "--yes"];
+        let ran = setup.finish_alone(&command, LIMIT).expect("it ends");
+        assert_eq!(ran.status.code(), Some(0), "{}\n{}", ran.stdout, ran.stderr);
+        printed(&ran.stdout, &["Verified: exact"]);
+    };
+    // `logs-*` finds it, and no name of a day is like it.
+    let window = "index=logs-window";
+    let other =
+        "Sample of 10 records: 10 documents other than indexed\n  env changes in 10 documents\n";
+    printed(&plan(window, "10"), &["Offsets in all: 2,000", other]);
+    run(window);
     let client = search.client();
     let count = |indices: &str| {
         let fixed = json!({"term": {"env.keyword": "fixed"}});
@@ -154,31 +161,23 @@ fn a_window_goes_into_a_new_index(kafka: &Kafka, search: &Search) {
         let fixed = client.count_where(indices, &fixed).expect("it counts");
         (all, fixed)
     };
-    assert_eq!(count("window"), (2_000, 2_000), "each is new");
+    assert_eq!(count("logs-window"), (2_000, 2_000), "each is new");
     assert_eq!(count("logs-2*").1, 0, "none outside is");
     // Another replay of the window takes it for nothing of its own, neither to delete nor to count.
-    let plan = |target: &str| {
-        let range = [
-            "--from", "100", "--to", "600", "--sample", "0", "--target", target,
-        ];
-        let command = [&["replay", "plan"][..], &range, &["--out", target]].concat();
-        let planned = setup.finish(&command, LIMIT).expect("it ends");
-        assert_eq!(planned.status.code(), Some(0), "{}", planned.stderr);
-        planned.stdout
-    };
     printed(
-        &plan("purge"),
+        &plan("purge", "0"),
         &[
             "  logs-2026.01.01 has 2,000 documents that are deleted\n",
             "Note: logs-window has 2,000 documents of the range as well: its name is none that index makes, so they \
              stay there\n",
         ],
     );
-    let _ = plan("missing");
-    let command = ["replay", "run", "missing", "--yes"];
-    let ran = setup.finish_alone(&command, LIMIT).expect("it ends");
-    assert_eq!(ran.status.code(), Some(0), "{}\n{}", ran.stdout, ran.stderr);
-    printed(&ran.stdout, &["Verified: exact"]);
+    // That it is beside is known by the replay that has made it.
+    printed(
+        &plan("missing", "0"),
+        &["Note: logs-window has 2,000 documents of the range as well, where the replay "],
+    );
+    run("missing");
     client.delete_index("logs-window").expect("it is deleted");
 }
 
