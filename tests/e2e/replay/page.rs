@@ -191,4 +191,15 @@ pub(super) fn a_fix_is_planned_run_and_verified(
         assert_eq!(Some(count), u64::try_from(OFFSETS).ok(), "{documents}");
     }
     steps.done("a run on the page");
+
+    // Only where the range ends by a time.
+    let is_hidden = "document.querySelector('#replay-slack').closest('.field').hidden";
+    page.waits_for(is_hidden);
+    page.fills("to", "1s");
+    page.fills("from", "earliest");
+    page.waits_for(&format!("!{is_hidden}"));
+    page.fills("slack", "15m");
+    page.presses("Enter");
+    page.waits_to_read(".plan .noted", "--slack 15m: the ranges go on behind");
+    steps.done("late records on the page");
 }

@@ -69,12 +69,18 @@ function showPlanForm(form, spouts) {
   const names = [...new Set(lag?.partitions.map((one) => one.topic))];
   options(topics, [["", "all"], ...names.map((name) => [name, name])], topics.value);
   topics.closest(".field").hidden = names.length < 2;
+  form.elements.slack.closest(".field").hidden = !isTime(form.elements.to.value);
   const toIndex = form.elements.target.value === "index";
   form.elements.index.closest(".field").hidden = !toIndex;
   form.elements.index.required = toIndex;
   // Another index is made anyway, and what a purge deletes is written anew wherever it goes.
   form.elements.create_missing.closest(".field").hidden = makesIndices(form.elements.target.value);
   write(document.getElementById("replay-target-hint"), TARGETS[form.elements.target.value] ?? "what becomes of documents that are there");
+}
+
+/** Whether a place is found by the timestamps of records. */
+function isTime(place) {
+  return !/^(\d*|earliest|now)$/.test(place.trim());
 }
 
 function makesIndices(target) {
@@ -96,6 +102,7 @@ function makePlanForm(form) {
     field("topics", "Topics", element("select")),
     field("from", "From", textInput({ required: "", placeholder: "2h" }), `${places}, or earliest`),
     field("to", "To", textInput({ required: "", placeholder: "now" }), `${places}, or now; not part of it`),
+    field("slack", "Late records, up to", textInput({ placeholder: "none" }), "such as 15m: those that come so much later are in it, and younger ones"),
     field("target", "Target", target, " "),
     field("index", "Name of the index", textInput({ placeholder: "again-logs" }), "a name, or a template as in the topology file"),
     field("partitions", "Partitions", textInput({ placeholder: "all" }), "such as 0,3,7-9"),
@@ -129,7 +136,7 @@ function makePlanForm(form) {
   };
 }
 
-function asked({ spout, topics, from, to, target, index, create_missing, partitions, sample, only_bolts, exclude_bolts, rate }) {
+function asked({ spout, topics, from, to, slack, target, index, create_missing, partitions, sample, only_bolts, exclude_bolts, rate }) {
   const value = (input) => input.value.trim();
   const names = (input) => value(input).split(/[\s,]+/).filter(Boolean);
   return {
@@ -138,6 +145,7 @@ function asked({ spout, topics, from, to, target, index, create_missing, partiti
     to: value(to),
     target: target.value === "index" ? `index=${value(index)}` : target.value,
     ...(topics.value ? { topics: [topics.value] } : {}),
+    ...(isTime(to.value) && value(slack) ? { slack: value(slack) } : {}),
     ...(value(partitions) ? { partitions: value(partitions) } : {}),
     sample: Number(sample.value),
     only_bolts: names(only_bolts),
