@@ -32,7 +32,7 @@ dead_letter: {type: kafka, connection: kafka, topic: dead}
 /// What comes of each check where nothing is wrong: on Elasticsearch 8, Elasticsearch 9, OpenSearch 2 and
 /// OpenSearch 3. What the reduced distributions of the tests do not have is skipped, and what a cluster of one
 /// node is not, and a topology without a template does not have, is mentioned.
-const SOUND: [(&str, [&str; 4]); 42] = [
+const SOUND: [(&str, [&str; 4]); 43] = [
     ("kafka.brokers", ["ok"; 4]),
     ("kafka.topics", ["ok"; 4]),
     ("kafka.outputs", ["ok"; 4]),
@@ -47,6 +47,7 @@ const SOUND: [(&str, [&str; 4]); 42] = [
     ("kafka.group", ["ok"; 4]),
     ("kafka.dead_letter_size", ["ok"; 4]),
     ("kafka.dead_letter_cleanup", ["ok"; 4]),
+    ("kafka.replays", ["ok"; 4]),
     ("kafka.certificates", ["skipped"; 4]),
     ("elasticsearch.hosts", ["ok"; 4]),
     ("elasticsearch.one_cluster", ["ok"; 4]),
@@ -87,6 +88,10 @@ fn a_sound_topology_has_no_finding_and_planted_faults_are_found() {
     kafka
         .create_topic("compacted", 1, &compacted)
         .expect("it is created");
+    // As it is where brokers make topics by themselves.
+    kafka
+        .create_topic("doctored.replays", 1, &[])
+        .expect("it is created");
     let hosts = search.url();
     let client = search.client();
     let block = json!({"index.blocks.write": true});
@@ -110,6 +115,11 @@ fn a_sound_topology_has_no_finding_and_planted_faults_are_found() {
         ("kafka.topics", "error", "absent"),
         ("kafka.dead_letter_size", "warning", "takes 1000 bytes"),
         ("kafka.dead_letter_cleanup", "warning", "compact"),
+        (
+            "kafka.replays",
+            "warning",
+            "doctored.replays has cleanup.policy=delete",
+        ),
         ("elasticsearch.one_cluster", "error", "2 clusters"),
         ("elasticsearch.one_master", "error", "2 masters"),
         ("elasticsearch.blocks", "error", "logs takes no documents"),

@@ -1,6 +1,7 @@
 //! What a topology wants of a Kafka cluster, and the facts that the checks judge.
 
 mod checks;
+mod replays;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,13 +17,18 @@ use crate::kafka::admin::{Admin, Layout, Permitted, TopicPartition};
 use crate::kafka::connection::KafkaConnection;
 use crate::kafka::error::Error;
 use crate::lag::{self, Row, Source};
+use crate::replay::registry::topic_of;
 use crate::spouts::KafkaConfig as Spouted;
 
 pub(super) use checks::CHECKS;
+use replays::Register;
 
 /// A Kafka cluster, and what the spouts and bolts of a topology want of it.
 pub struct Brokers {
     name: String,
+    topology: String,
+    /// The topic in which replays and redrives of the topology tell what they read.
+    register: String,
     connection: KafkaConnection,
     lanes: usize,
     sources: Vec<Source>,
@@ -49,6 +55,8 @@ pub(super) fn brokers(spec: &Spec, lanes: usize) -> Result<Vec<Brokers>, Problem
         let connection = problems.take(kafka_of(spec, name))??;
         all.push(Brokers {
             name: name.to_owned(),
+            topology: spec.name.clone(),
+            register: topic_of(spec),
             connection,
             lanes,
             sources: Vec::new(),
@@ -122,6 +130,8 @@ pub(super) struct Facts {
     permitted: Answer<BTreeMap<String, Permitted>>,
     spouts: Vec<Spout>,
     outputs: Vec<Output>,
+    /// `None` where no spout reads from here, and at a start.
+    register: Option<Register>,
     certificates: Vec<Expiry>,
 }
 
@@ -189,7 +199,14 @@ impl Brokers {
             Ok(_) => (admin.permitted_with_topics(&topics)).map_err(|error| failed(&error)),
             Err(away) => Err(away.clone()),
         };
+        let register = match (&away, depth) {
+            (None, Depth::All | Depth::Writing) if !self.sources.is_empty() => {
+                self.register(admin, within)
+            }
+            _ => None,
+        };
         Facts {
+            register,
             permitted,
             lanes: self.lanes,
             client_id: self.connection.client_id().to_owned(),
@@ -202,6 +219,17 @@ impl Brokers {
                 Depth::Start => Vec::new(),
             },
         }
+    }
+
+    /// What is known of the register; `None` of embedded brokers, which have none.
+    fn register(&self, admin: &Admin, within: Duration) -> Option<Register> {
+        let of_group = |group: &str| {
+            let admin = Admin::of_group(&self.connection, group, within);
+            let permitted = admin.and_then(|admin| admin.permitted_with_group());
+            permitted.map_err(|error| failed(&error))
+        };
+        let asked = || Register::ask(&self.register, &self.topology, admin, of_group);
+        (!self.connection.is_embedded()).then(asked)
     }
 
     /// The connection's name in the topology file.

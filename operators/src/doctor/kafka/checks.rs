@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use isobar_topology::spec::units::Duration;
 
+use super::replays::replays;
 use super::{Answer, Facts, Failed, Spout};
 use crate::doctor::{Check, Depth, Missing, Said, Status, Verdict, fine, or_fine};
 use crate::kafka::admin::{LayoutTopic, RDKafkaErrorCode};
@@ -121,6 +122,14 @@ pub(in crate::doctor) const CHECKS: &[Check<Facts>] = &[
         fix: "Set `cleanup.policy=delete` and a retention of weeks on the dead-letter topic.",
         needs: "it takes `DescribeConfigs` on the topic",
         judge: dead_letter_cleanup,
+    },
+    Check {
+        id: "kafka.replays",
+        depth: Depth::All,
+        why: "Replays and redrives tell each other in a topic what they read; without it none is run, and each question about them reads all of it.",
+        fix: "Permit `Create`, `Read`, `Write` and `Describe` on the topic `NAME.replays` of the topology NAME, and `Read` and `Delete` on groups that start with `NAME.replay.`; set `cleanup.policy=compact`, `message.timestamp.type=LogAppendTime`, `segment.ms=600000`, `segment.bytes=16777216` and `min.cleanable.dirty.ratio=0.1` of the topic.",
+        needs: "it takes `Describe` and `DescribeConfigs` on the topic",
+        judge: replays,
     },
     Check {
         id: "kafka.certificates",
@@ -568,7 +577,7 @@ fn each_topic(
         .collect())
 }
 
-fn known<T>(answer: &Answer<T>) -> Result<&T, Missing> {
+pub(super) fn known<T>(answer: &Answer<T>) -> Result<&T, Missing> {
     answer.as_ref().map_err(|failed| match failed {
         Failed::Denied => Missing::Denied,
         Failed::Other(why) => Missing::Unknown(why.clone()),

@@ -44,7 +44,7 @@ fn row(partition: i32) -> Row {
 }
 
 /// Three brokers, a topic that is read and one for dead letters; nothing is wrong.
-fn healthy() -> Facts {
+pub(super) fn healthy() -> Facts {
     let partitions = [0, 1].map(|number| TopicPartition::new("logs", number));
     Facts {
         lanes: 2,
@@ -73,6 +73,7 @@ fn healthy() -> Facts {
             topic: "dead".to_owned(),
             is_dead_letter: true,
         }],
+        register: Some(super::replays::tests::register()),
         certificates: Vec::new(),
     }
 }
