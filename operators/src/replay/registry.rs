@@ -58,6 +58,9 @@ pub(crate) const SETTINGS: [(&str, &str); 5] = [
     ("min.cleanable.dirty.ratio", "0.1"),
 ];
 
+/// The first so many of them say what the topic means. Some who host brokers let nobody choose the others.
+const NEEDED: usize = 2;
+
 /// The register of a topology's replays.
 #[derive(Clone, Debug)]
 pub struct Registry {
@@ -267,8 +270,14 @@ impl Registry {
     }
 
     async fn create(&self) -> Result<(), Error> {
-        let made = create_topic_with(&self.connection, &self.topic, 1, &SETTINGS, self.within);
-        made.await.map_err(|error| match error {
+        let create =
+            |settings| create_topic_with(&self.connection, &self.topic, 1, settings, self.within);
+        let made = match create(&SETTINGS[..]).await {
+            // Then it grows, which doctor tells.
+            Err(error) if is_of_settings(&error) => create(&SETTINGS[..NEEDED]).await,
+            made => made,
+        };
+        made.map_err(|error| match error {
             Error::Refused { what, code, text } => Error::Refused {
                 what,
                 code,
@@ -345,6 +354,17 @@ impl Registry {
             }),
         }
     }
+}
+
+/// Whether a topic was not made for the sake of its settings.
+fn is_of_settings(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Refused {
+            code: RDKafkaErrorCode::InvalidConfig | RDKafkaErrorCode::PolicyViolation,
+            ..
+        }
+    )
 }
 
 /// What a record says.

@@ -280,6 +280,18 @@ fn what_compaction_never_takes_ends_after_minutes() {
     assert_eq!(number("segment.ms"), Some(600_000.0));
     assert_eq!(number("segment.bytes"), Some(16_777_216.0));
     assert_eq!(number("min.cleanable.dirty.ratio"), Some(0.1));
+    // Who may not choose these has a register all the same.
+    let needed = SETTINGS[..NEEDED].iter().map(|(name, _)| *name);
+    assert!(needed.eq(["cleanup.policy", "message.timestamp.type"]));
+    let refused = |code| Error::Refused {
+        what: "creating topic t.replays".to_owned(),
+        code,
+        text: "no".to_owned(),
+    };
+    assert!(is_of_settings(&refused(RDKafkaErrorCode::PolicyViolation)));
+    assert!(is_of_settings(&refused(RDKafkaErrorCode::InvalidConfig)));
+    let denied = refused(RDKafkaErrorCode::TopicAuthorizationFailed);
+    assert!(!is_of_settings(&denied));
 }
 
 #[tokio::test]

@@ -99,6 +99,14 @@ pub(super) fn pages_and_plans_are_used_again(kafka: &Kafka, search: &Search) {
     let kept = sum(|one| &one["kept"]);
     assert!(kept > 0, "{verified}");
     assert_eq!(kept, sum(|one| &one["others"]["dropped"]), "{verified}");
+    // Nor is it well where they are deleted first.
+    ends(&plan("purge", "gone.json"), 0, "");
+    let gone = run("gone.json", &[]);
+    ends(&gone, 3, "");
+    let gone = json(&gone);
+    let gone = &gone["verification"];
+    assert_eq!(gone["verdict"], "exact", "{gone}");
+    assert_eq!(gone["fewer"]["index"], kept, "{gone}");
 
     another_index_is_written_once(&env, &plan, &run);
     let purge = plan("purge", "purge.json");
