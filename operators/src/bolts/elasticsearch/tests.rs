@@ -7,7 +7,6 @@ use std::time::Duration;
 use isobar_topology::spec::Problems;
 use isobar_topology::testing::{Fate, Input, PreparedForTest};
 use serde_json::{Value, json};
-use tokio::task::spawn_blocking;
 
 use super::*;
 use crate::stand_in::{answer_with, request};
@@ -276,7 +275,7 @@ async fn an_index_that_takes_nothing_for_long_as_the_cluster_is_busy_is_told() {
     ];
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let host = format!("http://{}", listener.local_addr().expect("an address"));
-    let serving = spawn_blocking(move || {
+    let serving = std::thread::spawn(move || {
         for (status, body) in answers {
             let (mut stream, _) = listener.accept().expect("a client");
             let _ = request(&mut stream).expect("a request");
@@ -316,7 +315,7 @@ async fn an_index_that_takes_nothing_for_long_as_the_cluster_is_busy_is_told() {
         tokio::time::advance(Duration::from_secs(30)).await;
         tokio::time::resume();
     }
-    serving.await.expect("it ends");
+    serving.join().expect("it ends");
 }
 
 #[test]
