@@ -18,7 +18,7 @@ use isobar_topology::{
 
 use crate::elasticsearch::ask::Ask;
 use crate::elasticsearch::body::{Body, Limits, NotAdded, Room};
-use crate::elasticsearch::breaking::{Breaking, Fault};
+use crate::elasticsearch::breaking::Breaking;
 use crate::elasticsearch::busy::BusyIndices;
 use crate::elasticsearch::counts::Counts;
 use crate::elasticsearch::credentials::{Client, Credentials};
@@ -77,9 +77,7 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
     let shared = Arc::new(Shared::new(hosts));
     let held = Arc::new(HeldIndices::new(settings.patience, settings.shard_wait()));
     let failing = Arc::new(FailingIndex::default());
-    let shows_ids = !settings.addressing.id.holds_fields();
-    let breaking = Arc::new(Breaking::new(Fault::Breaks, shows_ids));
-    let refusing = Arc::new(Breaking::new(Fault::Refused, shows_ids));
+    let breaking = Arc::new(Breaking::new(!settings.addressing.id.holds_fields()));
     let busy = Arc::new(BusyIndices::default());
     let existing = settings
         .missing_dropped
@@ -120,7 +118,6 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
                 failing: Arc::clone(&failing),
                 breaking: Arc::clone(&breaking),
                 busy: Arc::clone(&busy),
-                refusing: Arc::clone(&refusing),
                 existing: existing.clone(),
                 spare: Arc::clone(&spare),
                 ask: None,
@@ -137,7 +134,6 @@ struct Elasticsearch {
     failing: Arc<FailingIndex>,
     breaking: Arc<Breaking>,
     busy: Arc<BusyIndices>,
-    refusing: Arc<Breaking>,
     /// What exists, where no index is made.
     existing: Option<Arc<Existing>>,
     /// Room for bodies that sinks of the connection keep.
@@ -364,7 +360,6 @@ impl Elasticsearch {
             failing: Arc::clone(&self.failing),
             breaking: Arc::clone(&self.breaking),
             busy: Arc::clone(&self.busy),
-            refusing: Arc::clone(&self.refusing),
             width,
             spare: Arc::clone(&self.spare),
             busy_until: Cell::new(clock::now()),

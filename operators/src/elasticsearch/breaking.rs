@@ -1,7 +1,6 @@
 //! Documents on which the connection breaks whenever they are sent alone: something on the way takes no request of
 //! their size, and breaks off where a server would answer 413. They are told of; and one that breaks it again and
-//! again while others get through is at fault, and no outage. Of documents that are refused with their whole request,
-//! as by a firewall for what they hold, the same is kept apart.
+//! again while others get through is at fault, and no outage.
 //!
 //! Where requests of any kind break, one document can break several times in a row by chance, the more so the longer
 //! it is on the way: ten times say all where hardly anything else breaks, and nothing where half of it does. So it
@@ -16,9 +15,8 @@ use std::time::Duration;
 use isobar_topology::Health;
 use isobar_topology::clock::{self, Instant};
 
-use super::hosts::{CAUSE_MAX, cut};
-use super::reply::without_reason;
-
+/// The kind of the condition.
+const BREAKING: &str = "breaking";
 /// So many times in a row a document has broken the connection when it is told of.
 const TOLD_FROM: u32 = 3;
 /// And so many at least when it may be at fault.
@@ -40,58 +38,14 @@ pub(crate) struct Document {
     pub(crate) bytes: usize,
 }
 
-/// What does not get through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// The connection breaks on it.
-    Breaks,
-    /// It is refused with its request.
-    Refused,
-}
-
-impl Fault {
-    /// The kind of the condition.
-    fn condition(self) -> &'static str {
-        match self {
-            Self::Breaks => "breaking",
-            Self::Refused => "refusing",
-        }
-    }
-
-    /// What happened each time.
-    fn told(self, answer: &str) -> String {
-        match self {
-            Self::Breaks => "the connection broke".to_owned(),
-            Self::Refused => format!("the answer was {answer}"),
-        }
-    }
-
-    /// What something on the way may not take.
-    fn cause(self) -> &'static str {
-        match self {
-            Self::Breaks => "as much",
-            Self::Refused => "what it holds",
-        }
-    }
-
-    /// What happened to other requests.
-    fn of_others(self) -> &'static str {
-        match self {
-            Self::Breaks => "broke",
-            Self::Refused => "were refused",
-        }
-    }
-}
-
-/// What a bolt knows of connections that break, or of requests that are refused as a whole.
+/// What a bolt knows of connections that break.
 #[derive(Debug)]
 pub(crate) struct Breaking {
-    fault: Fault,
     /// Ids hold nothing of documents, so that they may be shown.
     shows_ids: bool,
     /// Requests that were answered.
     answered: AtomicU64,
-    /// Requests on which the connection broke, or that were refused, without those of documents that are known for it.
+    /// Requests on which the connection broke, without those of documents that are known for it.
     broken: AtomicU64,
     /// Bytes of both.
     bytes: AtomicU64,
@@ -109,8 +63,6 @@ struct Known {
     seen: u64,
     /// All requests, when it did so first.
     before: Requests,
-    /// What came the last time; empty where the connection breaks.
-    answer: String,
 }
 
 /// Requests other than those of documents that are known to break the connection.
@@ -141,9 +93,8 @@ impl Requests {
 }
 
 impl Breaking {
-    pub(crate) fn new(fault: Fault, shows_ids: bool) -> Self {
+    pub(crate) fn new(shows_ids: bool) -> Self {
         Self {
-            fault,
             shows_ids,
             answered: AtomicU64::new(0),
             broken: AtomicU64::new(0),
@@ -153,12 +104,12 @@ impl Breaking {
         }
     }
 
-    /// A request of so many bytes was answered. Documents that nobody sends any more are told of
+    /// A request of so many bytes was answered, whatever the answer. Documents that nobody sends any more are told of
     /// no longer.
     pub(crate) fn answered(&self, bytes: usize, (component, health): (&str, &Health)) {
         let _ = self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         let _ = self.answered.fetch_add(1, Ordering::Relaxed);
-        if !self.any() {
+        if self.count.load(Ordering::Relaxed) == 0 {
             return;
         }
         let mut known = self.lock();
@@ -167,24 +118,19 @@ impl Breaking {
         }
     }
 
-    /// Whether any document is known. Costs next to nothing.
-    pub(crate) fn any(&self) -> bool {
-        self.count.load(Ordering::Relaxed) > 0
-    }
-
-    /// A request of so many bytes, of several documents or of a small one, did not get through.
+    /// The connection broke on a request of so many bytes, of several documents or of a small one.
     pub(crate) fn broke(&self, bytes: usize) {
         let _ = self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         let _ = self.broken.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// This document was answered. Costs next to nothing while none is known.
+    /// This document, alone in its request, was answered. Costs next to nothing while none is known.
     pub(crate) fn passed(
         &self,
         document: impl FnOnce() -> Document,
         (component, health): (&str, &Health),
     ) {
-        if !self.any() {
+        if self.count.load(Ordering::Relaxed) == 0 {
             return;
         }
         let mut known = self.lock();
@@ -193,12 +139,10 @@ impl Breaking {
         }
     }
 
-    /// This document, alone in its request, did not get through, with this answer if there was one. Says why it is
-    /// rejected, where it is at fault.
+    /// The connection broke on this document, alone in its request. Says why it is rejected, where it is at fault.
     pub(crate) fn broke_on(
         &self,
         document: Document,
-        answer: &str,
         (component, health): (&str, &Health),
     ) -> Option<String> {
         let mut known = self.lock();
@@ -209,7 +153,6 @@ impl Breaking {
         if let Some(one) = known.get_mut(&document) {
             one.times += u32::from(all.answered > one.seen);
             (one.last, one.seen) = (now, all.answered);
-            one.answer = cut(answer, CAUSE_MAX).to_owned();
             let others = all.since(one.before);
             let by_chance = others.breaking(document.bytes).powf(f64::from(one.times));
             if one.times >= AT_FAULT_FROM && by_chance * BY_CHANCE <= 1.0 {
@@ -218,10 +161,8 @@ impl Breaking {
                     answered, broken, ..
                 } = others;
                 fault = Some(format!(
-                    "{} each of {times} times that this document was sent alone, in a request of {bytes} bytes, \
-                     while {answered} other requests were answered and {broken} {}",
-                    self.fault.told(answer),
-                    self.fault.of_others()
+                    "the connection broke each of {times} times that this document was sent alone, in a request \
+                     of {bytes} bytes, while {answered} other requests were answered and {broken} broke"
                 ));
                 let _ = known.remove(&document);
             }
@@ -233,7 +174,6 @@ impl Breaking {
                     last: now,
                     seen: all.answered,
                     before: self.requests(),
-                    answer: cut(answer, CAUSE_MAX).to_owned(),
                 };
                 let _ = known.insert(document, one);
             }
@@ -255,7 +195,7 @@ impl Breaking {
         self.count.store(known.len(), Ordering::Relaxed);
         let mut told = known.iter().filter(|(_, one)| one.times >= TOLD_FROM);
         let Some((document, one)) = told.next() else {
-            return health.clear(component, self.fault.condition());
+            return health.clear(component, BREAKING);
         };
         let Document { index, id, bytes } = document;
         let id = match id {
@@ -264,16 +204,15 @@ impl Breaking {
         };
         let more = match told.count() {
             0 => String::new(),
-            more => format!("; so it is with {more} more"),
+            more => format!("; so it does on {more} more"),
         };
-        let (times, cause) = (one.times, self.fault.cause());
-        let told = self.fault.told(without_reason(&one.answer));
+        let times = one.times;
         let text = format!(
-            "index `{index}`: {told} each of {times} times that a document{id} was sent alone, in a request of {bytes} \
-             bytes, while others were answered: something on the way may not take {cause}{more}; it is sent again, and \
+            "index `{index}`: the connection broke each of {times} times that a document{id} was sent alone, in a \
+             request of {bytes} bytes, while others were answered: something on the way may not take as much{more}; it is sent again, and \
              dead-lettered where that goes on"
         );
-        health.set(component, self.fault.condition(), text);
+        health.set(component, BREAKING, text);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Document, Known>> {
@@ -304,13 +243,13 @@ mod tests {
     /// After how many times it is at fault, where so many requests, each so many times smaller than it, are answered
     /// in between, and so many break.
     fn at_fault(answered: u64, broken: u64, smaller: usize) -> Option<usize> {
-        let breaking = Breaking::new(Fault::Breaks, true);
+        let breaking = Breaking::new(true);
         let health = Health::default();
         let (to, bytes) = (("index", &health), (1 << 20) / smaller);
         (1..=2_000).find(|_| {
             (0..answered).for_each(|_| breaking.answered(bytes, to));
             (0..broken).for_each(|_| breaking.broke(bytes));
-            breaking.broke_on(document("a"), "", to).is_some()
+            breaking.broke_on(document("a"), to).is_some()
         })
     }
 
@@ -356,10 +295,10 @@ mod tests {
             (true, "a document with the id `a` was"),
             (false, "a document was"),
         ] {
-            let breaking = Breaking::new(Fault::Breaks, shows_ids);
+            let breaking = Breaking::new(shows_ids);
             let broke = |id| {
                 breaking.answered(1 << 20, to);
-                breaking.broke_on(document(id), "", to)
+                breaking.broke_on(document(id), to)
             };
             assert_eq!([0; 2].map(|_| broke("a")), [None, None]);
             assert_eq!(told(), None);
@@ -382,37 +321,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_refused_is_told_with_the_answer_and_what_that_quotes_in_letters_alone() {
-        let health = Health::default();
-        let to = ("index", &health);
-        let refusing = Breaking::new(Fault::Refused, true);
-        let refused = || {
-            refusing.answered(1 << 20, to);
-            refusing.broke_on(document("a"), "403 denied: by rule `secret`", to)
-        };
-        let fault = (1..=20).find_map(|time| match time {
-            3 => {
-                assert_eq!(refused(), None);
-                let condition = health.conditions().remove(0);
-                assert_eq!(condition.kind, "refusing");
-                let start = "index `logs`: the answer was 403 denied each of 3 times that a document with the id `a` was";
-                assert!(condition.text.starts_with(start), "{condition:?}");
-                None
-            }
-            _ => refused(),
-        });
-        let fault = fault.expect("it is at fault");
-        let start = "the answer was 403 denied: by rule `secret` each of 10 times that this document was sent alone";
-        assert!(fault.starts_with(start), "{fault}");
-        assert!(health.conditions().is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
     async fn what_is_remembered_has_a_bound() {
-        let breaking = Breaking::new(Fault::Breaks, true);
+        let breaking = Breaking::new(true);
         let health = Health::default();
         for number in 0..2 * KNOWN_MAX {
-            let _ = breaking.broke_on(document(&number.to_string()), "", ("index", &health));
+            let _ = breaking.broke_on(document(&number.to_string()), ("index", &health));
         }
         assert_eq!(breaking.lock().len(), KNOWN_MAX);
     }

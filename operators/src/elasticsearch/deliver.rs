@@ -118,8 +118,6 @@ pub(crate) struct Delivery {
     pub(crate) failing: Arc<FailingIndex>,
     pub(crate) breaking: Arc<Breaking>,
     pub(crate) busy: Arc<BusyIndices>,
-    /// The same of requests that are refused as a whole.
-    pub(crate) refusing: Arc<Breaking>,
     /// Requests under way at one time.
     pub(crate) width: Width,
     /// Room for bodies that sinks of the connection keep.
@@ -151,6 +149,8 @@ impl Delivery {
         // The hosts that have understood a request, and how many were not understood.
         let (mut understood, mut malformed) = (HostSet::default(), 0);
         let mut refused = 0;
+        // Documents with which a request is refused as a whole, and indices that took others since the first was.
+        let (mut turned_away, mut took) = (Vec::new(), HashSet::new());
         // What was not understood, and is neither halved nor refused for that.
         let mut unread: Vec<Unread> = Vec::new();
         let whole = 0..bulk.len();
@@ -168,6 +168,9 @@ impl Delivery {
                         parts.extend(unread.drain(..).map(|unread| unread.part));
                     }
                     understood = understood.with(by);
+                    if refused > 0 {
+                        took.extend(taken_of(bulk, &part, &outcome));
+                    }
                 }
                 // Half of what a host could not take in time may be done in time.
                 Outcome::TooLarge
@@ -195,7 +198,7 @@ impl Delivery {
                 Outcome::Held => bulk.manifest.settle(part, |_| Settled::Held),
                 Outcome::Broken if is_large(&part, body.len()) => {
                     let document = document(bulk, &part);
-                    let fault = self.breaking.broke_on(document, "", self.to());
+                    let fault = self.breaking.broke_on(document, self.to());
                     match fault {
                         Some(text) => self.reject(bulk, part.start, "too_large", &text),
                         None => self.fail(bulk, part),
@@ -223,15 +226,10 @@ impl Delivery {
                     ));
                 }
                 Outcome::Refused(text) if part.len() == 1 => {
-                    let document = document(bulk, &part);
-                    match self.refusing.broke_on(document, &text, self.to()) {
-                        Some(text) => self.reject(bulk, part.start, "refused", &text),
-                        None => self.fail(bulk, part),
-                    }
+                    turned_away.push((part.start, text));
                     refused += 1;
                 }
                 Outcome::Refused(_) => {
-                    self.refusing.broke(body.len());
                     refused += 1;
                     match refused < REFUSED_MAX {
                         true => halve(&mut parts, part),
@@ -251,6 +249,37 @@ impl Delivery {
             }
         }
         self.hold_unread(bulk, unread);
+        for (position, text) in turned_away {
+            self.hold_turned_away(bulk, position, &took, &text);
+        }
+    }
+
+    /// Hosts that take other requests refuse each with this document. Whether that is for what is in it, as by a
+    /// firewall, or for its index, nobody can tell: it waits as what an index refuses does, beside others of its index
+    /// where that took some, and is given up only where that is wanted.
+    fn hold_turned_away(
+        &self,
+        bulk: &Bulk,
+        position: usize,
+        took: &HashSet<&Arc<str>>,
+        text: &str,
+    ) {
+        let index = bulk.manifest.target_of(position);
+        let refusal = match took.contains(index) {
+            true => Refusal::InPart(Class::TurnedAway),
+            false => Refusal::Of(Class::TurnedAway),
+        };
+        let given_up = self.held.refused(index, refusal, text, self.to());
+        self.exchange.counts.items(Class::TurnedAway, 1);
+        bulk.manifest
+            .settle(position..position + 1, |position| match &given_up {
+                Some(text) => {
+                    let rejection = rejection(bulk, position, "held", text);
+                    Settled::Rejected(rejection.given_up())
+                }
+                None if self.held.holds(index) => Settled::Held,
+                None => Settled::Failed,
+            });
     }
 
     /// Takes in what the outcome of items of so many bytes says about connections and what is on the way, but for a
@@ -276,16 +305,6 @@ impl Delivery {
                 if is_large(part, bytes) {
                     self.breaking.passed(|| document(bulk, part), self.to());
                 }
-            }
-        }
-        if !matches!(outcome, Outcome::AllStored | Outcome::Items(_)) {
-            return;
-        }
-        self.refusing.answered(bytes, self.to());
-        if self.refusing.any() {
-            for item in part.clone() {
-                let alone = || document(bulk, &(item..item + 1));
-                self.refusing.passed(alone, self.to());
             }
         }
     }
@@ -333,7 +352,7 @@ impl Delivery {
                 .failed(index, error.unwrap_or_default(), self.to());
         }
         let mut accepted = Vec::new();
-        let mut refused: HashMap<&Arc<str>, &Item> = HashMap::new();
+        let mut refused: HashMap<(&Arc<str>, Class), &Item> = HashMap::new();
         for (position, item) in part.clone().zip(&items) {
             self.exchange.counts.items(item.class, 1);
             let target = bulk.manifest.target_index(position);
@@ -343,7 +362,7 @@ impl Delivery {
                 }
                 Action::HoldTarget => {
                     let index = bulk.manifest.target_of(position);
-                    let _ = refused.entry(index).or_insert(item);
+                    let _ = refused.entry((index, item.class)).or_insert(item);
                 }
                 _ => {}
             }
@@ -359,15 +378,15 @@ impl Delivery {
             false => accepted.iter().map(name).collect(),
         };
         // Indices whose records have waited enough, and why.
-        let mut given_up: HashMap<&Arc<str>, String> = HashMap::new();
-        for (index, item) in refused {
+        let mut given_up: HashMap<(&Arc<str>, Class), String> = HashMap::new();
+        for ((index, class), item) in refused {
             let error = item.text.as_deref().unwrap_or_default();
             let refusal = match took.contains(index) {
-                true => Refusal::InPart(item.class),
-                false => Refusal::Of(item.class),
+                true => Refusal::InPart(class),
+                false => Refusal::Of(class),
             };
             let verdict = self.held.refused(index, refusal, error, self.to());
-            given_up.extend(verdict.map(|verdict| (index, verdict)));
+            given_up.extend(verdict.map(|verdict| ((index, class), verdict)));
         }
         let first = part.start;
         bulk.manifest.settle(part, |position| {
@@ -380,7 +399,7 @@ impl Delivery {
                 Action::Reject(class) => Settled::Rejected(rejection(bulk, position, class, text)),
                 Action::HoldTarget => {
                     let index = bulk.manifest.target_of(position);
-                    match given_up.get(index) {
+                    match given_up.get(&(index, item.class)) {
                         Some(text) => {
                             let rejection = rejection(bulk, position, "held", text);
                             Settled::Rejected(rejection.given_up())
@@ -510,6 +529,19 @@ fn busy_of<'b>(
             .or_insert_with(|| without_reason(text).to_owned());
     }
     busy
+}
+
+/// The indices that have taken documents of a part, as its outcome says.
+fn taken_of<'b>(bulk: &'b Bulk, part: &Range<usize>, outcome: &Outcome) -> HashSet<&'b Arc<str>> {
+    let is_taken = |at: usize| match outcome {
+        Outcome::AllStored => true,
+        Outcome::Items(items) => matches!(items[at].class, Class::Stored | Class::Present),
+        _ => false,
+    };
+    let taken = part.clone().enumerate().filter(|(at, _)| is_taken(*at));
+    taken
+        .map(|(_, position)| bulk.manifest.target_of(position))
+        .collect()
 }
 
 /// The first half is sent first.

@@ -132,7 +132,8 @@ impl Hold {
     /// that it refused beside others not long ago.
     fn outlives_a_taken_one(&self, now: Instant) -> bool {
         let was_in_part = |taken| now - taken < PART_FORGET_AFTER;
-        self.class == Class::Full || self.in_part || self.last_taken.is_some_and(was_in_part)
+        let was_in_part = !self.class.passes() && self.last_taken.is_some_and(was_in_part);
+        self.class == Class::Full || self.in_part || was_in_part
     }
 
     /// As whoever asks is told. What is refused to all documents for a reason that nobody knows may have one that
@@ -256,10 +257,9 @@ impl HeldIndices {
             return None;
         }
         let (class, now) = (refusal.class(), clock::now());
-        // What may concern all of its documents is another matter than what concerned some, or one long ago.
-        let is_other = |hold: &Hold| matches!(refusal, Refusal::Of(class) if class != hold.class);
+        // What it refuses for another reason has not waited yet, nor has what it refuses long after.
         let begins_anew =
-            |hold: &Hold| hold.last_taken.is_some() && (is_other(hold) || hold.is_over(now));
+            |hold: &Hold| hold.last_taken.is_some() && (class != hold.class || hold.is_over(now));
         if holds.get(index).is_some_and(begins_anew) {
             let _ = holds.remove(index);
         }

@@ -66,7 +66,7 @@ pub enum Server {
 }
 
 /// What an answer means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// The document is in the index.
     Stored,
@@ -102,11 +102,16 @@ pub enum Class {
     Name,
     /// The document went into the failure store of its data stream instead of the index.
     FailureStore,
+    /// An ingest pipeline refuses the document on purpose.
+    Unwanted,
     /// Refused for a reason that no other row knows; it may be the document's or the index's fault.
     Refused,
     /// The index refuses all documents for one such reason, so it is the index that is at fault. No
     /// row says so: it follows from several items.
     AllRefused,
+    /// Hosts that take other requests refuse each with this document as a whole, for what is in it or for its index. No
+    /// row says so: it follows from several requests.
+    TurnedAway,
     /// A fault of the server's code. It is the document's when the server does its work on others.
     Fault,
 
@@ -192,12 +197,13 @@ impl Class {
             | Self::Full
             | Self::ShardAway
             | Self::Indices
-            | Self::AllRefused => Action::HoldTarget,
+            | Self::AllRefused
+            | Self::TurnedAway => Action::HoldTarget,
             Self::Document => Action::Reject("mapping"),
             Self::Fields => Action::Reject("field_limit"),
             Self::Name => Action::Reject("index_name"),
             Self::FailureStore => Action::Reject("failure_store"),
-            Self::Refused => Action::Reject("refused"),
+            Self::Unwanted | Self::Refused => Action::Reject("refused"),
             Self::Fault => Action::CountAttempt,
             Self::Answered => Action::ReadItems,
             Self::Away | Self::Unconnected | Self::Broken | Self::Unreadable => Action::AskAnother,
@@ -207,6 +213,14 @@ impl Class {
             Self::Denied | Self::Foreign | Self::Encoding => Action::HoldConnection,
             Self::NotUnderstood => Action::ClientBug,
         }
+    }
+
+    /// Whether it is a state of the cluster that comes and goes, and of no kind of document.
+    pub(crate) fn passes(self) -> bool {
+        matches!(
+            self,
+            Self::DiskFull | Self::Closed | Self::Blocked | Self::ShardAway
+        )
     }
 
     /// Whether it is said of a shard of an index, of which others may take documents.
@@ -233,6 +247,10 @@ impl Class {
                 "let `index` of the bolt name fewer, or `hosts` of the connection a real Elasticsearch"
             }
             Self::AllRefused => "see why it refuses every document",
+            Self::TurnedAway => {
+                "so is any request with such a document, and others are taken: see the log of what answers, or of what \
+                 stands before it, such as a firewall"
+            }
             Self::Denied => "check `auth` of the connection and what it may do",
             Self::Foreign => "is this Elasticsearch or OpenSearch?",
             Self::Encoding => {

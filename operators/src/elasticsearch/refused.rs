@@ -13,9 +13,9 @@ pub(crate) struct RefusedBy<'h> {
 
 impl RefusedBy<'_> {
     /// Whether a server, or what is on the way to it, may answer so for what one document holds, as firewalls do.
-    /// Overload and lack of time are of no document.
+    /// Overload, lack of time and a full disk (503, 504, 507 and such) are of no document.
     pub(crate) fn may_be_for_a_document(status: u16) -> bool {
-        matches!(status, 403 | 500..=502 | 505..=599)
+        matches!(status, 403 | 500..=502)
     }
 }
 

@@ -21,6 +21,8 @@ use crate::template::Template;
 /// The cluster waits no longer than this for a shard that is away: a new primary is chosen at once where there is a
 /// copy of it, and without one each request would wait in vain.
 const SHARD_WAIT_MAX: StdDuration = StdDuration::from_secs(10);
+/// And at least, where `request_timeout` is short: a master takes its time for a new field or index.
+const SHARD_WAIT_MIN: StdDuration = StdDuration::from_secs(1);
 
 /// Indexes documents in Elasticsearch or OpenSearch.
 ///
@@ -307,9 +309,13 @@ impl Settings {
     }
 
     /// How long the cluster waits for a shard that is away before it says so of its documents. Less than a quarter of
-    /// `request_timeout`, from which on an answer counts as late: the others of the request wait for it.
+    /// `request_timeout`, from which on an answer counts as late, unless that is short: the others of the request wait
+    /// for it. The master has as long to take new fields, or to make an index.
     pub(super) fn shard_wait(&self) -> StdDuration {
-        (self.connection.request_timeout.get() / 6).min(SHARD_WAIT_MAX)
+        let whole = self.connection.request_timeout.get();
+        (whole / 6)
+            .clamp(SHARD_WAIT_MIN, SHARD_WAIT_MAX)
+            .min(whole / 2)
     }
 
     /// Names the target where two copies of a record would become one document.

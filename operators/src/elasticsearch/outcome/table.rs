@@ -122,9 +122,11 @@ pub const TABLE: &[Row] = &[
     row("timestamp", Item, (400, 400), ("illegal_argument_exception", "data stream timestamp field"), Document, StandIn("from versions before those tested")),
     row("refused", Item, (400, 499), ("", ""), Refused, ALL),
     // An ingest pipeline refuses the document with its `fail` processor, whose exception has no status of its own.
-    row("fail_processor", Item, (500, 500), ("fail_processor_exception", ""), Refused, StandIn("the test distributions lack the processor")),
+    row("fail_processor", Item, (500, 500), ("fail_processor_exception", ""), Unwanted, StandIn("the test distributions lack the processor")),
     // Elasticsearch 8 answers this to a document that is no object; it never heals.
     row("no_object", Item, (500, 500), ("not_x_content_exception", ""), Document, ELASTICSEARCH_8),
+    // A master that is busy has not taken a new field within `timeout` of the request.
+    row("mapping_late", Item, (500, 500), ("mapper_exception", "timed out while waiting for a dynamic mapping update"), Busy, StandIn("needs a master that is slow")),
     row("server_fault", Item, (500, 500), ("", ""), Fault, StandIn("needs a server with a bug")),
     // Once the cluster has waited for it as long as `timeout` of the request says.
     row("shard_away", Item, (503, 503), ("unavailable_shards_exception", ""), ShardAway, ALL),

@@ -178,8 +178,15 @@ fn items_are_classed_by_status_type_and_reason() {
             500,
             "fail_processor_exception",
             "debug is not kept",
-            Refused,
+            Unwanted,
         ),
+        (
+            500,
+            "mapper_exception",
+            "timed out while waiting for a dynamic mapping update",
+            Busy,
+        ),
+        (500, "mapper_exception", "another", Fault),
         (500, "null_pointer_exception", "", Fault),
         (503, "process_cluster_event_timeout_exception", "", Busy),
         (
