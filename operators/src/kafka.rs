@@ -56,8 +56,6 @@ pub(crate) use ffi::mock::set_initial_rebalance_delay;
 pub(crate) use ffi::record::leader_epoch;
 pub use ffi::record::{Headers, Record};
 pub use lane::{LaneReader, Limits, Read, Sink};
-#[cfg(test)]
-pub(crate) use mailbox::Request;
 pub use mailbox::{Event, Frontier, Reply};
 pub use producer::{
     Compression, Delivery, DeliveryError, Failures, OutRecord, Producer, ProducerConfig,

@@ -393,11 +393,6 @@ pub fn policy(number: usize) -> Policy {
     Policy::new(number).expect("a test has few policies")
 }
 
-/// Lets a partition be full, or not, without a ledger of it.
-pub fn set_full(partition: &Partition, full: bool) {
-    partition.lock().full = full;
-}
-
 /// Collects what bolts saw, from any lane.
 pub type Seen<T> = Arc<Mutex<Vec<T>>>;
 

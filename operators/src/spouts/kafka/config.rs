@@ -73,8 +73,7 @@ pub struct KafkaConfig {
     #[serde(default = "max_in_flight_bytes")]
     pub max_in_flight_bytes: ByteSize,
     /// Records of one partition that may be read beyond its oldest one without an answer: what a
-    /// crash repeats at most. At this bound the partition waits, and where that takes longer than a second
-    /// the others are read on. Default 1000000.
+    /// crash repeats at most. At this bound the partition waits, and the others are read on. Default 1000000.
     #[serde(default = "max_uncommitted")]
     #[schemars(range(min = 1, max = 1000000000))]
     pub max_uncommitted: usize,

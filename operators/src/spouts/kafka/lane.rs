@@ -25,10 +25,6 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 /// Between two looks at what is wrong with the client, and at whether a bounded run is over.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How long a lane waits for a partition that is full. To suspend it and take it up again takes a quarter of a
-/// second, and what was fetched of it is fetched again.
-const FULL_FOR: Duration = Duration::from_secs(1);
-
 /// Between two looks at where the client stands in all partitions, each of which takes about 1 µs: with
 /// hundreds of them and a trickle of records, asking at each wake would be most of the work.
 const POSITIONS_APART: Duration = Duration::from_millis(100);
@@ -47,8 +43,6 @@ pub(super) struct Lane {
     header_bytes: usize,
     /// Of which records were handed out last: it may be full now.
     handed: Option<Arc<Assignment>>,
-    /// It is, and what the lane waits for it until.
-    full: Option<(Arc<Assignment>, Instant)>,
     /// Whether any partition is suspended.
     suspends: bool,
     commit_due: Instant,
@@ -114,8 +108,7 @@ impl Spout for Lane {
                 tombstones,
                 ..
             } = self.member.settings;
-            let waits = [self.member.pace.due(rate), self.waits_for_full()];
-            if let Some(due) = waits.into_iter().flatten().max() {
+            if let Some(due) = self.member.pace.due(rate) {
                 match self.reader.event() {
                     Some(event) => self.take(event),
                     None => self.rest_until(due).await,
@@ -225,7 +218,6 @@ impl Lane {
             waiting: VecDeque::new(),
             header_bytes: 0,
             handed: None,
-            full: None,
             suspends: false,
             closing: false,
         }
@@ -234,7 +226,7 @@ impl Lane {
     /// Does what is due, and returns what waits to be handed on.
     fn turn(&mut self) -> Option<Next> {
         self.answer_revokes();
-        self.go_on();
+        self.suspend_full();
         if let Some(next) = self.waiting.pop_front() {
             if let Next::Assigned { partition, .. } = &next {
                 let revoked = self.revokes.iter_mut().flat_map(|revoke| &mut revoke.owned);
@@ -259,39 +251,26 @@ impl Lane {
         None
     }
 
-    /// Until when the lane waits, since the partition that it read last is full. Most are so for no longer than
-    /// a request takes; one that stays so is suspended, so that the others are read on.
-    fn waits_for_full(&mut self) -> Option<Instant> {
-        let now = clock::now();
-        if let Some(assignment) = self.handed.take() {
-            self.full = Some((assignment, now + FULL_FOR));
+    /// Stops reading a partition that is full, and goes on with those that are so no more.
+    fn suspend_full(&mut self) {
+        let handle = &self.member.handle;
+        if let Some(assignment) = self.handed.take()
+            && let Some(owned) = self.ours.iter_mut().find(|owned| owned.is(&assignment))
+            && owned.partition.is_full()
+        {
+            (owned.suspended, self.suspends) = (true, true);
+            self.reader.suspend(&assignment);
+            handle.suspend(&assignment);
         }
-        let (assignment, until) = self.full.take()?;
-        let owned = self.ours.iter_mut().find(|owned| owned.is(&assignment))?;
-        if !owned.partition.is_full() {
-            return None;
-        }
-        if now < until {
-            self.full = Some((assignment, until));
-            return Some(until);
-        }
-        (owned.suspended, self.suspends) = (true, true);
-        self.reader.suspend(&assignment);
-        self.member.handle.suspend(&assignment);
-        None
-    }
-
-    /// Goes on with partitions that were suspended and are not full any more.
-    fn go_on(&mut self) {
-        if !std::mem::take(&mut self.suspends) {
+        if !self.suspends {
             return;
         }
+        self.suspends = false;
         for owned in self.ours.iter_mut().filter(|owned| owned.suspended) {
             owned.suspended = owned.partition.is_full();
             self.suspends |= owned.suspended;
             if !owned.suspended {
                 let next = owned.partition.next().unwrap_or(owned.skipped_to);
-                let handle = &self.member.handle;
                 handle.go_on(&owned.assignment, next.max(owned.skipped_to));
             }
         }

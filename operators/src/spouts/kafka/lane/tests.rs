@@ -3,13 +3,13 @@
 use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;
 
-use isobar_topology::{Counters, Health, Partitions, testing};
+use isobar_topology::{Counters, Health, Partitions};
 
 use super::super::bounded::Bounded;
 use super::super::member::Settings;
 use super::*;
 use crate::kafka::admin::TopicPartition;
-use crate::kafka::{ConsumerConfig, Fixed, Held, LanedConsumer, Limits, Request, Start};
+use crate::kafka::{ConsumerConfig, Fixed, Held, LanedConsumer, Limits, Start};
 
 fn settings() -> Settings {
     Settings {
@@ -175,58 +175,4 @@ async fn a_rest_for_the_pace_is_no_reason_to_give_up() {
     reads_nothing(&mut lane).await;
     assert!(lane.reader.may_have_more(), "the queue was not looked into");
     assert!(health.progress() > 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_lane_waits_a_second_for_a_full_partition_and_reads_on_without_it() {
-    let mut lane = lane(&Health::default());
-    let member = Arc::clone(&lane.member);
-    let asked = || {
-        let mut requests = member
-            .handle
-            .shared()
-            .requests
-            .lock()
-            .expect("nobody panics");
-        let requests = std::mem::take(&mut *requests);
-        let requests = requests.into_iter().map(|request| match request {
-            Request::Suspend(assignment) => (assignment.epoch, None),
-            Request::GoOn(assignment, at) => (assignment.epoch, Some(at)),
-            other => panic!("{other:?}"),
-        });
-        requests.collect::<Vec<_>>()
-    };
-    let start = Start {
-        offset: 7,
-        ..Start::for_tests()
-    };
-    let assignment = Assignment::new(TopicPartition::new("logs", 3), 0, 1, start);
-    let assignment = Arc::new(assignment);
-    lane.take(Event::Assigned(Arc::clone(&assignment)));
-    let assigned = lane.next().await.expect("it is told");
-    let Next::Assigned { partition, .. } = assigned else {
-        panic!("{assigned:?}");
-    };
-
-    // For a moment.
-    testing::set_full(&partition, true);
-    lane.handed = Some(Arc::clone(&assignment));
-    let next = tokio::time::timeout(FULL_FOR / 2, lane.next()).await;
-    assert!(next.is_err() && lane.reader.may_have_more());
-    testing::set_full(&partition, false);
-    reads_nothing(&mut lane).await;
-    assert!(!lane.reader.may_have_more(), "it was read on");
-    assert!(asked().is_empty());
-
-    // For longer.
-    testing::set_full(&partition, true);
-    lane.handed = Some(assignment);
-    reads_nothing(&mut lane).await;
-    reads_nothing(&mut lane).await;
-    assert_eq!(asked(), [(1, None)]);
-    testing::set_full(&partition, false);
-    reads_nothing(&mut lane).await;
-    assert_eq!(asked(), [(1, Some(7))]);
-    reads_nothing(&mut lane).await;
-    assert!(asked().is_empty());
 }
