@@ -29,8 +29,6 @@ pub struct Scenario {
     /// Bytes that a record has beside what says which one it is. Of large ones those that are settled are let
     /// go of before all of their batch are.
     pub padding: usize,
-    /// Spouts read on in others of a lane's partitions while one is full.
-    pub leaves_out_full: bool,
     pub troubles: Troubles,
     /// Average time between two changes of the assignment, in ms; none when `None`.
     pub rebalance_every: Option<u64>,
@@ -57,9 +55,8 @@ pub enum Ending {
 /// fault themselves.
 pub const CALM: u64 = 20_000;
 
-/// What the padding, and that full partitions are left out, follow from besides the seed.
+/// What the padding follows from, besides the seed.
 const PADDED: u64 = 1 << 41;
-const LEFT_OUT: u64 = 1 << 42;
 
 /// Least padding of a record, where there is any.
 const PADDING: usize = 1_000;
@@ -292,7 +289,6 @@ impl Scenario {
             max_uncommitted: r.size(1..400),
             batch_max,
             padding,
-            leaves_out_full: fixed(&[seed, LEFT_OUT]).is_multiple_of(2),
             troubles: Troubles::of(r),
             rebalance_every: r.chance(500).then(|| r.within(50..3_000)),
             lives: Vec::new(),

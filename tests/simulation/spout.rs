@@ -84,10 +84,6 @@ impl Reader {
 }
 
 impl Spout for Reader {
-    fn leaves_out_full(&self) -> bool {
-        self.world.scenario.leaves_out_full
-    }
-
     async fn open(&mut self) -> Result<(), OperatorError> {
         self.stumble()
     }
@@ -126,9 +122,7 @@ impl Spout for Reader {
                 self.rest(200);
                 return Ok(position);
             }
-            let is_full = |reading: &Reading| reading.partition.is_full();
-            let settled_down = self.world.lock().life.settled_down;
-            if self.bounded && settled_down && !self.reading.iter().any(is_full) {
+            if self.bounded && self.world.lock().life.settled_down {
                 return Ok(Next::End);
             }
             self.rest(100);
@@ -194,10 +188,7 @@ impl Reader {
         let size = world.within(1..world.scenario.batch_max as u64 + 1) as usize;
         let mut guard = world.lock();
         let state = &mut *guard;
-        let has_more = |reading: &&mut Reading| {
-            let left_out = world.scenario.leaves_out_full && reading.partition.is_full();
-            !left_out && reading.at < state.logs[reading.log].offsets.len()
-        };
+        let has_more = |reading: &&mut Reading| reading.at < state.logs[reading.log].offsets.len();
         let turn = self.turn.checked_rem(count)?;
         let (before, after) = self.reading.split_at_mut(turn);
         let reading = after.iter_mut().chain(before).find(has_more)?;

@@ -62,7 +62,7 @@ pub struct SpoutNode {
     pub max_in_flight_records: usize,
     /// Most bytes in flight over all lanes. Of a batch of which little waits only that counts.
     pub max_in_flight_bytes: usize,
-    /// Most records of one partition between frontier and last read: then it is full.
+    /// Most records of one partition between frontier and last read.
     pub max_uncommitted: usize,
     /// What bounds the records that are read.
     pub overload: Overload,

@@ -29,8 +29,6 @@ pub(crate) struct Ledger {
     next: i64,
     /// Records of `entries`.
     uncommitted: usize,
-    /// With so many of them it is full.
-    uncommitted_max: usize,
     /// What became of the records of entries before the first one.
     passed: Fates,
     /// Timestamp of the last settled record before the frontier.
@@ -38,9 +36,8 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Opens the ledger of an assignment that reads from offset `start`, and at most about so many records
-    /// beyond the frontier.
-    pub(crate) fn open(partition: Arc<Partition>, start: i64, uncommitted_max: usize) -> Self {
+    /// Opens the ledger of an assignment that reads from offset `start`.
+    pub(crate) fn open(partition: Arc<Partition>, start: i64) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let mut ledger = Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -49,7 +46,6 @@ impl Ledger {
             first: 0,
             next: start,
             uncommitted: 0,
-            uncommitted_max,
             passed: Fates::default(),
             settled_timestamp: None,
         };
@@ -219,11 +215,6 @@ impl Ledger {
         self.uncommitted
     }
 
-    /// Whether no more of them may be read for now.
-    pub(crate) fn is_full(&self) -> bool {
-        self.uncommitted >= self.uncommitted_max
-    }
-
     /// Ends the assignment: what is still open is handed back.
     pub(crate) fn close(self) -> Released {
         let mut released = Released::default();
@@ -239,7 +230,7 @@ impl Ledger {
         let mut account = self.partition.lock();
         account.count_handed_back(released.records as u64);
         if account.ledger == self.id {
-            (account.ledger, account.full) = (0, false);
+            account.ledger = 0;
         }
         drop(account);
         released
@@ -278,7 +269,6 @@ impl Ledger {
         if account.ledger != self.id {
             return;
         }
-        account.full = self.is_full();
         account.frontier = Some(frontier);
         account.next = Some(self.next);
         account.before_frontier = before;
@@ -324,9 +314,6 @@ mod tests {
     use crate::outcome::{Answer, Failure, Policy};
     use crate::trail::Whereabouts;
 
-    /// More than any test reads.
-    const MANY: usize = 1_000_000;
-
     fn arena(partition: &Arc<Partition>, offsets: &[i64]) -> Arc<Arena> {
         arena_of(1, partition, offsets)
     }
@@ -354,7 +341,7 @@ mod tests {
     #[test]
     fn the_frontier_waits_for_the_oldest_open_batch() {
         let partition = Partition::for_tests("t", 0);
-        let mut ledger = Ledger::open(Arc::clone(&partition), 5, MANY);
+        let mut ledger = Ledger::open(Arc::clone(&partition), 5);
         assert_eq!(partition.account().frontier, Some(5));
         let older = ledger.register(arena(&partition, &[7, 8]));
         let newer = ledger.register(arena(&partition, &[20]));
@@ -375,7 +362,7 @@ mod tests {
     #[test]
     fn dropped_records_are_remembered_without_the_gaps_between_them() {
         let partition = Partition::for_tests("t", 0);
-        let mut ledger = Ledger::open(Arc::clone(&partition), 0, MANY);
+        let mut ledger = Ledger::open(Arc::clone(&partition), 0);
         let ticket = ledger.register(arena(&partition, &[0, 1, 4, 5, 6]));
         let policy = Policy::new(1).expect("few enough");
         let dropped = Code::of(Answer::Dropped(policy));
@@ -399,7 +386,7 @@ mod tests {
     #[test]
     fn a_failed_record_stays_open_and_its_neighbours_do_not() {
         let partition = Partition::for_tests("t", 0);
-        let mut ledger = Ledger::open(Arc::clone(&partition), 0, MANY);
+        let mut ledger = Ledger::open(Arc::clone(&partition), 0);
         let ticket = ledger.register(arena(&partition, &[0, 1, 2]));
         let failed = Code::failed(Failure::External);
         let codes = [Code::DELIVERED, failed, Code::DELIVERED];
@@ -422,7 +409,7 @@ mod tests {
     #[test]
     fn what_became_of_the_records_before_the_frontier_is_told_without_those_behind_it() {
         let partition = Partition::for_tests("t", 0);
-        let mut ledger = Ledger::open(Arc::clone(&partition), 0, MANY);
+        let mut ledger = Ledger::open(Arc::clone(&partition), 0);
         let first = ledger.register(arena(&partition, &[0, 1, 2]));
         let second = ledger.register(arena(&partition, &[3, 4]));
         let before = || {
@@ -452,14 +439,14 @@ mod tests {
         };
         assert_eq!(before(), (Some(5), all));
         // What the next assignment begins with is behind that.
-        let _again = Ledger::open(Arc::clone(&partition), 5, MANY);
+        let _again = Ledger::open(Arc::clone(&partition), 5);
         assert_eq!(before(), (Some(5), Fates::default()));
     }
 
     #[test]
     fn positions_past_control_records_count_only_with_nothing_in_flight() {
         let partition = Partition::for_tests("t", 0);
-        let mut ledger = Ledger::open(Arc::clone(&partition), 0, MANY);
+        let mut ledger = Ledger::open(Arc::clone(&partition), 0);
         let ticket = ledger.register(arena(&partition, &[0]));
         ledger.advance(9);
         assert_eq!(partition.account().frontier, Some(0));
@@ -473,7 +460,7 @@ mod tests {
     #[test]
     fn a_settled_batch_behind_an_open_one_keeps_no_records() {
         let partition = Partition::for_tests("t", 0);
-        let mut ledger = Ledger::open(Arc::clone(&partition), 0, MANY);
+        let mut ledger = Ledger::open(Arc::clone(&partition), 0);
         let held = ledger.register(arena(&partition, &[0]));
         let behind = arena(&partition, &[1, 2]);
         let ticket = ledger.register(Arc::clone(&behind));
@@ -493,7 +480,7 @@ mod tests {
     #[test]
     fn a_record_that_waits_keeps_no_others_in_memory() {
         let partition = Partition::for_tests("t", 0);
-        let mut ledger = Ledger::open(Arc::clone(&partition), 0, MANY);
+        let mut ledger = Ledger::open(Arc::clone(&partition), 0);
         let batch = arena_of(400, &partition, &(0..1_000).collect::<Vec<_>>());
         let size = batch.size();
         batch.limit(700);
@@ -548,7 +535,7 @@ mod tests {
     #[test]
     fn what_another_part_of_the_batch_is_read_from_stays_as_it_is() {
         let partition = Partition::for_tests("t", 0);
-        let mut ledger = Ledger::open(Arc::clone(&partition), 0, MANY);
+        let mut ledger = Ledger::open(Arc::clone(&partition), 0);
         let batch = arena_of(4_000, &partition, &(0..20).collect::<Vec<_>>());
         let ticket = ledger.register(Arc::clone(&batch));
         let mut codes = delivered(20);
@@ -567,9 +554,9 @@ mod tests {
     #[test]
     fn an_earlier_assignment_moves_no_frontier() {
         let partition = Partition::for_tests("t", 0);
-        let mut before = Ledger::open(Arc::clone(&partition), 0, MANY);
+        let mut before = Ledger::open(Arc::clone(&partition), 0);
         let ticket = before.register(arena(&partition, &[0, 1]));
-        let now = Ledger::open(Arc::clone(&partition), 1, MANY);
+        let now = Ledger::open(Arc::clone(&partition), 1);
         let _ = before.settle(&ticket, &delivered(2));
         assert_eq!(partition.account().frontier, Some(1));
         let _ = before.close();
@@ -583,7 +570,7 @@ mod tests {
     #[test]
     fn what_is_open_at_the_end_is_handed_back() {
         let partition = Partition::for_tests("t", 0);
-        let mut ledger = Ledger::open(Arc::clone(&partition), 0, MANY);
+        let mut ledger = Ledger::open(Arc::clone(&partition), 0);
         let ticket = ledger.register(arena(&partition, &[0, 1, 2]));
         let codes = [
             Code::DELIVERED,
@@ -627,7 +614,7 @@ mod tests {
         #[test]
         fn the_frontier_never_passes_an_open_offset(steps in prop::collection::vec(step(), 0..80)) {
             let partition = Partition::for_tests("t", 0);
-            let mut ledger = Ledger::open(Arc::clone(&partition), 0, MANY);
+            let mut ledger = Ledger::open(Arc::clone(&partition), 0);
             let mut next = 0;
             // Attempts under way, with the offsets of their records and the batch's size in bytes.
             let mut open: Vec<(Ticket, Vec<i64>)> = Vec::new();

@@ -37,13 +37,6 @@ pub trait Spout: 'static {
         pending()
     }
 
-    /// Whether [`Spout::next`] leaves out the partitions that are full ([`Partition::is_full`]) and reads on in
-    /// the others; it is called again whenever records were settled, so that it can take a partition up
-    /// again. If not, as by default, the lane reads nothing while a partition of it is full.
-    fn leaves_out_full(&self) -> bool {
-        false
-    }
-
     /// Ends cleanly: commits what may be committed. Frontiers are in the partitions' accounts, and
     /// move no more: what was open is handed back.
     fn close(&mut self) -> impl Future<Output = Result<(), OperatorError>> {
@@ -196,7 +189,6 @@ pub(crate) trait ErasedSpout {
     fn open(&mut self) -> LocalBoxFuture<'_, Result<(), OperatorError>>;
     fn next(&mut self) -> LocalBoxFuture<'_, Result<Next, OperatorError>>;
     fn next_event(&mut self) -> LocalBoxFuture<'_, Result<Next, OperatorError>>;
-    fn leaves_out_full(&self) -> bool;
     fn close(&mut self) -> LocalBoxFuture<'_, Result<(), OperatorError>>;
 }
 
@@ -211,10 +203,6 @@ impl<S: Spout> ErasedSpout for S {
 
     fn next_event(&mut self) -> LocalBoxFuture<'_, Result<Next, OperatorError>> {
         Spout::next_event(self).boxed_local()
-    }
-
-    fn leaves_out_full(&self) -> bool {
-        Spout::leaves_out_full(self)
     }
 
     fn close(&mut self) -> LocalBoxFuture<'_, Result<(), OperatorError>> {

@@ -64,12 +64,6 @@ impl Partition {
             .filter(|_| account.frontier == account.next)
     }
 
-    /// Whether as many records were read beyond the oldest one that is not settled as may be
-    /// ([`crate::Graph`]'s `max_uncommitted`), so that no more are to be read for now.
-    pub fn is_full(&self) -> bool {
-        self.lock().full
-    }
-
     /// The offset behind the last record that was handed out, if any was.
     pub fn next(&self) -> Option<i64> {
         self.lock().next
@@ -145,8 +139,6 @@ pub struct Account {
     /// Number of the ledger of the current assignment, 0 without one. Only it moves the frontier:
     /// late answers to an earlier assignment say nothing about this one.
     pub(crate) ledger: u64,
-    /// Of the current assignment: nothing more is to be read for now.
-    pub(crate) full: bool,
 }
 
 /// Settled records by what became of them.

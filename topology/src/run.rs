@@ -605,8 +605,8 @@ impl Running {
         self.shared.spouts[spout].in_flight.now()
     }
 
-    /// Whether a spout reads no further for what is in flight, at least of one partition: that is as much as may
-    /// be, or as much lies behind a record that waits as may.
+    /// Whether a spout reads no further for what is in flight, at least on one lane: that is as much as may be,
+    /// or more lies behind a record that waits than may.
     pub fn takes_no_more(&self, spout: usize) -> bool {
         let id = &*self.graph().spouts[spout].id;
         let conditions = self.shared.health.conditions();

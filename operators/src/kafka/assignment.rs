@@ -24,8 +24,6 @@ pub struct Assignment {
     commits_alone: AtomicBool,
     /// Nothing more of it is fetched, although it is ours.
     stopped: AtomicBool,
-    /// As long as this is so, nothing is fetched, and nothing done to get it going.
-    suspended: AtomicBool,
 }
 
 /// Where reading of an assignment starts.
@@ -137,7 +135,6 @@ impl Assignment {
             commits_alone: AtomicBool::new(false),
             state: AtomicU8::new(OWNED),
             stopped: AtomicBool::new(false),
-            suspended: AtomicBool::new(false),
             start,
         }
     }
@@ -173,14 +170,9 @@ impl Assignment {
         self.state.load(Ordering::Acquire) == OWNED
     }
 
-    /// Whether it is ours and more of it is wanted now.
+    /// Whether it is ours and more of it is wanted.
     pub(crate) fn is_read(&self) -> bool {
-        let unwanted = [&self.stopped, &self.suspended];
-        self.is_owned() && !unwanted.iter().any(|one| one.load(Ordering::Relaxed))
-    }
-
-    pub(crate) fn suspend(&self, suspended: bool) {
-        self.suspended.store(suspended, Ordering::Relaxed);
+        self.is_owned() && !self.stopped.load(Ordering::Relaxed)
     }
 
     pub(crate) fn stop(&self) {

@@ -195,20 +195,6 @@ impl Handle {
         self.inner.shared.request(request);
     }
 
-    /// Stops fetching a partition until [`Self::go_on`]; other partitions of its lane are not touched. To be
-    /// told after [`LaneReader::suspend`], on the lane's thread.
-    pub fn suspend(&self, assignment: &Arc<Assignment>) {
-        let request = Request::Suspend(Arc::clone(assignment));
-        self.inner.shared.request(request);
-    }
-
-    /// Fetches a suspended partition again, from the record at `at` on: the offset after the last one that was
-    /// handed out. Records come 200 ms later at the earliest.
-    pub fn go_on(&self, assignment: &Arc<Assignment>, at: i64) {
-        let request = Request::GoOn(Arc::clone(assignment), at);
-        self.inner.shared.request(request);
-    }
-
     /// Leaves the group and frees everything, waiting at most `within`; `None` when it takes
     /// longer and goes on behind the scenes.
     ///

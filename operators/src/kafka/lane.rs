@@ -134,16 +134,6 @@ impl LaneReader {
         self.events.pop_front()
     }
 
-    /// Drops what is held of a partition and what comes of it, until the poll thread says that it goes on
-    /// where it is told to by [`super::Handle::go_on`].
-    pub fn suspend(&mut self, assignment: &Arc<Assignment>) {
-        for handle in self.table.suspend(assignment) {
-            if let Some(inbox) = &mut self.inbox {
-                inbox.discard(handle);
-            }
-        }
-    }
-
     /// Waits until [`Self::read`] may find something. Cancel-safe: a wake-up is never lost.
     pub async fn ready(&mut self) {
         let mailbox = &self.shared.mailboxes[self.lane];
@@ -265,7 +255,6 @@ impl LaneReader {
                 }
                 Control::Recheck => self.table.recheck(&shared),
                 Control::Moved(assignment, at) => self.table.moved(&assignment, at),
-                Control::GoesOn(assignment, at) => self.table.goes_on(&assignment, at),
                 Control::Tell(event) => self.events.push_back(event),
                 Control::Verify(assignment) => self.table.verify(&assignment),
                 Control::Closed => self.events.push_back(Event::Closed),

@@ -131,8 +131,6 @@ pub(super) enum Control {
     Recheck,
     /// The partition goes on at this offset; with the event to pass on, if any.
     Moved(Arc<Assignment>, i64),
-    /// The partition was suspended and goes on at this offset.
-    GoesOn(Arc<Assignment>, i64),
     /// An event for the owner.
     Tell(Event),
     /// Has anything come for this partition since it was moved? If not, say so.
@@ -161,10 +159,6 @@ pub(crate) enum Request {
     Silent(Arc<Assignment>, i64),
     /// Nothing more of the partition is wanted: stop fetching it.
     Stop(Arc<Assignment>),
-    /// Nothing more of the partition is wanted for now. Its lane drops what comes.
-    Suspend(Arc<Assignment>),
-    /// It is wanted again, from this offset on.
-    GoOn(Arc<Assignment>, i64),
 }
 
 /// A lane's mailbox and its event.

@@ -70,26 +70,10 @@ enum Step {
     Bounds(Arc<Assignment>, i64),
     /// The gap has passed: fetch again from this offset.
     Resume(Arc<Assignment>, i64),
-    /// The same, of a partition that was suspended.
-    GoOn(Arc<Assignment>, i64),
     /// Ask the lane whether anything came.
     Verify(Arc<Assignment>),
     /// Has the partition got over its error, although no record comes to show it?
     Cured(Arc<Assignment>),
-}
-
-impl Step {
-    /// Whether it is on the way to more of an assignment.
-    fn reads(&self, assignment: &Arc<Assignment>) -> bool {
-        match self {
-            Step::Forward(one)
-            | Step::Bounds(one, _)
-            | Step::Resume(one, _)
-            | Step::GoOn(one, _)
-            | Step::Verify(one) => same(one, assignment),
-            Step::Cured(_) => false,
-        }
-    }
 }
 
 impl Recovery {
@@ -128,16 +112,6 @@ impl Recovery {
                 assignment.stop();
                 unassign(shared, client, std::slice::from_ref(&assignment.partition));
             }
-            Request::Suspend(assignment) if assignment.is_read() => {
-                assignment.suspend(true);
-                // What was under way to get it going would do so in the wrong place.
-                self.due.retain(|(_, step)| !step.reads(&assignment));
-                unassign(shared, client, std::slice::from_ref(&assignment.partition));
-            }
-            Request::GoOn(assignment, at) => {
-                assignment.suspend(false);
-                self.later(GAP, Step::GoOn(assignment, at));
-            }
             Request::Seek(assignment, to) if assignment.is_read() => {
                 add(&shared.counters.seeks, 1);
                 if seek(client, &assignment.partition, to) {
@@ -175,7 +149,7 @@ impl Recovery {
                     }
                 }
             }
-            Request::Seek(..) | Request::Silent(..) | Request::Stop(_) | Request::Suspend(_) => {}
+            Request::Seek(..) | Request::Silent(..) | Request::Stop(_) => {}
         }
     }
 
@@ -186,12 +160,8 @@ impl Recovery {
             }
             Step::Resume(assignment, at) if assignment.is_read() => {
                 moved(shared, &assignment, at);
-                self.fetch(shared, client, assignment, at);
-            }
-            Step::GoOn(assignment, at) if assignment.is_read() => {
-                let goes_on = Control::GoesOn(Arc::clone(&assignment), at);
-                shared.mailboxes[assignment.lane].push(goes_on);
-                self.fetch(shared, client, assignment, at);
+                assign_at(shared, client, &[(Arc::clone(&assignment), at)], false);
+                self.later(VERIFY_AFTER, Step::Verify(assignment));
             }
             Step::Verify(assignment) if assignment.is_read() => {
                 shared.mailboxes[assignment.lane].push(Control::Verify(assignment));
@@ -216,7 +186,6 @@ impl Recovery {
             }
             Step::Bounds(..)
             | Step::Resume(..)
-            | Step::GoOn(..)
             | Step::Verify(_)
             | Step::Forward(_)
             | Step::Cured(_) => {}
@@ -262,11 +231,6 @@ impl Recovery {
         add(&shared.counters.restarts, 1);
         unassign(shared, client, std::slice::from_ref(&assignment.partition));
         self.later(GAP, Step::Resume(assignment, at));
-    }
-
-    fn fetch(&mut self, shared: &Shared, client: &Client, assignment: Arc<Assignment>, at: i64) {
-        assign_at(shared, client, &[(Arc::clone(&assignment), at)], false);
-        self.later(VERIFY_AFTER, Step::Verify(assignment));
     }
 
     fn later(&mut self, after: Duration, step: Step) {

@@ -41,8 +41,6 @@ struct Slot {
     arrived: bool,
     /// The poll thread wants to know if nothing did.
     verify: bool,
-    /// What comes is on its way from before fetching was stopped: it comes again.
-    suspended: bool,
 }
 
 /// What became of a message.
@@ -100,9 +98,6 @@ impl Table {
             // It may have been assigned again already.
             State::Gone => return Sorted::Unknown,
         }
-        if slot.suspended {
-            return Sorted::Dropped;
-        }
         slot.arrived = true;
         match slot.acceptance.judge(record.offset()) {
             Verdict::Accept => {
@@ -151,7 +146,7 @@ impl Table {
             shared.conditions.raise(subject, text.to_owned());
             return Sorted::Dropped;
         };
-        if !slot.assignment.is_owned() || slot.suspended {
+        if !slot.assignment.is_owned() {
             return Sorted::Dropped;
         }
         slot.arrived = true;
@@ -257,7 +252,6 @@ impl Table {
             records: VecDeque::new(),
             arrived: false,
             verify: false,
-            suspended: false,
         });
         self.forget_numbers();
         match self.slots.iter_mut().find(|slot| slot.is_none()) {
@@ -305,43 +299,12 @@ impl Table {
         }
     }
 
-    /// A partition that is suspended may have been moved before: it goes on elsewhere.
     pub(crate) fn moved(&mut self, assignment: &Arc<Assignment>, at: i64) {
-        if let Some(slot) = self.slot_mut(assignment)
-            && !slot.suspended
-        {
+        if let Some(slot) = self.slot_mut(assignment) {
             slot.acceptance.moved(at);
             slot.assignment.set_next(at);
             slot.arrived = false;
         }
-    }
-
-    /// From now on nothing of a partition is kept; returns the messages held of it, for destruction.
-    pub(crate) fn suspend(&mut self, assignment: &Arc<Assignment>) -> Vec<Handle> {
-        let slots = self.slots.iter_mut().enumerate();
-        let mut slots = slots.filter_map(|(position, slot)| Some((position, slot.as_mut()?)));
-        let Some((position, slot)) = slots.find(|(_, slot)| same(&slot.assignment, assignment))
-        else {
-            return Vec::new();
-        };
-        slot.suspended = true;
-        // The client's position is not where it goes on.
-        slot.acceptance.hold();
-        self.ready.retain(|ready| *ready != position);
-        self.held -= slot.records.len();
-        let records = slot.records.drain(..).map(|(handle, bytes)| {
-            self.held_bytes -= bytes;
-            handle
-        });
-        records.collect()
-    }
-
-    /// What comes of a suspended partition counts again, from this offset on.
-    pub(crate) fn goes_on(&mut self, assignment: &Arc<Assignment>, at: i64) {
-        if let Some(slot) = self.slot_mut(assignment) {
-            slot.suspended = false;
-        }
-        self.moved(assignment, at);
     }
 
     pub(crate) fn verify(&mut self, assignment: &Arc<Assignment>) {

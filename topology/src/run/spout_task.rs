@@ -5,7 +5,7 @@
 
 mod attempts;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -80,9 +80,8 @@ pub(crate) struct State {
     setbacks: u32,
     /// Not asked again before this time.
     rest_until: Option<Instant>,
-    /// Ledgers that have reached `max_uncommitted`, and which of them is told.
-    full: BTreeSet<u64>,
-    full_told: Option<u64>,
+    /// A partition has reached `max_uncommitted`.
+    uncommitted_full: bool,
 }
 
 struct Revoking {
@@ -104,7 +103,7 @@ struct Leaving {
 }
 
 const READING: &str = "reading";
-/// The kind of the condition while a partition, or its lane, is read no further for `max_uncommitted`.
+/// The kind of the condition while a lane reads no further for `max_uncommitted`.
 pub(crate) const UNCOMMITTED: &str = "uncommitted";
 
 /// Most batches that wait for room in the first queue. Retries look for that before reading does: a spout
@@ -190,7 +189,7 @@ impl SpoutTask {
                 && throttled.is_none()
                 && self.may_take(full)
                 && self.state.revoking.is_empty()
-                && !self.stops_for_full();
+                && !self.too_much_uncommitted();
             let give_up = match phase {
                 Phase::Draining(deadline) => Some(deadline),
                 Phase::Closing => return,
@@ -257,7 +256,7 @@ impl SpoutTask {
         match next {
             Next::Assigned { partition, start } => {
                 self.forget_partition(&partition);
-                let ledger = Ledger::open(Arc::clone(&partition), start, self.max_uncommitted);
+                let ledger = Ledger::open(Arc::clone(&partition), start);
                 let _ = self.state.assigned.insert(key(&partition), ledger.id());
                 let _ = self.state.ledgers.insert(ledger.id(), ledger);
             }
@@ -305,9 +304,6 @@ impl SpoutTask {
         };
         let id = ledger.id();
         let ticket = ledger.register(Arc::clone(&arena));
-        if ledger.is_full() {
-            let _ = self.state.full.insert(id);
-        }
         let full = !self.in_flight.has_room();
         if !cfg!(isobar_unacked) {
             self.in_flight.add(arena.len(), arena.size());
@@ -432,7 +428,6 @@ impl SpoutTask {
     fn forget(&mut self, ledger: u64) {
         if let Some(ledger) = self.state.ledgers.remove(&ledger) {
             let id = ledger.id();
-            let _ = self.state.full.remove(&id);
             self.state.assigned.retain(|_, assigned| *assigned != id);
             self.state.leaving.retain(|leaving| leaving.ledger != id);
             let _ = self.state.parked.take_if(|kept| kept.ledger == id);
@@ -460,31 +455,31 @@ impl SpoutTask {
         self.state.ledgers.values().all(Ledger::is_empty) && self.state.leaving.is_empty()
     }
 
-    /// Tells of a partition that is full. Whether the lane reads nothing for that.
-    fn stops_for_full(&mut self) -> bool {
-        let leaves_out = self.spout.leaves_out_full();
-        let full = self.state.full.first().copied();
-        if full != self.state.full_told {
-            self.state.full_told = full;
-            match full.and_then(|id| self.state.ledgers.get(&id)) {
-                Some(ledger) => {
-                    let partition = ledger.partition();
-                    let text = format!(
-                        "{}/{} has {} records read beyond its oldest unsettled one (max_uncommitted): {} no further until that one is settled",
-                        partition.topic(),
-                        partition.number(),
-                        ledger.uncommitted(),
-                        match leaves_out {
-                            true => "it is read",
-                            false => "this lane reads",
-                        },
-                    );
-                    self.health.set(&self.id, UNCOMMITTED, text);
-                }
-                None => self.health.clear(&self.id, UNCOMMITTED),
+    fn too_much_uncommitted(&mut self) -> bool {
+        let full = self
+            .state
+            .ledgers
+            .values()
+            .find(|ledger| ledger.uncommitted() >= self.max_uncommitted);
+        match full {
+            Some(ledger) => {
+                let partition = ledger.partition();
+                let text = format!(
+                    "{}/{} has {} records read beyond its oldest unsettled one (max_uncommitted): this lane reads no further until that one is settled",
+                    partition.topic(),
+                    partition.number(),
+                    ledger.uncommitted(),
+                );
+                self.health.set(&self.id, UNCOMMITTED, text);
+                self.state.uncommitted_full = true;
             }
+            None if self.state.uncommitted_full => {
+                self.health.clear(&self.id, UNCOMMITTED);
+                self.state.uncommitted_full = false;
+            }
+            None => {}
         }
-        full.is_some() && !leaves_out
+        self.state.uncommitted_full
     }
 
     fn ledger_of(&mut self, partition: &Arc<Partition>) -> Option<&mut Ledger> {

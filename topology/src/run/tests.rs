@@ -1,7 +1,6 @@
 //! Small topologies, run for real on one thread under a paused clock.
 
 mod copies;
-mod full;
 mod held;
 mod kill;
 mod letters;

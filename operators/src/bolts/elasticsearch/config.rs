@@ -99,7 +99,7 @@ pub struct ElasticsearchConfig {
     /// What becomes of records of an index that takes none: `{after: 10m, then: dead_letter}` rejects
     /// them from so long after its first refusal on. By default they wait as long as it takes; with
     /// as many of them waiting as `max_in_flight_records` or `max_in_flight_bytes` of a spout say, all that it reads
-    /// waits, and `max_uncommitted` records behind one of them its partition does.
+    /// waits, and `max_uncommitted` records behind one of them its lane does.
     /// Where it takes others of the same request, as when only a shard of it is full or away, that is so of the documents
     /// that it refuses, from its first refusal on; no others wait.
     /// An outage of the hosts rejects nothing either way.

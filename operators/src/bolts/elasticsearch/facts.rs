@@ -43,7 +43,7 @@ pub(super) fn of(settings: &Settings) -> Vec<(String, String)> {
         (
             "index that takes nothing",
             match settings.patience {
-                None => "its records wait; a partition also does max_uncommitted records behind one, and all do once as many wait as may be in flight".to_owned(),
+                None => "its records wait; once they fill max_in_flight or max_uncommitted of a spout, all do".to_owned(),
                 Some(patience) => {
                     let patience = Duration::millis(patience.as_millis() as u64);
                     format!("its records wait for {patience}, then they are rejected")

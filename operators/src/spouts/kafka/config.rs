@@ -68,12 +68,11 @@ pub struct KafkaConfig {
     #[schemars(range(min = 1, max = 100000000))]
     pub max_in_flight_records: usize,
     /// Bytes in flight at most, over all lanes; at this bound reading waits. One batch for each
-    /// lane may come on top. Of a batch of which less than a quarter waits, what waits is counted alone, and 1.5 KiB
-    /// with it. From 1KiB to 1024GiB. Default 48MiB.
+    /// lane may come on top. From 1KiB to 1024GiB. Default 48MiB.
     #[serde(default = "max_in_flight_bytes")]
     pub max_in_flight_bytes: ByteSize,
     /// Records of one partition that may be read beyond its oldest one without an answer: what a
-    /// crash repeats at most. At this bound the partition waits, and the others are read on. Default 1000000.
+    /// crash repeats at most. At this bound the lane of the partition waits. Default 1000000.
     #[serde(default = "max_uncommitted")]
     #[schemars(range(min = 1, max = 1000000000))]
     pub max_uncommitted: usize,

@@ -41,10 +41,6 @@ pub(super) struct Lane {
     /// To be handed on before anything else.
     waiting: VecDeque<Next>,
     header_bytes: usize,
-    /// Of which records were handed out last: it may be full now.
-    handed: Option<Arc<Assignment>>,
-    /// Whether any partition is suspended.
-    suspends: bool,
     commit_due: Instant,
     tick_due: Instant,
     /// Whether the client may stand elsewhere than when positions were last asked for.
@@ -124,7 +120,6 @@ impl Spout for Lane {
                     }
                     match batch {
                         Some(batch) => {
-                            self.handed = Some(assignment);
                             self.member.pace.took(rate, batch.arena.len());
                             return Ok(Next::Batch(batch));
                         }
@@ -158,10 +153,6 @@ impl Spout for Lane {
                 None => self.rest(false).await,
             }
         }
-    }
-
-    fn leaves_out_full(&self) -> bool {
-        true
     }
 
     async fn close(&mut self) -> Result<(), OperatorError> {
@@ -217,8 +208,6 @@ impl Lane {
             revokes: Vec::new(),
             waiting: VecDeque::new(),
             header_bytes: 0,
-            handed: None,
-            suspends: false,
             closing: false,
         }
     }
@@ -226,7 +215,6 @@ impl Lane {
     /// Does what is due, and returns what waits to be handed on.
     fn turn(&mut self) -> Option<Next> {
         self.answer_revokes();
-        self.suspend_full();
         if let Some(next) = self.waiting.pop_front() {
             if let Next::Assigned { partition, .. } = &next {
                 let revoked = self.revokes.iter_mut().flat_map(|revoke| &mut revoke.owned);
@@ -249,31 +237,6 @@ impl Lane {
             }
         }
         None
-    }
-
-    /// Stops reading a partition that is full, and goes on with those that are so no more.
-    fn suspend_full(&mut self) {
-        let handle = &self.member.handle;
-        if let Some(assignment) = self.handed.take()
-            && let Some(owned) = self.ours.iter_mut().find(|owned| owned.is(&assignment))
-            && owned.partition.is_full()
-        {
-            (owned.suspended, self.suspends) = (true, true);
-            self.reader.suspend(&assignment);
-            handle.suspend(&assignment);
-        }
-        if !self.suspends {
-            return;
-        }
-        self.suspends = false;
-        for owned in self.ours.iter_mut().filter(|owned| owned.suspended) {
-            owned.suspended = owned.partition.is_full();
-            self.suspends |= owned.suspended;
-            if !owned.suspended {
-                let next = owned.partition.next().unwrap_or(owned.skipped_to);
-                handle.go_on(&owned.assignment, next.max(owned.skipped_to));
-            }
-        }
     }
 
     /// When there is something to do though nothing happens. Positions are asked for while `records` are read

@@ -19,8 +19,6 @@ pub(super) struct Owned {
     pub(super) end: i64,
     /// The client's position may have moved since it was asked.
     pub(super) position_due: bool,
-    /// Nothing of it is read for now: it was full.
-    pub(super) suspended: bool,
     /// The runtime has opened its ledger: the account's frontier is of this assignment.
     pub(super) announced: bool,
     /// When somebody last put the group anywhere, as the commit says that reading started from.
@@ -55,7 +53,6 @@ impl Owned {
             skipped_to: start.offset,
             end,
             position_due: true,
-            suspended: false,
             announced: false,
             by_hand_ms: said.and_then(|text| text.by_hand_ms),
             counts: so_far.filter(|_| counts),

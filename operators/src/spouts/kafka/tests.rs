@@ -1,7 +1,5 @@
-//! What is said of a spout before it starts. How it reads is tested end to end for the most part: librdkafka's
-//! stand-in cluster has no controller and never answers what ids its topics have.
-
-mod full;
+//! What is said of a spout before it starts. How it reads is tested end to end: librdkafka's stand-in
+//! cluster has no controller and never answers what ids its topics have.
 
 use std::path::Path;
 

@@ -50,9 +50,6 @@ impl SpoutTask {
             );
             let released = ledger.settle(ticket, &completion.codes);
             self.in_flight.release(released);
-            if !ledger.is_full() {
-                let _ = self.state.full.remove(&ledger.id());
-            }
             let mut portions = Vec::new();
             if released.records < completion.codes.len() {
                 // A dead letter that cannot be written waits like any other record: there is no place left
