@@ -628,9 +628,9 @@ mod tests {
         let to = ("index", &health);
         let refuse = |refusal| held.refused(&index, refusal, "404 gone", to);
         let told = || health.conditions().first().map(|c| c.text.clone());
-        for class in [Class::Missing, Class::Missing, Class::NotPermitted] {
+        for _ in 0..3 {
             let _ = held.accepted([&index], "index", &health);
-            assert_eq!(refuse(Refusal::InPart(class)), None);
+            assert_eq!(refuse(Refusal::InPart(Class::Missing)), None);
             assert_eq!(
                 (held.admit(&index), held.holds(&index)),
                 (Admission::Send, false)
@@ -657,6 +657,19 @@ mod tests {
         let _ = refuse(Refusal::Of(Class::Missing));
         assert!(held.accepted([&index], "index", &health));
         assert_eq!((told(), held.any()), (None, false));
+
+        // What it refuses for another reason has not waited yet.
+        let six = Duration::from_secs(6);
+        assert_eq!(refuse(Refusal::InPart(Class::Missing)), None);
+        tokio::time::advance(six).await;
+        assert_eq!(refuse(Refusal::InPart(Class::NotPermitted)), None);
+        tokio::time::advance(six).await;
+        assert!(refuse(Refusal::InPart(Class::NotPermitted)).is_some());
+        // A full disk comes and goes with all its documents: the first that it takes ends it.
+        assert_eq!(refuse(Refusal::InPart(Class::DiskFull)), None);
+        tokio::time::advance(WHOLE_AFTER).await;
+        let _ = refuse(Refusal::Of(Class::DiskFull));
+        assert!(held.accepted([&index], "index", &health) && !held.any());
     }
 
     /// The cluster waits for the shard, and so does all else in the request.
