@@ -347,7 +347,7 @@ fn commits_of_a_fenced_member_are_refused() {
             spout: json!({
                 "group_protocol": "classic", "group_instance_id": "one",
                 // It would hear of it by its next heartbeat.
-                "options": {"session.timeout.ms": 30000, "heartbeat.interval.ms": 25000},
+                "options": {"session.timeout.ms": 300000, "heartbeat.interval.ms": 250000},
             }),
             ..Options::new("fenced")
         };
