@@ -126,18 +126,7 @@ impl Compared {
             .map(|[one, other]| (one / other).ln())
             .collect();
         let percent = |ratio: f64| (ratio.exp() - 1.0) * 100.0;
-        let Middle {
-            middle,
-            from,
-            to,
-            at_most,
-        } = Middle::of(&ratios);
-        let more = Middle {
-            middle: percent(middle),
-            from: percent(from),
-            to: percent(to),
-            at_most: percent(at_most),
-        };
+        let more = Middle::of(&ratios).map(percent);
         Self { pairs, more }
     }
 
@@ -155,17 +144,12 @@ impl Compared {
     }
 
     fn json(&self) -> Value {
-        let Middle {
-            middle,
-            from,
-            to,
-            at_most,
-        } = self.more;
+        let more = self.more;
         json!({
-            "middle_percent": middle,
-            "from_percent": from,
-            "to_percent": to,
-            "at_most_percent": at_most,
+            "middle_percent": more.middle,
+            "from_percent": more.from,
+            "to_percent": more.to,
+            "at_most_percent": more.at_most,
             "pairs_us_per_record": self.pairs,
         })
     }

@@ -75,6 +75,17 @@ impl Middle {
             at_most: from_above(outside(NORMAL_ONE_SIDED)),
         }
     }
+
+    /// Each of them in other units, that keep their order.
+    #[must_use]
+    pub fn map(self, unit: impl Fn(f64) -> f64) -> Self {
+        Self {
+            middle: unit(self.middle),
+            from: unit(self.from),
+            to: unit(self.to),
+            at_most: unit(self.at_most),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use isobar_topology::spec::{self, Node, Spec};
 use isobar_topology::testing::{FnBolt, Script};
 use isobar_topology::{
     Account, Answer, ArenaBuilder, BoltType, DocumentUse, Example, Finish, Latency, MakeSpout,
-    Next, PreparedBolt, PreparedSpout, Registry, Rejection, Running, SourceBatch, SpoutType,
-    Verdict, plan, start,
+    Next, Partition, PreparedBolt, PreparedSpout, Registry, Rejection, Running, SourceBatch,
+    SpoutType, Verdict, Waits, Whereabouts, plan, start,
 };
 use serde_json::{Value, json};
 
@@ -259,6 +259,26 @@ impl Run {
     /// What has become of the records so far.
     pub fn account(&self) -> Account {
         self.running.account(0)
+    }
+
+    /// How many records wait as the sink's system takes nothing.
+    pub fn held(&self) -> u64 {
+        let partitions = self.running.partitions(0).all();
+        let of_partition = |partition: Arc<Partition>| {
+            let account = partition.account();
+            let open = account.frontier.unwrap_or(0)..account.next.unwrap_or(0);
+            let is_held = |offset: &i64| {
+                matches!(
+                    partition.whereabouts(*offset),
+                    Whereabouts::InFlight {
+                        waits: Some(Waits { held: true, .. }),
+                        ..
+                    }
+                )
+            };
+            open.filter(is_held).count() as u64
+        };
+        partitions.into_iter().map(of_partition).sum()
     }
 }
 

@@ -58,8 +58,8 @@ pub struct ElasticsearchConnection {
     pub tls: Option<Tls>,
     /// How long a request may take, connecting and reading the reply included, at least 100ms. A bulk
     /// request that takes longer is sent again: with ids that follow from the record that stores
-    /// nothing twice. Later ones are half as large until they are done in time. For a shard that is away the
-    /// cluster waits a sixth of it, 10 s at most, before it says so of its documents.
+    /// nothing twice. Later ones are half as large until they are done in time. For a shard that is away, a new
+    /// field or a new index the cluster waits a sixth of it, from 1 s to 10 s, and half of it at most.
     #[serde(default = "request_timeout")]
     pub request_timeout: Duration,
     /// How long it may take to find a host by its name and until it accepts a connection, TLS included, at

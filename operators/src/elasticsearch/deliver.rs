@@ -169,7 +169,12 @@ impl Delivery {
                     }
                     understood = understood.with(by);
                     if refused > 0 {
-                        took.extend(taken_of(bulk, &part, &outcome));
+                        took.extend(match &outcome {
+                            Outcome::Items(items) => taken(bulk, &part, items, |class| {
+                                matches!(class, Class::Stored | Class::Present)
+                            }),
+                            _ => indices_of(bulk, &part),
+                        });
                     }
                 }
                 // Half of what a host could not take in time may be done in time.
@@ -282,8 +287,8 @@ impl Delivery {
             });
     }
 
-    /// Takes in what the outcome of items of so many bytes says about connections and what is on the way, but for a
-    /// document that did not get through.
+    /// Takes in what the outcome of items of so many bytes says about connections, but for a document that one
+    /// broke on.
     fn learn_of_connections(
         &self,
         bulk: &Bulk,
@@ -428,10 +433,10 @@ impl Delivery {
     /// Corrects classes that mean something else for this bolt.
     fn correct(&self, bulk: &Bulk, part: &Range<usize>, items: &mut [Item]) {
         let taken = match self.held.any() {
-            true => taken(bulk, part, items),
+            true => taken(bulk, part, items, |class| class == Class::Stored),
             false => HashSet::new(),
         };
-        let takes_none = |index: &Arc<str>| self.held.holds(index) && !taken.contains(&**index);
+        let takes_none = |index: &Arc<str>| self.held.holds(index) && !taken.contains(index);
         for (position, item) in part.clone().zip(items) {
             item.class = match item.class {
                 // One that was sent to find out is not at fault for what all the others met.
@@ -502,15 +507,10 @@ fn sign(outcome: &Outcome) -> Sign {
     }
 }
 
-/// The indices of these items; a name may be there more than once.
-fn indices_of<'b>(bulk: &'b Bulk, part: &Range<usize>) -> Vec<&'b Arc<str>> {
-    let manifest = &bulk.manifest;
-    let targets = part.clone().map(|item| manifest.target_index(item));
-    let mut targets: Vec<usize> = targets.collect();
-    targets.sort_unstable();
-    targets.dedup();
-    let targets = targets.into_iter();
-    targets.map(|target| &manifest.targets()[target]).collect()
+/// The indices of these items.
+fn indices_of<'b>(bulk: &'b Bulk, part: &Range<usize>) -> HashSet<&'b Arc<str>> {
+    let targets = part.clone().map(|item| bulk.manifest.target_of(item));
+    targets.collect()
 }
 
 /// The indices of which a document is refused for the moment, each with what the server says of one.
@@ -529,19 +529,6 @@ fn busy_of<'b>(
             .or_insert_with(|| without_reason(text).to_owned());
     }
     busy
-}
-
-/// The indices that have taken documents of a part, as its outcome says.
-fn taken_of<'b>(bulk: &'b Bulk, part: &Range<usize>, outcome: &Outcome) -> HashSet<&'b Arc<str>> {
-    let is_taken = |at: usize| match outcome {
-        Outcome::AllStored => true,
-        Outcome::Items(items) => matches!(items[at].class, Class::Stored | Class::Present),
-        _ => false,
-    };
-    let taken = part.clone().enumerate().filter(|(at, _)| is_taken(*at));
-    taken
-        .map(|(_, position)| bulk.manifest.target_of(position))
-        .collect()
 }
 
 /// The first half is sent first.
@@ -603,12 +590,18 @@ fn weigh(bulk: &Bulk, part: &Range<usize>, items: &mut [Item]) -> Option<usize> 
     failed
 }
 
-/// The indices that have taken documents of these items.
-fn taken<'b>(bulk: &'b Bulk, part: &Range<usize>, items: &[Item]) -> HashSet<&'b str> {
+/// The indices of those of these items that are of such a class.
+fn taken<'b>(
+    bulk: &'b Bulk,
+    part: &Range<usize>,
+    items: &[Item],
+    is_taken: impl Fn(Class) -> bool,
+) -> HashSet<&'b Arc<str>> {
     let items = part.clone().zip(items);
-    let taken = items.filter(|(_, item)| item.class == Class::Stored);
-    let targets = taken.map(|(position, _)| &**bulk.manifest.target_of(position));
-    targets.collect()
+    let taken = items.filter(|(_, item)| is_taken(item.class));
+    taken
+        .map(|(position, _)| bulk.manifest.target_of(position))
+        .collect()
 }
 
 /// Status and type alone, as the reason names the document.

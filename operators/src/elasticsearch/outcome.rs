@@ -248,8 +248,8 @@ impl Class {
             }
             Self::AllRefused => "see why it refuses every document",
             Self::TurnedAway => {
-                "so is any request with such a document, and others are taken: see the log of what answers, or of what \
-                 stands before it, such as a firewall"
+                "any request with such a document is answered so, and others are taken: see the log of what answers, \
+                 or of what stands before it, such as a firewall"
             }
             Self::Denied => "check `auth` of the connection and what it may do",
             Self::Foreign => "is this Elasticsearch or OpenSearch?",

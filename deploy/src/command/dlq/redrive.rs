@@ -73,8 +73,7 @@ Exit codes:
      meanwhile, or a topic of letters was made again meanwhile
   2  it is not begun so: the command line or the topology file is wrong, or a
      topic of letters is not there
-  3  records were rejected again, or some that were asked for are left out, or
-     may be where letters cannot be read
+  3  records were rejected again, or some that were asked for are left out
   4  it gave up, letters are open as before, as where it was stopped, or what
      came of it could not be determined";
 
@@ -178,7 +177,6 @@ pub(super) fn execute(args: &RedriveArgs, mut context: Context<'_>) -> Outcome {
         settles: &|bolt| entry.settles(bolt) && (part.left_out.is_empty() || whole.contains(bolt)),
         redrives_max: args.redrives_max,
         limit: args.limit.unwrap_or(usize::MAX),
-        unread: keepers.failed().len(),
         run: &run,
     };
     let mut selection = Selection::of(&letters, &filter, &scope);

@@ -49,7 +49,7 @@ const SHARD_WAIT_MIN: StdDuration = StdDuration::from_secs(1);
 /// | `event_time` | the time of the event is out of `event_time_bounds` |
 /// | `held` | the index, or the document's shard of it, took no documents, or none like this one, for longer than `on_held` says |
 /// | `too_large` | the document alone is larger than any host takes, or is refused at greater length than is read, or the connection breaks on it each time |
-/// | `refused` | the cluster refused it for another reason, or what is on the way did each time |
+/// | `refused` | the cluster refused it for another reason |
 /// | `no_document` | no parser made a document of the record |
 ///
 /// Metrics: `items_*` by what became of documents, `requests` and `requests_*` by what went wrong with

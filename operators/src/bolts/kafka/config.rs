@@ -17,8 +17,8 @@ use crate::template::Template;
 ///
 /// A record is answered for when all in-sync replicas have it; the producer is idempotent, with one
 /// request under way to each broker. While brokers or topics are missing, records wait, and the
-/// health says what for. Headers and timestamp go along. A record that is larger than the client (`message.max.bytes`, 1 MB by default) or the
-/// topic takes is rejected with the class `too_large`.
+/// health says what for. Headers and timestamp go along. A record that is larger than the client
+/// (`message.max.bytes`, 1 MB by default) or the topic takes is rejected with the class `too_large`.
 ///
 /// Rejected records that arrive here, in particular with this bolt as the topology's `dead_letter`,
 /// become dead letters: the record as it was read, with headers that say why it was rejected and

@@ -31,8 +31,6 @@ pub(super) struct Scope<'a> {
     pub(super) settles: &'a dyn Fn(&str) -> bool,
     pub(super) redrives_max: u32,
     pub(super) limit: usize,
-    /// Topics and files whose letters cannot be read.
-    pub(super) unread: usize,
     /// The name of the run.
     pub(super) run: &'a str,
 }
@@ -61,9 +59,6 @@ pub(super) struct Selection {
     homeless: usize,
     /// Letters that are meant and that the run would not settle.
     unsettled: usize,
-    /// Topics and files whose letters could not be read, be they meant or not. A file that is not on this host is none
-    /// of these: mostly nothing was written to it.
-    unread: usize,
 }
 
 /// The bolts whose open letters are meant, of what this spout of a topology has read.
@@ -86,7 +81,6 @@ impl Selection {
     pub(super) fn of(letters: &Letters, filter: &Filter, scope: &Scope<'_>) -> Self {
         let mut selection = Self {
             redrives_max: scope.redrives_max,
-            unread: scope.unread,
             ..Self::default()
         };
         let mut records: BTreeMap<(u64, &str, i32, i64), Vec<Letter<'_>>> = BTreeMap::new();
@@ -238,12 +232,6 @@ impl Selection {
                 number(self.homeless)
             ));
         }
-        if self.unread > 0 {
-            text.push_str(&format!(
-                "Letters in {} topics or files are left out, since they cannot be read\n",
-                number(self.unread)
-            ));
-        }
         if self.others > 0 {
             text.push_str(&format!(
                 "{} open letters are of other topologies, or of other spouts\n",
@@ -267,14 +255,13 @@ impl Selection {
                 "letters_not_settled": self.unsettled,
                 "letters_of_topics_not_read": self.homeless,
                 "letters_of_others": self.others,
-                "places_not_read": self.unread,
             },
         })
     }
 
     pub(super) fn exit(&self) -> Exit {
         let records = self.cut.len() + self.in_files + self.spent;
-        match records + self.unsettled + self.homeless + self.unread {
+        match records + self.unsettled + self.homeless {
             0 => Exit::Done,
             _ => Exit::Threshold,
         }
@@ -408,7 +395,6 @@ mod tests {
             settles: &|bolt| bolt != "to_kafka",
             redrives_max: 2,
             limit,
-            unread: 0,
             run: "logs.redrive.1",
         };
         Selection::of(&all.finish(), filter, &scope)
@@ -444,18 +430,6 @@ mod tests {
         assert_eq!((selection.others, selection.exit()), (2, Exit::Done));
         let said = "2 open letters are of other topologies, or of other spouts\n";
         assert_eq!(selection.left_out_text(), said);
-    }
-
-    #[test]
-    fn letters_that_cannot_be_read_make_less_of_it_than_was_asked_for() {
-        let mut selection = select(vec![letter(0, 5, "a")], &Filter::default(), usize::MAX);
-        assert_eq!(selection.exit(), Exit::Done);
-        selection.unread = 2;
-        assert_eq!(selection.exit(), Exit::Threshold);
-        let said = "Letters in 2 topics or files are left out, since they cannot be read\n";
-        assert_eq!(selection.left_out_text(), said);
-        let document = selection.document(&Entry::at_spout("in"));
-        assert_eq!(document["left_out"]["places_not_read"], 2);
     }
 
     #[test]
