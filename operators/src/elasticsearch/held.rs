@@ -137,14 +137,14 @@ impl Hold {
     }
 
     /// As whoever asks is told. What is refused to all documents for a reason that nobody knows may have one that
-    /// quotes them, and that of a shard that is away ends in the request for it.
+    /// quotes them, and that of a shard that is away may end in the request for it.
     fn shown(&self) -> String {
         match self.class {
             Class::AllRefused => self.told(without_reason(&self.error)),
-            Class::ShardAway => match self.error.split_once(", request: [") {
-                Some((reason, _)) => self.told(reason),
-                None => self.told(without_reason(&self.error)),
-            },
+            Class::ShardAway => {
+                let before_request = self.error.split(", request: [").next();
+                self.told(before_request.unwrap_or_default())
+            }
             _ => self.told(&self.error),
         }
     }

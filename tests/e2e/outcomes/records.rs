@@ -248,7 +248,7 @@ impl Records {
             .with(&json!({"index": "{{ doc.n % 10 == 3 ? 'shardless' : 'beside' }}"}));
         let run = setup.start();
         let condition = run.condition("held");
-        let told = "index `shardless` takes no documents: 503 unavailable_shards_exception";
+        let told = "index `shardless` takes no documents: 503 unavailable_shards_exception: [shardless][0]";
         assert!(condition.starts_with(told), "{condition}");
         assert!(!condition.contains("source["), "{condition}");
         wait::until("the other index", LIMIT, || {

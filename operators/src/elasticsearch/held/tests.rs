@@ -296,6 +296,17 @@ async fn of_indices_with_a_shard_that_is_away_one_is_asked_at_a_time_and_each_in
         "{text}"
     );
 
+    // Some say no more than that.
+    let short =
+        "503 unavailable_shards_exception: [a][0] primary shard is not active Timeout: [10s]";
+    let refusal = Refusal::Of(Class::ShardAway);
+    assert_eq!(
+        held.refused(&names[0], refusal, short, ("index", &health)),
+        None
+    );
+    let text = health.conditions()[0].text.clone();
+    assert!(text.starts_with(start), "{text}");
+
     let mut asked = Vec::new();
     for _ in 0..60 {
         tokio::time::advance(Duration::from_secs(1)).await;
