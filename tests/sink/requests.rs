@@ -257,6 +257,14 @@ fn a_document_that_is_too_large_for_one_host_goes_to_another_and_waits_while_tha
         Ok(())
     })
     .expect("they are taken");
+    wait::until("what they wait for", LIMIT, || {
+        let conditions = run.conditions();
+        let told = "bytes waits, as the other hosts (1) take no request of it";
+        let is_told = conditions.iter().any(|text| text.contains(told));
+        anyhow::ensure!(is_told, "{conditions:?}");
+        Ok(())
+    })
+    .expect("it is told");
     other.reopen().expect("its port is free");
     let ran = run.finish();
     assert_eq!(
@@ -390,17 +398,40 @@ fn a_document_for_which_whole_requests_are_refused_is_told_and_waits_alone() {
     }
 }
 
+/// A start with one such document in the only body that there is: nothing is known of the host yet, and no other body
+/// finds out that it takes the rest.
+#[test]
+fn a_document_for_which_the_only_body_is_refused_from_the_start_on_waits_alone() {
+    let server = server();
+    let seven = |request: &Request<'_>| has_seven(request.body);
+    server.fail_requests_if(ALWAYS, seven, RequestFault::refuse(403, "", ""));
+    let setup = Setup {
+        partitions: 1,
+        records: 40,
+        max_in_flight: 40,
+        settings: json!({"retry_initial": "1ms", "retry_max": "5ms", "drain_timeout": "20s"}),
+        ..Setup::new("requests-403-start", &server)
+    }
+    .with(&json!({"on_held": {"after": "3s", "then": "dead_letter"}}));
+    let run = setup.start();
+    let condition = run.condition("held");
+    let start = "index `logs` does not take some documents: 403 ";
+    assert!(condition.starts_with(start), "{condition}");
+    let ran = run.finish();
+    let letters = ran.letters.iter();
+    let letters = letters.map(|letter| (letter.offset, letter.rejection.class));
+    assert_eq!(letters.collect::<Vec<_>>(), [(7, "held")]);
+    let others = ran.account.delivered + ran.account.already_present;
+    assert_eq!(others, 39);
+}
+
 /// A proxy that knows which indices one may write to: what all of its documents meet is no document's fault.
 #[test]
 fn an_index_for_which_whole_requests_are_refused_is_held_and_holds_up_no_other() {
     let server = server();
-    let mut asked = 0_u64;
-    // One from the start on that refuses each body is taken for a host that takes none.
-    let of_third = move |request: &Request<'_>| {
-        asked += 1;
-        asked > 3 && String::from_utf8_lossy(request.body).contains("\"closed\"")
-    };
-    server.fail_requests_if(ALWAYS, of_third, RequestFault::refuse(403, "", ""));
+    let of_closed =
+        |request: &Request<'_>| String::from_utf8_lossy(request.body).contains("\"closed\"");
+    server.fail_requests_if(ALWAYS, of_closed, RequestFault::refuse(403, "", ""));
     let setup = Setup {
         records: 3_000,
         max_in_flight: 3_000,

@@ -109,7 +109,8 @@ fn prepare(component: &Component, prepare: &mut Prepare<'_>) -> Result<PreparedB
             AnyBolt::new(Elasticsearch {
                 lines: Lines::new(Arc::clone(&settings.addressing)),
                 body: Body::default(),
-                since: None,
+                send_at: None,
+                sent_last: None,
                 body_bytes: settings.body_bytes,
                 delivery: None,
                 settings: Arc::clone(&settings),
@@ -144,8 +145,10 @@ struct Elasticsearch {
     lines: Lines,
     /// What is not sent yet.
     body: Body,
-    /// When the first record came into the body.
-    since: Option<Instant>,
+    /// When the body goes, full or not; `None` while it is empty.
+    send_at: Option<Instant>,
+    /// When the one before went.
+    sent_last: Option<Instant>,
     /// The size from which a body is full: as configured, or less where the host takes less.
     body_bytes: usize,
     /// `None` until it is opened.
@@ -219,9 +222,7 @@ impl Bolt for Elasticsearch {
                 }
             }
         }
-        if self.since.is_none() && !self.body.is_empty() {
-            self.since = Some(clock::now());
-        }
+        self.decide_when_to_send();
         pending.written(batch, out);
         // All that is held waits for what becomes of this.
         if standing == Standing::ToBeTried {
@@ -231,8 +232,8 @@ impl Bolt for Elasticsearch {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        match self.since {
-            Some(since) => Some(since + self.settings.flush_interval),
+        match self.send_at {
+            Some(at) => Some(at),
             None if self.body.is_without_room() => self.spare.until(),
             None => Some(self.delivery.as_ref()?.busy_until.get()),
         }
@@ -293,10 +294,22 @@ impl Elasticsearch {
         true
     }
 
+    /// A body goes when the last one left long enough ago, whichever of its records came when: none of them waits longer,
+    /// and there are no more requests than that. Where records are few, none waits at all.
+    fn decide_when_to_send(&mut self) {
+        if self.send_at.is_none() && !self.body.is_empty() {
+            let due = self.sent_last.map(|at| at + self.settings.flush_interval);
+            let now = clock::now();
+            self.send_at = Some(due.map_or(now, |due| due.max(now)));
+        }
+    }
+
     /// Lets the body go on its way and puts `next` in its place.
     fn send(&mut self, delivery: &Rc<Delivery>, next: Body, out: &mut Emitter) {
         let body = std::mem::replace(&mut self.body, next);
-        self.since = (!self.body.is_empty()).then(clock::now);
+        self.sent_last = Some(clock::now());
+        self.send_at = None;
+        self.decide_when_to_send();
         delivery.exchange.counts.body_bytes.add(body.size() as u64);
         out.detach(Rc::clone(delivery).deliver(body.seal(), out.later()));
     }
@@ -365,6 +378,7 @@ impl Elasticsearch {
             busy_until: Cell::new(clock::now()),
             spare_size: self.body_bytes + LAST_RECORD,
             names_follow_records: matches!(settings.addressing.index, Index::Template(_)),
+            trials: Cell::new(0),
         }
     }
 }

@@ -128,6 +128,8 @@ pub(crate) struct Delivery {
     pub(crate) spare_size: usize,
     /// Index names follow from records, so a name that no index can have is the record's fault.
     pub(crate) names_follow_records: bool,
+    /// Bodies of which one document was sent first to find out whether hosts take any.
+    pub(crate) trials: Cell<usize>,
 }
 
 impl Delivery {
@@ -153,8 +155,7 @@ impl Delivery {
         let (mut turned_away, mut took) = (Vec::new(), HashSet::new());
         // What was not understood, and is neither halved nor refused for that.
         let mut unread: Vec<Unread> = Vec::new();
-        let whole = 0..bulk.len();
-        let mut parts = vec![whole];
+        let mut parts = self.first_parts(bulk.len());
         while let Some(part) = parts.pop() {
             let body = bulk.part(&part);
             let is_suspect = (1..REFUSED_MAX).contains(&refused);
@@ -257,6 +258,21 @@ impl Delivery {
         for (position, text) in turned_away {
             self.hold_turned_away(bulk, position, &took, &text);
         }
+    }
+
+    /// What is sent of a body of so many items, the last part first: all at once; or, where hosts that refuse whole
+    /// requests are tried again, one document before the others, and another one each time. Were there one in each body
+    /// that they refuse, no body would find out that they take the rest.
+    fn first_parts(&self, items: usize) -> Vec<Range<usize>> {
+        let shared = &self.exchange.shared;
+        if items == 1 || !shared.is_to_be_tried_with_one_document() {
+            let whole = 0..items;
+            return vec![whole];
+        }
+        let first = self.trials.get() % items;
+        self.trials.set(self.trials.get().wrapping_add(1));
+        let parts = [first + 1..items, 0..first, first..first + 1];
+        parts.into_iter().filter(|part| !part.is_empty()).collect()
     }
 
     /// Hosts that take other requests refuse each with this document. Whether that is for what is in it, as by a

@@ -2,7 +2,7 @@
 //! asked of another host where one fails.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     understand: AtomicU64,
     /// The hosts that are told of as they understand none while others do.
     told_of: AtomicU64,
+    /// Since a request was understood last, whole ones were refused for what may be of one document in each.
+    refuse_whole: AtomicBool,
 }
 
 /// A cluster that has said what it is.
@@ -149,7 +151,14 @@ impl Shared {
             cluster: OnceCell::new(),
             understand: AtomicU64::new(0),
             told_of: AtomicU64::new(0),
+            refuse_whole: AtomicBool::new(false),
         }
+    }
+
+    /// Whether a request finds out if hosts take any that have refused whole ones. One document of it does as well as
+    /// all, and is less likely to be what they refuse.
+    pub(crate) fn is_to_be_tried_with_one_document(&self) -> bool {
+        self.refuse_whole.load(Ordering::Relaxed) && self.hosts.standing() == Standing::ToBeTried
     }
 
     /// Whether one of these hosts understands requests as such, as far as is known: it has understood one, and
@@ -297,6 +306,7 @@ impl Exchange {
             text,
         } in refusals
         {
+            self.shared.refuse_whole.store(true, Ordering::Relaxed);
             self.fail(chosen, class, told(class, text));
         }
         match outcome {
@@ -409,7 +419,10 @@ impl Exchange {
                 Outcome::TooLarge
             }
             // One that could not be asked may take it.
-            Outcome::Held if !too_large.is_empty() => Outcome::Failed,
+            Outcome::Held if !too_large.is_empty() => {
+                hosts.awaited(body.len(), &self.component, &self.health);
+                Outcome::Failed
+            }
             // One came back when this request had tried it. Nobody will tell of a recovery.
             Outcome::Held if refusals.is_empty() && hosts.standing() == Standing::Used => {
                 Outcome::Failed
@@ -478,12 +491,15 @@ impl Exchange {
                     _ => text,
                 };
                 // What has refused all until now does so still.
-                if RefusedBy::may_be_for_a_document(status) && !chosen.is_tried() {
-                    return Read::Refused(RefusedBy {
-                        chosen,
-                        class,
-                        text,
-                    });
+                if RefusedBy::may_be_for_a_document(status) {
+                    if !chosen.is_tried() {
+                        return Read::Refused(RefusedBy {
+                            chosen,
+                            class,
+                            text,
+                        });
+                    }
+                    self.shared.refuse_whole.store(true, Ordering::Relaxed);
                 }
                 self.fail(chosen, class, told(class, text));
                 return Read::Failed;
@@ -498,6 +514,7 @@ impl Exchange {
         match reply::read(body, self.operation, items) {
             Ok(read) => {
                 if !self.shared.understood(chosen.host) {
+                    self.shared.refuse_whole.store(false, Ordering::Relaxed);
                     self.tell_understood(chosen.host);
                 }
                 self.succeed(chosen);

@@ -33,6 +33,8 @@ pub(crate) struct Hosts {
     urls: Vec<Url>,
     states: Mutex<Vec<State>>,
     turn: AtomicUsize,
+    /// Bytes of a document that waits for a host that is left out, as the others take no request of it; 0 if none does.
+    awaited_by: AtomicUsize,
     /// After a request that took all of its time, a host is left out at least this long where there
     /// are others: each try costs as much again.
     after_timeout: Duration,
@@ -151,6 +153,7 @@ impl Hosts {
             urls,
             states: Mutex::new(states),
             turn: AtomicUsize::new(0),
+            awaited_by: AtomicUsize::new(0),
             after_timeout: request_timeout,
         }
     }
@@ -205,6 +208,8 @@ impl Hosts {
         let ends_outage = states.iter().all(|state| state.away_until.is_some());
         if states[chosen.host].away_until.is_some() {
             states[chosen.host] = State::default();
+            // It may take what waits; else that is said again.
+            self.awaited_by.store(0, Ordering::Relaxed);
             self.tell(&states, component, health);
         }
         ends_outage
@@ -235,6 +240,12 @@ impl Hosts {
         self.tell(&states, component, health);
     }
 
+    /// A document of so many bytes waits for a host that is left out, as the others take no request of it.
+    pub(crate) fn awaited(&self, bytes: usize, component: &str, health: &Health) {
+        self.awaited_by.store(bytes, Ordering::Relaxed);
+        self.tell(&self.lock(), component, health);
+    }
+
     /// Says in the topology's conditions which hosts are left out and why.
     fn tell(&self, states: &[State], component: &str, health: &Health) {
         let away = (self.urls.iter().zip(states)).filter(|(_, state)| state.away_until.is_some());
@@ -252,9 +263,16 @@ impl Hosts {
         }
         let used = self.urls.len() - causes.len();
         let causes = causes.join("; ");
+        let awaited_by = self.awaited_by.load(Ordering::Relaxed);
         match used {
             0 => {
                 let rest = "records wait until a host answers, nothing is lost";
+                health.set(component, CONNECTING, format!("{causes}; {rest}"));
+            }
+            used if awaited_by > 0 => {
+                let rest = format!(
+                    "a document of {awaited_by} bytes waits, as the other hosts ({used}) take no request of it"
+                );
                 health.set(component, CONNECTING, format!("{causes}; {rest}"));
             }
             // No record waits for those that are away.
