@@ -406,13 +406,14 @@ fn a_document_for_which_the_only_body_is_refused_from_the_start_on_waits_alone()
     let seven = |request: &Request<'_>| has_seven(request.body);
     server.fail_requests_if(ALWAYS, seven, RequestFault::refuse(403, "", ""));
     let setup = Setup {
+        lanes: 1,
         partitions: 1,
-        records: 40,
+        records: 20_000,
         max_in_flight: 40,
         settings: json!({"retry_initial": "1ms", "retry_max": "5ms", "drain_timeout": "20s"}),
         ..Setup::new("requests-403-start", &server)
     }
-    .with(&json!({"on_held": {"after": "3s", "then": "dead_letter"}}));
+    .with(&json!({"on_held": {"after": "1s", "then": "dead_letter"}}));
     let run = setup.start();
     let condition = run.condition("held");
     let start = "index `logs` does not take some documents: 403 ";
@@ -422,7 +423,7 @@ fn a_document_for_which_the_only_body_is_refused_from_the_start_on_waits_alone()
     let letters = letters.map(|letter| (letter.offset, letter.rejection.class));
     assert_eq!(letters.collect::<Vec<_>>(), [(7, "held")]);
     let others = ran.account.delivered + ran.account.already_present;
-    assert_eq!(others, 39);
+    assert_eq!(others, 19_999);
 }
 
 /// A proxy that knows which indices one may write to: what all of its documents meet is no document's fault.

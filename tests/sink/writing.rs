@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use testkit::bulk_server::{BulkServer, Options};
 
-use testkit::sink::{FIRST_TIMESTAMP, Setup, server, source};
+use testkit::sink::{FIRST_TIMESTAMP, LIMIT, Setup, server, source};
+use testkit::wait;
 
 #[test]
 fn every_record_becomes_one_document_with_its_origin() {
@@ -235,4 +236,29 @@ fn documents_of_a_data_stream_have_a_timestamp() {
         .expect("it is there");
     assert_eq!(second["@timestamp"], "2026-01-01T00:01:00Z");
     assert_eq!(documents[0].index, "logs-app-prod");
+}
+
+/// None began for long before the first body. What comes after it waits until it is asked for, as here by the end.
+#[test]
+fn a_body_goes_at_once_where_none_began_for_long() {
+    let server = server();
+    let setup = Setup {
+        lanes: 1,
+        partitions: 1,
+        batch: 100,
+        max_in_flight: 300,
+        ..Setup::new("writing-at-once", &server)
+    }
+    .with(&json!({"flush_interval": "1h", "body_bytes": "4MiB"}));
+    let run = setup.start();
+    let delivered = wait::until("the first body", LIMIT, || {
+        let account = run.account();
+        anyhow::ensure!(account.delivered > 0, "{account:?}");
+        Ok(account.delivered)
+    })
+    .expect("it does not wait");
+    assert!(delivered <= 300, "{delivered}");
+    let ran = run.stop();
+    assert_eq!(ran.account.delivered, ran.account.read);
+    assert_eq!(ran.count("bodies_flushed"), 2);
 }

@@ -198,6 +198,12 @@ impl Run {
         ran
     }
 
+    /// Stops it; what was read is settled first.
+    pub fn stop(self) -> Ran {
+        self.running.stop();
+        self.finish()
+    }
+
     /// Stops it while its sink is away: what is open is handed back.
     pub fn stop_with_open_records(self) -> Ran {
         self.running.stop();
