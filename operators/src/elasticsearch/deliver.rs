@@ -128,6 +128,8 @@ pub(crate) struct Delivery {
     pub(crate) spare_size: usize,
     /// Index names follow from records, so a name that no index can have is the record's fault.
     pub(crate) names_follow_records: bool,
+    /// Documents of one body may have the same id, and it is not all the same which of them comes first.
+    pub(crate) order_matters: bool,
     /// Bodies of which one document was sent first to find out whether hosts take any.
     pub(crate) trials: Cell<usize>,
 }
@@ -151,16 +153,28 @@ impl Delivery {
         // The hosts that have understood a request, and how many were not understood.
         let (mut understood, mut malformed) = (HostSet::default(), 0);
         let mut refused = 0;
-        // Documents with which a request is refused as a whole, and indices that took others since the first was.
+        // Documents with which a request is refused as a whole, and indices that took others beside them.
         let (mut turned_away, mut took) = (Vec::new(), HashSet::new());
         // What was not understood, and is neither halved nor refused for that.
         let mut unread: Vec<Unread> = Vec::new();
         let mut parts = self.first_parts(bulk.len());
+        let mut is_trial = parts.len() > 1;
         while let Some(part) = parts.pop() {
             let body = bulk.part(&part);
             let is_suspect = (1..REFUSED_MAX).contains(&refused);
             let sent = self.exchange.send(&body, part.len(), is_suspect).await;
             let Sent { outcome, by, began } = sent;
+            if std::mem::take(&mut is_trial) && outcome.is_no_answer() {
+                // Hosts take nothing still, and of how large requests may be a small one says nothing.
+                let is_held = matches!(outcome, Outcome::Held);
+                for part in parts.drain(..).chain([part]) {
+                    bulk.manifest.settle(part, |_| match is_held {
+                        true => Settled::Held,
+                        false => Settled::Failed,
+                    });
+                }
+                break;
+            }
             match outcome {
                 Outcome::AllStored | Outcome::Items(_) => {
                     self.body_size.went_well();
@@ -169,7 +183,7 @@ impl Delivery {
                         parts.extend(unread.drain(..).map(|unread| unread.part));
                     }
                     understood = understood.with(by);
-                    if refused > 0 {
+                    if refused > 0 || part.len() < bulk.len() {
                         took.extend(match &outcome {
                             Outcome::Items(items) => taken(bulk, &part, items, |class| {
                                 matches!(class, Class::Stored | Class::Present)
@@ -262,16 +276,19 @@ impl Delivery {
 
     /// What is sent of a body of so many items, the last part first: all at once; or, where hosts that refuse whole
     /// requests are tried again, one document before the others, and another one each time. Were there one in each body
-    /// that they refuse, no body would find out that they take the rest.
+    /// that they refuse, no body would find out that they take the rest. Where order matters it is always the first one.
     fn first_parts(&self, items: usize) -> Vec<Range<usize>> {
         let shared = &self.exchange.shared;
         if items == 1 || !shared.is_to_be_tried_with_one_document() {
             let whole = 0..items;
             return vec![whole];
         }
-        let first = self.trials.get() % items;
+        let trial = match self.order_matters {
+            true => 0,
+            false => spread(self.trials.get()) % items,
+        };
         self.trials.set(self.trials.get().wrapping_add(1));
-        let parts = [first + 1..items, 0..first, first..first + 1];
+        let parts = [trial + 1..items, 0..trial, trial..trial + 1];
         parts.into_iter().filter(|part| !part.is_empty()).collect()
     }
 
@@ -493,6 +510,12 @@ fn counted(bulk: &Bulk, position: usize, text: &str) -> Settled {
 /// Whether these items of so many bytes are one document that is larger than bodies become small: it is not halved.
 fn is_large(part: &Range<usize>, bytes: usize) -> bool {
     part.len() == 1 && bytes > SIZE_MIN
+}
+
+/// Numbers in a row, far apart: documents that are refused often lie side by side. The factor is 2^64 divided by the golden
+/// ratio (Knuth, The Art of Computer Programming 3, 6.4).
+fn spread(number: usize) -> usize {
+    ((number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize
 }
 
 /// The document that is the only one of these items.

@@ -217,6 +217,14 @@ fn class_without_answer(kind: &'static str) -> Class {
 }
 
 impl Outcome {
+    /// Whether nobody has said what became of the request.
+    pub(crate) fn is_no_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::Held | Self::Failed | Self::TimedOut | Self::Broken
+        )
+    }
+
     /// What there is to be said after a host that may have had the body, and failed: that it broke on the
     /// way to an earlier one says more.
     fn after_failure(self) -> Self {
@@ -490,8 +498,8 @@ impl Exchange {
                     500 => without_reason(&text).to_owned(),
                     _ => text,
                 };
-                // What has refused all until now does so still.
                 if RefusedBy::may_be_for_a_document(status) {
+                    // One that is tried has refused all until now, and does so still.
                     if !chosen.is_tried() {
                         return Read::Refused(RefusedBy {
                             chosen,

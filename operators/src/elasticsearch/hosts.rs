@@ -21,6 +21,10 @@ const PROBATION: (Duration, Duration) = (Duration::from_millis(100), Duration::f
 /// `request_timeout`, where the host is back.
 const TRIAL: Duration = Duration::from_secs(5);
 
+/// So long after a document was found to wait for a host it is told: it is sent again each half of that at the latest, by
+/// the longest back-off at its default, and may not wait any more.
+const AWAITED_FOR: Duration = Duration::from_secs(60);
+
 /// The kind of the condition while a host is left out.
 const CONNECTING: &str = "connecting";
 
@@ -33,8 +37,9 @@ pub(crate) struct Hosts {
     urls: Vec<Url>,
     states: Mutex<Vec<State>>,
     turn: AtomicUsize,
-    /// Bytes of a document that waits for a host that is left out, as the others take no request of it; 0 if none does.
-    awaited_by: AtomicUsize,
+    /// Bytes of a document that waits for a host that is left out, as it is too large for the others, and when that was
+    /// said last.
+    awaited_by: Mutex<Option<(usize, Instant)>>,
     /// After a request that took all of its time, a host is left out at least this long where there
     /// are others: each try costs as much again.
     after_timeout: Duration,
@@ -153,7 +158,7 @@ impl Hosts {
             urls,
             states: Mutex::new(states),
             turn: AtomicUsize::new(0),
-            awaited_by: AtomicUsize::new(0),
+            awaited_by: Mutex::default(),
             after_timeout: request_timeout,
         }
     }
@@ -209,7 +214,7 @@ impl Hosts {
         if states[chosen.host].away_until.is_some() {
             states[chosen.host] = State::default();
             // It may take what waits; else that is said again.
-            self.awaited_by.store(0, Ordering::Relaxed);
+            *self.awaited_by() = None;
             self.tell(&states, component, health);
         }
         ends_outage
@@ -240,10 +245,14 @@ impl Hosts {
         self.tell(&states, component, health);
     }
 
-    /// A document of so many bytes waits for a host that is left out, as the others take no request of it.
+    /// A document of so many bytes waits for a host that is left out, as it is too large for the others.
     pub(crate) fn awaited(&self, bytes: usize, component: &str, health: &Health) {
-        self.awaited_by.store(bytes, Ordering::Relaxed);
-        self.tell(&self.lock(), component, health);
+        let states = self.lock();
+        // It may have come back meanwhile.
+        if states.iter().any(|state| state.away_until.is_some()) {
+            *self.awaited_by() = Some((bytes, clock::now()));
+            self.tell(&states, component, health);
+        }
     }
 
     /// Says in the topology's conditions which hosts are left out and why.
@@ -263,24 +272,33 @@ impl Hosts {
         }
         let used = self.urls.len() - causes.len();
         let causes = causes.join("; ");
-        let awaited_by = self.awaited_by.load(Ordering::Relaxed);
-        match used {
-            0 => {
+        let awaited_by = self
+            .awaited_by()
+            .filter(|(_, said)| clock::now() - *said < AWAITED_FOR);
+        match (used, awaited_by) {
+            (0, _) => {
                 let rest = "records wait until a host answers, nothing is lost";
                 health.set(component, CONNECTING, format!("{causes}; {rest}"));
             }
-            used if awaited_by > 0 => {
+            (used, Some((bytes, _))) => {
                 let rest = format!(
-                    "a document of {awaited_by} bytes waits, as the other hosts ({used}) take no request of it"
+                    "a document waits, as the other hosts ({used}) take no request of its {bytes} bytes (413)"
                 );
                 health.set(component, CONNECTING, format!("{causes}; {rest}"));
             }
             // No record waits for those that are away.
-            used => {
+            (used, None) => {
                 let rest = format!("the other hosts ({used}) are used meanwhile");
                 health.note(component, CONNECTING, format!("{causes}; {rest}"));
             }
         }
+    }
+
+    /// Asked for while `states` is held, or alone.
+    fn awaited_by(&self) -> MutexGuard<'_, Option<(usize, Instant)>> {
+        // Nothing panics while holding this lock.
+        let awaited_by = self.awaited_by.lock();
+        awaited_by.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<State>> {

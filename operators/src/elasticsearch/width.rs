@@ -66,6 +66,11 @@ impl Width {
         }
     }
 
+    /// Whether there is none now.
+    pub(crate) fn is_full(&self) -> bool {
+        self.slots.available_permits() == 0
+    }
+
     /// Room for a request, once there is some.
     pub(crate) async fn enter(&self) -> Slot<'_> {
         let permit = self.slots.acquire().await.expect("nobody closes it");

@@ -131,8 +131,8 @@ pub struct ElasticsearchConfig {
     #[serde(default = "requests_per_lane")]
     #[schemars(range(min = 1, max = 64))]
     requests_per_lane: usize,
-    /// How long a document waits at most for its request to fill: each lane sends one that is not full when its last
-    /// one began so long ago, and at once where none began since. Documents are not found by searches before the index
+    /// How long a document waits at most for its request to fill. In each lane a request that is not full is sent so
+    /// long after the one before; if that was longer ago, at once. Documents are not found by searches before the index
     /// refreshes, every second or less often, so a shorter time brings little.
     #[serde(default = "flush_interval")]
     flush_interval: Duration,
