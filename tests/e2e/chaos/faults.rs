@@ -87,14 +87,13 @@ impl Faults<'_> {
                     }
                     _ => {
                         for replica in &mut *replicas {
+                            // One that was killed a moment ago may not have come so far that it knows the signal.
+                            wait_for_answer(replica)?;
                             let status = replica.stop(LIMIT)?;
                             let log = replica.process().log_tail();
                             ensure!(status.code() == Some(0), "{status}: {log}");
                             replica.start_again()?;
-                            let started = replica.wait_for("an answer", LIMIT, |address| {
-                                testkit::http::get(address, "/accounting")?.json()
-                            });
-                            drop(started?);
+                            wait_for_answer(replica)?;
                         }
                     }
                 }
@@ -221,6 +220,13 @@ fn slow(random: &mut Random, proxy: &Proxy) {
     proxy.slow(SLOW_BYTES_PER_SECOND);
     pause(random, 2_000..5_000);
     proxy.pass();
+}
+
+fn wait_for_answer(replica: &mut Isobar) -> Result<()> {
+    let answer = replica.wait_for("an answer", LIMIT, |address| {
+        testkit::http::get(address, "/accounting")?.json()
+    });
+    answer.map(drop)
 }
 
 /// How often a replica's partitions were taken or given, and how many of its commits were refused.
