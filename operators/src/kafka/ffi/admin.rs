@@ -43,6 +43,13 @@ pub(in crate::kafka) fn list_offsets<C: ClientContext>(
     answers.map(|request| offsets_of(&request?)).collect()
 }
 
+/// How long librdkafka has for a question for offsets at least, also where nobody waits so long for the answer. It begins
+/// one on the thread that asks, and when the time is up meanwhile, its main thread ends and frees what that one still
+/// looks at (`rd_kafka_topic_partition_list_query_leaders_async` of 2.12.1): the process dies. Nobody is kept from
+/// a processor for so long. It is no longer, as when its time is up it tells what it has, of all partitions but those
+/// whose leader is away.
+const LISTING_LASTS: Duration = Duration::from_secs(2);
+
 fn ask_for_offsets<C: ClientContext>(
     client: &Client<C>,
     specs: &TopicPartitionList,
@@ -50,7 +57,8 @@ fn ask_for_offsets<C: ClientContext>(
     within: Duration,
 ) -> Result<Request<'static>, Error> {
     const WHAT: &str = "listing offsets";
-    let request = Request::new(client, Op::RD_KAFKA_ADMIN_OP_LISTOFFSETS, WHAT, within)?;
+    let op = Op::RD_KAFKA_ADMIN_OP_LISTOFFSETS;
+    let request = Request::lasting(client, op, WHAT, within, within.max(LISTING_LASTS))?;
     let isolation = if uncommitted {
         sys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED
     } else {
@@ -301,6 +309,8 @@ struct Request<'a> {
     within: Duration,
     /// Of all that is asked for it.
     deadline: Instant,
+    /// librdkafka goes on with it when nobody waits any more.
+    outlasts: bool,
 }
 
 /// The longest that librdkafka may take for a request (its `request_timeout` of admin requests).
@@ -343,6 +353,7 @@ impl<'a> Request<'a> {
                 what,
                 within,
                 deadline: clock::now() + within,
+                outlasts: lasts > within,
             }
         };
         request.last(lasts)?;
@@ -450,8 +461,11 @@ impl<'a> Request<'a> {
     fn wait(&self) -> Result<Answer, Error> {
         // librdkafka answers by itself when its time is up; the margin lets that answer, which
         // says more, come first.
-        let patience = self.left() + Duration::from_millis(500);
-        self.wait_for(patience)
+        let margin = match self.outlasts {
+            false => Duration::from_millis(500),
+            true => Duration::ZERO,
+        };
+        self.wait_for(self.left() + margin)
             .unwrap_or_else(|| Err(self.timed_out()))
     }
 
