@@ -608,13 +608,37 @@ mod tests {
 
     use super::*;
 
+    /// Nobody listens there.
+    fn client_of_nobody() -> BaseConsumer {
+        let mut settings = ClientConfig::new();
+        let settings = settings.set("bootstrap.servers", "127.0.0.1:9");
+        settings.create().expect("a client")
+    }
+
+    /// Threads that wait for each other's locks are kept long where time is up in a ms.
+    #[test]
+    fn questions_that_nobody_waits_for_end_no_process() {
+        let client = client_of_nobody();
+        let ask = || {
+            let mut of_end = TopicPartitionList::new();
+            let added = of_end.add_partition_offset("t", 0, rdkafka::Offset::End);
+            added.expect("a topic's name");
+            for _ in 0..50 {
+                let lists = std::slice::from_ref(&of_end);
+                let none = list_offsets(client.client(), lists, false, Duration::from_millis(1));
+                assert!(none.iter().all(Result::is_err));
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..32 {
+                let _ = scope.spawn(ask);
+            }
+        });
+    }
+
     #[test]
     fn one_deadline_counts_for_all_that_a_description_asks() {
-        // Nobody listens there.
-        let client: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", "127.0.0.1:9")
-            .create()
-            .expect("a client");
+        let client = client_of_nobody();
         let within = Duration::from_secs(5);
         let began = clock::now();
         let none = describe_topics(client.client(), &["t"], Permissions::LeftOut, within)
