@@ -63,8 +63,9 @@ fn a_document_of_one_of_many_indices_on_which_the_server_fails_is_given_up() {
     let server = server();
     let fault = ItemFault::new(500, "null_pointer_exception", "oh");
     let seven = |item: &Item<'_>| testkit::sink::offset_of(item.source) == 7;
-    // More often than it is sent; with an end, so that one that is sent for ever is seen in the end.
-    server.fail_items(40, seven, fault);
+    // More often than it is sent, also where it is alone and that counts for nothing; with an end, so that one that is
+    // sent for ever is seen in the end.
+    server.fail_items(1_000, seven, fault);
     let setup = Setup {
         // So many that others of its index come beside it each time, however late it is sent again.
         records: 100_000,
