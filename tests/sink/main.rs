@@ -5,5 +5,6 @@ mod credentials;
 mod fault_mix;
 mod items;
 mod outcomes;
+mod refused;
 mod requests;
 mod writing;
